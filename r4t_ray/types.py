@@ -1,0 +1,25 @@
+"""The nouns, and the legend of axis suffixes that every array name carries.
+
+B queries of a batch          G rollouts of one query      k directions kept per query
+L rows the diffusion emits    K hits of one direction      M items or sets of a pool
+D embedding width             T tokens                     S noise levels
+
+``item_emb_MD`` is float32 with unit rows; ``scores_BK`` are cosines; ``rows_BK`` are int64 positions in a pool.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+Task = Literal["oar", "wscr"]
+"""oar: open-ended abstract retrieval over collections; wscr: weakly supervised retrieval of one set's items."""
+
+TASKS: tuple[Task, ...] = get_args(Task)
+
+Split = Literal["train", "val", "test"]
+
+Array = NDArray[np.float32]
+Rows = NDArray[np.int64]
