@@ -1,0 +1,60 @@
+"""Percentile bootstrap: 95% intervals of a mean over queries, a paired difference, and a median over repeats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEVEL = 95.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A measured figure, its bootstrap interval, and over how many queries (or repeats) it was taken."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+def bootstrap_mean(values: NDArray[np.float64], num_bootstrap: int, seed: int) -> Estimate:
+    """The mean over queries and the 2.5 to 97.5 percentiles of ``num_bootstrap`` resampled means.
+
+    The same seed draws the same queries, so rows of one task are resampled alike. One query gives an interval of
+    width zero: nothing is known of its spread.
+
+    >>> bootstrap_mean(np.array([1.0, 1.0, 1.0]), 100, 0)
+    Estimate(value=1.0, low=1.0, high=1.0, n=3)
+    """
+    means = _resampled(values, num_bootstrap, seed).mean(axis=1)
+    return _estimate(float(values.mean()), means, len(values))
+
+
+def bootstrap_median(values: NDArray[np.float64], num_bootstrap: int, seed: int) -> Estimate:
+    """The median over repeats and its bootstrap interval; what a latency is reported by."""
+    medians = np.median(_resampled(values, num_bootstrap, seed), axis=1)
+    return _estimate(float(np.median(values)), medians, len(values))
+
+
+def paired_difference(
+    ours: NDArray[np.float64], theirs: NDArray[np.float64], num_bootstrap: int, seed: int
+) -> Estimate:
+    """Mean of ``ours - theirs`` query by query: the interval of a comparison on the same queries."""
+    assert ours.shape == theirs.shape, "a paired difference needs the same queries on both sides"
+    return bootstrap_mean(ours - theirs, num_bootstrap, seed)
+
+
+def _resampled(values: NDArray[np.float64], num_bootstrap: int, seed: int) -> NDArray[np.float64]:
+    assert values.ndim == 1, "one number a query"
+    assert len(values), "nothing to resample"
+    picks = np.random.default_rng(seed).integers(len(values), size=(num_bootstrap, len(values)))
+    return values[picks]
+
+
+def _estimate(value: float, resampled: NDArray[np.float64], n: int) -> Estimate:
+    tail = (100.0 - LEVEL) / 2
+    low, high = np.percentile(resampled, [tail, 100.0 - tail])
+    return Estimate(value, float(low), float(high), n)

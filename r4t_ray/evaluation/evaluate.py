@@ -1,0 +1,193 @@
+"""The evaluate stage: every method answers the held-out queries of every task, and what it answers is scored.
+
+A method's latency is taken first (so that a cold engine is on nobody's clock), then its answers, scored one by one.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from r4t_ray.artifacts import Artifact, Workspace, read_manifest, write_json
+from r4t_ray.catalogue import load_queries
+from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
+from r4t_ray.evaluation.answers import Answer, Generative, Index, Query, batches
+from r4t_ray.evaluation.bench import Bench, Policies, Retriever
+from r4t_ray.evaluation.latency import time_generation
+from r4t_ray.evaluation.methods import METHODS
+from r4t_ray.evaluation.plots import plot_quality_latency, plot_rewards
+from r4t_ray.evaluation.report import write_report
+from r4t_ray.evaluation.results import Result, metric_rows
+from r4t_ray.evaluation.scores import score
+from r4t_ray.evaluation.settings import EvaluationConfig, MethodName
+from r4t_ray.index import load_index
+from r4t_ray.progress import track
+from r4t_ray.rewards import OARConfig
+from r4t_ray.types import TASKS, Array, Rows, Task
+
+QUERIES_A_CALL = 64
+PARENTS: dict[MethodName, str] = {
+    "zero_shot": "folm",
+    "best_of_5": "folm",
+    "r4t_folm": "folm",
+    "r4t_diffusion": "diffusion",
+}
+"""Stages, beside ingest, embed and index, that a method reads."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One task's held-out queries, and a fresh bench for each method that is tried on them."""
+
+    task: Task
+    queries: Sequence[Query]
+    query_emb_BD: Array
+    index: Index
+    make_bench: Callable[[], Bench]
+
+
+def evaluate(config: EvaluationConfig, workspace: Workspace, seed: int) -> Artifact:
+    """Build report/ in the workspace; see ``r4t_ray.evaluation.run``."""
+    needed = {PARENTS[method] for method in config.methods if method in PARENTS}
+    parents = ["ingest", "embed", "index", *sorted(needed)]
+
+    def make(folder: Path) -> int:
+        reward = trained_reward(workspace) if "folm" in needed else OARConfig()
+        policies = Policies(workspace.root / "folm", load_policy)
+        try:
+            trials = [open_trial(config, workspace, task, policies, reward, seed) for task in TASKS]
+            results = measure(config, trials, seed)
+        finally:
+            policies.close()
+        training = workspace.root / "folm" / "metrics.parquet" if "folm" in needed else None
+        return write_results(config, results, folder, training, seed)
+
+    return workspace.build("report", config, seed, parents, make)
+
+
+def measure(config: EvaluationConfig, trials: Sequence[Trial], seed: int) -> list[Result]:
+    """Try every method on every task it is for; methods of one engine follow one another."""
+    results = []
+    for name in (name for name in METHODS if name in config.methods):
+        for trial in trials:
+            if trial.task in METHODS[name].tasks:
+                results.append(try_method(config, trial, name, seed))
+    return results
+
+
+def try_method(config: EvaluationConfig, trial: Trial, name: str, seed: int) -> Result:
+    """Time the method's generation, let it answer, score its answers."""
+    bench = trial.make_bench()
+    method = METHODS[name].build(bench)
+    latency = {}
+    if isinstance(method, Generative):
+        for batch in config.latency_batches:
+            latency[f"latency_ms_b{batch}"] = time_generation(
+                method, trial.queries, trial.query_emb_BD, batch, config.latency_repeats, seed
+            )
+    answers: list[Answer] = []
+    started = time.perf_counter()
+    for block in track(list(batches(len(trial.queries), QUERIES_A_CALL)), f"{trial.task} {name}"):
+        answers += method.fan_out(trial.queries[block], trial.query_emb_BD[block], seed + block.start)
+    answer_ms = (time.perf_counter() - started) * 1000.0 / len(trial.queries)
+    scored = [
+        score(trial.task, answer, query, z_q_D, trial.index, config.k, config.n, bench.reward)
+        for answer, query, z_q_D in zip(answers, trial.queries, trial.query_emb_BD, strict=True)
+    ]
+    values = {measure: np.array([row[measure] for row in scored], dtype=np.float64) for measure in scored[0]}
+    logger.info("%s %s: %s", trial.task, name, {key: round(float(value.mean()), 4) for key, value in values.items()})
+    return Result(trial.task, name, values, latency, answer_ms)
+
+
+def open_trial(
+    config: EvaluationConfig, workspace: Workspace, task: Task, policies: Policies, reward: OARConfig, seed: int
+) -> Trial:
+    """Read one task's held-out queries, training references and pool."""
+    index = load_index(workspace, task)
+    ids, emb_BD = load_embeddings(workspace, "queries")
+    row_of = {query_id: row for row, query_id in enumerate(ids)}
+    train, test = load_queries(workspace, task, "train"), load_queries(workspace, task, "test")
+    test = draw(test, config.max_queries, seed)
+    encoder_folder = workspace.root / "embed" / "encoder"
+
+    def make_bench() -> Bench:
+        # A cache a method: one that embeds much pays for it, whichever came before.
+        return Bench(
+            task=task,
+            index=index,
+            k=config.k,
+            n=config.n,
+            train_emb_BD=emb_BD[[row_of[query.query_id] for query in train]],
+            train_references=reference_rows(train, index.ids),
+            reward=reward,
+            num_candidates=config.num_candidates,
+            mmr_lambda=config.mmr_lambda,
+            temperature=config.temperature,
+            solver=config.solver,
+            num_steps=config.num_steps,
+            guidance=config.guidance,
+            encode=CachedEncoder(load_encoder(encoder_folder)).encode,
+            policy=policies,
+            retriever=lambda: load_retriever(workspace.root / "diffusion" / task),
+        )
+
+    return Trial(task, test, emb_BD[[row_of[query.query_id] for query in test]], index, make_bench)
+
+
+def draw(queries: Sequence[Query], max_queries: int | None, seed: int) -> list[Query]:
+    """At most ``max_queries`` of the queries, drawn by the seed, in their order."""
+    if max_queries is None or len(queries) <= max_queries:
+        return list(queries)
+    kept = np.random.default_rng(seed).choice(len(queries), size=max_queries, replace=False)
+    return [queries[position] for position in sorted(kept.tolist())]
+
+
+def reference_rows(queries: Sequence[Query], pool_ids: Sequence[str]) -> list[Rows]:
+    """Pool rows of each query's reference; items outside the pool are left out."""
+    row_of = {item_id: row for row, item_id in enumerate(pool_ids)}
+    return [
+        np.array([row_of[item_id] for item_id in query.item_ids if item_id in row_of], dtype=np.int64)
+        for query in queries
+    ]
+
+
+def trained_reward(workspace: Workspace) -> OARConfig:
+    """The OAR weights that folm was trained with."""
+    settings: dict[str, Any] = read_manifest(workspace.root / "folm").config
+    return OARConfig.model_validate(settings.get("oar", {}))
+
+
+def load_policy(folder: Path) -> Any:
+    """Start the generation engine on one folm model."""
+    from r4t_ray.folm import FanOutModel, FolmConfig
+
+    settings = read_manifest(folder.parent).config
+    return FanOutModel.load(folder, FolmConfig.model_validate(settings))
+
+
+def load_retriever(folder: Path) -> Retriever:
+    """One task's diffusion retriever, ready to sample."""
+    from r4t_ray.diffusion import DiffusionRetriever
+
+    return DiffusionRetriever.from_pretrained(folder).eval()
+
+
+def write_results(
+    config: EvaluationConfig, results: Sequence[Result], folder: Path, training: Path | None, seed: int
+) -> int:
+    """Write metrics.json, report.md and the plots; returns the number of rows of metrics.json."""
+    rows = metric_rows(results, config.num_bootstrap, seed)
+    write_json(folder / "metrics.json", rows)
+    plots = plot_quality_latency(results, config.k, config.n, folder)
+    if training is not None:
+        plots += plot_rewards(training, folder)
+    write_report(config, results, rows, plots, folder / "report.md", seed)
+    return len(rows)

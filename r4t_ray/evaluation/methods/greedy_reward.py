@@ -1,0 +1,64 @@
+"""Greedy maximisation of the OAR reward itself: what a reward that is cheap at query time allows without R4T."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from r4t_ray.evaluation.answers import NO_ROW, Answer, Index, Query, answers_of_directions, nearest
+from r4t_ray.evaluation.bench import Bench
+from r4t_ray.measures import vendi_scores
+from r4t_ray.rewards import OARConfig, oar_reward
+from r4t_ray.types import TASKS, Array, Rows, Task
+
+
+@dataclass(frozen=True)
+class GreedyReward:
+    """Greedy maximisation of the OAR reward at query time, for both tasks.
+
+    Directions are embeddings of items among the nearest of z_q, added one by one where the geometric reward grows
+    most; each brings its n nearest items. It never sees a reference set.
+    """
+
+    index: Index
+    k: int
+    n: int
+    num_candidates: int
+    reward: OARConfig
+
+    name: ClassVar[str] = "greedy_reward"
+    tasks: ClassVar[tuple[Task, ...]] = TASKS
+
+    @classmethod
+    def build(cls, bench: Bench) -> GreedyReward:
+        """From the pool and the reward's weights."""
+        return cls(bench.index, bench.k, bench.n, bench.num_candidates, bench.reward)
+
+    def fan_out(self, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
+        """Answer every query; the seed is not used."""
+        directions = []
+        for z_q_D, candidates in zip(query_emb_BD, nearest(self.index, query_emb_BD, self.num_candidates), strict=True):
+            candidate_emb_MD = self.index.emb_MD[candidates[candidates != NO_ROW]]
+            directions.append(candidate_emb_MD[greedy_picks(candidate_emb_MD, z_q_D, self.k, self.reward)])
+        return answers_of_directions(self.index, directions, self.n)
+
+
+def greedy_picks(candidate_emb_MD: Array, query_emb_D: Array, k: int, config: OARConfig) -> Rows:
+    """Pick k candidates, each the one that raises eq. 1 of arXiv 2603.06397 most; ties go to the earlier candidate.
+
+    Every component is divided by the final k from the first pick on, so that the value after k picks is the reward.
+    A candidate is an item of the pool, its own nearest, so each pick brings groundedness 1.
+    """
+    align_M = candidate_emb_MD @ query_emb_D
+    picks: list[int] = []
+    while len(picks) < min(k, len(align_M)):
+        picked_MkD = np.broadcast_to(candidate_emb_MD[picks], (len(align_M), len(picks), candidate_emb_MD.shape[1]))
+        vendi_M = vendi_scores(np.concatenate([picked_MkD, candidate_emb_MD[:, None]], axis=1))
+        ground_M = np.full(len(align_M), (len(picks) + 1) / k, dtype=np.float32)
+        div_M, mean_align_M = (vendi_M / k).astype(np.float32), (align_M[picks].sum() + align_M) / k
+        reward_M = oar_reward(ground_M, div_M, mean_align_M.astype(np.float32), config)
+        picks.append(int(np.argmax(np.where(np.isin(np.arange(len(align_M)), picks), -np.inf, reward_M))))
+    return np.array(picks, dtype=np.int64)

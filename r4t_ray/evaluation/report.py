@@ -1,0 +1,136 @@
+"""report.md: a table a task, which rows lose to a cheaper one, and what every name means."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from r4t_ray.evaluation.methods import METHODS
+from r4t_ray.evaluation.results import MetricRow, Result, losses_to_cheaper
+from r4t_ray.evaluation.scores import main_measure
+from r4t_ray.evaluation.settings import EvaluationConfig
+from r4t_ray.types import TASKS, Task
+
+TASK_TITLES: dict[Task, str] = {
+    "oar": "oar: open-ended abstract retrieval, no reference answer",
+    "wscr": "wscr: weakly supervised compositional retrieval, one plausible reference set a query",
+}
+MEASURES = """\
+- recall@K: share of the reference items among the items retrieved (eq. 5), K = {k} directions x {n} items = {budget} \
+items, the same budget for every method; an item that two directions bring counts once. The reference is one plausible \
+set, not the one answer, so read recall beside diversity and groundedness.
+- hit@K: share of queries with at least one reference item retrieved.
+- vendi: Vendi score of the directions' top items divided by k = {k}: 1 when all differ fully, 1/k when all are one.
+- groundedness: 1 - mean distance of the directions to their nearest item (eq. 3); for r4t_diffusion of the generated \
+embeddings themselves.
+- alignment: mean cosine of the directions and the query (eq. 4).
+- oar_reward: the weighted sum of groundedness, vendi and alignment (eq. 1), with the weights folm was trained with.
+- latency_ms_b*: milliseconds of one call of the fan-out alone for a batch of that many queries, median over repeats, \
+after one call that is not counted. The fan-out is the generation: query texts to parsed sub-query texts for a \
+language model, z_q to L rows for the diffusion. Embedding the query or the sub-queries, and the search, are left out. \
+Methods without a generation step have none.
+- answer ms: wall time of a whole answer a query, everything included, in batches of the evaluation; what "cheaper" is \
+judged by.
+
+A direction that was not emitted (an unparsable or short output) brings no items and no Vendi mass; groundedness and \
+alignment are means over those emitted, and an empty output scores 0. Equations are those of arXiv 2603.06397.
+"""
+
+
+def write_report(
+    config: EvaluationConfig,
+    results: Sequence[Result],
+    rows: Sequence[MetricRow],
+    plots: Sequence[Path],
+    path: Path,
+    seed: int,
+) -> None:
+    """Write the report as markdown; ``plots`` lie beside it."""
+    sections = ["# Evaluation", "\n".join(_budget(config, seed))]
+    for task in (task for task in TASKS if any(row["task"] == task for row in rows)):
+        sections.append(f"## {TASK_TITLES[task]}")
+        sections.append("\n".join(_table(task, results, rows)))
+        sections.append("\n".join(_statement(config, task, results, seed)))
+        sections += compiled(config, task, results)
+    sections += [f"![{plot.stem.replace('_', ' ')}]({plot.name})" for plot in plots]
+    sections += ["## Methods", "\n".join(_definitions(results))]
+    sections += ["## Measures", MEASURES.format(k=config.k, n=config.n, budget=config.k * config.n)]
+    path.write_text("\n\n".join(sections), encoding="utf-8")
+
+
+def definition(method: str) -> str:
+    """What a method does, from its class's docstring."""
+    return " ".join((inspect.getdoc(METHODS[method]) or "").split())
+
+
+def figure(row: MetricRow) -> str:
+    """A value with its interval, as a table cell."""
+    if row["measure"].startswith("latency_ms"):
+        return f"{row['value']:.1f} [{row['low']:.1f}, {row['high']:.1f}]"
+    return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+
+
+def compiled(config: EvaluationConfig, task: Task, results: Sequence[Result]) -> list[str]:
+    """How much of r4t_folm's reward r4t_diffusion keeps, and how much faster it fans out; empty without both."""
+    rows = {result.method: result for result in results if result.task == task}
+    if not {"r4t_folm", "r4t_diffusion"} <= set(rows):
+        return []
+    folm, diffusion = rows["r4t_folm"], rows["r4t_diffusion"]
+    measure = main_measure(task, config.k, config.n)
+    reward = folm.values[measure].mean()
+    kept = f"{diffusion.values[measure].mean() / reward:.0%} of" if reward > 0 else "what there is (none) of"
+    speeds = [
+        f"{np.median(folm.latency[name]) / np.median(diffusion.latency[name]):.1f} times at batch {name.rpartition('_b')[2]}"
+        for name in diffusion.latency
+    ]
+    faster = f"; its fan-out is faster by {', '.join(speeds)}" if speeds else ""
+    return [f"r4t_diffusion keeps {kept} r4t_folm's {measure}{faster}."]
+
+
+def _budget(config: EvaluationConfig, seed: int) -> Iterator[str]:
+    yield (
+        f"Held-out queries; {config.k} directions x {config.n} items a direction for every method; seed {seed}. "
+        f"In brackets: bootstrap 95% intervals over queries ({config.num_bootstrap} resamplings), for latencies over "
+        f"{config.latency_repeats} repeats."
+    )
+
+
+def _table(task: Task, results: Sequence[Result], rows: Sequence[MetricRow]) -> Iterator[str]:
+    rows = [row for row in rows if row["task"] == task]
+    cells = {(row["method"], row["measure"]): figure(row) for row in rows}
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    measures = list(dict.fromkeys(row["measure"] for row in rows))
+    measures.sort(key=lambda measure: measure.startswith("latency_ms"))
+    answer_ms = {result.method: result.answer_ms for result in results if result.task == task}
+    yield f"{max(row['n'] for row in rows if not row['measure'].startswith('latency_ms'))} queries."
+    yield ""
+    yield "| method | " + " | ".join([*measures, "answer ms"]) + " |"
+    yield "|---|" + "---|" * (len(measures) + 1)
+    for method in methods:
+        values = [cells.get((method, measure), "-") for measure in measures]
+        yield f"| {method} | " + " | ".join([*values, f"{answer_ms[method]:.1f}"]) + " |"
+
+
+def _statement(config: EvaluationConfig, task: Task, results: Sequence[Result], seed: int) -> Iterator[str]:
+    measure = main_measure(task, config.k, config.n)
+    losses = losses_to_cheaper(results, task, measure, config.num_bootstrap, seed)
+    if not losses:
+        yield f"By {measure} no method loses to a cheaper one."
+        return
+    yield f"By {measure} these methods lose to a cheaper one (smaller answer ms):"
+    yield ""
+    for loss in losses:
+        difference = loss.difference
+        yield (
+            f"- {loss.loser} loses to {loss.winner} by {difference.value:.3f} "
+            f"[{difference.low:.3f}, {difference.high:.3f}]"
+            + ("" if loss.is_clear else "; the interval of the paired difference holds 0, so this may be chance")
+        )
+
+
+def _definitions(results: Sequence[Result]) -> Iterator[str]:
+    measured = {result.method for result in results}
+    return (f"- {method}: {definition(method)}" for method in METHODS if method in measured)

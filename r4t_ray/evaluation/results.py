@@ -1,0 +1,102 @@
+"""What was measured, and the rows of metrics.json."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from r4t_ray.evaluation.bootstrap import Estimate, bootstrap_mean, bootstrap_median, paired_difference
+from r4t_ray.evaluation.settings import METHOD_NAMES
+from r4t_ray.types import TASKS, Task
+
+
+@dataclass(frozen=True)
+class Result:
+    """One method on one task.
+
+    Attributes:
+        task: The task.
+        method: The method's name.
+        values: Measure -> one number a query.
+        latency: latency_ms_b* -> one number a repeat; empty for a method without a generation step.
+        answer_ms: Wall time of a whole answer (generation, embedding, search, re-ranking), per query.
+    """
+
+    task: Task
+    method: str
+    values: dict[str, NDArray[np.float64]]
+    latency: dict[str, NDArray[np.float64]]
+    answer_ms: float
+
+
+class MetricRow(TypedDict):
+    """A row of metrics.json; ``low`` and ``high`` bound the bootstrap 95% interval, ``n`` counts queries or repeats."""
+
+    task: str
+    method: str
+    measure: str
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+def metric_rows(results: Sequence[Result], num_bootstrap: int, seed: int) -> list[MetricRow]:
+    """Every measure of every result with its interval, by task and then in the order of ``MethodName``."""
+    rows = []
+    for result in sorted(results, key=lambda one: (TASKS.index(one.task), _position(one.method))):
+        for measure, values in result.values.items():
+            rows.append(_row(result, measure, bootstrap_mean(values, num_bootstrap, seed)))
+        for measure, repeats in result.latency.items():
+            rows.append(_row(result, measure, bootstrap_median(repeats, num_bootstrap, seed)))
+    return rows
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A method that a cheaper one beats; ``difference`` is winner minus loser on the same queries."""
+
+    task: Task
+    measure: str
+    loser: str
+    winner: str
+    difference: Estimate
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval of the difference leaves zero out."""
+        return self.difference.low > 0
+
+
+def losses_to_cheaper(results: Sequence[Result], task: Task, measure: str, num_bootstrap: int, seed: int) -> list[Loss]:
+    """Every method of the task that a method with a smaller measured ``answer_ms`` beats, with the best such one."""
+    rows = [result for result in results if result.task == task]
+    losses = []
+    for loser in rows:
+        cheaper = [row for row in rows if row.answer_ms < loser.answer_ms]
+        best = max(cheaper, key=lambda row: row.values[measure].mean(), default=None)
+        if best is not None and best.values[measure].mean() > loser.values[measure].mean():
+            difference = paired_difference(best.values[measure], loser.values[measure], num_bootstrap, seed)
+            losses.append(Loss(task, measure, loser.method, best.method, difference))
+    return losses
+
+
+def _position(method: str) -> int:
+    names: tuple[str, ...] = METHOD_NAMES
+    return names.index(method)
+
+
+def _row(result: Result, measure: str, estimate: Estimate) -> MetricRow:
+    return MetricRow(
+        task=result.task,
+        method=result.method,
+        measure=measure,
+        value=estimate.value,
+        low=estimate.low,
+        high=estimate.high,
+        n=estimate.n,
+    )

@@ -1,0 +1,66 @@
+"""What one answer scores: the measures of the tables, from the same functions that training calls.
+
+Where a method emits fewer than k directions, the missing ones bring no items and no Vendi mass (Vendi is divided by
+k all the same), and groundedness and alignment are means over the emitted ones. An empty answer scores 0 throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from r4t_ray.evaluation.answers import Answer, Index, Query, batches
+from r4t_ray.measures import alignment, groundedness, hit, recall, vendi_score
+from r4t_ray.rewards import OARConfig, oar_reward
+from r4t_ray.types import Array, Task
+
+POOL_BLOCK = 65536
+"""Pool rows compared at a time: bounds memory on large pools."""
+
+
+def geometric_scores(answer: Answer, query_emb_D: Array, index: Index, k: int, config: OARConfig) -> dict[str, float]:
+    """Vendi / k of the directions' top items, eqs. 3 and 4 on the directions, and eq. 1 of arXiv 2603.06397."""
+    if not len(answer.directions_kD):
+        return {"vendi": 0.0, "groundedness": 0.0, "alignment": 0.0, "oar_reward": 0.0}
+    top = answer.top_rows
+    div_B = np.array([vendi_score(index.emb_MD[top]) / k if len(top) else 0.0])
+    ground_B = groundedness(nearest_cosines(answer.directions_kD, index.emb_MD)[None])
+    align_B = alignment(answer.directions_kD[None], query_emb_D[None])
+    return {
+        "vendi": float(div_B[0]),
+        "groundedness": float(ground_B[0]),
+        "alignment": float(align_B[0]),
+        "oar_reward": float(oar_reward(ground_B, div_B, align_B, config)[0]),
+    }
+
+
+def nearest_cosines(directions_kD: Array, item_emb_MD: Array) -> Array:
+    """Cosine of each direction with its nearest item of the whole pool, exact whatever the index type."""
+    nearest_k = np.full(len(directions_kD), -1.0, dtype=np.float32)
+    for block in batches(len(item_emb_MD), POOL_BLOCK):
+        np.maximum(nearest_k, (directions_kD @ item_emb_MD[block].T).max(axis=1), out=nearest_k)
+    return np.clip(nearest_k, -1.0, 1.0)
+
+
+def coverage_scores(answer: Answer, query: Query, pool_ids: Sequence[str], budget: int) -> dict[str, float]:
+    """recall@K (eq. 5: the WSCR reward) and hit@K against the query's reference set; K is the budget."""
+    retrieved = {pool_ids[row] for row in answer.retrieved}
+    reference = set(query.item_ids)
+    return {
+        f"recall@{budget}": float(recall(retrieved, reference)),
+        f"hit@{budget}": float(hit(retrieved, reference)),
+    }
+
+
+def score(
+    task: Task, answer: Answer, query: Query, query_emb_D: Array, index: Index, k: int, n: int, config: OARConfig
+) -> dict[str, float]:
+    """Every measure of one answer, in the order of the tables; recall and hit where there is a reference."""
+    covered = coverage_scores(answer, query, index.ids, k * n) if task == "wscr" else {}
+    return covered | geometric_scores(answer, query_emb_D, index, k, config)
+
+
+def main_measure(task: Task, k: int, n: int) -> str:
+    """The measure that the task trains for."""
+    return "oar_reward" if task == "oar" else f"recall@{k * n}"

@@ -1,0 +1,70 @@
+"""The settings of the evaluate stage."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from pydantic import Field, field_validator
+
+from r4t_ray.config import Settings
+
+MethodName = Literal[
+    "no_fanout",
+    "no_fanout_mmr",
+    "greedy_reward",
+    "popular",
+    "nearest_sets",
+    "zero_shot",
+    "best_of_5",
+    "r4t_folm",
+    "r4t_diffusion",
+]
+METHOD_NAMES: tuple[MethodName, ...] = get_args(MethodName)
+
+
+class EvaluationConfig(Settings):
+    """What is measured, at which budget, and how often.
+
+    Attributes:
+        k: Directions a query.
+        n: Items a direction; K = k * n items is every method's budget.
+        methods: Rows of the tables.
+        max_queries: Held-out queries a task, drawn by the seed; null takes all.
+        num_bootstrap: Resamplings behind each 95% interval.
+        temperature: Of every language-model fan-out.
+        num_candidates: Nearest items of z_q among which no_fanout_mmr and greedy_reward choose.
+        mmr_lambda: Weight of relevance against novelty in MMR; 1 is no_fanout.
+        latency_batches: Batch sizes of latency_ms_b*; empty measures none.
+        latency_repeats: Timed calls a batch size.
+        solver: The diffusion's solver; null takes the one stored with the model, like the two below.
+        num_steps: Its steps.
+        guidance: Its guidance strength.
+    """
+
+    k: int = Field(10, ge=1)
+    n: int = Field(10, ge=1)
+    methods: tuple[MethodName, ...] = METHOD_NAMES
+    max_queries: int | None = Field(None, ge=1)
+    num_bootstrap: int = Field(1000, ge=1)
+    temperature: float = Field(0.9, gt=0)
+    num_candidates: int = Field(1000, ge=1)
+    mmr_lambda: float = Field(0.5, ge=0, le=1)
+    latency_batches: tuple[int, ...] = (1, 8, 64)
+    latency_repeats: int = Field(5, ge=1)
+    solver: str | None = None
+    num_steps: int | None = Field(None, ge=1)
+    guidance: float | None = None
+
+    @field_validator("methods")
+    @classmethod
+    def _some_and_distinct(cls, methods: tuple[MethodName, ...]) -> tuple[MethodName, ...]:
+        if not methods or len(set(methods)) != len(methods):
+            raise ValueError("methods must be distinct and at least one")
+        return methods
+
+    @field_validator("latency_batches")
+    @classmethod
+    def _positive(cls, batches: tuple[int, ...]) -> tuple[int, ...]:
+        if any(batch < 1 for batch in batches) or len(set(batches)) != len(batches):
+            raise ValueError("batch sizes must be distinct and at least 1")
+        return batches
