@@ -1,0 +1,58 @@
+"""The application graph: gateway -> generator, gateway -> shards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ray import serve
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.serve.args import AppArgs, Scaling
+from r4t_ray.serve.gateway import Gateway
+from r4t_ray.serve.generator import Generator
+from r4t_ray.serve.loading import num_shards, served_tasks, verify
+from r4t_ray.serve.shard import Shard, shard_name
+from r4t_ray.types import Task
+
+__all__ = ["AppArgs", "build_app"]
+
+
+def build_app(args: AppArgs) -> serve.Application:
+    """Join the deployments that serve ``args.workspace``.
+
+    Every file is verified here, so that a fault is told before any deployment starts; replicas verify what they load.
+
+    Raises:
+        MissingArtifactError: A stage that serving needs has not run.
+        ArtifactError: Stages made from different inputs.
+    """
+    workspace = Workspace(Path(args.workspace))
+    args = args.model_copy(update={"workspace": str(workspace.root)})
+    verify(workspace)
+    shards = {task: _shards(workspace, args, task) for task in served_tasks(workspace)}
+    generator = Generator.options(**deployment_options(args.generator)).bind(args)
+    return Gateway.options(**deployment_options(args.gateway)).bind(args, generator, shards)
+
+
+def deployment_options(scaling: Scaling) -> dict[str, Any]:
+    """Ray Serve's options for one deployment."""
+    return {
+        "autoscaling_config": {
+            "min_replicas": scaling.min_replicas,
+            "max_replicas": scaling.max_replicas,
+            "target_ongoing_requests": scaling.target_ongoing_requests,
+        },
+        "max_ongoing_requests": scaling.max_ongoing_requests,
+        "max_queued_requests": scaling.max_queued_requests,
+        "ray_actor_options": {"num_cpus": scaling.num_cpus, "num_gpus": scaling.num_gpus},
+    }
+
+
+def _shards(workspace: Workspace, args: AppArgs, task: Task) -> list[serve.Application]:
+    if args.shards == "inline":
+        return []
+    return [
+        Shard.options(name=shard_name(task, number), **deployment_options(args.shard)).bind(args, task, number)
+        for number in range(num_shards(workspace, task))
+    ]

@@ -1,0 +1,50 @@
+"""Ask a running server."""
+
+from __future__ import annotations
+
+import httpx
+from pydantic import ValidationError
+
+from r4t_ray.errors import RequestError
+from r4t_ray.serve.schema import ErrorResponse, RetrieveResponse, parse_request, shown
+from r4t_ray.types import Task
+
+
+def ask(
+    url: str, query: str, k: int = 10, n: int = 10, seed: int = 0, task: Task | None = None, timeout_s: float = 30.0
+) -> RetrieveResponse:
+    """POST one query to ``url``/v1/retrieve.
+
+    Args:
+        url: The server's root, such as http://127.0.0.1:8000.
+        query: What is wanted.
+        k: Directions.
+        n: Items of each.
+        seed: The same seed gives the same answer.
+        task: oar or wscr; the server's default if None.
+        timeout_s: How long to wait.
+
+    Raises:
+        RequestError: The query is invalid, the server refused it (its own message), or there is no such server.
+    """
+    request = parse_request(query=query, k=k, n=n, seed=seed, task=task)
+    endpoint = f"{url.rstrip('/')}/v1/retrieve"
+    try:
+        reply = httpx.post(endpoint, json=request.model_dump(exclude_none=True), timeout=timeout_s)
+    except httpx.TimeoutException:
+        raise RequestError(
+            endpoint, f"no answer in {timeout_s:g} s", "an answer in time", "try again, or --local"
+        ) from None
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise RequestError(
+            endpoint, f"no connection ({error})", "a running server", "start `r4t serve WORKSPACE`, or use --local"
+        ) from None
+    try:
+        if reply.is_success:
+            return RetrieveResponse.model_validate_json(reply.content)
+        error = ErrorResponse.model_validate_json(reply.content).error
+    except ValidationError:
+        raise RequestError(
+            endpoint, f"HTTP {reply.status_code} with {shown(reply.text)}", "a reply of r4t serve", "check the URL"
+        ) from None
+    raise RequestError(error.where, error.got, error.expected, error.fix)

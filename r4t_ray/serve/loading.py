@@ -1,0 +1,111 @@
+"""Opening a workspace for serving: verified artifacts, their lineage, and the texts of a pool."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from r4t_ray.artifacts import Workspace, read_manifest
+from r4t_ray.diffusion.settings import NetworkConfig, SamplerConfig
+from r4t_ray.errors import ArtifactError
+from r4t_ray.serve.answer import Pool
+from r4t_ray.serve.args import AppArgs
+from r4t_ray.serve.sampling import sampler_settings
+from r4t_ray.serve.schema import ModelInfo
+from r4t_ray.types import TASKS, Task
+
+SERVED_STAGES = ("ingest", "embed", "index", "diffusion")
+
+POOL_COLUMNS: dict[Task, tuple[str, str, str]] = {
+    "oar": ("sets.parquet", "set_id", "title"),
+    "wscr": ("items.parquet", "item_id", "text"),
+}
+"""File of ingest that holds a task's pool, its column of ids, and the column that people read."""
+
+
+def verify(workspace: Workspace) -> None:
+    """Raise ArtifactError unless every file that serving reads is as its stage wrote it, all from the same inputs."""
+    for stage in SERVED_STAGES:
+        workspace.artifact(stage)
+    check_lineage(workspace)
+
+
+def check_lineage(workspace: Workspace) -> None:
+    """Raise ArtifactError when what is served together was not made from the same inputs.
+
+    `Workspace.artifact` compares a stage with its direct parents; here every ancestor is compared too, so a retriever
+    trained on pairs of another encoder is refused beside an index of this one. Reads manifests only.
+    """
+    pending = list(SERVED_STAGES)
+    seen: set[str] = set()
+    while pending:
+        stage = pending.pop()
+        if stage in seen:
+            continue
+        seen.add(stage)
+        manifest = read_manifest(workspace.root / stage)
+        for parent, fingerprint in manifest.parents.items():
+            found = read_manifest(workspace.root / parent).fingerprint
+            if found != fingerprint:
+                raise ArtifactError(
+                    str(workspace.root / stage),
+                    f"'{stage}' built from another '{parent}' ({fingerprint[:12]})",
+                    f"one built from the '{parent}' that is here ({found[:12]})",
+                    f"run `r4t pipeline CONFIG --workspace {workspace.root}`",
+                )
+            pending.append(parent)
+
+
+def served_tasks(workspace: Workspace) -> tuple[Task, ...]:
+    """The tasks that have both a trained retriever and an index, from the manifests' lists of files."""
+    trained, indexed = (_folders(workspace, stage) for stage in ("diffusion", "index"))
+    tasks = tuple(task for task in TASKS if task in trained and task in indexed)
+    if not tasks:
+        raise ArtifactError(
+            str(workspace.root),
+            f"retrievers for {sorted(trained)}, indexes for {sorted(indexed)}",
+            f"at least one of {', '.join(TASKS)} with both",
+            "run `r4t build-index` and `r4t train-diffusion`",
+        )
+    return tasks
+
+
+def num_shards(workspace: Workspace, task: Task) -> int:
+    """Shards of the task's index, from index.json."""
+    path = workspace.root / "index" / task / "index.json"
+    return int(json.loads(path.read_text(encoding="utf-8"))["num_shards"])
+
+
+def load_pool(workspace: Workspace, task: Task) -> Pool:
+    """The pool in the row order of the index, with titles of sets for oar and texts of items for wscr."""
+    file, identifier, text = POOL_COLUMNS[task]
+    ids = pq.read_table(workspace.artifact("index").file(f"{task}/ids.parquet"), columns=["id"])["id"].to_pylist()
+    table = pq.read_table(workspace.artifact("ingest").file(file), columns=[identifier, text])
+    texts = dict(zip(table[identifier].to_pylist(), table[text].to_pylist(), strict=True))
+    return Pool(ids, [texts[identifier] for identifier in ids])
+
+
+def describe(workspace: Workspace, task: Task, args: AppArgs) -> ModelInfo:
+    """What answers for a task: contents of the artifacts, size of the pool, L, and the sampler's settings."""
+    config = json.loads((workspace.root / "diffusion" / task / "config.json").read_text(encoding="utf-8"))
+    sampler = sampler_settings(SamplerConfig.model_validate(config["sampler"]), args)
+    return ModelInfo(
+        encoder=_fingerprint(workspace, "embed"),
+        index=_fingerprint(workspace, "index"),
+        diffusion=_fingerprint(workspace, "diffusion"),
+        num_rows=NetworkConfig.model_validate(config["network"]).num_rows,
+        solver=sampler.solver,
+        num_steps=sampler.num_steps,
+        guidance=sampler.guidance,
+    )
+
+
+def _fingerprint(workspace: Workspace, stage: str) -> str:
+    """First 12 hex digits of a stage's contents."""
+    return read_manifest(workspace.root / stage).fingerprint[:12]
+
+
+def _folders(workspace: Workspace, stage: str) -> set[str]:
+    return {Path(name).parts[0] for name in read_manifest(workspace.root / stage).files}

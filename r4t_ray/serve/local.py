@@ -1,0 +1,134 @@
+"""One machine: a server that this process owns, and answers with no server at all."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.errors import ConfigError
+from r4t_ray.serve.answer import check_k
+from r4t_ray.serve.args import AppArgs
+from r4t_ray.serve.fan_out import Ask, FanOut
+from r4t_ray.serve.schema import RetrieveRequest, RetrieveResponse, parse_request
+from r4t_ray.serve.served_task import choose_task, load_tasks
+from r4t_ray.types import Task
+
+_logger = logging.getLogger(__name__)
+
+
+class LocalRetriever:
+    """The served path without Ray: the same generator, search, selection and merge.
+
+    Args:
+        workspace: Folder of the experiment's artifacts.
+        args: Sampler settings and the default task.
+    """
+
+    def __init__(self, workspace: Path, args: AppArgs | None = None) -> None:
+        self._args = args or AppArgs()
+        opened = Workspace(workspace)
+        self._tasks = load_tasks(opened, self._args, with_index=True)
+        self._fan_out = FanOut.load(opened, self._args)
+
+    def answer(self, request: RetrieveRequest) -> RetrieveResponse:
+        """Answer one validated request; raises RequestError for a task or a k that the workspace cannot serve."""
+        served = choose_task(self._tasks, request.task or self._args.default_task)
+        check_k(request.k, served.model.num_rows)
+        (z_LD,) = self._fan_out([Ask(served.task, request.query, request.seed)])
+        return served.compose(request, z_LD, *served.search(z_LD, request.n))
+
+
+def answer_locally(
+    workspace: Path, query: str, k: int = 10, n: int = 10, seed: int = 0, task: Task | None = None
+) -> RetrieveResponse:
+    """Answer one query in this process.
+
+    Args:
+        workspace: Folder of the experiment's artifacts.
+        query: What is wanted.
+        k: Directions.
+        n: Items of each.
+        seed: The same seed gives the same answer.
+        task: oar or wscr; oar if None.
+
+    Raises:
+        RequestError: The query is invalid.
+        ArtifactError: The workspace cannot be served.
+    """
+    request = parse_request(query=query, k=k, n=n, seed=seed, task=task)
+    return LocalRetriever(workspace).answer(request)
+
+
+def serve_workspace(workspace: Path, host: str = "127.0.0.1", port: int = 8000, args: AppArgs | None = None) -> None:
+    """Serve a workspace from a Ray cluster of this machine until SIGINT or SIGTERM.
+
+    Args:
+        workspace: Folder of the experiment's artifacts.
+        host: Address to bind; the default is reachable from this machine only.
+        port: Port to bind.
+        args: The application's arguments; their ``workspace`` is replaced.
+
+    Raises:
+        ConfigError: The address cannot be bound.
+        ArtifactError: The workspace cannot be served.
+    """
+    # Ray reads it at import. Asked for by name, the token guards the local cluster without a warning at each start.
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    import ray
+    from ray import serve
+
+    from r4t_ray.serve.app import build_app
+
+    check_address(host, port)
+    app = build_app((args or AppArgs()).model_copy(update={"workspace": str(workspace)}))
+    started_ray = not ray.is_initialized()
+    if started_ray:
+        ray.init(address="local", include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1")
+    try:
+        with _stop_signals() as stop:
+            serve.start(http_options={"host": host, "port": port})
+            serve.run(app)
+            _logger.info("serving %s at http://%s:%d (docs at /docs); Ctrl-C stops", workspace, host, port)
+            stop.wait()
+    finally:
+        serve.shutdown()
+        if started_ray:
+            ray.shutdown()
+
+
+def check_address(host: str, port: int) -> None:
+    """Raise ConfigError unless ``host:port`` can be bound now."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"{host}:{port}", str(error), "an address of this machine and a free port", "choose another --port"
+        ) from None
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set; the former handlers come back at the end."""
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    former: dict[int, Any] = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

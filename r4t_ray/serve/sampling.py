@@ -1,0 +1,62 @@
+"""Sampling a batch of requests so that each answer depends on its own seed alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from r4t_ray.diffusion import DiffusionRetriever
+from r4t_ray.diffusion.guidance import guided_denoiser
+from r4t_ray.diffusion.samplers import SAMPLERS
+from r4t_ray.diffusion.schedule import sampling_sigmas
+from r4t_ray.diffusion.settings import SamplerConfig
+from r4t_ray.serve.args import AppArgs
+
+NOISY_SOLVERS = frozenset({"sde"})
+"""Solvers that draw noise at every step, from one generator for the whole batch."""
+
+
+def sampler_settings(trained: SamplerConfig, args: AppArgs) -> SamplerConfig:
+    """The trained model's sampler settings, with those that ``args`` states in their place."""
+    stated = {"solver": args.solver, "num_steps": args.num_steps, "guidance": args.guidance}
+    return trained.model_copy(update={name: value for name, value in stated.items() if value is not None})
+
+
+@torch.inference_mode()
+def sample_each(retriever: DiffusionRetriever, z_q_BD: Tensor, seeds: Sequence[int], settings: SamplerConfig) -> Tensor:
+    """Directions for B queries; row b equals ``retriever.generate`` of query b alone with a generator of seed b.
+
+    An ODE solver takes all its noise at the start, so the B starts are drawn from B generators and solved in one batch.
+    A solver in NOISY_SOLVERS samples the queries one by one.
+
+    Args:
+        retriever: In evaluation mode.
+        z_q_BD: Unit query embeddings on the retriever's device.
+        seeds: One a query.
+        settings: Solver, steps, guidance and levels.
+
+    Returns:
+        z_BLD with unit rows.
+    """
+    generators = [torch.Generator(device=z_q_BD.device).manual_seed(seed) for seed in seeds]
+    if settings.solver in NOISY_SOLVERS:
+        alone = [
+            retriever.generate(
+                z_q_BD[row : row + 1],
+                num_steps=settings.num_steps,
+                solver=settings.solver,
+                guidance=settings.guidance,
+                generator=generator,
+            )
+            for row, generator in enumerate(generators)
+        ]
+        return torch.cat(alone)
+    shape = (retriever.network.config.num_rows, retriever.network.config.dim)
+    noise_BLD = torch.stack([torch.randn(shape, generator=one, device=z_q_BD.device) for one in generators])
+    sigmas_S = sampling_sigmas(settings.levels, settings.num_steps, retriever.noise)
+    denoise = guided_denoiser(retriever, z_q_BD, settings.guidance)
+    z_BLD = SAMPLERS[settings.solver](denoise, float(sigmas_S[0]) * noise_BLD, sigmas_S, None)
+    return functional.normalize(z_BLD, dim=-1)

@@ -1,0 +1,41 @@
+"""The shard deployment: one index shard of one task; ids' rows and cosines go out, never vectors."""
+
+from __future__ import annotations
+
+from ray import serve
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.index import load_shard
+from r4t_ray.serve.args import AppArgs
+from r4t_ray.types import Array, Rows, Task
+
+
+def shard_name(task: Task, number: int) -> str:
+    """Name of a shard's deployment; replicas of one name are interchangeable, so every shard has its own."""
+    return f"shard_{task}_{number:03d}"
+
+
+@serve.deployment
+class Shard:
+    """Searches one shard; Serve runs the method in a thread, off the event loop.
+
+    Args:
+        args: The application's arguments, their workspace absolute.
+        task: Whose index.
+        number: Which shard of it.
+    """
+
+    def __init__(self, args: AppArgs, task: Task, number: int) -> None:
+        self._shard = load_shard(Workspace(args.workspace).artifact("index").path / task, number)
+
+    def search(self, z_LD: Array, n: int) -> tuple[Array, Rows]:
+        """All directions of a request in one call.
+
+        Returns:
+            Cosines and global pool rows, both L x K with K at most n, best first.
+        """
+        return self._shard.search(z_LD, n)
+
+    def ready(self) -> bool:
+        """True once the shard is loaded."""
+        return True

@@ -1,0 +1,61 @@
+"""Selection and merging by hand-computed numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from r4t_ray.errors import RequestError
+from r4t_ray.serve.answer import Pool, check_k, compose, keep_directions, merge_directions
+from r4t_ray.serve.schema import ModelInfo, parse_request
+
+MODEL = ModelInfo(encoder="e", index="i", diffusion="d", num_rows=4, solver="heun", num_steps=8, guidance=0.1)
+POOL = Pool(ids=[f"item-{row}" for row in range(6)], texts=[f"text {row}" for row in range(6)])
+
+# Directions 0 and 1 share their nearest item, row 5; 1 is nearer to it. Direction 2 is at 90 degrees to 1, 3 at 45.
+HALF = np.sqrt(0.5)
+Z_LD = np.array([[1, 0.0], [1, 0.0], [0, 1], [HALF, HALF]], np.float32)
+ROWS_LK = np.array([[5, 1], [5, 2], [3, 1], [4, 3]], np.int64)
+SCORES_LK = np.array([[0.80, 0.30], [0.90, 0.50], [0.70, 0.40], [0.85, 0.75]], np.float32)
+
+
+def test_of_rows_with_one_nearest_item_the_closer_stays_and_the_rest_spread() -> None:
+    # 1 is the most grounded; 2 is farther from it (cosine 0) than 3 (0.71); 0 repeats item 5 and comes last.
+    assert keep_directions(Z_LD, SCORES_LK, ROWS_LK, 3) == [1, 2, 3]
+    assert keep_directions(Z_LD, SCORES_LK, ROWS_LK, 4) == [1, 2, 3, 0]
+
+
+def test_merged_items_keep_the_best_score_and_every_direction_that_found_them() -> None:
+    merged = merge_directions(SCORES_LK[[1, 2, 3]], ROWS_LK[[1, 2, 3]])
+    assert [(row, round(score, 2), found_by) for row, score, found_by in merged] == [
+        (5, 0.90, [0]),
+        (4, 0.85, [2]),
+        (3, 0.75, [1, 2]),
+        (2, 0.50, [0]),
+        (1, 0.40, [1]),
+    ]
+
+
+def test_ties_go_to_the_lower_row_and_absent_hits_are_left_out() -> None:
+    scores_kK = np.array([[0.5, 0.5, -np.inf]], np.float32)
+    merged = merge_directions(scores_kK, np.array([[4, 2, -1]], np.int64))
+    assert [row for row, _, _ in merged] == [2, 4]
+
+
+def test_compose_writes_directions_and_their_union() -> None:
+    request = parse_request(query="dinner", k=2, n=2, seed=3)
+    answer = compose(request, "oar", Z_LD, SCORES_LK, ROWS_LK, POOL, MODEL)
+    assert [[item.id for item in direction.items] for direction in answer.directions] == [
+        ["item-5", "item-2"],
+        ["item-3", "item-1"],
+    ]
+    assert [direction.index for direction in answer.directions] == [0, 1]
+    assert [item.id for item in answer.items] == ["item-5", "item-3", "item-2", "item-1"]
+    assert answer.items[0].text == "text 5"
+    assert (answer.task, answer.query, answer.seed) == ("oar", "dinner", 3)
+
+
+def test_k_above_the_rows_generated_is_refused() -> None:
+    check_k(4, 4)
+    with pytest.raises(RequestError, match="k: got 5; expected 1 to 4"):
+        check_k(5, 4)
