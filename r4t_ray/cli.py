@@ -34,6 +34,7 @@ STAGE_HELP = {
     "synthesize-pairs": "Fan out every training query and write the pairs (z_q, Z) (Ray Data).",
     "train-diffusion": "Train the diffusion retriever on the pairs (Ray Train).",
     "evaluate": "Measure every method on the held-out queries and write the report.",
+    "pipeline": "Run every stage in order, skipping what is current; stop it at any point and run it again.",
 }
 
 ConfigPath = Annotated[
@@ -59,15 +60,6 @@ for _name in STAGE_HELP:
     app.command(_name, rich_help_panel="Stages")(_stage_command(_name))
 
 
-@app.command("pipeline", rich_help_panel="Stages")
-def run_all(config: ConfigPath, workspace: WorkspaceOption) -> None:
-    """Run every stage in order, skipping what is current; stop it at any point and run it again."""
-    flow.set_up_logging()
-    artifacts = flow.run_command("pipeline", config, workspace)
-    report = artifacts["report"].path / "report.md"
-    typer.echo(report.read_text(encoding="utf-8") if report.is_file() else str(report.parent))
-
-
 @app.command(rich_help_panel="Use")
 def serve(
     workspace: Annotated[Path, typer.Argument(metavar="WORKSPACE", help="Folder that `r4t pipeline` filled.")],
@@ -77,9 +69,10 @@ def serve(
 ) -> None:
     """Serve a workspace over HTTP with Ray Serve until interrupted."""
     flow.set_up_logging()
+    args = flow.load_experiment(config).serve if config else None
     from r4t_ray.serve.local import serve_workspace
 
-    serve_workspace(workspace, host=host, port=port)
+    serve_workspace(workspace, host=host, port=port, args=args)
 
 
 @app.command(rich_help_panel="Use")

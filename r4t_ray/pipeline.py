@@ -97,17 +97,13 @@ def run_pipeline(experiment: Experiment, workspace: Workspace) -> dict[str, Arti
 @contextmanager
 def connected_to_ray() -> Iterator[None]:
     """Hold a connection to Ray: the caller's own, the cluster at RAY_ADDRESS, or a local one that ends with it."""
-    local = "RAY_ADDRESS" not in os.environ
-    if local:
-        # Ray reads it at import. Asked for by name, the token guards the local cluster without a warning at each start.
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
     import ray
 
     if ray.is_initialized():
         yield
         return
-    local_options: dict[str, Any] = {"address": "local", "include_dashboard": False} if local else {}
-    ray.init(**local_options)
+    alone: dict[str, Any] = {"address": "local", "include_dashboard": False}
+    ray.init(**({} if "RAY_ADDRESS" in os.environ else alone))
     try:
         yield
     finally:
@@ -168,13 +164,9 @@ def find_fault(error: BaseException) -> R4TError | None:
 
 def report_fault(fault: R4TError) -> int:
     """Print what a person has to mend on stderr; gives the exit status, 2."""
-    lines = (
-        f"error: {fault.where}",
-        f"  got:      {fault.got}",
-        f"  expected: {fault.expected}",
-        f"  fix:      {fault.fix}",
-    )
-    print("\n".join(lines), file=sys.stderr)
+    print(f"error: {fault.where}", file=sys.stderr)
+    for label, text in (("got", fault.got), ("expected", fault.expected), ("fix", fault.fix)):
+        print(f"  {label + ':':<10}{text}", file=sys.stderr)
     return 2
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ def track(iterable: Iterable[T], description: str, total: int | None = None) -> 
         description: What is being done, in a few words.
         total: Number of elements; by default ``len(iterable)`` where it has one, else unknown.
     """
-    if total is None and hasattr(iterable, "__len__"):
+    if total is None and isinstance(iterable, Sized):
         total = len(iterable)
     if sys.stderr.isatty():
         return _bar(iterable, description, total)
@@ -31,19 +31,12 @@ def track(iterable: Iterable[T], description: str, total: int | None = None) -> 
 
 
 def _bar(iterable: Iterable[T], description: str, total: int | None) -> Iterator[T]:
+    from rich import progress as bars
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    times = (TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, *times, console=Console(stderr=True)) as progress:
+    counts = (bars.TextColumn("{task.description}"), bars.BarColumn(), bars.MofNCompleteColumn())
+    times = (bars.TimeElapsedColumn(), bars.TimeRemainingColumn())
+    with bars.Progress(*counts, *times, console=Console(stderr=True)) as progress:
         task = progress.add_task(description, total=total)
         for element in iterable:
             yield element

