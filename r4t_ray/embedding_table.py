@@ -1,0 +1,37 @@
+"""Embeddings on disk: parquet of (id str, embedding fixed_size_list<float32, D>), in the order of what was embedded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from r4t_ray.errors import ArtifactError
+from r4t_ray.types import Array
+
+
+def embedding_schema(dim: int) -> pa.Schema:
+    """Columns of an embedding table of width ``dim``."""
+    return pa.schema([("id", pa.string()), ("embedding", pa.list_(pa.float32(), dim))])
+
+
+def embedding_table(ids: Sequence[str], emb_MD: Array) -> pa.Table:
+    """Ids and their rows as an Arrow table."""
+    flat = pa.array(np.ascontiguousarray(emb_MD, dtype=np.float32).reshape(-1))
+    columns = [pa.array(ids, pa.string()), pa.FixedSizeListArray.from_arrays(flat, emb_MD.shape[1])]
+    return pa.Table.from_arrays(columns, schema=embedding_schema(emb_MD.shape[1]))
+
+
+def read_embedding_table(path: Path) -> tuple[list[str], Array]:
+    """Ids and ``emb_MD`` of one file, in row order; raises ArtifactError when the columns are others."""
+    table = pq.read_table(path)
+    kind = table.schema.field("embedding").type if "embedding" in table.column_names else None
+    if "id" not in table.column_names or kind is None or not pa.types.is_fixed_size_list(kind):
+        raise ArtifactError(
+            str(path), f"columns {table.column_names}", "id and embedding, a fixed-size list", "run `r4t embed` again"
+        )
+    flat = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return table["id"].to_pylist(), flat.astype(np.float32, copy=False).reshape(table.num_rows, kind.list_size)

@@ -1,0 +1,156 @@
+"""The embed stage: catalogue texts to unit vectors, as one Ray Data stream.
+
+read_parquet -> text of a row -> model actors -> (second moment -> projection) -> embed/{items,sets,queries}.parquet.
+One row in, one row out, in the order of the catalogue. The projection is fitted on items and sets, and queries share
+it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import ray
+from numpy.typing import NDArray
+
+from r4t_ray.artifacts import Artifact, Workspace
+from r4t_ray.embedding_table import embedding_schema, embedding_table, read_embedding_table
+from r4t_ray.encoders.encoder import save_encoder
+from r4t_ray.encoders.models import model_fingerprint, resolve_model
+from r4t_ray.encoders.projection import fit_projection, project, second_moment
+from r4t_ray.encoders.sentence_transformer import EncoderConfig
+from r4t_ray.encoders.texts import set_text
+from r4t_ray.progress import track
+from r4t_ray.types import Array
+
+Kind = Literal["items", "sets", "queries"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+ID_COLUMNS: dict[Kind, str] = {"items": "item_id", "sets": "set_id", "queries": "query_id"}
+STREAM_ROWS = 256
+CPUS_PER_ACTOR = 0.5
+
+
+class EmbedInputs(EncoderConfig):
+    """What decides whether the embeddings are up to date: the settings and the model's own files."""
+
+    model_sha256: str | None
+
+
+def run(config: EncoderConfig, workspace: Workspace, seed: int) -> Artifact:
+    """Embed items, sets and queries of ``ingest`` into the stage folder ``embed``."""
+    inputs = EmbedInputs(**config.model_dump(), model_sha256=model_fingerprint(resolve_model(config.model)))
+    ingest = workspace.root / "ingest"
+    return workspace.build("embed", inputs, seed, ["ingest"], lambda folder: embed_catalogue(config, ingest, folder))
+
+
+def load_embeddings(workspace: Workspace, kind: Kind) -> tuple[list[str], Array]:
+    """Ids and ``emb_MD`` (unit rows) of one kind, in the order of ``ingest``."""
+    return read_embedding_table(workspace.artifact("embed").file(f"{kind}.parquet"))
+
+
+def embed_catalogue(config: EncoderConfig, ingest: Path, folder: Path) -> int:
+    """Fill ``folder`` from the parquet files in ``ingest``; returns the number of rows embedded."""
+    native = folder / "native"
+    native.mkdir()
+    counts = {kind: pq.read_metadata(ingest / f"{kind}.parquet").num_rows for kind in KINDS}
+    _write_native(config, ingest, native, counts)
+    moment_DD = sum(second_moment(part[1]) for kind in ("items", "sets") for part in _parts(native, kind))
+    projection_Dd = fit_projection(np.asarray(moment_DD), config.dim)
+    for kind in KINDS:
+        with pq.ParquetWriter(folder / f"{kind}.parquet", embedding_schema(config.dim)) as writer:
+            for ids, emb_MD in _parts(native, kind):
+                writer.write_table(embedding_table(ids, project(emb_MD, projection_Dd)))
+        assert _same_ids(ingest, folder, kind), f"{kind}: rows were lost or reordered"
+    save_encoder(folder / "encoder", config, projection_Dd)
+    shutil.rmtree(native)
+    return sum(counts.values())
+
+
+class EmbedBatch:
+    """Actor of the stream: holds the model, adds the column ``embedding`` to a batch of texts."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        self._encoder = config.build()
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """A batch with columns kind, id, text to one with kind, id, embedding."""
+        emb_MD = self._encoder.encode(batch["text"].to_pylist())
+        table = embedding_table(batch["id"].to_pylist(), emb_MD)
+        return table.append_column("kind", batch["kind"])
+
+
+def catalogue_texts(batch: pa.Table, kind: Kind) -> pa.Table:
+    """Rows of one catalogue file as (kind, id, text)."""
+    if kind == "sets":
+        pairs = zip(batch["title"].to_pylist(), batch["description"].to_pylist(), strict=True)
+        texts = pa.array([set_text(title, description) for title, description in pairs], pa.string())
+    else:
+        texts = batch["text"]
+    kinds = pa.array([kind] * batch.num_rows, pa.string())
+    return pa.table({"kind": kinds, "id": batch[ID_COLUMNS[kind]], "text": texts})
+
+
+def _write_native(config: EncoderConfig, ingest: Path, native: Path, counts: dict[Kind, int]) -> None:
+    """Run the model over all texts; one file a kind, at the model's own width."""
+    writers: dict[str, pq.ParquetWriter] = {}
+    batches = _model_batches(config, ingest)
+    total = sum(-(-count // STREAM_ROWS) for count in counts.values())
+    try:
+        for batch in track(batches, "embed batches", total=total):
+            for kind in pc.unique(batch["kind"]).to_pylist():
+                part = batch.filter(pc.equal(batch["kind"], kind)).select(["id", "embedding"])
+                if kind not in writers:
+                    writers[kind] = pq.ParquetWriter(native / f"{kind}.parquet", part.schema)
+                writers[kind].write_table(part)
+    finally:
+        for writer in writers.values():
+            writer.close()
+
+
+def _model_batches(config: EncoderConfig, ingest: Path) -> Iterator[pa.Table]:
+    context = ray.data.DataContext.get_current()
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = False
+    options: dict[str, Any] = {"batch_format": "pyarrow", "batch_size": STREAM_ROWS}
+    texts = [
+        ray.data.read_parquet(str(ingest / f"{kind}.parquet")).map_batches(
+            partial(catalogue_texts, kind=kind), batch_format="pyarrow"
+        )
+        for kind in KINDS
+    ]
+    stream = (
+        texts[0]
+        .union(*texts[1:])
+        .map_batches(
+            EmbedBatch,
+            fn_constructor_args=(config,),
+            compute=ray.data.ActorPoolStrategy(size=config.num_actors),
+            num_cpus=CPUS_PER_ACTOR,
+            num_gpus=config.num_gpus_per_actor,
+            **options,
+        )
+    )
+    return iter(stream.iter_batches(**options))
+
+
+def _parts(folder: Path, kind: str) -> Iterator[tuple[list[str], Array]]:
+    """(ids, emb_MD) of a native file, a part at a time."""
+    path = folder / f"{kind}.parquet"
+    if not path.exists():
+        return
+    for batch in pq.ParquetFile(path).iter_batches(batch_size=65_536):
+        column = batch.column("embedding")
+        flat: NDArray[np.float32] = column.flatten().to_numpy(zero_copy_only=False)
+        yield batch.column("id").to_pylist(), flat.reshape(batch.num_rows, -1)
+
+
+def _same_ids(ingest: Path, folder: Path, kind: Kind) -> bool:
+    given = pq.read_table(ingest / f"{kind}.parquet", columns=[ID_COLUMNS[kind]])[ID_COLUMNS[kind]]
+    return bool(given.equals(pq.read_table(folder / f"{kind}.parquet", columns=["id"])["id"]))

@@ -1,0 +1,105 @@
+"""The encoder that the embed stage leaves behind: a model and the projection fitted on one catalogue."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from r4t_ray.artifacts import sha256_file, write_json
+from r4t_ray.encoders.models import model_fingerprint, resolve_model
+from r4t_ray.encoders.projection import project
+from r4t_ray.encoders.sentence_transformer import EncoderConfig, SentenceEncoder
+from r4t_ray.errors import ArtifactError
+from r4t_ray.types import Array
+
+CONFIG_FILE = "config.json"
+PROJECTION_FILE = "pca.safetensors"
+
+
+class Encoder:
+    """Texts to unit vectors in the space of one catalogue."""
+
+    def __init__(self, model: SentenceEncoder, projection_Dd: Array) -> None:
+        self._model = model
+        self._projection_Dd = projection_Dd
+        self.dim = int(projection_Dd.shape[1])
+
+    def encode(self, texts: Sequence[str]) -> Array:
+        """Unit rows in the order of ``texts``, shape (N, dim)."""
+        return project(self._model.encode(texts), self._projection_Dd)
+
+
+class CachedEncoder:
+    """An encoder that remembers every text it has seen; ``hits`` and ``misses`` count texts."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._known: dict[str, Array] = {}
+        self.dim = encoder.dim
+        self.hits = 0
+        self.misses = 0
+
+    def encode(self, texts: Sequence[str]) -> Array:
+        """As ``Encoder.encode``; a text is run through the model once, repeats within a call included."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if new:
+            self._known.update(zip(new, self._encoder.encode(new), strict=True))
+        self.misses += len(new)
+        self.hits += len(texts) - len(new)
+        out_ND = np.empty((len(texts), self.dim), np.float32)
+        for row, text in enumerate(texts):
+            out_ND[row] = self._known[text]
+        return out_ND
+
+
+def save_encoder(folder: Path, config: EncoderConfig, projection_Dd: Array) -> None:
+    """Write ``config.json`` (model, widths, sha256 of model and projection) and ``pca.safetensors``."""
+    folder.mkdir(parents=True)
+    save_file({"projection": projection_Dd}, folder / PROJECTION_FILE)
+    native_dim, dim = projection_Dd.shape
+    write_json(
+        folder / CONFIG_FILE,
+        {
+            "encoder": config.model_dump(mode="json"),
+            "native_dim": native_dim,
+            "dim": dim,
+            "model_sha256": model_fingerprint(resolve_model(config.model)),
+            "projection_sha256": sha256_file(folder / PROJECTION_FILE),
+        },
+    )
+
+
+def load_encoder(path: Path) -> Encoder:
+    """Load what ``save_encoder`` wrote.
+
+    Raises:
+        ArtifactError: The projection was changed, or the model is not the one that made the embeddings.
+        ConfigError: The model is not installed here.
+    """
+    try:
+        stored = json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
+        config = EncoderConfig.model_validate(stored["encoder"])
+        expected_model, expected_projection = stored["model_sha256"], stored["projection_sha256"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ArtifactError(
+            str(path / CONFIG_FILE), f"unreadable ({error})", "an encoder that `r4t embed` wrote", "run `r4t embed`"
+        ) from error
+    _require_same(path / PROJECTION_FILE, sha256_file(path / PROJECTION_FILE), expected_projection)
+    resolved = resolve_model(config.model)
+    if expected_model is not None:
+        _require_same(Path(resolved), model_fingerprint(resolved), expected_model)
+    return Encoder(config.build(), load_file(path / PROJECTION_FILE)["projection"])
+
+
+def _require_same(path: Path, got: str | None, expected: str) -> None:
+    if got != expected:
+        raise ArtifactError(
+            str(path),
+            f"another encoder (sha256 {str(got)[:12]})",
+            f"the one that made the embeddings (sha256 {expected[:12]})",
+            "install the model of the encoder's config.json, or run `r4t embed` and the stages after it again",
+        )

@@ -1,0 +1,101 @@
+"""The embed stage on a toy catalogue, on a real local Ray."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.config import Settings
+from r4t_ray.encoders import EncoderConfig, load_embeddings, load_encoder, run, set_text
+from r4t_ray.errors import ArtifactError, MissingArtifactError
+
+# More rows than one batch of the stream holds, of very different lengths, so that a lost order shows.
+ITEMS = [f"{'very ' * (number % 7)}ripe fruit number {number}" for number in range(300)]
+SETS = [("Fruit salad", "Salad recipes"), ("Toast", "")]
+QUERIES = ["something fresh", "breakfast"]
+
+
+def write_catalogue(folder: Path) -> int:
+    ids = [f"i{number}" for number in range(len(ITEMS))]
+    pq.write_table(
+        pa.table({"item_id": ids, "text": ITEMS, "attributes": ["{}"] * len(ITEMS)}), folder / "items.parquet"
+    )
+    titles, descriptions = zip(*SETS, strict=True)
+    sets = {"set_id": ["s0", "s1"], "title": titles, "description": descriptions, "item_ids": [["i0", "i1"], ["i2"]]}
+    pq.write_table(pa.table(sets), folder / "sets.parquet")
+    queries = {
+        "query_id": ["q0", "q1"],
+        "task": ["oar"] * 2,
+        "text": QUERIES,
+        "item_ids": [[], []],
+        "split": ["train"] * 2,
+    }
+    schema = pa.schema(
+        [(name, pa.string()) for name in ("query_id", "task", "text")]
+        + [("item_ids", pa.list_(pa.string())), ("split", pa.string())]
+    )
+    pq.write_table(pa.table(queries, schema=schema), folder / "queries.parquet")
+    return len(ITEMS)
+
+
+@pytest.fixture(scope="module")
+def workspace(ray_session: str, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    workspace = Workspace(tmp_path_factory.mktemp("workspace"))
+    workspace.build("ingest", Settings(), 0, [], write_catalogue)
+    run(EncoderConfig(dim=16), workspace, seed=0)
+    return workspace
+
+
+def test_rows_are_those_of_the_encoder_in_catalogue_order(workspace: Workspace) -> None:
+    encoder = load_encoder(workspace.artifact("embed").path / "encoder")
+    texts = {"items": ITEMS, "sets": [set_text(*pair) for pair in SETS], "queries": QUERIES}
+    for kind in ("items", "sets", "queries"):
+        ids, emb_MD = load_embeddings(workspace, kind)
+        assert ids == [f"{kind[0]}{row}" for row in range(len(texts[kind]))]
+        assert emb_MD.dtype == np.float32
+        assert np.abs(emb_MD - encoder.encode(texts[kind])).max() < 1e-5
+        assert np.abs(np.linalg.norm(emb_MD, axis=1) - 1).max() < 1e-5
+    assert sorted(workspace.artifact("embed").manifest.files) == [
+        "encoder/config.json",
+        "encoder/pca.safetensors",
+        "items.parquet",
+        "queries.parquet",
+        "sets.parquet",
+    ]
+
+
+def test_unchanged_stage_is_skipped(workspace: Workspace) -> None:
+    manifest = workspace.root / "embed" / "manifest.json"
+    before = manifest.stat().st_mtime_ns
+    run(EncoderConfig(dim=16), workspace, seed=0)
+    assert manifest.stat().st_mtime_ns == before
+
+
+def test_another_model_or_projection_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    source = workspace.root / "embed" / "encoder"
+    for name in ("config.json", "pca.safetensors"):
+        (tmp_path / name).write_bytes((source / name).read_bytes())
+    stored = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**stored, "model_sha256": "0" * 64}))
+    with pytest.raises(ArtifactError, match="another encoder"):
+        load_encoder(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(stored))
+    projection = bytearray((tmp_path / "pca.safetensors").read_bytes())
+    projection[-1] ^= 1
+    (tmp_path / "pca.safetensors").write_bytes(bytes(projection))
+    with pytest.raises(ArtifactError, match=r"pca\.safetensors"):
+        load_encoder(tmp_path)
+    with pytest.raises(ArtifactError, match=r"config\.json"):
+        load_encoder(tmp_path / "absent")
+
+
+def test_missing_parent_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MissingArtifactError, match="r4t ingest"):
+        run(EncoderConfig(), Workspace(tmp_path), seed=0)
+    assert not (tmp_path / "embed").exists()
