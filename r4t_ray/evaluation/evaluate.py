@@ -25,14 +25,14 @@ from r4t_ray.evaluation.plots import plot_quality_latency, plot_rewards
 from r4t_ray.evaluation.report import write_report
 from r4t_ray.evaluation.results import Result, metric_rows
 from r4t_ray.evaluation.scores import score
-from r4t_ray.evaluation.settings import EvaluationConfig, MethodName
+from r4t_ray.evaluation.settings import EvaluationConfig
 from r4t_ray.index import load_index
 from r4t_ray.progress import track
 from r4t_ray.rewards import OARConfig
 from r4t_ray.types import TASKS, Array, Rows, Task
 
 QUERIES_A_CALL = 64
-PARENTS: dict[MethodName, str] = {
+PARENTS: dict[str, str] = {
     "zero_shot": "folm",
     "best_of_5": "folm",
     "r4t_folm": "folm",
@@ -74,9 +74,13 @@ def evaluate(config: EvaluationConfig, workspace: Workspace, seed: int) -> Artif
 
 
 def measure(config: EvaluationConfig, trials: Sequence[Trial], seed: int) -> list[Result]:
-    """Try every method on every task it is for; methods of one engine follow one another."""
+    """Try every method on every task it is for.
+
+    Language-model rows come last and together: they share one engine, which then weighs on no other row.
+    """
     results = []
-    for name in (name for name in METHODS if name in config.methods):
+    wanted = [name for name in METHODS if name in config.methods]
+    for name in sorted(wanted, key=lambda name: PARENTS.get(name) == "folm"):
         for trial in trials:
             if trial.task in METHODS[name].tasks:
                 results.append(try_method(config, trial, name, seed))

@@ -1,0 +1,165 @@
+"""The methods without a model, on toy pools whose answers are worked out by hand."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from r4t_ray.evaluation.methods.greedy_reward import GreedyReward, greedy_picks
+from r4t_ray.evaluation.methods.nearest_sets import NearestSets, rank_by_neighbours
+from r4t_ray.evaluation.methods.no_fanout import NoFanOut
+from r4t_ray.evaluation.methods.no_fanout_mmr import NoFanOutMMR, mmr_picks
+from r4t_ray.evaluation.methods.popular import Popular, reference_counts
+from r4t_ray.evaluation.scores import geometric_scores
+from r4t_ray.rewards import OARConfig
+
+
+def random_units(seed, num, dim):
+    emb = np.random.default_rng(seed).normal(size=(num, dim))
+    return (emb / np.linalg.norm(emb, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_no_fanout_deals_the_nearest_items_so_that_the_top_items_are_the_best(bench, ask, at):
+    (answer,) = NoFanOut.build(bench()).fan_out([ask("q", "")], at(-5), seed=0)
+    assert answer.hits_kn.tolist() == [[0, 2], [1, 3]]
+    assert np.array_equal(answer.directions_kD, at(-5, -5))
+    scores = geometric_scores(answer, at(-5)[0], bench().index, 2, OARConfig())
+    assert scores["groundedness"] == pytest.approx(1 - 2 * np.sin(np.deg2rad(2.5)), abs=1e-6)
+    assert scores["alignment"] == pytest.approx(1.0)
+
+
+def test_no_fanout_in_a_pool_smaller_than_the_budget_leaves_places_empty(bench, ask, at, pool):
+    (answer,) = NoFanOut.build(bench(index=pool(0, 10, 20))).fan_out([ask("q", "")], at(0), seed=0)
+    assert answer.hits_kn.tolist() == [[0, 2], [1, -1]]
+    assert answer.retrieved == {0, 1, 2}
+
+
+def test_mmr_by_hand(at):
+    # Query at 20. First the most relevant (10). Then lambda = 1/2 weighs cos to q against the largest cos to a pick:
+    # 0: (cos20 - cos10)/2 = -0.023; 50: (cos30 - cos40)/2 = +0.050; -30: (cos50 - cos40)/2 = -0.062.
+    assert mmr_picks(at(-30, 0, 10, 50), at(20)[0], 4, 0.5).tolist() == [2, 3, 1, 0]
+
+
+@pytest.mark.parametrize("mmr_lambda", [0.0, 0.3, 0.7, 1.0])
+def test_mmr_agrees_with_its_definition_written_out(mmr_lambda):
+    emb, query = random_units(1, 12, 4), random_units(2, 1, 4)[0]
+    chosen: list[int] = []
+    for _ in range(6):
+        left = [row for row in range(12) if row not in chosen]
+        chosen.append(
+            max(
+                left,
+                key=lambda row: (
+                    mmr_lambda * float(emb[row] @ query)
+                    - (1 - mmr_lambda) * max((float(emb[row] @ emb[other]) for other in chosen), default=0.0)
+                ),
+            )
+        )
+    assert mmr_picks(emb, query, 6, mmr_lambda).tolist() == chosen
+
+
+def test_mmr_at_lambda_one_is_no_fanout_and_below_it_is_more_diverse(bench, ask, at, pool):
+    index = pool(0, 1, 2, 60, 90, 120)
+    queries, z_q = [ask("q", "")], at(3)
+    plain = NoFanOut.build(bench(index=index)).fan_out(queries, z_q, seed=0)[0]
+    same = NoFanOutMMR.build(bench(index=index, mmr_lambda=1.0)).fan_out(queries, z_q, seed=0)[0]
+    diverse = NoFanOutMMR.build(bench(index=index, mmr_lambda=0.3)).fan_out(queries, z_q, seed=0)[0]
+    assert np.array_equal(plain.hits_kn, same.hits_kn)
+    vendi = [geometric_scores(answer, z_q[0], index, 2, OARConfig())["vendi"] for answer in (plain, diverse)]
+    assert vendi[1] > vendi[0] + 0.2
+    assert np.array_equal(diverse.directions_kD, index.emb_MD[diverse.hits_kn[:, 0]])
+
+
+def test_mmr_chooses_among_its_candidates_only(bench, ask, at, pool):
+    method = NoFanOutMMR.build(bench(index=pool(0, 1, 2, 60, 90, 120), num_candidates=3))
+    (answer,) = method.fan_out([ask("q", "")], at(0), seed=0)
+    assert answer.retrieved == {0, 1, 2}
+
+
+def test_greedy_by_hand():
+    candidates = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0.6, 0.8, 0]], dtype=np.float32)
+    query = np.array([1, 0, 0], dtype=np.float32)
+    # Alignment alone: the two equal items first, then the one at cosine 0.6.
+    assert greedy_picks(candidates, query, 3, OARConfig(w_ground=0, w_div=0, w_align=1)).tolist() == [0, 1, 3]
+    # Diversity at 0.5: an orthogonal second item adds 0.5 * (2 - 1)/2 = 0.25 and no alignment; the equal one adds none
+    # and 0.2 * 1/2 = 0.1; the one at cosine 0.6 (eigenvalues 0.8 and 0.2, Vendi 1.65) 0.5 * 0.65/2 + 0.06 = 0.22.
+    assert greedy_picks(candidates, query, 2, OARConfig(w_ground=0.6, w_div=0.5, w_align=0.2)).tolist() == [0, 2]
+
+
+def reward_of(emb, query, k, config):
+    eigenvalues = np.linalg.eigvalsh(emb.astype(np.float64) @ emb.T.astype(np.float64) / len(emb)).clip(1e-300)
+    vendi = np.exp(-(eigenvalues * np.log(eigenvalues)).sum())
+    return (config.w_ground * len(emb) + config.w_align * float((emb @ query).sum()) + config.w_div * vendi) / k
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_greedy_takes_the_best_step_and_nearly_the_best_set(seed):
+    emb, query, config, k = random_units(seed, 9, 5), random_units(seed + 100, 1, 5)[0], OARConfig(w_div=0.6), 3
+    picks = greedy_picks(emb, query, k, config).tolist()
+    for step in range(k):
+        gains = {
+            row: reward_of(emb[[*picks[:step], row]], query, k, config) for row in range(9) if row not in picks[:step]
+        }
+        assert picks[step] == max(gains, key=gains.get)
+    best = max(reward_of(emb[list(rows)], query, k, config) for rows in itertools.combinations(range(9), k))
+    reached = reward_of(emb[picks], query, k, config)
+    assert 0.95 * best <= reached <= best + 1e-6
+
+
+def test_greedy_beats_no_fanout_on_its_own_reward_and_its_value_is_the_measured_one(bench, ask, flat):
+    emb, query = random_units(5, 60, 6), random_units(6, 1, 6)
+    parts = bench(index=flat(emb), k=4, n=3)
+    greedy, plain = (kind.build(parts).fan_out([ask("q", "")], query, seed=0)[0] for kind in (GreedyReward, NoFanOut))
+    scores = [geometric_scores(answer, query[0], parts.index, 4, OARConfig()) for answer in (greedy, plain)]
+    assert scores[0]["oar_reward"] > scores[1]["oar_reward"]
+    assert scores[0]["groundedness"] == pytest.approx(1.0, abs=1e-3)
+    assert scores[0]["oar_reward"] == pytest.approx(reward_of(greedy.directions_kD, query[0], 4, OARConfig()), abs=1e-3)
+    assert greedy.hits_kn.shape == (4, 3)
+    assert np.array_equal(emb[greedy.hits_kn[:, 0]], greedy.directions_kD)
+
+
+def test_popular_gives_everybody_the_most_frequent_items(bench, ask, at):
+    references = [np.array([0, 1]), np.array([1, 2]), np.array([1, 2, 3])]
+    method = Popular.build(bench(train_references=references))
+    answers = method.fan_out([ask("a", ""), ask("b", "")], at(0, 50), seed=0)
+    for answer in answers:
+        assert answer.hits_kn.tolist() == [[1, 0], [2, 3]]  # counts 3, 2, then two of 1 by row
+        assert np.array_equal(answer.directions_kD, at(10, 20))
+
+
+def test_popular_leaves_out_what_no_training_set_holds(bench, ask, at):
+    (answer,) = Popular.build(bench(train_references=[np.array([4])])).fan_out([ask("q", "")], at(0), seed=0)
+    assert answer.hits_kn.tolist() == [[4, -1]]
+    assert len(answer.directions_kD) == 1
+
+
+def test_a_reference_counts_an_item_once():
+    assert reference_counts([np.array([2, 2]), np.array([0])], 4).tolist() == [1, 0, 1, 0]
+
+
+def test_nearest_sets_by_hand(bench, ask, at):
+    # Training queries at 0, 60 and 180: cosines 1, 0.5 and -1 (counts 0) with a query at 0.
+    parts = {
+        "train_emb_BD": at(0, 60, 180),
+        "train_references": [np.array([0, 1]), np.array([1, 2]), np.array([4])],
+    }
+    (answer,) = NearestSets.build(bench(**parts)).fan_out([ask("q", "")], at(0), seed=0)
+    # Scores: item 1 1.5, item 0 1.0, item 2 0.5; item 4 fills up by popularity; items 3 and 5 are in no set.
+    assert answer.hits_kn.tolist() == [[1, 2], [0, 4]]
+    assert np.array_equal(answer.directions_kD, at(10, 0))
+
+
+def test_nearest_sets_ties_and_shortage_go_by_popularity(at):
+    references = [np.array([3, 4]), np.array([4, 2]), np.array([2, 1]), np.array([2])]
+    counts = reference_counts(references, 6)
+    ranked = rank_by_neighbours(at(0)[0], at(0, 90, 90, 90), references, counts, num_neighbours=1)
+    assert ranked.tolist() == [4, 3, 2, 1]  # 4 and 3 score 1 each, 4 is in two sets; then 2 (three sets), 1 (one)
+
+
+def test_nearest_sets_asks_the_nearest_twenty_only(at):
+    references = [np.array([0])] * 20 + [np.array([1])]
+    emb = at(*[1.0] * 20, 30.0)
+    ranked = rank_by_neighbours(at(0)[0], emb, references, np.array([0, 0]))
+    assert ranked.tolist() == [0]
