@@ -1,0 +1,215 @@
+"""Artifacts: skipped when current, redone when half-written, refused when tampered, whole after a kill."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from r4t_ray.artifacts import MANIFEST, STAGE_COMMANDS, Artifact, Workspace
+from r4t_ray.config import Settings
+from r4t_ray.errors import ArtifactError, MissingArtifactError
+
+
+class Words(Settings):
+    words: tuple[str, ...] = ("salt", "thyme")
+
+
+class Writer:
+    """Writes one line a word, and counts how often it was asked to."""
+
+    def __init__(self, words: tuple[str, ...] = ("salt", "thyme")) -> None:
+        self.words, self.calls = words, 0
+
+    def __call__(self, folder: Path) -> int:
+        self.calls += 1
+        (folder / "deep").mkdir()
+        (folder / "deep" / "words.txt").write_text("\n".join(self.words))
+        return len(self.words)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "ws")
+
+
+def build(workspace: Workspace, stage: str = "ingest", make: Writer | None = None, **changes: object) -> Artifact:
+    inputs = {"config": Words(), "seed": 0, "parents": ()} | changes
+    return workspace.build(stage, make=make or Writer(), **inputs)
+
+
+def files_of(path: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(path)): file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()}
+
+
+def test_manifest_states_what_was_written(workspace: Workspace) -> None:
+    manifest = build(workspace, seed=7).manifest
+    stored = json.loads((workspace.root / "ingest" / MANIFEST).read_text())
+    assert stored["rows"] == manifest.rows == 2
+    assert stored["seed"] == 7
+    assert stored["config"] == {"words": ["salt", "thyme"]}
+    # sha256 of b"salt\nthyme", computed with sha256sum.
+    digest = "7fbf7fb13d98a04c072ba134df10a4862ac0888641d117728d1ece1604fbc7d1"
+    assert stored["files"] == {"deep/words.txt": digest}
+    assert stored["versions"]["numpy"]
+
+
+def test_current_stage_is_skipped(workspace: Workspace) -> None:
+    make = Writer()
+    first = build(workspace, make=make)
+    before = files_of(first.path)
+    assert build(workspace, make=make).manifest == first.manifest
+    assert make.calls == 1
+    assert files_of(first.path) == before
+
+
+@pytest.mark.parametrize("changes", [{"seed": 1}, {"config": Words(words=("salt",))}], ids=["seed", "settings"])
+def test_changed_input_rebuilds(workspace: Workspace, changes: dict[str, object]) -> None:
+    make = Writer()
+    build(workspace, make=make)
+    build(workspace, make=make, **changes)
+    assert make.calls == 2
+
+
+def test_changed_parent_rebuilds_and_same_parent_does_not(workspace: Workspace) -> None:
+    child = Writer()
+    build(workspace)
+    build(workspace, "embed", make=child, parents=("ingest",))
+    # The parent is made anew with the same contents: nothing to do.
+    (workspace.root / "ingest" / MANIFEST).unlink()
+    build(workspace)
+    build(workspace, "embed", make=child, parents=("ingest",))
+    assert child.calls == 1
+    build(workspace, make=Writer(("oil",)), seed=1)
+    build(workspace, "embed", make=child, parents=("ingest",))
+    assert child.calls == 2
+
+
+def test_child_of_a_rebuilt_parent_is_refused(workspace: Workspace) -> None:
+    build(workspace)
+    build(workspace, "embed", parents=("ingest",))
+    build(workspace, make=Writer(("oil",)), seed=1)
+    with pytest.raises(ArtifactError, match=r"another 'ingest'.*r4t embed CONFIG"):
+        workspace.artifact("embed")
+
+
+def test_missing_parent_names_the_command(workspace: Workspace) -> None:
+    make = Writer()
+    with pytest.raises(MissingArtifactError, match=r"no finished artifact.*r4t ingest CONFIG --workspace DIR"):
+        build(workspace, "embed", make=make, parents=("ingest",))
+    assert make.calls == 0
+    assert not workspace.root.exists()
+
+
+def tamper(file: Path) -> None:
+    file.write_bytes(file.read_bytes().replace(b"salt", b"malt"))
+
+
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def remove(file: Path) -> None:
+    file.unlink()
+
+
+@pytest.mark.parametrize("spoil", [tamper, truncate, remove])
+def test_spoilt_file_is_refused_then_redone(workspace: Workspace, spoil: Callable[[Path], None]) -> None:
+    make = Writer()
+    artifact = build(workspace, make=make)
+    before = files_of(artifact.path)
+    spoil(artifact.path / "deep" / "words.txt")
+    with pytest.raises(ArtifactError, match=r"words\.txt: got .*expected sha256 \w{12}; run `r4t ingest"):
+        workspace.artifact("ingest")
+    build(workspace, make=make)
+    assert make.calls == 2
+    assert files_of(artifact.path) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "unreadable manifest"), ('{"schema": 1}', "unreadable manifest"), (None, "schema 99")],
+    ids=["half a file", "missing fields", "another schema"],
+)
+def test_wrong_manifest_is_refused(workspace: Workspace, text: str | None, message: str) -> None:
+    path = build(workspace).path / MANIFEST
+    path.write_text(text if text is not None else path.read_text().replace('"schema": 1', '"schema": 99'))
+    with pytest.raises(ArtifactError, match=message):
+        workspace.artifact("ingest")
+
+
+def test_file_outside_the_manifest_is_refused(workspace: Workspace) -> None:
+    artifact = build(workspace)
+    (artifact.path / "late.txt").write_text("x")
+    assert artifact.file("deep/words.txt").is_file()
+    with pytest.raises(ArtifactError, match=r"late\.txt"):
+        artifact.file("late.txt")
+
+
+def test_failing_stage_leaves_the_old_artifact(workspace: Workspace) -> None:
+    before = files_of(build(workspace).path)
+
+    def fail(folder: Path) -> int:
+        (folder / "half.txt").write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        workspace.build("ingest", Words(), 1, (), fail)
+    assert files_of(workspace.root / "ingest") == before
+
+
+BUILDER = """
+    import sys, time
+    from pathlib import Path
+    from r4t_ray.artifacts import Workspace
+    from r4t_ray.config import Settings
+
+    def make(folder):
+        for number in range(3):
+            (folder / f"part_{number}.txt").write_text(str(number) * 100)
+            print("wrote", number, flush=True)
+            time.sleep(float(sys.argv[2]))
+        return 3
+
+    Workspace(sys.argv[1]).build("ingest", Settings(), 0, (), make)
+"""
+
+
+PAUSE_S = 1.0
+"""Between two files: long beside a line through a pipe."""
+
+
+def run_builder(root: Path, pause: float) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", textwrap.dedent(BUILDER), str(root), str(pause)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("parts_before_kill", [1, 2])
+def test_kill_9_in_the_middle_then_rerun_ends_alike(tmp_path: Path, parts_before_kill: int) -> None:
+    unbroken, killed = tmp_path / "unbroken", tmp_path / "killed"
+    with run_builder(unbroken, 0) as process:
+        assert process.wait(30) == 0
+    with run_builder(killed, PAUSE_S) as process:
+        assert process.stdout is not None
+        for number in range(parts_before_kill):
+            assert process.stdout.readline() == f"wrote {number}\n"
+        process.kill()
+    assert not (killed / "ingest").exists()
+    assert (killed / "ingest.partial").is_dir()
+    with pytest.raises(MissingArtifactError):
+        Workspace(killed).artifact("ingest")
+    with run_builder(killed, 0) as process:
+        assert process.wait(30) == 0
+    assert files_of(killed / "ingest") == files_of(unbroken / "ingest")
+    assert not (killed / "ingest.partial").exists()
+
+
+def test_commands_are_in_the_order_of_the_flow() -> None:
+    from r4t_ray.pipeline import STAGES
+
+    assert [stage.folder for stage in STAGES] == list(STAGE_COMMANDS)
