@@ -1,0 +1,35 @@
+"""Stage 3 of R4T: a diffusion model that maps a query's embedding to a set of directions (arXiv 2603.06397, sec. 2.5).
+
+It knows vectors only. The settings load at once; what needs torch or ray loads when it is first named.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from r4t_ray.diffusion.settings import DiffusionConfig, NetworkConfig, NoiseConfig, OptimizerConfig, SamplerConfig
+
+if TYPE_CHECKING:
+    from r4t_ray.diffusion.directions import select_directions
+    from r4t_ray.diffusion.retriever import DiffusionRetriever
+    from r4t_ray.diffusion.training import run
+
+__all__ = [
+    "DiffusionConfig",
+    "DiffusionRetriever",
+    "NetworkConfig",
+    "NoiseConfig",
+    "OptimizerConfig",
+    "SamplerConfig",
+    "run",
+    "select_directions",
+]
+
+_HOMES = {"DiffusionRetriever": "retriever", "run": "training", "select_directions": "directions"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,98 @@
+"""Pairs (z_q, Z) on disk to torch batches, through Ray Data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as pads
+import ray.data
+import torch
+from ray.data.collate_fn import ArrowBatchCollateFn
+from ray.data.expressions import col
+from torch import Tensor
+
+from r4t_ray.diffusion.settings import NetworkConfig
+from r4t_ray.errors import DataError, MissingArtifactError
+
+RERUN = "run `r4t synthesize-pairs CONFIG --workspace DIR`"
+
+
+def count_pairs(folder: Path, shape: NetworkConfig) -> dict[str, int]:
+    """Rows of the train and val splits of one task's folder, once its columns are found to fit the network.
+
+    Raises:
+        MissingArtifactError: The folder holds no parquet file.
+        DataError: A column is missing, or not a fixed-size list of the network's length.
+    """
+    if not any(folder.glob("*.parquet")):
+        raise MissingArtifactError(str(folder), "no parquet file", "pairs of this task", RERUN)
+    pairs = pads.dataset(folder, format="parquet")
+    expected = {"z_q": shape.dim, "Z": shape.num_rows * shape.dim}
+    missing = [name for name in ("split", *expected) if name not in pairs.schema.names]
+    if missing:
+        raise DataError(str(folder), f"columns {pairs.schema.names}", f"also {missing}", RERUN)
+    for name, width in expected.items():
+        kind = pairs.schema.field(name).type
+        if not pa.types.is_fixed_size_list(kind) or kind.list_size != width:
+            raise DataError(
+                f"{folder}: column {name!r}", str(kind), f"a fixed-size list of {width} floats",
+                "set diffusion.network.num_rows and dim to those of the pairs, or rerun synthesize-pairs",
+            )  # fmt: skip
+    return {split: pairs.count_rows(filter=pads.field("split") == split) for split in ("train", "val")}
+
+
+def read_pairs(folder: Path, split: str) -> ray.data.Dataset:
+    """The z_q and Z columns of one split, lazily."""
+    pairs = ray.data.read_parquet(str(folder), file_extensions=["parquet"])
+    pairs.context.enable_progress_bars = False
+    return pairs.filter(expr=col("split") == split).select_columns(["z_q", "Z"])
+
+
+class PairCollate(ArrowBatchCollateFn):
+    """Arrow batch -> {"z_q": float32 (B, D), "Z": float32 (B, L, D)}."""
+
+    def __init__(self, shape: NetworkConfig) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def __call__(self, batch: pa.Table) -> dict[str, Tensor]:  # type: ignore[override]  # ray's CollatedData is a TypeVar
+        """Convert one batch."""
+        return {
+            "z_q": _column(batch, "z_q", (self.shape.dim,)),
+            "Z": _column(batch, "Z", (self.shape.num_rows, self.shape.dim)),
+        }
+
+
+def _column(batch: pa.Table, name: str, shape: tuple[int, ...]) -> Tensor:
+    lists = batch.column(name)
+    values = np.concatenate([chunk.flatten().to_numpy(zero_copy_only=False) for chunk in lists.chunks])
+    return torch.from_numpy(values.astype(np.float32)).reshape(len(batch), *shape)
+
+
+def endless_batches(
+    shard: Any, batch_size: int, shuffle_rows: int, seed: int, shape: NetworkConfig
+) -> Iterator[dict[str, Tensor]]:
+    """Whole batches of a worker's shard, epoch after epoch, each shuffled anew inside a buffer of ``shuffle_rows``.
+
+    The shard must hold at least one whole batch.
+    """
+    epoch = 0
+    while True:
+        yield from shard.iter_torch_batches(
+            batch_size=batch_size,
+            collate_fn=PairCollate(shape),
+            drop_last=True,
+            local_shuffle_buffer_size=max(shuffle_rows, batch_size) if shuffle_rows else None,
+            local_shuffle_seed=seed + epoch,
+        )
+        epoch += 1
+
+
+def permute_rows(z_BLD: Tensor, generator: torch.Generator) -> Tensor:
+    """Shuffle the rows of each Z on its own (arXiv 2603.06397, sec. 2.4)."""
+    order_BL = torch.rand(z_BLD.shape[:2], generator=generator, device=z_BLD.device).argsort(dim=1)
+    return z_BLD.gather(1, order_BL[:, :, None].expand_as(z_BLD))

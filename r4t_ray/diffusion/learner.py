@@ -1,0 +1,98 @@
+"""What one training worker holds, and one update of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ray.train.torch
+import torch
+from safetensors.torch import load_model
+from torch import Tensor
+
+from r4t_ray.diffusion.batches import permute_rows
+from r4t_ray.diffusion.ema import Ema
+from r4t_ray.diffusion.learning_rate import learning_rate
+from r4t_ray.diffusion.loss import denoising_loss
+from r4t_ray.diffusion.retriever import WEIGHTS, DiffusionRetriever
+from r4t_ray.diffusion.schedule import training_sigmas
+from r4t_ray.diffusion.settings import DiffusionConfig
+
+STATE = "state.pt"
+
+
+class Learner:
+    """The network, its average, the optimizer and the source of noise. ``step`` counts the updates made."""
+
+    def __init__(self, config: DiffusionConfig, seed: int, rank: int) -> None:
+        self.config, self.device = config, ray.train.torch.get_device()
+        # Every worker starts from the same weights and draws its own noise.
+        torch.manual_seed(seed)
+        retriever = DiffusionRetriever(config.network, config.noise, config.sampler).to(self.device)
+        torch.manual_seed(seed + 1 + rank)
+        self.generator = torch.Generator(self.device).manual_seed(seed + 1 + rank)
+        self.retriever, self.step = retriever, 0
+        self.ema = Ema(retriever, config.optimizer.ema_decay)
+        if config.compile:
+            retriever.network.compile()
+        self.model = ray.train.torch.prepare_model(retriever)
+        self.optimizer = torch.optim.Adam(retriever.parameters(), lr=config.optimizer.peak_lr)
+
+    def update(self, z_q_BD: Tensor, target_BLD: Tensor) -> Tensor:
+        """One step of eq. 9 on one batch; returns its loss, detached."""
+        optimizer = self.config.optimizer
+        self.model.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.step, optimizer)
+        target_BLD = permute_rows(target_BLD, self.generator)
+        is_dropped_B = torch.rand(len(z_q_BD), generator=self.generator, device=self.device) < self.config.query_dropout
+        loss = self._loss(self.model, z_q_BD, target_BLD, is_dropped_B, self.generator)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if optimizer.max_grad_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.retriever.parameters(), optimizer.max_grad_norm)
+        self.optimizer.step()
+        self.ema.update(self.retriever, self.step)
+        self.step += 1
+        return loss.detach()
+
+    @torch.no_grad()
+    def validate(self, z_q_BD: Tensor, target_BLD: Tensor) -> float:
+        """Conditional loss of the averaged weights, under the same noise at every call."""
+        generator = torch.Generator(self.device).manual_seed(0)
+        losses, sizes = [], []
+        batch_size = self.config.optimizer.batch_size
+        for z_q, target in zip(z_q_BD.split(batch_size), target_BLD.split(batch_size), strict=True):
+            none_dropped_B = torch.zeros(len(z_q), dtype=torch.bool, device=self.device)
+            losses.append(float(self._loss(self.ema.model, z_q, target, none_dropped_B, generator)))
+            sizes.append(len(z_q))
+        return sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / sum(sizes)
+
+    def _loss(
+        self,
+        model: torch.nn.Module,
+        z_q_BD: Tensor,
+        target_BLD: Tensor,
+        is_dropped_B: Tensor,
+        generator: torch.Generator,
+    ) -> Tensor:
+        noise = self.config.noise
+        sigma_B = training_sigmas(len(z_q_BD), noise, generator)
+        eps_BLD = torch.randn(target_BLD.shape, generator=generator, device=self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            denoised_BLD = model(target_BLD + sigma_B[:, None, None] * eps_BLD, sigma_B, z_q_BD, is_dropped_B)
+        return denoising_loss(denoised_BLD.float(), target_BLD, sigma_B, noise.sigma_data)
+
+    def save(self, folder: Path) -> None:
+        """Write the averaged retriever, loadable by ``from_pretrained``, and what a restart needs."""
+        self.ema.model.save_pretrained(folder)
+        state = {"step": self.step, "weights": self.retriever.state_dict(), "adam": self.optimizer.state_dict()}
+        torch.save(state, folder / STATE)
+
+    def restore(self, folder: Path) -> None:
+        """Go on from what ``save`` wrote."""
+        state = torch.load(folder / STATE, map_location=self.device, weights_only=True)
+        self.step = int(state["step"])
+        self.retriever.load_state_dict(state["weights"])
+        self.optimizer.load_state_dict(state["adam"])
+        load_model(self.ema.model, str(folder / WEIGHTS), strict=True, device=str(self.device))
+        self.generator.manual_seed(self.generator.initial_seed() + self.step)

@@ -1,0 +1,19 @@
+"""The learning-rate schedule of arXiv 2603.06397, Table 3."""
+
+from __future__ import annotations
+
+import math
+
+from r4t_ray.diffusion.settings import OptimizerConfig
+
+
+def learning_rate(step: int, config: OptimizerConfig) -> float:
+    """Rate of the update numbered ``step`` from 0: linear warm-up to ``peak_lr``, then half a cosine down to zero.
+
+    The warm-up's last update, step = warmup_steps - 1, is the first at the peak. A run shorter than its warm-up never
+    reaches it.
+    """
+    if step < config.warmup_steps:
+        return config.peak_lr * (step + 1) / config.warmup_steps
+    progress = (step - config.warmup_steps) / max(1, config.num_steps - config.warmup_steps)
+    return config.peak_lr * (1 + math.cos(math.pi * min(1.0, progress))) / 2

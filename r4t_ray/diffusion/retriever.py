@@ -1,0 +1,155 @@
+"""The diffusion retriever: a query's embedding in, a set of directions to search out (arXiv 2603.06397, sec. 2.5)."""
+
+# The hub mixin reads the annotations of __init__ as types, so they are not postponed here.
+
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin
+from safetensors import SafetensorError
+from safetensors.torch import load_model
+from torch import Tensor, nn
+from torch.nn import functional
+
+from r4t_ray.diffusion.guidance import guided_denoiser
+from r4t_ray.diffusion.network import SetTransformer
+from r4t_ray.diffusion.preconditioning import c_in, c_noise, c_out, c_skip
+from r4t_ray.diffusion.samplers import SAMPLERS
+from r4t_ray.diffusion.schedule import sampling_sigmas
+from r4t_ray.diffusion.settings import NetworkConfig, NoiseConfig, SamplerConfig, Solver
+from r4t_ray.errors import ArtifactError, ConfigError, MissingArtifactError, RequestError
+
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+RETRAIN = "run `r4t train-diffusion CONFIG --workspace DIR`"
+
+MODEL_CARD = """---
+{{ card_data }}
+---
+An r4t_ray diffusion retriever: maps a query's embedding to a set of directions to search.
+"""
+
+
+class DiffusionRetriever(
+    nn.Module,
+    PyTorchModelHubMixin,
+    library_name="r4t-ray",
+    model_card_template=MODEL_CARD,
+    coders={
+        kind: (lambda settings: settings.model_dump(), kind.model_validate)
+        for kind in (NetworkConfig, NoiseConfig, SamplerConfig)
+    },
+):
+    """The EDM-preconditioned denoiser D(z; sigma, z_q) and its sampler.
+
+    Args:
+        network: Shape of the set transformer.
+        noise: Range of the noise, sigma_data.
+        sampler: Defaults of ``generate``.
+    """
+
+    def __init__(
+        self,
+        network: NetworkConfig = NetworkConfig(),  # noqa: B008 - frozen
+        noise: NoiseConfig = NoiseConfig(),  # noqa: B008 - frozen
+        sampler: SamplerConfig = SamplerConfig(),  # noqa: B008 - frozen
+    ) -> None:
+        super().__init__()
+        self.noise, self.sampler = noise, sampler
+        self.network = SetTransformer(network)
+
+    def forward(self, z_BLD: Tensor, sigma_B: Tensor, z_q_BD: Tensor, is_dropped_B: Tensor) -> Tensor:
+        """D: the estimate of the clean rows.
+
+        Args:
+            z_BLD: Z + sigma eps.
+            sigma_B: Noise level of each query, above 0.
+            z_q_BD: Unit query embeddings.
+            is_dropped_B: bool; where True the estimate is unconditional.
+        """
+        sigma_data, sigma_B11 = self.noise.sigma_data, sigma_B[:, None, None]
+        output_BLD = self.network(c_in(sigma_B11, sigma_data) * z_BLD, c_noise(sigma_B), z_q_BD, is_dropped_B)
+        denoised: Tensor = c_skip(sigma_B11, sigma_data) * z_BLD + c_out(sigma_B11, sigma_data) * output_BLD
+        return denoised
+
+    @torch.no_grad()
+    def generate(
+        self,
+        z_q_BD: Tensor,
+        *,
+        num_steps: int | None = None,
+        solver: Solver | None = None,
+        guidance: float | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Sample L directions for each query.
+
+        Args:
+            z_q_BD: Unit query embeddings, float32, on the module's device.
+            num_steps: Steps of the solver; like the two below, None takes the default in ``self.sampler``.
+            solver: A key of ``samplers.SAMPLERS``.
+            guidance: Strength g of classifier-free guidance; 0 halves the work.
+            generator: Source of all randomness, on the module's device.
+
+        Returns:
+            z_BLD with unit rows, in no particular order.
+
+        Raises:
+            RequestError: z_q_BD is not (B, d) of the network's width.
+            ConfigError: An unknown solver, or fewer than one step.
+        """
+        shape, sampler = self.network.config, self.sampler
+        num_steps = sampler.num_steps if num_steps is None else num_steps
+        solver = sampler.solver if solver is None else solver
+        guidance = sampler.guidance if guidance is None else guidance
+        if z_q_BD.ndim != 2 or z_q_BD.shape[1] != shape.dim:
+            raise RequestError(
+                "z_q", f"shape {tuple(z_q_BD.shape)}", f"(B, {shape.dim})", "embed queries with the catalogue's encoder"
+            )
+        if solver not in SAMPLERS or num_steps < 1:
+            raise ConfigError(
+                "sampler", f"solver {solver!r} with {num_steps} steps", f"one of {sorted(SAMPLERS)}, 1 step or more",
+                "correct the sampler settings",
+            )  # fmt: skip
+        sigmas_S = sampling_sigmas(sampler.levels, num_steps, self.noise)
+        noise_BLD = torch.randn(
+            (len(z_q_BD), shape.num_rows, shape.dim), generator=generator, device=z_q_BD.device, dtype=z_q_BD.dtype
+        )
+        denoise = guided_denoiser(self, z_q_BD, guidance)
+        z_BLD = SAMPLERS[solver](denoise, float(sigmas_S[0]) * noise_BLD, sigmas_S, generator)
+        return functional.normalize(z_BLD, dim=-1)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:
+        """Load a folder written by ``save_pretrained`` (no network), or a model of the Hugging Face hub.
+
+        Raises:
+            MissingArtifactError: The folder, its weights or its config.json is not there.
+            ArtifactError: The weights do not fit config.json.
+        """
+        path = Path(pretrained_model_name_or_path)
+        if path.is_dir() or path.is_absolute() or isinstance(pretrained_model_name_or_path, Path):
+            for name in (CONFIG, WEIGHTS):
+                if not (path / name).is_file():
+                    raise MissingArtifactError(str(path / name), "no such file", f"{CONFIG} and {WEIGHTS}", RETRAIN)
+        loaded: Self = super().from_pretrained(pretrained_model_name_or_path, **options)
+        return loaded
+
+    @classmethod
+    def _from_pretrained(cls, *, model_id: str, map_location: str = "cpu", **options: Any) -> Self:
+        """Load strictly: a missing or surplus weight is an error."""
+        folder = Path(model_id)
+        if not folder.is_dir():
+            downloaded: Self = super()._from_pretrained(
+                model_id=model_id, map_location=map_location, **{**options, "strict": True}
+            )
+            return downloaded
+        settings = {key: options[key] for key in ("network", "noise", "sampler") if key in options}
+        model = cls(**settings)
+        try:
+            load_model(model, str(folder / WEIGHTS), strict=True, device=map_location)
+        except (RuntimeError, SafetensorError) as error:
+            raise ArtifactError(
+                str(folder / WEIGHTS), f"weights that do not load ({error})"[:500], f"those of {CONFIG}", RETRAIN
+            ) from error
+        return model.to(map_location).eval()

@@ -1,0 +1,33 @@
+"""DPM-Solver++(2M): second order with one call of the denoiser a step, by reusing the step before."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+
+def dpmpp_2m(
+    denoise: Callable[[Tensor, Tensor], Tensor],
+    noise_BLD: Tensor,
+    sigmas_S: Tensor,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Multistep exponential integrator in lambda = -ln(sigma) (arXiv 2211.01095, algorithm 2, scale 1).
+
+    ``generator`` is not used. The first step and the step to sigma = 0 are of first order.
+    """
+    z_BLD, last_BLD, last_h = noise_BLD, None, 0.0
+    for sigma, sigma_next in pairwise(sigmas_S.tolist()):
+        denoised_BLD = estimate_BLD = denoise(z_BLD, z_BLD.new_full((len(z_BLD),), sigma))
+        if sigma_next > 0:
+            h = math.log(sigma / sigma_next)
+            if last_BLD is not None:
+                # Extrapolate the estimate to the middle of the step from the two last ones.
+                estimate_BLD = denoised_BLD + (denoised_BLD - last_BLD) * h / (2 * last_h)
+            last_BLD, last_h = denoised_BLD, h
+        z_BLD = sigma_next / sigma * z_BLD + (1 - sigma_next / sigma) * estimate_BLD
+    return z_BLD

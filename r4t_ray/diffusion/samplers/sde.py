@@ -1,0 +1,31 @@
+"""Euler-Maruyama on the reverse variance-exploding SDE; the reference at 256 steps (arXiv 2603.06397, sec. 2.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+
+def sde(
+    denoise: Callable[[Tensor, Tensor], Tensor],
+    noise_BLD: Tensor,
+    sigmas_S: Tensor,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Solve dz = -score d(sigma^2) + dW backwards, W of variance sigma^2, score = (D - z) / sigma^2.
+
+    Source: arXiv 2011.13456, eq. 6 for the variance-exploding SDE, discretised in sigma^2. The step to sigma = 0 adds
+    no noise and returns the denoiser's output. ``generator`` draws the noise of the other steps.
+    """
+    z_BLD = noise_BLD
+    for sigma, sigma_next in pairwise(sigmas_S.tolist()):
+        removed = sigma**2 - sigma_next**2
+        denoised_BLD = denoise(z_BLD, z_BLD.new_full((len(z_BLD),), sigma))
+        z_BLD = z_BLD + removed / sigma**2 * (denoised_BLD - z_BLD)
+        if sigma_next > 0:
+            fresh_BLD = torch.randn(z_BLD.shape, generator=generator, device=z_BLD.device, dtype=z_BLD.dtype)
+            z_BLD = z_BLD + removed**0.5 * fresh_BLD
+    return z_BLD

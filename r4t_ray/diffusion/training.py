@@ -1,0 +1,104 @@
+"""The train-diffusion stage: one retriever a task, by Ray Train on what Ray Data streams."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+import ray.train
+from ray.train.torch import TorchTrainer
+
+from r4t_ray.artifacts import Artifact, Workspace
+from r4t_ray.diffusion.batches import count_pairs, read_pairs
+from r4t_ray.diffusion.retriever import CONFIG, WEIGHTS
+from r4t_ray.diffusion.settings import DiffusionConfig
+from r4t_ray.diffusion.worker import METRICS, train_worker
+from r4t_ray.errors import DataError
+from r4t_ray.types import TASKS, Task
+
+STAGING = "ray_train"
+"""Where Ray Train keeps its checkpoints while a stage runs; removed at its end."""
+
+logger = logging.getLogger(__name__)
+
+
+def run(config: DiffusionConfig, workspace: Workspace, seed: int) -> Artifact:
+    """Train the oar and the wscr retriever, one after the other.
+
+    Reads ``pairs/<task>/*.parquet``. Writes ``diffusion/<task>/{model.safetensors, config.json}`` with the averaged
+    weights and ``diffusion/metrics.parquet`` (task, step, loss, val_loss, lr, samples_per_s).
+
+    Raises:
+        MissingArtifactError: The pairs are not there.
+        DataError: The pairs do not fit the network, or fill no batch.
+    """
+    return workspace.build("diffusion", config, seed, ["pairs"], partial(_train_all, config, workspace, seed))
+
+
+def _train_all(config: DiffusionConfig, workspace: Workspace, seed: int, folder: Path) -> int:
+    if not ray.is_initialized():
+        ray.init(ignore_reinit_error=True)
+    tables = [train_task(config, workspace.root / "pairs" / task, folder, task, seed) for task in TASKS]
+    shutil.rmtree(folder / STAGING)
+    metrics = pa.concat_tables(tables)
+    pq.write_table(metrics, folder / METRICS)
+    return int(metrics.num_rows)
+
+
+def train_task(config: DiffusionConfig, pairs_folder: Path, folder: Path, task: Task, seed: int) -> pa.Table:
+    """Train on one task's pairs and put the retriever into ``folder/<task>``; returns its rows of the metrics."""
+    num_pairs = count_pairs(pairs_folder, config.network)
+    if num_pairs["train"] < config.optimizer.batch_size:
+        raise DataError(
+            str(pairs_folder),
+            f"{num_pairs['train']} training pairs",
+            f"a batch of {config.optimizer.batch_size} or more",
+            "lower diffusion.optimizer.batch_size or synthesize more pairs",
+        )
+    has_validation = min(num_pairs["val"], config.validation_rows) > 0
+    datasets: dict[str, Any] = {"train": read_pairs(pairs_folder, "train")}
+    if config.cache_pairs:
+        datasets["train"] = datasets["train"].materialize()
+    if has_validation:
+        datasets["val"] = read_pairs(pairs_folder, "val").limit(config.validation_rows)
+    logger.info("train-diffusion %s: %s pairs", task, num_pairs)
+    job = {"config": config, "task": task, "seed": seed, "has_validation": has_validation}
+    trainer = TorchTrainer(
+        train_worker,
+        train_loop_config=job,
+        datasets=datasets,
+        dataset_config=ray.train.DataConfig(datasets_to_split=["train"]),
+        scaling_config=_scaling(config),
+        run_config=_run_config(config, folder / STAGING, task),
+    )
+    checkpoint = trainer.fit().checkpoint
+    assert checkpoint is not None, "the last step reports a checkpoint"
+    (folder / task).mkdir()
+    with checkpoint.as_directory() as trained:
+        for name in (WEIGHTS, CONFIG):
+            shutil.copy(Path(trained) / name, folder / task / name)
+        return pq.read_table(Path(trained) / METRICS)
+
+
+def _scaling(config: DiffusionConfig) -> ray.train.ScalingConfig:
+    """Resources of the workers. Ray Data reads with what they leave, at least one CPU."""
+    return ray.train.ScalingConfig(
+        num_workers=config.num_workers,
+        use_gpu=config.use_gpu,
+        resources_per_worker={"CPU": config.cpus_per_worker, **({"GPU": 1} if config.use_gpu else {})},
+    )
+
+
+def _run_config(config: DiffusionConfig, staging: Path, task: Task) -> ray.train.RunConfig:
+    return ray.train.RunConfig(
+        name=task,
+        storage_path=str(staging),
+        checkpoint_config=ray.train.CheckpointConfig(num_to_keep=1),
+        failure_config=ray.train.FailureConfig(max_failures=config.max_failures),
+    )
