@@ -1,0 +1,9 @@
+"""FAISS indexes over the pools of both tasks: build, shards, search."""
+
+from r4t_ray.index.build import run
+from r4t_ray.index.kinds import IndexConfig
+from r4t_ray.index.merge import merge_topk
+from r4t_ray.index.search import POOLS, ShardedIndex, load_index
+from r4t_ray.index.shard import Shard, load_shard
+
+__all__ = ["POOLS", "IndexConfig", "Shard", "ShardedIndex", "load_index", "load_shard", "merge_topk", "run"]

@@ -1,0 +1,92 @@
+"""The build-index stage: for each task a FAISS index over its pool, in shards of contiguous rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from r4t_ray.artifacts import Artifact, Workspace, write_json
+from r4t_ray.embedding_table import read_embedding_table
+from r4t_ray.errors import ConfigError
+from r4t_ray.index.flat import build_flat
+from r4t_ray.index.kinds import IndexConfig
+from r4t_ray.index.search import POOLS, ShardedIndex
+from r4t_ray.index.shard import INDEX_FILE, Shard, load_shard, shard_file
+from r4t_ray.progress import track
+from r4t_ray.types import TASKS, Array, Task
+
+RECALL_K = 10
+NUM_RECALL_QUERIES = 256
+
+
+def run(config: IndexConfig, workspace: Workspace, seed: int) -> Artifact:
+    """Build the indexes of both tasks from ``embed`` into the stage folder ``index``."""
+    embed = workspace.root / "embed"
+
+    def make(folder: Path) -> int:
+        _, queries_BD = read_embedding_table(embed / "queries.parquet")
+        return sum(_build_task(config, embed, folder / task, task, queries_BD, seed) for task in TASKS)
+
+    return workspace.build("index", config, seed, ["embed"], make)
+
+
+def shard_offsets(num_rows: int, num_shards: int) -> list[int]:
+    """First row of each shard and, last, the number of rows; sizes differ by one at most.
+
+    Raises:
+        ConfigError: There are more shards than rows.
+
+    >>> shard_offsets(7, 3)
+    [0, 2, 4, 7]
+    """
+    if num_shards > num_rows:
+        raise ConfigError("index.num_shards", str(num_shards), f"at most {num_rows} rows", "lower index.num_shards")
+    return [number * num_rows // num_shards for number in range(num_shards + 1)]
+
+
+def recall_against_flat(index: ShardedIndex, queries_BD: Array, k: int) -> float:
+    """Mean share of the exact k nearest rows that the index finds."""
+    exact = ShardedIndex((_flat_shard(index.emb_MD),), index.ids, index.emb_MD)
+    found_BK, true_BK = index.search(queries_BD, k)[1], exact.search(queries_BD, k)[1]
+    return float((found_BK[:, :, None] == true_BK[:, None, :]).any(axis=1).mean())
+
+
+def _build_task(config: IndexConfig, embed: Path, folder: Path, task: Task, queries_BD: Array, seed: int) -> int:
+    ids, emb_MD = read_embedding_table(embed / f"{POOLS[task]}.parquet")
+    offsets = shard_offsets(len(ids), config.num_shards)
+    folder.mkdir(parents=True)
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(config.build_threads)
+    for number in track(range(config.num_shards), f"build the {task} index"):
+        index = config.build(np.ascontiguousarray(emb_MD[offsets[number] : offsets[number + 1]]))
+        faiss.write_index(index, str(folder / shard_file(number)))
+    faiss.omp_set_num_threads(threads)
+    pq.write_table(pa.table({"id": pa.array(ids, pa.string())}), folder / "ids.parquet")
+    settings = {
+        **config.model_dump(mode="json"),
+        "task": task,
+        "pool": POOLS[task],
+        "size": len(ids),
+        "dim": int(emb_MD.shape[1]),
+        "offsets": offsets,
+    }
+    write_json(folder / INDEX_FILE, settings)
+    shards = tuple(load_shard(folder, number) for number in range(config.num_shards))
+    sample_BD = _sample(queries_BD if len(queries_BD) else emb_MD, seed)
+    recall = recall_against_flat(ShardedIndex(shards, ids, emb_MD), sample_BD, RECALL_K)
+    write_json(folder / INDEX_FILE, {**settings, "recall_at_10": recall, "recall_queries": len(sample_BD)})
+    return len(ids)
+
+
+def _flat_shard(emb_MD: Array) -> Shard:
+    index = build_flat(emb_MD)
+    return Shard(index, index, 0)
+
+
+def _sample(rows_BD: Array, seed: int) -> Array:
+    chosen = np.random.default_rng(seed).permutation(len(rows_BD))[:NUM_RECALL_QUERIES]
+    return rows_BD[np.sort(chosen)]

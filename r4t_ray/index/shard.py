@@ -1,0 +1,135 @@
+"""One shard: contiguous rows of a pool in one FAISS index, searched with exact scores and global rows.
+
+FAISS finds the candidates; their cosines are computed again from the stored rows, one product sum a (query, row). So a
+score depends on the query and the row alone, whatever the batch or the number of shards, and ties are ordered by row.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+
+from r4t_ray.errors import ArtifactError, RequestError
+from r4t_ray.index.kinds import KINDS
+from r4t_ray.index.merge import merge_topk
+from r4t_ray.types import Array, Rows
+
+INDEX_FILE = "index.json"
+TIE_MARGIN = 16
+RESCORED_FLOATS = 2**24
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A loaded shard; ``offset`` is the pool's row of its first one, ``storage`` the IndexFlat of its rows."""
+
+    index: faiss.Index
+    storage: faiss.IndexFlat
+    offset: int
+
+    @property
+    def size(self) -> int:
+        """Rows in this shard."""
+        return int(self.index.ntotal)
+
+    def search(self, q_BD: Array, k: int) -> tuple[Array, Rows]:
+        """The best rows by inner product, which is the cosine for unit rows.
+
+        Args:
+            q_BD: Queries, float32.
+            k: Hits of a query; clipped to the shard's size.
+
+        Returns:
+            ``scores_BK`` descending and ``rows_BK``, global rows; of equal scores the lower row comes first, and up to
+            TIE_MARGIN rows that tie with the last one are told apart by row as well.
+
+        Raises:
+            RequestError: k < 1, another width, or a value that is not finite.
+        """
+        q_BD = require_queries(q_BD, k, int(self.index.d))
+        num_candidates = min(k + TIE_MARGIN, self.size)
+        _, rows_BK = self.index.search(q_BD, num_candidates)
+        short_B = (rows_BK < 0).any(axis=1)
+        if short_B.any():
+            rows_BK[short_B] = self.storage.search(q_BD[short_B], num_candidates)[1]
+        scores_BK = exact_scores(q_BD, self._stored_rows(), rows_BK)
+        return merge_topk([scores_BK], [rows_BK + self.offset], k)
+
+    def _stored_rows(self) -> Array:
+        flat = faiss.rev_swig_ptr(self.storage.get_xb(), self.size * int(self.index.d))
+        return np.asarray(flat, dtype=np.float32).reshape(self.size, int(self.index.d))
+
+
+def exact_scores(q_BD: Array, emb_MD: Array, rows_BK: Rows) -> Array:
+    """Inner products of each query with its own candidates, shape (B, K), in parts of bounded memory."""
+    scores_BK = np.empty(rows_BK.shape, np.float32)
+    step = max(1, RESCORED_FLOATS // max(1, rows_BK.shape[1] * q_BD.shape[1]))
+    for start in range(0, len(q_BD), step):
+        part = slice(start, start + step)
+        scores_BK[part] = np.einsum("bd,bkd->bk", q_BD[part], emb_MD[rows_BK[part]])
+    return scores_BK
+
+
+def require_queries(q_BD: Array, k: int, dim: int) -> Array:
+    """Contiguous float32 queries; RequestError unless they are finite, of width ``dim``, and k >= 1."""
+    q_BD = np.ascontiguousarray(q_BD, dtype=np.float32)
+    if q_BD.ndim != 2 or q_BD.shape[1] != dim:
+        raise RequestError("query vectors", f"shape {q_BD.shape}", f"(B, {dim})", "encode with the index's own encoder")
+    if k < 1:
+        raise RequestError("k", str(k), "at least 1", "ask for one hit or more")
+    if not np.isfinite(q_BD).all():
+        raise RequestError("query vectors", "a value that is not finite", "finite numbers", "check what made them")
+    return q_BD
+
+
+def shard_file(number: int) -> str:
+    """File name of a shard."""
+    return f"shard_{number:03d}.faiss"
+
+
+def load_shard(folder: Path, shard_number: int) -> Shard:
+    """Read one shard of ``index/<task>``; its sha256 is what ``Workspace.artifact("index")`` has checked before.
+
+    Raises:
+        ArtifactError: There is no such shard, or the file is not an index of the stated size.
+    """
+    settings = read_index_file(folder)
+    offsets = settings["offsets"]
+    if not 0 <= shard_number < len(offsets) - 1:
+        raise ArtifactError(
+            str(folder), f"shard {shard_number}", f"0 to {len(offsets) - 2}", "set the shards that the index has"
+        )
+    path = folder / shard_file(shard_number)
+    try:
+        faiss.set_deserialization_vector_byte_limit(path.stat().st_size)
+        index = faiss.read_index(str(path))
+    except (OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ArtifactError(
+            str(path), f"an unreadable index ({reason})", "a FAISS index", "run `r4t build-index`"
+        ) from None
+    size = offsets[shard_number + 1] - offsets[shard_number]
+    if index.ntotal != size or index.d != settings["dim"]:
+        raise ArtifactError(
+            str(path),
+            f"{index.ntotal} rows of width {index.d}",
+            f"{size} of width {settings['dim']}",
+            "run `r4t build-index`",
+        )
+    return Shard(index, KINDS[settings["type"]].storage(index), offsets[shard_number])
+
+
+def read_index_file(folder: Path) -> dict[str, Any]:
+    """``index.json`` of one pool; raises ArtifactError when it is missing or unreadable."""
+    try:
+        data: dict[str, Any] = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(
+            str(folder / INDEX_FILE), f"unreadable ({error})", "the index's settings", "run `r4t build-index`"
+        ) from error
+    return data

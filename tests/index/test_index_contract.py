@@ -1,0 +1,115 @@
+"""Every index type, in any number of shards, agrees with brute force over the same rows."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from r4t_ray.errors import RequestError
+from r4t_ray.index import IndexConfig, Shard, ShardedIndex
+from r4t_ray.index.build import recall_against_flat, shard_offsets
+from r4t_ray.index.kinds import KINDS, KindName
+from r4t_ray.types import Array, Rows
+
+TYPES = list(KINDS)
+LEAST_RECALL: dict[KindName, float] = {"flat": 1.0, "hnsw": 0.95}
+
+
+def unit_rows(seed: int, num: int, dim: int = 16) -> Array:
+    rows = np.random.default_rng(seed).normal(size=(num, dim)).astype(np.float32)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
+
+
+def make_index(kind: KindName, emb_MD: Array, num_shards: int) -> ShardedIndex:
+    config, offsets = IndexConfig(type=kind), shard_offsets(len(emb_MD), num_shards)
+    shards = []
+    for start, end in itertools.pairwise(offsets):
+        index = config.build(emb_MD[start:end].copy())
+        shards.append(Shard(index, KINDS[kind].storage(index), start))
+    return ShardedIndex(tuple(shards), [f"i{row}" for row in range(len(emb_MD))], emb_MD)
+
+
+def brute_force(q_BD: Array, emb_MD: Array, k: int) -> Rows:
+    scores_BM = q_BD.astype(np.float64) @ emb_MD.astype(np.float64).T
+    rows_BM = np.broadcast_to(np.arange(len(emb_MD)), scores_BM.shape)
+    order_BM = np.lexsort((rows_BM, -scores_BM.round(6)), axis=1)
+    return np.asarray(order_BM[:, :k], dtype=np.int64)
+
+
+@pytest.mark.parametrize("num_shards", [1, 3, 7])
+@pytest.mark.parametrize("kind", TYPES)
+def test_recall_against_brute_force(kind: KindName, num_shards: int) -> None:
+    emb_MD, q_BD = unit_rows(0, 1000), unit_rows(1, 40)
+    scores_BK, rows_BK = make_index(kind, emb_MD, num_shards).search(q_BD, 10)
+    found = [len(set(got) & set(true)) for got, true in zip(rows_BK, brute_force(q_BD, emb_MD, 10), strict=True)]
+    assert np.mean(found) / 10 >= LEAST_RECALL[kind]
+    assert np.abs(scores_BK - np.einsum("bd,bkd->bk", q_BD, emb_MD[rows_BK])).max() < 1e-6
+    assert (np.diff(scores_BK, axis=1) <= 0).all()
+    assert rows_BK.dtype == np.int64
+
+
+@pytest.mark.parametrize("num_shards", [2, 3, 8])
+@pytest.mark.parametrize("k", [1, 10, 130])
+def test_flat_shards_equal_one_flat_index_to_the_bit(num_shards: int, k: int) -> None:
+    emb_MD, q_BD = unit_rows(2, 1003), unit_rows(3, 33)
+    emb_MD[500:510] = emb_MD[5]
+    one, many = make_index("flat", emb_MD, 1), make_index("flat", emb_MD, num_shards)
+    scores_BK, rows_BK = one.search(q_BD, k)
+    sharded_scores_BK, sharded_rows_BK = many.search(q_BD, k)
+    assert np.array_equal(scores_BK, sharded_scores_BK)
+    assert np.array_equal(rows_BK, sharded_rows_BK)
+    assert np.array_equal(rows_BK, brute_force(q_BD, emb_MD, k))
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_score_does_not_depend_on_the_batch(kind: KindName) -> None:
+    index, q_BD = make_index(kind, unit_rows(4, 300), 2), unit_rows(5, 50)
+    scores_BK, rows_BK = index.search(q_BD, 5)
+    alone = [index.search(q_BD[row : row + 1], 5) for row in range(50)]
+    assert np.array_equal(scores_BK, np.concatenate([scores for scores, _ in alone]))
+    assert np.array_equal(rows_BK, np.concatenate([rows for _, rows in alone]))
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_equal_rows_come_in_row_order(kind: KindName) -> None:
+    emb_MD = unit_rows(6, 60)
+    emb_MD[[50, 7, 31]] = emb_MD[20]
+    _, rows_BK = make_index(kind, emb_MD, 3).search(emb_MD[20:21], 4)
+    assert rows_BK.tolist() == [[7, 20, 31, 50]]
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_k_beyond_the_pool_is_clipped_to_every_row_once(kind: KindName) -> None:
+    scores_BK, rows_BK = make_index(kind, unit_rows(7, 9), 4).search(unit_rows(8, 2), 50)
+    assert scores_BK.shape == (2, 9)
+    assert np.sort(rows_BK, axis=1).tolist() == [list(range(9))] * 2
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_bad_queries_are_refused(kind: KindName) -> None:
+    index = make_index(kind, unit_rows(9, 20), 2)
+    with pytest.raises(RequestError, match="k: got 0"):
+        index.search(unit_rows(0, 1), 0)
+    with pytest.raises(RequestError, match=r"\(B, 16\)"):
+        index.search(unit_rows(0, 1, dim=8), 3)
+    with pytest.raises(RequestError, match="finite"):
+        index.search(np.full((1, 16), np.nan, np.float32), 3)
+    assert index.search(np.empty((0, 16), np.float32), 3)[1].shape == (0, 3)
+
+
+def test_recall_is_the_share_of_true_neighbours_found() -> None:
+    emb_MD, queries_BD = unit_rows(10, 400), unit_rows(11, 50)
+    half = ShardedIndex(make_index("flat", emb_MD[:200], 1).shards, [str(row) for row in range(400)], emb_MD)
+    reachable = (brute_force(queries_BD, emb_MD, 10) < 200).mean()
+    assert recall_against_flat(half, queries_BD, 10) == pytest.approx(reachable)
+    assert recall_against_flat(make_index("flat", emb_MD, 2), queries_BD, 10) == 1.0
+
+
+def test_a_graph_with_unreachable_rows_still_fills_every_hit() -> None:
+    emb_MD = unit_rows(12, 500)
+    index = IndexConfig(hnsw_m=2, ef_construction=1, ef_search=1).build(emb_MD)
+    assert (index.search(emb_MD[:50], 100)[1] < 0).any()
+    _, rows_BK = Shard(index, KINDS["hnsw"].storage(index), 0).search(emb_MD[:50], 100)
+    assert all(len(set(rows)) == 100 and min(rows) >= 0 for rows in rows_BK.tolist())
