@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from r4t_ray.diffusion.settings import Solver
 from r4t_ray.evaluation.answers import Index
 from r4t_ray.rewards import OARConfig
 from r4t_ray.types import Array, Rows, Task
@@ -22,7 +23,7 @@ class Policy(Protocol):
     """The part of ``folm.FanOutModel`` that evaluation uses."""
 
     def fan_out(
-        self, task: Task, queries: Sequence[str], k: int, num_samples: int, temperature: float, seed: int
+        self, task: Task, queries: Sequence[str], k: int, *, num_samples: int, temperature: float, seed: int
     ) -> list[list[FanOut | None]]:
         """Queries x samples; None is an output that could not be parsed."""
         ...
@@ -62,7 +63,7 @@ class Bench:
     num_candidates: int
     mmr_lambda: float
     temperature: float
-    solver: str | None
+    solver: Solver | None
     num_steps: int | None
     guidance: float | None
     encode: Callable[[Sequence[str]], Array]
@@ -86,7 +87,7 @@ class Policies:
         if self._engine is None:
             self._engine = self._load(self._folder / name)
         elif self._current != name:
-            self._engine.load_weights_from(self._folder / name)
+            self._engine.load_weights(self._folder / name)
         self._current = name
         return self._engine
 

@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from r4t_ray.artifacts import Artifact, Workspace, read_manifest, write_json
 from r4t_ray.catalogue import load_queries
 from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
+from r4t_ray.errors import DataError
 from r4t_ray.evaluation.answers import Answer, Generative, Index, Query, batches
 from r4t_ray.evaluation.bench import Bench, Policies, Retriever
 from r4t_ray.evaluation.latency import time_generation
@@ -26,6 +26,7 @@ from r4t_ray.evaluation.report import write_report
 from r4t_ray.evaluation.results import Result, metric_rows
 from r4t_ray.evaluation.scores import score
 from r4t_ray.evaluation.settings import EvaluationConfig
+from r4t_ray.folm import FanOutModel, FolmConfig
 from r4t_ray.index import load_index
 from r4t_ray.progress import track
 from r4t_ray.rewards import OARConfig
@@ -45,9 +46,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Trial:
-    """One task's held-out queries, and a fresh bench for each method that is tried on them."""
+    """One task's methods and held-out queries, and a fresh bench for each method that is tried on them."""
 
     task: Task
+    methods: tuple[str, ...]
     queries: Sequence[Query]
     query_emb_BD: Array
     index: Index
@@ -60,8 +62,8 @@ def evaluate(config: EvaluationConfig, workspace: Workspace, seed: int) -> Artif
     parents = ["ingest", "embed", "index", *sorted(needed)]
 
     def make(folder: Path) -> int:
-        reward = trained_reward(workspace) if "folm" in needed else OARConfig()
-        policies = Policies(workspace.root / "folm", load_policy)
+        reward = folm_settings(workspace).oar if "folm" in needed else OARConfig()
+        policies = Policies(workspace.root / "folm", lambda model: load_policy(model, folm_settings(workspace)))
         try:
             trials = [open_trial(config, workspace, task, policies, reward, seed) for task in TASKS]
             results = measure(config, trials, seed)
@@ -74,16 +76,25 @@ def evaluate(config: EvaluationConfig, workspace: Workspace, seed: int) -> Artif
 
 
 def measure(config: EvaluationConfig, trials: Sequence[Trial], seed: int) -> list[Result]:
-    """Try every method on every task it is for.
+    """Try every method of every trial; a trial without held-out queries is left out.
 
     Language-model rows come last and together: they share one engine, which then weighs on no other row.
+
+    Raises:
+        DataError: No trial has a held-out query and a method.
     """
     results = []
-    wanted = [name for name in METHODS if name in config.methods]
-    for name in sorted(wanted, key=lambda name: PARENTS.get(name) == "folm"):
+    for name in sorted(METHODS, key=lambda name: PARENTS.get(name) == "folm"):
         for trial in trials:
-            if trial.task in METHODS[name].tasks:
+            if name in trial.methods and trial.queries:
                 results.append(try_method(config, trial, name, seed))
+    if not results:
+        raise DataError(
+            "evaluation",
+            ", ".join(f"{trial.task}: {len(trial.queries)} test queries, methods {trial.methods}" for trial in trials),
+            "a task with held-out queries and a method that is for it",
+            "bring a larger catalogue, or name other methods",
+        )
     return results
 
 
@@ -118,8 +129,8 @@ def open_trial(
     index = load_index(workspace, task)
     ids, emb_BD = load_embeddings(workspace, "queries")
     row_of = {query_id: row for row, query_id in enumerate(ids)}
-    train, test = load_queries(workspace, task, "train"), load_queries(workspace, task, "test")
-    test = draw(test, config.max_queries, seed)
+    train = load_queries(workspace, task, "train")
+    test = draw(load_queries(workspace, task, "test"), config.max_queries, seed)
     encoder_folder = workspace.root / "embed" / "encoder"
 
     def make_bench() -> Bench:
@@ -143,7 +154,19 @@ def open_trial(
             retriever=lambda: load_retriever(workspace.root / "diffusion" / task),
         )
 
-    return Trial(task, test, emb_BD[[row_of[query.query_id] for query in test]], index, make_bench)
+    test_emb_BD = emb_BD[[row_of[query.query_id] for query in test]]
+    return Trial(task, methods_for(config, workspace, task), test, test_emb_BD, index, make_bench)
+
+
+def methods_for(config: EvaluationConfig, workspace: Workspace, task: Task) -> tuple[str, ...]:
+    """The methods asked for that the task has and whose models were trained for it."""
+    trained = {"folm": lambda: task in folm_settings(workspace).tasks}
+    trained["diffusion"] = lambda: (workspace.root / "diffusion" / task).is_dir()
+    return tuple(
+        name
+        for name, method in METHODS.items()
+        if name in config.methods and task in method.tasks and (name not in PARENTS or trained[PARENTS[name]]())
+    )
 
 
 def draw(queries: Sequence[Query], max_queries: int | None, seed: int) -> list[Query]:
@@ -163,18 +186,15 @@ def reference_rows(queries: Sequence[Query], pool_ids: Sequence[str]) -> list[Ro
     ]
 
 
-def trained_reward(workspace: Workspace) -> OARConfig:
-    """The OAR weights that folm was trained with."""
-    settings: dict[str, Any] = read_manifest(workspace.root / "folm").config
-    return OARConfig.model_validate(settings.get("oar", {}))
+def folm_settings(workspace: Workspace) -> FolmConfig:
+    """The settings that folm was trained with; its manifest may hold more than them."""
+    recorded = read_manifest(workspace.root / "folm").config
+    return FolmConfig.model_validate({key: recorded[key] for key in FolmConfig.model_fields if key in recorded})
 
 
-def load_policy(folder: Path) -> Any:
+def load_policy(folder: Path, settings: FolmConfig) -> FanOutModel:
     """Start the generation engine on one folm model."""
-    from r4t_ray.folm import FanOutModel, FolmConfig
-
-    settings = read_manifest(folder.parent).config
-    return FanOutModel.load(folder, FolmConfig.model_validate(settings))
+    return FanOutModel.load(folder, settings.engine, settings.prompt_style, settings.max_completion_tokens)
 
 
 def load_retriever(folder: Path) -> Retriever:

@@ -81,13 +81,15 @@ def compiled(config: EvaluationConfig, task: Task, results: Sequence[Result]) ->
     folm, diffusion = rows["r4t_folm"], rows["r4t_diffusion"]
     measure = main_measure(task, config.k, config.n)
     reward = folm.values[measure].mean()
-    kept = f"{diffusion.values[measure].mean() / reward:.0%} of" if reward > 0 else "nothing to lose of"
+    if reward <= 0:
+        return [f"r4t_folm's {measure} is {reward:.3f}, so there is no share of it for r4t_diffusion to keep."]
     speeds = []
     for name, ours_ms in diffusion.latency.items():
         ratio = np.median(folm.latency[name]) / np.median(ours_ms)
         speeds.append(f"{ratio:.1f} times at batch {name.rpartition('_b')[2]}")
     faster = f"; its fan-out is faster by {', '.join(speeds)}" if speeds else ""
-    return [f"r4t_diffusion keeps {kept} r4t_folm's {measure}{faster}."]
+    kept = diffusion.values[measure].mean() / reward
+    return [f"r4t_diffusion keeps {kept:.0%} of r4t_folm's {measure}{faster}."]
 
 
 def _budget(config: EvaluationConfig, seed: int) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 from pydantic import Field, field_validator
 
 from r4t_ray.config import Settings
+from r4t_ray.diffusion.settings import Solver
 
 MethodName = Literal[
     "no_fanout",
@@ -51,9 +52,9 @@ class EvaluationConfig(Settings):
     mmr_lambda: float = Field(0.5, ge=0, le=1)
     latency_batches: tuple[int, ...] = (1, 8, 64)
     latency_repeats: int = Field(5, ge=1)
-    solver: str | None = None
+    solver: Solver | None = None
     num_steps: int | None = Field(None, ge=1)
-    guidance: float | None = None
+    guidance: float | None = Field(None, ge=0)
 
     @field_validator("methods")
     @classmethod

@@ -46,7 +46,7 @@ class ScriptedPolicy:
     asked: list[dict[str, Any]] = field(default_factory=list)
 
     def fan_out(
-        self, task: str, queries: Sequence[str], k: int, num_samples: int = 1, temperature: float = 1.0, seed: int = 0
+        self, task: str, queries: Sequence[str], k: int, *, num_samples: int, temperature: float, seed: int
     ) -> list[list[tuple[str, ...] | None]]:
         self.asked.append({"task": task, "k": k, "temperature": temperature, "seed": seed, "queries": list(queries)})
         return [self.script[text][:num_samples] for text in queries]

@@ -124,7 +124,7 @@ class Engine:
     def __init__(self, folder):
         self.folder, self.swaps, self.closed = folder, [], False
 
-    def load_weights_from(self, folder):
+    def load_weights(self, folder):
         self.swaps.append(folder.name)
 
     def close(self):

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from r4t_ray.diffusion.settings import Solver
 from r4t_ray.evaluation.answers import NO_ROW, Answer, Index, Query, nearest
 from r4t_ray.evaluation.bench import Bench, Retriever
 from r4t_ray.types import TASKS, Array, Rows, Task
@@ -25,7 +26,7 @@ class R4TDiffusion:
     k: int
     n: int
     retriever: Retriever
-    solver: str | None
+    solver: Solver | None
     num_steps: int | None
     guidance: float | None
 
@@ -60,7 +61,7 @@ class R4TDiffusion:
         ]
 
     def _keep(self, z_LD: Array, hits_Ln: Rows) -> Answer:
-        from r4t_ray.diffusion.directions import select_directions
+        from r4t_ray.diffusion import select_directions
 
         nearest_L = hits_Ln[:, 0]
         assert (nearest_L != NO_ROW).all(), "a pool holds at least one item"

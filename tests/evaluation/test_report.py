@@ -1,0 +1,161 @@
+"""metrics.json rows, the report's statements, plots and the table over seeds, from results made by hand."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.errors import DataError
+from r4t_ray.evaluation import EvaluationConfig, seeds
+from r4t_ray.evaluation.plots import plot_quality_latency, plot_rewards, running_mean
+from r4t_ray.evaluation.report import compiled, definition, write_report
+from r4t_ray.evaluation.results import Result, losses_to_cheaper, metric_rows
+from r4t_ray.evaluation.settings import METHOD_NAMES
+
+CONFIG = EvaluationConfig(k=2, n=2, num_bootstrap=50)
+
+
+def result(task, method, quality, answer_ms, latency=None, num=4):
+    """A result whose trained measure is ``quality`` for every query, or the values given."""
+    values = np.full(num, quality) if np.isscalar(quality) else np.array(quality, dtype=np.float64)
+    measure = "oar_reward" if task == "oar" else "recall@4"
+    times = {f"latency_ms_b{batch}": np.array(ms, dtype=np.float64) for batch, ms in (latency or {}).items()}
+    return Result(task, method, {measure: values, "vendi": values / 2}, times, answer_ms)
+
+
+@pytest.fixture
+def results():
+    return [
+        result("wscr", "r4t_folm", 0.30, 50.0, {8: [200.0, 100.0, 120.0]}),
+        result("wscr", "popular", 0.10, 1.0),
+        result("wscr", "r4t_diffusion", 0.27, 5.0, {8: [4.0, 5.0, 6.0]}),
+        result("wscr", "zero_shot", [0.4, 0.1, 0.2, 0.3], 49.0, {8: [120.0]}),
+        result("oar", "no_fanout", 0.5, 1.0),
+        result("oar", "greedy_reward", 0.9, 30.0),
+    ]
+
+
+def test_rows_are_ordered_and_carry_value_interval_and_count(results):
+    rows = metric_rows(results, 50, seed=0)
+    assert set(rows[0]) == {"task", "method", "measure", "value", "low", "high", "n"}
+    assert list(dict.fromkeys((row["task"], row["method"]) for row in rows)) == [
+        ("oar", "no_fanout"),
+        ("oar", "greedy_reward"),
+        ("wscr", "popular"),
+        ("wscr", "zero_shot"),
+        ("wscr", "r4t_folm"),
+        ("wscr", "r4t_diffusion"),
+    ]
+    found = {(row["task"], row["method"], row["measure"]): row for row in rows}
+    assert found["wscr", "r4t_folm", "latency_ms_b8"]["value"] == 120.0
+    assert found["wscr", "r4t_folm", "latency_ms_b8"]["n"] == 3
+    zero_shot = found["wscr", "zero_shot", "recall@4"]
+    assert zero_shot["value"] == pytest.approx(0.25)
+    assert zero_shot["low"] < 0.25 < zero_shot["high"]
+    assert zero_shot["n"] == 4
+    assert ("wscr", "popular", "latency_ms_b8") not in found
+
+
+def test_losing_means_a_cheaper_method_has_more(results):
+    losses = losses_to_cheaper(results, "wscr", "recall@4", 200, seed=0)
+    assert [(loss.loser, loss.winner) for loss in losses] == [("zero_shot", "r4t_diffusion")]
+    assert losses[0].difference.value == pytest.approx(0.02)
+    assert not losses[0].is_clear
+    assert losses_to_cheaper(results, "oar", "oar_reward", 200, seed=0) == []
+    worse = [*results, result("wscr", "best_of_5", 0.05, 99.0)]
+    (loss,) = [one for one in losses_to_cheaper(worse, "wscr", "recall@4", 200, seed=0) if one.loser == "best_of_5"]
+    assert loss.winner == "r4t_folm"
+    assert loss.is_clear
+
+
+def test_report_states_tables_losses_and_definitions(results, tmp_path):
+    rows = metric_rows(results, CONFIG.num_bootstrap, 0)
+    plots = plot_quality_latency(results, 2, 2, tmp_path)
+    write_report(CONFIG, results, rows, plots, tmp_path / "report.md", seed=0)
+    text = (tmp_path / "report.md").read_text()
+    assert "2 directions x 2 items" in text
+    assert "| popular | 0.100 [0.100, 0.100] | 0.050 [0.050, 0.050] | - | 1.0 |" in text
+    assert "| r4t_folm | 0.300 [0.300, 0.300] | 0.150 [0.150, 0.150] | 120.0 [100.0, 200.0] | 50.0 |" in text
+    assert "- zero_shot loses to r4t_diffusion by 0.020" in text
+    assert "may be chance" in text
+    assert "By oar_reward no method loses to a cheaper one." in text
+    assert "r4t_diffusion keeps 90% of r4t_folm's recall@4; its fan-out is faster by 24.0 times at batch 8." in text
+    assert "![quality latency](quality_latency.png)" in text
+    assert text.count("\n- no_fanout: The k*n nearest items of z_q.") == 1
+    assert "no_fanout_mmr:" not in text  # not measured here
+
+
+def test_what_best_of_5_is_on_wscr_is_said():
+    assert "oracle that no deployed system has" in definition("best_of_5")
+
+
+@pytest.mark.parametrize("method", METHOD_NAMES)
+def test_every_method_is_defined(method):
+    assert len(definition(method)) > 40
+
+
+def test_nothing_is_said_of_a_retriever_that_was_not_measured(results):
+    assert compiled(CONFIG, "oar", results) == []
+    none = [result("oar", "r4t_folm", 0.0, 1.0), result("oar", "r4t_diffusion", 0.1, 1.0)]
+    assert "is 0.000, so there is no share of it" in compiled(CONFIG, "oar", none)[0]
+
+
+def test_reward_curves_draw_the_components_there_are(tmp_path):
+    table = pa.table(
+        {
+            "step": [0, 0, 1, 1],
+            "task": ["oar", "wscr", "oar", "wscr"],
+            "reward": [0.1, 0.2, 0.3, 0.4],
+            "coverage": [None, 0.2, None, 0.4],
+            "note": ["a", "b", "c", "d"],
+        }
+    )
+    pq.write_table(table, tmp_path / "metrics.parquet")
+    (path,) = plot_rewards(tmp_path / "metrics.parquet", tmp_path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert plot_rewards(tmp_path / "absent.parquet", tmp_path) == []
+
+
+def test_running_mean_of_a_constant_is_the_constant():
+    assert running_mean(np.full(7, 2.5), 3) == pytest.approx(2.5)
+
+
+def row(method, value, measure="vendi", task="oar"):
+    return {"task": task, "method": method, "measure": measure, "value": value, "low": 0.0, "high": 1.0, "n": 3}
+
+
+def test_seeds_give_mean_least_and_greatest():
+    runs = [[row("no_fanout", value), row("zero_shot", value / 2)] for value in (0.2, 0.3, 0.7)]
+    spread = seeds.summarise(runs)["oar", "no_fanout", "vendi"]
+    assert (spread.mean, spread.least, spread.greatest, spread.num_seeds) == (pytest.approx(0.4), 0.2, 0.7, 3)
+    lines = list(seeds.markdown_tables(seeds.summarise(runs)))
+    assert lines[0] == "oar, mean [least, greatest] over 3 seeds"
+    assert "| no_fanout | 0.400 [0.200, 0.700] |" in lines
+
+
+def test_seeds_with_other_figures_are_refused():
+    with pytest.raises(DataError, match="workspace 2"):
+        seeds.summarise([[row("no_fanout", 0.2)], [row("no_fanout_mmr", 0.2)]])
+    with pytest.raises(DataError, match="at least one"):
+        seeds.summarise([])
+
+
+def test_seeds_command_reads_verified_reports(tmp_path, capsys):
+    for number in range(2):
+
+        def make(folder, value=number):
+            (folder / "metrics.json").write_text(json.dumps([row("popular", float(value), "recall@100", "wscr")]))
+            return 1
+
+        Workspace(tmp_path / str(number)).build("report", CONFIG, number, [], make)
+    paths = [str(tmp_path / "0"), str(tmp_path / "1")]
+    assert seeds.main(paths) == 0
+    assert "| popular | 0.500 [0.000, 1.000] |" in capsys.readouterr().out
+    (tmp_path / "1" / "report" / "metrics.json").write_text("[]")
+    assert seeds.main(paths) == 2
+    assert "sha256" in capsys.readouterr().err
