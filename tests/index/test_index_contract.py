@@ -65,7 +65,7 @@ def test_flat_shards_equal_one_flat_index_to_the_bit(num_shards: int, k: int) ->
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_a_score_does_not_depend_on_the_batch(kind: KindName) -> None:
-    index, q_BD = make_index(kind, unit_rows(4, 300), 2), unit_rows(5, 50)
+    index, q_BD = make_index(kind, unit_rows(4, 300, dim=128), 2), unit_rows(5, 50, dim=128)
     scores_BK, rows_BK = index.search(q_BD, 5)
     alone = [index.search(q_BD[row : row + 1], 5) for row in range(50)]
     assert np.array_equal(scores_BK, np.concatenate([scores for scores, _ in alone]))
