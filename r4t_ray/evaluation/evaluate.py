@@ -51,7 +51,7 @@ class Trial:
     task: Task
     methods: tuple[str, ...]
     queries: Sequence[Query]
-    query_emb_BD: Array
+    query_emb_BD: Array  # noqa: N815 - the project's axis suffix
     index: Index
     make_bench: Callable[[], Bench]
 

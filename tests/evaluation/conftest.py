@@ -25,7 +25,7 @@ class ToyQuery:
 class FlatIndex:
     """Exact search by a full product; ties by row."""
 
-    emb_MD: Array
+    emb_MD: Array  # noqa: N815 - the project's axis suffix
 
     @property
     def ids(self) -> list[str]:
