@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from r4t_ray.diffusion.batches import PairCollate, count_pairs, endless_batches, permute_rows
+from r4t_ray.diffusion.settings import NetworkConfig
+from r4t_ray.errors import DataError, MissingArtifactError
+
+SHAPE = NetworkConfig(num_rows=2, dim=3)
+
+
+def pairs_table(num_pairs: int) -> pa.Table:
+    """Pair i holds z_q = 3i.. and, row-major, Z = 6i.. as float16."""
+    z_q = pa.array(np.arange(num_pairs * 3, dtype=np.float32))
+    targets = pa.array(np.arange(num_pairs * 6, dtype=np.float16))
+    return pa.table(
+        {
+            "split": ["train"] * (num_pairs - 1) + ["val"],
+            "z_q": pa.FixedSizeListArray.from_arrays(z_q, 3),
+            "Z": pa.FixedSizeListArray.from_arrays(targets, 6),
+        }
+    )
+
+
+def test_collate_keeps_rows_in_row_major_order_over_slices_and_chunks() -> None:
+    table = pairs_table(5)
+    batch = PairCollate(SHAPE)(pa.concat_tables([table.slice(3, 1), table.slice(1, 2)]))
+    assert batch["Z"].dtype == batch["z_q"].dtype == torch.float32
+    assert batch["z_q"].tolist() == [[9, 10, 11], [3, 4, 5], [6, 7, 8]]
+    assert batch["Z"][0].tolist() == [[18, 19, 20], [21, 22, 23]]
+    assert batch["Z"][2].tolist() == [[12, 13, 14], [15, 16, 17]]
+
+
+def test_count_pairs_by_split(tmp_path: Path) -> None:
+    pq.write_table(pairs_table(4), tmp_path / "a.parquet")
+    pq.write_table(pairs_table(3), tmp_path / "b.parquet")
+    assert count_pairs(tmp_path, SHAPE) == {"train": 5, "val": 2}
+
+
+def test_pairs_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(MissingArtifactError, match="synthesize-pairs"):
+        count_pairs(tmp_path, SHAPE)
+    pq.write_table(pairs_table(4), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="fixed-size list of 12 floats"):
+        count_pairs(tmp_path, NetworkConfig(num_rows=4, dim=3))
+    pq.write_table(pairs_table(4).drop_columns(["Z"]), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"\['Z'\]"):
+        count_pairs(tmp_path, SHAPE)
+
+
+def test_epochs_follow_each_other_with_new_seeds() -> None:
+    class Shard:
+        def __init__(self) -> None:
+            self.seeds: list[int] = []
+
+        def iter_torch_batches(
+            self, *, local_shuffle_seed: int, local_shuffle_buffer_size: int, **_: object
+        ) -> list[int]:
+            assert local_shuffle_buffer_size == 8
+            self.seeds.append(local_shuffle_seed)
+            return [1, 2]
+
+    shard = Shard()
+    batches = endless_batches(shard, batch_size=8, shuffle_rows=3, seed=7, shape=SHAPE)
+    assert [next(batches) for _ in range(5)] == [1, 2, 1, 2, 1]
+    assert shard.seeds == [7, 8, 9]
+
+
+def test_permute_rows_keeps_rows_whole_and_moves_each_set_on_its_own() -> None:
+    z_BLD = torch.arange(40 * 4 * 2, dtype=torch.float32).reshape(40, 4, 2)
+    permuted_BLD = permute_rows(z_BLD, torch.Generator().manual_seed(0))
+    order_BL = (permuted_BLD[:, :, 0] / 2 % 4).long()
+    assert torch.equal(permuted_BLD.sort(dim=1).values, z_BLD)
+    assert torch.equal(permuted_BLD[:, :, 1], permuted_BLD[:, :, 0] + 1)
+    assert len({tuple(order.tolist()) for order in order_BL}) > 10

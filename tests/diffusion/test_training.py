@@ -1,0 +1,160 @@
+"""The stage through real Ray Train and Ray Data, on toy pairs with a known answer.
+
+Each query's rows scatter around its own unit centers.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from r4t_ray.artifacts import Artifact, Workspace
+from r4t_ray.config import Settings
+from r4t_ray.diffusion import (
+    DiffusionConfig,
+    DiffusionRetriever,
+    NetworkConfig,
+    NoiseConfig,
+    OptimizerConfig,
+    SamplerConfig,
+    run,
+)
+from r4t_ray.errors import DataError, MissingArtifactError
+from r4t_ray.types import TASKS
+
+NUM_QUERIES, NUM_ROWS, DIM = 4, 3, 16
+SCATTER = 0.02
+NUM_STEPS, BATCH_SIZE = 300, 128
+SEEDS = {"oar": 10, "wscr": 20}
+CONFIG = DiffusionConfig(
+    network=NetworkConfig(
+        num_rows=NUM_ROWS, dim=DIM, hidden=64, mlp=64, num_heads=4, num_layers=2, noise_dim=16,
+        dropout=0.0, attention_dropout=0.0,
+    ),
+    noise=NoiseConfig(sigma_data=0.25, sigma_min=0.01, sigma_max=20.0, train_levels="lognormal"),
+    optimizer=OptimizerConfig(
+        peak_lr=3e-3, warmup_steps=20, num_steps=NUM_STEPS, batch_size=BATCH_SIZE, ema_decay=0.99
+    ),
+    sampler=SamplerConfig(solver="heun", num_steps=12),
+    cache_pairs=True,
+    shuffle_rows=2048,
+    log_every=50,
+    validate_every=150,
+    validation_rows=256,
+    checkpoint_every=200,
+    num_threads=1,
+)  # fmt: skip
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+def queries_and_centers(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    z_q_BD = unit(rng.normal(size=(NUM_QUERIES, DIM))).astype(np.float32)
+    centers_BLD = unit(rng.normal(size=(NUM_QUERIES, NUM_ROWS, DIM))).astype(np.float32)
+    return z_q_BD, centers_BLD
+
+
+def write_pairs(folder: Path, seed: int, num_train: int, num_val: int, num_files: int = 2) -> None:
+    """Parquet files in the shape of the pairs stage, train and val rows mixed."""
+    rng = np.random.default_rng(seed + 1)
+    z_q_BD, centers_BLD = queries_and_centers(seed)
+    folder.mkdir(parents=True)
+    num_pairs = num_train + num_val
+    of_query = rng.integers(NUM_QUERIES, size=num_pairs)
+    noisy = unit(centers_BLD[of_query] + SCATTER * rng.normal(size=(num_pairs, NUM_ROWS, DIM)))
+    split = np.array(["train"] * num_train + ["val"] * num_val)
+    rng.shuffle(split)
+    for number, rows in enumerate(np.array_split(np.arange(num_pairs), num_files)):
+        z_q = pa.array(z_q_BD[of_query[rows]].ravel())
+        targets = pa.array(noisy[rows].astype(np.float16).ravel())
+        table = pa.table(
+            {
+                "query_id": [f"q{query}" for query in of_query[rows]],
+                "split": split[rows],
+                "z_q": pa.FixedSizeListArray.from_arrays(z_q, DIM),
+                "Z": pa.FixedSizeListArray.from_arrays(targets, NUM_ROWS * DIM),
+            }
+        )
+        pq.write_table(table, folder / f"part-{number}.parquet")
+
+
+def workspace_with_pairs(root: Path, num_train: int = 6000) -> Workspace:
+    workspace = Workspace(root)
+
+    def make(folder: Path) -> int:
+        for task in TASKS:
+            write_pairs(folder / task, SEEDS[task], num_train, num_val=300)
+        return 2 * num_train
+
+    workspace.build("pairs", Settings(), 0, [], make)
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def trained(ray_session: str, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return run(CONFIG, workspace_with_pairs(tmp_path_factory.mktemp("workspace")), seed=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
+def test_generated_rows_land_on_the_targets(trained: Artifact, task: str) -> None:
+    """Rows lie on their own query's centers, each center is reached, and other tasks' or queries' are not."""
+    retriever = DiffusionRetriever.from_pretrained(trained.path / task)
+    z_q_BD, centers_BLD = (torch.from_numpy(array) for array in queries_and_centers(SEEDS[task]))
+    num_draws = 32
+    z_BLD = retriever.generate(z_q_BD.repeat_interleave(num_draws, 0), generator=torch.Generator().manual_seed(0))
+    cosines_BLM = torch.einsum("bld,bmd->blm", z_BLD, centers_BLD.repeat_interleave(num_draws, 0))
+    others_BLM = torch.einsum("bld,bmd->blm", z_BLD, centers_BLD.roll(1, 0).repeat_interleave(num_draws, 0))
+    assert float(cosines_BLM.amax(dim=2).mean()) > 0.95
+    assert float((cosines_BLM.amax(dim=1) > 0.9).float().mean()) > 0.85
+    assert float(others_BLM.amax(dim=2).mean()) < 0.6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
+def test_metrics_tell_how_training_went(trained: Artifact, task: str) -> None:
+    metrics = [row for row in pq.read_table(trained.file("metrics.parquet")).to_pylist() if row["task"] == task]
+    assert [row["step"] for row in metrics] == [50, 100, 150, 200, 250, 300]
+    assert [row["step"] for row in metrics if row["val_loss"] is not None] == [150, 300]
+    assert metrics[-1]["loss"] < 0.5 * metrics[0]["loss"]
+    assert metrics[-1]["val_loss"] < 0.4
+    assert metrics[-1]["lr"] < 1e-5 < metrics[0]["lr"] < 3e-3
+    assert all(row["samples_per_s"] > 0 for row in metrics)
+
+
+@pytest.mark.slow
+def test_the_artifact_holds_models_and_metrics_only(trained: Artifact) -> None:
+    models = {f"{task}/{name}" for task in TASKS for name in ("model.safetensors", "config.json")}
+    assert set(trained.manifest.files) == models | {"metrics.parquet"}
+
+
+@pytest.mark.slow
+def test_an_unchanged_stage_is_not_run_again(trained: Artifact) -> None:
+    before = (trained.path / "manifest.json").stat().st_mtime_ns
+    run(CONFIG, Workspace(trained.path.parent), seed=0)
+    assert (trained.path / "manifest.json").stat().st_mtime_ns == before
+
+
+def test_too_few_pairs_are_refused(ray_session: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"100 training pairs.*128"):
+        run(CONFIG, workspace_with_pairs(tmp_path, num_train=100), seed=0)
+
+
+def test_missing_pairs_are_named(tmp_path: Path) -> None:
+    with pytest.raises(MissingArtifactError, match="synthesize-pairs"):
+        run(CONFIG, Workspace(tmp_path), seed=0)
+
+
+def test_toy_centers_differ() -> None:
+    """The test above can tell queries apart: no center of one query is close to one of another."""
+    _, centers_BLD = queries_and_centers(SEEDS["oar"])
+    flat = centers_BLD.reshape(-1, DIM)
+    assert float(np.max(flat @ flat.T - 2 * np.eye(len(flat)))) < 0.8
