@@ -1,6 +1,7 @@
 """The evaluate stage: every method answers the held-out queries of every task, and what it answers is scored.
 
-A method's latency is taken first (so that a cold engine is on nobody's clock), then its answers, scored one by one.
+A method answers one query off the clock (a cold engine or library is nobody's cost), then its latency is taken, then
+its answers, which are scored one by one.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def evaluate(config: EvaluationConfig, workspace: Workspace, seed: int) -> Artif
         finally:
             policies.close()
         training = workspace.root / "folm" / "metrics.parquet" if "folm" in needed else None
-        return write_results(config, results, folder, training, seed)
+        return write_results(config, reward, results, folder, training, seed)
 
     return workspace.build("report", config, seed, parents, make)
 
@@ -102,6 +103,7 @@ def try_method(config: EvaluationConfig, trial: Trial, name: str, seed: int) -> 
     """Time the method's generation, let it answer, score its answers."""
     bench = trial.make_bench()
     method = METHODS[name].build(bench)
+    method.fan_out(trial.queries[:1], trial.query_emb_BD[:1], seed)
     latency = {}
     if isinstance(method, Generative):
         for batch in config.latency_batches:
@@ -205,7 +207,12 @@ def load_retriever(folder: Path) -> Retriever:
 
 
 def write_results(
-    config: EvaluationConfig, results: Sequence[Result], folder: Path, training: Path | None, seed: int
+    config: EvaluationConfig,
+    reward: OARConfig,
+    results: Sequence[Result],
+    folder: Path,
+    training: Path | None,
+    seed: int,
 ) -> int:
     """Write metrics.json, report.md and the plots; returns the number of rows of metrics.json."""
     rows = metric_rows(results, config.num_bootstrap, seed)
@@ -213,5 +220,5 @@ def write_results(
     plots = plot_quality_latency(results, config.k, config.n, folder)
     if training is not None:
         plots += plot_rewards(training, folder)
-    write_report(config, results, rows, plots, folder / "report.md", seed)
+    write_report(config, reward, results, rows, plots, folder / "report.md", seed)
     return len(rows)

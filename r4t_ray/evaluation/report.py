@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from r4t_ray.evaluation.methods import METHODS
-from r4t_ray.evaluation.results import MetricRow, Result, losses_to_cheaper
+from r4t_ray.evaluation.results import CHEAPER_SHARE, MetricRow, Result, losses_to_cheaper
 from r4t_ray.evaluation.scores import main_measure
 from r4t_ray.evaluation.settings import EvaluationConfig
+from r4t_ray.rewards import OARConfig
 from r4t_ray.types import TASKS, Task
 
 TASK_TITLES: dict[Task, str] = {
@@ -27,13 +28,13 @@ set, not the one answer, so read recall beside diversity and groundedness.
 - groundedness: 1 - mean distance of the directions to their nearest item (eq. 3); for r4t_diffusion of the generated \
 embeddings themselves.
 - alignment: mean cosine of the directions and the query (eq. 4).
-- oar_reward: the weighted sum of groundedness, vendi and alignment (eq. 1), with the weights folm was trained with.
+- oar_reward: {reward.w_ground:g} groundedness + {reward.w_div:g} vendi + {reward.w_align:g} alignment (eq. 1).
 - latency_ms_b*: milliseconds of one call of the fan-out alone for a batch of that many queries, median over repeats, \
 after one call that is not counted. The fan-out is the generation: query texts to parsed sub-query texts for a \
 language model, z_q to L rows for the diffusion. Embedding the query or the sub-queries, and the search, are left out. \
 Methods without a generation step have none.
-- answer ms: wall time of a whole answer a query, everything included, in batches of the evaluation; what "cheaper" is \
-judged by.
+- answer ms: wall time of a whole answer a query, everything included, many queries at a time. A method counts as \
+cheaper than another when it takes at most {cheaper:.0%} of its time.
 
 A direction that was not emitted (an unparsable or short output) brings no items and no Vendi mass; groundedness and \
 alignment are means over those emitted, and an empty output scores 0. Equations are those of arXiv 2603.06397.
@@ -42,6 +43,7 @@ alignment are means over those emitted, and an empty output scores 0. Equations 
 
 def write_report(
     config: EvaluationConfig,
+    reward: OARConfig,
     results: Sequence[Result],
     rows: Sequence[MetricRow],
     plots: Sequence[Path],
@@ -57,7 +59,7 @@ def write_report(
         sections += compiled(config, task, results)
     sections += [f"![{plot.stem.replace('_', ' ')}]({plot.name})" for plot in plots]
     sections += ["## Methods", "\n".join(_definitions(results))]
-    sections += ["## Measures", MEASURES.format(k=config.k, n=config.n, budget=config.k * config.n)]
+    sections += ["## Measures", _measures(config, reward)]
     path.write_text("\n\n".join(sections), encoding="utf-8")
 
 
@@ -86,8 +88,8 @@ def compiled(config: EvaluationConfig, task: Task, results: Sequence[Result]) ->
     speeds = []
     for name, ours_ms in diffusion.latency.items():
         ratio = np.median(folm.latency[name]) / np.median(ours_ms)
-        speeds.append(f"{ratio:.1f} times at batch {name.rpartition('_b')[2]}")
-    faster = f"; its fan-out is faster by {', '.join(speeds)}" if speeds else ""
+        speeds.append(f"{ratio:.3g} times as fast at batch {name.rpartition('_b')[2]}")
+    faster = f"; its fan-out is {', '.join(speeds)}" if speeds else ""
     kept = diffusion.values[measure].mean() / reward
     return [f"r4t_diffusion keeps {kept:.0%} of r4t_folm's {measure}{faster}."]
 
@@ -98,6 +100,13 @@ def _budget(config: EvaluationConfig, seed: int) -> Iterator[str]:
         f"In brackets: bootstrap 95% intervals over queries ({config.num_bootstrap} resamplings), for latencies over "
         f"{config.latency_repeats} repeats."
     )
+    yield (
+        f"Language models sample at temperature {config.temperature:g}; no_fanout_mmr (lambda {config.mmr_lambda:g}) "
+        f"and greedy_reward choose among the {config.num_candidates} nearest items of the query."
+    )
+    overrides = {"solver": config.solver, "num_steps": config.num_steps, "guidance": config.guidance}
+    named = [f"{name} {value}" for name, value in overrides.items() if value is not None]
+    yield f"r4t_diffusion samples with {', '.join(named) + ' and else ' if named else ''}the settings stored with it."
 
 
 def _table(task: Task, results: Sequence[Result], rows: Sequence[MetricRow]) -> Iterator[str]:
@@ -122,7 +131,7 @@ def _statement(config: EvaluationConfig, task: Task, results: Sequence[Result], 
     if not losses:
         yield f"By {measure} no method loses to a cheaper one."
         return
-    yield f"By {measure} these methods lose to a cheaper one (smaller answer ms):"
+    yield f"By {measure} these methods lose to a cheaper one:"
     yield ""
     for loss in losses:
         difference = loss.difference
@@ -131,6 +140,10 @@ def _statement(config: EvaluationConfig, task: Task, results: Sequence[Result], 
             f"[{difference.low:.3f}, {difference.high:.3f}]"
             + ("" if loss.is_clear else "; the interval of the paired difference holds 0, so this may be chance")
         )
+
+
+def _measures(config: EvaluationConfig, reward: OARConfig) -> str:
+    return MEASURES.format(k=config.k, n=config.n, budget=config.k * config.n, reward=reward, cheaper=CHEAPER_SHARE)
 
 
 def _definitions(results: Sequence[Result]) -> Iterator[str]:

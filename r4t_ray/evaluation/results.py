@@ -13,6 +13,8 @@ from r4t_ray.evaluation.bootstrap import Estimate, bootstrap_mean, bootstrap_med
 from r4t_ray.evaluation.settings import METHOD_NAMES
 from r4t_ray.types import TASKS, Task
 
+CHEAPER_SHARE = 0.8
+
 
 @dataclass(frozen=True)
 class Result:
@@ -73,11 +75,14 @@ class Loss:
 
 
 def losses_to_cheaper(results: Sequence[Result], task: Task, measure: str, num_bootstrap: int, seed: int) -> list[Loss]:
-    """Every method of the task that a method with a smaller measured ``answer_ms`` beats, with the best such one."""
+    """Every method of the task that a cheaper one beats, with the best such one.
+
+    Cheaper is at most CHEAPER_SHARE of the measured ``answer_ms``: closer times are too noisy to tell apart.
+    """
     rows = [result for result in results if result.task == task]
     losses = []
     for loser in rows:
-        cheaper = [row for row in rows if row.answer_ms < loser.answer_ms]
+        cheaper = [row for row in rows if row.answer_ms <= CHEAPER_SHARE * loser.answer_ms]
         best = max(cheaper, key=lambda row: row.values[measure].mean(), default=None)
         if best is not None and best.values[measure].mean() > loser.values[measure].mean():
             difference = paired_difference(best.values[measure], loser.values[measure], num_bootstrap, seed)

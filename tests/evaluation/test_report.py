@@ -16,6 +16,7 @@ from r4t_ray.evaluation.plots import plot_quality_latency, plot_rewards, running
 from r4t_ray.evaluation.report import compiled, definition, write_report
 from r4t_ray.evaluation.results import Result, losses_to_cheaper, metric_rows
 from r4t_ray.evaluation.settings import METHOD_NAMES
+from r4t_ray.rewards import OARConfig
 
 CONFIG = EvaluationConfig(k=2, n=2, num_bootstrap=50)
 
@@ -31,7 +32,7 @@ def result(task, method, quality, answer_ms, latency=None, num=4):
 @pytest.fixture
 def results():
     return [
-        result("wscr", "r4t_folm", 0.30, 50.0, {8: [200.0, 100.0, 120.0]}),
+        result("wscr", "r4t_folm", 0.30, 45.0, {8: [200.0, 100.0, 120.0]}),
         result("wscr", "popular", 0.10, 1.0),
         result("wscr", "r4t_diffusion", 0.27, 5.0, {8: [4.0, 5.0, 6.0]}),
         result("wscr", "zero_shot", [0.4, 0.1, 0.2, 0.3], 49.0, {8: [120.0]}),
@@ -63,6 +64,7 @@ def test_rows_are_ordered_and_carry_value_interval_and_count(results):
 
 def test_losing_means_a_cheaper_method_has_more(results):
     losses = losses_to_cheaper(results, "wscr", "recall@4", 200, seed=0)
+    # r4t_folm has more than zero_shot at nearly its cost, which is no win for the cheaper.
     assert [(loss.loser, loss.winner) for loss in losses] == [("zero_shot", "r4t_diffusion")]
     assert losses[0].difference.value == pytest.approx(0.02)
     assert not losses[0].is_clear
@@ -76,15 +78,17 @@ def test_losing_means_a_cheaper_method_has_more(results):
 def test_report_states_tables_losses_and_definitions(results, tmp_path):
     rows = metric_rows(results, CONFIG.num_bootstrap, 0)
     plots = plot_quality_latency(results, 2, 2, tmp_path)
-    write_report(CONFIG, results, rows, plots, tmp_path / "report.md", seed=0)
+    write_report(CONFIG, OARConfig(w_div=0.3), results, rows, plots, tmp_path / "report.md", seed=0)
     text = (tmp_path / "report.md").read_text()
     assert "2 directions x 2 items" in text
     assert "| popular | 0.100 [0.100, 0.100] | 0.050 [0.050, 0.050] | - | 1.0 |" in text
-    assert "| r4t_folm | 0.300 [0.300, 0.300] | 0.150 [0.150, 0.150] | 120.0 [100.0, 200.0] | 50.0 |" in text
+    assert "| r4t_folm | 0.300 [0.300, 0.300] | 0.150 [0.150, 0.150] | 120.0 [100.0, 200.0] | 45.0 |" in text
     assert "- zero_shot loses to r4t_diffusion by 0.020" in text
     assert "may be chance" in text
+    assert "0.6 groundedness + 0.3 vendi + 0.2 alignment" in text
+    assert "r4t_diffusion samples with the settings stored with it." in text
     assert "By oar_reward no method loses to a cheaper one." in text
-    assert "r4t_diffusion keeps 90% of r4t_folm's recall@4; its fan-out is faster by 24.0 times at batch 8." in text
+    assert "r4t_diffusion keeps 90% of r4t_folm's recall@4; its fan-out is 24 times as fast at batch 8." in text
     assert "![quality latency](quality_latency.png)" in text
     assert text.count("\n- no_fanout: The k*n nearest items of z_q.") == 1
     assert "no_fanout_mmr:" not in text  # not measured here
