@@ -97,8 +97,10 @@ def run_pipeline(experiment: Experiment, workspace: Workspace) -> dict[str, Arti
 @contextmanager
 def connected_to_ray() -> Iterator[None]:
     """Hold a connection to Ray: the caller's own, the cluster at RAY_ADDRESS, or a local one that ends with it."""
-    import ray
+    import ray.data
 
+    # A fault found in a Ray Data worker arrives here as it was raised, so that find_fault can tell whose it is.
+    ray.data.DataContext.get_current().raise_original_map_exception = True
     if ray.is_initialized():
         yield
         return

@@ -1,0 +1,108 @@
+"""What runs the stages: the table of stages, faults that Ray wraps, and the connection to Ray."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from r4t_ray.artifacts import Artifact, Workspace
+from r4t_ray.config import Settings
+from r4t_ray.errors import ConfigError, DataError, R4TError
+from r4t_ray.pipeline import STAGES, connected_to_ray, find_fault, find_stage
+
+
+def raise_data_error(batch: object = None) -> object:
+    raise DataError("items.jsonl", "no rows", "at least one", "write some")
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.folder)
+def test_every_stage_has_a_room_with_a_run(stage: object) -> None:
+    from r4t_ray.experiment import Experiment
+
+    assert callable(importlib.import_module(stage.module).run)
+    assert stage.section in Experiment.model_fields
+    assert find_stage(stage.command) is stage
+
+
+def test_unknown_stage() -> None:
+    with pytest.raises(ConfigError, match=r"'bake'.*'ingest'"):
+        find_stage("bake")
+
+
+def test_fault_of_a_task_is_found(ray_session: str) -> None:
+    import ray
+
+    with pytest.raises(R4TError) as caught:
+        ray.get(ray.remote(num_cpus=0.1)(raise_data_error).remote())
+    check_fault(caught.value)
+
+
+def test_fault_in_ray_data_is_found(ray_session: str) -> None:
+    import ray
+
+    with pytest.raises(Exception, match="no rows") as caught, connected_to_ray():
+        ray.data.range(4).map_batches(raise_data_error).materialize()
+    check_fault(caught.value)
+
+
+def test_fault_of_a_training_worker_is_found(ray_session: str, tmp_path: Path) -> None:
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    scaling = ScalingConfig(num_workers=1, resources_per_worker={"CPU": 0.5})
+    trainer = TorchTrainer(
+        lambda config: raise_data_error(), scaling_config=scaling, run_config=RunConfig(storage_path=str(tmp_path))
+    )
+    with pytest.raises(Exception, match="no rows") as caught:
+        trainer.fit()
+    check_fault(caught.value)
+
+
+def check_fault(error: BaseException) -> None:
+    fault = find_fault(error)
+    assert isinstance(fault, DataError)
+    # Ray adds a note of its own to the first argument on the way; the fields stay.
+    assert (fault.where, fault.got, fault.expected) == ("items.jsonl", "no rows", "at least one")
+    assert fault.fix == "write some"
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), KeyError("y")])
+def test_other_errors_are_not_faults(error: Exception) -> None:
+    assert find_fault(error) is None
+
+
+def test_own_connection_is_left_open(ray_session: str) -> None:
+    import ray
+
+    with connected_to_ray():
+        assert ray.is_initialized()
+    assert ray.is_initialized()
+
+
+def test_current_stage_keeps_its_first_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import json
+    import sys
+    import types
+
+    from r4t_ray.pipeline import Stage, run_stage
+
+    room = types.ModuleType("toy_room")
+
+    def run(config: Settings, workspace: Workspace, seed: int) -> Artifact:
+        return workspace.build("ingest", config, seed, (), lambda folder: (folder / "a").write_text("a"))
+
+    room.run = run
+    monkeypatch.setitem(sys.modules, "toy_room", room)
+    stage, workspace = Stage("ingest", "catalogue", "toy_room", on_ray=False), Workspace(tmp_path)
+    experiment = types.SimpleNamespace(seed=0, catalogue=Settings())
+    run_stage(stage, experiment, workspace)
+    (tmp_path / "timings.json").write_text(json.dumps({"ingest": 12.5, "embed": 3.0}))
+    run_stage(stage, experiment, workspace)
+    assert json.loads((tmp_path / "timings.json").read_text()) == {"ingest": 12.5, "embed": 3.0}
+    experiment.seed = 1
+    run_stage(stage, experiment, workspace)
+    timings = json.loads((tmp_path / "timings.json").read_text())
+    assert timings["embed"] == 3.0
+    assert timings["ingest"] < 5
