@@ -14,19 +14,8 @@ import yaml
 from r4t_ray import cli, pipeline
 from r4t_ray.errors import DataError
 
-COMMANDS = [
-    "ingest",
-    "embed",
-    "build-index",
-    "train-folm",
-    "synthesize-pairs",
-    "train-diffusion",
-    "evaluate",
-    "pipeline",
-    "serve",
-    "query",
-    "doctor",
-]
+STAGES = ("ingest", "embed", "build-index", "train-folm", "synthesize-pairs", "train-diffusion", "evaluate")
+COMMANDS = (*STAGES, "pipeline", "serve", "query", "doctor")
 
 Run = Callable[..., tuple[int, str, str]]
 
