@@ -1,0 +1,21 @@
+"""Datasets to items, sets and queries: the ingest stage and the readers of what it writes."""
+
+from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet
+from r4t_ray.catalogue.datasets import CatalogueConfig, CookbookConfig, PolyvoreConfig, SetsConfig
+from r4t_ray.catalogue.ingest import load_items, load_queries, load_sets, run
+from r4t_ray.catalogue.queries import Query
+
+__all__ = [
+    "Catalogue",
+    "CatalogueConfig",
+    "CookbookConfig",
+    "Item",
+    "ItemSet",
+    "PolyvoreConfig",
+    "Query",
+    "SetsConfig",
+    "load_items",
+    "load_queries",
+    "load_sets",
+    "run",
+]

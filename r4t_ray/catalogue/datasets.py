@@ -1,0 +1,15 @@
+"""The datasets that ``catalogue.type`` can name; a new one is a file like sets.py and a name here."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from r4t_ray.catalogue.cookbook import CookbookConfig
+from r4t_ray.catalogue.polyvore import PolyvoreConfig
+from r4t_ray.catalogue.sets import SetsConfig
+
+__all__ = ["CatalogueConfig", "CookbookConfig", "PolyvoreConfig", "SetsConfig"]
+
+CatalogueConfig = Annotated[CookbookConfig | PolyvoreConfig | SetsConfig, Field(discriminator="type")]

@@ -1,0 +1,96 @@
+"""The ingest stage: a dataset to items, sets and queries, three parquet files."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from r4t_ray.artifacts import Artifact, Workspace
+from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet
+from r4t_ray.catalogue.datasets import CatalogueConfig
+from r4t_ray.catalogue.queries import Query, oar_queries, wscr_queries
+from r4t_ray.config import Settings
+from r4t_ray.types import Split, Task
+
+_logger = logging.getLogger(__name__)
+
+STRINGS = pa.list_(pa.string())
+ITEM_SCHEMA = pa.schema([("item_id", pa.string()), ("text", pa.string()), ("attributes", pa.string())])
+SET_SCHEMA = pa.schema(
+    [("set_id", pa.string()), ("title", pa.string()), ("description", pa.string()), ("item_ids", STRINGS)]
+)
+QUERY_SCHEMA = pa.schema(
+    [
+        ("query_id", pa.string()),
+        ("task", pa.string()),
+        ("text", pa.string()),
+        ("item_ids", STRINGS),
+        ("split", pa.string()),
+    ]
+)
+
+
+class IngestInputs(Settings):
+    """What decides whether ingest is up to date: the settings and the input files' contents."""
+
+    catalogue: CatalogueConfig
+    sources: dict[str, str]
+
+
+def run(config: CatalogueConfig, workspace: Workspace, seed: int) -> Artifact:
+    """Read the dataset that ``config`` names into the stage folder ``ingest``."""
+    inputs = IngestInputs(catalogue=config, sources=config.sources())
+
+    def make(folder: Path) -> int:
+        catalogue = config.read()
+        queries = wscr_queries(catalogue, config.staple_share, config.min_reference) + oar_queries(catalogue)
+        write_catalogue(folder, catalogue, queries)
+        return len(catalogue.items) + len(catalogue.sets) + len(queries)
+
+    return workspace.build("ingest", inputs, seed, [], make)
+
+
+def write_catalogue(folder: Path, catalogue: Catalogue, queries: Sequence[Query]) -> None:
+    """Write items.parquet, sets.parquet and queries.parquet."""
+    items = [
+        {"item_id": item.item_id, "text": item.text, "attributes": json.dumps(item.attributes, ensure_ascii=False)}
+        for item in catalogue.items
+    ]
+    sets = [asdict(row) for row in catalogue.sets]
+    pq.write_table(pa.Table.from_pylist(items, ITEM_SCHEMA), folder / "items.parquet")
+    pq.write_table(pa.Table.from_pylist(sets, SET_SCHEMA), folder / "sets.parquet")
+    pq.write_table(pa.Table.from_pylist([asdict(query) for query in queries], QUERY_SCHEMA), folder / "queries.parquet")
+    counts = Counter((query.task, query.split) for query in queries)
+    text = ", ".join(f"{count} {task} {split}" for (task, split), count in sorted(counts.items()))
+    _logger.info("%d items, %d sets; queries: %s", len(items), len(sets), text)
+
+
+def load_items(workspace: Workspace) -> list[Item]:
+    """All items, in row order."""
+    rows = _rows(workspace, "items")
+    return [Item(row["item_id"], row["text"], json.loads(row["attributes"])) for row in rows]
+
+
+def load_sets(workspace: Workspace) -> list[ItemSet]:
+    """All sets, in row order; the splits are those of the queries."""
+    rows = _rows(workspace, "sets")
+    return [ItemSet(row["set_id"], row["title"], row["description"], tuple(row["item_ids"])) for row in rows]
+
+
+def load_queries(workspace: Workspace, task: Task | None = None, split: Split | None = None) -> list[Query]:
+    """The queries of one task and split, or of all, in row order."""
+    queries = [Query(**{**row, "item_ids": tuple(row["item_ids"])}) for row in _rows(workspace, "queries")]
+    return [query for query in queries if task in (None, query.task) and split in (None, query.split)]
+
+
+def _rows(workspace: Workspace, name: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(workspace.artifact("ingest").file(f"{name}.parquet")).to_pylist()
+    return rows

@@ -1,0 +1,130 @@
+"""``polyvore``: the outfits of Han et al. 2017 (arXiv:1707.05691), from the public release.
+
+Items without a name are left out, and outfits left without an item or a title. An item's id is the ``tid`` of its
+image.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tarfile
+from pathlib import Path
+from typing import Any, Literal
+
+from r4t_ray.artifacts import sha256_file
+from r4t_ray.catalogue.catalogue import Catalogue, DatasetSettings, Item, ItemSet, check_catalogue
+from r4t_ray.catalogue.sets import set_categories
+from r4t_ray.errors import DataError
+from r4t_ray.types import Split
+
+SPLIT_FILES: dict[str, Split] = {
+    "train_no_dup.json": "train",
+    "valid_no_dup.json": "val",
+    "test_no_dup.json": "test",
+}
+CATEGORY_FILE = "category_id.txt"
+IMAGE_ID = re.compile(r"[?&]tid=(\d+)")
+
+
+class PolyvoreConfig(DatasetSettings):
+    """``path``: polyvore.tar.gz, or a folder with one or more of the files of SPLIT_FILES, and category_id.txt or not.
+
+    Of several files each keeps its published split; a single one is split by title.
+    """
+
+    type: Literal["polyvore"] = "polyvore"
+    path: Path
+
+    def sources(self) -> dict[str, str]:
+        """The archive, or each file that is present, by its sha256."""
+        path = self.path.expanduser()
+        if path.is_file():
+            return {path.name: sha256_file(path)}
+        names = [name for name in (*SPLIT_FILES, CATEGORY_FILE) if (path / name).is_file()]
+        return {name: sha256_file(path / name) for name in names}
+
+    def read(self) -> Catalogue:
+        """Read every outfit file that is present."""
+        files = _read_files(self.path.expanduser())
+        outfit_files = [name for name in SPLIT_FILES if name in files]
+        if not outfit_files:
+            raise DataError(
+                str(self.path),
+                "none of the outfit files",
+                f"polyvore.tar.gz or a folder with one of {', '.join(SPLIT_FILES)}",
+                "fetch the public release of xthan/polyvore-dataset and set catalogue.path",
+            )
+        names = _category_names(files.get(CATEGORY_FILE, b""))
+        items: dict[str, Item] = {}
+        sets: list[ItemSet] = []
+        for name in outfit_files:
+            split = SPLIT_FILES[name] if len(outfit_files) > 1 else None
+            for place, outfit in _outfits(f"{self.path}/{name}", files[name]):
+                sets += _read_outfit(place, outfit, names, items, split)
+        catalogue = check_catalogue(Catalogue(tuple(items.values()), tuple(sets)), str(self.path))
+        return Catalogue(catalogue.items, catalogue.sets, set_categories(catalogue))
+
+
+def _read_files(path: Path) -> dict[str, bytes]:
+    wanted = {*SPLIT_FILES, CATEGORY_FILE}
+    if path.is_dir():
+        return {name: (path / name).read_bytes() for name in sorted(wanted) if (path / name).is_file()}
+    if not path.is_file():
+        raise DataError(str(path), "no such file or folder", "polyvore.tar.gz or its folder", "correct catalogue.path")
+    found: dict[str, bytes] = {}
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                name = Path(member.name).name
+                stream = archive.extractfile(member) if member.isfile() and name in wanted else None
+                if stream is not None:
+                    found[name] = stream.read()
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise DataError(str(path), f"an unreadable archive ({error})", "polyvore.tar.gz", "download it again") from None
+    return found
+
+
+def _outfits(where: str, content: bytes) -> list[tuple[str, dict[str, Any]]]:
+    try:
+        outfits = json.loads(content)
+    except ValueError as error:
+        raise DataError(where, f"invalid JSON ({error})", "a JSON list of outfits", "download it again") from None
+    if not isinstance(outfits, list):
+        raise DataError(where, f"a JSON {type(outfits).__name__}", "a JSON list of outfits", "download it again")
+    return [(f"{where} outfit {number}", outfit) for number, outfit in enumerate(outfits, 1)]
+
+
+def _read_outfit(
+    place: str, outfit: dict[str, Any], category_names: dict[int, str], items: dict[str, Item], split: Split | None
+) -> list[ItemSet]:
+    """The outfit as a set, none when nothing is left of it; its items are added to ``items``."""
+    try:
+        title, description, set_id = outfit["name"].strip(), str(outfit.get("desc") or ""), str(outfit["set_id"])
+        keys = []
+        for entry in outfit["items"]:
+            found = IMAGE_ID.search(entry["image"])
+            if found and entry["name"].strip():
+                attributes = _attributes(entry, category_names)
+                items.setdefault(found[1], Item(found[1], entry["name"].strip(), attributes))
+                keys.append(found[1])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            place, f"{type(error).__name__} {error}", "name, set_id, items of name, image", "download the files again"
+        ) from None
+    if not keys or not title:
+        return []
+    return [ItemSet(set_id, title, description.strip(), tuple(dict.fromkeys(keys)), split)]
+
+
+def _attributes(entry: dict[str, Any], category_names: dict[int, str]) -> dict[str, Any]:
+    attributes = {"category_id": entry.get("categoryid"), "category": category_names.get(entry.get("categoryid", -1))}
+    price = entry.get("price")
+    if isinstance(price, (int, float)) and price >= 0:
+        attributes["price"] = price
+    return {name: value for name, value in attributes.items() if value is not None}
+
+
+def _category_names(content: bytes) -> dict[int, str]:
+    pairs = (line.split(maxsplit=1) for line in content.decode("utf-8", "replace").splitlines())
+    return {int(pair[0]): pair[1].strip() for pair in pairs if len(pair) == 2 and pair[0].isdigit()}

@@ -1,0 +1,110 @@
+"""Records of a person's own file, .jsonl or .parquet, each with the place it stands at."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from r4t_ray.errors import DataError
+
+Record = tuple[str, dict[str, Any]]
+"""Place ("items.jsonl:3" or "items.parquet row 3") and fields."""
+
+
+def read_records(path: Path, required: tuple[str, ...]) -> list[Record]:
+    """All records of one file.
+
+    Args:
+        path: A .jsonl file (one JSON object a line, blank lines skipped) or a .parquet file.
+        required: Fields that every record must have.
+
+    Raises:
+        DataError: The file is missing or of another kind, a line is not a JSON object, or a field is missing.
+    """
+    if not path.is_file():
+        raise DataError(str(path), "no such file", "a .jsonl or .parquet file", "correct the path in the configuration")
+    if path.suffix == ".parquet":
+        records = _parquet_records(path, required)
+    elif path.suffix == ".jsonl":
+        records = _jsonl_records(path)
+    else:
+        raise DataError(str(path), f"the suffix '{path.suffix}'", ".jsonl or .parquet", "convert or rename the file")
+    for place, fields in records:
+        _require_fields(place, list(fields), required)
+    return records
+
+
+def text_field(place: str, fields: dict[str, Any], name: str, default: str | None = None) -> str:
+    """A field that is a text, or a whole number read as one; ``default`` stands in for a missing or null one."""
+    value = fields.get(name)
+    if value is None and default is not None:
+        return default
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise DataError(place, f"{name} = {value!r:.80}", "a text", f"write {name} as a string")
+    return value
+
+
+def ids_field(place: str, fields: dict[str, Any], name: str) -> tuple[str, ...]:
+    """A field that is a list of ids, at least one; repeats are dropped."""
+    value = fields.get(name)
+    if not isinstance(value, list) or not value:
+        raise DataError(place, f"{name} = {value!r:.80}", "a list of one or more ids", f"write {name} as a list")
+    return tuple(dict.fromkeys(text_field(place, {name: entry}, name) for entry in value))
+
+
+def object_field(place: str, fields: dict[str, Any], name: str) -> dict[str, Any]:
+    """A field that is an object, or a JSON object as text; {} for a missing or null one."""
+    value = fields.get(name)
+    if isinstance(value, str):
+        try:
+            value = json.loads(value or "{}")
+        except ValueError:
+            value = fields[name]
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise DataError(place, f"{name} = {value!r:.80}", "a JSON object", f"write {name} as an object or leave it out")
+    return value
+
+
+def _jsonl_records(path: Path) -> list[Record]:
+    records: list[Record] = []
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        if not line.strip():
+            continue
+        place = f"{path}:{number}"
+        try:
+            fields = json.loads(line)
+        except ValueError as error:
+            raise DataError(place, f"invalid JSON ({error})", "one JSON object a line", "correct the line") from None
+        if not isinstance(fields, dict):
+            raise DataError(place, f"a JSON {type(fields).__name__}", "a JSON object", "correct the line")
+        records.append((place, fields))
+    return records
+
+
+def _parquet_records(path: Path, required: tuple[str, ...]) -> list[Record]:
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(str(path), f"unreadable parquet ({reason})", "a parquet file", "write the file again") from None
+    _require_fields(str(path), table.column_names, required)
+    return [(f"{path} row {number}", fields) for number, fields in enumerate(table.to_pylist(), 1)]
+
+
+def _require_fields(place: str, have: list[str], required: tuple[str, ...]) -> None:
+    for name in required:
+        if name not in have:
+            raise DataError(
+                place,
+                f"no field '{name}' (have: {', '.join(have) or 'none'})",
+                f"the fields {', '.join(required)}",
+                f"add '{name}' or rename the field that holds it",
+            )

