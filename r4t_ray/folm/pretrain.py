@@ -1,0 +1,184 @@
+"""Pretraining of the small base model that the package ships: recipes to fan-outs, for both tasks.
+
+Run by `make base-model RECIPES=recipes.jsonl.gz`. Titles whose hash falls in a held-out split are left out, so no
+held-out dish or theme of any catalogue that is split by title is seen. A WSCR example is a title and k ingredients: the
+recipe's own without staples, in random order, then the most similar recipes' commonest. An OAR example is a
+theme and k titles that match it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import math
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from r4t_ray.catalogue.ingredients import clean_ingredient
+from r4t_ray.catalogue.splits import normalise_title, split_of
+from r4t_ray.catalogue.themes import make_themes, title_words
+from r4t_ray.config import Settings
+from r4t_ray.folm.prompt import Example, format_answer
+from r4t_ray.folm.supervised import SupervisedConfig, train_on_examples
+from r4t_ray.folm.answers import complete_list, rank_neighbour_items
+from r4t_ray.types import Array
+
+log = logging.getLogger(__name__)
+
+SEPARATORS = ("<wscr>", "<oar>", '<queries>["', '", "', '"]</queries>')
+
+
+class PretrainConfig(Settings):
+    """Size and schedule of the base model; the defaults made the shipped one."""
+
+    vocab_size: int = 4096
+    hidden_size: int = 256
+    intermediate_size: int = 896
+    num_layers: int = 4
+    num_heads: int = 8
+    num_kv_heads: int = 4
+    k: int = 10
+    staple_share: float = 0.03
+    num_neighbours: int = 20
+    oar_share: float = 0.25
+    epochs: int = 3
+    seed: int = 0
+    training: SupervisedConfig = SupervisedConfig(learning_rate=2e-3, warmup_steps=200)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Recipes: a title each, the ingredients that are no staples, and the ranked ingredients of similar recipes."""
+
+    titles: list[str]
+    items: list[list[str]]
+    similar_items: list[list[str]]
+    item_emb: dict[str, Array]
+
+
+def read_recipes(path: Path, staple_share: float) -> tuple[list[str], list[list[str]]]:
+    """Titles and cleaned ingredients of a gzipped JSON-lines file, training split only, staples left out."""
+    titles, lists = [], []
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            recipe = json.loads(line)
+            if split_of(normalise_title(recipe["title"])) == "train":
+                titles.append(recipe["title"].lower())
+                names = dict.fromkeys(clean_ingredient(text) for text in recipe["ingredients"])
+                lists.append([name for name in names if name])
+    counts = Counter(name for names in lists for name in names)
+    staples = {name for name, count in counts.items() if count > staple_share * len(lists)}
+    kept = [[name for name in names if name not in staples] for names in lists]
+    log.info("%d recipes; %d staples left out: %s", len(titles), len(staples), sorted(staples)[:12])
+    keep = [row for row, names in enumerate(kept) if len(names) >= 2]
+    return [titles[row] for row in keep], [kept[row] for row in keep]
+
+
+def build_corpus(path: Path, config: PretrainConfig, encode: Any) -> Corpus:
+    """Read the recipes and rank, for each, the ingredients of the recipes with the most similar titles."""
+    titles, items = read_recipes(path, config.staple_share)
+    names = sorted(name for name, count in Counter(n for names in items for n in names).items() if count > 1)
+    title_emb, name_emb = encode(titles), encode(names)
+    similar = rank_neighbour_items(title_emb, items, title_emb, config.num_neighbours, exclude_self=True)
+    return Corpus(titles, items, similar, dict(zip(names, name_emb, strict=True)))
+
+
+def wscr_examples(corpus: Corpus, k: int, rng: random.Random) -> Iterator[Example]:
+    """One example a recipe."""
+    for title, own, similar in zip(corpus.titles, corpus.items, corpus.similar_items, strict=True):
+        names = complete_list(rng.sample(own, len(own)), similar, k, corpus.item_emb)
+        yield Example(f"<wscr>{title}", format_answer(names))
+
+
+def oar_examples(titles: Sequence[str], k: int, count: int, rng: random.Random) -> Iterator[Example]:
+    """``count`` examples: a training theme, the commoner the likelier, and k of the titles that match it."""
+    rows_by_word: dict[str, set[int]] = defaultdict(set)
+    for row, title in enumerate(titles):
+        for word in title_words(title):
+            rows_by_word[word].add(row)
+    matched = []
+    for theme in make_themes(titles):
+        rows = set.intersection(*(rows_by_word[word] for word in theme.core.split())) if theme.core else set()
+        if theme.split == "train" and len(rows) >= k:
+            matched.append((theme.text, sorted(rows)))
+    weights = [math.sqrt(len(rows)) for _, rows in matched]
+    for text, rows in rng.choices(matched, weights, k=count):
+        chosen = dict.fromkeys(normalise_title(titles[row]) for row in rng.sample(rows, min(len(rows), 2 * k)))
+        yield Example(f"<oar>{text}", format_answer(list(chosen)[:k]))
+
+
+def train_tokenizer(texts: Iterator[str], vocab_size: int) -> Any:
+    """A byte-level BPE in which each part of the answer form is one token."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size - len(SEPARATORS),
+        special_tokens=["<pad>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in SEPARATORS])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", clean_up_tokenization_spaces=False
+    )
+
+
+def make_model(config: PretrainConfig, eos_token_id: int, pad_token_id: int) -> Any:
+    """A randomly initialised Llama-shaped causal model with tied embeddings."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=config.vocab_size,
+            hidden_size=config.hidden_size,
+            intermediate_size=config.intermediate_size,
+            num_hidden_layers=config.num_layers,
+            num_attention_heads=config.num_heads,
+            num_key_value_heads=config.num_kv_heads,
+            max_position_embeddings=1024,
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            eos_token_id=eos_token_id,
+            pad_token_id=pad_token_id,
+        )
+    )
+
+
+def pretrain(recipes: Path, out: Path, config: PretrainConfig, encode: Any) -> list[dict[str, float]]:
+    """Train the base model and write it to ``out`` as float16 safetensors with its tokenizer.
+
+    Args:
+        recipes: Gzipped JSON lines with "title" and "ingredients".
+        out: Folder to write.
+        config: Size and schedule.
+        encode: ``encode(texts) -> (N, D)`` unit rows, float32.
+
+    Returns:
+        The training log.
+    """
+    rng = random.Random(config.seed)
+    torch.manual_seed(config.seed)
+    corpus = build_corpus(recipes, config, encode)
+    num_oar = int(config.oar_share * len(corpus.titles))
+    examples: list[Example] = []
+    for _ in range(config.epochs):
+        examples += wscr_examples(corpus, config.k, rng)
+        examples += oar_examples(corpus.titles, config.k, num_oar, rng)
+    tokenizer = train_tokenizer((part for example in examples for part in example), config.vocab_size)
+    model = make_model(config, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    log.info("%d examples, %.2fM parameters", len(examples), model.num_parameters() / 1e6)
+    history = train_on_examples(model, tokenizer, examples, config.training, config.seed)
+    model.to(torch.float16).save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    return history

@@ -1,0 +1,80 @@
+"""Prompts of the two tasks, and the parser of what the fan-out language model answers (arXiv 2603.06397, sec. 2.2).
+
+An answer is free text (a thinking part, if any), then ``<queries>["first", "second", ...]</queries>``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from r4t_ray.types import Task
+
+PromptStyle = Literal["compact", "chat"]
+
+OPEN, CLOSE = "<queries>", "</queries>"
+MAX_QUERY_CHARS = 200
+INSTRUCTIONS: dict[Task, str] = {
+    "oar": (
+        "You help someone explore a catalogue of collections. Their wish is broad. Write {k} short search queries that stay "
+        "on the topic of the wish and differ from each other: each keeps its subject and adds or swaps one to three words, "
+        "so that together they reach many different collections."
+    ),
+    "wscr": (
+        "You help someone put together one set of items. Write {k} short search queries, each naming a different kind of "
+        "item, so that searching for all of them brings back every item of a set that fits the description."
+    ),
+}
+ANSWER_FORM = (
+    " First think inside <think></think>, then answer with one JSON list of at most {k} strings inside <queries></queries>."
+)
+
+
+class Example(NamedTuple):
+    """A prompt and the answer that supervised training teaches."""
+
+    prompt: str
+    completion: str
+
+
+def render_prompt(task: Task, query: str, k: int, style: PromptStyle, tokenizer: Any) -> str:
+    """The text that the model continues.
+
+    ``compact`` is for models pretrained on it: the task's token, then the lower-case query. ``chat`` writes the
+    instructions as a user turn in the tokenizer's own chat template.
+    """
+    if style == "compact":
+        return f"<{task}>{query.strip().lower()}"
+    turn = (INSTRUCTIONS[task] + ANSWER_FORM).format(k=k) + f"\n\nWish: {query.strip()}"
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": turn}], tokenize=False, add_generation_prompt=True
+    )
+    return str(text)
+
+
+def format_answer(queries: Sequence[str]) -> str:
+    """The answer form of a list of sub-queries; ``parse_answer`` is its inverse."""
+    return OPEN + json.dumps(list(queries), ensure_ascii=False) + CLOSE
+
+
+def parse_answer(text: str, k: int) -> tuple[str, ...] | None:
+    """The first k sub-queries of an answer, repeats kept; None when there is no well-formed list of strings.
+
+    >>> parse_answer('<think>red?</think><queries>["red apple", "pear"]</queries>', k=10)
+    ('red apple', 'pear')
+    >>> parse_answer('<queries>["red apple", ', k=10) is None
+    True
+    """
+    _, opened, rest = text.rpartition(OPEN)
+    body, closed, _ = rest.partition(CLOSE)
+    if not (opened and closed):
+        return None
+    try:
+        queries = json.loads(body)
+    except ValueError:
+        return None
+    if not isinstance(queries, list) or not all(isinstance(query, str) for query in queries):
+        return None
+    kept = tuple(query.strip()[:MAX_QUERY_CHARS] for query in queries if query.strip())[:k]
+    return kept or None

@@ -1,0 +1,168 @@
+"""Rollout workers: Ray actors that each hold a generation engine and score what it writes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.catalogue import Query, load_queries
+from r4t_ray.encoders import load_embeddings
+from r4t_ray.errors import EngineError
+from r4t_ray.folm.engine import Completion
+from r4t_ray.folm.fan_out import FanOutModel
+from r4t_ray.folm.prompt import parse_answer, render_prompt
+from r4t_ray.folm.scorer import SetScorer
+from r4t_ray.folm.settings import FolmConfig
+from r4t_ray.types import TASKS, Task
+
+log = logging.getLogger(__name__)
+MAX_TRIES = 3
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One scored sample of one query."""
+
+    query_id: str
+    task: Task
+    prompt_ids: tuple[int, ...]
+    completion: Completion
+    reward: float
+    components: dict[str, float]
+    weights: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """What an actor is asked for: G samples of each query from the weights of a directory."""
+
+    query_ids: tuple[str, ...]
+    num_samples: int
+    weights: str
+    seed: int
+
+
+class RolloutWorker:
+    """Generates and scores; loads the weights that a request names before it samples from them."""
+
+    def __init__(self, workspace: str, config: FolmConfig, model_dir: str) -> None:
+        self._config = config
+        self._weights = model_dir
+        self._model = FanOutModel.load(
+            Path(model_dir), config.engine, config.prompt_style, config.max_completion_tokens
+        )
+        self._scorer = SetScorer.open(Workspace(workspace), config.k, config.num_hits, config.oar)
+        self._queries = {query.query_id: query for query in load_queries(Workspace(workspace))}
+        ids, emb_MD = load_embeddings(Workspace(workspace), "queries")
+        self._query_emb = dict(zip(ids, emb_MD, strict=True))
+
+    def rollout(self, request: Request) -> tuple[list[Rollout], dict[str, float]]:
+        """Samples of every query, in the request's order, and the seconds and cache figures behind them."""
+        started = time.perf_counter()
+        if request.weights != self._weights:
+            self._model.load_weights(Path(request.weights))
+            self._weights = request.weights
+        loaded = time.perf_counter()
+        queries = [self._queries[query_id] for query_id in request.query_ids]
+        by_task: dict[Task, list[Query]] = {task: [q for q in queries if q.task == task] for task in TASKS}
+        completions = {
+            task: self._model.complete(
+                task,
+                [query.text for query in group],
+                self._config.k,
+                num_samples=request.num_samples,
+                temperature=self._config.grpo.temperature,
+                seed=request.seed,
+            )
+            for task, group in by_task.items()
+            if group
+        }
+        generated = time.perf_counter()
+        found = {r[0].query_id: r for task in completions for r in self._score(by_task[task], completions[task])}
+        stats = {
+            "seconds_load": loaded - started,
+            "seconds_generate": generated - loaded,
+            "seconds_score": time.perf_counter() - generated,
+            "cache_hit_rate": self._scorer.encoder.hits / max(1, self._scorer.encoder.hits + self._scorer.encoder.misses),
+        }
+        return [rollout for query_id in request.query_ids for rollout in found[query_id]], stats
+
+    def _score(self, queries: Sequence[Query], completions: Sequence[Sequence[Completion]]) -> list[list[Rollout]]:
+        task, n = queries[0].task, len(completions[0])
+        flat = [completion for row in completions for completion in row]
+        owners = [query for query in queries for _ in range(n)]
+        fan_outs = [parse_answer(completion.text, self._config.k) for completion in flat]
+        query_emb_BD = np.stack([self._query_emb[query.query_id] for query in owners])
+        scored = self._scorer.retrieve(task, query_emb_BD, fan_outs)
+        parts = self._scorer.reward(task, scored, [query.item_ids for query in owners])
+        parts["parsed"] = np.array([fan_out is not None for fan_out in fan_outs], np.float32)
+        parts["distinct"] = np.array([len(set(f or ())) / self._config.k for f in fan_outs], np.float32)
+        rollouts = [
+            Rollout(
+                query.query_id,
+                task,
+                self._model.prompt_ids(task, query.text, self._config.k),
+                completion,
+                float(parts["reward"][b]),
+                {name: float(values[b]) for name, values in parts.items() if name != "reward"},
+                self._weights,
+            )
+            for b, (query, completion) in enumerate(zip(owners, flat, strict=True))
+        ]
+        return [rollouts[start : start + n] for start in range(0, len(rollouts), n)]
+
+
+class RolloutPool:
+    """N rollout actors on which a batch of queries is spread; an actor that dies is restarted and asked again."""
+
+    def __init__(self, workspace: Workspace, config: FolmConfig, model_dir: Path) -> None:
+        actor = ray.remote(RolloutWorker).options(
+            num_cpus=config.rollout_cpus, num_gpus=config.rollout_gpus, max_restarts=-1, max_task_retries=0
+        )
+        self.actors = [
+            actor.remote(str(workspace.root), config, str(model_dir)) for _ in range(config.num_rollout_actors)
+        ]
+
+    def rollout(self, request: Request) -> tuple[list[Rollout], dict[str, float]]:
+        """Scored samples of every query, in order; raises EngineError when an actor fails MAX_TRIES times."""
+        return rollout_on(self.actors, request)
+
+    def shutdown(self) -> None:
+        """Stop the actors and free their memory."""
+        for actor in self.actors:
+            ray.kill(actor)
+
+
+def rollout_on(actors: Sequence[Any], request: Request) -> tuple[list[Rollout], dict[str, float]]:
+    """Split a request over actors and join the answers in the order of its queries."""
+    parts = [
+        Request(tuple(chunk.tolist()), request.num_samples, request.weights, request.seed + 7919 * number)
+        for number, chunk in enumerate(np.array_split(np.array(request.query_ids), len(actors)))
+        if len(chunk)
+    ]
+    pending = [(part, actor, actor.rollout.remote(part)) for part, actor in zip(parts, actors, strict=False)]
+    answers = [_await(part, actor, reference) for part, actor, reference in pending]
+    rollouts = [rollout for part_rollouts, _ in answers for rollout in part_rollouts]
+    stats = {name: float(np.mean([s[name] for _, s in answers])) for name in answers[0][1]}
+    return rollouts, stats
+
+
+def _await(part: Request, actor: Any, reference: Any) -> tuple[list[Rollout], dict[str, float]]:
+    for attempt in range(MAX_TRIES):
+        try:
+            answer: tuple[list[Rollout], dict[str, float]] = ray.get(reference)
+            return answer
+        except ray.exceptions.RayActorError as error:
+            log.warning("rollout actor died (attempt %d of %d): %s", attempt + 1, MAX_TRIES, error)
+            reference = actor.rollout.remote(part)
+    raise EngineError(
+        "rollout actor", f"{MAX_TRIES} deaths on one request", "a living engine", "read the actor's log under the Ray session"
+    )

@@ -1,0 +1,60 @@
+"""From fan-outs to rewards: one embedding call and one search for a whole batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+
+import numpy as np
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.encoders import CachedEncoder, load_encoder
+from r4t_ray.folm.fan_out import FanOut
+from r4t_ray.index import ShardedIndex, load_index
+from r4t_ray.rewards import OARConfig, ScoredFanOut, coverage_rewards, oar_rewards
+from r4t_ray.types import TASKS, Array, Task
+
+
+class SetScorer:
+    """Embeds sub-queries (cached), searches the task's pool and scores the set that comes back."""
+
+    def __init__(
+        self, encoder: CachedEncoder, indexes: Mapping[Task, ShardedIndex], k: int, num_hits: int, oar: OARConfig
+    ) -> None:
+        self.encoder, self.indexes, self.k, self.num_hits, self.oar = encoder, indexes, k, num_hits, oar
+        self._row_of = {task: {name: row for row, name in enumerate(index.ids)} for task, index in indexes.items()}
+
+    @classmethod
+    def open(cls, workspace: Workspace, k: int, num_hits: int, oar: OARConfig) -> SetScorer:
+        """Load the encoder and both pools of a workspace."""
+        encoder = CachedEncoder(load_encoder(workspace.artifact("embed").path / "encoder"))
+        return cls(encoder, {task: load_index(workspace, task) for task in TASKS}, k, num_hits, oar)
+
+    def retrieve(self, task: Task, query_emb_BD: Array, fan_outs: Sequence[FanOut]) -> ScoredFanOut:
+        """Search every sub-query of every fan-out at once; missing directions stay zero, NaN and -1."""
+        index, size = self.indexes[task], (len(fan_outs), self.k)
+        where = [(b, i) for b, fan_out in enumerate(fan_outs) for i in range(len((fan_out or ())[: self.k]))]
+        sub_emb_BkD = np.zeros((*size, query_emb_BD.shape[1]), np.float32)
+        nearest_emb_BkD = np.zeros_like(sub_emb_BkD)
+        nearest_cos_Bk = np.full(size, np.nan, np.float32)
+        num_hits = min(self.num_hits, index.size)
+        hit_rows_BkK = np.full((*size, num_hits), -1, np.int64)
+        hit_cos_BkK = np.full((*size, num_hits), np.nan, np.float32)
+        if where:
+            at = tuple(np.array(where).T)
+            sub_emb_BkD[at] = self.encoder.encode([(fan_outs[b] or ())[i] for b, i in where])
+            hit_cos_BkK[at], hit_rows_BkK[at] = index.search(sub_emb_BkD[at], num_hits)
+            nearest_cos_Bk[at] = hit_cos_BkK[at][:, 0]
+            nearest_emb_BkD[at] = index.emb_MD[hit_rows_BkK[at][:, 0]]
+        return ScoredFanOut(query_emb_BD, sub_emb_BkD, nearest_cos_Bk, nearest_emb_BkD, hit_rows_BkK, hit_cos_BkK)
+
+    def reward(self, task: Task, fan_out: ScoredFanOut, references: Sequence[Sequence[str]]) -> dict[str, Array]:
+        """Components of the task's reward, (B,) each, "reward" among them."""
+        parts = oar_rewards(fan_out, self.oar)
+        if task == "oar":
+            return parts
+        coverage = coverage_rewards(fan_out, [self.reference_rows(task, ids) for ids in references])
+        return parts | coverage
+
+    def reference_rows(self, task: Task, ids: Sequence[str]) -> Set[int]:
+        """Pool rows of a reference set."""
+        return {self._row_of[task][name] for name in ids}

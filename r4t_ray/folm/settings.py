@@ -1,0 +1,60 @@
+"""Settings of stage 1. Defaults are Table 3 of arXiv 2603.06397 where it gives one."""
+
+from __future__ import annotations
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from r4t_ray.config import Settings
+from r4t_ray.folm.engine import EngineConfig
+from r4t_ray.folm.prompt import PromptStyle
+from r4t_ray.folm.supervised import SupervisedConfig
+from r4t_ray.rewards import OARConfig
+from r4t_ray.types import TASKS, Task
+
+
+class WarmStartConfig(Settings):
+    """Supervised training on the training sets before RL; ``passes`` = 0 leaves the base model as it is."""
+
+    passes: NonNegativeInt = 1
+    num_neighbours: PositiveInt = 20
+    training: SupervisedConfig = SupervisedConfig()
+
+
+class SoftGRPOConfig(Settings):
+    """Soft-GRPO (eqs. 6 and 8). ``num_iterations`` optimizer passes follow each generation of ``queries_per_step`` groups."""
+
+    steps: NonNegativeInt = 1000
+    queries_per_step: PositiveInt = 64
+    num_generations: PositiveInt = Field(8, ge=2)
+    num_iterations: PositiveInt = 2
+    micro_batch_size: PositiveInt = 64
+    learning_rate: PositiveFloat = 1e-7
+    warmup_steps: NonNegativeInt = 0
+    clip: PositiveFloat = 0.2
+    beta_kl: NonNegativeFloat = 0.05
+    beta_entropy: NonNegativeFloat = 0.05
+    temperature: PositiveFloat = 1.0
+    max_grad_norm: PositiveFloat = 1.0
+    max_logp_gap: PositiveFloat = 0.5
+    oar_share: float = Field(0.5, ge=0.0, le=1.0)
+
+
+class FolmConfig(Settings):
+    """The fan-out language model: base model, warm start, Soft-GRPO and where its rollouts run."""
+
+    base_model: str = "package:r4t_ray/folm/base_model"
+    prompt_style: PromptStyle = "compact"
+    tasks: tuple[Task, ...] = TASKS
+    k: PositiveInt = 10
+    num_hits: PositiveInt = 10
+    max_completion_tokens: PositiveInt = 512
+    oar: OARConfig = OARConfig()
+    engine: EngineConfig = EngineConfig()
+    num_rollout_actors: PositiveInt = 1
+    rollout_cpus: NonNegativeFloat = 1.0
+    rollout_gpus: NonNegativeFloat = 0.0
+    num_workers: PositiveInt = 1
+    worker_gpus: NonNegativeInt = 0
+    learner_threads: NonNegativeInt = 0
+    warm_start: WarmStartConfig = WarmStartConfig()
+    grpo: SoftGRPOConfig = SoftGRPOConfig()

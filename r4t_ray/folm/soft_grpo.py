@@ -1,0 +1,103 @@
+"""Soft-GRPO, eq. 8 of arXiv 2603.06397, as a subclass of trl's GRPOTrainer that overrides only the loss.
+
+Where we leave trl: pi_old is the sampling engine's own log-probability, and the two entropy-regularising terms of eq. 8
+are added with the policy term's mask and normaliser.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from trl import GRPOTrainer
+
+from r4t_ray.errors import EngineError
+
+
+def soft_grpo_loss(
+    logp_BT: torch.Tensor,
+    old_logp_BT: torch.Tensor,
+    advantage_B: torch.Tensor,
+    mask_BT: torch.Tensor,
+    clip: float,
+    beta_kl: float,
+    beta_entropy: float,
+) -> torch.Tensor:
+    """Mean over sequences of the mean over their tokens of eq. 8.
+
+    With rho = pi / pi_old, a token's loss is
+    ``-min(rho A, clip(rho, 1 - clip, 1 + clip) A) + beta_kl rho (log pi - log pi_old) + beta_entropy (-log pi)``.
+
+    Args:
+        logp_BT: log pi of the sampled tokens under the learner.
+        old_logp_BT: log pi_old, under the policy that sampled them.
+        advantage_B: Group-standardised reward of each sequence (eq. 6).
+        mask_BT: 1 for sampled tokens, 0 for padding; a row of zeros counts as loss 0.
+        clip: Half-width of the trust region around ratio 1.
+        beta_kl: b1 of eq. 8.
+        beta_entropy: b2 of eq. 8.
+    """
+    log_rho_BT = (logp_BT - old_logp_BT) * mask_BT
+    rho_BT = log_rho_BT.exp()
+    advantage_B1 = advantage_B[:, None]
+    policy_BT = -torch.minimum(rho_BT * advantage_B1, rho_BT.clamp(1 - clip, 1 + clip) * advantage_B1)
+    loss_BT = policy_BT + beta_kl * rho_BT * log_rho_BT - beta_entropy * logp_BT
+    return ((loss_BT * mask_BT).sum(-1) / mask_BT.sum(-1).clamp(min=1)).mean()
+
+
+class SoftGRPOTrainer(GRPOTrainer):  # type: ignore[misc]  # trl ships no type stubs
+    """trl's GRPOTrainer with the loss of eq. 8.
+
+    Args:
+        beta_kl: b1 of eq. 8.
+        beta_entropy: b2 of eq. 8.
+        max_logp_gap: Largest |log pi_engine - log pi_learner| allowed on fresh samples; a larger one means that the engine
+            sampled from other weights, and raises EngineError.
+        *args: Passed to GRPOTrainer.
+        **kwargs: Passed to GRPOTrainer.
+    """
+
+    def __init__(self, *args: Any, beta_kl: float, beta_entropy: float, max_logp_gap: float, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.beta_kl, self.beta_entropy, self.max_logp_gap = beta_kl, beta_entropy, max_logp_gap
+
+    def _generate_and_score_completions(self, inputs: Any) -> Any:
+        batch = super()._generate_and_score_completions(inputs)
+        learner_logp_BT = batch.get("old_per_token_logps")
+        if learner_logp_BT is None:
+            with torch.no_grad():
+                learner_logp_BT = self._completion_logps(self.model, batch)
+        gap_BT = (batch["sampling_per_token_logps"] - learner_logp_BT).abs() * batch["completion_mask"]
+        gap = float(gap_BT.max())
+        self._metrics["train"]["sampling/logp_gap_max"].append(gap)
+        self._metrics["train"]["sampling/logp_gap_mean"].append(float(gap_BT.sum() / batch["completion_mask"].sum()))
+        if gap > self.max_logp_gap:
+            raise EngineError(
+                f"rollout at step {self.state.global_step}",
+                f"log-probabilities {gap:.4g} away from the learner's",
+                f"at most folm.grpo.max_logp_gap = {self.max_logp_gap}",
+                "the engine holds other weights or another precision; check that weights arrive, or raise the bound",
+            )
+        return batch
+
+    def _completion_logps(self, model: Any, batch: Any) -> torch.Tensor:
+        logp_BT, _, _ = self._get_per_token_logps_and_entropies(
+            model,
+            torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
+            torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
+            batch["completion_ids"].size(1),
+            batch_size=self.args.per_device_train_batch_size,
+        )
+        return logp_BT
+
+    def _compute_loss(self, model: Any, inputs: Any) -> torch.Tensor:
+        loss = soft_grpo_loss(
+            self._completion_logps(model, inputs),
+            inputs["sampling_per_token_logps"],
+            inputs["advantages"],
+            inputs["completion_mask"],
+            self.epsilon_low,
+            self.beta_kl,
+            self.beta_entropy,
+        )
+        return loss / self.current_gradient_accumulation_steps

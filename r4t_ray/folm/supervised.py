@@ -1,0 +1,81 @@
+"""Supervised training of a fan-out language model on written answers, by transformers' Trainer: pretraining and warm start."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+
+from r4t_ray.config import Settings
+from r4t_ray.folm.prompt import Example
+
+
+IGNORED = -100
+"""Label of a token that is no target."""
+
+
+class SupervisedConfig(Settings):
+    """One pass of AdamW over the examples, linear warm-up and cosine decay."""
+
+    batch_size: PositiveInt = 64
+    learning_rate: PositiveFloat = 1e-3
+    warmup_steps: NonNegativeInt = 20
+    weight_decay: float = 0.1
+    max_length: PositiveInt = 192
+    bf16: bool = True
+    logging_steps: PositiveInt = 50
+
+
+def train_on_examples(
+    model: Any, tokenizer: Any, examples: Sequence[Example], config: SupervisedConfig, seed: int
+) -> list[dict[str, float]]:
+    """Train ``model`` in place to continue each prompt with its completion; only completions are targets.
+
+    Returns:
+        The trainer's log: dicts with step, loss and learning rate.
+    """
+    from datasets import Dataset
+    from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
+
+    rows = [_tokenize(example, tokenizer, config.max_length) for example in examples]
+    with tempfile.TemporaryDirectory() as scratch:
+        trainer = Trainer(
+            model=model,
+            train_dataset=Dataset.from_list(rows),
+            data_collator=DataCollatorForSeq2Seq(tokenizer),
+            args=TrainingArguments(
+                output_dir=scratch,
+                per_device_train_batch_size=config.batch_size,
+                num_train_epochs=1,
+                learning_rate=config.learning_rate,
+                lr_scheduler_type="cosine",
+                warmup_steps=config.warmup_steps,
+                weight_decay=config.weight_decay,
+                adam_beta2=0.95,
+                bf16=config.bf16,
+                use_cpu=not torch.cuda.is_available(),
+                train_sampling_strategy="group_by_length",
+                logging_steps=config.logging_steps,
+                save_strategy="no",
+                report_to=[],
+                disable_tqdm=True,
+                dataloader_pin_memory=False,
+                seed=seed,
+            ),
+        )
+        trainer.train()
+        return [entry for entry in trainer.state.log_history if "loss" in entry]
+
+
+def _tokenize(example: Example, tokenizer: Any, max_length: int) -> dict[str, list[int]]:
+    prompt = tokenizer(example.prompt)["input_ids"]
+    answer = tokenizer(example.completion)["input_ids"] + [tokenizer.eos_token_id]
+    ids = (prompt + answer)[:max_length]
+    return {
+        "input_ids": ids,
+        "attention_mask": [1] * len(ids),
+        "labels": ([IGNORED] * len(prompt) + answer)[:max_length],
+    }

@@ -1,0 +1,185 @@
+"""Stage 2 by Ray Data: queries -> fan-outs of the frozen model -> targets -> parquet.
+
+Two actor classes, one row of the first in, ``num_samples`` rows of the second out. Where we leave the paper: every parsed
+fan-out is kept, for no filter for "successful" ones is given there.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+from pydantic import PositiveFloat, PositiveInt
+
+from r4t_ray.artifacts import Artifact, Workspace
+from r4t_ray.catalogue import load_queries
+from r4t_ray.config import Settings
+from r4t_ray.encoders import load_embeddings
+from r4t_ray.errors import EngineError
+from r4t_ray.folm import FanOutModel
+from r4t_ray.folm.scorer import SetScorer
+from r4t_ray.folm.settings import FolmConfig
+from r4t_ray.pairs.targets import target_rows
+from r4t_ray.types import Task
+
+log = logging.getLogger(__name__)
+
+
+class PairsConfig(Settings):
+    """How many fan-outs a query, how they are drawn, and how wide a target is (L)."""
+
+    num_samples: PositiveInt = 128
+    temperature: PositiveFloat = 0.9
+    num_rows: PositiveInt = 12
+    queries_per_batch: PositiveInt = 64
+    num_actors: PositiveInt = 1
+    actor_cpus: PositiveFloat = 0.5
+    actor_gpus: float = 0.0
+
+
+class FanOutBatch:
+    """The frozen fan-out model: a batch of queries in, each query with its sampled fan-outs out."""
+
+    def __init__(self, workspace: str, config: PairsConfig, seed: int) -> None:
+        folm = Workspace(workspace).artifact("folm")
+        self._folm = FolmConfig.model_validate(folm.manifest.config)
+        self._model = FanOutModel.load(
+            folm.path / "model", self._folm.engine, self._folm.prompt_style, self._folm.max_completion_tokens
+        )
+        self._config, self._seed = config, seed
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Add ``fan_outs``, a JSON list of lists a query; null for an answer that cannot be parsed."""
+        fan_outs: list[str] = [""] * len(batch["text"])
+        for task in sorted(set(batch["task"])):
+            rows = [row for row, name in enumerate(batch["task"]) if name == task]
+            answers = self._model.fan_out(
+                task,
+                [str(batch["text"][row]) for row in rows],
+                self._folm.k,
+                num_samples=self._config.num_samples,
+                temperature=self._config.temperature,
+                seed=(self._seed + int(batch["position"][rows[0]]) * 1_009) % 2**31,
+            )
+            for row, answer in zip(rows, answers, strict=True):
+                fan_outs[row] = json.dumps(answer, ensure_ascii=False)
+        return {**batch, "fan_outs": np.array(fan_outs, dtype=object)}
+
+
+class BuildTargets:
+    """Embeds and searches every fan-out of a batch at once and writes a row for each that has a direction."""
+
+    def __init__(self, workspace: str, config: PairsConfig) -> None:
+        opened = Workspace(workspace)
+        folm = FolmConfig.model_validate(opened.artifact("folm").manifest.config)
+        self._scorer = SetScorer.open(opened, folm.k, folm.num_hits, folm.oar)
+        self._config = config
+        ids, emb_MD = load_embeddings(opened, "queries")
+        self._query_emb = dict(zip(ids, emb_MD, strict=True))
+        self._references = {query.query_id: query.item_ids for query in load_queries(opened)}
+
+    def __call__(self, batch: dict[str, Any]) -> pa.Table:
+        """One output row a fan-out, in the order of queries and samples."""
+        samples = [json.loads(fan_outs) for fan_outs in batch["fan_outs"]]
+        owners = [(row, sample) for row, answers in enumerate(samples) for sample in range(len(answers))]
+        tables = []
+        for task in sorted(set(batch["task"])):
+            chosen = [(row, sample) for row, sample in owners if batch["task"][row] == task]
+            tables.append(self._rows(task, batch, chosen, [samples[row][sample] for row, sample in chosen]))
+        return pa.concat_tables(tables)
+
+    def _rows(self, task: Task, batch: dict[str, Any], owners: list[tuple[int, int]], fan_outs: list[Any]) -> pa.Table:
+        ids = [str(batch["query_id"][row]) for row, _ in owners]
+        query_emb_BD = np.stack([self._query_emb[name] for name in ids])
+        scored = self._scorer.retrieve(task, query_emb_BD, fan_outs)
+        reward_B = self._scorer.reward(task, scored, [self._references[name] for name in ids])["reward"]
+        index = self._scorer.indexes[task]
+        rows = []
+        for b, ((row, sample), fan_out) in enumerate(zip(owners, fan_outs, strict=True)):
+            target_LD = target_rows(task, scored, b, index.emb_MD, self._config.num_rows)
+            if target_LD is not None:
+                nearest = scored.hit_rows_BkK[b, : len(fan_out), 0]
+                rows.append(
+                    {
+                        "query_id": ids[b],
+                        "task": task,
+                        "split": str(batch["split"][row]),
+                        "sample": sample,
+                        "z_q": query_emb_BD[b],
+                        "Z": target_LD.astype(np.float16).ravel(),
+                        "reward": float(reward_B[b]),
+                        "item_ids": [index.ids[hit] for hit in nearest],
+                        "sub_queries": list(fan_out),
+                    }
+                )
+        return pairs_table(rows, query_emb_BD.shape[1], self._config.num_rows)
+
+
+def pairs_table(rows: list[dict[str, Any]], dim: int, num_rows: int) -> pa.Table:
+    """Pairs as Arrow: ``z_q`` of width d in float32, ``Z`` of width L*d, row by row, in float16."""
+    schema = pa.schema(
+        [
+            ("query_id", pa.string()),
+            ("task", pa.string()),
+            ("split", pa.string()),
+            ("sample", pa.int32()),
+            ("z_q", pa.list_(pa.float32(), dim)),
+            ("Z", pa.list_(pa.float16(), num_rows * dim)),
+            ("reward", pa.float32()),
+            ("item_ids", pa.list_(pa.string())),
+            ("sub_queries", pa.list_(pa.string())),
+        ]
+    )
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
+    """Write ``pairs/<task>/*.parquet`` for the train and val queries of every task that the fan-out model was trained on.
+
+    Raises:
+        EngineError: Not one fan-out of a task could be parsed.
+    """
+
+    def make(folder: Path) -> int:
+        folm = FolmConfig.model_validate(workspace.artifact("folm").manifest.config)
+        return sum(synthesize(task, config, workspace, folder / task, seed) for task in folm.tasks)
+
+    return workspace.build("pairs", config, seed, ("ingest", "embed", "index", "folm"), make)
+
+
+def synthesize(task: Task, config: PairsConfig, workspace: Workspace, folder: Path, seed: int) -> int:
+    """Run one task's queries through the graph and write its pairs; returns how many."""
+    queries = [query for query in load_queries(workspace, task) if query.split != "test"]
+    rows = [
+        {"query_id": q.query_id, "task": task, "text": q.text, "split": q.split, "position": position}
+        for position, q in enumerate(queries)
+    ]
+    fan_outs = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // config.queries_per_batch)).map_batches(
+        FanOutBatch,
+        fn_constructor_args=(str(workspace.root), config, seed),
+        batch_size=config.queries_per_batch,
+        concurrency=config.num_actors,
+        num_cpus=config.actor_cpus,
+        num_gpus=config.actor_gpus,
+    )
+    targets = fan_outs.map_batches(
+        BuildTargets,
+        fn_constructor_args=(str(workspace.root), config),
+        batch_size=config.queries_per_batch,
+        concurrency=1,
+        num_cpus=config.actor_cpus,
+    )
+    targets.write_parquet(str(folder))
+    count = sum(pq.read_metadata(file).num_rows for file in sorted(folder.glob("*.parquet")))
+    if not count:
+        raise EngineError(
+            f"pairs/{task}", "no fan-out that could be parsed", "<queries>[...]</queries> in the answers", "train the model longer"
+        )
+    log.info("%s: %d pairs of %d fan-outs", task, count, len(queries) * config.num_samples)
+    return count
