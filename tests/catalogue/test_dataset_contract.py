@@ -1,0 +1,235 @@
+"""What holds for every dataset: unique ids, disjoint splits, references without staples, whole artifacts or none."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import pyarrow.parquet as pq
+import pytest
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.catalogue import (
+    CatalogueConfig,
+    CookbookConfig,
+    PolyvoreConfig,
+    SetsConfig,
+    load_items,
+    load_queries,
+    load_sets,
+    run,
+)
+from r4t_ray.catalogue.catalogue import Catalogue
+from r4t_ray.catalogue.cookbook import MEMBER, WHEEL_FILE, WHEEL_SHA256, read_dishes
+from r4t_ray.catalogue.queries import set_split
+from r4t_ray.catalogue.splits import normalise_title
+from r4t_ray.errors import DataError
+
+WORDS = ("Lentil", "Tomato", "Lemon", "Winter", "Red", "Roast", "Quick", "Grand", "Garden", "Island")
+KINDS = ("soup", "salad", "stew", "pie")
+NUM_SETS = len(WORDS) * len(KINDS)
+
+
+def titles() -> list[str]:
+    """Forty titles, the last ten of which are twins of the first ten by another spelling."""
+    made = [f"{word} {kind}" for kind in KINDS for word in WORDS]
+    return made[:30] + [f"{title.upper()} II" for title in made[:10]]
+
+
+def members(number: int) -> list[str]:
+    """The first is a staple of every set; the others are shared by few."""
+    return ["salt", *(f"fruit {chr(97 + (number + step) % 23) * 3}" for step in (1, 2, 3, 5))]
+
+
+def make_sets(folder: Path) -> SetsConfig:
+    names = sorted({name for number in range(NUM_SETS) for name in members(number)})
+    items = [{"item_id": name, "text": name, "attributes": {"category": "Goods", "price": 2}} for name in names]
+    sets = [{"set_id": f"s{n}", "title": title, "item_ids": members(n)} for n, title in enumerate(titles())]
+    for name, rows in (("items", items), ("sets", sets)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return SetsConfig(items=folder / "items.jsonl", sets=folder / "sets.jsonl")
+
+
+def outfits() -> list[dict[str, Any]]:
+    def entry(name: str) -> dict[str, Any]:
+        number = int.from_bytes(name.encode(), "big")
+        return {
+            "index": 1,
+            "name": name,
+            "price": 3.0,
+            "likes": 1,
+            "image": f"http://x/y?a=1&tid={number}",
+            "categoryid": 3,
+        }
+
+    nameless = {"index": 9, "name": " ", "price": -1, "likes": 0, "image": "http://x/y?tid=77", "categoryid": 3}
+    return [
+        {"name": title, "desc": "", "set_id": str(n), "items": [*map(entry, members(n)), nameless]}
+        for n, title in enumerate(titles())
+    ]
+
+
+def make_polyvore(folder: Path) -> PolyvoreConfig:
+    (folder / "valid_no_dup.json").write_text(json.dumps(outfits()))
+    (folder / "category_id.txt").write_text("2 Clothing\n3 Day Dresses\n")
+    return PolyvoreConfig(path=folder)
+
+
+class ToyCookbook(CookbookConfig):
+    """The cookbook's reader over a wheel made in the test, whose sha256 is not the pinned one."""
+
+    def read(self) -> Catalogue:
+        assert self.wheel is not None
+        return read_dishes(self.wheel)
+
+
+def make_cookbook(folder: Path) -> CookbookConfig:
+    dishes = {
+        f"Cookbook:{title}": {
+            "title": title,
+            "category": "Soup recipes" if n % 2 else None,
+            "ingredients": [f"{n + 1} cups {name}, chopped" for name in members(n)],
+        }
+        for n, title in enumerate(titles())
+    }
+    with zipfile.ZipFile(folder / WHEEL_FILE, "w") as archive:
+        archive.writestr(MEMBER, json.dumps(dishes))
+    return ToyCookbook(wheel=folder / WHEEL_FILE)
+
+
+Maker = Callable[[Path], Any]
+MAKERS: dict[str, Maker] = {"cookbook": make_cookbook, "polyvore": make_polyvore, "sets": make_sets}
+
+
+@pytest.fixture(params=sorted(MAKERS))
+def config(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    return MAKERS[request.param](folder).model_copy(update={"staple_share": 0.5})
+
+
+@pytest.fixture
+def workspace(config: Any, tmp_path: Path) -> Workspace:
+    workspace = Workspace(tmp_path / "workspace")
+    run(config, workspace, seed=0)
+    return workspace
+
+
+def test_every_registered_dataset_is_tested() -> None:
+    registered = {kind.model_fields["type"].default for kind in get_args(get_args(CatalogueConfig)[0])}
+    assert registered == set(MAKERS)
+
+
+def test_ids_are_unique_and_sets_name_items(workspace: Workspace) -> None:
+    items, sets, queries = load_items(workspace), load_sets(workspace), load_queries(workspace)
+    assert len({item.item_id for item in items}) == len(items) == 24
+    assert len({row.set_id for row in sets}) == len(sets) == NUM_SETS
+    assert len({query.query_id for query in queries}) == len(queries)
+    known = {item.item_id for item in items}
+    assert all(set(row.item_ids) <= known and len(row.item_ids) == len(set(row.item_ids)) for row in sets)
+    assert all(item.text.strip() for item in items)
+    assert all(query.text.strip() for query in queries)
+
+
+def test_splits_are_disjoint_by_title(workspace: Workspace) -> None:
+    splits: dict[str, set[str]] = {}
+    for query in load_queries(workspace, "wscr"):
+        splits.setdefault(normalise_title(query.text), set()).add(query.split)
+    assert len(splits) == 30
+    assert all(len(found) == 1 for found in splits.values())
+    assert {split for found in splits.values() for split in found} == {"train", "val", "test"}
+
+
+def test_references_leave_out_the_staple_only(workspace: Workspace) -> None:
+    salt = next(item.item_id for item in load_items(workspace) if item.text == "salt")
+    sets = {row.set_id: row for row in load_sets(workspace)}
+    queries = load_queries(workspace, "wscr")
+    assert queries
+    for query in queries:
+        expected = [item_id for item_id in sets[query.query_id.removeprefix("wscr:")].item_ids if item_id != salt]
+        assert list(query.item_ids) == expected
+        assert len(expected) >= 3
+    made = {query.query_id.removeprefix("wscr:") for query in queries}
+    assert all(len(set(sets[left].item_ids) - {salt}) < 3 for left in set(sets) - made)
+
+
+def test_themes_have_no_reference(workspace: Workspace) -> None:
+    themes = load_queries(workspace, "oar")
+    assert "soup" in {theme.text for theme in themes}
+    assert all(theme.item_ids == () for theme in themes)
+    assert load_queries(workspace, "oar", "train") == [theme for theme in themes if theme.split == "train"]
+
+
+def test_files_have_the_stated_columns(workspace: Workspace) -> None:
+    columns = {path.stem: pq.read_schema(path).names for path in workspace.artifact("ingest").path.glob("*.parquet")}
+    assert columns == {
+        "items": ["item_id", "text", "attributes"],
+        "sets": ["set_id", "title", "description", "item_ids"],
+        "queries": ["query_id", "task", "text", "item_ids", "split"],
+    }
+
+
+def test_a_second_run_is_skipped_and_a_fresh_one_is_equal(config: Any, workspace: Workspace, tmp_path: Path) -> None:
+    manifest = workspace.root / "ingest" / "manifest.json"
+    before = manifest.stat().st_mtime_ns
+    first = run(config, workspace, seed=0).manifest
+    assert manifest.stat().st_mtime_ns == before
+    assert run(config, Workspace(tmp_path / "other"), seed=0).manifest.files == first.files
+
+
+def test_changed_input_is_read_again(tmp_path: Path) -> None:
+    config, workspace = make_sets(tmp_path), Workspace(tmp_path / "workspace")
+    run(config, workspace, seed=0)
+    with config.items.open("a") as stream:
+        stream.write('{"item_id": "new", "text": "a new thing"}\n')
+    run(config, workspace, seed=0)
+    assert len(load_items(workspace)) == 25
+
+
+def test_published_polyvore_splits_are_kept_in_folder_and_archive(tmp_path: Path) -> None:
+    rows = outfits()
+    parts = {"train_no_dup.json": rows[:20], "valid_no_dup.json": rows[20:25], "test_no_dup.json": rows[25:]}
+    folder = tmp_path / "polyvore"
+    folder.mkdir()
+    for name, part in parts.items():
+        (folder / name).write_text(json.dumps(part))
+    with tarfile.open(tmp_path / "polyvore.tar.gz", "w:gz") as archive:
+        archive.add(folder, "label")
+    read = [PolyvoreConfig(path=path).read() for path in (folder, tmp_path / "polyvore.tar.gz")]
+    assert read[0] == read[1]
+    assert [set_split(row) for row in read[0].sets] == ["train"] * 20 + ["val"] * 5 + ["test"] * 15
+
+
+def test_polyvore_items_have_attributes_and_no_nameless_one(tmp_path: Path) -> None:
+    catalogue = make_polyvore(tmp_path).read()
+    assert "77" not in {item.item_id for item in catalogue.items}
+    assert catalogue.items[0].attributes == {"category_id": 3, "category": "Day Dresses", "price": 3.0}
+    assert catalogue.categories == ("Day Dresses",) * NUM_SETS
+
+
+@pytest.mark.parametrize("content", [b"[", b"{}", b'[{"name": "x"}]', b"[3]", b"[]"])
+def test_polyvore_faults_name_the_file(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "train_no_dup.json").write_bytes(content)
+    with pytest.raises(DataError, match=str(tmp_path)):
+        PolyvoreConfig(path=tmp_path).read()
+
+
+def test_polyvore_without_files_says_which(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"train_no_dup\.json"):
+        PolyvoreConfig(path=tmp_path).read()
+    with pytest.raises(DataError, match="no such file or folder"):
+        PolyvoreConfig(path=tmp_path / "absent").read()
+    (tmp_path / "polyvore.tar.gz").write_bytes(b"not an archive")
+    with pytest.raises(DataError, match="unreadable archive"):
+        PolyvoreConfig(path=tmp_path / "polyvore.tar.gz").read()
+
+
+def test_another_wheel_is_refused(tmp_path: Path) -> None:
+    wheel = make_cookbook(tmp_path).wheel
+    with pytest.raises(DataError, match=WHEEL_SHA256[:12]):
+        run(CookbookConfig(wheel=wheel), Workspace(tmp_path / "workspace"), seed=0)
+    assert not (tmp_path / "workspace" / "ingest").exists()

@@ -1,0 +1,93 @@
+"""Titles, splits, staples, themes and ingredient lines, on cases worked by hand."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from r4t_ray.catalogue import Catalogue, Item, ItemSet
+from r4t_ray.catalogue.ingredients import clean_ingredient
+from r4t_ray.catalogue.queries import oar_queries, set_split, staples, wscr_queries
+from r4t_ray.catalogue.splits import normalise_title, split_of
+from r4t_ray.catalogue.themes import make_themes, matches, title_words
+
+
+def titles_of(split: str, count: int) -> list[str]:
+    return [title for title in (f"dish number{n}" for n in range(500)) if split_of(title) == split][:count]
+
+
+def make_set(title: str, *item_ids: str) -> ItemSet:
+    return ItemSet(title, title, "", item_ids)
+
+
+def test_staples_are_counted_in_training_sets_only() -> None:
+    train = [make_set(title, "rare", *(["half"] if n < 5 else [])) for n, title in enumerate(titles_of("train", 10))]
+    held_out = [make_set(title, "half", "elsewhere") for title in titles_of("test", 30)]
+    assert staples(train + held_out, 0.5) == {"rare"}
+    assert staples(train + held_out, 0.49) == {"rare", "half"}
+    assert "elsewhere" not in staples(train + held_out, 0.01)
+
+
+def test_small_references_make_no_query() -> None:
+    rows = [make_set("Soup  of the\tday", "a", "b", "c"), make_set("Two things", "a", "b")]
+    catalogue = Catalogue(tuple(Item(key, key) for key in "abc"), tuple(rows))
+    assert [(query.text, query.item_ids) for query in wscr_queries(catalogue, 1.0, 3)] == [
+        ("Soup of the day", ("a", "b", "c"))
+    ]
+    assert len(wscr_queries(catalogue, 1.0, 2)) == 2
+
+
+def test_hash_splits_are_eight_to_one_to_one_and_equal_titles_share_one() -> None:
+    counts = Counter(split_of(f"title {n}") for n in range(5000))
+    assert [round(counts[split] / 5000, 1) for split in ("train", "val", "test")] == [0.8, 0.1, 0.1]
+    twins = ["Crème Brûlée", "creme brulee II", "CREME BRULEE (French)", "Creme, brulee!"]
+    assert len({normalise_title(title) for title in twins}) == 1
+    assert len({set_split(make_set(title)) for title in twins}) == 1
+    assert set_split(ItemSet("x", twins[0], "", (), published_split="val")) == "val"
+
+
+def test_themes_of_one_core_share_its_split() -> None:
+    titles = [
+        f"{word} soup" for word in ["lentil", "tomato", "lemon", "leek", "onion", "carrot", "potato", "mushroom"]
+    ] + ["Beef pie"] * 7
+    themes = make_themes(titles, ["Recipes for dessert"] * 8)
+    texts = {theme.text for theme in themes}
+    assert {"soup", "easy soup", "dessert"} <= texts
+    assert "pie" not in texts
+    assert len(texts) == len(themes)
+    for core in {theme.core for theme in themes}:
+        assert len({theme.split for theme in themes if theme.core == core}) == 1
+    soup = next(theme for theme in themes if theme.text == "easy soup")
+    assert matches(soup, title_words("Cold Lentil Soup (Quick)"))
+    assert not matches(soup, title_words("Beef pie"))
+
+
+def test_a_small_catalogue_has_its_titles_for_themes() -> None:
+    rows = (make_set("Red Things", "a"), make_set("red things II", "a"), make_set("Blue", "a"))
+    queries = oar_queries(Catalogue((Item("a", "a"),), rows))
+    assert [query.text for query in queries] == ["blue", "red things"]
+    assert [query.split for query in queries] == [split_of("blue"), split_of("red things")]
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("1 ½ lemons, juiced", "lemons"),
+        ("1 cup freshly grated Parmesan cheese", "parmesan cheese"),
+        ("½ kg (1 lb) ground beef", "ground beef"),
+        ("2 (14-ounce) cans chickpeas, drained", "chickpeas"),
+        ("Salt to taste", "salt"),
+        ("3-4 tbsp. olive oil", "olive oil"),
+        ("4 cloves", None),
+        ("200 g", None),
+        ("", None),
+    ],
+)
+def test_ingredient_lines(line: str, name: str | None) -> None:
+    assert clean_ingredient(line) == name
+
+
+def test_cleaning_a_name_again_changes_nothing() -> None:
+    names = ["parmesan cheese", "olive oil", "half-and-half", "ground beef", "crème fraîche"]
+    assert [clean_ingredient(name) for name in names] == names
