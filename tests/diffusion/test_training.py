@@ -27,6 +27,9 @@ from r4t_ray.diffusion import (
 from r4t_ray.errors import DataError, MissingArtifactError
 from r4t_ray.types import TASKS
 
+# Starting Ray's worker processes takes most of it, and minutes on a busy machine.
+pytestmark = pytest.mark.timeout(900)
+
 NUM_QUERIES, NUM_ROWS, DIM = 4, 3, 16
 SCATTER = 0.02
 NUM_STEPS, BATCH_SIZE = 300, 128
