@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.results import Result
 from r4t_ray.evaluation.scores import main_measure
 from r4t_ray.types import TASKS
@@ -58,8 +59,8 @@ def plot_quality_latency(results: Sequence[Result], k: int, n: int, folder: Path
     for panel, task in zip(np.ravel(figure.subplots(1, len(tasks), squeeze=False)), tasks, strict=True):
         measure = main_measure(task, k, n)
         rows = [result for result in results if result.task == task]
-        for number, result in enumerate(rows):
-            _draw_method(panel, result, float(result.values[measure].mean()), f"C{number % 10}")
+        for result in rows:
+            _draw_method(panel, result, float(result.values[measure].mean()), f"C{_colour_number(result.method)}")
         panel.set(title=task, xlabel="fan-out latency, ms a query", ylabel=measure)
         if any(result.latency for result in rows):
             panel.set_xscale("log")
@@ -79,6 +80,11 @@ def running_mean(values: NDArray[np.float64], width: int) -> NDArray[np.float64]
     ends = np.arange(1, len(values) + 1)
     starts = np.maximum(ends - width, 0)
     return (sums[ends] - sums[starts]) / (ends - starts)
+
+
+def _colour_number(method: str) -> int:
+    """The same colour in every panel."""
+    return list(METHODS).index(method) % 10
 
 
 def _draw_method(panel: Any, result: Result, quality: float, colour: str) -> None:

@@ -88,6 +88,14 @@ def test_greedy_by_hand():
     assert greedy_picks(candidates, query, 2, OARConfig(w_ground=0.6, w_div=0.5, w_align=0.2)).tolist() == [0, 2]
 
 
+@pytest.mark.parametrize(("w_div", "second"), [(0.3, 2), (0.1, 1)])
+def test_greedy_divides_every_component_by_the_final_k(w_div, second):
+    # k = 10. Beside e1 the equal item adds 0.2 * 1/10 by alignment, the orthogonal one w_div * (2 - 1)/10 by diversity.
+    candidates = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0]], dtype=np.float32)
+    picks = greedy_picks(candidates, candidates[0], 10, OARConfig(w_ground=0.6, w_div=w_div, w_align=0.2))
+    assert picks[1] == second
+
+
 def reward_of(emb, query, k, config):
     eigenvalues = np.linalg.eigvalsh(emb.astype(np.float64) @ emb.T.astype(np.float64) / len(emb)).clip(1e-300)
     vendi = np.exp(-(eigenvalues * np.log(eigenvalues)).sum())
@@ -156,6 +164,13 @@ def test_nearest_sets_ties_and_shortage_go_by_popularity(at):
     counts = reference_counts(references, 6)
     ranked = rank_by_neighbours(at(0)[0], at(0, 90, 90, 90), references, counts, num_neighbours=1)
     assert ranked.tolist() == [4, 3, 2, 1]  # 4 and 3 score 1 each, 4 is in two sets; then 2 (three sets), 1 (one)
+
+
+def test_a_neighbour_on_the_far_side_takes_nothing_off(at):
+    # Of three training queries two are asked; the second lies at cosine below 0, so its item ties with the third's.
+    references = [np.array([0]), np.array([3]), np.array([4])]
+    ranked = rank_by_neighbours(at(0)[0], at(0, 150, 180), references, reference_counts(references, 6), 2)
+    assert ranked.tolist() == [0, 3, 4]
 
 
 def test_nearest_sets_asks_the_nearest_twenty_only(at):
