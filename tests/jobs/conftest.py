@@ -66,7 +66,7 @@ def ray_head(repository: Path) -> Iterator[str]:
     gcs, dashboard, agent, client = free_ports(4)
     options = {
         "num-cpus": 2,
-        "object-store-memory": 128 * 2**20,
+        "object-store-memory": 512 * 2**20,
         "temp-dir": folder,
         "node-ip-address": "127.0.0.1",
         "port": gcs,
@@ -86,6 +86,8 @@ def ray_head(repository: Path) -> Iterator[str]:
         wait_for(f"{address}/api/version", head, folder / "head.log")
         yield address
     finally:
+        if head.poll() is not None:
+            print(f"the head ended by itself with {head.returncode}:", (folder / "head.log").read_text())
         head.terminate()
         try:
             head.wait(20)
