@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import ray.train.torch
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from r4t_ray.diffusion.learner import Learner
+from r4t_ray.diffusion.settings import DiffusionConfig, NetworkConfig, NoiseConfig, OptimizerConfig
+
+CONFIG = DiffusionConfig(
+    network=NetworkConfig(num_rows=3, dim=8, hidden=16, mlp=16, num_heads=2, num_layers=1, noise_dim=4),
+    noise=NoiseConfig(sigma_data=0.35),
+    optimizer=OptimizerConfig(peak_lr=5e-3, warmup_steps=4, num_steps=100, batch_size=16, max_grad_norm=1.0),
+)
+
+
+@pytest.fixture(autouse=True)
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand in for a Ray Train worker on the CPU."""
+    monkeypatch.setattr(ray.train.torch, "get_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(ray.train.torch, "prepare_model", lambda model: model)
+
+
+@pytest.fixture
+def pairs() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    z_q_BD = functional.normalize(torch.randn(16, 8, generator=generator), dim=-1)
+    return z_q_BD, functional.normalize(torch.randn(16, 3, 8, generator=generator), dim=-1)
+
+
+def test_updates_lower_the_loss_and_the_average_follows(pairs: tuple[Tensor, Tensor]) -> None:
+    learner = Learner(CONFIG, seed=0, rank=0)
+    before = learner.validate(*pairs)
+    losses = [float(learner.update(*pairs)) for _ in range(60)]
+    assert before == pytest.approx(1, abs=0.15)
+    assert learner.validate(*pairs) < 0.9 * before
+    assert sum(losses[-10:]) < sum(losses[:10])
+    assert learner.step == 60
+
+
+def test_validation_repeats_and_is_a_mean_over_rows(pairs: tuple[Tensor, Tensor]) -> None:
+    learner = Learner(CONFIG, seed=0, rank=0)
+    for _ in range(3):
+        learner.update(*pairs)
+    assert learner.validate(*pairs) == learner.validate(*pairs)
+    # A second, smaller batch weighs by its rows.
+    z_q_BD, target_BLD = (torch.cat([tensor, tensor[:4]]) for tensor in pairs)
+    assert min(0.3, learner.validate(*pairs)) < learner.validate(z_q_BD, target_BLD) < 3
+
+
+def test_ranks_share_weights_and_draw_their_own_noise(pairs: tuple[Tensor, Tensor]) -> None:
+    first, again, other_rank = (Learner(CONFIG, seed=0, rank=rank) for rank in (0, 0, 1))
+    for ours, theirs in zip(first.retriever.parameters(), other_rank.retriever.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    losses = [float(learner.update(*pairs)) for learner in (first, again, other_rank)]
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_goes_on_from_a_checkpoint(pairs: tuple[Tensor, Tensor], tmp_path: Path) -> None:
+    learner = Learner(CONFIG, seed=0, rank=0)
+    for _ in range(5):
+        learner.update(*pairs)
+    learner.save(tmp_path)
+    restored = Learner(CONFIG, seed=9, rank=0)
+    restored.restore(tmp_path)
+    assert restored.step == 5
+    assert restored.validate(*pairs) == learner.validate(*pairs)
+    for ours, theirs in zip(learner.retriever.parameters(), restored.retriever.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    moments = [next(iter(one.optimizer.state_dict()["state"].values()))["exp_avg"] for one in (learner, restored)]
+    assert torch.equal(*moments)
+    assert float(moments[0].abs().max()) > 0
+    restored.update(*pairs)
+    assert restored.step == 6
