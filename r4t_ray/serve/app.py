@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from ray import serve
 
@@ -31,28 +30,29 @@ def build_app(args: AppArgs) -> serve.Application:
     args = args.model_copy(update={"workspace": str(workspace.root)})
     verify(workspace)
     shards = {task: _shards(workspace, args, task) for task in served_tasks(workspace)}
-    generator = Generator.options(**deployment_options(args.generator)).bind(args)
-    return Gateway.options(**deployment_options(args.gateway)).bind(args, generator, shards)
+    generator = scaled(Generator, args.generator).bind(args)
+    return scaled(Gateway, args.gateway).bind(args, generator, shards)
 
 
-def deployment_options(scaling: Scaling) -> dict[str, Any]:
-    """Ray Serve's options for one deployment."""
-    return {
-        "autoscaling_config": {
+def scaled(deployment: object, scaling: Scaling) -> serve.Deployment:
+    """A decorated class with its replicas, queues and resources set."""
+    assert isinstance(deployment, serve.Deployment)
+    return deployment.options(
+        autoscaling_config={
             "min_replicas": scaling.min_replicas,
             "max_replicas": scaling.max_replicas,
             "target_ongoing_requests": scaling.target_ongoing_requests,
         },
-        "max_ongoing_requests": scaling.max_ongoing_requests,
-        "max_queued_requests": scaling.max_queued_requests,
-        "ray_actor_options": {"num_cpus": scaling.num_cpus, "num_gpus": scaling.num_gpus},
-    }
+        max_ongoing_requests=scaling.max_ongoing_requests,
+        max_queued_requests=scaling.max_queued_requests,
+        ray_actor_options={"num_cpus": scaling.num_cpus, "num_gpus": scaling.num_gpus},
+    )
 
 
 def _shards(workspace: Workspace, args: AppArgs, task: Task) -> list[serve.Application]:
     if args.shards == "inline":
         return []
     return [
-        Shard.options(name=shard_name(task, number), **deployment_options(args.shard)).bind(args, task, number)
+        scaled(Shard, args.shard).options(name=shard_name(task, number)).bind(args, task, number)
         for number in range(num_shards(workspace, task))
     ]

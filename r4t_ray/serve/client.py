@@ -42,9 +42,9 @@ def ask(
     try:
         if reply.is_success:
             return RetrieveResponse.model_validate_json(reply.content)
-        error = ErrorResponse.model_validate_json(reply.content).error
+        fault = ErrorResponse.model_validate_json(reply.content).error
     except ValidationError:
         raise RequestError(
             endpoint, f"HTTP {reply.status_code} with {shown(reply.text)}", "a reply of r4t serve", "check the URL"
         ) from None
-    raise RequestError(error.where, error.got, error.expected, error.fix)
+    raise RequestError(fault.where, fault.got, fault.expected, fault.fix)

@@ -24,6 +24,8 @@ from r4t_ray.types import Array, Rows, Task
 HEALTH_DEADLINE_S = 5.0
 ERROR_STATUS = (400, 413, 422, 429, 500, 503, 504)
 
+Handle = DeploymentHandle[Any]
+
 api = make_api("r4t_ray", MAX_BODY_BYTES)
 
 
@@ -38,7 +40,9 @@ class Gateway:
         shards: Task -> handles of its Shard deployments; empty lists when the index is searched in this process.
     """
 
-    def __init__(self, args: AppArgs, generator: DeploymentHandle, shards: dict[Task, list[DeploymentHandle]]) -> None:
+    def __init__(
+        self, args: AppArgs, generator: DeploymentHandle[Any], shards: dict[Task, list[DeploymentHandle[Any]]]
+    ) -> None:
         self._args, self._generator, self._shards = args, generator, shards
         self._tasks = load_tasks(Workspace(args.workspace), args, with_index=args.shards == "inline")
 

@@ -1,0 +1,120 @@
+"""The graph of deployments, its arguments, and the workspaces that it refuses."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from ray import serve
+from ray.serve.batching import _BatchQueue
+from ray.serve.schema import ServeDeploySchema
+
+from r4t_ray import index
+from r4t_ray.artifacts import Workspace
+from r4t_ray.embedding_table import embedding_table, read_embedding_table
+from r4t_ray.errors import ArtifactError, MissingArtifactError
+from r4t_ray.serve.app import AppArgs, build_app, scaled
+from r4t_ray.serve.args import Scaling
+from r4t_ray.serve.local import LocalRetriever
+from r4t_ray.serve.schema import parse_request
+from r4t_ray.serve.shard import Shard
+
+from .conftest import SEED, NoSettings, build_retrievers
+
+
+@pytest.fixture
+def copied(tiny_workspace: Workspace, tmp_path: Path) -> Workspace:
+    shutil.copytree(tiny_workspace.root, tmp_path / "workspace")
+    return Workspace(tmp_path / "workspace")
+
+
+def test_the_cookbook_config_is_valid_and_its_arguments_are_typed(repository: Path) -> None:
+    raw = yaml.safe_load((repository / "serve_configs" / "cookbook.yaml").read_text(encoding="utf-8"))
+    config = ServeDeploySchema.model_validate(raw)
+    assert config.http_options.host == "127.0.0.1"
+    (application,) = config.applications
+    module, name = application.import_path.split(":")
+    assert (module, name) == (build_app.__module__, build_app.__name__)
+    args = AppArgs.model_validate(application.args)
+    assert args.workspace == "workspace/cookbook"
+
+
+def test_the_inline_application_answers_as_the_local_path(
+    tiny_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The batch queue compares its size with the replica's, and local testing has no replica to ask.
+    monkeypatch.setattr(_BatchQueue, "_warn_if_max_batch_size_exceeds_max_ongoing_requests", lambda queue: None)
+    args = AppArgs(workspace=str(tiny_workspace.root), shards="inline", num_steps=3)
+    handle = serve.run(build_app(args), name="inline", route_prefix=None, _local_testing_mode=True)
+    request = parse_request(query="a light lunch", k=3, n=4, seed=2, task="wscr")
+    answer = handle.retrieve.remote(request).result(timeout_s=60)
+    assert answer == LocalRetriever(tiny_workspace.root, args).answer(request)
+    assert answer.model.num_steps == 3
+
+
+def test_every_deployment_scales_by_its_own_settings() -> None:
+    deployment = scaled(Shard, Scaling(min_replicas=2, max_replicas=5, num_gpus=0.5, max_queued_requests=7))
+    autoscaling = deployment._deployment_config.autoscaling_config
+    assert (autoscaling.min_replicas, autoscaling.max_replicas) == (2, 5)
+    assert deployment.max_queued_requests == 7
+    assert deployment.ray_actor_options is not None
+    assert deployment.ray_actor_options["num_gpus"] == 0.5
+
+
+def test_a_workspace_without_stages_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MissingArtifactError, match="no finished artifact"):
+        build_app(AppArgs(workspace=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    "name", ["index/oar/shard_001.faiss", "diffusion/wscr/model.safetensors", "embed/encoder/pca.safetensors"]
+)
+def test_a_tampered_file_is_refused(copied: Workspace, name: str) -> None:
+    path = copied.root / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ArtifactError, match=f"{path.name}.*sha256"):
+        build_app(AppArgs(workspace=str(copied.root)))
+    with pytest.raises(ArtifactError, match="sha256"):
+        LocalRetriever(copied.root)
+
+
+def replace_encoder(workspace: Workspace, folder: Path) -> None:
+    """Rebuild `embed` in place as another encoder would: the same rows turned by one rotation."""
+    shutil.copytree(workspace.root / "embed", folder, ignore=shutil.ignore_patterns("manifest.json"))
+
+    def make(partial: Path) -> int:
+        shutil.copytree(folder, partial, dirs_exist_ok=True)
+        for kind in ("items", "sets", "queries"):
+            ids, emb_MD = read_embedding_table(folder / f"{kind}.parquet")
+            pq.write_table(embedding_table(ids, np.roll(emb_MD, 1, axis=1)), partial / f"{kind}.parquet")
+        return 1
+
+    workspace.build("embed", NoSettings(), SEED, ["ingest"], make)
+
+
+def test_an_index_or_a_retriever_made_for_another_encoder_is_refused(copied: Workspace, tmp_path: Path) -> None:
+    args = AppArgs(workspace=str(copied.root))
+    replace_encoder(copied, tmp_path / "embed")
+    with pytest.raises(ArtifactError, match=r"index.*another 'embed'"):
+        build_app(args)
+    # The index fits again, but the retriever's pairs still stem from the former encoder.
+    index.run(index.IndexConfig(type="flat", num_shards=2), copied, SEED)
+    with pytest.raises(ArtifactError, match="'pairs' built from another"):
+        build_app(args)
+    build_retrievers(copied)
+    build_app(args)
+
+
+def test_another_retriever_is_another_model_in_the_answer(tiny_workspace: Workspace, copied: Workspace) -> None:
+    build_retrievers(copied, seed=9)
+    request = parse_request(query="dinner", k=2, n=3)
+    before, after = (LocalRetriever(place.root).answer(request) for place in (tiny_workspace, copied))
+    assert before.model.diffusion != after.model.diffusion
+    assert before.model.index == after.model.index
+    assert before.directions != after.directions

@@ -1,0 +1,85 @@
+"""The gateway's manners on a bare ASGI application: the body limit and the one form of every error."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from ray.exceptions import RayActorError
+from ray.serve.exceptions import BackPressureError
+
+from r4t_ray.errors import RequestError
+from r4t_ray.serve.http import make_api
+
+LIMIT = 1000
+
+api = make_api("test", LIMIT)
+
+
+@api.post("/length")
+async def length(body: dict[str, str]) -> int:
+    return len(body["text"])
+
+
+@api.get("/raise/{name}")
+async def fail(name: str) -> None:
+    raise {
+        "backpressure": BackPressureError(num_queued_requests=3, max_queued_requests=2),
+        "deadline": TimeoutError(),
+        "down": RayActorError(),
+        "refused": RequestError("k", "13", "1 to 12", "ask for fewer"),
+        "fault": RuntimeError("secret detail"),
+    }[name]
+
+
+def call(method: str, path: str, **options: object) -> httpx.Response:
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(app=api, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.request(method, path, **options)  # type: ignore[arg-type]
+
+    return asyncio.run(send())
+
+
+def json_of_length(size: int) -> bytes:
+    frame = len(b'{"text": ""}')
+    return b'{"text": "' + b"x" * (size - frame) + b'"}'
+
+
+HEADERS = {"Content-Type": "application/json"}
+
+
+def test_a_body_at_the_limit_passes_and_one_byte_more_is_413() -> None:
+    assert call("POST", "/length", content=json_of_length(LIMIT), headers=HEADERS).json() == LIMIT - 12
+    refused = call("POST", "/length", content=json_of_length(LIMIT + 1), headers=HEADERS)
+    assert refused.status_code == 413
+    assert refused.json()["error"]["where"] == "body of POST /length"
+
+
+def test_a_body_without_a_declared_length_is_counted() -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(20):
+            yield b"x" * 100
+
+    assert call("POST", "/length", content=chunks(), headers=HEADERS).status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [("backpressure", 429), ("deadline", 504), ("down", 503), ("refused", 422), ("fault", 500)]
+)
+def test_faults_of_the_server_keep_the_form_and_tell_no_secrets(name: str, status: int) -> None:
+    reply = call("GET", f"/raise/{name}")
+    assert reply.status_code == status
+    assert set(reply.json()["error"]) == {"where", "got", "expected", "fix"}
+    assert "secret" not in reply.text
+    assert "Traceback" not in reply.text
+    assert (status in (429, 503)) == ("Retry-After" in reply.headers)
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("GET", "/length", 405)])
+def test_a_wrong_path_or_method_has_the_form_too(method: str, path: str, status: int) -> None:
+    reply = call(method, path)
+    assert reply.status_code == status
+    assert reply.json()["error"]["where"] == f"{method} {path}"

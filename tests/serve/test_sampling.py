@@ -1,0 +1,55 @@
+"""A request's directions depend on its own query and seed, not on its neighbours in the batch."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional
+
+from r4t_ray.diffusion import DiffusionRetriever
+from r4t_ray.diffusion.samplers import SAMPLERS
+from r4t_ray.diffusion.settings import NetworkConfig, NoiseConfig, SamplerConfig
+from r4t_ray.serve.args import AppArgs
+from r4t_ray.serve.sampling import sample_each, sampler_settings
+
+SEEDS = [5, 2**62, 5, 0]
+
+
+@pytest.fixture(scope="module")
+def retriever() -> DiffusionRetriever:
+    torch.manual_seed(0)
+    network = NetworkConfig(num_rows=4, dim=8, hidden=16, mlp=16, num_heads=2, num_layers=1)
+    model = DiffusionRetriever(network, NoiseConfig(sigma_data=8**-0.5), SamplerConfig(solver="heun", num_steps=4))
+    with torch.no_grad():  # Zero-initialised output layers would hide the query.
+        for parameter in model.parameters():
+            parameter.normal_(0, 0.3)
+    return model.eval()
+
+
+@pytest.mark.parametrize("solver", sorted(SAMPLERS))
+def test_each_row_equals_its_query_sampled_alone(retriever: DiffusionRetriever, solver: str) -> None:
+    torch.manual_seed(1)
+    z_q_BD = functional.normalize(torch.randn(4, 8), dim=-1)
+    settings = SamplerConfig(solver=solver, num_steps=4, guidance=0.3)
+    z_BLD = sample_each(retriever, z_q_BD, SEEDS, settings)
+    for row, seed in enumerate(SEEDS):
+        alone_1LD = retriever.generate(
+            z_q_BD[row : row + 1],
+            num_steps=4,
+            solver=settings.solver,
+            guidance=0.3,
+            generator=torch.Generator().manual_seed(seed),
+        )
+        assert (z_BLD[row] - alone_1LD[0]).abs().max() < 1e-5
+    assert (z_BLD[0] - z_BLD[2]).abs().max() > 1e-3, "the query has no say"
+    same_query_BD = z_q_BD[:1].repeat(4, 1)
+    z_BLD = sample_each(retriever, same_query_BD, SEEDS, settings)
+    assert (z_BLD[0] - z_BLD[2]).abs().max() < 1e-5, "same query, same seed"
+    assert (z_BLD[0] - z_BLD[1]).abs().max() > 1e-3, "the seed has no say"
+
+
+def test_stated_sampler_settings_replace_the_trained_ones() -> None:
+    trained = SamplerConfig(solver="heun", num_steps=8, guidance=0.1, levels="tangent")
+    assert sampler_settings(trained, AppArgs()) == trained
+    stated = sampler_settings(trained, AppArgs(solver="sde", num_steps=256, guidance=0.0))
+    assert stated == SamplerConfig(solver="sde", num_steps=256, guidance=0.0, levels="tangent")

@@ -1,0 +1,187 @@
+"""One application of a gateway, a generator and two shard deployments a task, asked over HTTP."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from ray import serve
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.errors import RequestError
+from r4t_ray.serve.app import AppArgs, build_app
+from r4t_ray.serve.client import ask
+from r4t_ray.serve.local import LocalRetriever, answer_locally
+from r4t_ray.serve.schema import RetrieveResponse, parse_request
+
+from .conftest import NUM_ROWS
+
+QUERY = "warm soup for a cold day"
+
+
+@pytest.fixture(scope="module")
+def url(tiny_workspace: Workspace) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    serve.run(build_app(AppArgs(workspace=str(tiny_workspace.root), shards="deployed", batch_wait_s=0.02)), name="r4t")
+    yield f"http://127.0.0.1:{port}"
+    serve.shutdown()
+
+
+@pytest.fixture(scope="module")
+def local(tiny_workspace: Workspace) -> LocalRetriever:
+    return LocalRetriever(tiny_workspace.root)
+
+
+def ids_and_scores(answer: RetrieveResponse) -> tuple[list[list[str]], list[float]]:
+    ids = [[item.id for item in direction.items] for direction in answer.directions]
+    return ids, [item.score for direction in answer.directions for item in direction.items]
+
+
+def assert_same(left: RetrieveResponse, right: RetrieveResponse) -> None:
+    (left_ids, left_scores), (right_ids, right_scores) = ids_and_scores(left), ids_and_scores(right)
+    assert left_ids == right_ids
+    assert left_scores == pytest.approx(right_scores, abs=1e-5)
+    assert [item.id for item in left.items] == [item.id for item in right.items]
+    assert left.model == right.model
+
+
+@pytest.mark.parametrize("task", ["oar", "wscr"])
+@pytest.mark.parametrize(("k", "n", "seed"), [(1, 1, 0), (4, 5, 0), (NUM_ROWS, 1000, 7)])
+def test_two_deployed_shards_answer_as_one_process_does(
+    url: str, local: LocalRetriever, task: str, k: int, n: int, seed: int
+) -> None:
+    answer = ask(url, QUERY, k=k, n=n, seed=seed, task=task)
+    assert_same(answer, local.answer(parse_request(query=QUERY, k=k, n=n, seed=seed, task=task)))
+    assert len(answer.directions) == k
+    pool = 48 if task == "oar" else 18
+    for direction in answer.directions:
+        scores = [item.score for item in direction.items]
+        assert scores == sorted(scores, reverse=True)
+        assert len({item.id for item in direction.items}) == min(n, pool)
+    union = {item.id for direction in answer.directions for item in direction.items}
+    assert {item.id for item in answer.items} == union
+    for item in answer.items:
+        found_by = [d.index for d in answer.directions if item.id in {hit.id for hit in d.items}]
+        assert item.directions == found_by
+    prefix = "s-" if task == "oar" else "i-"
+    assert all(item.id.startswith(prefix) and item.text for item in answer.items)
+
+
+def test_the_same_seed_gives_the_same_answer_whatever_is_asked_beside_it(url: str) -> None:
+    first = ask(url, QUERY, k=4, n=3, seed=11)
+    with ThreadPoolExecutor(12) as pool:
+        beside = [pool.submit(ask, url, f"dinner number {i}", 4, 3, i, ("oar", "wscr")[i % 2]) for i in range(12)]
+        again = [pool.submit(ask, url, QUERY, 4, 3, 11) for _ in range(4)]
+    for future in again:
+        assert_same(first, future.result())
+    assert len({tuple(ids_and_scores(future.result())[1]) for future in beside}) > 6
+    assert ids_and_scores(ask(url, QUERY, k=4, n=3, seed=12)) != ids_and_scores(first)
+
+
+def test_defaults_of_task_k_and_n_come_from_the_arguments(url: str) -> None:
+    answer = httpx.post(f"{url}/v1/retrieve", json={"query": QUERY, "k": 3}).json()
+    assert answer["task"] == "oar"
+    assert [len(direction["items"]) for direction in answer["directions"]] == [10, 10, 10]
+    assert answer["model"]["num_rows"] == NUM_ROWS
+    assert answer["model"]["solver"] == "heun"
+
+
+BAD_BODIES: dict[str, tuple[bytes, int, str]] = {
+    "empty body": (b"", 422, "body"),
+    "not JSON": (b"query=dinner", 400, "1"),
+    "cut JSON": (b'{"query": "din', 400, "11"),
+    "not UTF-8": (b'{"query": "\xff\xfe"}', 400, "POST /v1/retrieve"),
+    "a list": (b'["dinner"]', 422, "body"),
+    "null": (b"null", 422, "body"),
+    "deep": (b"[" * 10_000 + b"]" * 10_000, 400, "POST /v1/retrieve"),
+    "100 kB": (json.dumps({"query": "x" * 100_000}).encode(), 413, "body of POST /v1/retrieve"),
+    "3,000 characters": (json.dumps({"query": "x" * 3_000}).encode(), 422, "query"),
+    "empty query": (b'{"query": ""}', 422, "query"),
+    "blank query": (b'{"query": " \\n\\t "}', 422, "query"),
+    "no query": (b"{}", 422, "query"),
+    "lone surrogate": (b'{"query": "\\ud800"}', 422, "query"),
+    "surrogate key": (b'{"query": "dinner", "\\ud800": 1}', 422, "\\ud800"),
+    "k = 0": (b'{"query": "dinner", "k": 0}', 422, "k"),
+    "k above L": (b'{"query": "dinner", "k": 7}', 422, "k"),
+    "k as text": (b'{"query": "dinner", "k": "3"}', 422, "k"),
+    "k infinite": (b'{"query": "dinner", "k": 1e999}', 422, "k"),
+    "k NaN": (b'{"query": "dinner", "k": NaN}', 422, "k"),
+    "huge integer": (b'{"query": "dinner", "k": ' + b"9" * 6_000 + b"}", 400, "POST /v1/retrieve"),
+    "n = 0": (b'{"query": "dinner", "n": 0}', 422, "n"),
+    "n too large": (b'{"query": "dinner", "n": 1001}', 422, "n"),
+    "seed negative": (b'{"query": "dinner", "seed": -1}', 422, "seed"),
+    "seed too large": (b'{"query": "dinner", "seed": 9223372036854775808}', 422, "seed"),
+    "unknown task": (b'{"query": "dinner", "task": "music"}', 422, "task"),
+    "unknown field": (b'{"query": "dinner", "top_k": 3}', 422, "top_k"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_BODIES)
+def test_bad_input_is_a_4xx_that_says_what_to_do(url: str, name: str) -> None:
+    body, status, where = BAD_BODIES[name]
+    reply = httpx.post(f"{url}/v1/retrieve", content=body, headers={"Content-Type": "application/json"})
+    assert reply.status_code == status, reply.text
+    error = reply.json()["error"]
+    assert set(error) == {"where", "got", "expected", "fix"}
+    assert error["where"] == where
+    assert all(error.values())
+    assert "Traceback" not in reply.text
+    assert len(reply.content) < 2_000
+
+
+def test_another_content_type_is_refused(url: str) -> None:
+    reply = httpx.post(f"{url}/v1/retrieve", content=b'{"query": "dinner"}', headers={"Content-Type": "text/plain"})
+    assert reply.status_code == 422
+    assert "application/json" in reply.json()["error"]["expected"]
+
+
+def test_the_client_repeats_what_the_server_said(url: str) -> None:
+    with pytest.raises(RequestError, match=f"k: got {NUM_ROWS + 1}; expected 1 to {NUM_ROWS}"):
+        ask(url, QUERY, k=NUM_ROWS + 1)
+    with pytest.raises(RequestError, match="query: got ''"):
+        ask(url, "")
+    with pytest.raises(RequestError, match="HTTP 404"):
+        ask(f"{url}/elsewhere/docs", QUERY)
+
+
+def test_the_client_says_when_there_is_no_server() -> None:
+    with pytest.raises(RequestError, match=r"no connection.*r4t serve"):
+        ask("http://127.0.0.1:9", QUERY, timeout_s=5)
+    with pytest.raises(RequestError, match="no connection"):
+        ask("nonsense", QUERY)
+
+
+def test_health_docs_and_page(url: str) -> None:
+    health = httpx.get(f"{url}/healthz")
+    assert health.status_code == 200
+    assert health.json()["status"] == "ok"
+    assert set(health.json()["tasks"]) == {"oar", "wscr"}
+    assert httpx.get(f"{url}/docs").status_code == 200
+    schema = httpx.get(f"{url}/openapi.json").json()
+    post = schema["paths"]["/v1/retrieve"]["post"]
+    assert {"200", "413", "422", "429"} <= set(post["responses"])
+    assert schema["components"]["schemas"]["RetrieveRequest"]["properties"]["query"]["maxLength"] == 2000
+    page = httpx.get(url)
+    assert page.headers["content-type"].startswith("text/html")
+    for outside in ("http://", "https://", "src=", "@import", "innerHTML"):
+        assert outside not in page.text
+
+
+def test_every_shard_is_a_deployment_of_its_own(url: str) -> None:
+    deployments = serve.status().applications["r4t"].deployments
+    shards = {f"shard_{task}_{number:03d}" for task in ("oar", "wscr") for number in range(2)}
+    assert set(deployments) == {"Gateway", "Generator"} | shards
+
+
+def test_answer_locally_refuses_as_the_server_does(tiny_workspace: Workspace) -> None:
+    with pytest.raises(RequestError, match="k: got 0"):
+        answer_locally(tiny_workspace.root, QUERY, k=0)
+    with pytest.raises(RequestError, match="expected 1 to 6"):
+        answer_locally(tiny_workspace.root, QUERY, k=7)
