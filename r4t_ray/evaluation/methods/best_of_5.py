@@ -60,7 +60,7 @@ class BestOf5:
         best = []
         for query, z_q_D, samples in zip(queries, query_emb_BD, sampled, strict=True):
             answers = [next(candidates) for _ in samples]
-            best.append(answers[int(np.argmin([self._reward(answer, query, z_q_D) for answer in answers]))])
+            best.append(answers[int(np.argmax([self._reward(answer, query, z_q_D) for answer in answers]))])
         return best
 
     def _reward(self, answer: Answer, query: Query, query_emb_D: Array) -> float:
