@@ -5,7 +5,7 @@ It names every room's settings, so reading one imports the rooms; ``r4t_ray.pipe
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -41,3 +41,16 @@ class Experiment(Settings):
             return data
         sections = set(cls.model_fields) - {"seed", "catalogue"}
         return data | {name: data.get(name) or {} for name in sections}
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Self:
+        """Find before the first stage what would else stop a late one."""
+        network = self.diffusion.network
+        if network.dim != self.encoder.dim:
+            raise ValueError(f"diffusion.network.dim ({network.dim}) differs from encoder.dim ({self.encoder.dim})")
+        if network.num_rows != self.pairs.num_rows:
+            rows = f"diffusion.network.num_rows ({network.num_rows})"
+            raise ValueError(f"{rows} differs from pairs.num_rows ({self.pairs.num_rows})")
+        if self.pairs.num_rows < self.folm.k:
+            raise ValueError(f"pairs.num_rows ({self.pairs.num_rows}) is below folm.k ({self.folm.k})")
+        return self

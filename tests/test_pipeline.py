@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from r4t_ray.artifacts import Artifact, Workspace
-from r4t_ray.config import Settings
+from r4t_ray.config import Settings, parse_settings
 from r4t_ray.errors import ConfigError, DataError, R4TError
-from r4t_ray.pipeline import STAGES, connected_to_ray, find_fault, find_stage
+from r4t_ray.pipeline import STAGES, connected_to_ray, find_fault, find_stage, load_experiment
+
+CONFIGS = sorted((Path(__file__).parents[1] / "jobs" / "configs").glob("*.yaml"))
 
 
 def raise_data_error(batch: object = None) -> object:
@@ -24,6 +26,36 @@ def test_every_stage_has_a_room_with_a_run(stage: object) -> None:
     assert callable(importlib.import_module(stage.module).run)
     assert stage.section in Experiment.model_fields
     assert find_stage(stage.command) is stage
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_shipped_experiment_is_valid(path: Path) -> None:
+    assert load_experiment(path).catalogue.type
+
+
+@pytest.mark.parametrize(
+    ("sections", "expected"),
+    [
+        ({"encoder": {"dim": 64}}, r"diffusion\.network\.dim \(128\) differs from encoder\.dim \(64\)"),
+        ({"pairs": {"num_rows": 16}}, r"num_rows \(12\) differs from pairs\.num_rows \(16\)"),
+        ({"folm": {"k": 13}}, r"pairs\.num_rows \(12\) is below folm\.k \(13\)"),
+        ({"catalogue": None}, "catalogue"),
+    ],
+)
+def test_sections_that_disagree_are_refused(sections: dict[str, object], expected: str) -> None:
+    from r4t_ray.experiment import Experiment
+
+    data = {"catalogue": {"type": "sets", "items": "items.jsonl", "sets": "sets.jsonl"}} | sections
+    with pytest.raises(ConfigError, match=expected):
+        parse_settings(Experiment, data, "here")
+
+
+def test_empty_section_means_defaults() -> None:
+    from r4t_ray.experiment import Experiment
+
+    catalogue = {"type": "sets", "items": "items.jsonl", "sets": "sets.jsonl"}
+    written_out = parse_settings(Experiment, {"catalogue": catalogue, "index": None}, "here")
+    assert written_out == parse_settings(Experiment, {"catalogue": catalogue}, "here")
 
 
 def test_unknown_stage() -> None:

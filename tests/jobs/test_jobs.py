@@ -46,7 +46,7 @@ def test_fault_is_a_message_and_status_2(repository: Path, sets_config: Path, tm
     assert not (tmp_path / "ws").exists()
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(540)
 def test_runs_by_ray_job_submit(repository: Path, sets_config: Path, ray_head: str, tmp_path: Path) -> None:
     workspace = tmp_path / "ws"
     for stage in ("ingest", "embed"):
@@ -64,7 +64,7 @@ def test_runs_by_ray_job_submit(repository: Path, sets_config: Path, ray_head: s
 
 def run_job(repository: Path, stage: str, config: Path, workspace: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, f"jobs/{stage}.py", "--config", str(config), "--workspace", str(workspace)]
-    return subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=240)
 
 
 def submit(repository: Path, address: str, job: str, config: Path, workspace: Path) -> subprocess.CompletedProcess[str]:
@@ -72,7 +72,7 @@ def submit(repository: Path, address: str, job: str, config: Path, workspace: Pa
     entry = [sys.executable, job, "--config", str(config), "--workspace", str(workspace)]
     command = [ray, "job", "submit", "--address", address, "--working-dir", ".", "--", *entry]
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    return subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True, timeout=200)
+    return subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True, timeout=300)
 
 
 def check_ingest(workspace: Path) -> None:
