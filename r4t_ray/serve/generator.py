@@ -24,12 +24,16 @@ class Generator:
     def __init__(self, args: AppArgs) -> None:
         self._fan_out = FanOut.load(Workspace(args.workspace), args)
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="fan-out")
-        self.generate.set_max_batch_size(args.max_batch_size)  # type: ignore[attr-defined]
-        self.generate.set_batch_wait_timeout_s(args.batch_wait_s)  # type: ignore[attr-defined]
+        # A queue of this instance: one made in the class body would hold futures that keep the class from being sent.
+        in_batches = serve.batch(max_batch_size=args.max_batch_size, batch_wait_timeout_s=args.batch_wait_s)
+        self._batched = in_batches(self._compute)
 
-    @serve.batch
-    async def generate(self, asks: list[Ask]) -> list[Array]:
-        """One Ask in, its z_LD out; Serve gathers the calls into ``asks``."""
+    async def generate(self, ask: Ask) -> Array:
+        """z_LD of one ask; it may share its pass with others."""
+        z_LD: Array = await self._batched(ask)
+        return z_LD
+
+    async def _compute(self, asks: list[Ask]) -> list[Array]:
         return await asyncio.get_running_loop().run_in_executor(self._worker, self._fan_out, asks)
 
     async def ready(self) -> bool:

@@ -19,7 +19,8 @@ SEEDS = [5, 2**62, 5, 0]
 def retriever() -> DiffusionRetriever:
     torch.manual_seed(0)
     network = NetworkConfig(num_rows=4, dim=8, hidden=16, mlp=16, num_heads=2, num_layers=1)
-    model = DiffusionRetriever(network, NoiseConfig(sigma_data=8**-0.5), SamplerConfig(solver="heun", num_steps=4))
+    noise = NoiseConfig(sigma_min=0.05, sigma_max=1.0, sigma_data=8**-0.5)
+    model = DiffusionRetriever(network, noise, SamplerConfig(solver="heun", num_steps=4))
     with torch.no_grad():  # Zero-initialised output layers would hide the query.
         for parameter in model.parameters():
             parameter.normal_(0, 0.3)
@@ -40,11 +41,11 @@ def test_each_row_equals_its_query_sampled_alone(retriever: DiffusionRetriever, 
             guidance=0.3,
             generator=torch.Generator().manual_seed(seed),
         )
-        assert (z_BLD[row] - alone_1LD[0]).abs().max() < 1e-5
+        assert (z_BLD[row] - alone_1LD[0]).abs().max() < 1e-4
     assert (z_BLD[0] - z_BLD[2]).abs().max() > 1e-3, "the query has no say"
     same_query_BD = z_q_BD[:1].repeat(4, 1)
     z_BLD = sample_each(retriever, same_query_BD, SEEDS, settings)
-    assert (z_BLD[0] - z_BLD[2]).abs().max() < 1e-5, "same query, same seed"
+    assert (z_BLD[0] - z_BLD[2]).abs().max() < 1e-4, "same query, same seed"
     assert (z_BLD[0] - z_BLD[1]).abs().max() > 1e-3, "the seed has no say"
 
 
