@@ -28,7 +28,9 @@ def test_validation_refuses_an_unknown_key(cluster: dict[str, Any]) -> None:
 
 
 def test_workers_fit_under_the_cluster_wide_limit(cluster: dict[str, Any]) -> None:
-    workers = {name: kind for name, kind in cluster["available_node_types"].items() if name != cluster["head_node_type"]}
+    workers = {
+        name: kind for name, kind in cluster["available_node_types"].items() if name != cluster["head_node_type"]
+    }
     assert sum(kind["max_workers"] for kind in workers.values()) <= cluster["max_workers"]
 
 
