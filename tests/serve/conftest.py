@@ -49,10 +49,13 @@ def build_retrievers(workspace: Workspace, seed: int = SEED) -> None:
 
     def save(folder: Path) -> int:
         network = NetworkConfig(num_rows=NUM_ROWS, dim=DIM, hidden=32, mlp=32, num_heads=2, num_layers=2)
-        noise = NoiseConfig(sigma_data=DIM**-0.5)
+        noise = NoiseConfig(sigma_min=0.05, sigma_max=1.0, sigma_data=DIM**-0.5)
         for task in ("oar", "wscr"):
             torch.manual_seed(seed)
             retriever = DiffusionRetriever(network, noise, SamplerConfig(solver="heun", num_steps=6))
+            with torch.no_grad():  # The output layers start at zero, which would hide query and seed of the weights.
+                for parameter in retriever.parameters():
+                    parameter.normal_(0, 0.3)
             retriever.save_pretrained(folder / task)
         return 2
 

@@ -9,8 +9,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from ray import serve
-from ray.serve.batching import _BatchQueue
 from ray.serve.schema import ServeDeploySchema
 
 from r4t_ray import index
@@ -41,19 +39,6 @@ def test_the_cookbook_config_is_valid_and_its_arguments_are_typed(repository: Pa
     assert (module, name) == (build_app.__module__, build_app.__name__)
     args = AppArgs.model_validate(application.args)
     assert args.workspace == "workspace/cookbook"
-
-
-def test_the_inline_application_answers_as_the_local_path(
-    tiny_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The batch queue compares its size with the replica's, and local testing has no replica to ask.
-    monkeypatch.setattr(_BatchQueue, "_warn_if_max_batch_size_exceeds_max_ongoing_requests", lambda queue: None)
-    args = AppArgs(workspace=str(tiny_workspace.root), shards="inline", num_steps=3)
-    handle = serve.run(build_app(args), name="inline", route_prefix=None, _local_testing_mode=True)
-    request = parse_request(query="a light lunch", k=3, n=4, seed=2, task="wscr")
-    answer = handle.retrieve.remote(request).result(timeout_s=60)
-    assert answer == LocalRetriever(tiny_workspace.root, args).answer(request)
-    assert answer.model.num_steps == 3
 
 
 def test_every_deployment_scales_by_its_own_settings() -> None:
