@@ -104,7 +104,8 @@ def connected_to_ray() -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    alone: dict[str, Any] = {"address": "local", "include_dashboard": False}
+    # Ray Train asks the dashboard whether its controller lives, and warns every second where there is none.
+    alone: dict[str, Any] = {"address": "local", "include_dashboard": True}
     ray.init(**({} if "RAY_ADDRESS" in os.environ else alone))
     try:
         yield

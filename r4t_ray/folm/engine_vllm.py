@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from r4t_ray.folm.engine import Completion, EngineConfig, Sampling
 
 CPU_KV_CACHE_GIB = "1"
@@ -22,9 +24,11 @@ class VLLMEngine:
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", CPU_KV_CACHE_GIB)
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-        if config.threads:
-            os.environ["VLLM_CPU_OMP_THREADS_BIND"] = f"0-{config.threads - 1}"
+        os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
         from vllm import LLM
+
+        if config.threads:
+            torch.set_num_threads(config.threads)  # before the engine starts, which forbids it from then on
 
         self._llm = LLM(
             model=str(model_dir),

@@ -30,27 +30,30 @@ class Learner:
 
     def rollout(self, query_ids: list[str], trainer: Any) -> dict[str, Any]:
         """trl's ``rollout_func``: each query id comes G times in a row and gets G samples of the current weights."""
-        num = self.config.grpo.num_generations
-        step = self.num_batches
+        num, step = self.config.grpo.num_generations, self.num_batches
         self.num_batches += 1
-        weights = publish_weights(
-            trainer.accelerator.unwrap_model(trainer.model), trainer.processing_class, self._weights_folder(), trainer.state.global_step
-        )
-        request = Request(tuple(query_ids[::num]), num, str(weights), self.seed + 1_000_003 * step + 101 * self._rank())
-        rollouts, stats = rollout_on(self.actors, request)
-        rows = rollout_rows(step, rollouts, stats)
-        self.rows += rows
-        for row in rows:
-            for name, value in row.items():
-                if isinstance(value, float):
-                    trainer._metrics["train"][f"{row['task']}/{name}"].append(value)
-        log.info("step %d: %s", step, ", ".join(f"{row['task']} reward {row['reward']:.4f}" for row in rows))
+        rank = int(trainer.accelerator.process_index)
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        folder = self.folder / "weights" / f"rank-{rank}"
+        weights = publish_weights(model, trainer.processing_class, folder, trainer.state.global_step)
+        seed = self.seed + 1_000_003 * step + 101 * rank
+        rollouts, stats = rollout_on(self.actors, Request(tuple(query_ids[::num]), num, str(weights), seed))
+        self._log(step, rollout_rows(step, rollouts, stats), trainer)
         return {
             "prompt_ids": [list(rollout.prompt_ids) for rollout in rollouts],
             "completion_ids": [list(rollout.completion.token_ids) for rollout in rollouts],
             "logprobs": [list(rollout.completion.logprobs) for rollout in rollouts],
             "set_reward": [rollout.reward for rollout in rollouts],
         }
+
+    def _log(self, step: int, rows: list[Row], trainer: Any) -> None:
+        self.rows += rows
+        for row in rows:
+            for name, value in row.items():
+                if isinstance(value, float):
+                    trainer._metrics["train"][f"{row['task']}/{name}"].append(value)
+        means = ", ".join(f"{row['task']} reward {row['reward']:.4f}" for row in rows)
+        log.info("Soft-GRPO step %d of %d: %s", step + 1, self.config.grpo.steps, means)
 
     def write(self) -> None:
         """Write the trained model, its tokenizer and the metrics into the stage's folder."""
@@ -59,17 +62,11 @@ class Learner:
         self.trainer.processing_class.save_pretrained(self.folder / "model")
         write_rows(self.rows, self.folder / "metrics.parquet")
 
-    def _rank(self) -> int:
-        return int(self.trainer.accelerator.process_index)
-
-    def _weights_folder(self) -> Path:
-        return self.folder / "weights" / f"rank-{self._rank()}"
-
 
 def build_learner(config: FolmConfig, settings: dict[str, Any]) -> Learner:
     """Load the warm-started model into a SoftGRPOTrainer whose prompts are query ids."""
     from datasets import Dataset
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 
     folder = Path(settings["folder"])
     learner = Learner(config, folder, settings["actors"], settings["seed"])
@@ -84,6 +81,7 @@ def build_learner(config: FolmConfig, settings: dict[str, Any]) -> Learner:
         beta_entropy=config.grpo.beta_entropy,
         max_logp_gap=config.grpo.max_logp_gap,
     )
+    learner.trainer.remove_callback(PrinterCallback)
     return learner
 
 
@@ -97,40 +95,38 @@ def grpo_arguments(config: FolmConfig, folder: Path, seed: int) -> Any:
     import torch
     from trl import GRPOConfig
 
-    grpo = config.grpo
+    grpo, gpu = config.grpo, torch.cuda.is_available()
     batch = grpo.queries_per_step * grpo.num_generations // config.num_workers
     micro = min(grpo.micro_batch_size, batch)
-    gpu = torch.cuda.is_available()
+    schedule = {
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": batch // micro,
+        "steps_per_generation": batch // micro,
+        "num_generations": grpo.num_generations,
+        "num_iterations": grpo.num_iterations,
+        "max_steps": grpo.steps * grpo.num_iterations,
+        "shuffle_dataset": False,
+    }
+    optimizer = {
+        "learning_rate": grpo.learning_rate,
+        "lr_scheduler_type": "constant_with_warmup",
+        "warmup_steps": grpo.warmup_steps,
+        "adam_beta1": 0.9,
+        "adam_beta2": 0.95,
+        "max_grad_norm": grpo.max_grad_norm,
+    }
+    objective = {"epsilon": grpo.clip, "beta": 0.0, "loss_type": "grpo", "scale_rewards": "group"}
+    sampling = {"temperature": grpo.temperature, "top_p": 1.0, "top_k": 0}
+    device = {"gradient_checkpointing": gpu, "bf16": gpu, "use_cpu": not gpu, "dataloader_pin_memory": False}
+    logs = {"report_to": ["tensorboard"], "logging_steps": 1, "save_strategy": "no", "disable_tqdm": True}
     return GRPOConfig(
         output_dir=str(folder / "trl"),
-        per_device_train_batch_size=micro,
-        gradient_accumulation_steps=batch // micro,
-        steps_per_generation=batch // micro,
-        num_generations=grpo.num_generations,
-        num_iterations=grpo.num_iterations,
-        max_steps=grpo.steps * grpo.num_iterations,
         max_completion_length=config.max_completion_tokens,
-        learning_rate=grpo.learning_rate,
-        lr_scheduler_type="constant_with_warmup",
-        warmup_steps=grpo.warmup_steps,
-        adam_beta1=0.9,
-        adam_beta2=0.95,
-        max_grad_norm=grpo.max_grad_norm,
-        epsilon=grpo.clip,
-        beta=0.0,
-        loss_type="grpo",
-        scale_rewards="group",
-        temperature=grpo.temperature,
-        top_p=1.0,
-        top_k=0,
-        shuffle_dataset=False,
-        gradient_checkpointing=gpu,
-        bf16=gpu,
-        use_cpu=not gpu,
-        report_to=["tensorboard"],
-        logging_steps=1,
-        save_strategy="no",
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
         seed=seed,
+        **schedule,
+        **optimizer,
+        **objective,
+        **sampling,
+        **device,
+        **logs,
     )

@@ -1,0 +1,52 @@
+"""Prompts and the parser of answers."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from r4t_ray.folm.prompt import format_answer, parse_answer, render_prompt
+
+
+@given(st.lists(st.text(min_size=1).filter(lambda text: text.strip() and "</queries>" not in text and "<queries>" not in text), min_size=1, max_size=10))
+def test_parsing_inverts_formatting(queries: list[str]) -> None:
+    assert parse_answer(format_answer(queries), 10) == tuple(query.strip()[:200] for query in queries)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "no list", "<queries>", '<queries>["a"', '<queries>["a", 3]</queries>', '<queries>{"a": 1}</queries>', "<queries>[]</queries>", '<queries>["  "]</queries>'],
+)
+def test_what_is_no_list_of_strings_is_not_parsed(text: str) -> None:
+    assert parse_answer(text, 10) is None
+
+
+def test_thinking_is_skipped_and_only_k_are_kept() -> None:
+    text = '<think>maybe <queries>["no"]</queries>?</think>\n<queries>["a", "b", "c"]</queries> done'
+    assert parse_answer(text, 2) == ("a", "b")
+
+
+def test_repeats_are_kept_for_the_reward_to_see() -> None:
+    assert parse_answer('<queries>["a", "a"]</queries>', 10) == ("a", "a")
+
+
+class ChatTokenizer:
+    """Renders a conversation as its roles and contents."""
+
+    def apply_chat_template(self, turns: list[dict[str, str]], *, tokenize: bool, add_generation_prompt: bool) -> str:
+        assert not tokenize
+        assert add_generation_prompt
+        return "".join(f"[{turn['role']}]{turn['content']}" for turn in turns) + "[assistant]"
+
+
+def test_compact_prompts_are_the_task_and_the_lower_case_query() -> None:
+    assert render_prompt("wscr", " Lemon Cake ", 10, "compact", None) == "<wscr>lemon cake"
+
+
+def test_chat_prompts_carry_k_the_wish_and_the_answer_form() -> None:
+    text = render_prompt("oar", "rainy day food", 7, "chat", ChatTokenizer())
+    assert text.startswith("[user]")
+    assert text.endswith("Wish: rainy day food[assistant]")
+    assert "at most 7 strings" in text
+    assert "<queries></queries>" in text
