@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -74,6 +74,7 @@ def test_the_longest_query_fits_the_body_limit_however_it_is_escaped() -> None:
     RetrieveRequest.model_validate_json(body)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300), st.text(max_size=300))
 def test_an_error_is_always_json_in_utf8(got: str, where: str) -> None:
     body = error_of(RequestError(where, shown(got), "text\ud800", "\udfff"))

@@ -1,4 +1,4 @@
-"""Both topologies over HTTP: two shard deployments a task, and the index inside the gateway (below /inline)."""
+"""One application of a gateway, a generator and two shard deployments a task, asked over HTTP."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from r4t_ray.serve.schema import RetrieveResponse, parse_request
 from .conftest import NUM_ROWS
 
 QUERY = "warm soup for a cold day"
-INLINE_STEPS = 3
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +30,6 @@ def url(tiny_workspace: Workspace) -> Iterator[str]:
         port = probe.getsockname()[1]
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     serve.run(build_app(AppArgs(workspace=str(tiny_workspace.root), shards="deployed", batch_wait_s=0.02)), name="r4t")
-    inline = AppArgs(workspace=str(tiny_workspace.root), num_steps=INLINE_STEPS)
-    serve.run(build_app(inline), name="inline", route_prefix="/inline")
     yield f"http://127.0.0.1:{port}"
     serve.shutdown()
 
@@ -86,15 +83,6 @@ def test_the_same_seed_gives_the_same_answer_whatever_is_asked_beside_it(url: st
         assert_same(first, future.result())
     assert len({tuple(ids_and_scores(future.result())[1]) for future in beside}) > 6
     assert ids_and_scores(ask(url, QUERY, k=4, n=3, seed=12)) != ids_and_scores(first)
-
-
-def test_the_inline_application_answers_as_the_local_path_with_the_same_arguments(
-    url: str, tiny_workspace: Workspace
-) -> None:
-    answer = ask(f"{url}/inline", "a light lunch", k=3, n=4, seed=2, task="wscr")
-    request = parse_request(query="a light lunch", k=3, n=4, seed=2, task="wscr")
-    assert_same(answer, LocalRetriever(tiny_workspace.root, AppArgs(num_steps=INLINE_STEPS)).answer(request))
-    assert answer.model.num_steps == INLINE_STEPS
 
 
 def test_defaults_of_task_k_and_n_come_from_the_arguments(url: str) -> None:
@@ -188,9 +176,7 @@ def test_health_docs_and_page(url: str) -> None:
 
 @pytest.mark.usefixtures("url")
 def test_every_shard_is_a_deployment_of_its_own() -> None:
-    applications = serve.status().applications
-    assert set(applications["inline"].deployments) == {"Gateway", "Generator"}
-    deployments = applications["r4t"].deployments
+    deployments = serve.status().applications["r4t"].deployments
     shards = {f"shard_{task}_{number:03d}" for task in ("oar", "wscr") for number in range(2)}
     assert set(deployments) == {"Gateway", "Generator"} | shards
 

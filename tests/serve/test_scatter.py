@@ -1,0 +1,90 @@
+"""The gateway's work over handles that call in this process: both topologies, the deadline, the readiness."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.errors import RequestError
+from r4t_ray.index import load_shard
+from r4t_ray.serve.args import AppArgs
+from r4t_ray.serve.fan_out import FanOut
+from r4t_ray.serve.local import LocalRetriever
+from r4t_ray.serve.scatter import Scatter
+from r4t_ray.serve.schema import parse_request
+from r4t_ray.serve.served_task import load_tasks
+
+ARGS = AppArgs(num_steps=3, deadline_s=0.3)
+
+
+def handle(**methods: Callable[..., Any]) -> Any:
+    """What a DeploymentHandle looks like to its caller."""
+
+    def remote(method: Callable[..., Any]) -> SimpleNamespace:
+        async def call(*args: Any) -> Any:
+            await asyncio.sleep(0)
+            return method(*args)
+
+        return SimpleNamespace(remote=call)
+
+    return SimpleNamespace(**{name: remote(method) for name, method in methods.items()})
+
+
+@pytest.fixture(scope="module")
+def fan_out(tiny_workspace: Workspace) -> FanOut:
+    return FanOut.load(tiny_workspace, ARGS)
+
+
+@pytest.mark.parametrize("shards_per_task", [0, 2])
+def test_either_topology_answers_as_the_local_path(
+    tiny_workspace: Workspace, fan_out: FanOut, shards_per_task: int
+) -> None:
+    shards = {
+        task: [
+            handle(search=load_shard(tiny_workspace.root / "index" / task, number).search)
+            for number in range(shards_per_task)
+        ]
+        for task in ("oar", "wscr")
+    }
+    tasks = load_tasks(tiny_workspace, ARGS, with_index=not shards_per_task)
+    generator = handle(generate=lambda ask: fan_out([ask])[0])
+    args = ARGS.model_copy(update={"deadline_s": 60.0})
+    scatter = Scatter(args, tasks, generator, shards)  # type: ignore[arg-type]
+    for task in ("oar", "wscr"):
+        request = parse_request(query="a light lunch", k=3, n=20, seed=2, task=task)
+        answer = asyncio.run(scatter.answer(request))
+        assert answer == LocalRetriever(tiny_workspace.root, ARGS).answer(request)
+        assert answer.model.num_steps == 3
+
+
+def test_the_gateways_own_deadline_fires(tiny_workspace: Workspace) -> None:
+    async def stall(*_: Any) -> None:
+        await asyncio.sleep(30)
+
+    stalled = SimpleNamespace(generate=SimpleNamespace(remote=stall))
+    scatter = Scatter(ARGS, load_tasks(tiny_workspace, ARGS, with_index=True), stalled, {})  # type: ignore[arg-type]
+    with pytest.raises(TimeoutError):
+        asyncio.run(scatter.answer(parse_request(query="dinner", k=1)))
+
+
+def test_ready_only_when_every_deployment_is(tiny_workspace: Workspace) -> None:
+    def down() -> None:
+        raise ConnectionError("shard 1")
+
+    up, broken = handle(ready=lambda: True), handle(ready=down)
+    tasks = load_tasks(tiny_workspace, ARGS, with_index=False)
+    asyncio.run(Scatter(ARGS, tasks, up, {"oar": [up, up]}).check_ready())
+    with pytest.raises(ConnectionError):
+        asyncio.run(Scatter(ARGS, tasks, up, {"oar": [up, broken]}).check_ready())
+
+
+def test_a_task_that_was_not_trained_is_refused(tiny_workspace: Workspace) -> None:
+    tasks = load_tasks(tiny_workspace, ARGS, with_index=False)
+    only_oar = {"oar": tasks["oar"]}
+    with pytest.raises(RequestError, match="one of oar"):
+        asyncio.run(Scatter(ARGS, only_oar, handle(), {}).answer(parse_request(query="dinner", k=1, task="wscr")))  # type: ignore[arg-type]
