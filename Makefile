@@ -17,7 +17,7 @@ TORCH := torch==2.13.0+cpu
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 UV := uv==0.13.9
 
-.PHONY: help venv install lock demo lint format test test-all clean
+.PHONY: help venv install lock demo lint format test test-all base-model clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -67,6 +67,9 @@ test: install ## the tests, without the slow ones
 
 test-all: install ## every test
 	@$(BIN)/pytest
+
+base-model: install ## pretrain the shipped base model, RECIPES=recipes.jsonl.gz; about an hour
+	@$(BIN)/python jobs/pretrain_base_model.py --recipes $(RECIPES)
 
 clean: ## remove caches and build output; the workspace and the virtual environment stay
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

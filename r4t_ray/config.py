@@ -45,7 +45,7 @@ def parse_settings(kind: type[S], data: dict[str, Any], where: str) -> S:
         return kind.model_validate(data)
     except ValidationError as error:
         faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'top level'}: {fault['msg']} (got {fault['input']!r:.80})"
+            f"{'.'.join(map(str, fault['loc'])) or 'top level'}: {fault['msg']} (got {fault['input']!r:.80})"
             for fault in error.errors()
         )
         raise ConfigError(

@@ -15,7 +15,7 @@ UNITS = frozenset(
     part parts pcs pouch quart quarts qt rib ribs sachet scoop scoops sheet sheets slice slices splash sprig sprigs
     stalk stalks stick sticks strip strips tablespoon tablespoons tbs tbsp tbsps teaspoon teaspoons tsp tsps tin tins
     tub uk us c t x kgs gm gms degrees f
-    """.split()
+    """.split()  # noqa: SIM905 - a list of quoted words is longer and reads worse
 )
 FILLERS = frozenset(
     """
@@ -26,10 +26,11 @@ FILLERS = frozenset(
     shelled shredded sifted size sized sliced slightly small soaked softened some temperature thawed the thick thickly
     thin thinly toasted torn trimmed uncooked up very warm washed well whole your beaten boiled boneless skinless
     chopped cut deveined generous quick lean
-    """.split()
+    """.split()  # noqa: SIM905 - as above
 )
 CUT = re.compile(
-    r"\s+(?:to taste|for|or|such as|plus|as|like|cut|if|in|into|at|until|from|on|that|which|per|about|depending|preferably)\b.*"
+    r"\s+(?:to taste|for|or|such as|plus|as|like|cut|if|in|into|at|until|from|on|that|which|per|about|depending"
+    r"|preferably)\b.*"
 )
 BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
 QUANTITY = re.compile(r"[\d¼½¾⅓⅔⅛⅜⅝⅞⅕⅙/.,⁄×%–—\-]*\d[\w¼½¾⅓⅔⅛⅜⅝⅞⅕⅙/.,⁄×%–—\-]*|[¼½¾⅓⅔⅛⅜⅝⅞⅕⅙]+")

@@ -15,7 +15,9 @@ from r4t_ray.catalogue.splits import normalise_title, split_of
 
 TYPE_TEMPLATES = ("{}", "easy {}", "{} for a dinner party", "{} from around the world")
 MODIFIER_TEMPLATES = ("{}", "{} dishes", "something with {}")
-STOP_WORDS = frozenset("a an and the of with in for from on to style la le de du al el et con alla i ii".split())
+STOP_WORDS = frozenset(
+    "a an and the of with in for from on to style la le de du al el et con alla i ii".split()  # noqa: SIM905 - shorter
+)
 MIN_TYPE, MIN_MODIFIER, MIN_PAIR = 8, 8, 3
 
 

@@ -42,7 +42,7 @@ class Index(Protocol):
         ...
 
     @property
-    def emb_MD(self) -> Array:  # noqa: N802 - the project's axis suffix
+    def emb_MD(self) -> Array:
         """The pool's unit embeddings."""
         ...
 
@@ -59,7 +59,7 @@ class Answer:
     ranking was too short. A method that emits fewer than k directions has fewer rows in both.
     """
 
-    directions_kD: Array  # noqa: N815 - the project's axis suffix
+    directions_kD: Array
     hits_kn: Rows
 
     def __post_init__(self) -> None:

@@ -57,7 +57,7 @@ class Bench:
     index: Index
     k: int
     n: int
-    train_emb_BD: Array  # noqa: N815 - the project's axis suffix
+    train_emb_BD: Array
     train_references: Sequence[Rows]
     reward: OARConfig
     num_candidates: int

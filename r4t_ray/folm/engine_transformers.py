@@ -48,7 +48,9 @@ class TransformersEngine:
         self._model.load_state_dict(loaded.state_dict())
 
     def _generate_batch(self, prompts: list[str], sampling: Sampling) -> list[Completion]:
-        inputs = self._tokenizer(prompts, return_tensors="pt", padding=True, return_token_type_ids=False).to(self._device)
+        inputs = self._tokenizer(prompts, return_tensors="pt", padding=True, return_token_type_ids=False).to(
+            self._device
+        )
         greedy = sampling.temperature == 0
         output = self._model.generate(
             **inputs,

@@ -40,13 +40,18 @@ class FanOutModel:
     ) -> list[list[Completion]]:
         """Raw completions, ``num_samples`` a query."""
         prompts = [render_prompt(task, query, k, self._style, self._tokenizer) for query in queries]
-        sampling = Sampling(
-            num_samples=num_samples, temperature=temperature, max_tokens=self._max_tokens, seed=seed
-        )
+        sampling = Sampling(num_samples=num_samples, temperature=temperature, max_tokens=self._max_tokens, seed=seed)
         return self._engine.generate(prompts, sampling)
 
     def fan_out(
-        self, task: Task, queries: Sequence[str], k: int, *, num_samples: int = 1, temperature: float = 0.9, seed: int = 0
+        self,
+        task: Task,
+        queries: Sequence[str],
+        k: int,
+        *,
+        num_samples: int = 1,
+        temperature: float = 0.9,
+        seed: int = 0,
     ) -> list[list[FanOut]]:
         """Parsed fan-outs, ``num_samples`` a query."""
         rows = self.complete(task, queries, k, num_samples=num_samples, temperature=temperature, seed=seed)

@@ -29,7 +29,7 @@ class Learner:
     num_batches: int = 0
 
     def rollout(self, query_ids: list[str], trainer: Any) -> dict[str, Any]:
-        """trl's ``rollout_func``: each query id comes G times in a row and gets G samples of the current weights."""
+        """Trl's ``rollout_func``: each query id comes G times in a row and gets G samples of the current weights."""
         num, step = self.config.grpo.num_generations, self.num_batches
         self.num_batches += 1
         rank = int(trainer.accelerator.process_index)

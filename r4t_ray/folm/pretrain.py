@@ -25,9 +25,9 @@ from r4t_ray.catalogue.ingredients import clean_ingredient
 from r4t_ray.catalogue.splits import normalise_title, split_of
 from r4t_ray.catalogue.themes import make_themes, title_words
 from r4t_ray.config import Settings
+from r4t_ray.folm.answers import complete_list, rank_neighbour_items
 from r4t_ray.folm.prompt import Example, format_answer
 from r4t_ray.folm.supervised import SupervisedConfig, train_on_examples
-from r4t_ray.folm.answers import complete_list, rank_neighbour_items
 from r4t_ray.types import Array
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class PretrainConfig(Settings):
     staple_share: float = 0.03
     num_neighbours: int = 20
     oar_share: float = 0.25
-    epochs: int = 3
+    epochs: int = 2
     seed: int = 0
     training: SupervisedConfig = SupervisedConfig(learning_rate=2e-3, warmup_steps=200)
 
@@ -109,8 +109,8 @@ def oar_examples(titles: Sequence[str], k: int, count: int, rng: random.Random) 
         if theme.split == "train" and len(rows) >= k:
             matched.append((theme.text, sorted(rows)))
     weights = [math.sqrt(len(rows)) for _, rows in matched]
-    for text, rows in rng.choices(matched, weights, k=count):
-        chosen = dict.fromkeys(normalise_title(titles[row]) for row in rng.sample(rows, min(len(rows), 2 * k)))
+    for text, members in rng.choices(matched, weights, k=count):
+        chosen = dict.fromkeys(normalise_title(titles[row]) for row in rng.sample(members, min(len(members), 2 * k)))
         yield Example(f"<oar>{text}", format_answer(list(chosen)[:k]))
 
 

@@ -17,17 +17,18 @@ OPEN, CLOSE = "<queries>", "</queries>"
 MAX_QUERY_CHARS = 200
 INSTRUCTIONS: dict[Task, str] = {
     "oar": (
-        "You help someone explore a catalogue of collections. Their wish is broad. Write {k} short search queries that stay "
-        "on the topic of the wish and differ from each other: each keeps its subject and adds or swaps one to three words, "
-        "so that together they reach many different collections."
+        "You help someone explore a catalogue of collections. Their wish is broad. Write {k} short search queries that "
+        "stay on the topic of the wish and differ from each other: each keeps its subject and adds or swaps one to "
+        "three words, so that together they reach many different collections."
     ),
     "wscr": (
-        "You help someone put together one set of items. Write {k} short search queries, each naming a different kind of "
-        "item, so that searching for all of them brings back every item of a set that fits the description."
+        "You help someone put together one set of items. Write {k} short search queries, each naming a different kind "
+        "of item, so that searching for all of them brings back every item of a set that fits the description."
     ),
 }
 ANSWER_FORM = (
-    " First think inside <think></think>, then answer with one JSON list of at most {k} strings inside <queries></queries>."
+    " First think inside <think></think>, then answer with one JSON list of at most {k} strings inside "
+    "<queries></queries>."
 )
 
 

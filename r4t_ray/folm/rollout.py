@@ -18,7 +18,7 @@ from r4t_ray.encoders import load_embeddings
 from r4t_ray.errors import EngineError
 from r4t_ray.folm.engine import Completion
 from r4t_ray.folm.fan_out import FanOutModel
-from r4t_ray.folm.prompt import parse_answer, render_prompt
+from r4t_ray.folm.prompt import parse_answer
 from r4t_ray.folm.scorer import SetScorer
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.types import TASKS, Task
@@ -91,7 +91,8 @@ class RolloutWorker:
             "seconds_load": loaded - started,
             "seconds_generate": generated - loaded,
             "seconds_score": time.perf_counter() - generated,
-            "cache_hit_rate": self._scorer.encoder.hits / max(1, self._scorer.encoder.hits + self._scorer.encoder.misses),
+            "cache_hit_rate": self._scorer.encoder.hits
+            / max(1, self._scorer.encoder.hits + self._scorer.encoder.misses),
         }
         return [rollout for query_id in request.query_ids for rollout in found[query_id]], stats
 
@@ -127,7 +128,7 @@ class RolloutPool:
         actor = ray.remote(RolloutWorker).options(
             num_cpus=config.rollout_cpus, num_gpus=config.rollout_gpus, max_restarts=-1, max_task_retries=0
         )
-        self.actors = [
+        self.actors: list[Any] = [
             actor.remote(str(workspace.root), config, str(model_dir)) for _ in range(config.num_rollout_actors)
         ]
 
@@ -164,5 +165,8 @@ def _await(part: Request, actor: Any, reference: Any) -> tuple[list[Rollout], di
             log.warning("rollout actor died (attempt %d of %d): %s", attempt + 1, MAX_TRIES, error)
             reference = actor.rollout.remote(part)
     raise EngineError(
-        "rollout actor", f"{MAX_TRIES} deaths on one request", "a living engine", "read the actor's log under the Ray session"
+        "rollout actor",
+        f"{MAX_TRIES} deaths on one request",
+        "a living engine",
+        "read the actor's log under the Ray session",
     )

@@ -21,7 +21,7 @@ class WarmStartConfig(Settings):
 
 
 class SoftGRPOConfig(Settings):
-    """Soft-GRPO (eqs. 6 and 8). ``num_iterations`` optimizer passes follow each generation of ``queries_per_step`` groups."""
+    """Soft-GRPO (eqs. 6 and 8): ``num_iterations`` optimizer passes over each ``queries_per_step`` groups."""
 
     steps: NonNegativeInt = 1000
     queries_per_step: PositiveInt = 64

@@ -45,14 +45,14 @@ def soft_grpo_loss(
     return ((loss_BT * mask_BT).sum(-1) / mask_BT.sum(-1).clamp(min=1)).mean()
 
 
-class SoftGRPOTrainer(GRPOTrainer):  # type: ignore[misc]  # trl ships no type stubs
+class SoftGRPOTrainer(GRPOTrainer):
     """trl's GRPOTrainer with the loss of eq. 8.
 
     Args:
         beta_kl: b1 of eq. 8.
         beta_entropy: b2 of eq. 8.
-        max_logp_gap: Largest |log pi_engine - log pi_learner| allowed on fresh samples; a larger one means that the engine
-            sampled from other weights, and raises EngineError.
+        max_logp_gap: Largest |log pi_engine - log pi_learner| allowed on fresh samples; a larger one means that the
+            engine sampled from other weights, and raises EngineError.
         *args: Passed to GRPOTrainer.
         **kwargs: Passed to GRPOTrainer.
     """

@@ -1,4 +1,4 @@
-"""Supervised training of a fan-out language model on written answers, by transformers' Trainer: pretraining and warm start."""
+"""Supervised training on written answers, by transformers' Trainer: pretraining and warm start."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from r4t_ray.config import Settings
 from r4t_ray.folm.prompt import Example
-
 
 IGNORED = -100
 """Label of a token that is no target."""

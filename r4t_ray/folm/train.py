@@ -96,7 +96,7 @@ def reinforce(config: FolmConfig, workspace: Workspace, folder: Path, seed: int)
 
 
 def query_schedule(config: FolmConfig, workspace: Workspace, seed: int) -> list[str]:
-    """The training query of every group, in the order they are used: tasks mixed by ``oar_share``, each reshuffled pass.
+    """The training query of every group, in the order of use: tasks mixed by ``oar_share``, reshuffled each pass.
 
     Raises:
         DataError: A task to be trained has no training query.
@@ -107,7 +107,10 @@ def query_schedule(config: FolmConfig, workspace: Workspace, seed: int) -> list[
         ids = [query.query_id for query in load_queries(workspace, task, "train")]
         if not ids:
             raise DataError(
-                "ingest/queries.parquet", f"no {task} training query", "at least one", f"add sets or leave {task} out of folm.tasks"
+                "ingest/queries.parquet",
+                f"no {task} training query",
+                "at least one",
+                f"add sets or leave {task} out of folm.tasks",
             )
         take[task] = _endless(ids, rng)
     share = config.grpo.oar_share if len(config.tasks) > 1 else float("oar" in config.tasks)

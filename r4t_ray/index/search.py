@@ -23,7 +23,7 @@ class ShardedIndex:
 
     shards: tuple[Shard, ...]
     ids: list[str]
-    emb_MD: Array  # noqa: N815 - the project's axis suffix
+    emb_MD: Array
 
     @property
     def size(self) -> int:

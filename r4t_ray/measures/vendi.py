@@ -8,7 +8,7 @@ from r4t_ray.types import Array
 
 
 def vendi_scores(emb_BKD: Array) -> Array:
-    """exp of the entropy of the eigenvalues of K/n, K the cosine kernel of n unit vectors.
+    """Exp of the entropy of the eigenvalues of K/n, K the cosine kernel of n unit vectors.
 
     Args:
         emb_BKD: Unit rows. An all-zero row stands for a missing vector and adds no diversity.

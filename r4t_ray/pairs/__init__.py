@@ -1,4 +1,4 @@
-"""Stage 2: synthesis of (query embedding, L x d target) pairs with the frozen fan-out model (arXiv 2603.06397, sec. 2.4)."""
+"""Stage 2: (query embedding, L x d target) pairs from the frozen fan-out model (arXiv 2603.06397, sec. 2.4)."""
 
 from r4t_ray.pairs.synthesize import PairsConfig, run
 

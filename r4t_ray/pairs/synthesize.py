@@ -1,13 +1,14 @@
 """Stage 2 by Ray Data: queries -> fan-outs of the frozen model -> targets -> parquet.
 
-Two actor classes, one row of the first in, ``num_samples`` rows of the second out. Where we leave the paper: every parsed
-fan-out is kept, for no filter for "successful" ones is given there.
+Two actor classes, one row of the first in, ``num_samples`` rows of the second out. Where we leave the paper: every
+parsed fan-out is kept, for no filter for "successful" ones is given there.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,7 @@ def pairs_table(rows: list[dict[str, Any]], dim: int, num_rows: int) -> pa.Table
 
 
 def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
-    """Write ``pairs/<task>/*.parquet`` for the train and val queries of every task that the fan-out model was trained on.
+    """Write ``pairs/<task>/*.parquet`` for the train and val queries of every task the fan-out model was trained on.
 
     Raises:
         EngineError: Not one fan-out of a task could be parsed.
@@ -160,6 +161,8 @@ def synthesize(task: Task, config: PairsConfig, workspace: Workspace, folder: Pa
         {"query_id": q.query_id, "task": task, "text": q.text, "split": q.split, "position": position}
         for position, q in enumerate(queries)
     ]
+    ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()
+    log.info("%s: %d fan-outs of each of %d queries", task, config.num_samples, len(queries))
     fan_outs = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // config.queries_per_batch)).map_batches(
         FanOutBatch,
         fn_constructor_args=(str(workspace.root), config, seed),
@@ -179,7 +182,10 @@ def synthesize(task: Task, config: PairsConfig, workspace: Workspace, folder: Pa
     count = sum(pq.read_metadata(file).num_rows for file in sorted(folder.glob("*.parquet")))
     if not count:
         raise EngineError(
-            f"pairs/{task}", "no fan-out that could be parsed", "<queries>[...]</queries> in the answers", "train the model longer"
+            f"pairs/{task}",
+            "no fan-out that could be parsed",
+            "<queries>[...]</queries> in the answers",
+            "train the model longer",
         )
     log.info("%s: %d pairs of %d fan-outs", task, count, len(queries) * config.num_samples)
     return count

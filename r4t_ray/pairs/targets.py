@@ -11,9 +11,9 @@ from r4t_ray.types import Array, Task
 def target_rows(task: Task, scored: ScoredFanOut, b: int, pool_emb_MD: Array, num_rows: int) -> Array | None:
     """The (L, D) target of fan-out b, or None when it has no direction.
 
-    OAR rows are content embeddings of the retrieved items: every direction's nearest item, then every direction's second
-    nearest, and so on, each item once. WSCR rows are the sub-query embeddings. Where there are fewer than L, they repeat
-    from the first.
+    OAR rows are content embeddings of the retrieved items: every direction's nearest item, then every direction's
+    second nearest, and so on, each item once. WSCR rows are the sub-query embeddings. Where there are fewer than L,
+    they repeat from the first.
 
     Args:
         task: Decides which rows.

@@ -25,7 +25,7 @@ class ToyQuery:
 class FlatIndex:
     """Exact search by a full product; ties by row."""
 
-    emb_MD: Array  # noqa: N815 - the project's axis suffix
+    emb_MD: Array
 
     @property
     def ids(self) -> list[str]:

@@ -27,4 +27,8 @@ def test_a_list_is_filled_to_k_without_near_duplicates() -> None:
         "lemons": np.array([0.99, 0.141], np.float32),
         "rice": np.array([0.0, 1.0], np.float32),
     }
-    assert complete_list(["lemon", "lemon"], ["lemons", "rice", "unknown", "more"], 3, emb) == ["lemon", "rice", "unknown"]
+    assert complete_list(["lemon", "lemon"], ["lemons", "rice", "unknown", "more"], 3, emb) == [
+        "lemon",
+        "rice",
+        "unknown",
+    ]

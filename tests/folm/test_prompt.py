@@ -9,14 +9,29 @@ from hypothesis import strategies as st
 from r4t_ray.folm.prompt import format_answer, parse_answer, render_prompt
 
 
-@given(st.lists(st.text(min_size=1).filter(lambda text: text.strip() and "</queries>" not in text and "<queries>" not in text), min_size=1, max_size=10))
+@given(
+    st.lists(
+        st.text(min_size=1).filter(lambda text: text.strip() and "</queries>" not in text and "<queries>" not in text),
+        min_size=1,
+        max_size=10,
+    )
+)
 def test_parsing_inverts_formatting(queries: list[str]) -> None:
     assert parse_answer(format_answer(queries), 10) == tuple(query.strip()[:200] for query in queries)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "no list", "<queries>", '<queries>["a"', '<queries>["a", 3]</queries>', '<queries>{"a": 1}</queries>', "<queries>[]</queries>", '<queries>["  "]</queries>'],
+    [
+        "",
+        "no list",
+        "<queries>",
+        '<queries>["a"',
+        '<queries>["a", 3]</queries>',
+        '<queries>{"a": 1}</queries>',
+        "<queries>[]</queries>",
+        '<queries>["  "]</queries>',
+    ],
 )
 def test_what_is_no_list_of_strings_is_not_parsed(text: str) -> None:
     assert parse_answer(text, 10) is None

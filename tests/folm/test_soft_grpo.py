@@ -9,7 +9,9 @@ import torch
 from r4t_ray.folm.soft_grpo import soft_grpo_loss
 
 
-def loss(logp: torch.Tensor, old: torch.Tensor, adv: torch.Tensor, mask: torch.Tensor, kl: float, ent: float) -> torch.Tensor:
+def loss(
+    logp: torch.Tensor, old: torch.Tensor, adv: torch.Tensor, mask: torch.Tensor, kl: float, ent: float
+) -> torch.Tensor:
     return soft_grpo_loss(logp, old, adv, mask, clip=0.2, beta_kl=kl, beta_entropy=ent)
 
 

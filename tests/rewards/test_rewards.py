@@ -30,7 +30,7 @@ def test_oar_reward_is_the_weighted_sum_of_eq_1() -> None:
 
 def test_oar_components_by_hand(scored: ScoredFanOut) -> None:
     parts = oar_rewards(scored, OARConfig())
-    # Distances 0 and 1: groundedness 0.5. Two orthogonal items: Vendi 2, over k = 2 is 1. Cosines 1 and 0: alignment 0.5.
+    # Distances 0 and 1: groundedness 0.5. Two orthogonal items: Vendi 2, over k = 2. Cosines 1 and 0: alignment 0.5.
     expected = {"groundedness": 0.5, "vendi": 1.0, "alignment": 0.5, "reward": 0.3 + 0.2 + 0.1}
     for name, value in expected.items():
         assert abs(parts[name][0] - value) < 1e-6, name

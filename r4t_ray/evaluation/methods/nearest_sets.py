@@ -27,7 +27,7 @@ class NearestSets:
     index: Index
     k: int
     n: int
-    train_emb_BD: Array  # noqa: N815 - the project's axis suffix
+    train_emb_BD: Array
     train_references: Sequence[Rows]
 
     name: ClassVar[str] = "nearest_sets"

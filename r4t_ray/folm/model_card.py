@@ -1,0 +1,51 @@
+"""The card that goes with the base model: script, data, licence, sizes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from r4t_ray.artifacts import sha256_file
+from r4t_ray.folm.pretrain import PretrainConfig
+
+CARD = """---
+license: apache-2.0
+library_name: transformers
+---
+# r4t_ray cookbook base model
+
+A small causal language model that fans a wish out into {k} search queries, pretrained as the starting point of
+Soft-GRPO (arXiv 2603.06397). Not for any other use: it knows dish titles and ingredient names in English.
+
+| | |
+|---|---|
+| script | `make base-model RECIPES=recipes.jsonl.gz` (`jobs/pretrain_base_model.py`, `r4t_ray/folm/pretrain.py`) |
+| data | 73,322 recipes (titles, ingredient lines) of github.com/dpapathanasiou/recipes, MIT |
+| data file | sha256 `{data_sha256}` |
+| left out | recipes and themes that hash to a held-out split (20%); ingredients in over {staple_share:.0%} of recipes |
+| shape | Llama; {layers} layers, width {hidden}, {heads} heads, own byte-level BPE of {vocab} tokens, tied embeddings |
+| training | {epochs} epochs, AdamW, peak learning rate {learning_rate}, batch {batch}, bfloat16 autocast, seed {seed} |
+| final loss | {loss:.3f} nats a token, mean of the last logged steps, on training text |
+| weights | float16 safetensors, sha256 `{weights_sha256}` |
+
+Prompt: `<wscr>` or `<oar>` and the lower-case wish. Answer: `<queries>["...", "..."]</queries>`.
+"""
+
+
+def write_model_card(folder: Path, config: PretrainConfig, recipes: Path, loss: float) -> None:
+    """Write README.md beside the weights."""
+    text = CARD.format(
+        k=config.k,
+        data_sha256=sha256_file(recipes),
+        staple_share=config.staple_share,
+        layers=config.num_layers,
+        hidden=config.hidden_size,
+        heads=config.num_heads,
+        vocab=config.vocab_size,
+        epochs=config.epochs,
+        learning_rate=config.training.learning_rate,
+        batch=config.training.batch_size,
+        seed=config.seed,
+        loss=loss,
+        weights_sha256=sha256_file(folder / "model.safetensors"),
+    )
+    (folder / "README.md").write_text(text, encoding="utf-8")

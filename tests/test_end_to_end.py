@@ -1,0 +1,96 @@
+"""The whole run on the cookbook, by the command a person types, with the engine that the machine has."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from r4t_ray.artifacts import STAGE_COMMANDS
+from r4t_ray.evaluation.settings import METHOD_NAMES
+
+CONFIG = "jobs/configs/cookbook-smoke.yaml"
+WSCR_ONLY = {"popular", "nearest_sets"}
+GENERATIVE = {"zero_shot", "best_of_5", "r4t_folm", "r4t_diffusion"}
+
+
+def r4t(repository: Path, arguments: Sequence[str], timeout: int) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    command = [sys.executable, "-m", "r4t_ray.cli", *arguments]
+    return subprocess.run(
+        command, cwd=repository, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def workspace(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One run of the smoke configuration."""
+    place = tmp_path_factory.mktemp("end-to-end") / "cookbook"
+    done = r4t(repository, ["pipeline", CONFIG, "--workspace", str(place)], timeout=800)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return place
+
+
+@pytest.mark.timeout(900)
+def test_every_stage_left_a_whole_artifact(workspace: Path) -> None:
+    for stage in STAGE_COMMANDS:
+        assert json.loads((workspace / stage / "manifest.json").read_text())["rows"] > 0, stage
+    assert not list(workspace.glob("*.partial"))
+
+
+def test_every_method_has_every_measure_on_every_task_it_is_for(workspace: Path) -> None:
+    rows = json.loads((workspace / "report" / "metrics.json").read_text())
+    got = {(row["task"], row["method"], row["measure"]) for row in rows}
+    for task in ("oar", "wscr"):
+        for method in METHOD_NAMES:
+            if task == "oar" and method in WSCR_ONLY:
+                continue
+            measures = {"vendi", "groundedness", "alignment", "oar_reward"}
+            measures |= {"recall@100", "hit@100"} if task == "wscr" else set()
+            measures |= {"latency_ms_b1", "latency_ms_b8", "latency_ms_b64"} if method in GENERATIVE else set()
+            assert {(task, method, measure) for measure in measures} <= got
+    assert all(row["low"] <= row["value"] <= row["high"] for row in rows)
+
+
+def test_the_engine_sampled_from_the_weights_that_the_learner_pushed(workspace: Path) -> None:
+    rows = pq.read_table(workspace / "folm" / "metrics.parquet").to_pylist()
+    steps = sorted({row["step"] for row in rows})
+    weights = {step: {row["weights"] for row in rows if row["step"] == step} for step in steps}
+    assert steps == [0, 1, 2]
+    assert all(len(names) == 1 for names in weights.values())
+    assert len(set.union(*weights.values())) == 3
+
+
+def test_pairs_are_unit_rows_that_can_be_read_without_ray(workspace: Path) -> None:
+    for task in ("oar", "wscr"):
+        table = pq.read_table(sorted((workspace / "pairs" / task).glob("*.parquet"))[0])
+        flat = table["Z"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype("float32")
+        norms = (flat.reshape(table.num_rows, 12, 128) ** 2).sum(-1) ** 0.5
+        assert abs(norms - 1).max() < 2e-3
+        assert "test" not in set(table["split"].to_pylist())
+
+
+@pytest.mark.timeout(300)
+def test_a_second_run_skips_every_stage_and_a_tampered_one_is_made_again(repository: Path, workspace: Path) -> None:
+    files = {path: path.read_bytes() for path in workspace.rglob("manifest.json")}
+    index = next((workspace / "index").rglob("*.faiss"))
+    intact = index.read_bytes()
+    index.write_bytes(intact[:-1])
+    done = r4t(repository, ["pipeline", CONFIG, "--workspace", str(workspace)], timeout=280)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.stderr.count("unchanged, skipped") == len(STAGE_COMMANDS) - 1
+    assert index.read_bytes() == intact
+    assert {path: path.read_bytes() for path in workspace.rglob("manifest.json")} == files
+
+
+@pytest.mark.timeout(180)
+def test_a_query_is_answered_in_process(repository: Path, workspace: Path) -> None:
+    done = r4t(repository, ["query", "--local", "--workspace", str(workspace), "a summer dinner"], timeout=170)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert len(done.stdout.splitlines()) > 10
