@@ -91,6 +91,7 @@ def test_dropout_acts_in_training_only(network: SetTransformer, inputs: tuple[Te
     assert not torch.equal(network(*inputs), network(*inputs))
 
 
+@torch.no_grad()
 def test_attention_is_softmax_of_scaled_products() -> None:
     """One head with identity maps: softmax(x x^T / sqrt(d)) x."""
     from r4t_ray.diffusion.network import Attention

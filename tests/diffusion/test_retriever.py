@@ -35,6 +35,7 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+@torch.no_grad()
 def test_denoiser_is_preconditioned(retriever: DiffusionRetriever, z_q_BD: Tensor) -> None:
     """sigma = 0.84 and sd = 0.35 give sqrt(sigma^2 + sd^2) = 0.91."""
     z_BLD, kept_B = torch.randn(3, 5, 8), torch.zeros(3, dtype=torch.bool)
