@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from r4t_ray.errors import RequestError
-from r4t_ray.serve.schema import error_of, error_response, request_fault
+from r4t_ray.serve.schema import EXPECTED_BODY, error_of, error_response, request_fault
 
 RETRY_AFTER_S = 1
 
@@ -75,9 +75,8 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    content = error_response(
-        f"{request.method} {request.url.path}", str(error.detail), "POST /v1/retrieve with a JSON object", "see /docs"
-    )
+    expected = EXPECTED_BODY if error.status_code == 400 else "POST /v1/retrieve, GET /healthz, /docs or /"
+    content = error_response(f"{request.method} {request.url.path}", str(error.detail), expected, "see /docs")
     return JSONResponse(content, status_code=error.status_code, headers=error.headers)
 
 

@@ -18,6 +18,8 @@ MAX_ITEMS = 1_000
 MAX_BODY_BYTES = 32 * 1024
 """A query of 2,000 characters takes at most 24,000 bytes of JSON, every character escaped as a surrogate pair."""
 
+EXPECTED_BODY = 'a JSON object in UTF-8, sent as application/json, such as {"query": "a summer dinner", "k": 10}'
+
 SHOWN_CHARS = 80
 """How much of a wrong value an error repeats."""
 
@@ -123,11 +125,10 @@ def request_fault(faults: Sequence[Mapping[str, Any]]) -> RequestError:
     Args:
         faults: ``ValidationError.errors()``, or FastAPI's, whose locations begin with ``"body"``.
     """
-    names = [".".join(str(part) for part in fault["loc"] if part != "body") or "body" for fault in faults]
-    first = faults[0]
+    names = [_place(fault) for fault in faults]
     also = sorted(set(names[1:]) - {names[0]})
-    fix = f"correct '{names[0]}'" + (f"; also wrong: {', '.join(also)}" if also else "") + "; see /docs"
-    return RequestError(names[0][:SHOWN_CHARS], _got(first), _expected(first), fix[: 4 * SHOWN_CHARS])
+    fix = f"correct {names[0]}" + (f"; also wrong: {', '.join(also)}" if also else "") + "; see /docs"
+    return RequestError(names[0][:SHOWN_CHARS], _got(faults[0]), _expected(faults[0]), fix[: 4 * SHOWN_CHARS])
 
 
 def parse_request(**fields: Any) -> RetrieveRequest:
@@ -136,6 +137,13 @@ def parse_request(**fields: Any) -> RetrieveRequest:
         return RetrieveRequest.model_validate(fields)
     except ValidationError as error:
         raise request_fault(error.errors()) from None
+
+
+def _place(fault: Mapping[str, Any]) -> str:
+    inside = [str(part) for part in fault["loc"] if part != "body"]
+    if fault["type"] == "json_invalid":
+        return f"body, character {inside[0]}" if inside else "body"
+    return ".".join(inside) or "body"
 
 
 def _got(fault: Mapping[str, Any]) -> str:
@@ -147,8 +155,8 @@ def _got(fault: Mapping[str, Any]) -> str:
 
 
 def _expected(fault: Mapping[str, Any]) -> str:
-    if fault["type"] == "json_invalid":
-        return 'a JSON object such as {"query": "a summer dinner", "k": 10, "n": 10, "seed": 0}'
+    if fault["type"] in ("json_invalid", "model_attributes_type") or _place(fault) == "body":
+        return EXPECTED_BODY
     if fault["type"] == "extra_forbidden":
         return f"one of {', '.join(RetrieveRequest.model_fields)}"
     return str(fault["msg"])

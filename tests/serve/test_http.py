@@ -11,9 +11,13 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError
 
 from r4t_ray.errors import RequestError
+from r4t_ray.serve.answer import check_k
 from r4t_ray.serve.http import make_api
+from r4t_ray.serve.schema import MAX_BODY_BYTES, RetrieveRequest
 
-LIMIT = 1000
+from .conftest import BAD_BODIES, NUM_ROWS
+
+LIMIT = MAX_BODY_BYTES
 
 api = make_api("test", LIMIT)
 
@@ -48,6 +52,12 @@ def json_of_length(size: int) -> bytes:
     return b'{"text": "' + b"x" * (size - frame) + b'"}'
 
 
+@api.post("/v1/retrieve")
+async def retrieve(request: RetrieveRequest) -> int:
+    check_k(request.k, NUM_ROWS)
+    return request.k
+
+
 HEADERS = {"Content-Type": "application/json"}
 
 
@@ -61,7 +71,7 @@ def test_a_body_at_the_limit_passes_and_one_byte_more_is_413() -> None:
 def test_a_body_without_a_declared_length_is_counted() -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(20):
-            yield b"x" * 100
+            yield b"x" * (LIMIT // 10)
 
     assert call("POST", "/length", content=chunks(), headers=HEADERS).status_code == 413
 
@@ -83,3 +93,27 @@ def test_a_wrong_path_or_method_has_the_form_too(method: str, path: str, status:
     reply = call(method, path)
     assert reply.status_code == status
     assert reply.json()["error"]["where"] == f"{method} {path}"
+
+
+@pytest.mark.parametrize("name", BAD_BODIES)
+def test_bad_input_is_a_4xx_that_says_what_to_do(name: str) -> None:
+    body, status, where = BAD_BODIES[name]
+    reply = call("POST", "/v1/retrieve", content=body, headers=HEADERS)
+    assert reply.status_code == status, reply.text
+    error = reply.json()["error"]
+    assert set(error) == {"where", "got", "expected", "fix"}
+    assert error["where"] == where
+    assert all(error.values())
+    assert "Traceback" not in reply.text
+    assert len(reply.content) < 2_000
+
+
+@pytest.mark.parametrize("headers", [{"Content-Type": "text/plain"}, {}])
+def test_another_content_type_is_refused(headers: dict[str, str]) -> None:
+    reply = call("POST", "/v1/retrieve", content=b'{"query": "dinner"}', headers=headers)
+    assert reply.status_code == 422
+    assert "application/json" in reply.json()["error"]["expected"]
+
+
+def test_a_good_request_passes() -> None:
+    assert call("POST", "/v1/retrieve", json={"query": " dinner ", "k": NUM_ROWS}).json() == NUM_ROWS
