@@ -1,9 +1,9 @@
-"""The gateway deployment: validated HTTP in, an answer, a page or the state of health out."""
+"""The gateway deployment: validated HTTP in, an answer, a page or the state of health out.
+
+`serve.ingress` copies the routes when the class is decorated, so every name that they use stands above it.
+"""
 
 from __future__ import annotations
-
-from functools import cache
-from importlib import resources
 
 from fastapi.responses import HTMLResponse, JSONResponse
 from ray import serve
@@ -11,14 +11,13 @@ from ray import serve
 from r4t_ray.artifacts import Workspace
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.http import make_api
+from r4t_ray.serve.page import PAGE_POLICY, read_page
 from r4t_ray.serve.scatter import Handle, Scatter
 from r4t_ray.serve.schema import MAX_BODY_BYTES, ErrorResponse, RetrieveRequest, RetrieveResponse
 from r4t_ray.serve.served_task import load_tasks
 from r4t_ray.types import Task
 
 ERROR_STATUS = (400, 413, 422, 429, 500, 503, 504)
-
-PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
 
 api = make_api("r4t_ray", MAX_BODY_BYTES)
 
@@ -55,9 +54,3 @@ class Gateway:
     async def retrieve(self, request: RetrieveRequest) -> RetrieveResponse:
         """Diverse directions for a broad query, each with its nearest items, and the union of those."""
         return await self._scatter.answer(request)
-
-
-@cache
-def read_page() -> str:
-    """The HTML of ``/``, shipped beside this module."""
-    return resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import socket
 import threading
@@ -71,6 +70,8 @@ def answer_locally(
 def serve_workspace(workspace: Path, host: str = "127.0.0.1", port: int = 8000, args: AppArgs | None = None) -> None:
     """Serve a workspace from a Ray cluster of this machine until SIGINT or SIGTERM.
 
+    Whether the cluster asks its clients for a token is Ray's default or RAY_AUTH_MODE, which Ray reads at import.
+
     Args:
         workspace: Folder of the experiment's artifacts.
         host: Address to bind; the default is reachable from this machine only.
@@ -81,8 +82,6 @@ def serve_workspace(workspace: Path, host: str = "127.0.0.1", port: int = 8000, 
         ConfigError: The address cannot be bound.
         ArtifactError: The workspace cannot be served.
     """
-    # Ray reads it at import. Asked for by name, the token guards the local cluster without a warning at each start.
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
     import ray
     from ray import serve
 
