@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from r4t_ray.types import Array
+from r4t_ray.types import Array, Rows
 
 NEAR_DUPLICATE = 0.9
 """Two names closer than this cosine would find the same items, so a list holds one of them."""
@@ -59,3 +60,38 @@ def complete_list(own: Sequence[str], others: Sequence[str], k: int, emb: Mappin
         if vector is not None:
             vectors.append(vector)
     return kept
+
+
+def expected_items(query_emb_BD: Array, member_BM: Array, temperature: float, voters_B: NDArray[np.bool_]) -> Array:
+    """What each set's items may be, judged by the sets of similar queries: a softmax-weighted mean of their members.
+
+    Args:
+        query_emb_BD: Unit rows, a query a set.
+        member_BM: 1 where item m is in set b.
+        temperature: Of the softmax over cosines; a small one trusts the nearest sets alone.
+        voters_B: The sets whose members count.
+
+    Returns:
+        ``score_BM``, rows summing to the mean size of the voters' sets; no set votes for itself.
+    """
+    weights_BB = query_emb_BD @ query_emb_BD.T / temperature
+    weights_BB[:, ~voters_B] = -np.inf
+    np.fill_diagonal(weights_BB, -np.inf)
+    weights_BB = np.exp(weights_BB - weights_BB.max(axis=1, keepdims=True))
+    return np.asarray(weights_BB / weights_BB.sum(axis=1, keepdims=True) @ member_BM, np.float32)
+
+
+def greedy_cover(score_M: Array, hits_CK: Rows, k: int) -> list[int]:
+    """Pick k of C candidates, each the one whose hits hold the most score that is not covered yet.
+
+    Args:
+        score_M: How much each item is wanted.
+        hits_CK: The K items that a search for candidate c brings back.
+        k: Candidates to pick; fewer where there are fewer.
+    """
+    left_M = score_M.copy()
+    picked: list[int] = []
+    for _ in range(min(k, len(hits_CK))):
+        picked.append(int(left_M[hits_CK].sum(axis=1).argmax()))
+        left_M[hits_CK[picked[-1]]] = 0.0
+    return picked

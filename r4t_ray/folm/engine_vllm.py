@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -63,7 +64,15 @@ class VLLMEngine:
     def load_weights(self, model_dir: Path) -> None:
         """Reload every weight from a directory and drop cached prefixes, which other weights computed."""
         self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(model_dir)})
+        self._llm.apply_model(repack_tied_head)
         self._llm.reset_prefix_cache()
+
+
+def repack_tied_head(model: Any) -> None:
+    """Give a head that shares the embedding's weights the reloaded ones: on CPU it multiplies by a packed copy."""
+    if getattr(model.config, "tie_word_embeddings", False):
+        model.lm_head.weight = model.model.embed_tokens.weight
+        model.lm_head.quant_method.process_weights_after_loading(model.lm_head)
 
 
 def _completion(choice: object) -> Completion:

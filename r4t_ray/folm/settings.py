@@ -7,17 +7,9 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from r4t_ray.config import Settings
 from r4t_ray.folm.engine import EngineConfig
 from r4t_ray.folm.prompt import PromptStyle
-from r4t_ray.folm.supervised import SupervisedConfig
+from r4t_ray.folm.warm_start import WarmStartConfig
 from r4t_ray.rewards import OARConfig
 from r4t_ray.types import TASKS, Task
-
-
-class WarmStartConfig(Settings):
-    """Supervised training on the training sets before RL; ``passes`` = 0 leaves the base model as it is."""
-
-    passes: NonNegativeInt = 1
-    num_neighbours: PositiveInt = 20
-    training: SupervisedConfig = SupervisedConfig()
 
 
 class SoftGRPOConfig(Settings):

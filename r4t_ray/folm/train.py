@@ -48,7 +48,7 @@ def warm_start(config: FolmConfig, workspace: Workspace, out: Path, seed: int) -
     stage = config.warm_start
     if stage.passes:
         render = partial(_render, config=config, tokenizer=tokenizer)
-        examples = warm_start_examples(workspace, config.k, stage.passes, stage.num_neighbours, render, seed)
+        examples = warm_start_examples(workspace, stage, config.k, config.num_hits, render, seed)
         log.info("warm start on %d examples", len(examples))
         history = train_on_examples(model, tokenizer, examples, stage.training, seed)
         log.info("warm start: loss %.3f to %.3f", float(history[0]["loss"]), float(history[-1]["loss"]))

@@ -46,16 +46,18 @@ def wait_for(url: str, process: subprocess.Popen[bytes], seconds: float) -> None
             if httpx.get(f"{url}/healthz", timeout=5).status_code == 200:
                 return
         except httpx.TransportError:
-            time.sleep(0.5)
+            pass  # Not listening yet.
+        time.sleep(0.5)
     pytest.fail(f"no healthy server in {seconds} s")
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(420)
 def test_a_served_workspace_answers_and_stops_on_sigterm(
     server: tuple[subprocess.Popen[bytes], str], tiny_workspace: Workspace
 ) -> None:
     process, url = server
-    wait_for(url, process, 120)
+    wait_for(url, process, 240)
     over_http = ask(url, "a warm soup", k=2, n=3)
     assert (
         over_http.directions[0].items[0].id
