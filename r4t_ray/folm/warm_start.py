@@ -24,8 +24,8 @@ class WarmStartConfig(Settings):
     """Supervised training on the training sets before RL; ``passes`` = 0 leaves the base model as it is.
 
     ``temperature`` is that of ``expected_items``; ``own_weight`` what membership in the set itself adds to it;
-    ``voter_share`` the share of training sets that vote in one pass; ``min_sets`` how many sets an item must be in to be
-    named in an answer.
+    ``voter_share`` the share of training sets that vote in one pass; ``min_sets`` how many sets an item must be in
+    to be named in an answer.
     """
 
     passes: NonNegativeInt = 1
