@@ -21,7 +21,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     config = PretrainConfig(epochs=arguments.epochs)
     history = pretrain(arguments.recipes, arguments.out, config, EncoderConfig().build().encode)
-    write_model_card(arguments.out, config, arguments.recipes, float(history[-1]["loss"]))
+    losses = [float(entry["loss"]) for entry in history]
+    write_model_card(arguments.out, config, arguments.recipes, losses)
 
 
 if __name__ == "__main__":

@@ -26,13 +26,20 @@ os.environ.update(ENVIRONMENT)
 for _stray in ("RAY_ADDRESS", "RAY_JOB_ID"):
     os.environ.pop(_stray, None)
 
+import json  # noqa: E402 - the environment above comes first
 import uuid  # noqa: E402 - the environment above comes first
 from collections.abc import Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
 
+from r4t_ray.artifacts import Workspace  # noqa: E402
+
 REPOSITORY = Path(__file__).parents[1]
+SEED = 3
+DIM = 16
+MAINS = ("lentil", "tomato", "chicken", "rice", "salmon", "mushroom", "pumpkin", "bean")
+FORMS = ("soup", "salad", "stew", "curry", "pie", "bake")
 
 
 @pytest.fixture(scope="session")
@@ -58,3 +65,39 @@ def ray_session() -> Iterator[str]:
     )
     yield namespace
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def indexed_workspace(ray_session: str, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """48 dishes, ingested, embedded by MiniLM and indexed in two shards; for reading only."""
+    from pydantic import TypeAdapter
+
+    from r4t_ray import catalogue, encoders, index
+
+    root = tmp_path_factory.mktemp("indexed")
+    workspace = Workspace(root / "workspace")
+    settings = TypeAdapter(catalogue.CatalogueConfig).validate_python(write_catalogue(root / "catalogue"))
+    catalogue.run(settings, workspace, SEED)
+    encoders.run(encoders.EncoderConfig(dim=DIM), workspace, SEED)
+    index.run(index.IndexConfig(type="flat", num_shards=2), workspace, SEED)
+    return workspace
+
+
+def write_catalogue(folder: Path) -> dict[str, object]:
+    """48 dishes of three ingredients each, as the user's own files; gives the catalogue's settings."""
+    folder.mkdir(parents=True, exist_ok=True)
+    items = [*MAINS, *(f"{form} base" for form in FORMS), "salt", "olive oil", "garlic", "basil"]
+    sets = [(main, form) for main in MAINS for form in FORMS]
+    lines = [json.dumps({"item_id": f"i-{name}", "text": name}) for name in items]
+    (folder / "items.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    rows = [
+        {
+            "set_id": f"s-{main}-{form}",
+            "title": f"{main} {form}",
+            "item_ids": [f"i-{main}", f"i-{form} base", f"i-{items[-1 - number % 4]}"],
+        }
+        for number, (main, form) in enumerate(sets)
+    ]
+    (folder / "sets.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    paths = {"items": str(folder / "items.jsonl"), "sets": str(folder / "sets.jsonl")}
+    return {"type": "sets", "staple_share": 0.9, **paths}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 from r4t_ray.artifacts import sha256_file
 from r4t_ray.folm.pretrain import PretrainConfig
@@ -24,15 +26,15 @@ Soft-GRPO (arXiv 2603.06397). Not for any other use: it knows dish titles and in
 | left out | recipes and themes that hash to a held-out split (20%); ingredients in over {staple_share:.0%} of recipes |
 | shape | Llama; {layers} layers, width {hidden}, {heads} heads, own byte-level BPE of {vocab} tokens, tied embeddings |
 | training | {epochs} epochs, AdamW, peak learning rate {learning_rate}, batch {batch}, bfloat16 autocast, seed {seed} |
-| final loss | {loss:.3f} nats a token, mean of the last logged steps, on training text |
+| final loss | {loss:.3f} nats a token, mean over the last tenth of the steps, on training text |
 | weights | float16 safetensors, sha256 `{weights_sha256}` |
 
 Prompt: `<wscr>` or `<oar>` and the lower-case wish. Answer: `<queries>["...", "..."]</queries>`.
 """
 
 
-def write_model_card(folder: Path, config: PretrainConfig, recipes: Path, loss: float) -> None:
-    """Write README.md beside the weights."""
+def write_model_card(folder: Path, config: PretrainConfig, recipes: Path, losses: Sequence[float]) -> None:
+    """Write README.md beside the weights; ``losses`` are the logged ones, in order."""
     text = CARD.format(
         k=config.k,
         data_sha256=sha256_file(recipes),
@@ -45,7 +47,7 @@ def write_model_card(folder: Path, config: PretrainConfig, recipes: Path, loss: 
         learning_rate=config.training.learning_rate,
         batch=config.training.batch_size,
         seed=config.seed,
-        loss=loss,
+        loss=fmean(losses[-max(1, len(losses) // 10) :]),
         weights_sha256=sha256_file(folder / "model.safetensors"),
     )
     (folder / "README.md").write_text(text, encoding="utf-8")

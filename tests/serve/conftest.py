@@ -1,8 +1,9 @@
-"""A tiny workspace made by the real stages: MiniLM, FAISS in two shards, and a small untrained retriever."""
+"""A tiny workspace to serve: the real stages up to the index, and a small untrained retriever."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,9 @@ import pytest
 from r4t_ray.artifacts import Workspace
 from r4t_ray.config import Settings
 
-SEED = 3
-DIM = 16
+from ..conftest import DIM, SEED
+
 NUM_ROWS = 6
-MAINS = ("lentil", "tomato", "chicken", "rice", "salmon", "mushroom", "pumpkin", "bean")
-FORMS = ("soup", "salad", "stew", "curry", "pie", "bake")
 
 
 BAD_BODIES: dict[str, tuple[bytes, int, str]] = {
@@ -52,25 +51,6 @@ class NoSettings(Settings):
     """Settings of a stage that has none."""
 
 
-def write_catalogue(folder: Path) -> dict[str, object]:
-    """48 dishes of three ingredients each, as the user's own files; gives the catalogue's settings."""
-    folder.mkdir(parents=True, exist_ok=True)
-    items = [*MAINS, *(f"{form} base" for form in FORMS), "salt", "olive oil", "garlic", "basil"]
-    sets = [(main, form) for main in MAINS for form in FORMS]
-    lines = [json.dumps({"item_id": f"i-{name}", "text": name}) for name in items]
-    (folder / "items.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    rows = [
-        {
-            "set_id": f"s-{main}-{form}",
-            "title": f"{main} {form}",
-            "item_ids": [f"i-{main}", f"i-{form} base", f"i-{items[-1 - number % 4]}"],
-        }
-        for number, (main, form) in enumerate(sets)
-    ]
-    (folder / "sets.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    return {"type": "sets", "items": str(folder / "items.jsonl"), "sets": str(folder / "sets.jsonl")}
-
-
 def build_retrievers(workspace: Workspace, seed: int = SEED) -> None:
     """The pairs and diffusion folders with retrievers of random weights, saved as the stage saves them."""
     import torch
@@ -99,17 +79,10 @@ def build_retrievers(workspace: Workspace, seed: int = SEED) -> None:
 
 
 @pytest.fixture(scope="session")
-def tiny_workspace(ray_session: str, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Ingested, embedded, indexed in two shards, with a retriever a task."""
-    from pydantic import TypeAdapter
-
-    from r4t_ray import catalogue, encoders, index
-
-    root = tmp_path_factory.mktemp("serve")
-    workspace = Workspace(root / "workspace")
-    settings = TypeAdapter(catalogue.CatalogueConfig).validate_python(write_catalogue(root / "catalogue"))
-    catalogue.run(settings, workspace, SEED)
-    encoders.run(encoders.EncoderConfig(dim=DIM), workspace, SEED)
-    index.run(index.IndexConfig(type="flat", num_shards=2), workspace, SEED)
+def tiny_workspace(indexed_workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The indexed workspace, with a retriever a task."""
+    root = tmp_path_factory.mktemp("serve") / "workspace"
+    shutil.copytree(indexed_workspace.root, root)
+    workspace = Workspace(root)
     build_retrievers(workspace)
     return workspace

@@ -1,0 +1,78 @@
+"""Rollout actors with the real engine: what they return, which weights they used, and that a dead one is replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.catalogue import load_queries
+from r4t_ray.encoders import resolve_model
+from r4t_ray.folm.engine import EngineConfig
+from r4t_ray.folm.metrics import rollout_rows
+from r4t_ray.folm.rollout import Request, RolloutPool
+from r4t_ray.folm.settings import FolmConfig
+from r4t_ray.folm.weights import publish_weights
+
+BASE = "package:r4t_ray/folm/base_model"
+CONFIG = FolmConfig(
+    k=5, num_hits=2, max_completion_tokens=80, engine=EngineConfig(max_model_len=192, max_num_seqs=16, threads=1)
+)
+
+
+@pytest.fixture(scope="module")
+def pool(indexed_workspace: Workspace) -> Iterator[RolloutPool]:
+    pool = RolloutPool(indexed_workspace, CONFIG, Path(resolve_model(BASE)))
+    yield pool
+    pool.shutdown()
+
+
+@pytest.mark.timeout(300)
+def test_rollouts_come_in_order_scored_and_stamped_with_their_weights(
+    pool: RolloutPool, indexed_workspace: Workspace, tmp_path: Path
+) -> None:
+    queries = [*load_queries(indexed_workspace, "wscr", "train")[:2], *load_queries(indexed_workspace, "oar")[:1]]
+    ids = tuple(query.query_id for query in reversed(queries))
+    rollouts, stats = pool.rollout(Request(ids, 3, resolve_model(BASE), seed=1))
+    assert [rollout.query_id for rollout in rollouts] == [name for name in ids for _ in range(3)]
+    assert all(len(r.completion.token_ids) == len(r.completion.logprobs) > 0 for r in rollouts)
+    assert all(0 <= r.reward <= 1 for r in rollouts if r.task == "wscr")
+    assert all(r.reward == r.components["coverage"] for r in rollouts if r.task == "wscr")
+    assert stats["seconds_generate"] > 0
+    folder = publish_weights(
+        AutoModelForCausalLM.from_pretrained(resolve_model(BASE), dtype="float32"),
+        AutoTokenizer.from_pretrained(resolve_model(BASE)),
+        tmp_path,
+        7,
+    )
+    again, _ = pool.rollout(Request(ids, 3, str(folder), seed=1))
+    assert {rollout.weights for rollout in again} == {str(folder)}
+    assert [r.completion.token_ids for r in again] == [r.completion.token_ids for r in rollouts]
+    rows = rollout_rows(4, again, stats)
+    assert [(row["task"], row["num_rollouts"], row["weights"]) for row in rows] == [
+        ("oar", 3, "step-00000007"),
+        ("wscr", 6, "step-00000007"),
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_an_actor_that_dies_is_restarted_and_asked_again(pool: RolloutPool, indexed_workspace: Workspace) -> None:
+    ids = tuple(query.query_id for query in load_queries(indexed_workspace, "wscr", "train")[:2])
+    request = Request(ids, 2, resolve_model(BASE), seed=1)
+    before, _ = pool.rollout(request)
+    ray.kill(pool.actors[0], no_restart=False)
+    after, _ = pool.rollout(request)
+    assert [r.completion.token_ids for r in after] == [r.completion.token_ids for r in before]
+
+
+def test_published_weights_keep_the_newest_two(tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(resolve_model(BASE), dtype="float32")
+    tokenizer = AutoTokenizer.from_pretrained(resolve_model(BASE))
+    for step in (0, 2, 4):
+        assert (publish_weights(model, tokenizer, tmp_path, step) / "COMPLETE").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000002", "step-00000004"]
