@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from r4t_ray.catalogue.splits import normalise_title, split_of
@@ -51,15 +51,11 @@ def make_themes(titles: Iterable[str], categories: Iterable[str] = ()) -> list[T
     modifiers = _frequent((word for words in worded for word in set(words[:-1])), MIN_MODIFIER)
     pairs = _frequent((f"{word} {words[-1]}" for words in worded for word in set(words[:-1])), MIN_PAIR)
     named = _frequent((category_name(category) for category in categories), MIN_TYPE)
-    themes = [Theme(template.format(core), core) for core in {*types, *named} for template in TYPE_TEMPLATES]
+    # Of equal texts the last is kept: "easy soup" is a wording of "soup", so it shares its split.
+    themes = [Theme(core, core) for core in pairs]
     themes += [Theme(template.format(core), core) for core in modifiers for template in MODIFIER_TEMPLATES]
-    themes += [Theme(core, core) for core in pairs]
+    themes += [Theme(template.format(core), core) for core in {*types, *named} for template in TYPE_TEMPLATES]
     return sorted({theme.text: theme for theme in themes}.values())
-
-
-def matches(theme: Theme, words: Sequence[str]) -> bool:
-    """Whether a title's words hold every word of the theme's core."""
-    return set(theme.core.split()) <= set(words)
 
 
 def category_name(category: str) -> str:
