@@ -36,6 +36,12 @@ def test_merged_items_keep_the_best_score_and_every_direction_that_found_them() 
     ]
 
 
+def test_the_best_score_stays_whichever_direction_comes_first() -> None:
+    for order in ([2, 3], [3, 2]):
+        merged = merge_directions(SCORES_LK[order], ROWS_LK[order])
+        assert [round(score, 2) for row, score, _ in merged if row == 3] == [0.75]
+
+
 def test_ties_go_to_the_lower_row_and_absent_hits_are_left_out() -> None:
     scores_kK = np.array([[0.5, 0.5, -np.inf]], np.float32)
     merged = merge_directions(scores_kK, np.array([[4, 2, -1]], np.int64))
