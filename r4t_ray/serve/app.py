@@ -1,6 +1,6 @@
 """The application graph: gateway -> generator, gateway -> shards."""
 
-from __future__ import annotations
+# Serve reads the annotation of build_app to know the type of the config's args, so it is not postponed here.
 
 from pathlib import Path
 

@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from pydantic import ValidationError
+from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
 from ray.serve.schema import ServeDeploySchema
 
 from r4t_ray import index
@@ -39,6 +41,16 @@ def test_the_cookbook_config_is_valid_and_its_arguments_are_typed(repository: Pa
     assert (module, name) == (build_app.__module__, build_app.__name__)
     args = AppArgs.model_validate(application.args)
     assert args.workspace == "workspace/cookbook"
+
+
+def test_serve_turns_the_args_of_a_config_into_typed_ones(tiny_workspace: Workspace) -> None:
+    args = {"workspace": str(tiny_workspace.root), "shards": "deployed"}
+    application = call_user_app_builder_with_args_if_necessary(build_app, args)
+    typed = application._bound_deployment.init_args[0]
+    assert isinstance(typed, AppArgs)
+    assert typed.shards == "deployed"
+    with pytest.raises(ValidationError, match="shard_count"):
+        call_user_app_builder_with_args_if_necessary(build_app, {**args, "shard_count": 2})
 
 
 def test_every_deployment_scales_by_its_own_settings() -> None:
