@@ -131,8 +131,9 @@ class Workspace:
         fingerprints = {parent: self.artifact(parent).manifest.fingerprint for parent in parents}
         config_json = json.loads(config.model_dump_json())
         key = _hash_json({"schema": SCHEMA, "config": config_json, "seed": seed, "parents": fingerprints})
-        if self.is_current(stage, key):
-            return self.artifact(stage)
+        current = self._current(stage, key)
+        if current is not None:
+            return current
         final, partial = self.root / stage, self.root / f"{stage}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -143,12 +144,13 @@ class Workspace:
         partial.rename(final)
         return Artifact(final, manifest)
 
-    def is_current(self, stage: str, key: str) -> bool:
-        """Whether the stage's folder is intact and was made from the inputs that ``key`` stands for."""
+    def _current(self, stage: str, key: str) -> Artifact | None:
+        """The stage's artifact if it is intact and was made from the inputs that ``key`` stands for."""
         try:
-            return self.artifact(stage).manifest.key == key
+            found = self.artifact(stage)
         except ArtifactError:
-            return False
+            return None
+        return found if found.manifest.key == key else None
 
 
 def read_manifest(path: Path) -> Manifest:

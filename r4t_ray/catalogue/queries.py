@@ -10,7 +10,6 @@ import logging
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
 
 from r4t_ray.catalogue.catalogue import Catalogue, ItemSet
 from r4t_ray.catalogue.splits import normalise_title, split_of
@@ -59,7 +58,7 @@ def oar_queries(catalogue: Catalogue) -> list[Query]:
     """A query for each theme; where a catalogue is too small for themes its titles stand in."""
     themes = make_themes((row.title for row in catalogue.sets), catalogue.categories)
     if themes:
-        return [Query(f"oar:{theme.text}", "oar", theme.text, (), cast(Split, theme.split)) for theme in themes]
+        return [Query(f"oar:{theme.text}", "oar", theme.text, (), theme.split) for theme in themes]
     _logger.warning("no word is common enough among %d titles: titles stand in for themes", len(catalogue.sets))
     rows = {normalise_title(row.title): row for row in catalogue.sets}
     return [Query(f"oar:{title}", "oar", title, (), set_split(rows[title])) for title in sorted(rows)]

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from r4t_ray.catalogue.splits import normalise_title, split_of
+from r4t_ray.types import Split
 
 TYPE_TEMPLATES = ("{}", "easy {}", "{} for a dinner party", "{} from around the world")
 MODIFIER_TEMPLATES = ("{}", "{} dishes", "something with {}")
@@ -28,7 +29,7 @@ class Theme(NamedTuple):
     core: str
 
     @property
-    def split(self) -> str:
+    def split(self) -> Split:
         """The split that every theme of this core is in."""
         return split_of(self.core)
 

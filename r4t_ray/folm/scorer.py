@@ -38,14 +38,13 @@ class SetScorer:
         nearest_cos_Bk = np.full(size, np.nan, np.float32)
         num_hits = min(self.num_hits, index.size)
         hit_rows_BkK = np.full((*size, num_hits), -1, np.int64)
-        hit_cos_BkK = np.full((*size, num_hits), np.nan, np.float32)
         if where:
             at = tuple(np.array(where).T)
             sub_emb_BkD[at] = self.encoder.encode([(fan_outs[b] or ())[i] for b, i in where])
-            hit_cos_BkK[at], hit_rows_BkK[at] = index.search(sub_emb_BkD[at], num_hits)
-            nearest_cos_Bk[at] = hit_cos_BkK[at][:, 0]
-            nearest_emb_BkD[at] = index.emb_MD[hit_rows_BkK[at][:, 0]]
-        return ScoredFanOut(query_emb_BD, sub_emb_BkD, nearest_cos_Bk, nearest_emb_BkD, hit_rows_BkK, hit_cos_BkK)
+            cos_NK, rows_NK = index.search(sub_emb_BkD[at], num_hits)
+            hit_rows_BkK[at], nearest_cos_Bk[at] = rows_NK, cos_NK[:, 0]
+            nearest_emb_BkD[at] = index.emb_MD[rows_NK[:, 0]]
+        return ScoredFanOut(query_emb_BD, sub_emb_BkD, nearest_cos_Bk, nearest_emb_BkD, hit_rows_BkK)
 
     def reward(self, task: Task, fan_out: ScoredFanOut, references: Sequence[Sequence[str]]) -> dict[str, Array]:
         """Components of the task's reward, (B,) each, "reward" among them."""

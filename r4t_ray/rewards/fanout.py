@@ -17,7 +17,6 @@ class ScoredFanOut:
         nearest_cos_Bk: Cosine with the nearest pool entry.
         nearest_emb_BkD: Embedding of the nearest pool entry, the c_i* of eq. 2.
         hit_rows_BkK: Pool rows of the K nearest entries.
-        hit_cos_BkK: Their cosines.
     """
 
     query_emb_BD: Array
@@ -25,4 +24,3 @@ class ScoredFanOut:
     nearest_cos_Bk: Array
     nearest_emb_BkD: Array
     hit_rows_BkK: Rows
-    hit_cos_BkK: Array

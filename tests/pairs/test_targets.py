@@ -19,7 +19,6 @@ def scored(rows: list[list[int]]) -> ScoredFanOut:
         nearest_cos_Bk=np.array([[0.9, 0.8, nan]], np.float32),
         nearest_emb_BkD=np.zeros((1, 3, 4), np.float32),
         hit_rows_BkK=np.array([[*rows, [-1, -1]]]),
-        hit_cos_BkK=np.zeros((1, 3, 2), np.float32),
     )
 
 

@@ -19,7 +19,6 @@ def scored() -> ScoredFanOut:
         nearest_cos_Bk=np.array([[1, 0.5], [nan, nan]], np.float32),
         nearest_emb_BkD=np.array([[[1, 0], [0, 1]], [[0, 0], [0, 0]]], np.float32),
         hit_rows_BkK=np.array([[[0, 3], [1, 3]], [[-1, -1], [-1, -1]]]),
-        hit_cos_BkK=np.array([[[1, 0.1], [0.5, 0.1]], [[nan, nan], [nan, nan]]], np.float32),
     )
 
 
