@@ -37,6 +37,7 @@ QUERIES_A_CALL = 64
 PARENTS: dict[str, str] = {
     "zero_shot": "folm",
     "best_of_5": "folm",
+    "best_of_5_oracle": "folm",
     "r4t_folm": "folm",
     "r4t_diffusion": "diffusion",
 }

@@ -14,9 +14,12 @@ MethodName = Literal[
     "no_fanout_mmr",
     "greedy_reward",
     "popular",
+    "popular_items",
     "nearest_sets",
+    "nearest_sets_items",
     "zero_shot",
     "best_of_5",
+    "best_of_5_oracle",
     "r4t_folm",
     "r4t_diffusion",
 ]

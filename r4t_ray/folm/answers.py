@@ -14,51 +14,62 @@ NEAR_DUPLICATE = 0.9
 """Two names closer than this cosine would find the same items, so a list holds one of them."""
 
 
-def rank_neighbour_items(
-    query_emb_BD: Array, items: Sequence[Sequence[str]], set_emb_MD: Array, num_neighbours: int, exclude_self: bool
-) -> list[list[str]]:
-    """For each query, the items of its nearest sets, by summed similarity, best first.
+def nearest_others(set_emb_MD: Array, num_neighbours: int) -> tuple[Rows, Array]:
+    """Each set's nearest other sets.
 
     Args:
-        query_emb_BD: Unit rows.
-        items: The M sets' item names.
         set_emb_MD: Unit rows, one a set.
-        num_neighbours: How many sets vote.
-        exclude_self: Query b is set b, and does not vote for itself.
+        num_neighbours: K, clipped to M - 1.
+
+    Returns:
+        ``rows_MK`` in no particular order, and their cosines ``cos_MK``.
     """
-    ranked: list[list[str]] = []
-    for start in range(0, len(query_emb_BD), 1024):
-        scores_BM = query_emb_BD[start : start + 1024] @ set_emb_MD.T
-        if exclude_self:
-            rows_B = np.arange(len(scores_BM))
-            scores_BM[rows_B, start + rows_B] = -np.inf
-        width = min(num_neighbours, scores_BM.shape[1] - 1)
-        nearest_BK = np.argpartition(-scores_BM, width, axis=1)[:, :width]
-        for scores_M, nearest_K in zip(scores_BM, nearest_BK, strict=True):
-            votes: dict[str, float] = defaultdict(float)
-            for row in nearest_K:
-                for name in items[row]:
-                    votes[name] += float(scores_M[row])
-            ranked.append(sorted(votes, key=lambda name: (-votes[name], name)))
-    return ranked
+    width = min(num_neighbours, len(set_emb_MD) - 1)
+    rows, cosines = [], []
+    for start in range(0, len(set_emb_MD), 1024):
+        scores_BM = set_emb_MD[start : start + 1024] @ set_emb_MD.T
+        itself = np.arange(len(scores_BM))
+        scores_BM[itself, start + itself] = -np.inf
+        rows.append(np.argpartition(-scores_BM, width - 1, axis=1)[:, :width].copy())
+        cosines.append(np.take_along_axis(scores_BM, rows[-1], axis=1))
+    return np.concatenate(rows), np.concatenate(cosines)
 
 
-def complete_list(own: Sequence[str], others: Sequence[str], k: int, emb: Mapping[str, Array]) -> list[str]:
-    """The first k of ``own`` then ``others``, leaving out near duplicates of what is already in.
+def rank_by_votes(
+    own: Sequence[str], voters: Sequence[Sequence[str]], cos_K: Array, temperature: float, own_weight: float
+) -> list[str]:
+    """The names that a set and sets like it hold, the most expected first.
 
-    ``emb`` maps a name to its unit vector; a name without one is compared by its text alone.
+    A name scores the softmax weight of every voter that holds it, and ``own_weight`` where the set itself does; ties go
+    to the name that comes first in the alphabet.
+
+    >>> rank_by_votes(["salt"], [["egg", "rice"], ["rice"]], np.array([0.9, 0.9]), 0.1, own_weight=0.6)
+    ['rice', 'salt', 'egg']
+    """
+    weights_K = np.exp((cos_K - cos_K.max(initial=-np.inf)) / temperature)
+    votes: dict[str, float] = defaultdict(float)
+    for names, weight in zip(voters, weights_K / weights_K.sum(), strict=True):
+        for name in names:
+            votes[name] += float(weight)
+    for name in own:
+        votes[name] += own_weight
+    return sorted(votes, key=lambda name: (-votes[name], name))
+
+
+def distinct_names(ranked: Sequence[str], k: int, emb: Mapping[str, Array]) -> list[str]:
+    """The first k names, leaving out near duplicates of what is already in.
+
+    ``emb`` maps every name to its unit vector.
     """
     kept: list[str] = []
-    vectors: list[Array] = []
-    for name in (*own, *others):
+    kept_emb_kD: list[Array] = []
+    for name in ranked:
         if len(kept) == k:
             break
-        vector = emb.get(name)
-        if name in kept or (vector is not None and vectors and max(np.stack(vectors) @ vector) > NEAR_DUPLICATE):
+        if kept and (np.stack(kept_emb_kD) @ emb[name]).max() > NEAR_DUPLICATE:
             continue
         kept.append(name)
-        if vector is not None:
-            vectors.append(vector)
+        kept_emb_kD.append(emb[name])
     return kept
 
 

@@ -1,9 +1,9 @@
 """Pretraining of the small base model that the package ships: recipes to fan-outs, for both tasks.
 
 Run by `make base-model RECIPES=recipes.jsonl.gz`. Titles whose hash falls in a held-out split are left out, so no
-held-out dish or theme of any catalogue that is split by title is seen. A WSCR example is a title and k ingredients: the
-recipe's own without staples, in random order, then the most similar recipes' commonest. An OAR example is a
-theme and k titles that match it.
+held-out dish or theme of any catalogue that is split by title is seen. A WSCR example is a title and the k ingredients
+most expected of it, by the vote of the recipe itself and of recipes with similar titles; each epoch hears another half of
+the voters. An OAR example is a theme and k titles that match it.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from r4t_ray.catalogue.ingredients import clean_ingredient
 from r4t_ray.catalogue.splits import normalise_title, split_of
 from r4t_ray.catalogue.themes import make_themes, title_words
 from r4t_ray.config import Settings
-from r4t_ray.folm.answers import complete_list, rank_neighbour_items
+from r4t_ray.folm.answers import distinct_names, nearest_others, rank_by_votes
 from r4t_ray.folm.prompt import Example, format_answer
 from r4t_ray.folm.supervised import SupervisedConfig, train_on_examples
-from r4t_ray.types import Array
+from r4t_ray.types import Array, Rows
 
 log = logging.getLogger(__name__)
 
@@ -46,25 +47,34 @@ class PretrainConfig(Settings):
     num_kv_heads: int = 4
     k: int = 10
     staple_share: float = 0.03
-    num_neighbours: int = 20
+    min_recipes: int = 5
+    num_neighbours: int = 64
+    voter_share: float = 0.5
+    vote_temperature: float = 0.04
+    own_weight: float = 0.3
     oar_share: float = 0.25
-    epochs: int = 2
+    epochs: int = 3
     seed: int = 0
     training: SupervisedConfig = SupervisedConfig(learning_rate=2e-3, warmup_steps=200)
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Recipes: a title each, the ingredients that are no staples, and the ranked ingredients of similar recipes."""
+    """Recipes: titles, ingredients that are neither staples nor rare, and the recipes with the most similar titles."""
 
     titles: list[str]
     items: list[list[str]]
-    similar_items: list[list[str]]
+    neighbours_MK: Rows
+    cos_MK: Array
     item_emb: dict[str, Array]
 
 
-def read_recipes(path: Path, staple_share: float) -> tuple[list[str], list[list[str]]]:
-    """Titles and cleaned ingredients of a gzipped JSON-lines file, training split only, staples left out."""
+def read_recipes(path: Path, staple_share: float, min_recipes: int) -> tuple[list[str], list[list[str]]]:
+    """Titles and cleaned ingredients of a gzipped JSON-lines file, training split only.
+
+    Ingredients of more than ``staple_share`` of the recipes or of fewer than ``min_recipes`` are left out, and then
+    recipes with none left.
+    """
     titles, lists = [], []
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         for line in lines:
@@ -74,27 +84,30 @@ def read_recipes(path: Path, staple_share: float) -> tuple[list[str], list[list[
                 names = dict.fromkeys(clean_ingredient(text) for text in recipe["ingredients"])
                 lists.append([name for name in names if name])
     counts = Counter(name for names in lists for name in names)
-    staples = {name for name, count in counts.items() if count > staple_share * len(lists)}
-    kept = [[name for name in names if name not in staples] for names in lists]
-    log.info("%d recipes; %d staples left out: %s", len(titles), len(staples), sorted(staples)[:12])
-    keep = [row for row, names in enumerate(kept) if len(names) >= 2]
+    named = {name for name, count in counts.items() if min_recipes <= count <= staple_share * len(lists)}
+    kept = [[name for name in names if name in named] for names in lists]
+    log.info("%d recipes, %d ingredients named in answers", len(titles), len(named))
+    keep = [row for row, names in enumerate(kept) if names]
     return [titles[row] for row in keep], [kept[row] for row in keep]
 
 
 def build_corpus(path: Path, config: PretrainConfig, encode: Any) -> Corpus:
-    """Read the recipes and rank, for each, the ingredients of the recipes with the most similar titles."""
-    titles, items = read_recipes(path, config.staple_share)
-    names = sorted(name for name, count in Counter(n for names in items for n in names).items() if count > 1)
-    title_emb, name_emb = encode(titles), encode(names)
-    similar = rank_neighbour_items(title_emb, items, title_emb, config.num_neighbours, exclude_self=True)
-    return Corpus(titles, items, similar, dict(zip(names, name_emb, strict=True)))
+    """Read the recipes and find, for each, those with the most similar titles."""
+    titles, items = read_recipes(path, config.staple_share, config.min_recipes)
+    names = sorted({name for row in items for name in row})
+    neighbours_MK, cos_MK = nearest_others(encode(titles), config.num_neighbours)
+    return Corpus(titles, items, neighbours_MK, cos_MK, dict(zip(names, encode(names), strict=True)))
 
 
-def wscr_examples(corpus: Corpus, k: int, rng: random.Random) -> Iterator[Example]:
-    """One example a recipe."""
-    for title, own, similar in zip(corpus.titles, corpus.items, corpus.similar_items, strict=True):
-        names = complete_list(rng.sample(own, len(own)), similar, k, corpus.item_emb)
-        yield Example(f"<wscr>{title}", format_answer(names))
+def wscr_examples(corpus: Corpus, config: PretrainConfig, rng: np.random.Generator) -> Iterator[Example]:
+    """One example a recipe; ``voter_share`` of its neighbours, drawn anew, vote."""
+    heard_MK = rng.random(corpus.cos_MK.shape) < config.voter_share
+    heard_MK[~heard_MK.any(axis=1)] = True
+    for row, (title, own) in enumerate(zip(corpus.titles, corpus.items, strict=True)):
+        heard_K = heard_MK[row]
+        voters = [corpus.items[other] for other in corpus.neighbours_MK[row, heard_K]]
+        ranked = rank_by_votes(own, voters, corpus.cos_MK[row, heard_K], config.vote_temperature, config.own_weight)
+        yield Example(f"<wscr>{title}", format_answer(distinct_names(ranked, config.k, corpus.item_emb)))
 
 
 def oar_examples(titles: Sequence[str], k: int, count: int, rng: random.Random) -> Iterator[Example]:
@@ -167,13 +180,13 @@ def pretrain(recipes: Path, out: Path, config: PretrainConfig, encode: Any) -> l
     Returns:
         The training log.
     """
-    rng = random.Random(config.seed)
+    rng, draws = random.Random(config.seed), np.random.default_rng(config.seed)
     torch.manual_seed(config.seed)
     corpus = build_corpus(recipes, config, encode)
     num_oar = int(config.oar_share * len(corpus.titles))
     examples: list[Example] = []
     for _ in range(config.epochs):
-        examples += wscr_examples(corpus, config.k, rng)
+        examples += wscr_examples(corpus, config, draws)
         examples += oar_examples(corpus.titles, config.k, num_oar, rng)
     tokenizer = train_tokenizer((part for example in examples for part in example), config.vocab_size)
     model = make_model(config, tokenizer.eos_token_id, tokenizer.pad_token_id)

@@ -9,9 +9,11 @@ import pytest
 
 from r4t_ray.evaluation.methods.greedy_reward import GreedyReward, greedy_picks
 from r4t_ray.evaluation.methods.nearest_sets import NearestSets, rank_by_neighbours
+from r4t_ray.evaluation.methods.nearest_sets_items import NearestSetsItems
 from r4t_ray.evaluation.methods.no_fanout import NoFanOut
 from r4t_ray.evaluation.methods.no_fanout_mmr import NoFanOutMMR, mmr_picks
 from r4t_ray.evaluation.methods.popular import Popular, reference_counts
+from r4t_ray.evaluation.methods.popular_items import PopularItems
 from r4t_ray.evaluation.scores import geometric_scores
 from r4t_ray.rewards import OARConfig
 
@@ -129,18 +131,23 @@ def test_greedy_beats_no_fanout_on_its_own_reward_and_its_value_is_the_measured_
 
 
 def test_popular_gives_everybody_the_most_frequent_items(bench, ask, at):
-    references = [np.array([0, 1]), np.array([1, 2]), np.array([1, 2, 3])]
-    method = Popular.build(bench(train_references=references))
-    answers = method.fan_out([ask("a", ""), ask("b", "")], at(0, 50), seed=0)
-    for answer in answers:
-        assert answer.hits_kn.tolist() == [[1, 0], [2, 3]]  # counts 3, 2, then two of 1 by row
-        assert np.array_equal(answer.directions_kD, at(10, 20))
+    parts = bench(train_references=[np.array([0, 3]), np.array([3, 2]), np.array([2, 3, 5])])
+    queries, z_q = [ask("a", ""), ask("b", "")], at(0, 50)
+    # Counts: item 3 three, item 2 two, then items 0 and 5 one each, by row. As directions 3 and 2 bring their nearest.
+    for answer in Popular.build(parts).fan_out(queries, z_q, seed=0):
+        assert answer.hits_kn.tolist() == [[3, 2], [2, 1]]
+        assert np.array_equal(answer.directions_kD, at(30, 20))
+    for answer in PopularItems.build(parts).fan_out(queries, z_q, seed=0):
+        assert answer.hits_kn.tolist() == [[3, 0], [2, 5]]
+        assert np.array_equal(answer.directions_kD, at(30, 20))
 
 
 def test_popular_leaves_out_what_no_training_set_holds(bench, ask, at):
-    (answer,) = Popular.build(bench(train_references=[np.array([4])])).fan_out([ask("q", "")], at(0), seed=0)
-    assert answer.hits_kn.tolist() == [[4, -1]]
-    assert len(answer.directions_kD) == 1
+    parts = bench(train_references=[np.array([5])])
+    for method, hits in ((Popular, [[5, 4]]), (PopularItems, [[5, -1]])):
+        (answer,) = method.build(parts).fan_out([ask("q", "")], at(0), seed=0)
+        assert answer.hits_kn.tolist() == hits
+        assert len(answer.directions_kD) == 1
 
 
 def test_a_reference_counts_an_item_once():
@@ -153,10 +160,11 @@ def test_nearest_sets_by_hand(bench, ask, at):
         "train_emb_BD": at(0, 60, 180),
         "train_references": [np.array([0, 1]), np.array([1, 2]), np.array([4])],
     }
-    (answer,) = NearestSets.build(bench(**parts)).fan_out([ask("q", "")], at(0), seed=0)
     # Scores: item 1 1.5, item 0 1.0, item 2 0.5; item 4 fills up by popularity; items 3 and 5 are in no set.
-    assert answer.hits_kn.tolist() == [[1, 2], [0, 4]]
-    assert np.array_equal(answer.directions_kD, at(10, 0))
+    for method, hits in ((NearestSets, [[1, 0], [0, 1]]), (NearestSetsItems, [[1, 2], [0, 4]])):
+        (answer,) = method.build(bench(**parts)).fan_out([ask("q", "")], at(0), seed=0)
+        assert answer.hits_kn.tolist() == hits
+        assert np.array_equal(answer.directions_kD, at(10, 0))
 
 
 def test_nearest_sets_ties_and_shortage_go_by_popularity(at):

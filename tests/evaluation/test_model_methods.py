@@ -10,6 +10,7 @@ from r4t_ray.evaluation.answers import Generative
 from r4t_ray.evaluation.bench import Policies
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.methods.best_of_5 import BestOf5
+from r4t_ray.evaluation.methods.best_of_5_oracle import BestOf5Oracle
 from r4t_ray.evaluation.methods.r4t_diffusion import R4TDiffusion
 from r4t_ray.evaluation.methods.r4t_folm import R4TFolm
 from r4t_ray.evaluation.methods.zero_shot import ZeroShot
@@ -21,9 +22,10 @@ from r4t_ray.rewards import OARConfig
 def test_registry_holds_the_names_of_the_settings():
     assert tuple(METHODS) == METHOD_NAMES
     assert {name for name in METHODS if METHODS[name].name != name} == set()
-    assert {name for name in METHODS if METHODS[name].tasks == ("wscr",)} == {"popular", "nearest_sets"}
+    wscr_only = {name for name in METHODS if METHODS[name].tasks == ("wscr",)}
+    assert wscr_only == {"popular", "popular_items", "nearest_sets", "nearest_sets_items", "best_of_5_oracle"}
     generative = {name for name in METHODS if isinstance(METHODS[name], Generative)}
-    assert generative == {"zero_shot", "best_of_5", "r4t_folm", "r4t_diffusion"}
+    assert generative == {"zero_shot", "best_of_5", "best_of_5_oracle", "r4t_folm", "r4t_diffusion"}
 
 
 def test_zero_shot_searches_each_sub_query(bench, ask, at, scripted):
@@ -79,17 +81,23 @@ def test_best_of_5_takes_the_best_oar_reward(bench, ask, at, scripted):
         assert answer.hits_kn[:, 0].tolist() == best
 
 
-def test_best_of_5_on_wscr_takes_the_best_coverage_of_the_reference(bench, ask, at, scripted):
-    policy = scripted({"q": [("0", "1"), None, ("30", "50"), ("50", "49"), ("20", "21")]})
-    method = BestOf5.build(bench(policy=lambda name: policy))
-    (answer,) = method.fan_out([ask("q", "q", ("item5", "item2", "item3"))], at(0), seed=0)
-    assert answer.hits_kn[:, 0].tolist() == [3, 5]
-    assert {3, 5} <= answer.retrieved
+def test_on_wscr_the_oracle_sees_the_reference_and_best_of_5_the_nearest_training_sets(bench, ask, at, scripted):
+    policy = scripted({"q": [("0", "1"), None, ("30", "50"), ("50", "49"), ("20", "0")]})
+    # The query at 0: the training query at 10 holds items 2 and 0 (cosine 0.98), the one at 80 items 4 and 5 (0.17).
+    training = {"train_emb_BD": at(10, 80), "train_references": [np.array([2, 0]), np.array([4, 5])]}
+    parts = bench(policy=lambda name: policy, **training)
+    query = ask("q", "q", ("item5", "item2", "item3"))
+    (oracle,), (answer,) = (kind.build(parts).fan_out([query], at(0), seed=0) for kind in (BestOf5Oracle, BestOf5))
+    assert oracle.hits_kn[:, 0].tolist() == [3, 5]
+    assert {3, 5} <= oracle.retrieved
+    assert answer.hits_kn[:, 0].tolist() == [2, 0]
+    (blind,) = BestOf5.build(parts).fan_out([ask("q", "q", ("item4",))], at(0), seed=0)
+    assert blind.hits_kn.tolist() == answer.hits_kn.tolist()
 
 
 def test_best_of_5_keeps_queries_apart(bench, ask, at, scripted):
     policy = scripted({"a": [None] * 4 + [("0",)], "b": [("50",)] + [None] * 4})
-    method = BestOf5.build(bench(policy=lambda name: policy))
+    method = BestOf5Oracle.build(bench(policy=lambda name: policy))
     queries = [ask("1", "a", ("item0",)), ask("2", "b", ("item5",))]
     first, second = method.fan_out(queries, at(0, 0), seed=0)
     assert (first.hits_kn[0, 0], second.hits_kn[0, 0]) == (0, 5)

@@ -1,4 +1,4 @@
-"""The most frequent items of the training sets, whatever the query."""
+"""The most frequent items of the training sets as directions, whatever the query."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from r4t_ray.evaluation.answers import Answer, Index, Query, dealt_answer
+from r4t_ray.evaluation.answers import Answer, Index, Query, answers_of_directions
 from r4t_ray.evaluation.bench import Bench
 from r4t_ray.types import Array, Rows, Task
 
 
 @dataclass(frozen=True)
 class Popular:
-    """The k*n items most frequent in the training references, whatever the query.
+    """The k items most frequent in the training references as directions, whatever the query.
 
-    Dealt round-robin over k directions, which are the embeddings of the k most frequent.
+    Each brings its n nearest items.
     """
 
     index: Index
@@ -37,9 +37,11 @@ class Popular:
         """Give every query the same answer; the seed is not used."""
         counts_M = reference_counts(self.train_references, len(self.index.emb_MD))
         ranked = np.argsort(-counts_M, kind="stable")
-        ranked = ranked[counts_M[ranked] > 0]
-        answer = dealt_answer(ranked, self.index.emb_MD, self.k, self.n)
+        answer = self._answer(ranked[counts_M[ranked] > 0])
         return [answer for _ in queries]
+
+    def _answer(self, ranked_rows: Rows) -> Answer:
+        return answers_of_directions(self.index, [self.index.emb_MD[ranked_rows[: self.k]]], self.n)[0]
 
 
 def reference_counts(references: Sequence[Rows], pool_size: int) -> Rows:
