@@ -13,9 +13,11 @@ from r4t_ray.diffusion.batches import permute_rows
 from r4t_ray.diffusion.ema import Ema
 from r4t_ray.diffusion.learning_rate import learning_rate
 from r4t_ray.diffusion.loss import denoising_loss
+from r4t_ray.diffusion.matching import match_rows
 from r4t_ray.diffusion.retriever import WEIGHTS, DiffusionRetriever
 from r4t_ray.diffusion.schedule import training_sigmas
 from r4t_ray.diffusion.settings import DiffusionConfig
+from r4t_ray.types import Array
 
 STATE = "state.pt"
 
@@ -23,17 +25,19 @@ STATE = "state.pt"
 class Learner:
     """The network, its average, the optimizer and the source of noise. ``step`` counts the updates made."""
 
-    def __init__(self, config: DiffusionConfig, seed: int, rank: int) -> None:
+    def __init__(self, config: DiffusionConfig, seed: int, rank: int, anchors_ND: Array | None = None) -> None:
         self.config, self.device = config, ray.train.torch.get_device()
         # Every worker starts from the same weights and draws its own noise.
         torch.manual_seed(seed)
         retriever = DiffusionRetriever(config.network, config.noise, config.sampler).to(self.device)
+        if anchors_ND is not None:
+            retriever.mixture.anchors_ND.copy_(torch.from_numpy(anchors_ND))
         torch.manual_seed(seed + 1 + rank)
         self.generator = torch.Generator(self.device).manual_seed(seed + 1 + rank)
         self.retriever, self.step = retriever, 0
         self.ema = Ema(retriever, config.optimizer.ema_decay)
         if config.compile:
-            retriever.network.compile()
+            retriever.compile()
         self.model = ray.train.torch.prepare_model(retriever)
         self.optimizer = torch.optim.Adam(retriever.parameters(), lr=config.optimizer.peak_lr)
 
@@ -78,6 +82,8 @@ class Learner:
         noise = self.config.noise
         sigma_B = training_sigmas(len(z_q_BD), noise, generator)
         eps_BLD = torch.randn(target_BLD.shape, generator=generator, device=self.device)
+        if self.config.row_matching == "noise":
+            target_BLD = match_rows(target_BLD, eps_BLD)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             denoised_BLD = model(target_BLD + sigma_B[:, None, None] * eps_BLD, sigma_B, z_q_BD, is_dropped_B)
         return denoising_loss(denoised_BLD.float(), target_BLD, sigma_B, noise.sigma_data)

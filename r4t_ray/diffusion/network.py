@@ -121,12 +121,20 @@ class SetTransformer(nn.Module):
         Returns:
             F, shape (B, L, D).
         """
-        z_q_BD = torch.where(is_dropped_B[:, None], self.null_query_D, z_q_BD)
+        out: Tensor = self.rows_out(self.hidden_rows(rows_BLD, c_noise_B, self.condition(z_q_BD, is_dropped_B)))
+        return out
+
+    def condition(self, z_q_BD: Tensor, is_dropped_B: Tensor) -> Tensor:
+        """z_q, and the null embedding where it is dropped."""
+        return torch.where(is_dropped_B[:, None], self.null_query_D, z_q_BD)
+
+    def hidden_rows(self, rows_BLD: Tensor, c_noise_B: Tensor, z_q_BD: Tensor) -> Tensor:
+        """The rows before the last layer, (B, L, hidden)."""
         # Unit rows of width d have entries of deviation 1 / sqrt(d); the network reads unit deviations.
         tokens = self.query_tokens(z_q_BD * self.config.dim**0.5).unflatten(-1, (-1, self.config.dim))
         noise_emb = self.noise_embedding(c_noise_B)
         rows = self.rows_in(rows_BLD)
         for block in self.blocks:
             rows = block(rows, tokens, noise_emb)
-        out: Tensor = self.rows_out(self.norm_out(rows))
-        return out
+        hidden: Tensor = self.norm_out(rows)
+        return hidden

@@ -12,6 +12,7 @@ from safetensors.torch import load_model
 from torch import Tensor, nn
 from torch.nn import functional
 
+from r4t_ray.diffusion.anchors import AnchorMixture
 from r4t_ray.diffusion.guidance import guided_denoiser
 from r4t_ray.diffusion.network import SetTransformer
 from r4t_ray.diffusion.preconditioning import c_in, c_noise, c_out, c_skip
@@ -57,6 +58,7 @@ class DiffusionRetriever(
         super().__init__()
         self.noise, self.sampler = noise, sampler
         self.network = SetTransformer(network)
+        self.mixture = AnchorMixture(network) if network.num_anchors else None
 
     def forward(self, z_BLD: Tensor, sigma_B: Tensor, z_q_BD: Tensor, is_dropped_B: Tensor) -> Tensor:
         """D: the estimate of the clean rows.
@@ -68,9 +70,14 @@ class DiffusionRetriever(
             is_dropped_B: bool; where True the estimate is unconditional.
         """
         sigma_data, sigma_B11 = self.noise.sigma_data, sigma_B[:, None, None]
-        output_BLD = self.network(c_in(sigma_B11, sigma_data) * z_BLD, c_noise(sigma_B), z_q_BD, is_dropped_B)
+        condition_BD = self.network.condition(z_q_BD, is_dropped_B)
+        hidden_BLH = self.network.hidden_rows(c_in(sigma_B11, sigma_data) * z_BLD, c_noise(sigma_B), condition_BD)
+        output_BLD = self.network.rows_out(hidden_BLH)
         denoised: Tensor = c_skip(sigma_B11, sigma_data) * z_BLD + c_out(sigma_B11, sigma_data) * output_BLD
-        return denoised
+        if self.mixture is None:
+            return denoised
+        mixed: Tensor = self.mixture(denoised, z_BLD, sigma_B, hidden_BLH, condition_BD)
+        return mixed
 
     @torch.no_grad()
     def generate(

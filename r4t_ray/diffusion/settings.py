@@ -31,6 +31,7 @@ class NetworkConfig(Settings):
     noise_dim: int = Field(32, ge=2, multiple_of=2, description="width of the noise level's embedding")
     dropout: float = Field(0.1, ge=0, lt=1)
     attention_dropout: float = Field(0.1, ge=0, lt=1)
+    num_anchors: int = Field(0, ge=0, description="known rows that the output may be mixed from; 0 is the paper's form")
 
     @model_validator(mode="after")
     def _heads_divide_hidden(self) -> NetworkConfig:
@@ -89,6 +90,9 @@ class DiffusionConfig(Settings):
     noise: NoiseConfig = NoiseConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     sampler: SamplerConfig = SamplerConfig()
+    row_matching: Literal["random", "noise"] = Field(
+        "random", description="order of a target's rows: random, as in the paper, or matched to the rows of noise"
+    )
     query_dropout: float = Field(0.1, ge=0, le=1, description="share of z_q replaced by the null embedding")
     shuffle_rows: int = Field(16_384, ge=0, description="rows of a worker's shuffle buffer; 0 keeps the files' order")
     cache_pairs: bool = Field(False, description="keep the pairs in Ray's object store, not read each epoch")

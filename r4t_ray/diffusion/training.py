@@ -15,6 +15,7 @@ import ray.train
 from ray.train.torch import TorchTrainer
 
 from r4t_ray.artifacts import Artifact, Workspace
+from r4t_ray.diffusion.anchors import commonest_rows
 from r4t_ray.diffusion.batches import count_pairs, read_pairs
 from r4t_ray.diffusion.retriever import CONFIG, WEIGHTS
 from r4t_ray.diffusion.settings import DiffusionConfig
@@ -61,6 +62,11 @@ def train_task(config: DiffusionConfig, pairs_folder: Path, folder: Path, task: 
             f"a batch of {config.optimizer.batch_size} or more",
             "lower diffusion.optimizer.batch_size or synthesize more pairs",
         )
+    anchors_ND = None
+    if config.network.num_anchors:
+        anchors_ND = commonest_rows(pairs_folder, config.network)
+        network = config.network.model_copy(update={"num_anchors": len(anchors_ND)})
+        config = config.model_copy(update={"network": network})
     has_validation = min(num_pairs["val"], config.validation_rows) > 0
     datasets: dict[str, Any] = {"train": read_pairs(pairs_folder, "train")}
     if config.cache_pairs:
@@ -68,7 +74,7 @@ def train_task(config: DiffusionConfig, pairs_folder: Path, folder: Path, task: 
     if has_validation:
         datasets["val"] = read_pairs(pairs_folder, "val").limit(config.validation_rows)
     logger.info("train-diffusion %s: %s pairs", task, num_pairs)
-    job = {"config": config, "task": task, "seed": seed, "has_validation": has_validation}
+    job = {"config": config, "task": task, "seed": seed, "has_validation": has_validation, "anchors": anchors_ND}
     trainer = TorchTrainer(
         train_worker,
         train_loop_config=job,

@@ -41,13 +41,13 @@ def train_worker(job: dict[str, Any]) -> None:
     """Train one task's retriever on this worker's share of every batch.
 
     Args:
-        job: ``config`` (DiffusionConfig), ``task`` and ``seed``. The datasets are ``train`` (split among the workers)
-            and, optional, ``val``. Rank 0 validates, logs, and puts model, state and metrics in the checkpoint.
+        job: ``config`` (DiffusionConfig), ``task``, ``seed`` and ``anchors`` (None, or (N, D) for the network's
+            ``num_anchors``). The datasets are ``train`` (split among the workers) and, optional, ``val``. Rank 0 validates, logs, and puts model, state and metrics in the checkpoint.
     """
     config, task, seed = job["config"], job["task"], job["seed"]
     rank = ray.train.get_context().get_world_rank()
     _set_up_process(config, rank)
-    learner = Learner(config, seed, rank)
+    learner = Learner(config, seed, rank, job["anchors"])
     rows = _restore(learner)
     validation = _validation_pairs(config, learner.device) if rank == 0 and job["has_validation"] else None
 

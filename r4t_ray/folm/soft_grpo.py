@@ -1,7 +1,8 @@
 """Soft-GRPO, eq. 8 of arXiv 2603.06397, as a subclass of trl's GRPOTrainer that overrides only the loss.
 
 Where we leave trl: pi_old is the sampling engine's own log-probability, and the two entropy-regularising terms of eq. 8
-are added with the policy term's mask and normaliser.
+are added with the policy term's mask and normaliser. On a CPU, where trl's fused head scores padding too and every
+position twice, log-probabilities come from ``completion_logps``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import torch
 from trl import GRPOTrainer
 
 from r4t_ray.errors import EngineError
+from r4t_ray.folm.completion_logps import completion_logps
 
 
 def soft_grpo_loss(
@@ -81,11 +83,15 @@ class SoftGRPOTrainer(GRPOTrainer):
         return batch
 
     def _completion_logps(self, model: Any, batch: Any) -> torch.Tensor:
+        prompts, completions = batch["prompt_ids"], batch["completion_ids"]
+        masks = batch["prompt_mask"], batch["completion_mask"]
+        if prompts.device.type == "cpu":
+            return completion_logps(model, prompts, masks[0], completions, masks[1], self.temperature)
         logp_BT, _, _ = self._get_per_token_logps_and_entropies(
             model,
-            torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
-            torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
-            batch["completion_ids"].size(1),
+            torch.cat([prompts, completions], dim=1),
+            torch.cat(masks, dim=1),
+            completions.size(1),
             batch_size=self.args.per_device_train_batch_size,
         )
         return logp_BT

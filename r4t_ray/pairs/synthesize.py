@@ -1,7 +1,9 @@
 """Stage 2 by Ray Data: queries -> fan-outs of the frozen model -> targets -> parquet.
 
-Two actor classes, one row of the first in, ``num_samples`` rows of the second out. Where we leave the paper: every
-parsed fan-out is kept, for no filter for "successful" ones is given there.
+Two actor classes, one row of the first in, ``num_samples`` rows of the second out. Where we leave the paper:
+
+1. Every parsed fan-out is kept, for no filter for "successful" ones is given there.
+2. Where training queries are few, more are made by recombining them; these have no reference and, on wscr, no reward.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.catalogue import load_queries
@@ -26,16 +28,21 @@ from r4t_ray.errors import EngineError
 from r4t_ray.folm import FanOutModel
 from r4t_ray.folm.scorer import SetScorer
 from r4t_ray.folm.settings import FolmConfig
+from r4t_ray.pairs.recombine import recombine
 from r4t_ray.pairs.targets import target_rows
-from r4t_ray.types import Task
+from r4t_ray.types import Array, Task
 
 log = logging.getLogger(__name__)
 
 
 class PairsConfig(Settings):
-    """How many fan-outs a query, how they are drawn, and how wide a target is (L)."""
+    """How many fan-outs a query, how they are drawn, and how wide a target is (L).
+
+    ``num_recombined`` queries a task are made of the training queries and get one fan-out each.
+    """
 
     num_samples: PositiveInt = 128
+    num_recombined: NonNegativeInt = 0
     temperature: PositiveFloat = 0.9
     num_rows: PositiveInt = 12
     queries_per_batch: PositiveInt = 64
@@ -58,13 +65,14 @@ class FanOutBatch:
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Add ``fan_outs``, a JSON list of lists a query; null for an answer that cannot be parsed."""
         fan_outs: list[str] = [""] * len(batch["text"])
-        for task in sorted(set(batch["task"])):
-            rows = [row for row, name in enumerate(batch["task"]) if name == task]
+        kinds = list(zip(batch["task"], batch["num_samples"].tolist(), strict=True))
+        for task, num_samples in sorted(set(kinds)):
+            rows = [row for row, kind in enumerate(kinds) if kind == (task, num_samples)]
             answers = self._model.fan_out(
                 task,
                 [str(batch["text"][row]) for row in rows],
                 self._folm.k,
-                num_samples=self._config.num_samples,
+                num_samples=num_samples,
                 temperature=self._config.temperature,
                 seed=(self._seed + int(batch["position"][rows[0]]) * 1_009) % 2**31,
             )
@@ -89,17 +97,35 @@ class BuildTargets:
         """One output row a fan-out, in the order of queries and samples."""
         samples = [json.loads(fan_outs) for fan_outs in batch["fan_outs"]]
         owners = [(row, sample) for row, answers in enumerate(samples) for sample in range(len(answers))]
+        kinds = [
+            (task, self._is_rewarded(task, name)) for task, name in zip(batch["task"], batch["query_id"], strict=True)
+        ]
         tables = []
-        for task in sorted(set(batch["task"])):
-            chosen = [(row, sample) for row, sample in owners if batch["task"][row] == task]
-            tables.append(self._rows(task, batch, chosen, [samples[row][sample] for row, sample in chosen]))
+        for task, is_rewarded in sorted(set(kinds)):
+            chosen = [(row, sample) for row, sample in owners if kinds[row] == (task, is_rewarded)]
+            fan_outs = [samples[row][sample] for row, sample in chosen]
+            tables.append(self._rows(task, batch, chosen, fan_outs, is_rewarded))
         return pa.concat_tables(tables)
 
-    def _rows(self, task: Task, batch: dict[str, Any], owners: list[tuple[int, int]], fan_outs: list[Any]) -> pa.Table:
+    def _is_rewarded(self, task: Task, query_id: str) -> bool:
+        return task == "oar" or query_id in self._references
+
+    def _query_embeddings(self, ids: list[str], texts: list[str]) -> Array:
+        """Unit rows; those of recombined queries are made here, the others are the embed stage's."""
+        new = {name: text for name, text in zip(ids, texts, strict=True) if name not in self._query_emb}
+        made = dict(zip(new, self._scorer.encoder.encode(list(new.values())), strict=True)) if new else {}
+        return np.stack([made[name] if name in made else self._query_emb[name] for name in ids])
+
+    def _rows(
+        self, task: Task, batch: dict[str, Any], owners: list[tuple[int, int]], fan_outs: list[Any], is_rewarded: bool
+    ) -> pa.Table:
         ids = [str(batch["query_id"][row]) for row, _ in owners]
-        query_emb_BD = np.stack([self._query_emb[name] for name in ids])
+        query_emb_BD = self._query_embeddings(ids, [str(batch["text"][row]) for row, _ in owners])
         scored = self._scorer.retrieve(task, query_emb_BD, fan_outs)
-        reward_B = self._scorer.reward(task, scored, [self._references[name] for name in ids])["reward"]
+        rewards: list[float | None] = [None] * len(ids)
+        if is_rewarded:
+            references = [self._references.get(name, ()) for name in ids]
+            rewards = self._scorer.reward(task, scored, references)["reward"].tolist()
         index = self._scorer.indexes[task]
         rows = []
         for b, ((row, sample), fan_out) in enumerate(zip(owners, fan_outs, strict=True)):
@@ -114,7 +140,7 @@ class BuildTargets:
                         "sample": sample,
                         "z_q": query_emb_BD[b],
                         "Z": target_LD.astype(np.float16).ravel(),
-                        "reward": float(reward_B[b]),
+                        "reward": rewards[b],
                         "item_ids": [index.ids[hit] for hit in nearest],
                         "sub_queries": list(fan_out),
                     }
@@ -123,7 +149,10 @@ class BuildTargets:
 
 
 def pairs_table(rows: list[dict[str, Any]], dim: int, num_rows: int) -> pa.Table:
-    """Pairs as Arrow: ``z_q`` of width d in float32, ``Z`` of width L*d, row by row, in float16."""
+    """Pairs as Arrow: ``z_q`` of width d in float32, ``Z`` of width L*d, row by row, in float16.
+
+    ``reward`` is null on wscr where a query has no reference.
+    """
     schema = pa.schema(
         [
             ("query_id", pa.string()),
@@ -157,12 +186,16 @@ def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
 def synthesize(task: Task, config: PairsConfig, workspace: Workspace, folder: Path, seed: int) -> int:
     """Run one task's queries through the graph and write its pairs; returns how many."""
     queries = [query for query in load_queries(workspace, task) if query.split != "test"]
+    new = recombine([q.text for q in queries if q.split == "train"], config.num_recombined, seed)
+    asked = [(q.query_id, q.text, q.split, config.num_samples) for q in queries]
+    asked += [(f"{task}:recombined:{number}", text, "train", 1) for number, text in enumerate(new)]
     rows = [
-        {"query_id": q.query_id, "task": task, "text": q.text, "split": q.split, "position": position}
-        for position, q in enumerate(queries)
+        {"query_id": name, "task": task, "text": text, "split": split, "num_samples": num, "position": position}
+        for position, (name, text, split, num) in enumerate(asked)
     ]
     ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()
-    log.info("%s: %d fan-outs of each of %d queries", task, config.num_samples, len(queries))
+    num_fan_outs = sum(row["num_samples"] for row in rows)
+    log.info("%s: %d fan-outs of %d queries, %d of them recombined", task, num_fan_outs, len(rows), len(new))
     fan_outs = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // config.queries_per_batch)).map_batches(
         FanOutBatch,
         fn_constructor_args=(str(workspace.root), config, seed),
@@ -187,5 +220,5 @@ def synthesize(task: Task, config: PairsConfig, workspace: Workspace, folder: Pa
             "<queries>[...]</queries> in the answers",
             "train the model longer",
         )
-    log.info("%s: %d pairs of %d fan-outs", task, count, len(queries) * config.num_samples)
+    log.info("%s: %d pairs of %d fan-outs", task, count, num_fan_outs)
     return count

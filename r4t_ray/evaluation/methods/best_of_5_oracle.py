@@ -14,8 +14,9 @@ from r4t_ray.types import Array, Task
 
 @dataclass(frozen=True)
 class BestOf5Oracle(BestOf5):
-    """As best_of_5, but the five are judged by the held-out query's own reference: best-of-N by the wscr reward to the
-    letter, an upper bound that sees the answer.
+    """As best_of_5, but judged by the held-out query's own reference.
+
+    This is best-of-N by the wscr reward to the letter, and an upper bound that sees the answer.
     """
 
     name: ClassVar[str] = "best_of_5_oracle"
