@@ -15,7 +15,7 @@ ROWS = 32
 def completion_logps(
     model: Any, prompt_ids: Tensor, prompt_mask: Tensor, completion_ids: Tensor, completion_mask: Tensor, tau: float
 ) -> Tensor:
-    """log pi of every completion token, softmax at temperature ``tau``; 0 where the mask is 0.
+    """Log-probability of every completion token, softmax at temperature ``tau``; 0 where the mask is 0.
 
     Rows are sorted by length and each pass is trimmed to its longest row, which leaves every value as it is. The logits
     of a pass are held at once, so this is for vocabularies that memory has room for.

@@ -2,8 +2,8 @@
 
 Run by `make base-model RECIPES=recipes.jsonl.gz`. Titles whose hash falls in a held-out split are left out, so no
 held-out dish or theme of any catalogue that is split by title is seen. A WSCR example is a title and the k ingredients
-most expected of it, by the vote of the recipe itself and of recipes with similar titles, of which each epoch hears another
-half. An OAR example is a theme and k titles that match it.
+most expected of it, by the vote of the recipe itself and of recipes with similar titles, another half of them each
+epoch. An OAR example is a theme and k titles that match it.
 """
 
 from __future__ import annotations

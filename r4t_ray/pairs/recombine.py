@@ -1,6 +1,6 @@
 """More queries to synthesize for: the head of one training query and the tail of another.
 
-A fan-out needs no reference, so the frozen model can be asked about queries that nobody wrote. A retriever that sees few
+A fan-out needs no reference, so the frozen model can be asked about queries that nobody wrote. A retriever of few
 distinct queries learns them by heart; recombined ones lie near the real ones and cost a sample each.
 """
 

@@ -97,18 +97,14 @@ class BuildTargets:
         """One output row a fan-out, in the order of queries and samples."""
         samples = [json.loads(fan_outs) for fan_outs in batch["fan_outs"]]
         owners = [(row, sample) for row, answers in enumerate(samples) for sample in range(len(answers))]
-        kinds = [
-            (task, self._is_rewarded(task, name)) for task, name in zip(batch["task"], batch["query_id"], strict=True)
-        ]
+        asked = zip(batch["task"], batch["query_id"], strict=True)
+        kinds = [(task, task == "oar" or query_id in self._references) for task, query_id in asked]
         tables = []
         for task, is_rewarded in sorted(set(kinds)):
             chosen = [(row, sample) for row, sample in owners if kinds[row] == (task, is_rewarded)]
             fan_outs = [samples[row][sample] for row, sample in chosen]
             tables.append(self._rows(task, batch, chosen, fan_outs, is_rewarded))
         return pa.concat_tables(tables)
-
-    def _is_rewarded(self, task: Task, query_id: str) -> bool:
-        return task == "oar" or query_id in self._references
 
     def _query_embeddings(self, ids: list[str], texts: list[str]) -> Array:
         """Unit rows; those of recombined queries are made here, the others are the embed stage's."""
@@ -194,7 +190,7 @@ def synthesize(task: Task, config: PairsConfig, workspace: Workspace, folder: Pa
         for position, (name, text, split, num) in enumerate(asked)
     ]
     ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()
-    num_fan_outs = sum(row["num_samples"] for row in rows)
+    num_fan_outs = sum(num for _, _, _, num in asked)
     log.info("%s: %d fan-outs of %d queries, %d of them recombined", task, num_fan_outs, len(rows), len(new))
     fan_outs = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // config.queries_per_batch)).map_batches(
         FanOutBatch,
