@@ -16,8 +16,8 @@ from r4t_ray.artifacts import STAGE_COMMANDS
 from r4t_ray.evaluation.settings import METHOD_NAMES
 
 CONFIG = "jobs/configs/cookbook-smoke.yaml"
-WSCR_ONLY = {"popular", "nearest_sets"}
-GENERATIVE = {"zero_shot", "best_of_5", "r4t_folm", "r4t_diffusion"}
+WSCR_ONLY = {"popular", "popular_items", "nearest_sets", "nearest_sets_items", "best_of_5_oracle"}
+GENERATIVE = {"zero_shot", "best_of_5", "best_of_5_oracle", "r4t_folm", "r4t_diffusion"}
 
 
 def r4t(repository: Path, arguments: Sequence[str], timeout: int) -> subprocess.CompletedProcess[str]:
@@ -74,6 +74,16 @@ def test_pairs_are_unit_rows_that_can_be_read_without_ray(workspace: Path) -> No
         norms = (flat.reshape(table.num_rows, 12, 128) ** 2).sum(-1) ** 0.5
         assert abs(norms - 1).max() < 2e-3
         assert "test" not in set(table["split"].to_pylist())
+
+
+def test_pairs_of_recombined_queries_are_for_training_and_have_no_coverage(workspace: Path) -> None:
+    for task in ("oar", "wscr"):
+        rows = pq.read_table(workspace / "pairs" / task, columns=["query_id", "split", "reward"]).to_pylist()
+        made = [row for row in rows if ":recombined:" in row["query_id"]]
+        assert 8 < len(made) <= 16
+        assert {row["split"] for row in made} == {"train"}
+        assert {row["reward"] is None for row in made} == {task == "wscr"}
+        assert all(row["reward"] is not None for row in rows if row not in made)
 
 
 @pytest.mark.timeout(300)

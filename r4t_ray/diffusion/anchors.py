@@ -1,8 +1,8 @@
 """Denoising towards known rows: where targets are a catalogue's own vectors, most of D is a choice among them.
 
 Not in arXiv 2603.06397. For rows drawn from known unit vectors a_n with log-prior p_n the Bayes denoiser is
-``D(z; sigma) = sum_n w_n a_n`` with ``w = softmax(z . a_n / sigma^2 + p_n)``. The network supplies p_n, as a part from the
-query that all rows share and a part of each row's own, and a gate for rows that are no anchor.
+``D(z; sigma) = sum_n w_n a_n`` with ``w = softmax(z . a_n / sigma^2 + p_n)``. The network supplies p_n, in a part from
+the query that all rows share and a part of each row's own, and a gate for rows that are no anchor.
 """
 
 from __future__ import annotations

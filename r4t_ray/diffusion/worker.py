@@ -42,7 +42,8 @@ def train_worker(job: dict[str, Any]) -> None:
 
     Args:
         job: ``config`` (DiffusionConfig), ``task``, ``seed`` and ``anchors`` (None, or (N, D) for the network's
-            ``num_anchors``). The datasets are ``train`` (split among the workers) and, optional, ``val``. Rank 0 validates, logs, and puts model, state and metrics in the checkpoint.
+            ``num_anchors``). The datasets are ``train`` (split among the workers) and, optional, ``val``. Rank 0
+            validates, logs, and puts model, state and metrics in the checkpoint.
     """
     config, task, seed = job["config"], job["task"], job["seed"]
     rank = ray.train.get_context().get_world_rank()

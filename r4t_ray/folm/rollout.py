@@ -72,21 +72,24 @@ class RolloutWorker:
             self._weights = request.weights
         loaded = time.perf_counter()
         queries = [self._queries[query_id] for query_id in request.query_ids]
-        by_task: dict[Task, list[Query]] = {task: [q for q in queries if q.task == task] for task in TASKS}
+        places = {task: [place for place, query in enumerate(queries) if query.task == task] for task in TASKS}
         completions = {
             task: self._model.complete(
                 task,
-                [query.text for query in group],
+                [queries[place].text for place in asked],
                 self._config.k,
                 num_samples=request.num_samples,
                 temperature=self._config.grpo.temperature,
                 seed=request.seed,
             )
-            for task, group in by_task.items()
-            if group
+            for task, asked in places.items()
+            if asked
         }
         generated = time.perf_counter()
-        found = {r[0].query_id: r for task in completions for r in self._score(by_task[task], completions[task])}
+        groups: dict[int, list[Rollout]] = {}
+        for task, sampled in completions.items():
+            scored = self._score([queries[place] for place in places[task]], sampled)
+            groups.update(zip(places[task], scored, strict=True))
         stats = {
             "seconds_load": loaded - started,
             "seconds_generate": generated - loaded,
@@ -94,7 +97,7 @@ class RolloutWorker:
             "cache_hit_rate": self._scorer.encoder.hits
             / max(1, self._scorer.encoder.hits + self._scorer.encoder.misses),
         }
-        return [rollout for query_id in request.query_ids for rollout in found[query_id]], stats
+        return [rollout for place in range(len(queries)) for rollout in groups[place]], stats
 
     def _score(self, queries: Sequence[Query], completions: Sequence[Sequence[Completion]]) -> list[list[Rollout]]:
         task, n = queries[0].task, len(completions[0])

@@ -59,6 +59,15 @@ def test_rollouts_come_in_order_scored_and_stamped_with_their_weights(
     ]
 
 
+@pytest.mark.timeout(300)
+def test_a_query_asked_twice_gets_two_groups_of_its_own(pool: RolloutPool, indexed_workspace: Workspace) -> None:
+    name = load_queries(indexed_workspace, "wscr", "train")[0].query_id
+    rollouts, _ = pool.rollout(Request((name, name), 3, resolve_model(BASE), seed=1))
+    assert len(rollouts) == 6
+    first, second = ([r.completion.token_ids for r in rollouts[start : start + 3]] for start in (0, 3))
+    assert first != second
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_an_actor_that_dies_is_restarted_and_asked_again(pool: RolloutPool, indexed_workspace: Workspace) -> None:
