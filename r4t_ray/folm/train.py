@@ -46,7 +46,7 @@ def warm_start(config: FolmConfig, workspace: Workspace, out: Path, seed: int) -
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     stage = config.warm_start
-    if stage.passes:
+    if stage.wscr_passes or stage.oar_passes:
         render = partial(_render, config=config, tokenizer=tokenizer)
         examples = warm_start_examples(workspace, stage, config.k, config.num_hits, render, seed)
         log.info("warm start on %d examples", len(examples))

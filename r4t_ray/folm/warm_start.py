@@ -21,14 +21,15 @@ from r4t_ray.types import Array, Task
 
 
 class WarmStartConfig(Settings):
-    """Supervised training on the training sets before RL; ``passes`` = 0 leaves the base model as it is.
+    """Supervised training on the training sets before RL, so many passes over each task's queries; 0 and 0 skip it.
 
     ``temperature`` is that of ``expected_items``; ``own_weight`` what membership in the set itself adds to it;
     ``voter_share`` the share of training sets that vote in one pass; ``min_sets`` how many sets an item must be in
     to be named in an answer.
     """
 
-    passes: NonNegativeInt = 1
+    wscr_passes: NonNegativeInt = 1
+    oar_passes: NonNegativeInt = 1
     temperature: PositiveFloat = 0.05
     own_weight: NonNegativeFloat = 0.3
     voter_share: float = Field(0.5, gt=0.0, le=1.0)
@@ -39,7 +40,7 @@ class WarmStartConfig(Settings):
 def warm_start_examples(
     workspace: Workspace, config: WarmStartConfig, k: int, num_hits: int, render: Callable[[Task, str], str], seed: int
 ) -> list[Example]:
-    """Answers that the training sets spell out, ``config.passes`` different ones for each training query.
+    """Answers that the training sets spell out, a different one in each pass over a task's training queries.
 
     Args:
         workspace: Holds the finished ingest, embed and index stages.
@@ -82,7 +83,7 @@ def _wscr_answers(
         )
     _, hits_CK = index.search(index.emb_MD[named], num_hits)
     rng = np.random.default_rng(seed)
-    for _ in range(config.passes):
+    for _ in range(config.wscr_passes):
         voters_B = rng.random(len(queries)) < config.voter_share
         score_BM = expected_items(emb_BD, member_BM, config.temperature, voters_B) + config.own_weight * member_BM
         for query, score_M in zip(queries, score_BM, strict=True):
@@ -101,7 +102,7 @@ def _oar_answers(
     """Draw k titles of the 2k training sets nearest to the theme."""
     rng = random.Random(seed)
     nearest_BK = np.argsort(-(theme_emb_BD @ set_emb_MD.T), axis=1)[:, : 2 * k]
-    for _ in range(config.passes):
+    for _ in range(config.oar_passes):
         for query, nearest_K in zip(themes, nearest_BK, strict=True):
             titles = dict.fromkeys(sets[row].text.lower() for row in rng.sample(nearest_K.tolist(), len(nearest_K)))
             yield query, list(titles)[:k]

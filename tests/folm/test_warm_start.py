@@ -14,12 +14,12 @@ from r4t_ray.folm.warm_start import WarmStartConfig, warm_start_examples
 
 
 def test_answers_name_items_of_the_set_first_and_titles_of_the_training_sets(indexed_workspace: Workspace) -> None:
-    config = WarmStartConfig(passes=2, own_weight=100.0)
+    config = WarmStartConfig(wscr_passes=2, oar_passes=3, own_weight=100.0)
     examples = warm_start_examples(indexed_workspace, config, 3, 1, lambda task, query: f"{task}|{query}", seed=0)
     wscr = {query.text: query for query in load_queries(indexed_workspace, "wscr", "train")}
     oar = load_queries(indexed_workspace, "oar", "train")
     text_of = {item.item_id: item.text for item in load_items(indexed_workspace)}
-    assert len(examples) == 2 * (len(wscr) + len(oar)) > 20
+    assert len(examples) == 2 * len(wscr) + 3 * len(oar) > 20
     for example in examples:
         task, _, text = example.prompt.partition("|")
         answer = parse_answer(example.completion, 10)
