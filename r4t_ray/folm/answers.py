@@ -35,24 +35,19 @@ def nearest_others(set_emb_MD: Array, num_neighbours: int) -> tuple[Rows, Array]
     return np.concatenate(rows), np.concatenate(cosines)
 
 
-def rank_by_votes(
-    own: Sequence[str], voters: Sequence[Sequence[str]], cos_K: Array, temperature: float, own_weight: float
-) -> list[str]:
-    """The names that a set and sets like it hold, the most expected first.
+def rank_by_votes(voters: Sequence[Sequence[str]], cos_K: Array, temperature: float) -> list[str]:
+    """The names that K sets hold, the most expected first: each scores the softmax weight of every set that holds it.
 
-    A name scores the softmax weight of every voter that holds it, and ``own_weight`` where the set itself does; ties go
-    to the name that comes first in the alphabet.
+    Ties go to the name that comes first in the alphabet.
 
-    >>> rank_by_votes(["salt"], [["egg", "rice"], ["rice"]], np.array([0.9, 0.9]), 0.1, own_weight=0.6)
-    ['rice', 'salt', 'egg']
+    >>> rank_by_votes([["egg", "rice"], ["rice"], ["salt"]], np.array([0.9, 0.9, 0.8]), 0.1)
+    ['rice', 'egg', 'salt']
     """
-    weights_K = np.exp((cos_K - cos_K.max(initial=-np.inf)) / temperature)
+    weights_K = np.exp((cos_K - cos_K.max()) / temperature)
     votes: dict[str, float] = defaultdict(float)
     for names, weight in zip(voters, weights_K / weights_K.sum(), strict=True):
         for name in names:
             votes[name] += float(weight)
-    for name in own:
-        votes[name] += own_weight
     return sorted(votes, key=lambda name: (-votes[name], name))
 
 

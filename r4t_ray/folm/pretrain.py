@@ -2,8 +2,8 @@
 
 Run by `make base-model RECIPES=recipes.jsonl.gz`. Titles whose hash falls in a held-out split are left out, so no
 held-out dish or theme of any catalogue that is split by title is seen. A WSCR example is a title and the k ingredients
-most expected of it, by the vote of the recipe itself and of recipes with similar titles, another half of them each
-epoch. An OAR example is a theme and k titles that match it.
+most expected of it, by the vote of the recipes with the most similar titles, in alphabetical order. An OAR example is a
+theme and k titles that match it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from r4t_ray.catalogue.ingredients import clean_ingredient
@@ -49,11 +48,9 @@ class PretrainConfig(Settings):
     staple_share: float = 0.03
     min_recipes: int = 5
     num_neighbours: int = 64
-    voter_share: float = 0.5
     vote_temperature: float = 0.04
-    own_weight: float = 0.3
     oar_share: float = 0.25
-    epochs: int = 3
+    epochs: int = 2
     seed: int = 0
     training: SupervisedConfig = SupervisedConfig(learning_rate=2e-3, warmup_steps=200)
 
@@ -99,15 +96,12 @@ def build_corpus(path: Path, config: PretrainConfig, encode: Any) -> Corpus:
     return Corpus(titles, items, neighbours_MK, cos_MK, dict(zip(names, encode(names), strict=True)))
 
 
-def wscr_examples(corpus: Corpus, config: PretrainConfig, rng: np.random.Generator) -> Iterator[Example]:
-    """One example a recipe; ``voter_share`` of its neighbours, drawn anew, vote."""
-    heard_MK = rng.random(corpus.cos_MK.shape) < config.voter_share
-    heard_MK[~heard_MK.any(axis=1)] = True
-    for row, (title, own) in enumerate(zip(corpus.titles, corpus.items, strict=True)):
-        heard_K = heard_MK[row]
-        voters = [corpus.items[other] for other in corpus.neighbours_MK[row, heard_K]]
-        ranked = rank_by_votes(own, voters, corpus.cos_MK[row, heard_K], config.vote_temperature, config.own_weight)
-        yield Example(f"<wscr>{title}", format_answer(distinct_names(ranked, config.k, corpus.item_emb)))
+def wscr_examples(corpus: Corpus, config: PretrainConfig) -> Iterator[Example]:
+    """One example a recipe."""
+    neighbours = zip(corpus.titles, corpus.neighbours_MK.tolist(), corpus.cos_MK, strict=True)
+    for title, rows, cos_K in neighbours:
+        ranked = rank_by_votes([corpus.items[row] for row in rows], cos_K, config.vote_temperature)
+        yield Example(f"<wscr>{title}", format_answer(sorted(distinct_names(ranked, config.k, corpus.item_emb))))
 
 
 def oar_examples(titles: Sequence[str], k: int, count: int, rng: random.Random) -> Iterator[Example]:
@@ -180,13 +174,14 @@ def pretrain(recipes: Path, out: Path, config: PretrainConfig, encode: Any) -> l
     Returns:
         The training log.
     """
-    rng, draws = random.Random(config.seed), np.random.default_rng(config.seed)
+    rng = random.Random(config.seed)
     torch.manual_seed(config.seed)
     corpus = build_corpus(recipes, config, encode)
     num_oar = int(config.oar_share * len(corpus.titles))
+    wscr = list(wscr_examples(corpus, config))
     examples: list[Example] = []
     for _ in range(config.epochs):
-        examples += wscr_examples(corpus, config, draws)
+        examples += wscr
         examples += oar_examples(corpus.titles, config.k, num_oar, rng)
     tokenizer = train_tokenizer((part for example in examples for part in example), config.vocab_size)
     model = make_model(config, tokenizer.eos_token_id, tokenizer.pad_token_id)

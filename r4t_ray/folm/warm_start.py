@@ -65,7 +65,10 @@ def warm_start_examples(
 def _wscr_answers(
     workspace: Workspace, config: WarmStartConfig, queries: list[Query], emb_BD: Array, size: tuple[int, int], seed: int
 ) -> Iterator[tuple[Query, list[str]]]:
-    """Item names whose hits cover what the set holds and what similar sets hold, the most covering first."""
+    """Item names whose hits cover what the set holds and what similar sets hold, in alphabetical order.
+
+    One order for each answer: a small model then spends nothing on the order, and seldom names an item twice.
+    """
     k, num_hits = size
     index = load_index(workspace, "wscr")
     text_of = {item.item_id: item.text for item in load_items(workspace)}
@@ -87,7 +90,7 @@ def _wscr_answers(
         voters_B = rng.random(len(queries)) < config.voter_share
         score_BM = expected_items(emb_BD, member_BM, config.temperature, voters_B) + config.own_weight * member_BM
         for query, score_M in zip(queries, score_BM, strict=True):
-            yield query, [text_of[index.ids[named[pick]]] for pick in greedy_cover(score_M, hits_CK, k)]
+            yield query, sorted(text_of[index.ids[named[pick]]] for pick in greedy_cover(score_M, hits_CK, k))
 
 
 def _oar_answers(

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from r4t_ray.folm.answers import complete_list, expected_items, greedy_cover, rank_neighbour_items
+from r4t_ray.folm.answers import distinct_names, expected_items, greedy_cover, nearest_others, rank_by_votes
 
 
-def test_neighbours_vote_with_their_similarity() -> None:
-    sets = np.array([[1, 0], [0.8, 0.6], [0, 1], [-1, 0]], np.float32)
-    items = [["salt"], ["egg", "salt"], ["egg", "rice"], ["nut"]]
-    query = np.array([[1, 0]], np.float32)
-    # salt: 1 + 0.8, egg: 0.8 + 0, rice: 0 (third neighbour); nut's set is not among the nearest three.
-    assert rank_neighbour_items(query, items, sets, 3, exclude_self=False) == [["salt", "egg", "rice"]]
+def test_neighbours_vote_with_the_softmax_of_their_similarity() -> None:
+    # Weights of cosines 1, 0.9 and 0.8 at temperature 0.1: e^0, e^-1, e^-2. egg: 1 + 0.14; salt: 1; rice: 0.37 + 0.14.
+    voters = [["salt", "egg"], ["rice"], ["egg", "rice"]]
+    assert rank_by_votes(voters, np.array([1.0, 0.9, 0.8], np.float32), 0.1) == ["egg", "salt", "rice"]
+    # Two weak voters outweigh a strong one once the temperature is high.
+    assert rank_by_votes(voters, np.array([1.0, 0.9, 0.8], np.float32), 10.0) == ["egg", "rice", "salt"]
 
 
-def test_a_set_does_not_vote_for_itself() -> None:
+def test_a_set_is_no_neighbour_of_its_own() -> None:
     sets = np.array([[1, 0], [0.9, 0.4359], [0, 1]], np.float32)
-    ranked = rank_neighbour_items(sets, [["a"], ["b"], ["c"]], sets, 1, exclude_self=True)
-    assert ranked == [["b"], ["a"], ["b"]]
+    rows_MK, cos_MK = nearest_others(sets, 1)
+    assert rows_MK.tolist() == [[1], [0], [1]]
+    assert np.abs(cos_MK[:, 0] - [0.9, 0.9, 0.4359]).max() < 1e-6
+    every, _ = nearest_others(sets, 9)
+    assert sorted(map(sorted, every.tolist())) == [[0, 1], [0, 2], [1, 2]]
 
 
 def test_a_list_is_filled_to_k_without_near_duplicates() -> None:
@@ -26,12 +29,11 @@ def test_a_list_is_filled_to_k_without_near_duplicates() -> None:
         "lemon": np.array([1.0, 0.0], np.float32),
         "lemons": np.array([0.99, 0.141], np.float32),
         "rice": np.array([0.0, 1.0], np.float32),
+        "salt": np.array([-1.0, 0.0], np.float32),
     }
-    assert complete_list(["lemon", "lemon"], ["lemons", "rice", "unknown", "more"], 3, emb) == [
-        "lemon",
-        "rice",
-        "unknown",
-    ]
+    ranked = ["lemon", "lemon", "lemons", "rice", "salt"]
+    assert distinct_names(ranked, 2, emb) == ["lemon", "rice"]
+    assert distinct_names(ranked, 9, emb) == ["lemon", "rice", "salt"]
 
 
 def test_expected_items_are_the_weighted_members_of_other_voters_sets() -> None:
