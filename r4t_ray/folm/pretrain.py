@@ -4,6 +4,9 @@ Run by `make base-model RECIPES=recipes.jsonl.gz`. Titles whose hash falls in a 
 held-out dish or theme of any catalogue that is split by title is seen. A WSCR example is a title and the k ingredients
 most expected of it, by the vote of the recipes with the most similar titles, in alphabetical order. An OAR example is a
 theme and k titles that match it.
+
+What a small model of recipes alone cannot know is what words mean, so each token starts as the sentence encoder's
+embedding of its text; and most names are one token, so that an answer is about as many steps as it has names.
 """
 
 from __future__ import annotations
@@ -13,8 +16,9 @@ import json
 import logging
 import math
 import random
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,15 +36,19 @@ from r4t_ray.types import Array, Rows
 
 log = logging.getLogger(__name__)
 
-SEPARATORS = ("<wscr>", "<oar>", '<queries>["', '", "', '"]</queries>')
+MARKS = ("<wscr>", "<oar>", '<queries>["', '"]</queries>')
+"""The parts of the form of a prompt and its answer, a token each."""
+
+PIECES = r'", "[^"]+| ?[^\s"]+|\s+'
+"""What one token may span: a name of an answer with the separator before it; elsewhere, a word."""
 
 
 class PretrainConfig(Settings):
     """Size and schedule of the base model; the defaults made the shipped one."""
 
-    vocab_size: int = 4096
+    vocab_size: int = 5120
     hidden_size: int = 256
-    intermediate_size: int = 896
+    intermediate_size: int = 768
     num_layers: int = 4
     num_heads: int = 8
     num_kv_heads: int = 4
@@ -49,8 +57,8 @@ class PretrainConfig(Settings):
     min_recipes: int = 5
     num_neighbours: int = 64
     vote_temperature: float = 0.04
-    oar_share: float = 0.25
-    epochs: int = 2
+    oar_share: float = 0.1
+    epochs: int = 16
     seed: int = 0
     training: SupervisedConfig = SupervisedConfig(learning_rate=2e-3, warmup_steps=200)
 
@@ -121,21 +129,27 @@ def oar_examples(titles: Sequence[str], k: int, count: int, rng: random.Random) 
         yield Example(f"<oar>{text}", format_answer(list(chosen)[:k]))
 
 
-def train_tokenizer(texts: Iterator[str], vocab_size: int) -> Any:
-    """A byte-level BPE in which each part of the answer form is one token."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
+    """A byte-level BPE whose tokens span ``PIECES``, with each of ``MARKS`` a token of its own."""
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PIECES), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size - len(SEPARATORS),
+        vocab_size=vocab_size - len(MARKS),
         special_tokens=["<pad>", "</s>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
-    tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in SEPARATORS])
+    unmarked = (re.sub("|".join(map(re.escape, MARKS)), "", text) for text in texts)
+    tokenizer.train_from_iterator(unmarked, trainer)
+    tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in MARKS])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", clean_up_tokenization_spaces=False
     )
@@ -162,6 +176,21 @@ def make_model(config: PretrainConfig, eos_token_id: int, pad_token_id: int) -> 
     )
 
 
+@torch.no_grad()
+def start_from_meanings(model: Any, tokenizer: Any, encode: Any) -> None:
+    """Set the token embeddings to the leading principal components of the encodings of the tokens' texts.
+
+    The spread over all entries stays that of the random start.
+    """
+    texts = [tokenizer.decode([token]).strip(' ",') for token in range(len(tokenizer))]
+    emb_VD = torch.from_numpy(encode(texts)).float()
+    emb_VD -= emb_VD.mean(dim=0)
+    rows_VH = model.get_input_embeddings().weight[: len(texts)]
+    _, _, axes_DD = torch.linalg.svd(emb_VD, full_matrices=False)
+    parts_VH = emb_VD @ axes_DD[: rows_VH.shape[1]].T
+    rows_VH.copy_(parts_VH * (model.config.initializer_range / parts_VH.std()))
+
+
 def pretrain(recipes: Path, out: Path, config: PretrainConfig, encode: Any) -> list[dict[str, float]]:
     """Train the base model and write it to ``out`` as float16 safetensors with its tokenizer.
 
@@ -183,8 +212,11 @@ def pretrain(recipes: Path, out: Path, config: PretrainConfig, encode: Any) -> l
     for _ in range(config.epochs):
         examples += wscr
         examples += oar_examples(corpus.titles, config.k, num_oar, rng)
-    tokenizer = train_tokenizer((part for example in examples for part in example), config.vocab_size)
+    spelled = [example.prompt for example in examples] + [example.completion for example in wscr]
+    tokenizer = train_tokenizer(spelled, config.vocab_size)
     model = make_model(config, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    start_from_meanings(model, tokenizer, encode)
+    model.set_attn_implementation("eager")  # on a CPU the fused kernel's backward pass takes 40% of a step
     log.info("%d examples, %.2fM parameters", len(examples), model.num_parameters() / 1e6)
     history = train_on_examples(model, tokenizer, examples, config.training, config.seed)
     model.to(torch.float16).save_pretrained(out)

@@ -39,7 +39,7 @@ def train_on_examples(
     from datasets import Dataset
     from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
 
-    rows = [_tokenize(example, tokenizer, config.max_length) for example in examples]
+    rows = _tokenize(examples, tokenizer, config.max_length)
     with tempfile.TemporaryDirectory() as scratch:
         trainer = Trainer(
             model=model,
@@ -69,12 +69,12 @@ def train_on_examples(
         return [entry for entry in trainer.state.log_history if "loss" in entry]
 
 
-def _tokenize(example: Example, tokenizer: Any, max_length: int) -> dict[str, list[int]]:
-    prompt = tokenizer(example.prompt)["input_ids"]
-    answer = tokenizer(example.completion)["input_ids"] + [tokenizer.eos_token_id]
-    ids = (prompt + answer)[:max_length]
-    return {
-        "input_ids": ids,
-        "attention_mask": [1] * len(ids),
-        "labels": ([IGNORED] * len(prompt) + answer)[:max_length],
-    }
+def _tokenize(examples: Sequence[Example], tokenizer: Any, max_length: int) -> list[dict[str, list[int]]]:
+    prompts = tokenizer([example.prompt for example in examples])["input_ids"]
+    answers = tokenizer([example.completion for example in examples])["input_ids"]
+    rows = []
+    for prompt, answer in zip(prompts, answers, strict=True):
+        ids = [*prompt, *answer, tokenizer.eos_token_id][:max_length]
+        labels = [*[IGNORED] * len(prompt), *answer, tokenizer.eos_token_id][:max_length]
+        rows.append({"input_ids": ids, "attention_mask": [1] * len(ids), "labels": labels})
+    return rows
