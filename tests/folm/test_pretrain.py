@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,30 +17,30 @@ ANSWER = format_answer(["bay leaves", "olive oil", "red wine"])
 
 
 @pytest.fixture(scope="module")
-def tokenizer() -> object:
+def tokenizer() -> Any:
     return train_tokenizer(["<wscr>beef stew with olives", ANSWER, "<oar>stews"] * 50, vocab_size=400)
 
 
-def test_a_name_of_an_answer_is_one_token_with_the_separator_before_it(tokenizer: object) -> None:
-    texts = [tokenizer.decode([token]) for token in tokenizer(ANSWER)["input_ids"]]  # type: ignore[attr-defined, operator]
+def test_a_name_of_an_answer_is_one_token_with_the_separator_before_it(tokenizer: Any) -> None:
+    texts = [tokenizer.decode([token]) for token in tokenizer(ANSWER)["input_ids"]]
     assert texts[0] == MARKS[2]
     assert texts[-1] == MARKS[3]
     assert '", "olive oil' in texts
     assert '", "red wine' in texts
 
 
-def test_a_token_of_a_wish_spans_no_two_words(tokenizer: object) -> None:
-    texts = [tokenizer.decode([token]) for token in tokenizer("<wscr>beef stew with olives")["input_ids"]]  # type: ignore[attr-defined, operator]
+def test_a_token_of_a_wish_spans_no_two_words(tokenizer: Any) -> None:
+    texts = [tokenizer.decode([token]) for token in tokenizer("<wscr>beef stew with olives")["input_ids"]]
     assert texts[0] == "<wscr>"
     assert all(" " not in text.strip() for text in texts)
 
 
 @pytest.mark.parametrize("text", [ANSWER, '<oar>crème brûlée, "two ways"  & tea', "<wscr>\n7-up cake"])
-def test_text_comes_back_as_it_was(tokenizer: object, text: str) -> None:
-    assert tokenizer.decode(tokenizer(text)["input_ids"]) == text  # type: ignore[attr-defined, operator]
+def test_text_comes_back_as_it_was(tokenizer: Any, text: str) -> None:
+    assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
 
 
-def test_token_embeddings_start_with_the_angles_of_their_texts(tokenizer: object) -> None:
+def test_token_embeddings_start_with_the_angles_of_their_texts(tokenizer: Any) -> None:
     rng = np.random.default_rng(0)
     known: dict[str, Array] = {}
 
@@ -51,9 +52,9 @@ def test_token_embeddings_start_with_the_angles_of_their_texts(tokenizer: object
     model = make_model(config, 1, 0)
     spread = model.config.initializer_range
     start_from_meanings(model, tokenizer, encode)
-    size = len(tokenizer)  # type: ignore[arg-type]
+    size = len(tokenizer)
     rows_VH = model.get_input_embeddings().weight[:size].detach()
-    texts = [tokenizer.decode([token]).strip(' ",') for token in range(size)]  # type: ignore[attr-defined]
+    texts = [tokenizer.decode([token]).strip(' ",') for token in range(size)]
     emb_VD = torch.from_numpy(np.stack([known[text] for text in texts]))
     emb_VD -= emb_VD.mean(dim=0)
     angle_VV = torch.nn.functional.cosine_similarity(emb_VD[:, None], emb_VD[None], dim=-1)
