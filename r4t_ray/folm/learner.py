@@ -109,7 +109,7 @@ def grpo_arguments(config: FolmConfig, folder: Path, seed: int) -> Any:
     }
     optimizer = {
         "learning_rate": grpo.learning_rate,
-        "lr_scheduler_type": "constant_with_warmup",
+        "lr_scheduler_type": grpo.lr_scheduler,
         "warmup_steps": grpo.warmup_steps,
         "adam_beta1": 0.9,
         "adam_beta2": 0.95,

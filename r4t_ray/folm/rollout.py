@@ -16,12 +16,14 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Query, load_queries
 from r4t_ray.encoders import load_embeddings
 from r4t_ray.errors import EngineError
+from r4t_ray.folm.answers import expected_items
 from r4t_ray.folm.engine import Completion
 from r4t_ray.folm.fan_out import FanOutModel
 from r4t_ray.folm.prompt import parse_answer
 from r4t_ray.folm.scorer import SetScorer
 from r4t_ray.folm.settings import FolmConfig
-from r4t_ray.types import TASKS, Task
+from r4t_ray.rewards import expected_coverage
+from r4t_ray.types import TASKS, Array, Task
 
 log = logging.getLogger(__name__)
 MAX_TRIES = 3
@@ -63,6 +65,18 @@ class RolloutWorker:
         self._queries = {query.query_id: query for query in load_queries(Workspace(workspace))}
         ids, emb_MD = load_embeddings(Workspace(workspace), "queries")
         self._query_emb = dict(zip(ids, emb_MD, strict=True))
+        self._expected = self._expected_items() if config.wscr.expected_share else {}
+
+    def _expected_items(self) -> dict[str, Array]:
+        """What the other training sets let each training query expect, a score for every row of the pool."""
+        queries = [query for query in self._queries.values() if (query.task, query.split) == ("wscr", "train")]
+        member_BM = np.zeros((len(queries), self._scorer.indexes["wscr"].size), np.float32)
+        for b, query in enumerate(queries):
+            member_BM[b, list(self._scorer.reference_rows("wscr", query.item_ids))] = 1.0
+        query_emb_BD = np.stack([self._query_emb[query.query_id] for query in queries])
+        every_B = np.ones(len(queries), np.bool_)
+        score_BM = expected_items(query_emb_BD, member_BM, self._config.wscr.temperature, every_B)
+        return {query.query_id: score_M for query, score_M in zip(queries, score_BM, strict=True)}
 
     def rollout(self, request: Request) -> tuple[list[Rollout], dict[str, float]]:
         """Samples of every query, in the request's order, and the seconds and cache figures behind them."""
@@ -107,6 +121,11 @@ class RolloutWorker:
         query_emb_BD = np.stack([self._query_emb[query.query_id] for query in owners])
         scored = self._scorer.retrieve(task, query_emb_BD, fan_outs)
         parts = self._scorer.reward(task, scored, [query.item_ids for query in owners])
+        if task == "wscr" and self._expected:
+            share = self._config.wscr.expected_share
+            score_BM = np.stack([self._expected[query.query_id] for query in owners])
+            parts["expected"] = expected_coverage(scored, score_BM)
+            parts["reward"] = (1 - share) * parts["coverage"] + share * parts["expected"]
         parts["parsed"] = np.array([fan_out is not None for fan_out in fan_outs], np.float32)
         parts["distinct"] = np.array([len(set(f or ())) / self._config.k for f in fan_outs], np.float32)
         rollouts = [

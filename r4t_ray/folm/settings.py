@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from r4t_ray.config import Settings
 from r4t_ray.folm.engine import EngineConfig
 from r4t_ray.folm.prompt import PromptStyle
 from r4t_ray.folm.warm_start import WarmStartConfig
-from r4t_ray.rewards import OARConfig
+from r4t_ray.rewards import CoverageConfig, OARConfig
 from r4t_ray.types import TASKS, Task
 
 
@@ -22,6 +24,7 @@ class SoftGRPOConfig(Settings):
     micro_batch_size: PositiveInt = 64
     learning_rate: PositiveFloat = 1e-7
     warmup_steps: NonNegativeInt = 0
+    lr_scheduler: Literal["constant_with_warmup", "cosine"] = "constant_with_warmup"
     clip: PositiveFloat = 0.2
     beta_kl: NonNegativeFloat = 0.05
     beta_entropy: NonNegativeFloat = 0.05
@@ -41,6 +44,7 @@ class FolmConfig(Settings):
     num_hits: PositiveInt = 10
     max_completion_tokens: PositiveInt = 512
     oar: OARConfig = OARConfig()
+    wscr: CoverageConfig = CoverageConfig()
     engine: EngineConfig = EngineConfig()
     num_rollout_actors: PositiveInt = 1
     rollout_cpus: NonNegativeFloat = 1.0

@@ -17,10 +17,15 @@ from r4t_ray.folm.metrics import rollout_rows
 from r4t_ray.folm.rollout import Request, RolloutPool
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.weights import publish_weights
+from r4t_ray.rewards import CoverageConfig
 
 BASE = "package:r4t_ray/folm/base_model"
 CONFIG = FolmConfig(
-    k=5, num_hits=2, max_completion_tokens=80, engine=EngineConfig(max_model_len=192, max_num_seqs=16, threads=1)
+    k=5,
+    num_hits=2,
+    max_completion_tokens=80,
+    wscr=CoverageConfig(expected_share=0.75),
+    engine=EngineConfig(max_model_len=192, max_num_seqs=16, threads=1),
 )
 
 
@@ -41,7 +46,8 @@ def test_rollouts_come_in_order_scored_and_stamped_with_their_weights(
     assert [rollout.query_id for rollout in rollouts] == [name for name in ids for _ in range(3)]
     assert all(len(r.completion.token_ids) == len(r.completion.logprobs) > 0 for r in rollouts)
     assert all(0 <= r.reward <= 1 for r in rollouts if r.task == "wscr")
-    assert all(r.reward == r.components["coverage"] for r in rollouts if r.task == "wscr")
+    for parts, reward in ((r.components, r.reward) for r in rollouts if r.task == "wscr"):
+        assert reward == pytest.approx(0.25 * parts["coverage"] + 0.75 * parts["expected"])
     assert stats["seconds_generate"] > 0
     folder = publish_weights(
         AutoModelForCausalLM.from_pretrained(resolve_model(BASE), dtype="float32"),

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from r4t_ray.rewards import OARConfig, ScoredFanOut, coverage_rewards, oar_reward, oar_rewards
+from r4t_ray.rewards import (
+    OARConfig,
+    ScoredFanOut,
+    coverage_rewards,
+    expected_coverage,
+    oar_reward,
+    oar_rewards,
+)
 
 
 @pytest.fixture
@@ -47,6 +54,15 @@ def test_a_fan_out_without_directions_is_worth_nothing(scored: ScoredFanOut) -> 
 def test_coverage_is_eq_5_over_the_union_of_hits(scored: ScoredFanOut) -> None:
     parts = coverage_rewards(scored, [{1, 3, 7, 8}, {0}])
     assert parts["reward"].tolist() == [0.5, 0.0]
+
+
+def test_expected_coverage_is_the_share_of_the_score_that_the_union_of_hits_holds(scored: ScoredFanOut) -> None:
+    hits = set(scored.hit_rows_BkK[0].ravel().tolist()) - {-1}
+    score_BM = np.zeros((2, 10), np.float32)
+    score_BM[0, [1, 3, 7, 8]] = [4.0, 2.0, 1.0, 1.0]
+    covered = sum({1: 4.0, 3: 2.0, 7: 1.0, 8: 1.0}.get(row, 0.0) for row in hits)
+    assert hits & {1, 3}
+    assert expected_coverage(scored, score_BM).tolist() == [covered / 8.0, 0.0]
 
 
 def test_a_negative_weight_is_refused() -> None:
