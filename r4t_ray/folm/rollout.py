@@ -148,7 +148,7 @@ class RolloutPool:
 
     def __init__(self, workspace: Workspace, config: FolmConfig, model_dir: Path) -> None:
         actor = ray.remote(RolloutWorker).options(
-            num_cpus=config.rollout_cpus, num_gpus=config.rollout_gpus, max_restarts=-1, max_task_retries=0
+            num_cpus=config.rollout_cpus, num_gpus=config.rollout_gpus, max_restarts=-1, max_task_retries=MAX_TRIES
         )
         self.actors: list[Any] = [
             actor.remote(str(workspace.root), config, str(model_dir)) for _ in range(config.num_rollout_actors)
