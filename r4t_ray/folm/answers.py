@@ -68,6 +68,19 @@ def distinct_names(ranked: Sequence[str], k: int, emb: Mapping[str, Array]) -> l
     return kept
 
 
+def membership(sets: Sequence[Sequence[str]], pool_ids: Sequence[str]) -> Array:
+    """``member_BM``: 1 where item m of the pool is in set b, else 0; an item that the pool lacks is a KeyError.
+
+    >>> membership([["b"], ["a", "c"]], ["a", "b", "c"]).tolist()
+    [[0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
+    """
+    row_of = {item_id: row for row, item_id in enumerate(pool_ids)}
+    member_BM = np.zeros((len(sets), len(pool_ids)), np.float32)
+    for b, item_ids in enumerate(sets):
+        member_BM[b, [row_of[item_id] for item_id in item_ids]] = 1.0
+    return member_BM
+
+
 def expected_items(query_emb_BD: Array, member_BM: Array, temperature: float, voters_B: NDArray[np.bool_]) -> Array:
     """What each set's items may be, judged by the sets of similar queries: a softmax-weighted mean of their members.
 

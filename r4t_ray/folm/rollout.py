@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Query, load_queries
 from r4t_ray.encoders import load_embeddings
 from r4t_ray.errors import EngineError
-from r4t_ray.folm.answers import expected_items
+from r4t_ray.folm.answers import expected_items, membership
 from r4t_ray.folm.engine import Completion
 from r4t_ray.folm.fan_out import FanOutModel
 from r4t_ray.folm.prompt import parse_answer
@@ -25,7 +24,6 @@ from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.rewards import expected_coverage
 from r4t_ray.types import TASKS, Array, Task
 
-log = logging.getLogger(__name__)
 MAX_TRIES = 3
 
 
@@ -65,14 +63,13 @@ class RolloutWorker:
         self._queries = {query.query_id: query for query in load_queries(Workspace(workspace))}
         ids, emb_MD = load_embeddings(Workspace(workspace), "queries")
         self._query_emb = dict(zip(ids, emb_MD, strict=True))
-        self._expected = self._expected_items() if config.wscr.expected_share else {}
+        is_expected = config.wscr.expected_share > 0 and "wscr" in config.tasks
+        self._expected = self._expected_items() if is_expected else {}
 
     def _expected_items(self) -> dict[str, Array]:
         """What the other training sets let each training query expect, a score for every row of the pool."""
         queries = [query for query in self._queries.values() if (query.task, query.split) == ("wscr", "train")]
-        member_BM = np.zeros((len(queries), self._scorer.indexes["wscr"].size), np.float32)
-        for b, query in enumerate(queries):
-            member_BM[b, list(self._scorer.reference_rows("wscr", query.item_ids))] = 1.0
+        member_BM = membership([query.item_ids for query in queries], self._scorer.indexes["wscr"].ids)
         query_emb_BD = np.stack([self._query_emb[query.query_id] for query in queries])
         every_B = np.ones(len(queries), np.bool_)
         score_BM = expected_items(query_emb_BD, member_BM, self._config.wscr.temperature, every_B)
@@ -144,11 +141,11 @@ class RolloutWorker:
 
 
 class RolloutPool:
-    """N rollout actors on which a batch of queries is spread; an actor that dies is restarted and asked again."""
+    """N rollout actors on which a batch of queries is spread; Ray restarts one that dies and asks it again."""
 
     def __init__(self, workspace: Workspace, config: FolmConfig, model_dir: Path) -> None:
         actor = ray.remote(RolloutWorker).options(
-            num_cpus=config.rollout_cpus, num_gpus=config.rollout_gpus, max_restarts=-1, max_task_retries=MAX_TRIES
+            num_cpus=config.rollout_cpus, num_gpus=config.rollout_gpus, max_restarts=-1, max_task_retries=MAX_TRIES - 1
         )
         self.actors: list[Any] = [
             actor.remote(str(workspace.root), config, str(model_dir)) for _ in range(config.num_rollout_actors)
@@ -171,24 +168,21 @@ def rollout_on(actors: Sequence[Any], request: Request) -> tuple[list[Rollout], 
         for number, chunk in enumerate(np.array_split(np.array(request.query_ids), len(actors)))
         if len(chunk)
     ]
-    pending = [(part, actor, actor.rollout.remote(part)) for part, actor in zip(parts, actors, strict=False)]
-    answers = [_await(part, actor, reference) for part, actor, reference in pending]
+    pending = [actor.rollout.remote(part) for part, actor in zip(parts, actors, strict=False)]
+    answers = [_await(reference) for reference in pending]
     rollouts = [rollout for part_rollouts, _ in answers for rollout in part_rollouts]
     stats = {name: float(np.mean([s[name] for _, s in answers])) for name in answers[0][1]}
     return rollouts, stats
 
 
-def _await(part: Request, actor: Any, reference: Any) -> tuple[list[Rollout], dict[str, float]]:
-    for attempt in range(MAX_TRIES):
-        try:
-            answer: tuple[list[Rollout], dict[str, float]] = ray.get(reference)
-            return answer
-        except ray.exceptions.RayActorError as error:
-            log.warning("rollout actor died (attempt %d of %d): %s", attempt + 1, MAX_TRIES, error)
-            reference = actor.rollout.remote(part)
-    raise EngineError(
-        "rollout actor",
-        f"{MAX_TRIES} deaths on one request",
-        "a living engine",
-        "read the actor's log under the Ray session",
-    )
+def _await(reference: Any) -> tuple[list[Rollout], dict[str, float]]:
+    try:
+        answer: tuple[list[Rollout], dict[str, float]] = ray.get(reference)
+    except ray.exceptions.RayActorError as error:
+        raise EngineError(
+            "rollout actor",
+            f"{MAX_TRIES} deaths on one request, the last: {error}",
+            "a living engine",
+            "read the actor's log under the Ray session",
+        ) from error
+    return answer

@@ -13,7 +13,7 @@ from r4t_ray.catalogue import Query, load_items, load_queries
 from r4t_ray.config import Settings
 from r4t_ray.encoders import load_embeddings
 from r4t_ray.errors import DataError
-from r4t_ray.folm.answers import expected_items, greedy_cover
+from r4t_ray.folm.answers import expected_items, greedy_cover, membership
 from r4t_ray.folm.prompt import Example, format_answer
 from r4t_ray.folm.supervised import SupervisedConfig
 from r4t_ray.index import load_index
@@ -72,10 +72,7 @@ def _wscr_answers(
     k, num_hits = size
     index = load_index(workspace, "wscr")
     text_of = {item.item_id: item.text for item in load_items(workspace)}
-    row_of = {name: row for row, name in enumerate(index.ids)}
-    member_BM = np.zeros((len(queries), index.size), np.float32)
-    for b, query in enumerate(queries):
-        member_BM[b, [row_of[name] for name in query.item_ids]] = 1.0
+    member_BM = membership([query.item_ids for query in queries], index.ids)
     named = np.flatnonzero(member_BM.sum(axis=0) >= config.min_sets)
     if not len(named):
         raise DataError(

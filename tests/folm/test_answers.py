@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from r4t_ray.folm.answers import distinct_names, expected_items, greedy_cover, nearest_others, rank_by_votes
+from r4t_ray.folm.answers import (
+    distinct_names,
+    expected_items,
+    greedy_cover,
+    membership,
+    nearest_others,
+    rank_by_votes,
+)
 
 
 def test_neighbours_vote_with_the_softmax_of_their_similarity() -> None:
@@ -34,6 +42,12 @@ def test_a_list_is_filled_to_k_without_near_duplicates() -> None:
     ranked = ["lemon", "lemon", "lemons", "rice", "salt"]
     assert distinct_names(ranked, 2, emb) == ["lemon", "rice"]
     assert distinct_names(ranked, 9, emb) == ["lemon", "rice", "salt"]
+
+
+def test_membership_has_a_row_a_set_and_a_column_an_item() -> None:
+    assert membership([["b"], ["a", "c"]], ["a", "b", "c"]).tolist() == [[0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
+    with pytest.raises(KeyError, match="absent"):
+        membership([["absent"]], ["a"])
 
 
 def test_expected_items_are_the_weighted_members_of_other_voters_sets() -> None:

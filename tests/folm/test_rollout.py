@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import load_queries
 from r4t_ray.encoders import resolve_model
+from r4t_ray.errors import EngineError
 from r4t_ray.folm.engine import EngineConfig
 from r4t_ray.folm.metrics import rollout_rows
-from r4t_ray.folm.rollout import Request, RolloutPool
+from r4t_ray.folm.rollout import Request, RolloutPool, rollout_on
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.weights import publish_weights
 from r4t_ray.rewards import CoverageConfig
@@ -83,6 +85,17 @@ def test_an_actor_that_dies_is_restarted_and_asked_again(pool: RolloutPool, inde
     ray.kill(pool.actors[0], no_restart=False)
     after, _ = pool.rollout(request)
     assert [r.completion.token_ids for r in after] == [r.completion.token_ids for r in before]
+
+
+@pytest.mark.timeout(120)
+def test_an_actor_that_cannot_live_is_an_engine_error(ray_session: str) -> None:
+    class Dying:
+        def rollout(self, request: Request) -> None:
+            os._exit(1)
+
+    actor = ray.remote(Dying).options(num_cpus=0.1).remote()
+    with pytest.raises(EngineError, match="deaths on one request"):
+        rollout_on([actor], Request(("a",), 2, "weights", seed=1))
 
 
 def test_published_weights_keep_the_newest_two(tmp_path: Path) -> None:
