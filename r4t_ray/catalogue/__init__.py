@@ -4,6 +4,7 @@ from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet
 from r4t_ray.catalogue.datasets import CatalogueConfig, CookbookConfig, PolyvoreConfig, SetsConfig
 from r4t_ray.catalogue.ingest import load_items, load_queries, load_sets, run
 from r4t_ray.catalogue.queries import Query
+from r4t_ray.catalogue.recombine import recombine
 
 __all__ = [
     "Catalogue",
@@ -17,5 +18,6 @@ __all__ = [
     "load_items",
     "load_queries",
     "load_sets",
+    "recombine",
     "run",
 ]

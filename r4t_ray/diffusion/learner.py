@@ -17,7 +17,7 @@ from r4t_ray.diffusion.matching import match_rows
 from r4t_ray.diffusion.retriever import WEIGHTS, DiffusionRetriever
 from r4t_ray.diffusion.schedule import training_sigmas
 from r4t_ray.diffusion.settings import DiffusionConfig
-from r4t_ray.types import Array
+from r4t_ray.types import Array, Task
 
 STATE = "state.pt"
 
@@ -25,11 +25,13 @@ STATE = "state.pt"
 class Learner:
     """The network, its average, the optimizer and the source of noise. ``step`` counts the updates made."""
 
-    def __init__(self, config: DiffusionConfig, seed: int, rank: int, anchors_ND: Array | None = None) -> None:
+    def __init__(
+        self, config: DiffusionConfig, task: Task, seed: int, rank: int, anchors_ND: Array | None = None
+    ) -> None:
         self.config, self.device = config, ray.train.torch.get_device()
         # Every worker starts from the same weights and draws its own noise.
         torch.manual_seed(seed)
-        retriever = DiffusionRetriever(config.network, config.noise, config.sampler).to(self.device)
+        retriever = DiffusionRetriever(config.network, config.noise, config.sampler_of(task)).to(self.device)
         if anchors_ND is not None:
             retriever.mixture.anchors_ND.copy_(torch.from_numpy(anchors_ND))
         torch.manual_seed(seed + 1 + rank)

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from r4t_ray.config import Settings
+from r4t_ray.types import Task
 
 Levels = Literal["tangent", "log_uniform", "karras", "lognormal"]
 """A map from [0, 1] to noise levels; ``schedule.SCHEDULES`` holds one function for each name."""
@@ -89,7 +90,7 @@ class DiffusionConfig(Settings):
     network: NetworkConfig = NetworkConfig()
     noise: NoiseConfig = NoiseConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
-    sampler: SamplerConfig = SamplerConfig()
+    sampler: dict[Task, SamplerConfig] = Field(default_factory=dict)
     row_matching: Literal["random", "noise"] = Field(
         "random", description="order of a target's rows: random, as in the paper, or matched to the rows of noise"
     )
@@ -106,6 +107,10 @@ class DiffusionConfig(Settings):
     use_gpu: bool = False
     compile: bool = Field(False, description="torch.compile the network")
     num_threads: int | None = Field(None, ge=1, description="torch threads of a CPU worker; None: every core it sees")
+
+    def sampler_of(self, task: Task) -> SamplerConfig:
+        """The settings of one task's sampler; the defaults where ``sampler`` does not name it."""
+        return self.sampler.get(task, SamplerConfig())
 
     @model_validator(mode="after")
     def _workers_share_the_batch(self) -> DiffusionConfig:

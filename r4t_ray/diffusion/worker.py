@@ -48,7 +48,7 @@ def train_worker(job: dict[str, Any]) -> None:
     config, task, seed = job["config"], job["task"], job["seed"]
     rank = ray.train.get_context().get_world_rank()
     _set_up_process(config, rank)
-    learner = Learner(config, seed, rank, job["anchors"])
+    learner = Learner(config, task, seed, rank, job["anchors"])
     rows = _restore(learner)
     validation = _validation_pairs(config, learner.device) if rank == 0 and job["has_validation"] else None
 

@@ -80,15 +80,16 @@ class Policies:
     def __init__(self, folder: Path, load: Callable[[Path], Any]) -> None:
         self._folder, self._load = folder, load
         self._engine: Any = None
-        self._current: PolicyName | None = None
+        self._current: Path | None = None
 
-    def __call__(self, name: PolicyName) -> Policy:
-        """The policy of ``folder/name``."""
+    def __call__(self, task: Task, name: PolicyName) -> Policy:
+        """The policy of ``folder/task/name``."""
+        model = self._folder / task / name
         if self._engine is None:
-            self._engine = self._load(self._folder / name)
-        elif self._current != name:
-            self._engine.load_weights(self._folder / name)
-        self._current = name
+            self._engine = self._load(model)
+        elif self._current != model:
+            self._engine.load_weights(model)
+        self._current = model
         return self._engine
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -153,7 +154,7 @@ def open_trial(
             num_steps=config.num_steps,
             guidance=config.guidance,
             encode=CachedEncoder(load_encoder(encoder_folder)).encode,
-            policy=policies,
+            policy=partial(policies, task),
             retriever=lambda: load_retriever(workspace.root / "diffusion" / task),
         )
 

@@ -81,23 +81,24 @@ def membership(sets: Sequence[Sequence[str]], pool_ids: Sequence[str]) -> Array:
     return member_BM
 
 
-def expected_items(query_emb_BD: Array, member_BM: Array, temperature: float, voters_B: NDArray[np.bool_]) -> Array:
-    """What each set's items may be, judged by the sets of similar queries: a softmax-weighted mean of their members.
+def expected_items(
+    query_emb_BD: Array, set_emb_VD: Array, member_VM: Array, temperature: float, votes_BV: NDArray[np.bool_]
+) -> Array:
+    """What each query's items may be, judged by the sets of similar queries: a softmax-weighted mean of their members.
 
     Args:
-        query_emb_BD: Unit rows, a query a set.
-        member_BM: 1 where item m is in set b.
+        query_emb_BD: Unit rows.
+        set_emb_VD: Unit rows, the queries that the V sets belong to.
+        member_VM: 1 where item m is in set v.
         temperature: Of the softmax over cosines; a small one trusts the nearest sets alone.
-        voters_B: The sets whose members count.
+        votes_BV: Where set v has a vote on query b; every query hears one set or more.
 
     Returns:
-        ``score_BM``, rows summing to the mean size of the voters' sets; no set votes for itself.
+        ``score_BM``, rows summing to the weighted mean size of the sets.
     """
-    weights_BB = query_emb_BD @ query_emb_BD.T / temperature
-    weights_BB[:, ~voters_B] = -np.inf
-    np.fill_diagonal(weights_BB, -np.inf)
-    weights_BB = np.exp(weights_BB - weights_BB.max(axis=1, keepdims=True))
-    return np.asarray(weights_BB / weights_BB.sum(axis=1, keepdims=True) @ member_BM, np.float32)
+    weights_BV = np.where(votes_BV, query_emb_BD @ set_emb_VD.T / temperature, -np.inf)
+    weights_BV = np.exp(weights_BV - weights_BV.max(axis=1, keepdims=True))
+    return np.asarray(weights_BV / weights_BV.sum(axis=1, keepdims=True) @ member_VM, np.float32)
 
 
 def greedy_cover(score_M: Array, hits_CK: Rows, k: int) -> list[int]:

@@ -8,13 +8,11 @@ import torch
 from torch import Tensor
 from trl.trainer.utils import selective_log_softmax
 
-ROWS = 32
+ROWS = 64
 """Rows of one forward pass; they are of similar length."""
 
 
-def completion_logps(
-    model: Any, prompt_ids: Tensor, prompt_mask: Tensor, completion_ids: Tensor, completion_mask: Tensor, tau: float
-) -> Tensor:
+def completion_logps(model: Any, input_ids: Tensor, attention_mask: Tensor, num_completion: int, tau: float) -> Tensor:
     """Log-probability of every completion token, softmax at temperature ``tau``; 0 where the mask is 0.
 
     Rows are sorted by length and each pass is trimmed to its longest row, which leaves every value as it is. The logits
@@ -22,27 +20,29 @@ def completion_logps(
 
     Args:
         model: A causal language model, wrapped for training or not.
-        prompt_ids: (B, P), padded on the left.
-        prompt_mask: 1 for tokens, (B, P).
-        completion_ids: (B, T), padded on the right.
-        completion_mask: 1 for tokens, (B, T).
+        input_ids: Prompts padded on the left, then completions padded on the right: (B, P + T).
+        attention_mask: 1 for tokens, (B, P + T).
+        num_completion: T.
         tau: The sampling temperature.
 
     Returns:
         ``logp_BT``.
     """
-    order_B = (prompt_mask.sum(1) + completion_mask.sum(1)).argsort()
+    num_prompt = input_ids.shape[1] - num_completion
+    prompt_lengths_B = attention_mask[:, :num_prompt].sum(1)
+    lengths_B = attention_mask[:, num_prompt:].sum(1)
+    order_B = (prompt_lengths_B + lengths_B).argsort()
     parts = []
     for rows in order_B.split(ROWS):
-        start = prompt_ids.shape[1] - int(prompt_mask[rows].sum(1).max())
-        length = max(1, int(completion_mask[rows].sum(1).max()))
-        targets = completion_ids[rows, :length]
+        length = max(1, int(lengths_B[rows].max()))
+        span = slice(num_prompt - int(prompt_lengths_B[rows].max()), num_prompt + length)
+        targets, mask = (joint[rows, num_prompt : span.stop] for joint in (input_ids, attention_mask))
         logits = model(
-            input_ids=torch.cat([prompt_ids[rows, start:], targets], dim=1),
-            attention_mask=torch.cat([prompt_mask[rows, start:], completion_mask[rows, :length]], dim=1),
+            input_ids=input_ids[rows, span],
+            attention_mask=attention_mask[rows, span],
             logits_to_keep=length + 1,
             use_cache=False,
         ).logits[:, :-1]
-        logp = selective_log_softmax(logits.float() / tau, targets) * completion_mask[rows, :length]
-        parts.append(torch.nn.functional.pad(logp, (0, completion_ids.shape[1] - length)))
+        logp = selective_log_softmax(logits.float() / tau, targets) * mask
+        parts.append(torch.nn.functional.pad(logp, (0, num_completion - length)))
     return torch.cat(parts)[order_B.argsort()]

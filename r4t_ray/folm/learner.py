@@ -9,8 +9,9 @@ from typing import Any
 
 from r4t_ray.folm.metrics import Row, rollout_rows, write_rows
 from r4t_ray.folm.rollout import Request, rollout_on
-from r4t_ray.folm.settings import FolmConfig
+from r4t_ray.folm.settings import FolmConfig, SoftGRPOConfig
 from r4t_ray.folm.soft_grpo import SoftGRPOTrainer
+from r4t_ray.folm.trainable import load_trainable
 from r4t_ray.folm.weights import publish_weights
 
 log = logging.getLogger(__name__)
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 class Learner:
     """A trainer, and the rows its rollouts logged."""
 
-    config: FolmConfig
+    grpo: SoftGRPOConfig
     folder: Path
     actors: list[Any]
     seed: int
@@ -30,7 +31,7 @@ class Learner:
 
     def rollout(self, query_ids: list[str], trainer: Any) -> dict[str, Any]:
         """Trl's ``rollout_func``: each query id comes G times in a row and gets G samples of the current weights."""
-        num, step = self.config.grpo.num_generations, self.num_batches
+        num, step = self.grpo.num_generations, self.num_batches
         self.num_batches += 1
         rank = int(trainer.accelerator.process_index)
         model = trainer.accelerator.unwrap_model(trainer.model)
@@ -53,7 +54,7 @@ class Learner:
                 if isinstance(value, float):
                     trainer._metrics["train"][f"{row['task']}/{name}"].append(value)
         means = ", ".join(f"{row['task']} reward {row['reward']:.4f}" for row in rows)
-        log.info("Soft-GRPO step %d of %d: %s", step + 1, self.config.grpo.steps, means)
+        log.info("Soft-GRPO step %d of %d: %s", step + 1, self.grpo.steps, means)
 
     def write(self) -> None:
         """Write the trained model, its tokenizer and the metrics into the stage's folder."""
@@ -66,20 +67,22 @@ class Learner:
 def build_learner(config: FolmConfig, settings: dict[str, Any]) -> Learner:
     """Load the warm-started model into a SoftGRPOTrainer whose prompts are query ids."""
     from datasets import Dataset
-    from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
+    from transformers import AutoTokenizer, PrinterCallback
 
-    folder = Path(settings["folder"])
-    learner = Learner(config, folder, settings["actors"], settings["seed"])
+    folder, grpo = Path(settings["folder"]), config.grpo_of(settings["task"])
+    learner = Learner(grpo, folder, settings["actors"], settings["seed"])
     learner.trainer = SoftGRPOTrainer(
-        model=AutoModelForCausalLM.from_pretrained(folder / "warm_start", dtype="float32"),
+        model=load_trainable(folder / "warm_start"),
         processing_class=AutoTokenizer.from_pretrained(folder / "warm_start", padding_side="left"),
         reward_funcs=set_reward,
         rollout_func=learner.rollout,
         train_dataset=Dataset.from_dict({"prompt": settings["schedule"]}),
-        args=grpo_arguments(config, folder, settings["seed"]),
-        beta_kl=config.grpo.beta_kl,
-        beta_entropy=config.grpo.beta_entropy,
-        max_logp_gap=config.grpo.max_logp_gap,
+        args=grpo_arguments(grpo, config, folder, settings["seed"]),
+        beta_kl=grpo.beta_kl,
+        beta_entropy=grpo.beta_entropy,
+        max_logp_gap=grpo.max_logp_gap,
+        bf16=grpo.bf16,
+        engine_bf16=config.engine.dtype != "float32",
     )
     learner.trainer.remove_callback(PrinterCallback)
     return learner
@@ -90,12 +93,12 @@ def set_reward(prompts: list[str], completions: list[str], set_reward: list[floa
     return set_reward
 
 
-def grpo_arguments(config: FolmConfig, folder: Path, seed: int) -> Any:
+def grpo_arguments(grpo: SoftGRPOConfig, config: FolmConfig, folder: Path, seed: int) -> Any:
     """Our settings in trl's names; ``steps`` generations, each used for ``num_iterations`` optimizer steps."""
     import torch
     from trl import GRPOConfig
 
-    grpo, gpu = config.grpo, torch.cuda.is_available()
+    gpu = torch.cuda.is_available()
     batch = grpo.queries_per_step * grpo.num_generations // config.num_workers
     micro = min(grpo.micro_batch_size, batch)
     schedule = {
@@ -117,7 +120,7 @@ def grpo_arguments(config: FolmConfig, folder: Path, seed: int) -> Any:
     }
     objective = {"epsilon": grpo.clip, "beta": 0.0, "loss_type": "grpo", "scale_rewards": "group"}
     sampling = {"temperature": grpo.temperature, "top_p": 1.0, "top_k": 0}
-    device = {"gradient_checkpointing": gpu, "bf16": gpu, "use_cpu": not gpu, "dataloader_pin_memory": False}
+    device = {"gradient_checkpointing": gpu, "bf16": False, "use_cpu": not gpu, "dataloader_pin_memory": False}
     logs = {"report_to": ["tensorboard"], "logging_steps": 1, "save_strategy": "no", "disable_tqdm": True}
     return GRPOConfig(
         output_dir=str(folder / "trl"),

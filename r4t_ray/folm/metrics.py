@@ -44,6 +44,11 @@ def rollout_rows(step: int, rollouts: Sequence[Rollout], stats: dict[str, float]
     return rows
 
 
+def read_rows(path: Path) -> list[Row]:
+    """What ``write_rows`` wrote, without the components that a row does not have."""
+    return [{k: v for k, v in row.items() if v is not None} for row in pq.read_table(path).to_pylist()]
+
+
 def write_rows(rows: Sequence[Row], path: Path) -> None:
     """One parquet file; a component that a task does not have is null in its rows."""
     names = list(dict.fromkeys(name for row in rows for name in row))

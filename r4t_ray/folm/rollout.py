@@ -71,8 +71,8 @@ class RolloutWorker:
         queries = [query for query in self._queries.values() if (query.task, query.split) == ("wscr", "train")]
         member_BM = membership([query.item_ids for query in queries], self._scorer.indexes["wscr"].ids)
         query_emb_BD = np.stack([self._query_emb[query.query_id] for query in queries])
-        every_B = np.ones(len(queries), np.bool_)
-        score_BM = expected_items(query_emb_BD, member_BM, self._config.wscr.temperature, every_B)
+        others_BB = ~np.eye(len(queries), dtype=np.bool_)
+        score_BM = expected_items(query_emb_BD, query_emb_BD, member_BM, self._config.wscr.temperature, others_BB)
         return {query.query_id: score_M for query, score_M in zip(queries, score_BM, strict=True)}
 
     def rollout(self, request: Request) -> tuple[list[Rollout], dict[str, float]]:
@@ -90,7 +90,7 @@ class RolloutWorker:
                 [queries[place].text for place in asked],
                 self._config.k,
                 num_samples=request.num_samples,
-                temperature=self._config.grpo.temperature,
+                temperature=self._config.grpo_of(task).temperature,
                 seed=request.seed,
             )
             for task, asked in places.items()

@@ -30,12 +30,12 @@ class SoftGRPOConfig(Settings):
     beta_entropy: NonNegativeFloat = 0.05
     temperature: PositiveFloat = 1.0
     max_grad_norm: PositiveFloat = 1.0
+    bf16: bool = True
     max_logp_gap: PositiveFloat = 0.5
-    oar_share: float = Field(0.5, ge=0.0, le=1.0)
 
 
 class FolmConfig(Settings):
-    """The fan-out language model: base model, warm start, Soft-GRPO and where its rollouts run."""
+    """The fan-out language models, one a task: base model, warm start, Soft-GRPO and where its rollouts run."""
 
     base_model: str = "package:r4t_ray/folm/base_model"
     prompt_style: PromptStyle = "compact"
@@ -53,4 +53,8 @@ class FolmConfig(Settings):
     worker_gpus: NonNegativeInt = 0
     learner_threads: NonNegativeInt = 0
     warm_start: WarmStartConfig = WarmStartConfig()
-    grpo: SoftGRPOConfig = SoftGRPOConfig()
+    grpo: dict[Task, SoftGRPOConfig] = Field(default_factory=dict)
+
+    def grpo_of(self, task: Task) -> SoftGRPOConfig:
+        """The settings of one task's RL; the defaults where ``grpo`` does not name it."""
+        return self.grpo.get(task, SoftGRPOConfig())

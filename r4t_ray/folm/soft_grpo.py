@@ -55,20 +55,34 @@ class SoftGRPOTrainer(GRPOTrainer):
         beta_entropy: b2 of eq. 8.
         max_logp_gap: Largest |log pi_engine - log pi_learner| allowed on fresh samples; a larger one means that the
             engine sampled from other weights, and raises EngineError.
+        bf16: Compute the loss, forward and backward, in bfloat16 autocast.
+        engine_bf16: Compute the log-probabilities that are held against the engine's in bfloat16 as well, as an engine
+            of that precision does.
         *args: Passed to GRPOTrainer.
         **kwargs: Passed to GRPOTrainer.
     """
 
-    def __init__(self, *args: Any, beta_kl: float, beta_entropy: float, max_logp_gap: float, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        beta_kl: float,
+        beta_entropy: float,
+        max_logp_gap: float,
+        bf16: bool,
+        engine_bf16: bool,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.beta_kl, self.beta_entropy, self.max_logp_gap = beta_kl, beta_entropy, max_logp_gap
+        self.bf16, self.engine_bf16 = bf16, engine_bf16
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
-        batch = super()._generate_and_score_completions(inputs)
-        learner_logp_BT = batch.get("old_per_token_logps")
-        if learner_logp_BT is None:
-            with torch.no_grad():
-                learner_logp_BT = self._completion_logps(self.model, batch)
+        with self._autocast(self.engine_bf16):
+            batch = super()._generate_and_score_completions(inputs)
+            learner_logp_BT = batch.get("old_per_token_logps")
+            if learner_logp_BT is None:
+                with torch.no_grad():
+                    learner_logp_BT = self._completion_logps(self.model, batch)
         gap_BT = (batch["sampling_per_token_logps"] - learner_logp_BT).abs() * batch["completion_mask"]
         gap = float(gap_BT.max())
         self._metrics["train"]["sampling/logp_gap_max"].append(gap)
@@ -82,23 +96,33 @@ class SoftGRPOTrainer(GRPOTrainer):
             )
         return batch
 
+    def _autocast(self, is_enabled: bool) -> torch.autocast:
+        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=is_enabled)
+
     def _completion_logps(self, model: Any, batch: Any) -> torch.Tensor:
-        prompts, completions = batch["prompt_ids"], batch["completion_ids"]
-        masks = batch["prompt_mask"], batch["completion_mask"]
-        if prompts.device.type == "cpu":
-            return completion_logps(model, prompts, masks[0], completions, masks[1], self.temperature)
         logp_BT, _, _ = self._get_per_token_logps_and_entropies(
             model,
-            torch.cat([prompts, completions], dim=1),
-            torch.cat(masks, dim=1),
-            completions.size(1),
+            torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
+            torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
+            batch["completion_ids"].size(1),
             batch_size=self.args.per_device_train_batch_size,
         )
         return logp_BT
 
+    def _get_per_token_logps_and_entropies(
+        self, model: Any, input_ids: Any, attention_mask: Any, logits_to_keep: int, **options: Any
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        if input_ids.device.type != "cpu":
+            return super()._get_per_token_logps_and_entropies(
+                model, input_ids, attention_mask, logits_to_keep, **options
+            )
+        return completion_logps(model, input_ids, attention_mask, logits_to_keep, self.temperature), None, None
+
     def _compute_loss(self, model: Any, inputs: Any) -> torch.Tensor:
+        with self._autocast(self.bf16):
+            logp_BT = self._completion_logps(model, inputs)
         loss = soft_grpo_loss(
-            self._completion_logps(model, inputs),
+            logp_BT,
             inputs["sampling_per_token_logps"],
             inputs["advantages"],
             inputs["completion_mask"],

@@ -21,14 +21,13 @@ import ray
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from r4t_ray.artifacts import Artifact, Workspace
-from r4t_ray.catalogue import load_queries
+from r4t_ray.catalogue import load_queries, recombine
 from r4t_ray.config import Settings
 from r4t_ray.encoders import load_embeddings
 from r4t_ray.errors import EngineError
 from r4t_ray.folm import FanOutModel
 from r4t_ray.folm.scorer import SetScorer
 from r4t_ray.folm.settings import FolmConfig
-from r4t_ray.pairs.recombine import recombine
 from r4t_ray.pairs.targets import target_rows
 from r4t_ray.types import Array, Task
 
@@ -52,24 +51,23 @@ class PairsConfig(Settings):
 
 
 class FanOutBatch:
-    """The frozen fan-out model: a batch of queries in, each query with its sampled fan-outs out."""
+    """One task's frozen fan-out model: a batch of queries in, each query with its sampled fan-outs out."""
 
-    def __init__(self, workspace: str, config: PairsConfig, seed: int) -> None:
+    def __init__(self, workspace: str, task: Task, config: PairsConfig, seed: int) -> None:
         folm = Workspace(workspace).artifact("folm")
         self._folm = FolmConfig.model_validate(folm.manifest.config)
         self._model = FanOutModel.load(
-            folm.path / "model", self._folm.engine, self._folm.prompt_style, self._folm.max_completion_tokens
+            folm.path / task / "model", self._folm.engine, self._folm.prompt_style, self._folm.max_completion_tokens
         )
-        self._config, self._seed = config, seed
+        self._task, self._config, self._seed = task, config, seed
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Add ``fan_outs``, a JSON list of lists a query; null for an answer that cannot be parsed."""
         fan_outs: list[str] = [""] * len(batch["text"])
-        kinds = list(zip(batch["task"], batch["num_samples"].tolist(), strict=True))
-        for task, num_samples in sorted(set(kinds)):
-            rows = [row for row, kind in enumerate(kinds) if kind == (task, num_samples)]
+        for num_samples in sorted(set(batch["num_samples"].tolist())):
+            rows = np.flatnonzero(batch["num_samples"] == num_samples).tolist()
             answers = self._model.fan_out(
-                task,
+                self._task,
                 [str(batch["text"][row]) for row in rows],
                 self._folm.k,
                 num_samples=num_samples,
@@ -194,7 +192,7 @@ def synthesize(task: Task, config: PairsConfig, workspace: Workspace, folder: Pa
     log.info("%s: %d fan-outs of %d queries, %d of them recombined", task, num_fan_outs, len(rows), len(new))
     fan_outs = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // config.queries_per_batch)).map_batches(
         FanOutBatch,
-        fn_constructor_args=(str(workspace.root), config, seed),
+        fn_constructor_args=(str(workspace.root), task, config, seed),
         batch_size=config.queries_per_batch,
         concurrency=config.num_actors,
         num_cpus=config.actor_cpus,

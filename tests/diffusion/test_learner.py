@@ -33,7 +33,7 @@ def pairs() -> tuple[Tensor, Tensor]:
 
 
 def test_updates_lower_the_loss_and_the_average_follows(pairs: tuple[Tensor, Tensor]) -> None:
-    learner = Learner(CONFIG, seed=0, rank=0)
+    learner = Learner(CONFIG, "oar", seed=0, rank=0)
     before = learner.validate(*pairs)
     losses = [float(learner.update(*pairs)) for _ in range(80)]
     assert before == pytest.approx(1, abs=0.15)
@@ -43,7 +43,7 @@ def test_updates_lower_the_loss_and_the_average_follows(pairs: tuple[Tensor, Ten
 
 
 def test_validation_repeats_and_is_a_mean_over_rows(pairs: tuple[Tensor, Tensor]) -> None:
-    learner = Learner(CONFIG, seed=0, rank=0)
+    learner = Learner(CONFIG, "oar", seed=0, rank=0)
     for _ in range(3):
         learner.update(*pairs)
     assert learner.validate(*pairs) == learner.validate(*pairs)
@@ -53,7 +53,7 @@ def test_validation_repeats_and_is_a_mean_over_rows(pairs: tuple[Tensor, Tensor]
 
 
 def test_ranks_share_weights_and_draw_their_own_noise(pairs: tuple[Tensor, Tensor]) -> None:
-    first, again, other_rank = (Learner(CONFIG, seed=0, rank=rank) for rank in (0, 0, 1))
+    first, again, other_rank = (Learner(CONFIG, "oar", seed=0, rank=rank) for rank in (0, 0, 1))
     for ours, theirs in zip(first.retriever.parameters(), other_rank.retriever.parameters(), strict=True):
         assert torch.equal(ours, theirs)
     losses = [float(learner.update(*pairs)) for learner in (first, again, other_rank)]
@@ -61,11 +61,11 @@ def test_ranks_share_weights_and_draw_their_own_noise(pairs: tuple[Tensor, Tenso
 
 
 def test_goes_on_from_a_checkpoint(pairs: tuple[Tensor, Tensor], tmp_path: Path) -> None:
-    learner = Learner(CONFIG, seed=0, rank=0)
+    learner = Learner(CONFIG, "oar", seed=0, rank=0)
     for _ in range(5):
         learner.update(*pairs)
     learner.save(tmp_path)
-    restored = Learner(CONFIG, seed=9, rank=0)
+    restored = Learner(CONFIG, "oar", seed=9, rank=0)
     restored.restore(tmp_path)
     assert restored.step == 5
     assert restored.validate(*pairs) == learner.validate(*pairs)

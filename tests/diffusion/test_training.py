@@ -43,7 +43,7 @@ CONFIG = DiffusionConfig(
     optimizer=OptimizerConfig(
         peak_lr=3e-3, warmup_steps=20, num_steps=NUM_STEPS, batch_size=BATCH_SIZE, ema_decay=0.99
     ),
-    sampler=SamplerConfig(solver="heun", num_steps=12),
+    sampler={task: SamplerConfig(solver="heun", num_steps=12) for task in TASKS},
     cache_pairs=True,
     shuffle_rows=2048,
     log_every=50,

@@ -90,9 +90,9 @@ def write_embed(ingest, folder):
 
 
 def write_folm(folder):
-    for name in ("model", "warm_start"):
-        (folder / name).mkdir()
-        (folder / name / "config.json").write_text("{}")
+    for model in (folder / task / name for task in ("oar", "wscr") for name in ("model", "warm_start")):
+        model.mkdir(parents=True)
+        (model / "config.json").write_text("{}")
     steps = {"step": [0, 1, 0, 1], "task": ["oar", "oar", "wscr", "wscr"], "reward": [0.1, 0.2, 0.1, 0.3]}
     pq.write_table(pa.table(steps), folder / "metrics.parquet")
     return 2

@@ -133,7 +133,7 @@ class Engine:
         self.folder, self.swaps, self.closed = folder, [], False
 
     def load_weights(self, folder):
-        self.swaps.append(folder.name)
+        self.swaps.append(folder)
 
     def close(self):
         self.closed = True
@@ -147,11 +147,12 @@ def test_one_engine_serves_all_policies(tmp_path):
         return loaded[-1]
 
     policies = Policies(tmp_path, load)
-    first = policies("warm_start")
-    assert policies("warm_start") is first
-    assert policies("model") is first
-    assert [engine.folder.name for engine in loaded] == ["warm_start"]
-    assert first.swaps == ["model"]
+    first = policies("oar", "warm_start")
+    assert policies("oar", "warm_start") is first
+    assert policies("oar", "model") is first
+    assert policies("wscr", "model") is first
+    assert [engine.folder for engine in loaded] == [tmp_path / "oar" / "warm_start"]
+    assert first.swaps == [tmp_path / "oar" / "model", tmp_path / "wscr" / "model"]
     policies.close()
     assert first.closed
     policies.close()

@@ -53,8 +53,8 @@ def test_membership_has_a_row_a_set_and_a_column_an_item() -> None:
 def test_expected_items_are_the_weighted_members_of_other_voters_sets() -> None:
     query = np.array([[1, 0], [1, 0], [0, 1], [1, 0]], np.float32)
     member = np.eye(4, dtype=np.float32)
-    voters = np.array([True, True, True, False])
-    score = expected_items(query, member, temperature=1.0, voters_B=voters)
+    votes = np.array([True, True, True, False]) & ~np.eye(4, dtype=np.bool_)
+    score = expected_items(query, query, member, temperature=1.0, votes_BV=votes)
     # For query 0, set 1 has cosine 1 and set 2 cosine 0; itself and the silent set 3 do not vote.
     weight = np.e / (np.e + 1)
     assert np.abs(score[0] - [0, weight, 1 - weight, 0]).max() < 1e-6

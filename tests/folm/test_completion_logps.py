@@ -35,7 +35,8 @@ def padded(rows: list[torch.Tensor], side: str) -> tuple[torch.Tensor, torch.Ten
 def test_each_row_has_the_values_and_gradients_that_it_has_alone() -> None:
     model, num, tau = tiny_model(), ROWS + 9, 0.7
     prompts, completions = ragged(num, 6), ragged(num, 12)
-    logp_BT = completion_logps(model, *padded(prompts, "left"), *padded(completions, "right"), tau)
+    ids, mask = (torch.cat(both, 1) for both in zip(padded(prompts, "left"), padded(completions, "right"), strict=True))
+    logp_BT = completion_logps(model, ids, mask, max(len(completion) for completion in completions), tau)
     weights_B = torch.randn(num)
     (weights_B * logp_BT.sum(1)).sum().backward()
     gradient = model.lm_head.weight.grad.clone()
@@ -50,6 +51,6 @@ def test_each_row_has_the_values_and_gradients_that_it_has_alone() -> None:
 
 
 def test_an_empty_completion_counts_as_zeros() -> None:
-    ids, mask = torch.ones(1, 3, dtype=torch.long), torch.ones(1, 3, dtype=torch.long)
-    logp_BT = completion_logps(tiny_model(), ids, mask, ids, torch.zeros_like(mask), 1.0)
+    ids, mask = torch.ones(1, 6, dtype=torch.long), torch.tensor([[1, 1, 1, 0, 0, 0]])
+    logp_BT = completion_logps(tiny_model(), ids, mask, 3, 1.0)
     assert logp_BT.tolist() == [[0.0, 0.0, 0.0]]

@@ -21,7 +21,7 @@ NUM_SAMPLES = 5
 
 @dataclass(frozen=True)
 class BestOf5:
-    """Five fan-outs of the language model before RL (folm/warm_start); the best by what is known of the reward.
+    """Five fan-outs of the language model before RL (folm/<task>/warm_start); the best by what is known of the reward.
 
     On oar that is the OAR reward itself. On wscr nobody has the query's reference, so coverage is estimated on the
     sets of the 20 nearest training queries, an item weighing the summed cosines of those that hold it.

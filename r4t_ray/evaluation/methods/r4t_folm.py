@@ -11,7 +11,7 @@ from r4t_ray.evaluation.methods.zero_shot import ZeroShot
 
 @dataclass(frozen=True)
 class R4TFolm(ZeroShot):
-    """One fan-out of the language model trained by Soft-GRPO (folm/model), sampled at the temperature.
+    """One fan-out of the language model trained by Soft-GRPO (folm/<task>/model), sampled at the temperature.
 
     Directions are the embeddings of its sub-queries, each with its n nearest items.
     """

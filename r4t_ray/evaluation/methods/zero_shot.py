@@ -14,7 +14,7 @@ from r4t_ray.types import TASKS, Array, Task
 
 @dataclass(frozen=True)
 class ZeroShot:
-    """One fan-out of the language model before RL (folm/warm_start), sampled at the temperature.
+    """One fan-out of the language model before RL (folm/<task>/warm_start), sampled at the temperature.
 
     Directions are the embeddings of its sub-queries, each with its n nearest items.
     """

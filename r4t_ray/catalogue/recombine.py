@@ -1,7 +1,7 @@
-"""More queries to synthesize for: the head of one training query and the tail of another.
+"""More queries: the head of one training query and the tail of another.
 
-A fan-out needs no reference, so the frozen model can be asked about queries that nobody wrote. A retriever of few
-distinct queries learns them by heart; recombined ones lie near the real ones and cost a sample each.
+A model of few distinct queries learns them by heart; recombined ones lie near the real ones and are as many as wished.
+They have no reference, which neither a warm start on what similar sets hold nor the synthesis of pairs needs.
 """
 
 from __future__ import annotations
