@@ -1,6 +1,6 @@
 """Stage 1: warm start, then Soft-GRPO by Ray Train around trl, with rollout actors that generate and score.
 
-A model a task: the two rewards ask for answers so unlike each other that one model trained on both does worse on each.
+A model a task, as in arXiv 2603.06397: neither reward then moves the weights that the other is learnt in.
 """
 
 from __future__ import annotations

@@ -30,6 +30,19 @@ def test_answers_name_items_of_the_set_first_and_titles_of_the_training_sets(ind
                 assert set(answer) <= {title.lower() for title in wscr}
 
 
+def test_recombined_queries_are_answered_with_what_the_sets_nearest_to_them_hold(indexed_workspace: Workspace) -> None:
+    config = WarmStartConfig(wscr_passes=0, wscr_recombined=12, temperature=1e-3)
+    examples = warm_start_examples("wscr", indexed_workspace, config, 30, 1, lambda _, query: query, seed=0)
+    train = load_queries(indexed_workspace, "wscr", "train")
+    text_of = {item.item_id: item.text for item in load_items(indexed_workspace)}
+    sets = [{text_of[name] for name in query.item_ids} for query in train]
+    assert 0 < len(examples) <= 12
+    assert not {example.prompt for example in examples} & {query.text for query in train}
+    for example in examples:
+        # Thirty searches of one item each are more than the nearest set needs, so that one is covered whole.
+        assert any(members <= set(parse_answer(example.completion, 30) or ()) for members in sets)
+
+
 def test_an_item_that_recurs_nowhere_is_named_nowhere(indexed_workspace: Workspace) -> None:
     config = WarmStartConfig(min_sets=1000)
     with pytest.raises(DataError, match="min_sets"):
