@@ -11,7 +11,7 @@ from r4t_ray.diffusion import DiffusionConfig, NetworkConfig, NoiseConfig, Optim
 
 def test_defaults_are_table_3() -> None:
     config = DiffusionConfig()
-    network, optimizer, noise, sampler = config.network, config.optimizer, config.noise, config.sampler
+    network, optimizer, noise, sampler = config.network, config.optimizer, config.noise, config.sampler_of("wscr")
     assert (network.num_rows, network.dim, network.hidden, network.mlp) == (12, 128, 1024, 1024)
     assert (network.num_heads, network.num_layers, network.dropout, network.attention_dropout) == (16, 6, 0.1, 0.1)
     assert (optimizer.peak_lr, optimizer.warmup_steps, optimizer.num_steps) == (3e-4, 20_000, 10_000_000)
