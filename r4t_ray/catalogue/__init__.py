@@ -4,7 +4,7 @@ from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet
 from r4t_ray.catalogue.datasets import CatalogueConfig, CookbookConfig, PolyvoreConfig, SetsConfig
 from r4t_ray.catalogue.ingest import load_items, load_queries, load_sets, run
 from r4t_ray.catalogue.queries import Query
-from r4t_ray.catalogue.recombine import recombine
+from r4t_ray.catalogue.recombine import recombine, recombined_queries
 
 __all__ = [
     "Catalogue",
@@ -19,5 +19,6 @@ __all__ = [
     "load_queries",
     "load_sets",
     "recombine",
+    "recombined_queries",
     "run",
 ]

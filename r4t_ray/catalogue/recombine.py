@@ -1,7 +1,7 @@
 """More queries: the head of one training query and the tail of another.
 
 A model of few distinct queries learns them by heart; recombined ones lie near the real ones and are as many as wished.
-They have no reference, which neither a warm start on what similar sets hold nor the synthesis of pairs needs.
+They have no reference, which nothing needs that goes by what similar sets hold, nor the synthesis of pairs.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
+
+from r4t_ray.catalogue.queries import Query
 
 MAX_WORDS = 8
 TRIES = 20
@@ -34,3 +36,10 @@ def recombine(texts: Sequence[str], count: int, seed: int) -> list[str]:
         if len(joined) <= MAX_WORDS and len(set(joined)) == len(joined) and text not in known:
             made.add(text)
     return sorted(made)
+
+
+def recombined_queries(queries: Sequence[Query], count: int, seed: int) -> list[Query]:
+    """``recombine`` on the texts of one task's training queries, as training queries of their own."""
+    task = queries[0].task
+    made = recombine([query.text for query in queries], count, seed)
+    return [Query(f"{task}:recombined:{number}", task, text, (), "train") for number, text in enumerate(made)]

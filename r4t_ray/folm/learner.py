@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from r4t_ray.catalogue import Query
 from r4t_ray.folm.metrics import Row, rollout_rows, write_rows
 from r4t_ray.folm.rollout import Request, rollout_on
 from r4t_ray.folm.settings import FolmConfig, SoftGRPOConfig
@@ -24,6 +25,7 @@ class Learner:
     grpo: SoftGRPOConfig
     folder: Path
     actors: list[Any]
+    queries: dict[str, Query]
     seed: int
     trainer: Any = None
     rows: list[Row] = field(default_factory=list)
@@ -38,7 +40,8 @@ class Learner:
         folder = self.folder / "weights" / f"rank-{rank}"
         weights = publish_weights(model, trainer.processing_class, folder, trainer.state.global_step)
         seed = self.seed + 1_000_003 * step + 101 * rank
-        rollouts, stats = rollout_on(self.actors, Request(tuple(query_ids[::num]), num, str(weights), seed))
+        request = Request(tuple(self.queries[name] for name in query_ids[::num]), num, str(weights), seed)
+        rollouts, stats = rollout_on(self.actors, request)
         self._log(step, rollout_rows(step, rollouts, stats), trainer)
         return {
             "prompt_ids": [list(rollout.prompt_ids) for rollout in rollouts],
@@ -70,13 +73,15 @@ def build_learner(config: FolmConfig, settings: dict[str, Any]) -> Learner:
     from transformers import AutoTokenizer, PrinterCallback
 
     folder, grpo = Path(settings["folder"]), config.grpo_of(settings["task"])
-    learner = Learner(grpo, folder, settings["actors"], settings["seed"])
+    schedule: list[Query] = settings["schedule"]
+    queries = {query.query_id: query for query in schedule}
+    learner = Learner(grpo, folder, settings["actors"], queries, settings["seed"])
     learner.trainer = SoftGRPOTrainer(
         model=load_trainable(folder / "warm_start"),
         processing_class=AutoTokenizer.from_pretrained(folder / "warm_start", padding_side="left"),
         reward_funcs=set_reward,
         rollout_func=learner.rollout,
-        train_dataset=Dataset.from_dict({"prompt": settings["schedule"]}),
+        train_dataset=Dataset.from_dict({"prompt": [query.query_id for query in schedule]}),
         args=grpo_arguments(grpo, config, folder, settings["seed"]),
         beta_kl=grpo.beta_kl,
         beta_entropy=grpo.beta_entropy,

@@ -16,7 +16,10 @@ Row = dict[str, float | int | str]
 
 
 def rollout_rows(step: int, rollouts: Sequence[Rollout], stats: dict[str, float]) -> list[Row]:
-    """Mean reward and components of each task's rollouts, with the spread inside groups and the batch's timings."""
+    """Mean reward and components of each task's rollouts, with the spread inside groups and the batch's timings.
+
+    A component's mean is over the rollouts that have it, those of queries with a reference for coverage.
+    """
     rows: list[Row] = []
     for task in TASKS:
         chosen = [rollout for rollout in rollouts if rollout.task == task]
@@ -26,7 +29,8 @@ def rollout_rows(step: int, rollouts: Sequence[Rollout], stats: dict[str, float]
         for rollout in chosen:
             groups.setdefault(rollout.query_id, []).append(rollout.reward)
         spread = [float(np.std(rewards)) for rewards in groups.values()]
-        parts = {name: float(np.mean([r.components[name] for r in chosen])) for name in chosen[0].components}
+        values = {name: np.array([r.components[name] for r in chosen]) for name in chosen[0].components}
+        parts = {name: float(np.nanmean(of_N)) for name, of_N in values.items() if not np.isnan(of_N).all()}
         rows.append(
             {
                 "step": step,

@@ -12,17 +12,16 @@ import numpy as np
 import ray
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.catalogue import Query, load_queries
-from r4t_ray.encoders import load_embeddings
+from r4t_ray.catalogue import Query
 from r4t_ray.errors import EngineError
-from r4t_ray.folm.answers import expected_items, membership
 from r4t_ray.folm.engine import Completion
 from r4t_ray.folm.fan_out import FanOutModel
 from r4t_ray.folm.prompt import parse_answer
 from r4t_ray.folm.scorer import SetScorer
 from r4t_ray.folm.settings import FolmConfig
+from r4t_ray.folm.similar_sets import SimilarSets
 from r4t_ray.rewards import expected_coverage
-from r4t_ray.types import TASKS, Array, Task
+from r4t_ray.types import TASKS, Task
 
 MAX_TRIES = 3
 
@@ -44,7 +43,7 @@ class Rollout:
 class Request:
     """What an actor is asked for: G samples of each query from the weights of a directory."""
 
-    query_ids: tuple[str, ...]
+    queries: tuple[Query, ...]
     num_samples: int
     weights: str
     seed: int
@@ -60,20 +59,8 @@ class RolloutWorker:
             Path(model_dir), config.engine, config.prompt_style, config.max_completion_tokens
         )
         self._scorer = SetScorer.open(Workspace(workspace), config.k, config.num_hits, config.oar)
-        self._queries = {query.query_id: query for query in load_queries(Workspace(workspace))}
-        ids, emb_MD = load_embeddings(Workspace(workspace), "queries")
-        self._query_emb = dict(zip(ids, emb_MD, strict=True))
         is_expected = config.wscr.expected_share > 0 and "wscr" in config.tasks
-        self._expected = self._expected_items() if is_expected else {}
-
-    def _expected_items(self) -> dict[str, Array]:
-        """What the other training sets let each training query expect, a score for every row of the pool."""
-        queries = [query for query in self._queries.values() if (query.task, query.split) == ("wscr", "train")]
-        member_BM = membership([query.item_ids for query in queries], self._scorer.indexes["wscr"].ids)
-        query_emb_BD = np.stack([self._query_emb[query.query_id] for query in queries])
-        others_BB = ~np.eye(len(queries), dtype=np.bool_)
-        score_BM = expected_items(query_emb_BD, query_emb_BD, member_BM, self._config.wscr.temperature, others_BB)
-        return {query.query_id: score_M for query, score_M in zip(queries, score_BM, strict=True)}
+        self._similar = SimilarSets.open(Workspace(workspace), config.wscr.temperature) if is_expected else None
 
     def rollout(self, request: Request) -> tuple[list[Rollout], dict[str, float]]:
         """Samples of every query, in the request's order, and the seconds and cache figures behind them."""
@@ -82,7 +69,7 @@ class RolloutWorker:
             self._model.load_weights(Path(request.weights))
             self._weights = request.weights
         loaded = time.perf_counter()
-        queries = [self._queries[query_id] for query_id in request.query_ids]
+        queries = request.queries
         places = {task: [place for place, query in enumerate(queries) if query.task == task] for task in TASKS}
         completions = {
             task: self._model.complete(
@@ -115,14 +102,14 @@ class RolloutWorker:
         flat = [completion for row in completions for completion in row]
         owners = [query for query in queries for _ in range(n)]
         fan_outs = [parse_answer(completion.text, self._config.k) for completion in flat]
-        query_emb_BD = np.stack([self._query_emb[query.query_id] for query in owners])
+        query_emb_BD = self._scorer.encoder.encode([query.text for query in owners])
         scored = self._scorer.retrieve(task, query_emb_BD, fan_outs)
         parts = self._scorer.reward(task, scored, [query.item_ids for query in owners])
-        if task == "wscr" and self._expected:
-            share = self._config.wscr.expected_share
-            score_BM = np.stack([self._expected[query.query_id] for query in owners])
+        if task == "wscr" and self._similar:
+            score_BM = self._similar.expected([query.query_id for query in owners], query_emb_BD)
             parts["expected"] = expected_coverage(scored, score_BM)
-            parts["reward"] = (1 - share) * parts["coverage"] + share * parts["expected"]
+            share_B = np.where(np.isnan(parts["coverage"]), 1.0, self._config.wscr.expected_share)
+            parts["reward"] = (1 - share_B) * np.nan_to_num(parts["coverage"]) + share_B * parts["expected"]
         parts["parsed"] = np.array([fan_out is not None for fan_out in fan_outs], np.float32)
         parts["distinct"] = np.array([len(set(f or ())) / self._config.k for f in fan_outs], np.float32)
         rollouts = [
@@ -164,9 +151,14 @@ class RolloutPool:
 def rollout_on(actors: Sequence[Any], request: Request) -> tuple[list[Rollout], dict[str, float]]:
     """Split a request over actors and join the answers in the order of its queries."""
     parts = [
-        Request(tuple(chunk.tolist()), request.num_samples, request.weights, request.seed + 7919 * number)
-        for number, chunk in enumerate(np.array_split(np.array(request.query_ids), len(actors)))
-        if len(chunk)
+        Request(
+            tuple(request.queries[place] for place in places),
+            request.num_samples,
+            request.weights,
+            request.seed + 7919 * number,
+        )
+        for number, places in enumerate(np.array_split(np.arange(len(request.queries)), len(actors)))
+        if len(places)
     ]
     pending = [actor.rollout.remote(part) for part, actor in zip(parts, actors, strict=False)]
     answers = [_await(reference) for reference in pending]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from r4t_ray.config import Settings
 from r4t_ray.folm.engine import EngineConfig
@@ -15,10 +15,14 @@ from r4t_ray.types import TASKS, Task
 
 
 class SoftGRPOConfig(Settings):
-    """Soft-GRPO (eqs. 6 and 8): ``num_iterations`` optimizer passes over each ``queries_per_step`` groups."""
+    """Soft-GRPO (eqs. 6 and 8): ``num_iterations`` optimizer passes over each ``queries_per_step`` groups.
+
+    ``num_recombined`` queries more are made of the training queries, for where these are few enough to learn by heart.
+    """
 
     steps: NonNegativeInt = 1000
     queries_per_step: PositiveInt = 64
+    num_recombined: NonNegativeInt = 0
     num_generations: PositiveInt = Field(8, ge=2)
     num_iterations: PositiveInt = 2
     micro_batch_size: PositiveInt = 64
@@ -58,3 +62,12 @@ class FolmConfig(Settings):
     def grpo_of(self, task: Task) -> SoftGRPOConfig:
         """The settings of one task's RL; the defaults where ``grpo`` does not name it."""
         return self.grpo.get(task, SoftGRPOConfig())
+
+    @model_validator(mode="after")
+    def _every_query_has_a_reward(self) -> Self:
+        if self.grpo_of("wscr").num_recombined and not self.wscr.expected_share:
+            raise ValueError(
+                "grpo.wscr.num_recombined makes queries without a reference, which only expected items can reward: "
+                "set wscr.expected_share above 0"
+            )
+        return self

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import random
 import shutil
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from r4t_ray.artifacts import Artifact, Workspace
-from r4t_ray.catalogue import load_queries
+from r4t_ray.catalogue import Query, load_queries, recombined_queries
 from r4t_ray.encoders import resolve_model
 from r4t_ray.errors import DataError
 from r4t_ray.folm.metrics import Row, read_rows, write_rows
@@ -95,7 +94,7 @@ def reinforce(config: FolmConfig, workspace: Workspace, folder: Path, seed: int)
 
 
 def reinforce_task(
-    task: Task, config: FolmConfig, folder: Path, schedule: list[str], pool: RolloutPool, seed: int
+    task: Task, config: FolmConfig, folder: Path, schedule: list[Query], pool: RolloutPool, seed: int
 ) -> list[Row]:
     """Run one task's Soft-GRPO on a pool of rollout actors."""
     from ray.train import ScalingConfig
@@ -122,33 +121,24 @@ def reinforce_task(
     return read_rows(folder / "metrics.parquet")
 
 
-def query_schedule(task: Task, config: FolmConfig, workspace: Workspace, seed: int) -> list[str]:
-    """The training query of every group, in the order of use: all of them, reshuffled each pass.
+def query_schedule(task: Task, config: FolmConfig, workspace: Workspace, seed: int) -> list[Query]:
+    """The query of every group, in the order of use: training and recombined ones, all of them, reshuffled each pass.
 
     Raises:
         DataError: The task has no training query.
     """
-    ids = [query.query_id for query in load_queries(workspace, task, "train")]
-    if not ids:
+    queries, grpo = load_queries(workspace, task, "train"), config.grpo_of(task)
+    if not queries:
         raise DataError(
             "ingest/queries.parquet",
             f"no {task} training query",
             "at least one",
             f"add sets or leave {task} out of folm.tasks",
         )
-    take, grpo = _endless(ids, random.Random(seed)), config.grpo_of(task)
-    return [take() for _ in range(grpo.steps * grpo.queries_per_step)]
-
-
-def _endless(ids: list[str], rng: random.Random) -> Callable[[], str]:
-    queue: list[str] = []
-
-    def take() -> str:
-        if not queue:
-            queue.extend(rng.sample(ids, len(ids)))
-        return queue.pop()
-
-    return take
+    queries += recombined_queries(queries, grpo.num_recombined, seed + 1)
+    rng, needed = random.Random(seed), grpo.steps * grpo.queries_per_step
+    passes = -(-needed // len(queries))
+    return [query for _ in range(passes) for query in rng.sample(queries, len(queries))][:needed]
 
 
 def learn(settings: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ import ray
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from r4t_ray.artifacts import Artifact, Workspace
-from r4t_ray.catalogue import load_queries, recombine
+from r4t_ray.catalogue import load_queries, recombined_queries
 from r4t_ray.config import Settings
 from r4t_ray.encoders import load_embeddings
 from r4t_ray.errors import EngineError
@@ -180,15 +180,14 @@ def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
 def synthesize(task: Task, config: PairsConfig, workspace: Workspace, folder: Path, seed: int) -> int:
     """Run one task's queries through the graph and write its pairs; returns how many."""
     queries = [query for query in load_queries(workspace, task) if query.split != "test"]
-    new = recombine([q.text for q in queries if q.split == "train"], config.num_recombined, seed)
-    asked = [(q.query_id, q.text, q.split, config.num_samples) for q in queries]
-    asked += [(f"{task}:recombined:{number}", text, "train", 1) for number, text in enumerate(new)]
+    new = recombined_queries([query for query in queries if query.split == "train"], config.num_recombined, seed + 2)
+    asked = [(query, config.num_samples) for query in queries] + [(query, 1) for query in new]
     rows = [
-        {"query_id": name, "task": task, "text": text, "split": split, "num_samples": num, "position": position}
-        for position, (name, text, split, num) in enumerate(asked)
+        {"query_id": q.query_id, "task": task, "text": q.text, "split": q.split, "num_samples": num, "position": place}
+        for place, (q, num) in enumerate(asked)
     ]
     ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()
-    num_fan_outs = sum(num for _, _, _, num in asked)
+    num_fan_outs = sum(num for _, num in asked)
     log.info("%s: %d fan-outs of %d queries, %d of them recombined", task, num_fan_outs, len(rows), len(new))
     fan_outs = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // config.queries_per_batch)).map_batches(
         FanOutBatch,

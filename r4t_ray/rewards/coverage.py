@@ -26,9 +26,10 @@ class CoverageConfig(Settings):
 
 
 def coverage_rewards(fanout: ScoredFanOut, references: Sequence[Set[int]]) -> dict[str, Array]:
-    """Recall of each fan-out's reference rows by the union of its hits, (B,)."""
+    """Recall of each fan-out's reference rows by the union of its hits, (B,); NaN where the reference is empty."""
     hits = (set(rows_kK.ravel().tolist()) for rows_kK in fanout.hit_rows_BkK)
-    coverage_B = np.array([recall(got, want) for got, want in zip(hits, references, strict=True)], dtype=np.float32)
+    coverage = [recall(got, want) if want else np.nan for got, want in zip(hits, references, strict=True)]
+    coverage_B = np.array(coverage, dtype=np.float32)
     return {"coverage": coverage_B, "reward": coverage_B}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import ray
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.catalogue import load_queries
+from r4t_ray.catalogue import Query, load_queries, recombined_queries
 from r4t_ray.encoders import resolve_model
 from r4t_ray.errors import EngineError
 from r4t_ray.folm.engine import EngineConfig
@@ -43,13 +44,17 @@ def test_rollouts_come_in_order_scored_and_stamped_with_their_weights(
     pool: RolloutPool, indexed_workspace: Workspace, tmp_path: Path
 ) -> None:
     queries = [*load_queries(indexed_workspace, "wscr", "train")[:2], *load_queries(indexed_workspace, "oar")[:1]]
-    ids = tuple(query.query_id for query in reversed(queries))
-    rollouts, stats = pool.rollout(Request(ids, 3, resolve_model(BASE), seed=1))
-    assert [rollout.query_id for rollout in rollouts] == [name for name in ids for _ in range(3)]
+    queries += recombined_queries(load_queries(indexed_workspace, "wscr", "train"), 1, seed=0)
+    asked = tuple(reversed(queries))
+    rollouts, stats = pool.rollout(Request(asked, 3, resolve_model(BASE), seed=1))
+    assert [rollout.query_id for rollout in rollouts] == [query.query_id for query in asked for _ in range(3)]
     assert all(len(r.completion.token_ids) == len(r.completion.logprobs) > 0 for r in rollouts)
     assert all(0 <= r.reward <= 1 for r in rollouts if r.task == "wscr")
     for parts, reward in ((r.components, r.reward) for r in rollouts if r.task == "wscr"):
-        assert reward == pytest.approx(0.25 * parts["coverage"] + 0.75 * parts["expected"])
+        assert reward == pytest.approx(
+            parts["expected"] if math.isnan(parts["coverage"]) else 0.25 * parts["coverage"] + 0.75 * parts["expected"]
+        )
+    assert [math.isnan(r.components["coverage"]) for r in rollouts if r.task == "wscr"] == 3 * [True] + 6 * [False]
     assert stats["seconds_generate"] > 0
     folder = publish_weights(
         AutoModelForCausalLM.from_pretrained(resolve_model(BASE), dtype="float32"),
@@ -57,20 +62,22 @@ def test_rollouts_come_in_order_scored_and_stamped_with_their_weights(
         tmp_path,
         7,
     )
-    again, _ = pool.rollout(Request(ids, 3, str(folder), seed=1))
+    again, _ = pool.rollout(Request(asked, 3, str(folder), seed=1))
     assert {rollout.weights for rollout in again} == {str(folder)}
     assert [r.completion.token_ids for r in again] == [r.completion.token_ids for r in rollouts]
     rows = rollout_rows(4, again, stats)
     assert [(row["task"], row["num_rollouts"], row["weights"]) for row in rows] == [
         ("oar", 3, "step-00000007"),
-        ("wscr", 6, "step-00000007"),
+        ("wscr", 9, "step-00000007"),
     ]
+    covered = [r.components["coverage"] for r in again if r.components.get("coverage", math.nan) >= 0]
+    assert rows[1]["coverage"] == pytest.approx(sum(covered) / 6)
 
 
 @pytest.mark.timeout(300)
 def test_a_query_asked_twice_gets_two_groups_of_its_own(pool: RolloutPool, indexed_workspace: Workspace) -> None:
-    name = load_queries(indexed_workspace, "wscr", "train")[0].query_id
-    rollouts, _ = pool.rollout(Request((name, name), 3, resolve_model(BASE), seed=1))
+    query = load_queries(indexed_workspace, "wscr", "train")[0]
+    rollouts, _ = pool.rollout(Request((query, query), 3, resolve_model(BASE), seed=1))
     assert len(rollouts) == 6
     first, second = ([r.completion.token_ids for r in rollouts[start : start + 3]] for start in (0, 3))
     assert first != second
@@ -79,8 +86,7 @@ def test_a_query_asked_twice_gets_two_groups_of_its_own(pool: RolloutPool, index
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_an_actor_that_dies_is_restarted_and_asked_again(pool: RolloutPool, indexed_workspace: Workspace) -> None:
-    ids = tuple(query.query_id for query in load_queries(indexed_workspace, "wscr", "train")[:2])
-    request = Request(ids, 2, resolve_model(BASE), seed=1)
+    request = Request(tuple(load_queries(indexed_workspace, "wscr", "train")[:2]), 2, resolve_model(BASE), seed=1)
     before, _ = pool.rollout(request)
     ray.kill(pool.actors[0], no_restart=False)
     after, _ = pool.rollout(request)
@@ -95,7 +101,7 @@ def test_an_actor_that_cannot_live_is_an_engine_error(ray_session: str) -> None:
 
     actor = ray.remote(Dying).options(num_cpus=0.1).remote()
     with pytest.raises(EngineError, match="deaths on one request"):
-        rollout_on([actor], Request(("a",), 2, "weights", seed=1))
+        rollout_on([actor], Request((Query("a", "wscr", "soup", (), "train"),), 2, "weights", seed=1))
 
 
 def test_published_weights_keep_the_newest_two(tmp_path: Path) -> None:

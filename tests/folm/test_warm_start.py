@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import load_items, load_queries
@@ -11,6 +12,7 @@ from r4t_ray.folm.prompt import parse_answer
 from r4t_ray.folm.settings import FolmConfig, SoftGRPOConfig
 from r4t_ray.folm.train import query_schedule
 from r4t_ray.folm.warm_start import WarmStartConfig, warm_start_examples
+from r4t_ray.rewards import CoverageConfig
 
 
 def test_answers_name_items_of_the_set_first_and_titles_of_the_training_sets(indexed_workspace: Workspace) -> None:
@@ -52,10 +54,22 @@ def test_an_item_that_recurs_nowhere_is_named_nowhere(indexed_workspace: Workspa
 def test_the_schedule_uses_every_query_before_any_again(indexed_workspace: Workspace) -> None:
     config = FolmConfig(grpo={"wscr": SoftGRPOConfig(steps=50, queries_per_step=8)})
     schedule = query_schedule("wscr", config, indexed_workspace, seed=0)
-    train = {query.query_id for query in load_queries(indexed_workspace, "wscr", "train")}
+    train = load_queries(indexed_workspace, "wscr", "train")
     assert len(schedule) == 400
-    assert set(schedule[: len(train)]) == train
+    assert {query.query_id for query in schedule[: len(train)]} == {query.query_id for query in train}
     assert query_schedule("wscr", config, indexed_workspace, seed=0) == schedule
     assert query_schedule("wscr", config, indexed_workspace, seed=1) != schedule
     defaults = SoftGRPOConfig()
     assert len(query_schedule("oar", config, indexed_workspace, seed=0)) == defaults.steps * defaults.queries_per_step
+
+
+def test_recombined_queries_join_the_schedule_and_need_a_reward(indexed_workspace: Workspace) -> None:
+    grpo = {"wscr": SoftGRPOConfig(steps=50, queries_per_step=8, num_recombined=7)}
+    with pytest.raises(ValidationError, match="expected_share above 0"):
+        FolmConfig(grpo=grpo)
+    config = FolmConfig(grpo=grpo, wscr=CoverageConfig(expected_share=0.9))
+    schedule = query_schedule("wscr", config, indexed_workspace, seed=0)
+    train = load_queries(indexed_workspace, "wscr", "train")
+    first = schedule[: len(train) + 7]
+    assert {query.query_id for query in first} >= {query.query_id for query in train}
+    assert sum(not query.item_ids for query in first) == 7
