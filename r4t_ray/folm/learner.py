@@ -12,7 +12,7 @@ from r4t_ray.folm.metrics import Row, rollout_rows, write_rows
 from r4t_ray.folm.rollout import Request, rollout_on
 from r4t_ray.folm.settings import FolmConfig, SoftGRPOConfig
 from r4t_ray.folm.soft_grpo import SoftGRPOTrainer
-from r4t_ray.folm.trainable import load_trainable
+from r4t_ray.folm.trainable import load_trainable, train_only
 from r4t_ray.folm.weights import publish_weights
 
 log = logging.getLogger(__name__)
@@ -76,8 +76,10 @@ def build_learner(config: FolmConfig, settings: dict[str, Any]) -> Learner:
     schedule: list[Query] = settings["schedule"]
     queries = {query.query_id: query for query in schedule}
     learner = Learner(grpo, folder, settings["actors"], queries, settings["seed"])
+    model = load_trainable(folder / "warm_start")
+    train_only(model, grpo.trainable)
     learner.trainer = SoftGRPOTrainer(
-        model=load_trainable(folder / "warm_start"),
+        model=model,
         processing_class=AutoTokenizer.from_pretrained(folder / "warm_start", padding_side="left"),
         reward_funcs=set_reward,
         rollout_func=learner.rollout,

@@ -18,6 +18,8 @@ class SoftGRPOConfig(Settings):
     """Soft-GRPO (eqs. 6 and 8): ``num_iterations`` optimizer passes over each ``queries_per_step`` groups.
 
     ``num_recombined`` queries more are made of the training queries, for where these are few enough to learn by heart.
+    RL moves only the parameters in whose name the regular expression ``trainable`` finds something: few, where samples
+    are too few to tell what all of them should do.
     """
 
     steps: NonNegativeInt = 1000
@@ -33,6 +35,7 @@ class SoftGRPOConfig(Settings):
     beta_kl: NonNegativeFloat = 0.05
     beta_entropy: NonNegativeFloat = 0.05
     temperature: PositiveFloat = 1.0
+    trainable: str = ""
     max_grad_norm: PositiveFloat = 1.0
     bf16: bool = True
     max_logp_gap: PositiveFloat = 0.5

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.catalogue import load_queries, recombined_queries
@@ -37,11 +37,11 @@ log = logging.getLogger(__name__)
 class PairsConfig(Settings):
     """How many fan-outs a query, how they are drawn, and how wide a target is (L).
 
-    ``num_recombined`` queries a task are made of the training queries and get one fan-out each.
+    ``num_recombined`` queries, so many for each task, are made of its training queries and get one fan-out each.
     """
 
     num_samples: PositiveInt = 128
-    num_recombined: NonNegativeInt = 0
+    num_recombined: dict[Task, NonNegativeInt] = Field(default_factory=dict)
     temperature: PositiveFloat = 0.9
     num_rows: PositiveInt = 12
     queries_per_batch: PositiveInt = 64
@@ -180,7 +180,8 @@ def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
 def synthesize(task: Task, config: PairsConfig, workspace: Workspace, folder: Path, seed: int) -> int:
     """Run one task's queries through the graph and write its pairs; returns how many."""
     queries = [query for query in load_queries(workspace, task) if query.split != "test"]
-    new = recombined_queries([query for query in queries if query.split == "train"], config.num_recombined, seed + 2)
+    train, num_recombined = [query for query in queries if query.split == "train"], config.num_recombined.get(task, 0)
+    new = recombined_queries(train, num_recombined, seed + 2)
     asked = [(query, config.num_samples) for query in queries] + [(query, 1) for query in new]
     rows = [
         {"query_id": q.query_id, "task": task, "text": q.text, "split": q.split, "num_samples": num, "position": place}

@@ -1,0 +1,25 @@
+"""Which parameters RL may move."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from r4t_ray.encoders import resolve_model
+from r4t_ray.errors import ConfigError
+from r4t_ray.folm.trainable import load_trainable, train_only
+
+
+def test_only_the_named_parameters_get_a_gradient() -> None:
+    model = load_trainable(resolve_model("package:r4t_ray/folm/base_model"))
+    train_only(model, "^model.norm")
+    model(torch.tensor([[5, 6, 7]]), labels=torch.tensor([[5, 6, 7]])).loss.backward()
+    moved = [name for name, parameter in model.named_parameters() if parameter.grad is not None]
+    assert moved == ["model.norm.weight"]
+    train_only(model, "")
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_a_pattern_that_names_no_parameter_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no parameter's name matches"):
+        train_only(torch.nn.Linear(2, 2), "norm")
