@@ -38,6 +38,12 @@ class AnchorMixture(nn.Module):
             nn.init.zeros_(linear.weight)
             nn.init.zeros_(linear.bias)
 
+    def weights(self, z_BLD: Tensor, sigma_B: Tensor, head_BLE: Tensor, z_q_BD: Tensor) -> Tensor:
+        """w, the probability of every anchor for every row, (B, L, N); ``head_BLE`` is the row head's D + 1 outputs."""
+        toward_BLD = z_BLD / (sigma_B[:, None, None] ** 2 + WIDTH**2) + LOGIT_SCALE * head_BLE[..., :-1]
+        prior_BN = self.query_prior(z_q_BD * z_q_BD.shape[1] ** 0.5)
+        return torch.softmax(toward_BLD @ self.anchors_ND.T + prior_BN[:, None], dim=-1)
+
     def forward(
         self, denoised_BLD: Tensor, z_BLD: Tensor, sigma_B: Tensor, hidden_BLH: Tensor, z_q_BD: Tensor
     ) -> Tensor:
@@ -50,12 +56,10 @@ class AnchorMixture(nn.Module):
             hidden_BLH: The transformer's last hidden rows.
             z_q_BD: The queries, the null embedding where dropped.
         """
-        head = self.row_head(hidden_BLH)
-        toward_BLD = z_BLD / (sigma_B[:, None, None] ** 2 + WIDTH**2) + LOGIT_SCALE * head[..., :-1]
-        prior_BN = self.query_prior(z_q_BD * z_q_BD.shape[1] ** 0.5)
-        weights_BLN = torch.softmax(toward_BLD @ self.anchors_ND.T + prior_BN[:, None], dim=-1)
-        gate_BL1 = torch.sigmoid(head[..., -1:] + 2)
-        return (1 - gate_BL1) * denoised_BLD + gate_BL1 * (weights_BLN @ self.anchors_ND)
+        head_BLE = self.row_head(hidden_BLH)
+        gate_BL1 = torch.sigmoid(head_BLE[..., -1:] + 2)
+        anchored_BLD = self.weights(z_BLD, sigma_B, head_BLE, z_q_BD) @ self.anchors_ND
+        return (1 - gate_BL1) * denoised_BLD + gate_BL1 * anchored_BLD
 
 
 def commonest_rows(pairs_folder: Path, config: NetworkConfig) -> Array:

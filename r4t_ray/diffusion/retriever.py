@@ -3,7 +3,7 @@
 # The hub mixin reads the annotations of __init__ as types, so they are not postponed here.
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin
@@ -94,7 +94,7 @@ class DiffusionRetriever(
         Args:
             z_q_BD: Unit query embeddings, float32, on the module's device.
             num_steps: Steps of the solver; like the two below, None takes the default in ``self.sampler``.
-            solver: A key of ``samplers.SAMPLERS``.
+            solver: A key of ``samplers.SAMPLERS``, or "likeliest", for which the other three say nothing.
             guidance: Strength g of classifier-free guidance; 0 halves the work.
             generator: Source of all randomness, on the module's device.
 
@@ -113,18 +113,49 @@ class DiffusionRetriever(
             raise RequestError(
                 "z_q", f"shape {tuple(z_q_BD.shape)}", f"(B, {shape.dim})", "embed queries with the catalogue's encoder"
             )
-        if solver not in SAMPLERS or num_steps < 1:
+        if solver not in get_args(Solver) or num_steps < 1:
             raise ConfigError(
-                "sampler", f"solver {solver!r} with {num_steps} steps", f"one of {sorted(SAMPLERS)}, 1 step or more",
+                "sampler", f"solver {solver!r} with {num_steps} steps", f"one of {get_args(Solver)}, 1 step or more",
                 "correct the sampler settings",
             )  # fmt: skip
         sigmas_S = sampling_sigmas(sampler.levels, num_steps, self.noise)
+        if solver == "likeliest":
+            return self.likeliest(z_q_BD)
         noise_BLD = torch.randn(
             (len(z_q_BD), shape.num_rows, shape.dim), generator=generator, device=z_q_BD.device, dtype=z_q_BD.dtype
         )
         denoise = guided_denoiser(self, z_q_BD, guidance)
         z_BLD = SAMPLERS[solver](denoise, float(sigmas_S[0]) * noise_BLD, sigmas_S, generator)
         return functional.normalize(z_BLD, dim=-1)
+
+    @torch.no_grad()
+    def likeliest(self, z_q_BD: Tensor) -> Tensor:
+        """The L anchors that a query's rows are likeliest to be, the likeliest first: one evaluation, no draw.
+
+        Not in arXiv 2603.06397. At z = 0 and sigma_max the rows are alike and know nothing but the query, so the
+        weights of the anchor mixture are the shares in which it expects to find each anchor among them. What most
+        samples would hold comes back, without the chance of one and without the variety of many.
+
+        Returns:
+            z_BLD, unit rows, all different.
+
+        Raises:
+            ConfigError: The network has fewer anchors than rows.
+        """
+        shape = self.network.config
+        if self.mixture is None or shape.num_anchors < shape.num_rows:
+            raise ConfigError(
+                "sampler: solver 'likeliest'",
+                f"a network with {shape.num_anchors} anchors",
+                f"num_rows = {shape.num_rows} or more",
+                "take another solver, or train with diffusion.network.num_anchors set",
+            )
+        # Rows that are alike attend to themselves only: one of them stands for all.
+        z_B1D = torch.zeros_like(z_q_BD)[:, None]
+        sigma_B = torch.full_like(z_q_BD[:, 0], self.noise.sigma_max)
+        hidden_B1H = self.network.hidden_rows(z_B1D, c_noise(sigma_B), z_q_BD)
+        weights_B1N = self.mixture.weights(z_B1D, sigma_B, self.mixture.row_head(hidden_B1H), z_q_BD)
+        return self.mixture.anchors_ND[weights_B1N[:, 0].topk(shape.num_rows).indices]
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:

@@ -15,8 +15,8 @@ from r4t_ray.types import Task
 Levels = Literal["tangent", "log_uniform", "karras", "lognormal"]
 """A map from [0, 1] to noise levels; ``schedule.SCHEDULES`` holds one function for each name."""
 
-Solver = Literal["euler", "heun", "dpmpp_2m", "sde"]
-"""``samplers.SAMPLERS`` holds one function for each name."""
+Solver = Literal["euler", "heun", "dpmpp_2m", "sde", "likeliest"]
+"""``samplers.SAMPLERS`` holds one function for each name but the last, which is ``DiffusionRetriever.likeliest``."""
 
 
 class NetworkConfig(Settings):

@@ -30,7 +30,7 @@ def sample_each(retriever: DiffusionRetriever, z_q_BD: Tensor, seeds: Sequence[i
     """Directions for B queries; row b equals ``retriever.generate`` of query b alone with a generator of seed b.
 
     An ODE solver takes all its noise at the start, so the B starts are drawn from B generators and solved in one batch.
-    A solver in NOISY_SOLVERS samples the queries one by one.
+    A solver in NOISY_SOLVERS samples the queries one by one; "likeliest" draws nothing.
 
     Args:
         retriever: In evaluation mode.
@@ -41,6 +41,8 @@ def sample_each(retriever: DiffusionRetriever, z_q_BD: Tensor, seeds: Sequence[i
     Returns:
         z_BLD with unit rows.
     """
+    if settings.solver == "likeliest":
+        return retriever.likeliest(z_q_BD)
     generators = [torch.Generator(device=z_q_BD.device).manual_seed(seed) for seed in seeds]
     if settings.solver in NOISY_SOLVERS:
         alone = [

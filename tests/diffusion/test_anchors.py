@@ -7,10 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from torch.nn import functional
 
 from r4t_ray.diffusion.anchors import WIDTH, AnchorMixture, commonest_rows
 from r4t_ray.diffusion.retriever import DiffusionRetriever
-from r4t_ray.diffusion.settings import NetworkConfig, NoiseConfig
+from r4t_ray.diffusion.settings import NetworkConfig, NoiseConfig, SamplerConfig
+from r4t_ray.errors import ConfigError
 
 CONFIG = NetworkConfig(num_rows=2, dim=2, hidden=4, mlp=4, num_heads=2, num_layers=1, noise_dim=4, num_anchors=2)
 
@@ -78,3 +80,34 @@ def test_the_commonest_rows_of_the_training_split(tmp_path: Path) -> None:
     every = commonest_rows(tmp_path, CONFIG.model_copy(update={"num_anchors": 9}))
     assert every.shape == (3, 2)
     assert np.linalg.norm(every, axis=1) == pytest.approx(1.0)
+
+
+@torch.no_grad()
+def test_the_likeliest_rows_are_the_anchors_by_their_weight_at_the_highest_noise(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = CONFIG.model_copy(update={"num_anchors": 3})
+    retriever = DiffusionRetriever(config, NoiseConfig(sigma_max=1.0), SamplerConfig(solver="likeliest")).eval()
+    assert retriever.mixture is not None
+    for parameter in retriever.parameters():
+        parameter.add_(0.3 * torch.randn_like(parameter))
+    anchors_ND = functional.normalize(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), dim=-1)
+    retriever.mixture.anchors_ND.copy_(anchors_ND)
+    z_q_BD = functional.normalize(torch.randn(5, 2), dim=-1)
+    z_BLD = retriever.generate(z_q_BD)
+    assert z_BLD.shape == (5, 2, 2)
+    # Twice as many rows as are asked for, all at z = 0, through the whole denoiser: one weight an anchor comes back.
+    condition_BD, sigma_B = retriever.network.condition(z_q_BD, torch.zeros(5, dtype=torch.bool)), torch.ones(5)
+    hidden_BLH = retriever.network.hidden_rows(torch.zeros(5, 4, 2), torch.zeros(5), condition_BD)
+    head_BLE = retriever.mixture.row_head(hidden_BLH)
+    weights_BLN = retriever.mixture.weights(torch.zeros(5, 4, 2), sigma_B, head_BLE, condition_BD)
+    assert float((weights_BLN - weights_BLN[:, :1]).abs().max()) < 1e-6
+    best_B2 = weights_BLN.mean(dim=1).argsort(dim=1, descending=True)[:, :2]
+    assert torch.equal(z_BLD, anchors_ND[best_B2])
+    retriever.mixture.query_prior.bias.copy_(torch.tensor([0.0, 50.0, 100.0]))
+    assert torch.equal(retriever.generate(z_q_BD), anchors_ND[[2, 1]].expand(5, 2, 2))
+
+
+def test_the_likeliest_rows_need_anchors() -> None:
+    retriever = DiffusionRetriever(CONFIG.model_copy(update={"num_anchors": 0}), NoiseConfig())
+    with pytest.raises(ConfigError, match="num_anchors set"):
+        retriever.generate(torch.eye(2), solver="likeliest")
