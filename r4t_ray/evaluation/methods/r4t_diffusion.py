@@ -1,4 +1,4 @@
-"""One sample of the diffusion retriever."""
+"""One answer of the diffusion retriever."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from r4t_ray.types import TASKS, Array, Rows, Task
 
 @dataclass(frozen=True)
 class R4TDiffusion:
-    """One sample of the diffusion retriever (diffusion/<task>): L rows from z_q, of which k are kept.
+    """One answer of the diffusion retriever (diffusion/<task>): L rows from z_q by its solver, of which k are kept.
 
     Rows with the same nearest item count once; those kept are the most grounded and diverse. Each brings its n
     nearest items. Groundedness and alignment are of the generated embeddings themselves.
