@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 
 from r4t_ray.catalogue.queries import Query
+from r4t_ray.types import Task
 
 MAX_WORDS = 8
 TRIES = 20
@@ -38,8 +39,7 @@ def recombine(texts: Sequence[str], count: int, seed: int) -> list[str]:
     return sorted(made)
 
 
-def recombined_queries(queries: Sequence[Query], count: int, seed: int) -> list[Query]:
-    """``recombine`` on the texts of one task's training queries, as training queries of their own."""
-    task = queries[0].task
+def recombined_queries(task: Task, queries: Sequence[Query], count: int, seed: int) -> list[Query]:
+    """``recombine`` on the texts of a task's training queries, as training queries of their own."""
     made = recombine([query.text for query in queries], count, seed)
     return [Query(f"{task}:recombined:{number}", task, text, (), "train") for number, text in enumerate(made)]

@@ -118,9 +118,9 @@ class DiffusionRetriever(
                 "sampler", f"solver {solver!r} with {num_steps} steps", f"one of {get_args(Solver)}, 1 step or more",
                 "correct the sampler settings",
             )  # fmt: skip
-        sigmas_S = sampling_sigmas(sampler.levels, num_steps, self.noise)
         if solver == "likeliest":
             return self.likeliest(z_q_BD)
+        sigmas_S = sampling_sigmas(sampler.levels, num_steps, self.noise)
         noise_BLD = torch.randn(
             (len(z_q_BD), shape.num_rows, shape.dim), generator=generator, device=z_q_BD.device, dtype=z_q_BD.dtype
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,8 @@ class RolloutWorker:
         )
         self._scorer = SetScorer.open(Workspace(workspace), config.k, config.num_hits, config.oar)
         is_expected = config.wscr.expected_share > 0 and "wscr" in config.tasks
-        self._similar = SimilarSets.open(Workspace(workspace), config.wscr.temperature) if is_expected else None
+        pool_ids, temperature = self._scorer.indexes["wscr"].ids, config.wscr.temperature
+        self._similar = SimilarSets.open(Workspace(workspace), pool_ids, temperature) if is_expected else None
 
     def rollout(self, request: Request) -> tuple[list[Rollout], dict[str, float]]:
         """Samples of every query, in the request's order, and the seconds and cache figures behind them."""
@@ -101,13 +102,13 @@ class RolloutWorker:
         task, n = queries[0].task, len(completions[0])
         flat = [completion for row in completions for completion in row]
         owners = [query for query in queries for _ in range(n)]
+        asked_emb_QD = self._scorer.encoder.encode([query.text for query in queries])
         fan_outs = [parse_answer(completion.text, self._config.k) for completion in flat]
-        query_emb_BD = self._scorer.encoder.encode([query.text for query in owners])
-        scored = self._scorer.retrieve(task, query_emb_BD, fan_outs)
+        scored = self._scorer.retrieve(task, np.repeat(asked_emb_QD, n, axis=0), fan_outs)
         parts = self._scorer.reward(task, scored, [query.item_ids for query in owners])
         if task == "wscr" and self._similar:
-            score_BM = self._similar.expected([query.query_id for query in owners], query_emb_BD)
-            parts["expected"] = expected_coverage(scored, score_BM)
+            score_QM = self._similar.expected([query.query_id for query in queries], asked_emb_QD)
+            parts["expected"] = expected_coverage(scored, np.repeat(score_QM, n, axis=0))
             share_B = np.where(np.isnan(parts["coverage"]), 1.0, self._config.wscr.expected_share)
             parts["reward"] = (1 - share_B) * np.nan_to_num(parts["coverage"]) + share_B * parts["expected"]
         parts["parsed"] = np.array([fan_out is not None for fan_out in fan_outs], np.float32)
@@ -151,12 +152,7 @@ class RolloutPool:
 def rollout_on(actors: Sequence[Any], request: Request) -> tuple[list[Rollout], dict[str, float]]:
     """Split a request over actors and join the answers in the order of its queries."""
     parts = [
-        Request(
-            tuple(request.queries[place] for place in places),
-            request.num_samples,
-            request.weights,
-            request.seed + 7919 * number,
-        )
+        replace(request, queries=tuple(request.queries[i] for i in places), seed=request.seed + 7919 * number)
         for number, places in enumerate(np.array_split(np.arange(len(request.queries)), len(actors)))
         if len(places)
     ]

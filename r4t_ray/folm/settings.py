@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
@@ -35,7 +36,7 @@ class SoftGRPOConfig(Settings):
     beta_kl: NonNegativeFloat = 0.05
     beta_entropy: NonNegativeFloat = 0.05
     temperature: PositiveFloat = 1.0
-    trainable: str = ""
+    trainable: re.Pattern[str] = re.compile("")
     max_grad_norm: PositiveFloat = 1.0
     bf16: bool = True
     max_logp_gap: PositiveFloat = 0.5

@@ -11,7 +11,6 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import load_queries
 from r4t_ray.encoders import load_embeddings
 from r4t_ray.folm.answers import expected_items, membership
-from r4t_ray.index import load_index
 from r4t_ray.types import Array
 
 
@@ -25,13 +24,19 @@ class SimilarSets:
     temperature: float
 
     @classmethod
-    def open(cls, workspace: Workspace, temperature: float) -> SimilarSets:
-        """Load the training sets of a workspace; ``temperature`` is that of ``expected_items``."""
+    def open(cls, workspace: Workspace, pool_ids: Sequence[str], temperature: float) -> SimilarSets:
+        """Load the training sets of a workspace.
+
+        Args:
+            workspace: Holds the finished ingest and embed stages.
+            pool_ids: The items of the wscr pool, in the order of the columns.
+            temperature: That of ``expected_items``.
+        """
         sets = load_queries(workspace, "wscr", "train")
         ids, emb_MD = load_embeddings(workspace, "queries")
         row_of = {name: row for row, name in enumerate(ids)}
         query_ids = [query.query_id for query in sets]
-        member_VM = membership([query.item_ids for query in sets], load_index(workspace, "wscr").ids)
+        member_VM = membership([query.item_ids for query in sets], pool_ids)
         return cls(query_ids, emb_MD[[row_of[name] for name in query_ids]], member_VM, temperature)
 
     def expected(self, query_ids: Sequence[str], query_emb_BD: Array) -> Array:

@@ -135,7 +135,8 @@ def query_schedule(task: Task, config: FolmConfig, workspace: Workspace, seed: i
             "at least one",
             f"add sets or leave {task} out of folm.tasks",
         )
-    queries += recombined_queries(queries, grpo.num_recombined, seed + 1)
+    # Other queries than the warm start's, which are recombined with the seed itself.
+    queries += recombined_queries(task, queries, grpo.num_recombined, seed + 1)
     rng, needed = random.Random(seed), grpo.steps * grpo.queries_per_step
     passes = -(-needed // len(queries))
     return [query for _ in range(passes) for query in rng.sample(queries, len(queries))][:needed]

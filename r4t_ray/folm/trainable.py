@@ -22,19 +22,19 @@ def load_trainable(folder: str | Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention)
 
 
-def train_only(model: Any, pattern: str) -> None:
-    """Freeze the parameters in whose name the regular expression ``pattern`` finds nothing.
+def train_only(model: Any, pattern: re.Pattern[str]) -> None:
+    """Freeze the parameters in whose name ``pattern`` finds nothing.
 
     Raises:
         ConfigError: That would be all of them.
     """
     names = [name for name, _ in model.named_parameters()]
-    if not any(re.search(pattern, name) for name in names):
+    if not any(map(pattern.search, names)):
         raise ConfigError(
             "folm.grpo.<task>.trainable",
-            f"{pattern!r}, which no parameter's name matches",
+            f"{pattern.pattern!r}, which no parameter's name matches",
             f"a regular expression found in some of {names[:3]} ... {names[-1]}",
             "leave it out to train them all",
         )
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(re.search(pattern, name) is not None)
+        parameter.requires_grad_(pattern.search(name) is not None)

@@ -181,7 +181,8 @@ def synthesize(task: Task, config: PairsConfig, workspace: Workspace, folder: Pa
     """Run one task's queries through the graph and write its pairs; returns how many."""
     queries = [query for query in load_queries(workspace, task) if query.split != "test"]
     train, num_recombined = [query for query in queries if query.split == "train"], config.num_recombined.get(task, 0)
-    new = recombined_queries(train, num_recombined, seed + 2)
+    # Other queries than those that stage 1 trained on, which are recombined with seed and seed + 1.
+    new = recombined_queries(task, train, num_recombined, seed + 2)
     asked = [(query, config.num_samples) for query in queries] + [(query, 1) for query in new]
     rows = [
         {"query_id": q.query_id, "task": task, "text": q.text, "split": q.split, "num_samples": num, "position": place}

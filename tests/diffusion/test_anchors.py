@@ -83,7 +83,7 @@ def test_the_commonest_rows_of_the_training_split(tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-def test_the_likeliest_rows_are_the_anchors_by_their_weight_at_the_highest_noise(tmp_path: Path) -> None:
+def test_the_likeliest_rows_are_the_anchors_by_their_weight_at_the_highest_noise() -> None:
     torch.manual_seed(0)
     config = CONFIG.model_copy(update={"num_anchors": 3})
     retriever = DiffusionRetriever(config, NoiseConfig(sigma_max=1.0), SamplerConfig(solver="likeliest")).eval()

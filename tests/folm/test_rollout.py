@@ -44,7 +44,7 @@ def test_rollouts_come_in_order_scored_and_stamped_with_their_weights(
     pool: RolloutPool, indexed_workspace: Workspace, tmp_path: Path
 ) -> None:
     queries = [*load_queries(indexed_workspace, "wscr", "train")[:2], *load_queries(indexed_workspace, "oar")[:1]]
-    queries += recombined_queries(load_queries(indexed_workspace, "wscr", "train"), 1, seed=0)
+    queries += recombined_queries("wscr", load_queries(indexed_workspace, "wscr", "train"), 1, seed=0)
     asked = tuple(reversed(queries))
     rollouts, stats = pool.rollout(Request(asked, 3, resolve_model(BASE), seed=1))
     assert [rollout.query_id for rollout in rollouts] == [query.query_id for query in asked for _ in range(3)]

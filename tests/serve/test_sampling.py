@@ -49,6 +49,23 @@ def test_each_row_equals_its_query_sampled_alone(retriever: DiffusionRetriever, 
     assert (z_BLD[0] - z_BLD[1]).abs().max() > 1e-3, "the seed has no say"
 
 
+def test_the_likeliest_rows_of_a_batch_are_those_of_generate() -> None:
+    torch.manual_seed(0)
+    network = NetworkConfig(num_rows=4, dim=8, hidden=16, mlp=16, num_heads=2, num_layers=1, num_anchors=40)
+    model = DiffusionRetriever(network, NoiseConfig(sigma_max=1.0)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0, 0.3)
+    assert model.mixture is not None
+    model.mixture.anchors_ND.copy_(functional.normalize(torch.randn(40, 8), dim=-1))
+    z_q_BD = functional.normalize(torch.randn(4, 8), dim=-1)
+    settings = SamplerConfig(solver="likeliest")
+    z_BLD = sample_each(model, z_q_BD, SEEDS, settings)
+    alone = [model.generate(z_q_1D, solver="likeliest") for z_q_1D in z_q_BD.split(1)]
+    assert torch.equal(z_BLD, torch.cat(alone))
+    assert not torch.equal(z_BLD[0], z_BLD[1]), "the query has no say"
+
+
 def test_stated_sampler_settings_replace_the_trained_ones() -> None:
     trained = SamplerConfig(solver="heun", num_steps=8, guidance=0.1, levels="tangent")
     assert sampler_settings(trained, AppArgs()) == trained
