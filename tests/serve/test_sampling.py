@@ -57,6 +57,7 @@ def test_the_likeliest_rows_of_a_batch_are_those_of_generate() -> None:
         for parameter in model.parameters():
             parameter.normal_(0, 0.3)
     assert model.mixture is not None
+    torch.nn.init.normal_(model.mixture.query_prior.weight, std=3.0)
     model.mixture.anchors_ND.copy_(functional.normalize(torch.randn(40, 8), dim=-1))
     z_q_BD = functional.normalize(torch.randn(4, 8), dim=-1)
     settings = SamplerConfig(solver="likeliest")
