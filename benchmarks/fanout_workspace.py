@@ -1,0 +1,197 @@
+"""A workspace's own models on the CPU: its language model on the configured engine beside its diffusion retriever.
+
+Two scopes are timed:
+
+- "fan-out", as ``r4t_ray.evaluation.latency`` has it: query texts to parsed sub-query texts for the language model, z_q
+  to the L rows for the diffusion. No encoder and no search.
+- "with search": query texts to k directions with n items each. The language model's sub-queries are encoded, without
+  a cache; the diffusion's query is encoded to z_q first, as is best-of-5's, whose choice needs it.
+
+The held-out queries are taken in turn, from the start again when they run out, so a large batch may hold some twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import faiss
+import torch
+
+from benchmarks.evaluations import describe, evaluations_of, steps_within
+from benchmarks.stopwatch import BASELINE, Board, Call, Cell, attempt
+from r4t_ray.artifacts import Workspace
+from r4t_ray.diffusion.retriever import DiffusionRetriever
+from r4t_ray.diffusion.settings import SamplerConfig, Solver
+from r4t_ray.encoders import Encoder, load_encoder
+from r4t_ray.evaluation.bench import Bench, Policies
+from r4t_ray.evaluation.evaluate import Trial, folm_settings, load_policy, open_trial
+from r4t_ray.evaluation.methods.best_of_5 import BestOf5
+from r4t_ray.evaluation.methods.r4t_diffusion import R4TDiffusion
+from r4t_ray.evaluation.methods.r4t_folm import R4TFolm
+from r4t_ray.evaluation.settings import EvaluationConfig
+from r4t_ray.folm.engine import engine_name
+from r4t_ray.types import Task
+
+
+@dataclass(frozen=True)
+class WorkspaceGrid:
+    """What is measured. None takes the retriever's own guidance and the engine's own threads."""
+
+    task: Task
+    batches: tuple[int, ...]
+    evaluations: tuple[int, ...]
+    solvers: tuple[Solver, ...]
+    modes: tuple[str, ...]
+    scopes: tuple[str, ...]
+    guidance: float | None
+    threads: int | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One task's held-out queries and models; ``encoder`` has no cache, so a repeat costs what the first call does."""
+
+    trial: Trial
+    bench: Bench
+    encoder: Encoder
+    grid: WorkspaceGrid
+
+    def call(self, method: Any, scope: str, batch: int, *, needs_query_emb: bool = True) -> Call:
+        """What is timed of a method of the tables: ``batch`` queries, others at each repeat."""
+        queries, emb_BD = self.trial.queries, self.trial.query_emb_BD
+
+        def once(repeat: int) -> object:
+            picks = [(repeat * batch + position) % len(queries) for position in range(batch)]
+            chosen, seed = [queries[pick] for pick in picks], self.grid.seed + repeat
+            if scope == "fan-out":
+                return method.generate(chosen, emb_BD[picks], seed)
+            z_q_BD = self.encoder.encode([query.text for query in chosen]) if needs_query_emb else emb_BD[picks]
+            return method.fan_out(chosen, z_q_BD, seed)
+
+        return once
+
+
+def run(grid: WorkspaceGrid, root: Path, board: Board) -> None:
+    """Measure the diffusion, then the language model, whose engine then weighs on no other row."""
+    workspace, config = Workspace(root), EvaluationConfig()
+    settings = folm_settings(workspace)
+    threads = grid.threads or settings.engine.threads or torch.get_num_threads()
+    torch.set_num_threads(threads)
+    faiss.omp_set_num_threads(threads)
+    settings = settings.model_copy(update={"engine": settings.engine.model_copy(update={"threads": threads})})
+    policies = Policies(workspace.root / "folm", lambda model: load_policy(model, settings))
+    trial = open_trial(config, workspace, grid.task, policies, settings.oar, grid.seed)
+    encoder = load_encoder(workspace.root / "embed" / "encoder")
+    # Both language-model rows sample the trained model, so best-of-5 differs by its five samples alone.
+    bench = replace(trial.make_bench(), encode=encoder.encode, policy=lambda _: policies(grid.task, "model"))
+    subject = Subject(trial, bench, encoder, grid)
+    print(
+        f"{grid.task}: {len(trial.queries)} held-out queries, pool of {len(trial.index.ids)}, k = {config.k}, "
+        f"n = {config.n}; float32, {threads} thread(s); language model on {engine_name(settings.engine)} at "
+        f"temperature {config.temperature}, at most {settings.max_completion_tokens} new tokens",
+        flush=True,
+    )
+    try:
+        measure_diffusion(subject, board, workspace.root / "diffusion" / grid.task)
+        measure_language_model(subject, board, engine_name(settings.engine))
+    finally:
+        policies.close()
+
+
+def measure_language_model(subject: Subject, board: Board, engine: str) -> None:
+    """One fan-out and best-of-5 of the trained language model, at every batch size."""
+    grid = subject.grid
+    why = None if "r4t_folm" in subject.trial.methods else f"no language model was trained for {grid.task}"
+    built: dict[str, Any] = {}
+    if why is None:
+        start = time.perf_counter()
+        built = {BASELINE: R4TFolm.build(subject.bench), f"{BASELINE}, best of 5": BestOf5.build(subject.bench)}
+        print(f"engine loaded in {time.perf_counter() - start:.0f} s", flush=True)
+    for batch in sorted(grid.batches):
+        for scope in grid.scopes:
+            for what in (BASELINE, f"{BASELINE}, best of 5"):
+                cell = Cell(what, scope, "cpu", "float32", engine, batch)
+                make = partial(subject.call, built.get(what), scope, batch, needs_query_emb=what != BASELINE)
+                board.measure(cell, make, why=why)
+
+
+def measure_diffusion(subject: Subject, board: Board, folder: Path) -> None:
+    """Every solver at every number of evaluations, and the configured sampler; eager, then compiled."""
+    grid, own = subject.grid, DiffusionRetriever.from_pretrained(folder)
+    parameters = sum(parameter.numel() for parameter in own.parameters())
+    guidance = own.sampler.guidance if grid.guidance is None else grid.guidance
+    print(f"diffusion: {parameters / 1e6:.2f}M parameters, configured {own.sampler!r}")
+    print("\n".join(describe(evaluations) for evaluations in grid.evaluations))
+    print(f"guidance {guidance:g}: an evaluation is one batch of {2 if guidance else 1} x the queries", flush=True)
+    for mode in grid.modes:
+        for batch in sorted(grid.batches):
+            retriever: Any = own
+            why = None
+            if mode == "compile":
+                torch.compiler.reset()
+                retriever = CompiledRetriever(DiffusionRetriever.from_pretrained(folder))
+                why = _compile(subject, retriever, own.sampler, guidance, batch)
+            elif mode != "eager":
+                why = f"mode {mode} is for --paper"
+            for scope in grid.scopes:
+                for what, settings, asked in samplers(grid, own.sampler, guidance):
+                    method = diffusion_method(subject.bench, retriever, settings)
+                    count = evaluations_of(settings.solver, settings.num_steps)
+                    cell = Cell(what, scope, "cpu", "float32", mode, batch, asked, settings.num_steps, count)
+                    board.measure(cell, partial(subject.call, method, scope, batch), why=why)
+
+
+def samplers(
+    grid: WorkspaceGrid, configured: SamplerConfig, guidance: float
+) -> Iterator[tuple[str, SamplerConfig, int | None]]:
+    """Name, settings and number of evaluations asked for: the configured one, then the grid, few evaluations first."""
+    steps = 1 if configured.solver == "likeliest" else configured.num_steps
+    yield f"diffusion configured {configured.solver}", configured.model_copy(update={"num_steps": steps}), None
+    for solver in grid.solvers:
+        for asked in sorted(grid.evaluations):
+            settings = {"solver": solver, "num_steps": steps_within(solver, asked), "guidance": guidance}
+            yield f"diffusion {solver}", configured.model_copy(update=settings), asked
+
+
+def diffusion_method(bench: Bench, retriever: Any, sampler: SamplerConfig) -> R4TDiffusion:
+    """The table's method with this sampler."""
+    return R4TDiffusion(bench.index, bench.k, bench.n, retriever, sampler.solver, sampler.num_steps, sampler.guidance)
+
+
+class CompiledRetriever:
+    """A retriever whose calls ``torch.compile`` compiles: the denoiser's and "likeliest", which does not use it."""
+
+    def __init__(self, retriever: DiffusionRetriever) -> None:
+        retriever.compile(fullgraph=True, dynamic=False)
+        self.retriever = retriever
+        self.likeliest = torch.compile(retriever.likeliest, fullgraph=True, dynamic=False)
+
+    def generate(self, z_q_BD: torch.Tensor, *, solver: Solver, **options: Any) -> torch.Tensor:
+        """As ``DiffusionRetriever.generate``."""
+        if solver == "likeliest":
+            rows_BLD: torch.Tensor = self.likeliest(z_q_BD)
+            return rows_BLD
+        return self.retriever.generate(z_q_BD, solver=solver, **options)
+
+
+def _compile(
+    subject: Subject, retriever: CompiledRetriever, configured: SamplerConfig, guidance: float, batch: int
+) -> str | None:
+    """Compile for one batch size and the samplers of the grid; why it was not, if so."""
+    tried = [configured] if configured.solver == "likeliest" else [configured.model_copy(update={"num_steps": 2})]
+    if subject.grid.solvers:
+        tried.append(configured.model_copy(update={"solver": "euler", "num_steps": 2, "guidance": guidance}))
+    start = time.perf_counter()
+    for sampler in tried:
+        method = diffusion_method(subject.bench, retriever, sampler)
+        why = attempt(partial(subject.call(method, "fan-out", batch), 0))
+        if why is not None:
+            return why
+    print(f"compiled for batch {batch} in {time.perf_counter() - start:.1f} s", flush=True)
+    return None

@@ -1,0 +1,69 @@
+"""When a cell has been timed enough, what a larger one may take, and what a failure leaves."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from benchmarks.stopwatch import BASELINE, Board, Call, Cell, Row, is_enough, predicted_s, ratios
+
+
+def cell(what: str, batch: int, evaluations: int | None = None, scope: str = "fan-out") -> Cell:
+    return Cell(what, scope, "cpu", "float32", "eager", batch, evaluations, evaluations, evaluations)
+
+
+def test_a_second_of_work_is_enough_and_slow_calls_need_fewer() -> None:
+    assert not is_enough([])
+    assert not is_enough([600.0, 600.0])
+    assert is_enough([600.0, 600.0, 600.0])
+    assert not is_enough([1.0] * 199)
+    assert is_enough([1.0] * 200)
+    assert not is_enough([6_000.0])
+    assert is_enough([6_000.0, 6_000.0])
+    assert is_enough([31_000.0])
+
+
+def test_prediction_is_the_least_that_smaller_cells_give() -> None:
+    rows = [
+        Row(cell("sde", 1, 16), median_ms=100.0),
+        Row(cell("sde", 8, 4), median_ms=150.0),
+        Row(cell("sde", 8, 256), median_ms=1.0),
+        Row(cell("sde", 64, 16), median_ms=1.0),
+        Row(cell("sde", 8, 1), not_measured="memory"),
+        Row(cell("euler", 8, 1), median_ms=1.0),
+    ]
+    assert predicted_s(cell("sde", 8, 16), rows) == pytest.approx(0.6)
+    assert predicted_s(cell("sde", 1, 1), rows) is None
+
+
+def test_ratios_are_to_the_language_model_of_the_same_batch_and_scope() -> None:
+    rows = [
+        Row(cell("sde", 8, 4), median_ms=5.0),
+        Row(cell("sde", 8, 4, "with search"), median_ms=5.0),
+        Row(cell("sde", 1, 4), median_ms=5.0),
+        Row(cell(BASELINE, 8), median_ms=100.0),
+        Row(cell(BASELINE, 1), not_measured="memory"),
+    ]
+    assert ratios(rows) == [20.0, None, None, 1.0, None]
+
+
+def test_a_failure_and_a_limit_leave_their_reason(tmp_path: Path) -> None:
+    def fails() -> Call:
+        raise RuntimeError("out of memory\nmore")
+
+    board = Board(lambda: None, tmp_path / "rows.json", deadline=math.inf, call_limit_s=60.0)
+    board.measure(cell("sde", 1, 1), fails)
+    board.rows.append(Row(cell("sde", 8, 1), median_ms=10_000.0))
+    board.measure(cell("sde", 8, 16), lambda: pytest.fail("over the limit"))
+    board.measure(cell("sde", 8, 4), lambda: lambda _: None)
+    written = json.loads((tmp_path / "rows.json").read_text())
+    assert [row["not_measured"] for row in written] == [
+        "RuntimeError: out of memory",
+        None,
+        "one call may take 160 s, over the limit of 60 s",
+        None,
+    ]
+    assert written[3]["repeats"] == 200
