@@ -8,25 +8,39 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from r4t_ray.diffusion.settings import DiffusionConfig, NetworkConfig, NoiseConfig, OptimizerConfig, SamplerConfig
+from r4t_ray.diffusion.settings import (
+    RANKED_SOLVERS,
+    DiffusionConfig,
+    NetworkConfig,
+    NoiseConfig,
+    OptimizerConfig,
+    SamplerConfig,
+)
 
 if TYPE_CHECKING:
-    from r4t_ray.diffusion.directions import select_directions
+    from r4t_ray.diffusion.directions import first_distinct, select_directions
     from r4t_ray.diffusion.retriever import DiffusionRetriever
     from r4t_ray.diffusion.training import run
 
 __all__ = [
+    "RANKED_SOLVERS",
     "DiffusionConfig",
     "DiffusionRetriever",
     "NetworkConfig",
     "NoiseConfig",
     "OptimizerConfig",
     "SamplerConfig",
+    "first_distinct",
     "run",
     "select_directions",
 ]
 
-_HOMES = {"DiffusionRetriever": "retriever", "run": "training", "select_directions": "directions"}
+_HOMES = {
+    "DiffusionRetriever": "retriever",
+    "first_distinct": "directions",
+    "run": "training",
+    "select_directions": "directions",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -33,8 +33,7 @@ def select_directions(
     Raises:
         RequestError: k is below 1 or above L.
     """
-    if not 1 <= k <= len(z_LD):
-        raise RequestError("k", str(k), f"1 to {len(z_LD)} (the rows generated)", "ask for fewer directions")
+    _check_k(k, len(z_LD))
     by_groundedness = sorted(range(len(z_LD)), key=lambda row: (-float(nearest_cos_L[row]), row))
     closest: dict[int, int] = {}
     for row in by_groundedness:
@@ -44,6 +43,32 @@ def select_directions(
     _extend(kept, distinct, nearest_emb_LD, k)
     _extend(kept, [row for row in by_groundedness if row not in set(distinct)], z_LD, k)
     return kept
+
+
+def first_distinct(nearest_rows_L: Rows, k: int) -> list[int]:
+    """Keep the first k rows that lead to different items, of rows that come best first (``RANKED_SOLVERS``).
+
+    When fewer than k items are distinct, the rows passed over fill up in their order.
+
+    Args:
+        nearest_rows_L: Pool row of each row's nearest item.
+        k: Rows to keep.
+
+    Returns:
+        k row numbers in the order they were kept.
+
+    Raises:
+        RequestError: k is below 1 or above L.
+    """
+    _check_k(k, len(nearest_rows_L))
+    first = {row: place for place, row in reversed(list(enumerate(nearest_rows_L.tolist())))}
+    distinct = sorted(first.values())
+    return (distinct + sorted(set(range(len(nearest_rows_L))) - set(distinct)))[:k]
+
+
+def _check_k(k: int, num_rows: int) -> None:
+    if not 1 <= k <= num_rows:
+        raise RequestError("k", str(k), f"1 to {num_rows} (the rows generated)", "ask for fewer directions")
 
 
 def _extend(kept: list[int], candidates: list[int], emb_LD: Array, k: int) -> None:

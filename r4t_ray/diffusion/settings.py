@@ -18,6 +18,9 @@ Levels = Literal["tangent", "log_uniform", "karras", "lognormal"]
 Solver = Literal["euler", "heun", "dpmpp_2m", "sde", "likeliest"]
 """``samplers.SAMPLERS`` holds one function for each name but the last, which is ``DiffusionRetriever.likeliest``."""
 
+RANKED_SOLVERS: frozenset[Solver] = frozenset({"likeliest"})
+"""Solvers whose rows come best first; those of the others come in no order."""
+
 
 class NetworkConfig(Settings):
     """Shape of the set transformer; 53.9M parameters within 2% by default."""

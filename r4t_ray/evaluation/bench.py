@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from r4t_ray.diffusion.settings import Solver
+from r4t_ray.diffusion.settings import SamplerConfig, Solver
 from r4t_ray.evaluation.answers import Index
 from r4t_ray.rewards import OARConfig
 from r4t_ray.types import Array, Rows, Task
@@ -31,6 +31,11 @@ class Policy(Protocol):
 
 class Retriever(Protocol):
     """The part of ``diffusion.DiffusionRetriever`` that evaluation uses."""
+
+    @property
+    def sampler(self) -> SamplerConfig:
+        """The trained defaults of ``generate``."""
+        ...
 
     def generate(
         self,

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from r4t_ray.catalogue import Query
 from r4t_ray.folm.metrics import Row, rollout_rows, write_rows
 from r4t_ray.folm.rollout import Request, rollout_on
 from r4t_ray.folm.settings import FolmConfig, SoftGRPOConfig
 from r4t_ray.folm.soft_grpo import SoftGRPOTrainer
-from r4t_ray.folm.trainable import load_trainable, train_only
+from r4t_ray.folm.trainable import load_trainable, parameter_groups
 from r4t_ray.folm.weights import publish_weights
 
 log = logging.getLogger(__name__)
@@ -77,7 +79,7 @@ def build_learner(config: FolmConfig, settings: dict[str, Any]) -> Learner:
     queries = {query.query_id: query for query in schedule}
     learner = Learner(grpo, folder, settings["actors"], queries, settings["seed"])
     model = load_trainable(folder / "warm_start")
-    train_only(model, grpo.trainable)
+    optimizer = torch.optim.AdamW(parameter_groups(model, grpo.rates), betas=(0.9, 0.95), weight_decay=0.0)
     learner.trainer = SoftGRPOTrainer(
         model=model,
         processing_class=AutoTokenizer.from_pretrained(folder / "warm_start", padding_side="left"),
@@ -85,6 +87,7 @@ def build_learner(config: FolmConfig, settings: dict[str, Any]) -> Learner:
         rollout_func=learner.rollout,
         train_dataset=Dataset.from_dict({"prompt": [query.query_id for query in schedule]}),
         args=grpo_arguments(grpo, config, folder, settings["seed"]),
+        optimizers=(optimizer, None),
         beta_kl=grpo.beta_kl,
         beta_entropy=grpo.beta_entropy,
         max_logp_gap=grpo.max_logp_gap,
@@ -102,7 +105,6 @@ def set_reward(prompts: list[str], completions: list[str], set_reward: list[floa
 
 def grpo_arguments(grpo: SoftGRPOConfig, config: FolmConfig, folder: Path, seed: int) -> Any:
     """Our settings in trl's names; ``steps`` generations, each used for ``num_iterations`` optimizer steps."""
-    import torch
     from trl import GRPOConfig
 
     gpu = torch.cuda.is_available()
@@ -118,11 +120,8 @@ def grpo_arguments(grpo: SoftGRPOConfig, config: FolmConfig, folder: Path, seed:
         "shuffle_dataset": False,
     }
     optimizer = {
-        "learning_rate": grpo.learning_rate,
         "lr_scheduler_type": grpo.lr_scheduler,
         "warmup_steps": grpo.warmup_steps,
-        "adam_beta1": 0.9,
-        "adam_beta2": 0.95,
         "max_grad_norm": grpo.max_grad_norm,
     }
     objective = {"epsilon": grpo.clip, "beta": 0.0, "loss_type": "grpo", "scale_rewards": "group"}

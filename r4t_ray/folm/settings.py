@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from typing import Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from r4t_ray.config import Settings
 from r4t_ray.folm.engine import EngineConfig
@@ -19,8 +27,9 @@ class SoftGRPOConfig(Settings):
     """Soft-GRPO (eqs. 6 and 8): ``num_iterations`` optimizer passes over each ``queries_per_step`` groups.
 
     ``num_recombined`` queries more are made of the training queries, for where these are few enough to learn by heart.
-    RL moves only the parameters in whose name the regular expression ``trainable`` finds something: few, where samples
-    are too few to tell what all of them should do.
+    ``learning_rate`` is one rate for all parameters, or rates by regular expression: a parameter moves at the rate of
+    the first expression that is found in its name, and not at all where none is. Let few move where samples are too
+    few to tell what all of them should do.
     """
 
     steps: NonNegativeInt = 1000
@@ -29,17 +38,33 @@ class SoftGRPOConfig(Settings):
     num_generations: PositiveInt = Field(8, ge=2)
     num_iterations: PositiveInt = 2
     micro_batch_size: PositiveInt = 64
-    learning_rate: PositiveFloat = 1e-7
+    learning_rate: PositiveFloat | dict[str, PositiveFloat] = 1e-7
     warmup_steps: NonNegativeInt = 0
     lr_scheduler: Literal["constant_with_warmup", "cosine"] = "constant_with_warmup"
     clip: PositiveFloat = 0.2
     beta_kl: NonNegativeFloat = 0.05
     beta_entropy: NonNegativeFloat = 0.05
     temperature: PositiveFloat = 1.0
-    trainable: re.Pattern[str] = re.compile("")
     max_grad_norm: PositiveFloat = 1.0
     bf16: bool = True
     max_logp_gap: PositiveFloat = 0.5
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Learning rates by regular expression; the empty one is found in every name."""
+        return self.learning_rate if isinstance(self.learning_rate, dict) else {"": self.learning_rate}
+
+    @field_validator("learning_rate")
+    @classmethod
+    def _expressions_compile(cls, value: float | dict[str, float]) -> float | dict[str, float]:
+        if value == {}:
+            raise ValueError("no rate: write one number, or a regular expression of parameter names with its rate")
+        for expression in value if isinstance(value, dict) else ():
+            try:
+                re.compile(expression)
+            except re.error as error:
+                raise ValueError(f"{expression!r} is not a valid regular expression: {error}") from error
+        return value
 
 
 class FolmConfig(Settings):

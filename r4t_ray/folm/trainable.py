@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +23,28 @@ def load_trainable(folder: str | Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention)
 
 
-def train_only(model: Any, pattern: re.Pattern[str]) -> None:
-    """Freeze the parameters in whose name ``pattern`` finds nothing.
+def parameter_groups(model: Any, rates: Mapping[str, float]) -> list[dict[str, Any]]:
+    """An optimizer's groups, one a regular expression, each with its learning rate.
+
+    A parameter belongs to the first expression that is found in its name. Those that belong to none are frozen.
 
     Raises:
-        ConfigError: That would be all of them.
+        ConfigError: Nothing belongs to an expression.
     """
-    names = [name for name, _ in model.named_parameters()]
-    if not any(map(pattern.search, names)):
-        raise ConfigError(
-            "folm.grpo.<task>.trainable",
-            f"{pattern.pattern!r}, which no parameter's name matches",
-            f"a regular expression found in some of {names[:3]} ... {names[-1]}",
-            "leave it out to train them all",
-        )
+    members: dict[str, list[Any]] = {expression: [] for expression in rates}
+    names = []
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(pattern.search(name) is not None)
+        names.append(name)
+        owner = next((expression for expression in rates if re.search(expression, name)), None)
+        parameter.requires_grad_(owner is not None)
+        if owner is not None:
+            members[owner].append(parameter)
+    for expression, parameters in members.items():
+        if not parameters:
+            raise ConfigError(
+                "folm.grpo.<task>.learning_rate",
+                f"{expression!r}, which is the first to match no parameter's name",
+                f"a regular expression found in some of {names[:3]} ... {names[-1]}",
+                "correct the expression, or put it before a wider one",
+            )
+    return [{"params": members[expression], "lr": rate} for expression, rate in rates.items()]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from r4t_ray.diffusion import select_directions
+from r4t_ray.diffusion import RANKED_SOLVERS, first_distinct, select_directions
 from r4t_ray.errors import RequestError
 from r4t_ray.serve.schema import Direction, Item, MergedItem, ModelInfo, RetrieveRequest, RetrieveResponse
 from r4t_ray.types import Array, Rows, Task
@@ -35,20 +35,25 @@ def check_k(k: int, num_rows: int) -> None:
         raise RequestError("k", str(k), f"1 to {num_rows}, the directions this model generates", "ask for fewer")
 
 
-def keep_directions(z_LD: Array, scores_LK: Array, rows_LK: Rows, k: int) -> list[int]:
+def keep_directions(z_LD: Array, scores_LK: Array, rows_LK: Rows, k: int, solver: str) -> list[int]:
     """Choose k of the L generated directions by their nearest items: distinct ones, near ones, diverse ones.
+
+    Directions that a ranking solver gave stay in its order; of them the first distinct ones are kept.
 
     Args:
         z_LD: Generated directions, unit rows.
         scores_LK: Cosines of each direction's hits, best first.
         rows_LK: Pool rows of those hits.
         k: How many to keep, at most L.
+        solver: What generated them.
 
     Returns:
         Positions in 0..L-1, in the order chosen.
     """
-    nearest_cos_L = np.ascontiguousarray(scores_LK[:, 0])
     nearest_rows_L = np.ascontiguousarray(rows_LK[:, 0])
+    if solver in RANKED_SOLVERS:
+        return first_distinct(nearest_rows_L, k)
+    nearest_cos_L = np.ascontiguousarray(scores_LK[:, 0])
     return [int(row) for row in select_directions(z_LD, nearest_rows_L, z_LD, nearest_cos_L, k)]
 
 
@@ -84,7 +89,7 @@ def compose(
         pool: Ids and texts of the pool.
         model: What answered.
     """
-    kept = keep_directions(z_LD, scores_LK, rows_LK, request.k)
+    kept = keep_directions(z_LD, scores_LK, rows_LK, request.k, model.solver)
     scores_kK, rows_kK = scores_LK[kept], rows_LK[kept]
     directions = [
         Direction(

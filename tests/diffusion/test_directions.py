@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from r4t_ray.diffusion import select_directions
+from r4t_ray.diffusion import first_distinct, select_directions
 from r4t_ray.errors import RequestError
 
 EAST, NORTH, WEST = [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]
@@ -61,3 +61,11 @@ def test_the_kept_items_do_not_depend_on_row_order() -> None:
 def test_k_out_of_range(k: int) -> None:
     with pytest.raises(RequestError, match="1 to 2"):
         select([EAST, NORTH], [0, 1], [1.0, 1.0], k)
+    with pytest.raises(RequestError, match="1 to 2"):
+        first_distinct(np.array([0, 1]), k)
+
+
+def test_of_ranked_rows_the_first_that_lead_to_different_items_are_kept() -> None:
+    rows_L = np.array([7, 3, 7, 5, 3])
+    assert [first_distinct(rows_L, k) for k in (1, 2, 3)] == [[0], [0, 1], [0, 1, 3]]
+    assert first_distinct(rows_L, 5) == [0, 1, 3, 2, 4]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from r4t_ray.diffusion import SamplerConfig
 from r4t_ray.evaluation.answers import Generative
 from r4t_ray.evaluation.bench import Policies
 from r4t_ray.evaluation.methods import METHODS
@@ -109,6 +110,7 @@ class FixedRetriever:
     def __init__(self, z_LD):
         self.z_LD = torch.as_tensor(z_LD)
         self.asked = []
+        self.sampler = SamplerConfig(solver="likeliest")
 
     def generate(self, z_q_BD, *, num_steps=None, solver=None, guidance=None, generator=None):
         self.asked.append((num_steps, solver, guidance, generator.initial_seed()))
@@ -126,6 +128,18 @@ def test_diffusion_keeps_k_rows_that_lead_to_different_items(bench, ask, at):
     scores = geometric_scores(first, at(0)[0], parts.index, 2, OARConfig())
     distances = [2 * np.sin(np.deg2rad(angle / 2)) for angle in (1, 2)]
     assert scores["groundedness"] == pytest.approx(1 - np.mean(distances), abs=1e-4)  # of the generated rows
+
+
+def test_rows_that_come_ranked_stay_in_their_order(bench, ask, at):
+    retriever = FixedRetriever(at(42, 2, 1, 11))  # the third is closer to item 0 than the second, and comes later
+    answers = [
+        R4TDiffusion.build(bench(retriever=lambda: retriever, solver=solver)).fan_out([ask("a", "")], at(0), seed=3)[0]
+        for solver in (None, "likeliest", "heun")
+    ]
+    own, likeliest, heun = (answer.directions_kD for answer in answers)
+    assert np.allclose(own, at(42, 2))
+    assert np.allclose(likeliest, at(42, 2))
+    assert np.allclose(heun, at(1, 42))
 
 
 class Engine:

@@ -1,8 +1,6 @@
-"""Which parameters RL may move."""
+"""Which parameters RL moves, and how fast."""
 
 from __future__ import annotations
-
-import re
 
 import pytest
 import torch
@@ -11,27 +9,47 @@ from pydantic import ValidationError
 from r4t_ray.encoders import resolve_model
 from r4t_ray.errors import ConfigError
 from r4t_ray.folm.settings import SoftGRPOConfig
-from r4t_ray.folm.trainable import load_trainable, train_only
+from r4t_ray.folm.trainable import load_trainable, parameter_groups
 
 
-def test_only_the_named_parameters_get_a_gradient() -> None:
+def test_a_parameter_moves_at_the_rate_of_the_first_expression_in_its_name_and_not_at_all_without() -> None:
     model = load_trainable(resolve_model("package:r4t_ray/folm/base_model"))
-    train_only(model, re.compile("^model.norm"))
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    groups = parameter_groups(model, {r"^model\.norm": 0.2, r"layers\.3\..*norm": 0.1, "norm": 0.01})
+    found = [(group["lr"], [names[id(parameter)] for parameter in group["params"]]) for group in groups]
+    layer = "model.layers.{}.{}_layernorm.weight"
+    assert found == [
+        (0.2, ["model.norm.weight"]),
+        (0.1, [layer.format(3, place) for place in ("input", "post_attention")]),
+        (0.01, [layer.format(number, place) for number in range(3) for place in ("input", "post_attention")]),
+    ]
     model(torch.tensor([[5, 6, 7]]), labels=torch.tensor([[5, 6, 7]])).loss.backward()
-    moved = [name for name, parameter in model.named_parameters() if parameter.grad is not None]
-    assert moved == ["model.norm.weight"]
-    train_only(model, re.compile(""))
+    moved = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
+    assert moved == {name for _, members in found for name in members}
+
+
+def test_one_rate_moves_every_parameter() -> None:
+    model = torch.nn.Linear(2, 2).requires_grad_(False)
+    (group,) = parameter_groups(model, SoftGRPOConfig(learning_rate=0.5).rates)
+    assert group["lr"] == 0.5
+    assert len(group["params"]) == 2
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
-def test_a_pattern_that_names_no_parameter_is_refused() -> None:
-    with pytest.raises(ConfigError, match="no parameter's name matches"):
-        train_only(torch.nn.Linear(2, 2), re.compile("norm"))
+def test_an_expression_that_no_parameter_belongs_to_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"'norm'.*no parameter's name"):
+        parameter_groups(torch.nn.Linear(2, 2), {"weight": 0.1, "norm": 0.1})
+    with pytest.raises(ConfigError, match="before a wider one"):
+        parameter_groups(torch.nn.Linear(2, 2), {"": 0.1, "bias": 0.1})
 
 
-def test_settings_refuse_what_is_no_regular_expression_and_write_one_as_a_text() -> None:
-    with pytest.raises(ValidationError, match="valid regular expression"):
-        SoftGRPOConfig(trainable="(")
-    config = SoftGRPOConfig(trainable=r"^model\.norm")
+def test_settings_refuse_what_is_no_regular_expression_or_no_rate() -> None:
+    with pytest.raises(ValidationError, match="not a valid regular expression"):
+        SoftGRPOConfig(learning_rate={"(": 0.1})
+    with pytest.raises(ValidationError, match="no rate"):
+        SoftGRPOConfig(learning_rate={})
+    with pytest.raises(ValidationError, match="greater than 0"):
+        SoftGRPOConfig(learning_rate={"norm": 0.0})
+    config = SoftGRPOConfig(learning_rate={r"^model\.norm": 0.1})
     assert SoftGRPOConfig.model_validate_json(config.model_dump_json()) == config
     assert SoftGRPOConfig.model_validate(config.model_dump()) == config

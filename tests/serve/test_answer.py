@@ -21,8 +21,13 @@ SCORES_LK = np.array([[0.80, 0.30], [0.90, 0.50], [0.70, 0.40], [0.85, 0.75]], n
 
 def test_of_rows_with_one_nearest_item_the_closer_stays_and_the_rest_spread() -> None:
     # 1 is the most grounded; 2 is farther from it (cosine 0) than 3 (0.71); 0 repeats item 5 and comes last.
-    assert keep_directions(Z_LD, SCORES_LK, ROWS_LK, 3) == [1, 2, 3]
-    assert keep_directions(Z_LD, SCORES_LK, ROWS_LK, 4) == [1, 2, 3, 0]
+    assert keep_directions(Z_LD, SCORES_LK, ROWS_LK, 3, "heun") == [1, 2, 3]
+    assert keep_directions(Z_LD, SCORES_LK, ROWS_LK, 4, "heun") == [1, 2, 3, 0]
+
+
+def test_directions_of_a_ranking_solver_keep_its_order() -> None:
+    assert keep_directions(Z_LD, SCORES_LK, ROWS_LK, 2, "likeliest") == [0, 2]
+    assert keep_directions(Z_LD, SCORES_LK, ROWS_LK, 4, "likeliest") == [0, 2, 3, 1]
 
 
 def test_merged_items_keep_the_best_score_and_every_direction_that_found_them() -> None:

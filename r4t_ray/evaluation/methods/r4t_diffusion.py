@@ -18,8 +18,9 @@ from r4t_ray.types import TASKS, Array, Rows, Task
 class R4TDiffusion:
     """One answer of the diffusion retriever (diffusion/<task>): L rows from z_q by its solver, of which k are kept.
 
-    Rows with the same nearest item count once; those kept are the most grounded and diverse. Each brings its n
-    nearest items. Groundedness and alignment are of the generated embeddings themselves.
+    Rows with the same nearest item count once; those kept are the most grounded and diverse, or the first of a solver
+    that ranks them. Each brings its n nearest items. Groundedness and alignment are of the generated embeddings
+    themselves.
     """
 
     index: Index
@@ -61,10 +62,13 @@ class R4TDiffusion:
         ]
 
     def _keep(self, z_LD: Array, hits_Ln: Rows) -> Answer:
-        from r4t_ray.diffusion import select_directions
+        from r4t_ray.diffusion import RANKED_SOLVERS, first_distinct, select_directions
 
         nearest_L = hits_Ln[:, 0]
         assert (nearest_L != NO_ROW).all(), "a pool holds at least one item"
+        if (self.solver or self.retriever.sampler.solver) in RANKED_SOLVERS:
+            kept = first_distinct(nearest_L, self.k)
+            return Answer(z_LD[kept], hits_Ln[kept])
         nearest_LD = self.index.emb_MD[nearest_L]
         kept = select_directions(z_LD, nearest_L, nearest_LD, np.einsum("ld,ld->l", z_LD, nearest_LD), self.k)
         return Answer(z_LD[kept], hits_Ln[kept])
