@@ -9,8 +9,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from safetensors.numpy import load_file
 
 from r4t_ray.artifacts import STAGE_COMMANDS
 from r4t_ray.evaluation.settings import METHOD_NAMES
@@ -65,6 +67,17 @@ def test_the_engine_sampled_from_the_weights_that_the_learner_pushed(workspace: 
     assert steps == [0, 1, 2]
     assert all(len(names) == 1 for names in weights.values())
     assert len(set.union(*weights.values())) == 3
+
+
+def test_rl_moved_what_has_a_rate_by_about_its_rate_a_step_and_nothing_else(workspace: Path) -> None:
+    """Adam's first steps are about the rate long, here 6 of them: 3 batches, 2 passes over each."""
+    before, after = (
+        load_file(workspace / "folm/wscr" / name / "model.safetensors") for name in ("warm_start", "model")
+    )
+    moved = {name: float(np.abs(after[name] - before[name]).max()) for name in before}
+    for name, distance in moved.items():
+        rate = {"model.norm.weight": 0.001}.get(name, 0.0005 if "layernorm" in name else 0.0)
+        assert rate <= distance <= 10 * rate, name
 
 
 def test_pairs_are_unit_rows_that_can_be_read_without_ray(workspace: Path) -> None:

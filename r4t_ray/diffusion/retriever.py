@@ -99,7 +99,7 @@ class DiffusionRetriever(
             generator: Source of all randomness, on the module's device.
 
         Returns:
-            z_BLD with unit rows, in no particular order.
+            z_BLD with unit rows: the best first from one of ``RANKED_SOLVERS``, else in no particular order.
 
         Raises:
             RequestError: z_q_BD is not (B, d) of the network's width.

@@ -19,6 +19,9 @@ from r4t_ray.folm.weights import publish_weights
 
 log = logging.getLogger(__name__)
 
+BETAS = (0.9, 0.95)
+"""AdamW's, as in Table 3 of arXiv 2603.06397."""
+
 
 @dataclass
 class Learner:
@@ -79,7 +82,7 @@ def build_learner(config: FolmConfig, settings: dict[str, Any]) -> Learner:
     queries = {query.query_id: query for query in schedule}
     learner = Learner(grpo, folder, settings["actors"], queries, settings["seed"])
     model = load_trainable(folder / "warm_start")
-    optimizer = torch.optim.AdamW(parameter_groups(model, grpo.rates), betas=(0.9, 0.95), weight_decay=0.0)
+    optimizer = torch.optim.AdamW(parameter_groups(model, grpo.rates), betas=BETAS, weight_decay=0.0, fused=True)
     learner.trainer = SoftGRPOTrainer(
         model=model,
         processing_class=AutoTokenizer.from_pretrained(folder / "warm_start", padding_side="left"),
@@ -119,7 +122,11 @@ def grpo_arguments(grpo: SoftGRPOConfig, config: FolmConfig, folder: Path, seed:
         "max_steps": grpo.steps * grpo.num_iterations,
         "shuffle_dataset": False,
     }
+    # What the trainer records of the optimizer that it is handed.
     optimizer = {
+        "learning_rate": max(grpo.rates.values()),
+        "adam_beta1": BETAS[0],
+        "adam_beta2": BETAS[1],
         "lr_scheduler_type": grpo.lr_scheduler,
         "warmup_steps": grpo.warmup_steps,
         "max_grad_norm": grpo.max_grad_norm,

@@ -28,8 +28,9 @@ class SoftGRPOConfig(Settings):
 
     ``num_recombined`` queries more are made of the training queries, for where these are few enough to learn by heart.
     ``learning_rate`` is one rate for all parameters, or rates by regular expression: a parameter moves at the rate of
-    the first expression that is found in its name, and not at all where none is. Let few move where samples are too
-    few to tell what all of them should do.
+    the one that is found in its name, and not at all where none is. Let few move where samples are too few to tell what
+    all of them should do. With one pass over a batch every ratio is 1, nothing is clipped, and of ``beta_kl`` and
+    ``beta_entropy`` only the difference acts.
     """
 
     steps: NonNegativeInt = 1000

@@ -22,7 +22,7 @@ from r4t_ray.folm.metrics import Row, read_rows, write_rows
 from r4t_ray.folm.prompt import render_prompt
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.supervised import train_on_examples
-from r4t_ray.folm.trainable import load_trainable
+from r4t_ray.folm.trainable import load_trainable, match_rates
 from r4t_ray.folm.warm_start import warm_start_examples
 from r4t_ray.types import Task
 
@@ -57,6 +57,7 @@ def warm_start(task: Task, config: FolmConfig, workspace: Workspace, out: Path, 
     base = resolve_model(config.base_model)
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = load_trainable(base)
+    match_rates(model, config.grpo_of(task).rates)  # a wrong expression is refused before the long part
     stage = config.warm_start
     if stage.teaches(task):
         render = partial(_render, config=config, tokenizer=tokenizer)

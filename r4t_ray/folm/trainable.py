@@ -23,28 +23,31 @@ def load_trainable(folder: str | Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention)
 
 
-def parameter_groups(model: Any, rates: Mapping[str, float]) -> list[dict[str, Any]]:
-    """An optimizer's groups, one a regular expression, each with its learning rate.
-
-    A parameter belongs to the first expression that is found in its name. Those that belong to none are frozen.
+def match_rates(model: Any, rates: Mapping[str, float]) -> dict[str, list[str]]:
+    """The names of the parameters in which each regular expression is found.
 
     Raises:
-        ConfigError: Nothing belongs to an expression.
+        ConfigError: An expression is found in no name, or two are found in one.
     """
-    members: dict[str, list[Any]] = {expression: [] for expression in rates}
-    names = []
-    for name, parameter in model.named_parameters():
-        names.append(name)
-        owner = next((expression for expression in rates if re.search(expression, name)), None)
-        parameter.requires_grad_(owner is not None)
-        if owner is not None:
-            members[owner].append(parameter)
-    for expression, parameters in members.items():
-        if not parameters:
-            raise ConfigError(
-                "folm.grpo.<task>.learning_rate",
-                f"{expression!r}, which is the first to match no parameter's name",
-                f"a regular expression found in some of {names[:3]} ... {names[-1]}",
-                "correct the expression, or put it before a wider one",
-            )
-    return [{"params": members[expression], "lr": rate} for expression, rate in rates.items()]
+    names = [name for name, _ in model.named_parameters()]
+    members = {expression: [name for name in names if re.search(expression, name)] for expression in rates}
+    matched = [name for found in members.values() for name in found]
+    twice = next((name for name in matched if matched.count(name) > 1), None)
+    nowhere = next((expression for expression, found in members.items() if not found), None)
+    if twice or nowhere is not None:
+        raise ConfigError(
+            "folm.grpo.<task>.learning_rate",
+            f"expressions that share {twice}" if twice else f"{nowhere!r}, found in no parameter's name",
+            f"expressions of which each is found in names of its own, among {names[:3]} ... {names[-1]}",
+            "correct the expressions, or write one number to train all parameters at one rate",
+        )
+    return members
+
+
+def parameter_groups(model: Any, rates: Mapping[str, float]) -> list[dict[str, Any]]:
+    """An optimizer's groups, one an expression of ``match_rates``, each with its rate; all other parameters freeze."""
+    members, parameters = match_rates(model, rates), dict(model.named_parameters())
+    model.requires_grad_(False)
+    for name in (name for found in members.values() for name in found):
+        parameters[name].requires_grad_(True)
+    return [{"params": [parameters[name] for name in members[key]], "lr": rate} for key, rate in rates.items()]

@@ -66,6 +66,16 @@ def test_compose_writes_directions_and_their_union() -> None:
     assert (answer.task, answer.query, answer.seed) == ("oar", "dinner", 3)
 
 
+def test_compose_keeps_the_order_of_a_ranking_solver() -> None:
+    request = parse_request(query="dinner", k=2, n=2, seed=3)
+    ranking = MODEL.model_copy(update={"solver": "likeliest"})
+    answer = compose(request, "oar", Z_LD, SCORES_LK, ROWS_LK, POOL, ranking)
+    assert [[item.id for item in direction.items] for direction in answer.directions] == [
+        ["item-5", "item-1"],
+        ["item-3", "item-1"],
+    ]
+
+
 def test_k_above_the_rows_generated_is_refused() -> None:
     check_k(4, 4)
     with pytest.raises(RequestError, match="k: got 5; expected 1 to 4"):
