@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -53,7 +54,9 @@ def main() -> None:
     if options.paper == bool(options.workspace):
         parser().error("name a WORKSPACE or give --paper, one of the two")
     minutes = options.minutes or (PAPER_MINUTES if options.paper else float("inf"))
-    board = Board(lambda: None, options.out, started + minutes * 60, options.call_limit)
+    packages = {name: version(name) for name in ("torch", "transformers")}
+    settings = {"options": vars(options), "versions": packages}
+    board = Board(lambda: None, options.out, started + minutes * 60, options.call_limit, settings)
     print(HEAD)
     (run_paper if options.paper else run_workspace)(options, board)
     print(f"\n{table(board.rows)}")

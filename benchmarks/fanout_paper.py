@@ -106,6 +106,8 @@ def measure_language_model(grid: PaperGrid, board: Board, name: str) -> int:
     )
     whole_deadline = board.deadline
     board.deadline -= (whole_deadline - time.perf_counter()) * (1 - LM_SHARE)
+    tokens = {"prompt_tokens": grid.prompt_tokens, "new_tokens": grid.new_tokens}
+    board.settings["language_model"] = {"parameters": parameters, **tokens}
     for batch in sorted(grid.batches):
         cell = Cell(BASELINE, "fan-out", name, "bfloat16", "transformers", batch)
 
@@ -173,6 +175,12 @@ def measure_diffusion(grid: PaperGrid, board: Board, name: str) -> None:
     retriever = random_retriever(grid, device)
     parameters = sum(parameter.numel() for parameter in retriever.parameters())
     print(f"diffusion: {parameters / 1e6:.2f}M parameters, {retriever.network.config!r}", flush=True)
+    board.settings["diffusion"] = {
+        "parameters": parameters,
+        "network": retriever.network.config.model_dump(),
+        "levels": retriever.sampler.levels,
+        "guidance": grid.guidance,
+    }
     reference = {batch: Sampler(retriever, grid, "eager", batch) for batch in grid.batches}
     for mode in grid.modes:
         compiled = random_retriever(grid, device) if mode.startswith("compile") else None

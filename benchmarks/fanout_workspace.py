@@ -34,7 +34,7 @@ from r4t_ray.evaluation.methods.best_of_5 import BestOf5
 from r4t_ray.evaluation.methods.r4t_diffusion import R4TDiffusion
 from r4t_ray.evaluation.methods.r4t_folm import R4TFolm
 from r4t_ray.evaluation.settings import EvaluationConfig
-from r4t_ray.folm.engine import engine_name
+from r4t_ray.folm.engine import EngineConfig, engine_name
 from r4t_ray.types import Task
 
 
@@ -93,18 +93,19 @@ def run(grid: WorkspaceGrid, root: Path, board: Board) -> None:
     subject = Subject(trial, bench, encoder, grid)
     print(
         f"{grid.task}: {len(trial.queries)} held-out queries, pool of {len(trial.index.ids)}, k = {config.k}, "
-        f"n = {config.n}; float32, {threads} thread(s); language model on {engine_name(settings.engine)} at "
+        f"n = {config.n}; float32, {threads} thread(s); language model on "
+        f"{engine_name(settings.engine)} in {settings.engine.dtype} at "
         f"temperature {config.temperature}, at most {settings.max_completion_tokens} new tokens",
         flush=True,
     )
     try:
         measure_diffusion(subject, board, workspace.root / "diffusion" / grid.task)
-        measure_language_model(subject, board, engine_name(settings.engine))
+        measure_language_model(subject, board, settings.engine)
     finally:
         policies.close()
 
 
-def measure_language_model(subject: Subject, board: Board, engine: str) -> None:
+def measure_language_model(subject: Subject, board: Board, engine: EngineConfig) -> None:
     """One fan-out and best-of-5 of the trained language model, at every batch size."""
     grid = subject.grid
     why = None if "r4t_folm" in subject.trial.methods else f"no language model was trained for {grid.task}"
@@ -116,7 +117,7 @@ def measure_language_model(subject: Subject, board: Board, engine: str) -> None:
     for batch in sorted(grid.batches):
         for scope in grid.scopes:
             for what in (BASELINE, f"{BASELINE}, best of 5"):
-                cell = Cell(what, scope, "cpu", "float32", engine, batch)
+                cell = Cell(what, scope, "cpu", engine.dtype, engine_name(engine), batch)
                 make = partial(subject.call, built.get(what), scope, batch, needs_query_emb=what != BASELINE)
                 board.measure(cell, make, why=why)
 

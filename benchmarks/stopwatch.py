@@ -112,15 +112,17 @@ class Board:
 
     Attributes:
         synchronize: Waits for the device.
-        out: JSON file of all rows so far; None writes none.
+        out: JSON file of the settings and of all rows so far; None writes none.
         deadline: time.perf_counter() by which all should have ended; a cell that may not end by then is not begun.
         call_limit_s: A cell whose single call may take longer is not measured.
+        settings: What the rows do not say of how they were measured.
     """
 
     synchronize: Callable[[], None]
     out: Path | None
     deadline: float
     call_limit_s: float
+    settings: dict[str, Any] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
 
     def measure(self, cell: Cell, make: Callable[[], Call], *, why: str | None = None) -> None:
@@ -155,7 +157,8 @@ class Board:
         self.rows.append(row)
         print(line(row, None), flush=True)
         if self.out is not None:
-            self.out.write_text(json.dumps(records(self.rows), indent=1), encoding="utf-8")
+            document = {"settings": self.settings, "rows": records(self.rows)}
+            self.out.write_text(json.dumps(document, indent=1, default=str), encoding="utf-8")
 
 
 def records(rows: Sequence[Row]) -> list[dict[str, Any]]:

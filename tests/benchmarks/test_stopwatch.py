@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ def test_a_failure_and_a_limit_leave_their_reason(tmp_path: Path) -> None:
     board.rows.append(Row(cell("sde", 8, 1), median_ms=10_000.0))
     board.measure(cell("sde", 8, 16), lambda: pytest.fail("over the limit"))
     board.measure(cell("sde", 8, 4), lambda: lambda _: None)
-    written = json.loads((tmp_path / "rows.json").read_text())
+    written = json.loads((tmp_path / "rows.json").read_text())["rows"]
     assert [row["not_measured"] for row in written] == [
         "RuntimeError: out of memory",
         None,
@@ -67,3 +68,14 @@ def test_a_failure_and_a_limit_leave_their_reason(tmp_path: Path) -> None:
         None,
     ]
     assert written[3]["repeats"] == 200
+
+
+def test_what_may_not_end_in_time_is_not_begun(tmp_path: Path) -> None:
+    board = Board(lambda: None, tmp_path / "rows.json", time.perf_counter() + 100, 60.0, {"guidance": 0.1})
+    board.rows.append(Row(cell("sde", 1, 1), median_ms=20_000.0))
+    board.measure(cell("sde", 1, 2), lambda: lambda _: None)
+    board.measure(cell("sde", 3, 1), lambda: pytest.fail("two calls of a minute in 100 s"))
+    written = json.loads((tmp_path / "rows.json").read_text())
+    assert written["settings"] == {"guidance": 0.1}
+    assert written["rows"][1]["repeats"] == 200
+    assert written["rows"][2]["not_measured"].startswith("two calls may take 120 s, and ")

@@ -1,0 +1,34 @@
+"""The benchmark's own program, on toy shapes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import fanout
+
+
+def test_the_paper_mode_measures_every_cell_or_says_why_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "rows.json"
+    asked = "--paper --tiny --device cpu --batches 1 2 --evaluations 1 4 --solvers heun --modes eager graph"
+    tokens = "--prompt-tokens 3 --new-tokens 2"
+    monkeypatch.setattr(sys, "argv", ["fanout", *asked.split(), *tokens.split(), "--out", str(out)])
+    fanout.main()
+    written = json.loads(out.read_text())
+    rows = {(row["what"], row["mode"], row["batch"], row["evaluations"]): row for row in written["rows"]}
+    expected = {("language model", "transformers", batch, None) for batch in (1, 2)}
+    expected |= {("diffusion heun", mode, b, e) for mode in ("eager", "graph") for b in (1, 2) for e in (1, 3)}
+    assert set(rows) == expected
+    for (_, mode, _, _), row in rows.items():
+        if mode == "graph":
+            assert row["not_measured"] == "a CUDA graph needs CUDA"
+        else:
+            assert 0 < row["low_ms"] <= row["median_ms"] <= row["high_ms"]
+    assert written["settings"]["diffusion"]["guidance"] == 0.1
+    assert written["settings"]["language_model"]["new_tokens"] == 2
+    assert "not measured: a CUDA graph needs CUDA" in capsys.readouterr().out
