@@ -16,7 +16,8 @@ from r4t_ray.types import Array, Task
 class BestOf5Oracle(BestOf5):
     """As best_of_5, but judged by the held-out query's own reference.
 
-    This is best-of-N by the wscr reward to the letter, and an upper bound that sees the answer.
+    This is best-of-N by the wscr reward to the letter, and an upper bound that sees the answer. It is not timed: its
+    generation is that of best_of_5.
     """
 
     name: ClassVar[str] = "best_of_5_oracle"
