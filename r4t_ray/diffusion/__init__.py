@@ -18,7 +18,7 @@ from r4t_ray.diffusion.settings import (
 )
 
 if TYPE_CHECKING:
-    from r4t_ray.diffusion.directions import first_distinct, select_directions
+    from r4t_ray.diffusion.directions import select_directions
     from r4t_ray.diffusion.retriever import DiffusionRetriever
     from r4t_ray.diffusion.training import run
 
@@ -30,17 +30,11 @@ __all__ = [
     "NoiseConfig",
     "OptimizerConfig",
     "SamplerConfig",
-    "first_distinct",
     "run",
     "select_directions",
 ]
 
-_HOMES = {
-    "DiffusionRetriever": "retriever",
-    "first_distinct": "directions",
-    "run": "training",
-    "select_directions": "directions",
-}
+_HOMES = {"DiffusionRetriever": "retriever", "run": "training", "select_directions": "directions"}
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@ from r4t_ray.types import Array, Rows
 
 
 def select_directions(
-    z_LD: Array, nearest_rows_L: Rows, nearest_emb_LD: Array, nearest_cos_L: Array, k: int
+    z_LD: Array, nearest_rows_L: Rows, nearest_emb_LD: Array, nearest_cos_L: Array, k: int, *, ranked: bool = False
 ) -> list[int]:
     """Keep k rows that lead to different items, are grounded, and cover different ground.
 
@@ -20,12 +20,15 @@ def select_directions(
     3. When fewer than k items are distinct, the rows set aside in step 1 fill up by the same rule on the rows
        themselves.
 
+    Rows that come best first are kept as ``first_distinct`` says.
+
     Args:
         z_LD: Generated unit rows.
         nearest_rows_L: Pool row of each row's nearest item.
         nearest_emb_LD: Unit embedding of that item.
         nearest_cos_L: Cosine of a row and its item.
         k: Rows to keep.
+        ranked: Whether the rows come best first, as those of ``RANKED_SOLVERS`` do.
 
     Returns:
         k row numbers in the order they were kept.
@@ -33,7 +36,10 @@ def select_directions(
     Raises:
         RequestError: k is below 1 or above L.
     """
-    _check_k(k, len(z_LD))
+    if not 1 <= k <= len(z_LD):
+        raise RequestError("k", str(k), f"1 to {len(z_LD)} (the rows generated)", "ask for fewer directions")
+    if ranked:
+        return first_distinct(nearest_rows_L, k)
     by_groundedness = sorted(range(len(z_LD)), key=lambda row: (-float(nearest_cos_L[row]), row))
     closest: dict[int, int] = {}
     for row in by_groundedness:
@@ -46,29 +52,9 @@ def select_directions(
 
 
 def first_distinct(nearest_rows_L: Rows, k: int) -> list[int]:
-    """Keep the first k rows that lead to different items, of rows that come best first (``RANKED_SOLVERS``).
-
-    When fewer than k items are distinct, the rows passed over fill up in their order.
-
-    Args:
-        nearest_rows_L: Pool row of each row's nearest item.
-        k: Rows to keep.
-
-    Returns:
-        k row numbers in the order they were kept.
-
-    Raises:
-        RequestError: k is below 1 or above L.
-    """
-    _check_k(k, len(nearest_rows_L))
-    first = {row: place for place, row in reversed(list(enumerate(nearest_rows_L.tolist())))}
-    distinct = sorted(first.values())
-    return (distinct + sorted(set(range(len(nearest_rows_L))) - set(distinct)))[:k]
-
-
-def _check_k(k: int, num_rows: int) -> None:
-    if not 1 <= k <= num_rows:
-        raise RequestError("k", str(k), f"1 to {num_rows} (the rows generated)", "ask for fewer directions")
+    """The first k rows that lead to different items; where fewer are distinct, those passed over fill up in order."""
+    distinct = sorted(np.unique(nearest_rows_L, return_index=True)[1].tolist())
+    return (distinct + [row for row in range(len(nearest_rows_L)) if row not in distinct])[:k]
 
 
 def _extend(kept: list[int], candidates: list[int], emb_LD: Array, k: int) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from r4t_ray.diffusion import RANKED_SOLVERS, first_distinct, select_directions
+from r4t_ray.diffusion import RANKED_SOLVERS, select_directions
 from r4t_ray.errors import RequestError
 from r4t_ray.serve.schema import Direction, Item, MergedItem, ModelInfo, RetrieveRequest, RetrieveResponse
 from r4t_ray.types import Array, Rows, Task
@@ -50,11 +50,9 @@ def keep_directions(z_LD: Array, scores_LK: Array, rows_LK: Rows, k: int, solver
     Returns:
         Positions in 0..L-1, in the order chosen.
     """
-    nearest_rows_L = np.ascontiguousarray(rows_LK[:, 0])
-    if solver in RANKED_SOLVERS:
-        return first_distinct(nearest_rows_L, k)
     nearest_cos_L = np.ascontiguousarray(scores_LK[:, 0])
-    return [int(row) for row in select_directions(z_LD, nearest_rows_L, z_LD, nearest_cos_L, k)]
+    nearest_rows_L = np.ascontiguousarray(rows_LK[:, 0])
+    return select_directions(z_LD, nearest_rows_L, z_LD, nearest_cos_L, k, ranked=solver in RANKED_SOLVERS)
 
 
 def merge_directions(scores_kK: Array, rows_kK: Rows) -> list[tuple[int, float, list[int]]]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from r4t_ray.diffusion import first_distinct, select_directions
+from r4t_ray.diffusion import select_directions
 from r4t_ray.errors import RequestError
 
 EAST, NORTH, WEST = [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]
@@ -14,6 +14,12 @@ def select(items: list[list[float]], rows: list[int], cosines: list[float], k: i
     emb_LD = np.array(items, dtype=np.float32)
     z_LD = emb_LD if z is None else np.array(z, dtype=np.float32)
     return select_directions(z_LD, np.array(rows), emb_LD, np.array(cosines, dtype=np.float32), k)
+
+
+def first_distinct(rows: list[int], k: int) -> list[int]:
+    """Of rows that come ranked, in no order of groundedness or diversity."""
+    emb_LD, cosines_L = np.zeros((len(rows), 2), np.float32), np.linspace(0, 1, len(rows), dtype=np.float32)
+    return select_directions(emb_LD, np.array(rows), emb_LD, cosines_L, k, ranked=True)
 
 
 def test_most_grounded_first_then_least_similar() -> None:
@@ -62,10 +68,10 @@ def test_k_out_of_range(k: int) -> None:
     with pytest.raises(RequestError, match="1 to 2"):
         select([EAST, NORTH], [0, 1], [1.0, 1.0], k)
     with pytest.raises(RequestError, match="1 to 2"):
-        first_distinct(np.array([0, 1]), k)
+        first_distinct([0, 1], k)
 
 
 def test_of_ranked_rows_the_first_that_lead_to_different_items_are_kept() -> None:
-    rows_L = np.array([7, 3, 7, 5, 3])
-    assert [first_distinct(rows_L, k) for k in (1, 2, 3)] == [[0], [0, 1], [0, 1, 3]]
-    assert first_distinct(rows_L, 5) == [0, 1, 3, 2, 4]
+    rows = [7, 3, 7, 5, 3]
+    assert [first_distinct(rows, k) for k in (1, 2, 3)] == [[0], [0, 1], [0, 1, 3]]
+    assert first_distinct(rows, 5) == [0, 1, 3, 2, 4]

@@ -62,13 +62,12 @@ class R4TDiffusion:
         ]
 
     def _keep(self, z_LD: Array, hits_Ln: Rows) -> Answer:
-        from r4t_ray.diffusion import RANKED_SOLVERS, first_distinct, select_directions
+        from r4t_ray.diffusion import RANKED_SOLVERS, select_directions
 
         nearest_L = hits_Ln[:, 0]
         assert (nearest_L != NO_ROW).all(), "a pool holds at least one item"
-        if (self.solver or self.retriever.sampler.solver) in RANKED_SOLVERS:
-            kept = first_distinct(nearest_L, self.k)
-            return Answer(z_LD[kept], hits_Ln[kept])
         nearest_LD = self.index.emb_MD[nearest_L]
-        kept = select_directions(z_LD, nearest_L, nearest_LD, np.einsum("ld,ld->l", z_LD, nearest_LD), self.k)
+        ranked = (self.solver or self.retriever.sampler.solver) in RANKED_SOLVERS
+        cos_L = np.einsum("ld,ld->l", z_LD, nearest_LD)
+        kept = select_directions(z_LD, nearest_L, nearest_LD, cos_L, self.k, ranked=ranked)
         return Answer(z_LD[kept], hits_Ln[kept])
