@@ -14,25 +14,26 @@ NEAR_DUPLICATE = 0.9
 """Two names closer than this cosine would find the same items, so a list holds one of them."""
 
 
-def nearest_others(set_emb_MD: Array, num_neighbours: int) -> tuple[Rows, Array]:
-    """Each set's nearest other sets.
+def nearest_sets(
+    query_emb_BD: Array, set_emb_MD: Array, num_neighbours: int, own_B: Rows | None = None
+) -> tuple[Rows, Array]:
+    """The sets nearest to each query.
 
     Args:
+        query_emb_BD: Unit rows.
         set_emb_MD: Unit rows, one a set.
-        num_neighbours: K, clipped to M - 1.
+        num_neighbours: K, clipped to the number of sets that a query has.
+        own_B: The set that each query belongs to, which is left out; none by default.
 
     Returns:
-        ``rows_MK`` in no particular order, and their cosines ``cos_MK``.
+        ``rows_BK`` in no particular order, and their cosines ``cos_BK``.
     """
-    width = min(num_neighbours, len(set_emb_MD) - 1)
-    rows, cosines = [], []
-    for start in range(0, len(set_emb_MD), 1024):
-        scores_BM = set_emb_MD[start : start + 1024] @ set_emb_MD.T
-        itself = np.arange(len(scores_BM))
-        scores_BM[itself, start + itself] = -np.inf
-        rows.append(np.argpartition(-scores_BM, width - 1, axis=1)[:, :width].copy())
-        cosines.append(np.take_along_axis(scores_BM, rows[-1], axis=1))
-    return np.concatenate(rows), np.concatenate(cosines)
+    width = min(num_neighbours, len(set_emb_MD) - (own_B is not None))
+    scores_BM = query_emb_BD @ set_emb_MD.T
+    if own_B is not None:
+        scores_BM[np.arange(len(own_B)), own_B] = -np.inf
+    rows_BK = np.argpartition(-scores_BM, width - 1, axis=1)[:, :width].copy()
+    return rows_BK, np.take_along_axis(scores_BM, rows_BK, axis=1)
 
 
 def rank_by_votes(voters: Sequence[Sequence[str]], cos_K: Array, temperature: float) -> list[str]:

@@ -16,10 +16,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipes", type=Path, required=True, help="recipes.jsonl.gz: a title and ingredients a line")
     parser.add_argument("--out", type=Path, default=Path("r4t_ray/folm/base_model"), help="folder to write")
-    parser.add_argument("--epochs", type=int, default=PretrainConfig().epochs)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    config = PretrainConfig(epochs=arguments.epochs)
+    config = PretrainConfig()
     history = pretrain(arguments.recipes, arguments.out, config, EncoderConfig().build().encode)
     losses = [float(entry["loss"]) for entry in history]
     write_model_card(arguments.out, config, arguments.recipes, losses)

@@ -25,6 +25,8 @@ Soft-GRPO (arXiv 2603.06397). Not for any other use: it knows dish titles and in
 | data file | sha256 `{data_sha256}` |
 | left out | recipes and themes that hash to a held-out split (20%); ingredients in over {staple_share:.0%} of recipes |
 | shape | Llama; {layers} layers, width {hidden}, {heads} heads, own byte-level BPE of {vocab} tokens, tied embeddings |
+| answers | names voted by the {num_neighbours} recipes of the nearest titles, softmax temperature {vote_temperature} |
+| titles | those of the recipes and {num_recombined:,} recombined of them, less those of a held-out split |
 | training | {epochs} epochs, AdamW, peak learning rate {learning_rate}, batch {batch}, bfloat16 autocast, seed {seed} |
 | final loss | {loss:.3f} nats a token, mean over the last tenth of the steps, on training text |
 | weights | float16 safetensors, sha256 `{weights_sha256}` |
@@ -43,6 +45,9 @@ def write_model_card(folder: Path, config: PretrainConfig, recipes: Path, losses
         hidden=config.hidden_size,
         heads=config.num_heads,
         vocab=config.vocab_size,
+        num_neighbours=config.num_neighbours,
+        vote_temperature=config.vote_temperature,
+        num_recombined=config.num_recombined,
         epochs=config.epochs,
         learning_rate=config.training.learning_rate,
         batch=config.training.batch_size,

@@ -2,8 +2,9 @@
 
 Run by `make base-model RECIPES=recipes.jsonl.gz`. Titles whose hash falls in a held-out split are left out, so no
 held-out dish or theme of any catalogue that is split by title is seen. A WSCR example is a title and the k ingredients
-most expected of it, by the vote of the recipes with the most similar titles, in alphabetical order. An OAR example is a
-theme and k titles that match it.
+most expected of it, by the vote of the recipes with the most similar titles, in alphabetical order. Most titles are
+recombined ones, for a small model learns the answers of a fixed list of titles by heart. An OAR example is a theme and
+k titles that match it.
 
 What a small model of recipes alone cannot know is what words mean, so each token starts as the sentence encoder's
 embedding of its text; and most names are one token, so that an answer is about as many steps as it has names.
@@ -23,15 +24,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from r4t_ray.catalogue import recombine
 from r4t_ray.catalogue.ingredients import clean_ingredient
 from r4t_ray.catalogue.splits import normalise_title, split_of
 from r4t_ray.catalogue.themes import make_themes, title_words
 from r4t_ray.config import Settings
-from r4t_ray.folm.answers import distinct_names, nearest_others, rank_by_votes
+from r4t_ray.folm.answers import distinct_names, nearest_sets, rank_by_votes
 from r4t_ray.folm.prompt import Example, format_answer
 from r4t_ray.folm.supervised import SupervisedConfig, train_on_examples
+from r4t_ray.progress import track
 from r4t_ray.types import Array, Rows
 
 log = logging.getLogger(__name__)
@@ -41,6 +45,10 @@ MARKS = ("<wscr>", "<oar>", '<queries>["', '"]</queries>')
 
 PIECES = r'", "[^"]+| ?[^\s"]+|\s+'
 """What one token may span: a name of an answer with the separator before it; elsewhere, a word."""
+
+
+BLOCK = 4096
+"""Titles that are compared with all recipes at a time."""
 
 
 class PretrainConfig(Settings):
@@ -56,21 +64,21 @@ class PretrainConfig(Settings):
     staple_share: float = 0.03
     min_recipes: int = 5
     num_neighbours: int = 64
-    vote_temperature: float = 0.04
-    oar_share: float = 0.1
-    epochs: int = 16
+    vote_temperature: float = 0.08
+    num_recombined: int = 360_000
+    num_oar: int = 60_000
+    epochs: int = 2
     seed: int = 0
     training: SupervisedConfig = SupervisedConfig(learning_rate=2e-3, warmup_steps=200)
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Recipes: titles, ingredients that are neither staples nor rare, and the recipes with the most similar titles."""
+    """Recipes: titles, ingredients that are neither staples nor rare, and the unit vectors of both."""
 
     titles: list[str]
     items: list[list[str]]
-    neighbours_MK: Rows
-    cos_MK: Array
+    title_emb_MD: Array
     item_emb: dict[str, Array]
 
 
@@ -97,18 +105,34 @@ def read_recipes(path: Path, staple_share: float, min_recipes: int) -> tuple[lis
 
 
 def build_corpus(path: Path, config: PretrainConfig, encode: Any) -> Corpus:
-    """Read the recipes and find, for each, those with the most similar titles."""
+    """Read and encode the recipes."""
     titles, items = read_recipes(path, config.staple_share, config.min_recipes)
     names = sorted({name for row in items for name in row})
-    neighbours_MK, cos_MK = nearest_others(encode(titles), config.num_neighbours)
-    return Corpus(titles, items, neighbours_MK, cos_MK, dict(zip(names, encode(names), strict=True)))
+    return Corpus(titles, items, encode(titles), dict(zip(names, encode(names), strict=True)))
 
 
-def wscr_examples(corpus: Corpus, config: PretrainConfig) -> Iterator[Example]:
-    """One example a recipe."""
-    neighbours = zip(corpus.titles, corpus.neighbours_MK.tolist(), corpus.cos_MK, strict=True)
-    for title, rows, cos_K in neighbours:
-        ranked = rank_by_votes([corpus.items[row] for row in rows], cos_K, config.vote_temperature)
+def title_examples(corpus: Corpus, config: PretrainConfig) -> Iterator[Example]:
+    """One WSCR example a recipe; its own ingredients have no vote."""
+    for start in range(0, len(corpus.titles), BLOCK):
+        titles, emb_BD = corpus.titles[start : start + BLOCK], corpus.title_emb_MD[start : start + BLOCK]
+        yield from _wscr_examples(corpus, config, titles, emb_BD, start + np.arange(len(titles)))
+
+
+def recombined_examples(corpus: Corpus, config: PretrainConfig, encode: Any) -> Iterator[Example]:
+    """One WSCR example for each of ``num_recombined`` recombined titles, less those that hash to a held-out split."""
+    made = recombine(corpus.titles, config.num_recombined, config.seed)
+    titles = [title for title in made if split_of(normalise_title(title)) == "train"]
+    for start in track(range(0, len(titles), BLOCK), f"answers to recombined titles, in blocks of {BLOCK}"):
+        block = titles[start : start + BLOCK]
+        yield from _wscr_examples(corpus, config, block, encode(block), None)
+
+
+def _wscr_examples(
+    corpus: Corpus, config: PretrainConfig, titles: Sequence[str], emb_BD: Array, own_B: Rows | None
+) -> Iterator[Example]:
+    rows_BK, cos_BK = nearest_sets(emb_BD, corpus.title_emb_MD, config.num_neighbours, own_B)
+    for title, rows_K, cos_K in zip(titles, rows_BK.tolist(), cos_BK, strict=True):
+        ranked = rank_by_votes([corpus.items[row] for row in rows_K], cos_K, config.vote_temperature)
         yield Example(f"<wscr>{title}", format_answer(sorted(distinct_names(ranked, config.k, corpus.item_emb))))
 
 
@@ -206,13 +230,10 @@ def pretrain(recipes: Path, out: Path, config: PretrainConfig, encode: Any) -> l
     rng = random.Random(config.seed)
     torch.manual_seed(config.seed)
     corpus = build_corpus(recipes, config, encode)
-    num_oar = int(config.oar_share * len(corpus.titles))
-    wscr = list(wscr_examples(corpus, config))
-    examples: list[Example] = []
-    for _ in range(config.epochs):
-        examples += wscr
-        examples += oar_examples(corpus.titles, config.k, num_oar, rng)
-    spelled = [example.prompt for example in examples] + [example.completion for example in wscr]
+    own = list(title_examples(corpus, config))
+    examples = (own + list(recombined_examples(corpus, config, encode))) * config.epochs
+    examples += oar_examples(corpus.titles, config.k, config.num_oar, rng)
+    spelled = [example.prompt for example in examples] + [example.completion for example in own]
     tokenizer = train_tokenizer(spelled, config.vocab_size)
     model = make_model(config, tokenizer.eos_token_id, tokenizer.pad_token_id)
     start_from_meanings(model, tokenizer, encode)

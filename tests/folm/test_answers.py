@@ -10,7 +10,7 @@ from r4t_ray.folm.answers import (
     expected_items,
     greedy_cover,
     membership,
-    nearest_others,
+    nearest_sets,
     rank_by_votes,
 )
 
@@ -25,11 +25,19 @@ def test_neighbours_vote_with_the_softmax_of_their_similarity() -> None:
 
 def test_a_set_is_no_neighbour_of_its_own() -> None:
     sets = np.array([[1, 0], [0.9, 0.4359], [0, 1]], np.float32)
-    rows_MK, cos_MK = nearest_others(sets, 1)
-    assert rows_MK.tolist() == [[1], [0], [1]]
-    assert np.abs(cos_MK[:, 0] - [0.9, 0.9, 0.4359]).max() < 1e-6
-    every, _ = nearest_others(sets, 9)
-    assert sorted(map(sorted, every.tolist())) == [[0, 1], [0, 2], [1, 2]]
+    rows_BK, cos_BK = nearest_sets(sets, sets, 1, np.arange(3))
+    assert rows_BK.tolist() == [[1], [0], [1]]
+    assert np.abs(cos_BK[:, 0] - [0.9, 0.9, 0.4359]).max() < 1e-6
+    some, _ = nearest_sets(sets[1:], sets, 9, np.array([1, 2]))
+    assert sorted(map(sorted, some.tolist())) == [[0, 1], [0, 2]]
+
+
+def test_a_query_without_a_set_is_near_to_all() -> None:
+    sets = np.array([[1, 0], [0.9, 0.4359], [0, 1]], np.float32)
+    nearest, _ = nearest_sets(sets[:1], sets, 1)
+    assert nearest.tolist() == [[0]]
+    every, _ = nearest_sets(sets[:1], sets, 9)
+    assert sorted(every[0].tolist()) == [0, 1, 2]
 
 
 def test_a_list_is_filled_to_k_without_near_duplicates() -> None:

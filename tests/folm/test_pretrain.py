@@ -1,4 +1,4 @@
-"""The base model's tokenizer, and the meanings its token embeddings start from."""
+"""The base model's examples, its tokenizer, and the meanings its token embeddings start from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from r4t_ray.folm.pretrain import MARKS, PretrainConfig, make_model, start_from_meanings, train_tokenizer
+from r4t_ray.catalogue.splits import normalise_title, split_of
+from r4t_ray.folm.pretrain import (
+    MARKS,
+    Corpus,
+    PretrainConfig,
+    make_model,
+    recombined_examples,
+    start_from_meanings,
+    title_examples,
+    train_tokenizer,
+)
 from r4t_ray.folm.prompt import format_answer
 from r4t_ray.types import Array
 
@@ -61,3 +71,38 @@ def test_token_embeddings_start_with_the_angles_of_their_texts(tokenizer: Any) -
     kept_VV = torch.nn.functional.cosine_similarity(rows_VH[:, None], rows_VH[None], dim=-1)
     torch.testing.assert_close(kept_VV, angle_VV, atol=1e-3, rtol=0)
     assert float(rows_VH.std()) == pytest.approx(spread, rel=0.05)
+
+
+@pytest.fixture(scope="module")
+def corpus() -> Corpus:
+    """Nine dishes in the plane, a tenth of a turn apart: dish i holds items i and, with all others, "oil"."""
+    angles = np.arange(9) * (np.pi / 18)
+    titles = [f"{first} {second}" for first in ("beef", "lemon", "rice") for second in ("pie", "soup", "stew")]
+    items = [["oil", f"item {i}"] for i in range(9)]
+    emb_MD = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    names = sorted({name for row in items for name in row})
+    return Corpus(titles, items, emb_MD, dict(zip(names, np.eye(len(names), dtype=np.float32), strict=True)))
+
+
+def test_a_recipe_is_answered_with_what_its_neighbours_hold_and_it_alone_does_not_vote(corpus: Corpus) -> None:
+    config = PretrainConfig(k=3, num_neighbours=2)
+    examples = list(title_examples(corpus, config))
+    assert [example.prompt for example in examples] == [f"<wscr>{title}" for title in corpus.titles]
+    assert examples[0].completion == format_answer(["item 1", "item 2", "oil"])
+    assert examples[4].completion == format_answer(["item 3", "item 5", "oil"])
+
+
+def test_recombined_titles_are_new_of_the_training_split_and_answered_by_every_recipe(corpus: Corpus) -> None:
+    config = PretrainConfig(k=2, num_neighbours=1, num_recombined=1000)
+    asked: list[str] = []
+
+    def encode(texts: Sequence[str]) -> Array:
+        asked.extend(texts)
+        return np.repeat(corpus.title_emb_MD[:1], len(texts), axis=0)
+
+    examples = list(recombined_examples(corpus, config, encode))
+    assert [example.prompt for example in examples] == [f"<wscr>{title}" for title in asked]
+    assert len(set(asked)) == len(asked) > 0
+    assert not set(asked) & set(corpus.titles)
+    assert {split_of(normalise_title(title)) for title in asked} == {"train"}
+    assert {example.completion for example in examples} == {format_answer(["item 0", "oil"])}
