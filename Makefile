@@ -68,7 +68,7 @@ test: install ## the tests, without the slow ones
 test-all: install ## every test
 	@$(BIN)/pytest
 
-base-model: install ## pretrain the shipped base model, RECIPES=recipes.jsonl.gz; about an hour
+base-model: install ## pretrain the shipped base model, RECIPES=recipes.jsonl.gz; about an hour and a half
 	@$(BIN)/python -m r4t_ray.folm.make_base_model --recipes $(RECIPES)
 
 clean: ## remove caches and build output; the workspace and the virtual environment stay
