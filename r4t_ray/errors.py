@@ -6,7 +6,8 @@ R4TError
 ├── RequestError           (ValueError)         a query a person sent
 ├── ArtifactError          (RuntimeError)       a stage's output that is tampered, truncated or stale
 │   └── MissingArtifactError (FileNotFoundError)  a stage that has not run
-└── EngineError            (RuntimeError)       a generation engine that failed or is not installed
+├── EngineError            (RuntimeError)       a generation engine that failed or is not installed
+└── RewardError            (RuntimeError)       a reward that could not be computed
 """
 
 from __future__ import annotations
@@ -52,3 +53,7 @@ class MissingArtifactError(ArtifactError, FileNotFoundError):
 
 class EngineError(R4TError, RuntimeError):
     """A generation engine that failed or is not installed."""
+
+
+class RewardError(R4TError, RuntimeError):
+    """A reward that could not be computed."""

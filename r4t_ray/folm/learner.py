@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,9 +102,9 @@ def build_learner(config: FolmConfig, settings: dict[str, Any]) -> Learner:
     return learner
 
 
-def set_reward(prompts: list[str], completions: list[str], set_reward: list[float], **_: Any) -> list[float]:
-    """The reward that the rollout actor computed."""
-    return set_reward
+def set_reward(prompts: list[str], completions: list[str], set_reward: list[float], **_: Any) -> list[float | None]:
+    """The reward that the rollout actor computed; None, which trl leaves out of the group, where it is NaN."""
+    return [None if math.isnan(reward) else reward for reward in set_reward]
 
 
 def grpo_arguments(grpo: SoftGRPOConfig, config: FolmConfig, folder: Path, seed: int) -> Any:

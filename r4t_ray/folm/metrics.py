@@ -18,7 +18,8 @@ Row = dict[str, float | int | str]
 def rollout_rows(step: int, rollouts: Sequence[Rollout], stats: dict[str, float]) -> list[Row]:
     """Mean reward and components of each task's rollouts, with the spread inside groups and the batch's timings.
 
-    A component's mean is over the rollouts that have it, those of queries with a reference for coverage.
+    A component's mean is over the rollouts that have it, those of queries with a reference for coverage. Rollouts whose
+    reward could not be computed are ``dropped`` and in no mean; a group with less than two others is degenerate.
     """
     rows: list[Row] = []
     for task in TASKS:
@@ -28,7 +29,8 @@ def rollout_rows(step: int, rollouts: Sequence[Rollout], stats: dict[str, float]
         groups: dict[str, list[float]] = {}
         for rollout in chosen:
             groups.setdefault(rollout.query_id, []).append(rollout.reward)
-        spread = [float(np.std(rewards)) for rewards in groups.values()]
+        kept = [[reward for reward in rewards if not np.isnan(reward)] for rewards in groups.values()]
+        spread = [float(np.std(rewards)) if rewards else 0.0 for rewards in kept]
         values = {name: np.array([r.components[name] for r in chosen]) for name in chosen[0].components}
         parts = {name: float(np.nanmean(of_N)) for name, of_N in values.items() if not np.isnan(of_N).all()}
         rows.append(
@@ -36,7 +38,8 @@ def rollout_rows(step: int, rollouts: Sequence[Rollout], stats: dict[str, float]
                 "step": step,
                 "task": task,
                 "num_rollouts": len(chosen),
-                "reward": float(np.mean([rollout.reward for rollout in chosen])),
+                "dropped": len(chosen) - sum(map(len, kept)),
+                "reward": float(np.mean([reward for rewards in kept for reward in rewards])),
                 "reward_std": float(np.mean(spread)),
                 "degenerate_groups": sum(std == 0 for std in spread),
                 "mean_tokens": float(np.mean([len(rollout.completion.token_ids) for rollout in chosen])),

@@ -17,10 +17,8 @@ from r4t_ray.errors import EngineError
 from r4t_ray.folm.engine import Completion
 from r4t_ray.folm.fan_out import FanOutModel
 from r4t_ray.folm.prompt import parse_answer
-from r4t_ray.folm.scorer import SetScorer
 from r4t_ray.folm.settings import FolmConfig
-from r4t_ray.folm.similar_sets import SimilarSets
-from r4t_ray.rewards import expected_coverage
+from r4t_ray.folm.task_rewards import TaskRewards
 from r4t_ray.types import TASKS, Task
 
 MAX_TRIES = 3
@@ -58,10 +56,7 @@ class RolloutWorker:
         self._model = FanOutModel.load(
             Path(model_dir), config.engine, config.prompt_style, config.max_completion_tokens
         )
-        self._scorer = SetScorer.open(Workspace(workspace), config.k, config.num_hits, config.oar)
-        is_expected = config.wscr.expected_share > 0 and "wscr" in config.tasks
-        pool_ids, temperature = self._scorer.indexes["wscr"].ids, config.wscr.temperature
-        self._similar = SimilarSets.open(Workspace(workspace), pool_ids, temperature) if is_expected else None
+        self._rewards = TaskRewards(Workspace(workspace), config)
 
     def rollout(self, request: Request) -> tuple[list[Rollout], dict[str, float]]:
         """Samples of every query, in the request's order, and the seconds and cache figures behind them."""
@@ -89,12 +84,12 @@ class RolloutWorker:
         for task, sampled in completions.items():
             scored = self._score([queries[place] for place in places[task]], sampled)
             groups.update(zip(places[task], scored, strict=True))
+        encoder = self._rewards.scorer.encoder
         stats = {
             "seconds_load": loaded - started,
             "seconds_generate": generated - loaded,
             "seconds_score": time.perf_counter() - generated,
-            "cache_hit_rate": self._scorer.encoder.hits
-            / max(1, self._scorer.encoder.hits + self._scorer.encoder.misses),
+            "cache_hit_rate": encoder.hits / max(1, encoder.hits + encoder.misses),
         }
         return [rollout for place in range(len(queries)) for rollout in groups[place]], stats
 
@@ -102,17 +97,8 @@ class RolloutWorker:
         task, n = queries[0].task, len(completions[0])
         flat = [completion for row in completions for completion in row]
         owners = [query for query in queries for _ in range(n)]
-        asked_emb_QD = self._scorer.encoder.encode([query.text for query in queries])
         fan_outs = [parse_answer(completion.text, self._config.k) for completion in flat]
-        scored = self._scorer.retrieve(task, np.repeat(asked_emb_QD, n, axis=0), fan_outs)
-        parts = self._scorer.reward(task, scored, [query.item_ids for query in owners])
-        if task == "wscr" and self._similar:
-            score_QM = self._similar.expected([query.query_id for query in queries], asked_emb_QD)
-            parts["expected"] = expected_coverage(scored, np.repeat(score_QM, n, axis=0))
-            share_B = np.where(np.isnan(parts["coverage"]), 1.0, self._config.wscr.expected_share)
-            parts["reward"] = (1 - share_B) * np.nan_to_num(parts["coverage"]) + share_B * parts["expected"]
-        parts["parsed"] = np.array([fan_out is not None for fan_out in fan_outs], np.float32)
-        parts["distinct"] = np.array([len(set(f or ())) / self._config.k for f in fan_outs], np.float32)
+        parts = self._rewards.score(task, owners, fan_outs)
         rollouts = [
             Rollout(
                 query.query_id,

@@ -19,7 +19,7 @@ from r4t_ray.config import Settings
 from r4t_ray.folm.engine import EngineConfig
 from r4t_ray.folm.prompt import PromptStyle
 from r4t_ray.folm.warm_start import WarmStartConfig
-from r4t_ray.rewards import CoverageConfig, OARConfig
+from r4t_ray.rewards import AddedRewardConfig, CoverageConfig, OARConfig
 from r4t_ray.types import TASKS, Task
 
 
@@ -69,7 +69,10 @@ class SoftGRPOConfig(Settings):
 
 
 class FolmConfig(Settings):
-    """The fan-out language models, one a task: base model, warm start, Soft-GRPO and where its rollouts run."""
+    """The fan-out language models, one a task: base model, warm start, Soft-GRPO and where its rollouts run.
+
+    ``rewards`` are added to a task's own reward, in RL alone: the tables stay those of the task.
+    """
 
     base_model: str = "package:r4t_ray/folm/base_model"
     prompt_style: PromptStyle = "compact"
@@ -79,6 +82,7 @@ class FolmConfig(Settings):
     max_completion_tokens: PositiveInt = 512
     oar: OARConfig = OARConfig()
     wscr: CoverageConfig = CoverageConfig()
+    rewards: dict[Task, tuple[AddedRewardConfig, ...]] = Field(default_factory=dict)
     engine: EngineConfig = EngineConfig()
     num_rollout_actors: PositiveInt = 1
     rollout_cpus: NonNegativeFloat = 1.0

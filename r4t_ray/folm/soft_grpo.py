@@ -1,5 +1,6 @@
-"""Soft-GRPO, eq. 8 of arXiv 2603.06397, as a subclass of trl's GRPOTrainer that overrides only the loss.
+"""Soft-GRPO, eq. 8 of arXiv 2603.06397, as a subclass of trl's GRPOTrainer that overrides the loss.
 
+A sample without a reward takes no part in it: trl leaves it out of its group's mean, and its tokens are masked here.
 Where we leave trl: pi_old is the sampling engine's own log-probability, and the two entropy-regularising terms of eq. 8
 are added with the policy term's mask and normaliser. On a CPU, where trl's fused head scores padding too and every
 position twice, log-probabilities come from ``completion_logps``.
@@ -94,7 +95,15 @@ class SoftGRPOTrainer(GRPOTrainer):
                 f"at most folm.grpo.max_logp_gap = {self.max_logp_gap}",
                 "the engine holds other weights or another precision; check that weights arrive, or raise the bound",
             )
+        first = self.accelerator.process_index * len(batch["completion_mask"])
+        has_reward_B = self._has_reward[first : first + len(batch["completion_mask"])]
+        batch["completion_mask"] = batch["completion_mask"] * has_reward_B[:, None]
         return batch
+
+    def _calculate_rewards(self, *args: Any) -> torch.Tensor:
+        reward_BF: torch.Tensor = super()._calculate_rewards(*args)
+        self._has_reward = ~reward_BF.isnan().all(dim=1)
+        return reward_BF
 
     def _autocast(self, is_enabled: bool) -> torch.autocast:
         return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=is_enabled)

@@ -43,3 +43,9 @@ def expected_coverage(fanout: ScoredFanOut, score_BM: Array) -> Array:
         rows = np.unique(rows_kK[rows_kK >= 0])
         covered_B[b] = score_BM[b, rows].sum() / max(float(score_BM[b].sum()), 1e-12)
     return covered_B
+
+
+def blend_expected(coverage_B: Array, expected_B: Array, share: float) -> Array:
+    """``share`` of the expected coverage, the rest eq. 5; all of it where there is no reference (NaN)."""
+    share_B = np.where(np.isnan(coverage_B), 1.0, share)
+    return np.asarray((1 - share_B) * np.nan_to_num(coverage_B) + share_B * expected_B, np.float32)

@@ -21,6 +21,7 @@ from r4t_ray.folm.rollout import Request, RolloutPool, rollout_on
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.weights import publish_weights
 from r4t_ray.rewards import CoverageConfig
+from r4t_ray.rewards.format import FormatConfig
 
 BASE = "package:r4t_ray/folm/base_model"
 CONFIG = FolmConfig(
@@ -28,6 +29,7 @@ CONFIG = FolmConfig(
     num_hits=2,
     max_completion_tokens=80,
     wscr=CoverageConfig(expected_share=0.75),
+    rewards={"wscr": (FormatConfig(type="format", weight=0.5),)},
     engine=EngineConfig(max_model_len=192, max_num_seqs=16, threads=1),
 )
 
@@ -49,11 +51,13 @@ def test_rollouts_come_in_order_scored_and_stamped_with_their_weights(
     rollouts, stats = pool.rollout(Request(asked, 3, resolve_model(BASE), seed=1))
     assert [rollout.query_id for rollout in rollouts] == [query.query_id for query in asked for _ in range(3)]
     assert all(len(r.completion.token_ids) == len(r.completion.logprobs) > 0 for r in rollouts)
-    assert all(0 <= r.reward <= 1 for r in rollouts if r.task == "wscr")
     for parts, reward in ((r.components, r.reward) for r in rollouts if r.task == "wscr"):
-        assert reward == pytest.approx(
+        own = (
             parts["expected"] if math.isnan(parts["coverage"]) else 0.25 * parts["coverage"] + 0.75 * parts["expected"]
         )
+        assert 0 <= own <= 1
+        assert reward == pytest.approx(own + 0.5 * parts["format"])
+    assert all(0 <= r.reward <= 1 and "format" not in r.components for r in rollouts if r.task == "oar")
     assert [math.isnan(r.components["coverage"]) for r in rollouts if r.task == "wscr"] == 3 * [True] + 6 * [False]
     assert stats["seconds_generate"] > 0
     folder = publish_weights(

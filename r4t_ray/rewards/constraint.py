@@ -1,0 +1,58 @@
+"""A constraint on the set: at most so many items that share the value of an attribute."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Literal
+
+import numpy as np
+from pydantic import PositiveInt
+
+from r4t_ray.config import Settings
+from r4t_ray.errors import ConfigError
+from r4t_ray.rewards.answers import Answers
+from r4t_ray.types import Array
+
+
+class ConstraintConfig(Settings):
+    """Takes off ``weight`` times the share of the set that is over ``max_per_value`` of an item attribute.
+
+    With ``attribute: category`` and ``max_per_value: 2`` a set of ten with four tops has two too many: 0.2.
+    """
+
+    type: Literal["constraint"]
+    attribute: str
+    max_per_value: PositiveInt
+    weight: float = 1.0
+
+    def build(self, share: float) -> ConstraintReward:
+        """The reward."""
+        return ConstraintReward(self.attribute, self.max_per_value)
+
+
+class ConstraintReward:
+    """Minus the share of each answer's top items that must go for the constraint to hold; an empty set is 0."""
+
+    def __init__(self, attribute: str, max_per_value: int) -> None:
+        self._attribute, self._max_per_value = attribute, max_per_value
+
+    def __call__(self, answers: Answers) -> dict[str, Array]:
+        """Items without the attribute are under no constraint.
+
+        Raises:
+            ConfigError: No entry of the pool has the attribute.
+        """
+        values = [entry.attributes.get(self._attribute) for entry in answers.pool]
+        if all(value is None for value in values):
+            known = sorted({name for entry in answers.pool for name in entry.attributes})
+            raise ConfigError(
+                "folm.rewards.constraint.attribute",
+                f"{self._attribute!r}, which no entry of the pool has",
+                f"one of {', '.join(known)}" if known else "a pool of items with attributes",
+                "name another attribute, or ingest the items with it",
+            )
+        excess = []
+        for rows in answers.top_rows:
+            counts = Counter(str(values[row]) for row in rows if values[row] is not None)
+            excess.append(sum(max(0, count - self._max_per_value) for count in counts.values()) / max(1, len(rows)))
+        return {"reward": -np.array(excess, np.float32)}

@@ -1,0 +1,59 @@
+"""A reward of the user's own, named as ``module:Class``."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from r4t_ray.config import Settings
+from r4t_ray.errors import ConfigError, RewardError
+from r4t_ray.rewards.answers import Answers, SetReward
+from r4t_ray.types import Array
+
+
+class CustomConfig(Settings):
+    """``type: module:Class``: the class is called with ``options`` and gives a ``SetReward``.
+
+    The module has to be importable where the rollout actors run: installed, or below ``--working-dir``.
+    """
+
+    type: str
+    weight: float = 1.0
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    def build(self, share: float) -> CustomReward:
+        """The reward; raises ConfigError when it cannot be imported or made."""
+        module, _, name = self.type.partition(":")
+        try:
+            made = getattr(importlib.import_module(module), name)(**self.options)
+        except (ImportError, AttributeError, TypeError, ValueError) as error:
+            raise ConfigError(
+                f"folm.rewards: {self.type}",
+                f"{type(error).__name__}: {error}",
+                "module:Class of an importable module, called with `options`",
+                "check the name, the options, and that the module is installed or below the working directory",
+            ) from error
+        return CustomReward(self.type, made)
+
+
+class CustomReward:
+    """What the user's callable returns, once it is known to be one number an answer."""
+
+    def __init__(self, name: str, reward: SetReward) -> None:
+        self._name, self._reward = name, reward
+
+    def __call__(self, answers: Answers) -> dict[str, Array]:
+        """The user's components; raises RewardError where they are not (B,) numbers with "reward" among them."""
+        parts, expected = self._reward(answers), (len(answers.queries),)
+        shapes = {name: np.shape(values) for name, values in parts.items()} if isinstance(parts, dict) else {}
+        if "reward" not in shapes or set(shapes.values()) != {expected}:
+            raise RewardError(
+                self._name,
+                f"arrays of shapes {shapes}" if shapes else f"a {type(parts).__name__}",
+                f'a dict of arrays of shape {expected}, "reward" among them',
+                "return one number for each answer",
+            )
+        return {name: np.asarray(values, np.float32) for name, values in parts.items()}

@@ -1,0 +1,187 @@
+"""A language model as judge of the set, behind any OpenAI-compatible endpoint.
+
+The case that R4T is for: a reward too slow and dear to be maximised at query time. Following sec. 3 of arXiv 2603.06397
+the judge gives 1 to 5 on diversity, alignment and groundedness, without knowing who made the set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+
+from r4t_ray.config import Settings
+from r4t_ray.errors import ConfigError, RewardError
+from r4t_ray.rewards.answers import Answers
+from r4t_ray.types import Array
+
+CRITERIA = {
+    "diversity": "the entries differ from each other and cover different readings of the request",
+    "alignment": "each entry serves the request",
+    "groundedness": "the entries fit together as one answer, nothing in it is out of place",
+}
+PROMPT = """Someone asked a catalogue for: {query}
+
+It answered with this set:
+{entries}
+
+Grade the set from 1 (poor) to 5 (excellent) on each of:
+{criteria}
+
+Answer with one JSON object of whole numbers and nothing else: {example}"""
+
+SetKey = tuple[str, tuple[int, ...]]
+
+
+class JudgeConfig(Settings):
+    """Adds ``weight`` times the judge's mean grade, 1 to 5 scaled to 0 to 1.
+
+    ``api_key_env`` names the environment variable with the key; the key itself stands in no file. ``max_calls`` are all
+    requests of a training run, retries not counted, shared evenly by the rollout actors; one that dies starts anew.
+    ``is_structured`` asks the server to allow nothing but the JSON object (response_format of type json_schema).
+    """
+
+    type: Literal["judge"]
+    base_url: str
+    model: str
+    weight: float = 1.0
+    api_key_env: str = "OPENAI_API_KEY"
+    criteria: dict[str, str] = CRITERIA
+    is_structured: bool = True
+    timeout_s: PositiveFloat = 30.0
+    max_retries: NonNegativeInt = 2
+    max_concurrency: PositiveInt = 16
+    max_tokens: PositiveInt = 64
+    max_calls: PositiveInt = 10_000
+
+    def build(self, share: float) -> JudgeReward:
+        """A judge with ``share`` of the calls; raises ConfigError when the key is not in the environment."""
+        if self.api_key_env not in os.environ:
+            raise ConfigError(
+                "folm.rewards.judge.api_key_env",
+                f"{self.api_key_env!r}, which is not set here",
+                "an environment variable with the endpoint's key (any text where it asks for none)",
+                "export it, or pass it to the cluster by runtime_env",
+            )
+        return JudgeReward(self, max(1, int(self.max_calls * share)))
+
+
+class JudgeReward:
+    """Grades each set once: batched, asynchronous, cached by request and set."""
+
+    def __init__(self, config: JudgeConfig, max_calls: int) -> None:
+        self._config, self._calls_left = config, max_calls
+        self._cache: dict[SetKey, float] = {}
+
+    def __call__(self, answers: Answers) -> dict[str, Array]:
+        """The grade of each answer, and where it came from.
+
+        An empty set is worth 0 and is not asked about. What the endpoint fails to grade within its retries, and what is
+        over the budget of calls, is NaN in "reward".
+
+        Returns:
+            (B,) each: "reward"; "calls", 1 where a call was made for the answer; "cached", "failed" and "unasked", 1
+            where the grade was known, the call failed, or no call was left.
+
+        Raises:
+            RewardError: The endpoint refuses the key or does not know the model.
+        """
+        rows = answers.top_rows
+        keys = [(query, tuple(top)) for query, top in zip(answers.queries, rows, strict=True)]
+        new = [key for key in dict.fromkeys(keys) if key[1] and key not in self._cache]
+        asked, unasked = new[: self._calls_left], set(new[self._calls_left :])
+        self._calls_left -= len(asked)
+        prompts = [self._prompt(query, [answers.pool[row].text for row in top]) for query, top in asked]
+        grades = dict(zip(asked, asyncio.run(self._grade_all(prompts)), strict=True))
+        known = set(self._cache)
+        self._cache.update({key: grade for key, grade in grades.items() if grade is not None})
+        first = {key: keys.index(key) for key in asked}
+        flags = {
+            "calls": [first.get(key) == b for b, key in enumerate(keys)],
+            "cached": [key in known for key in keys],
+            "failed": [key in grades and grades[key] is None for key in keys],
+            "unasked": [key in unasked for key in keys],
+        }
+        reward = [self._cache.get(key, np.nan) if key[1] else 0.0 for key in keys]
+        return {name: np.array(values, np.float32) for name, values in {"reward": reward, **flags}.items()}
+
+    def _prompt(self, query: str, entries: Sequence[str]) -> str:
+        return PROMPT.format(
+            query=query,
+            entries="\n".join(f"- {entry}" for entry in entries),
+            criteria="\n".join(f"- {name}: {meaning}" for name, meaning in self._config.criteria.items()),
+            example=json.dumps(dict.fromkeys(self._config.criteria, 3)),
+        )
+
+    async def _grade_all(self, prompts: Sequence[str]) -> list[float | None]:
+        import openai
+
+        if not prompts:
+            return []
+        config, gate = self._config, asyncio.Semaphore(self._config.max_concurrency)
+        async with openai.AsyncOpenAI(
+            base_url=config.base_url,
+            api_key=os.environ[config.api_key_env],
+            timeout=config.timeout_s,
+            max_retries=config.max_retries,
+        ) as client:
+
+            async def grade(prompt: str) -> float | None:
+                async with gate:
+                    return await self._grade(client, prompt)
+
+            return await asyncio.gather(*map(grade, prompts))
+
+    async def _grade(self, client: Any, prompt: str) -> float | None:
+        import openai
+
+        config = self._config
+        try:
+            reply = await client.chat.completions.create(
+                model=config.model,
+                messages=[{"role": "user", "content": prompt}],
+                temperature=0.0,
+                max_tokens=config.max_tokens,
+                **({"response_format": response_format(config.criteria)} if config.is_structured else {}),
+            )
+        except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
+            raise RewardError(
+                f"judge at {config.base_url}",
+                f"HTTP {error.status_code}",
+                f"an endpoint that takes the key of {config.api_key_env} and serves {config.model!r}",
+                "check base_url, model and the key",
+            ) from error
+        except openai.APIError:
+            return None
+        return parse_grades(reply.choices[0].message.content or "", list(config.criteria))
+
+
+def response_format(criteria: Sequence[str] | dict[str, str]) -> dict[str, Any]:
+    """The JSON schema of a reply: a whole number from 1 to 5 for each criterion."""
+    grades = {name: {"type": "integer", "enum": [1, 2, 3, 4, 5]} for name in criteria}
+    schema = {"type": "object", "properties": grades, "required": list(criteria), "additionalProperties": False}
+    return {"type": "json_schema", "json_schema": {"name": "grades", "schema": schema, "strict": True}}
+
+
+def parse_grades(text: str, criteria: Sequence[str]) -> float | None:
+    """The mean grade of a reply, 1 to 5 scaled to 0 to 1; None where it is not the object that was asked for.
+
+    >>> parse_grades('Here: {"diversity": 5, "alignment": 3}', ["diversity", "alignment"])
+    0.75
+    >>> parse_grades('{"diversity": 9, "alignment": 3}', ["diversity", "alignment"]) is None
+    True
+    """
+    start, end = text.find("{"), text.rfind("}")
+    try:
+        grades = json.loads(text[start : end + 1])
+    except ValueError:
+        return None
+    values = [grades.get(name) for name in criteria]
+    if not all(isinstance(value, int) and 1 <= value <= 5 for value in values):
+        return None
+    return float(np.mean([(value - 1) / 4 for value in values]))
