@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ class TaskRewards:
         rows_B = [row_of[query.query_id] for query in queries]
         query_emb_QD = self.scorer.encoder.encode([query.text for query in asked.values()])
         scored = self.scorer.retrieve(task, query_emb_QD[rows_B], fan_outs)
-        parts = self.scorer.reward(task, scored, [query.item_ids for query in queries])
+        parts: dict[str, Any] = self.scorer.reward(task, scored, [query.item_ids for query in queries])
         if task == "wscr" and self._similar:
             score_QM = self._similar.expected(list(asked), query_emb_QD)
             parts["expected"] = expected_coverage(scored, score_QM[rows_B])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import Discriminator, Tag
 
 from r4t_ray.errors import RewardError
@@ -58,7 +59,7 @@ def add_rewards(parts: dict[str, Array], added: Sequence[AddedReward], answers: 
     """``parts`` with the weighted rewards added to its "reward" and all their components beside it.
 
     Raises:
-        RewardError: No answer of the batch could be scored by one of them.
+        RewardError: No answer of the batch could be scored by all of them.
     """
     parts = dict(parts)
     for each in added:
@@ -66,12 +67,13 @@ def add_rewards(parts: dict[str, Array], added: Sequence[AddedReward], answers: 
             if name == "reward":
                 parts["reward"] = parts["reward"] + each.weight * values_B
             parts[each.name if name == "reward" else f"{each.name}_{name}"] = values_B
-        if answers.queries and bool((parts[each.name] != parts[each.name]).all()):
-            counts = {name: int(v.sum()) for name, v in parts.items() if name.startswith(f"{each.name}_")}
-            raise RewardError(
-                f"reward {each.name}",
-                f"no grade for any of {len(answers.queries)} answers ({counts})",
-                "a grade for some",
-                "see that its service answers and that its budget is not spent",
-            )
+    if answers.queries and np.isnan(parts["reward"]).all():
+        missing = {each.name: int(np.isnan(parts[each.name]).sum()) for each in added}
+        logged = {name: float(np.nansum(parts[name])) for name in parts if name.startswith(tuple(missing))}
+        raise RewardError(
+            f"folm.rewards: {', '.join(name for name, count in missing.items() if count)}",
+            f"no grade for any of {len(answers.queries)} answers (without one: {missing}, sums: {logged})",
+            "a grade for some",
+            "see that the service of each answers and that its budget is not spent",
+        )
     return parts

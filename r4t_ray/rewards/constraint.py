@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ from pydantic import PositiveInt
 
 from r4t_ray.config import Settings
 from r4t_ray.errors import ConfigError
-from r4t_ray.rewards.answers import Answers
+from r4t_ray.rewards.answers import Answers, PoolEntry
 from r4t_ray.types import Array
 
 
@@ -42,17 +43,22 @@ class ConstraintReward:
         Raises:
             ConfigError: No entry of the pool has the attribute.
         """
-        values = [entry.attributes.get(self._attribute) for entry in answers.pool]
-        if all(value is None for value in values):
-            known = sorted({name for entry in answers.pool for name in entry.attributes})
-            raise ConfigError(
-                "folm.rewards.constraint.attribute",
-                f"{self._attribute!r}, which no entry of the pool has",
-                f"one of {', '.join(known)}" if known else "a pool of items with attributes",
-                "name another attribute, or ingest the items with it",
-            )
+        sets = [[answers.pool[row].attributes.get(self._attribute) for row in rows] for rows in answers.top_rows]
+        if all(value is None for values in sets for value in values):
+            self._check_attribute(answers.pool)
         excess = []
-        for rows in answers.top_rows:
-            counts = Counter(str(values[row]) for row in rows if values[row] is not None)
-            excess.append(sum(max(0, count - self._max_per_value) for count in counts.values()) / max(1, len(rows)))
+        for values in sets:
+            counts = Counter(str(value) for value in values if value is not None)
+            excess.append(sum(max(0, count - self._max_per_value) for count in counts.values()) / max(1, len(values)))
         return {"reward": -np.array(excess, np.float32)}
+
+    def _check_attribute(self, pool: Sequence[PoolEntry]) -> None:
+        if any(entry.attributes.get(self._attribute) is not None for entry in pool):
+            return
+        known = sorted({name for entry in pool for name in entry.attributes})
+        raise ConfigError(
+            "folm.rewards.constraint.attribute",
+            f"{self._attribute!r}, which no entry of the pool has",
+            f"one of {', '.join(known)}" if known else "a pool of items with attributes",
+            "name another attribute, or ingest the items with it",
+        )

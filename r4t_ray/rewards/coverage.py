@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat
 
 from r4t_ray.config import Settings
@@ -45,7 +46,7 @@ def expected_coverage(fanout: ScoredFanOut, score_BM: Array) -> Array:
     return covered_B
 
 
-def blend_expected(coverage_B: Array, expected_B: Array, share: float) -> Array:
+def blend_expected(coverage_B: Array, expected_B: Array, share: float) -> NDArray[np.float64]:
     """``share`` of the expected coverage, the rest eq. 5; all of it where there is no reference (NaN)."""
     share_B = np.where(np.isnan(coverage_B), 1.0, share)
-    return np.asarray((1 - share_B) * np.nan_to_num(coverage_B) + share_B * expected_B, np.float32)
+    return (1 - share_B) * np.nan_to_num(coverage_B) + share_B * expected_B

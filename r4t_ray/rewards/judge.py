@@ -91,19 +91,18 @@ class JudgeReward:
         Raises:
             RewardError: The endpoint refuses the key or does not know the model.
         """
-        rows = answers.top_rows
-        keys = [(query, tuple(top)) for query, top in zip(answers.queries, rows, strict=True)]
+        keys = [(query, tuple(top)) for query, top in zip(answers.queries, answers.top_rows, strict=True)]
+        is_known = [key in self._cache for key in keys]
         new = [key for key in dict.fromkeys(keys) if key[1] and key not in self._cache]
         asked, unasked = new[: self._calls_left], set(new[self._calls_left :])
         self._calls_left -= len(asked)
         prompts = [self._prompt(query, [answers.pool[row].text for row in top]) for query, top in asked]
         grades = dict(zip(asked, asyncio.run(self._grade_all(prompts)), strict=True))
-        known = set(self._cache)
         self._cache.update({key: grade for key, grade in grades.items() if grade is not None})
-        first = {key: keys.index(key) for key in asked}
+        first = {key: b for b, key in reversed(list(enumerate(keys)))}
         flags = {
-            "calls": [first.get(key) == b for b, key in enumerate(keys)],
-            "cached": [key in known for key in keys],
+            "calls": [key in grades and first[key] == b for b, key in enumerate(keys)],
+            "cached": is_known,
             "failed": [key in grades and grades[key] is None for key in keys],
             "unasked": [key in unasked for key in keys],
         }
@@ -119,10 +118,10 @@ class JudgeReward:
         )
 
     async def _grade_all(self, prompts: Sequence[str]) -> list[float | None]:
-        import openai
-
         if not prompts:
             return []
+        import openai
+
         config, gate = self._config, asyncio.Semaphore(self._config.max_concurrency)
         async with openai.AsyncOpenAI(
             base_url=config.base_url,
@@ -147,7 +146,7 @@ class JudgeReward:
                 messages=[{"role": "user", "content": prompt}],
                 temperature=0.0,
                 max_tokens=config.max_tokens,
-                **({"response_format": response_format(config.criteria)} if config.is_structured else {}),
+                **({"response_format": response_format(list(config.criteria))} if config.is_structured else {}),
             )
         except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
             raise RewardError(
@@ -161,10 +160,10 @@ class JudgeReward:
         return parse_grades(reply.choices[0].message.content or "", list(config.criteria))
 
 
-def response_format(criteria: Sequence[str] | dict[str, str]) -> dict[str, Any]:
+def response_format(criteria: Sequence[str]) -> dict[str, Any]:
     """The JSON schema of a reply: a whole number from 1 to 5 for each criterion."""
     grades = {name: {"type": "integer", "enum": [1, 2, 3, 4, 5]} for name in criteria}
-    schema = {"type": "object", "properties": grades, "required": list(criteria), "additionalProperties": False}
+    schema = {"type": "object", "properties": grades, "required": criteria, "additionalProperties": False}
     return {"type": "json_schema", "json_schema": {"name": "grades", "schema": schema, "strict": True}}
 
 

@@ -10,7 +10,7 @@ import pytest
 from r4t_ray.config import parse_settings
 from r4t_ray.errors import ConfigError, RewardError
 from r4t_ray.folm.settings import FolmConfig
-from r4t_ray.rewards import Answers, PoolEntry, ScoredFanOut, SetReward, add_rewards, build_added
+from r4t_ray.rewards import AddedReward, Answers, PoolEntry, ScoredFanOut, SetReward, add_rewards, build_added
 from r4t_ray.types import Array
 
 WHERE = "tests.rewards.test_added"
@@ -137,6 +137,25 @@ def test_a_reward_without_one_number_an_answer_is_refused(reward: str, says: str
     own = {"reward": np.zeros(3, np.float32)}
     with pytest.raises(RewardError, match=says):
         add_rewards(own, built([{"type": f"{WHERE}:{reward}"}]), answers)
+
+
+def test_a_batch_in_which_no_answer_has_every_grade_is_refused(answers: Answers) -> None:
+    class Half:
+        def __init__(self, kept: int) -> None:
+            self.kept = kept
+
+        def __call__(self, answers: Answers) -> dict[str, Array]:
+            return {"reward": np.where(np.arange(3) < self.kept, np.nan, 1.0), "tries": np.full(3, np.nan)}
+
+    class Rest(Half):
+        def __call__(self, answers: Answers) -> dict[str, Array]:
+            return {"reward": np.where(np.arange(3) < self.kept, 1.0, np.nan)}
+
+    own = {"reward": np.zeros(3, np.float32)}
+    halves = [AddedReward("half", 1.0, Half(1)), AddedReward("rest", 1.0, Rest(1))]
+    with pytest.raises(RewardError, match=r"half, rest: .*'half': 1, 'rest': 2"):
+        add_rewards(own, halves, answers)
+    assert np.isnan(add_rewards(own, halves[:1], answers)["reward"]).tolist() == [True, False, False]
 
 
 def test_a_users_class_is_a_set_reward() -> None:
