@@ -38,11 +38,11 @@ class AnchorMixture(nn.Module):
             nn.init.zeros_(linear.weight)
             nn.init.zeros_(linear.bias)
 
-    def weights(self, z_BLD: Tensor, sigma_B: Tensor, head_BLE: Tensor, z_q_BD: Tensor) -> Tensor:
-        """w, the probability of every anchor for every row, (B, L, N); ``head_BLE`` is the row head's D + 1 outputs."""
+    def logits(self, z_BLD: Tensor, sigma_B: Tensor, head_BLE: Tensor, z_q_BD: Tensor) -> Tensor:
+        """Logits of w, every anchor for every row, (B, L, N); ``head_BLE`` is the row head's D + 1 outputs."""
         toward_BLD = z_BLD / (sigma_B[:, None, None] ** 2 + WIDTH**2) + LOGIT_SCALE * head_BLE[..., :-1]
         prior_BN = self.query_prior(z_q_BD * z_q_BD.shape[1] ** 0.5)
-        return torch.softmax(toward_BLD @ self.anchors_ND.T + prior_BN[:, None], dim=-1)
+        return toward_BLD @ self.anchors_ND.T + prior_BN[:, None]
 
     def forward(
         self, denoised_BLD: Tensor, z_BLD: Tensor, sigma_B: Tensor, hidden_BLH: Tensor, z_q_BD: Tensor
@@ -58,8 +58,26 @@ class AnchorMixture(nn.Module):
         """
         head_BLE = self.row_head(hidden_BLH)
         gate_BL1 = torch.sigmoid(head_BLE[..., -1:] + 2)
-        anchored_BLD = self.weights(z_BLD, sigma_B, head_BLE, z_q_BD) @ self.anchors_ND
+        anchored_BLD = self.logits(z_BLD, sigma_B, head_BLE, z_q_BD).softmax(dim=-1) @ self.anchors_ND
         return (1 - gate_BL1) * denoised_BLD + gate_BL1 * anchored_BLD
+
+
+def anchor_numbers(rows_BLD: Tensor, anchors_ND: Tensor) -> Tensor:
+    """Which anchor each row is, int64 (B, L); -1 where none lies within ``WIDTH``."""
+    distance_BL, number_BL = torch.cdist(rows_BLD, anchors_ND).min(dim=-1)
+    return number_BL.masked_fill(distance_BL > WIDTH, -1)
+
+
+def prior_loss(prior_BN: Tensor, number_BL: Tensor) -> Tensor:
+    """Mean over the rows that are an anchor of -ln softmax(prior)[anchor]; 0 where no row is one.
+
+    Args:
+        prior_BN: ``DiffusionRetriever.prior_logits``.
+        number_BL: ``anchor_numbers`` of the targets.
+    """
+    is_anchor_BL = number_BL >= 0
+    log_share_BL = prior_BN.log_softmax(dim=-1).gather(1, number_BL.clamp_min(0))
+    return -(log_share_BL * is_anchor_BL).sum() / is_anchor_BL.sum().clamp_min(1)
 
 
 def commonest_rows(pairs_folder: Path, config: NetworkConfig) -> Array:

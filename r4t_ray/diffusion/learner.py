@@ -12,7 +12,7 @@ from torch import Tensor
 from r4t_ray.diffusion.batches import permute_rows
 from r4t_ray.diffusion.ema import Ema
 from r4t_ray.diffusion.learning_rate import learning_rate
-from r4t_ray.diffusion.loss import denoising_loss
+from r4t_ray.diffusion.loss import SetLoss
 from r4t_ray.diffusion.matching import match_rows
 from r4t_ray.diffusion.retriever import WEIGHTS, DiffusionRetriever
 from r4t_ray.diffusion.schedule import training_sigmas
@@ -40,18 +40,18 @@ class Learner:
         self.ema = Ema(retriever, config.optimizer.ema_decay)
         if config.compile:
             retriever.compile()
-        self.model = ray.train.torch.prepare_model(retriever)
+        self.set_loss = ray.train.torch.prepare_model(SetLoss(retriever, config.prior_weight))
         self.optimizer = torch.optim.Adam(retriever.parameters(), lr=config.optimizer.peak_lr)
 
     def update(self, z_q_BD: Tensor, target_BLD: Tensor) -> Tensor:
         """One step of eq. 9 on one batch; returns its loss, detached."""
         optimizer = self.config.optimizer
-        self.model.train()
+        self.set_loss.train()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, optimizer)
         target_BLD = permute_rows(target_BLD, self.generator)
         is_dropped_B = torch.rand(len(z_q_BD), generator=self.generator, device=self.device) < self.config.query_dropout
-        loss = self._loss(self.model, z_q_BD, target_BLD, is_dropped_B, self.generator)
+        loss = self._loss(self.set_loss, z_q_BD, target_BLD, is_dropped_B, self.generator)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if optimizer.max_grad_norm is not None:
@@ -65,17 +65,18 @@ class Learner:
     def validate(self, z_q_BD: Tensor, target_BLD: Tensor) -> float:
         """Conditional loss of the averaged weights, under the same noise at every call."""
         generator = torch.Generator(self.device).manual_seed(0)
+        set_loss = SetLoss(self.ema.model, self.config.prior_weight)
         losses, sizes = [], []
         batch_size = self.config.optimizer.batch_size
         for z_q, target in zip(z_q_BD.split(batch_size), target_BLD.split(batch_size), strict=True):
             none_dropped_B = torch.zeros(len(z_q), dtype=torch.bool, device=self.device)
-            losses.append(float(self._loss(self.ema.model, z_q, target, none_dropped_B, generator)))
+            losses.append(float(self._loss(set_loss, z_q, target, none_dropped_B, generator)))
             sizes.append(len(z_q))
         return sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / sum(sizes)
 
     def _loss(
         self,
-        model: torch.nn.Module,
+        set_loss: torch.nn.Module,
         z_q_BD: Tensor,
         target_BLD: Tensor,
         is_dropped_B: Tensor,
@@ -87,8 +88,8 @@ class Learner:
         if self.config.row_matching == "noise":
             target_BLD = match_rows(target_BLD, eps_BLD)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            denoised_BLD = model(target_BLD + sigma_B[:, None, None] * eps_BLD, sigma_B, z_q_BD, is_dropped_B)
-        return denoising_loss(denoised_BLD.float(), target_BLD, sigma_B, noise.sigma_data)
+            loss: Tensor = set_loss(target_BLD, eps_BLD, sigma_B, z_q_BD, is_dropped_B)
+        return loss
 
     def save(self, folder: Path) -> None:
         """Write the averaged retriever, loadable by ``from_pretrained``, and what a restart needs."""

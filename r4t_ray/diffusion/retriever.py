@@ -150,12 +150,20 @@ class DiffusionRetriever(
                 f"num_rows = {shape.num_rows} or more",
                 "take another solver, or train with diffusion.network.num_anchors set",
             )
+        return self.mixture.anchors_ND[self.prior_logits(z_q_BD).topk(shape.num_rows).indices]
+
+    def prior_logits(self, condition_BD: Tensor) -> Tensor:
+        """Logits (B, N) of the shares in which a query's rows are each anchor; for a retriever that has anchors.
+
+        Args:
+            condition_BD: Query embeddings, the null embedding where dropped.
+        """
+        assert self.mixture is not None, "asked of a retriever with anchors"
         # Rows that are alike attend to themselves only: one of them stands for all.
-        z_B1D = torch.zeros_like(z_q_BD)[:, None]
-        sigma_B = torch.full_like(z_q_BD[:, 0], self.noise.sigma_max)
-        hidden_B1H = self.network.hidden_rows(z_B1D, c_noise(sigma_B), z_q_BD)
-        weights_B1N = self.mixture.weights(z_B1D, sigma_B, self.mixture.row_head(hidden_B1H), z_q_BD)
-        return self.mixture.anchors_ND[weights_B1N[:, 0].topk(shape.num_rows).indices]
+        z_B1D = torch.zeros_like(condition_BD)[:, None]
+        sigma_B = torch.full_like(condition_BD[:, 0], self.noise.sigma_max)
+        head_B1E = self.mixture.row_head(self.network.hidden_rows(z_B1D, c_noise(sigma_B), condition_BD))
+        return self.mixture.logits(z_B1D, sigma_B, head_B1E, condition_BD)[:, 0]
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:

@@ -97,6 +97,9 @@ class DiffusionConfig(Settings):
     row_matching: Literal["random", "noise"] = Field(
         "random", description="order of a target's rows: random, as in the paper, or matched to the rows of noise"
     )
+    prior_weight: float = Field(
+        0.0, ge=0, description="weight of the cross-entropy of the targets' anchors given the query alone; 0 is eq. 9"
+    )
     query_dropout: float = Field(0.1, ge=0, le=1, description="share of z_q replaced by the null embedding")
     shuffle_rows: int = Field(16_384, ge=0, description="rows of a worker's shuffle buffer; 0 keeps the files' order")
     cache_pairs: bool = Field(False, description="keep the pairs in Ray's object store, not read each epoch")
@@ -114,6 +117,12 @@ class DiffusionConfig(Settings):
     def sampler_of(self, task: Task) -> SamplerConfig:
         """The settings of one task's sampler; the defaults where ``sampler`` does not name it."""
         return self.sampler.get(task, SamplerConfig())
+
+    @model_validator(mode="after")
+    def _a_prior_is_over_anchors(self) -> DiffusionConfig:
+        if self.prior_weight and not self.network.num_anchors:
+            raise ValueError("prior_weight needs anchors: set network.num_anchors, or prior_weight to 0")
+        return self
 
     @model_validator(mode="after")
     def _workers_share_the_batch(self) -> DiffusionConfig:

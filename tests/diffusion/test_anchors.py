@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from r4t_ray.diffusion.anchors import WIDTH, AnchorMixture, commonest_rows
+from r4t_ray.diffusion.anchors import WIDTH, AnchorMixture, anchor_numbers, commonest_rows, prior_loss
 from r4t_ray.diffusion.retriever import DiffusionRetriever
 from r4t_ray.diffusion.settings import NetworkConfig, NoiseConfig, SamplerConfig
 from r4t_ray.errors import ConfigError
@@ -99,7 +99,7 @@ def test_the_likeliest_rows_are_the_anchors_by_their_weight_at_the_highest_noise
     condition_BD, sigma_B = retriever.network.condition(z_q_BD, torch.zeros(5, dtype=torch.bool)), torch.ones(5)
     hidden_BLH = retriever.network.hidden_rows(torch.zeros(5, 4, 2), torch.zeros(5), condition_BD)
     head_BLE = retriever.mixture.row_head(hidden_BLH)
-    weights_BLN = retriever.mixture.weights(torch.zeros(5, 4, 2), sigma_B, head_BLE, condition_BD)
+    weights_BLN = retriever.mixture.logits(torch.zeros(5, 4, 2), sigma_B, head_BLE, condition_BD).softmax(dim=-1)
     assert float((weights_BLN - weights_BLN[:, :1]).abs().max()) < 1e-6
     best_B2 = weights_BLN.mean(dim=1).argsort(dim=1, descending=True)[:, :2]
     assert torch.equal(z_BLD, anchors_ND[best_B2])
@@ -111,3 +111,19 @@ def test_the_likeliest_rows_need_anchors() -> None:
     retriever = DiffusionRetriever(CONFIG.model_copy(update={"num_anchors": 0}), NoiseConfig())
     with pytest.raises(ConfigError, match="num_anchors set"):
         retriever.generate(torch.eye(2), solver="likeliest")
+
+
+def test_a_row_is_the_anchor_within_reach_or_none() -> None:
+    """Two widths off is too far; float16 keeps a row within reach of the anchor that it was."""
+    stored_D = torch.tensor([0.6, 0.8]).half().float()
+    rows_BLD = torch.stack([torch.tensor([0.0, 1.0]), torch.tensor([1.0, 2 * WIDTH]), stored_D])[None]
+    assert anchor_numbers(rows_BLD, torch.eye(2)).tolist() == [[1, -1, -1]]
+    assert anchor_numbers(rows_BLD, torch.tensor([[0.6, 0.8], [1.0, 0.0]])).tolist() == [[-1, -1, 0]]
+
+
+def test_prior_loss_by_hand() -> None:
+    """Shares (1/4, 3/4) and (1/2, 1/2) of two queries; the row without an anchor has no say."""
+    prior_BN = torch.tensor([[0.0, np.log(3.0)], [7.0, 7.0]])
+    loss = prior_loss(prior_BN, torch.tensor([[0, 1], [1, -1]]))
+    assert float(loss) == pytest.approx((np.log(4) + np.log(4 / 3) + np.log(2)) / 3)
+    assert float(prior_loss(prior_BN, torch.full((2, 2), -1))) == 0

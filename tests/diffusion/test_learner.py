@@ -60,6 +60,24 @@ def test_ranks_share_weights_and_draw_their_own_noise(pairs: tuple[Tensor, Tenso
     assert losses[0] == losses[1] != losses[2]
 
 
+def test_the_prior_tells_sets_of_one_mean_apart() -> None:
+    """Three anchors at 120 degrees in one plane, three in another: both means are 0, which leaves the shares open."""
+    turns = torch.tensor([0.0, 1.0, 2.0]) * 2 * torch.pi / 3
+    triangle_3D = torch.stack([turns.cos(), turns.sin()], dim=1)
+    anchors_ND = torch.zeros(6, 8)
+    anchors_ND[:3, :2], anchors_ND[3:, 2:4] = triangle_3D, triangle_3D
+    z_q_BD, target_BLD = torch.eye(8)[[0] * 8 + [1] * 8], anchors_ND.view(2, 3, 8).repeat_interleave(8, dim=0)
+    network = CONFIG.network.model_copy(update={"num_anchors": 6})
+    noise = CONFIG.noise.model_copy(update={"lognormal_mean": 3.0, "sigma_max": 10.0})
+    config = CONFIG.model_copy(update={"network": network, "noise": noise, "prior_weight": 1.0, "query_dropout": 0.0})
+    learner = Learner(config, "wscr", seed=0, rank=0, anchors_ND=anchors_ND.numpy())
+    for _ in range(100):
+        learner.update(z_q_BD, target_BLD)
+    share_BN = learner.retriever.eval().prior_logits(z_q_BD[[0, -1]]).softmax(dim=-1).detach()
+    expected_BN = torch.tensor([[1 / 3] * 3 + [0.0] * 3, [0.0] * 3 + [1 / 3] * 3])
+    assert torch.allclose(share_BN, expected_BN, atol=0.05), share_BN
+
+
 def test_goes_on_from_a_checkpoint(pairs: tuple[Tensor, Tensor], tmp_path: Path) -> None:
     learner = Learner(CONFIG, "oar", seed=0, rank=0)
     for _ in range(5):

@@ -3,8 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from r4t_ray.diffusion.loss import denoising_loss, loss_weight
+from r4t_ray.diffusion.anchors import anchor_numbers, prior_loss
+from r4t_ray.diffusion.loss import SetLoss, denoising_loss, loss_weight
 from r4t_ray.diffusion.preconditioning import c_out
+from r4t_ray.diffusion.retriever import DiffusionRetriever
+from r4t_ray.diffusion.settings import NetworkConfig, NoiseConfig
 
 
 def test_weight_by_hand() -> None:
@@ -24,3 +27,24 @@ def test_loss_by_hand() -> None:
     denoised_BLD = torch.tensor([[[1.0, -2.0], [0.0, 1.0]], [[2.0, 2.0], [2.0, 2.0]]])
     loss = denoising_loss(denoised_BLD, target_BLD, torch.tensor([3.0, 2.0]), 4.0)
     assert float(loss) == pytest.approx((1.5 * 25 / 144 + 4.0 * 20 / 64) / 2)
+
+
+@torch.no_grad()
+def test_the_set_loss_is_denoising_plus_the_weighted_prior() -> None:
+    torch.manual_seed(0)
+    shape = NetworkConfig(num_rows=2, dim=2, hidden=4, mlp=4, num_heads=2, num_layers=1, noise_dim=4, num_anchors=2)
+    retriever = DiffusionRetriever(shape, NoiseConfig(sigma_max=1.0)).eval()
+    assert retriever.mixture is not None
+    retriever.mixture.anchors_ND.copy_(torch.eye(2))
+    for parameter in retriever.parameters():
+        parameter.add_(0.3 * torch.randn_like(parameter))
+    target_BLD, eps_BLD = torch.eye(2).expand(5, 2, 2), torch.randn(5, 2, 2)
+    sigma_B, z_q_BD, is_dropped_B = torch.rand(5) + 0.1, torch.randn(5, 2), torch.arange(5) == 3
+    denoised_BLD = retriever(target_BLD + sigma_B[:, None, None] * eps_BLD, sigma_B, z_q_BD, is_dropped_B)
+    denoising = float(denoising_loss(denoised_BLD, target_BLD, sigma_B, retriever.noise.sigma_data))
+    prior_BN = retriever.prior_logits(retriever.network.condition(z_q_BD, is_dropped_B))
+    prior = float(prior_loss(prior_BN, anchor_numbers(target_BLD, torch.eye(2))))
+    parts = target_BLD, eps_BLD, sigma_B, z_q_BD, is_dropped_B
+    assert float(SetLoss(retriever, 0.0)(*parts)) == pytest.approx(denoising)
+    assert float(SetLoss(retriever, 2.0)(*parts)) == pytest.approx(denoising + 2 * prior)
+    assert prior > 0.1

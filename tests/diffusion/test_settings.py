@@ -27,6 +27,8 @@ def test_impossible_settings_are_refused() -> None:
         NoiseConfig(sigma_min=2.0, sigma_max=1.0)
     with pytest.raises(ValidationError, match="multiple of num_workers"):
         DiffusionConfig(num_workers=3, optimizer=OptimizerConfig(batch_size=512))
+    with pytest.raises(ValidationError, match=r"set network\.num_anchors"):
+        DiffusionConfig(prior_weight=1.0)
 
 
 def test_settings_load_neither_torch_nor_ray() -> None:
