@@ -64,8 +64,9 @@ class AnchorMixture(nn.Module):
 
 def anchor_numbers(rows_BLD: Tensor, anchors_ND: Tensor) -> Tensor:
     """Which anchor each row is, int64 (B, L); -1 where none lies within ``WIDTH``."""
-    distance_BL, number_BL = torch.cdist(rows_BLD, anchors_ND).min(dim=-1)
-    return number_BL.masked_fill(distance_BL > WIDTH, -1)
+    # As one matrix: a batched cdist copies the anchors for every set.
+    distance_M, number_M = torch.cdist(rows_BLD.flatten(0, 1), anchors_ND).min(dim=-1)
+    return number_M.masked_fill(distance_M > WIDTH, -1).view(rows_BLD.shape[:2])
 
 
 def prior_loss(prior_BN: Tensor, number_BL: Tensor) -> Tensor:
