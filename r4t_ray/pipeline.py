@@ -6,6 +6,7 @@ Importing this module loads no stage: each is named by its module, imported when
 from __future__ import annotations
 
 import argparse
+import ctypes
 import importlib
 import json
 import logging
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
 
 TIMINGS = "timings.json"
 
-KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
-"""glibc's settings for the processes of a local Ray. By default a freed tensor of some megabytes goes back to the
-kernel, and the page faults of the next one are a fifth of a small training step on the CPU."""
+MALLOC_OPTIONS = {"TRIM_THRESHOLD": (-1, 2**30), "MMAP_THRESHOLD": (-3, 2**25)}
+"""Of glibc's mallopt: name -> (number, bytes). By default a freed tensor of some megabytes goes back to the kernel, and
+the page faults of the next one are a fifth of a small training step on the CPU."""
 
 _logger = logging.getLogger(__name__)
 
@@ -111,13 +112,21 @@ def connected_to_ray() -> Iterator[None]:
     # Ray Train asks the dashboard whether its controller lives, and warns every second where there is none.
     alone: dict[str, Any] = {"address": "local", "include_dashboard": True}
     if "RAY_ADDRESS" not in os.environ:
-        for name, size in KEEP_FREED_MEMORY.items():
-            os.environ.setdefault(name, size)
+        keep_freed_memory()
     ray.init(**({} if "RAY_ADDRESS" in os.environ else alone))
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def keep_freed_memory() -> None:
+    """Set ``MALLOC_OPTIONS`` for this process and those it starts, where the C library is glibc."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    for name, (number, size) in MALLOC_OPTIONS.items():
+        os.environ.setdefault(f"MALLOC_{name}_", str(size))
+        if mallopt is not None:
+            mallopt(number, int(os.environ[f"MALLOC_{name}_"]))
 
 
 def main(command: str, argv: Sequence[str] | None = None) -> None:
