@@ -21,6 +21,8 @@ from r4t_ray.errors import ArtifactError, MissingArtifactError
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+KEY = "key"
+"""File of a half-written stage: what it is being made from."""
 REPORTED_VERSIONS = (
     "r4t-ray",
     "ray",
@@ -118,6 +120,8 @@ class Workspace:
         seed: int,
         parents: Iterable[str],
         make: Callable[[Path], int],
+        *,
+        resumes: bool = False,
     ) -> Artifact:
         """Run ``make(folder) -> rows`` unless an up-to-date, intact artifact is already there.
 
@@ -127,6 +131,8 @@ class Workspace:
             seed: The experiment's seed; likewise.
             parents: Stages whose contents this one reads; verified first.
             make: Fills an empty folder and returns how many rows (or steps) it wrote.
+            resumes: ``make`` goes on from what an earlier call for the same inputs left in the folder, which is empty
+                only the first time.
         """
         fingerprints = {parent: self.artifact(parent).manifest.fingerprint for parent in parents}
         config_json = json.loads(config.model_dump_json())
@@ -135,11 +141,15 @@ class Workspace:
         if current is not None:
             return current
         final, partial = self.root / stage, self.root / f"{stage}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        begun = partial / KEY
+        if not (resumes and begun.is_file() and begun.read_text(encoding="utf-8") == key):
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            begun.write_text(key, encoding="utf-8")
         rows = make(partial)
         manifest = Manifest(SCHEMA, stage, key, rows, config_json, seed, _versions(), hash_files(partial), fingerprints)
         write_json(partial / MANIFEST, asdict(manifest))
+        begun.unlink()
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
         return Artifact(final, manifest)
@@ -181,8 +191,9 @@ def verify_files(path: Path, manifest: Manifest) -> None:
 
 
 def hash_files(path: Path) -> dict[str, str]:
-    """sha256 of every file below ``path``, by relative path, sorted."""
-    files = sorted(file for file in path.rglob("*") if file.is_file() and file.name != MANIFEST)
+    """sha256 of every file below ``path``, by relative path, sorted; those of the stage's own book-keeping left out."""
+    own = {path / MANIFEST, path / KEY}
+    files = sorted(file for file in path.rglob("*") if file.is_file() and file not in own)
     return {file.relative_to(path).as_posix(): sha256_file(file) for file in files}
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from r4t_ray import pipeline as flow
+from r4t_ray.artifacts import Workspace
 from r4t_ray.types import Task
 
 if TYPE_CHECKING:
@@ -57,7 +59,34 @@ def _stage_command(name: str) -> Callable[[Path, Path], None]:
 
 
 for _name in STAGE_HELP:
-    app.command(_name, rich_help_panel="Stages")(_stage_command(_name))
+    if _name != "train-folm":
+        app.command(_name, rich_help_panel="Stages")(_stage_command(_name))
+
+
+@app.command("train-folm", rich_help_panel="Stages", help=STAGE_HELP["train-folm"])
+def train_folm(
+    config: ConfigPath,
+    workspace: Annotated[Path | None, typer.Option(help="Folder of the experiment's artifacts.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would need.")] = False,
+) -> None:
+    """Run the stage, or say what it would need."""
+    if not dry_run:
+        if workspace is None:
+            raise typer.BadParameter("is needed, but for --dry-run", param_hint="--workspace")
+        _stage_command("train-folm")(config, workspace)
+        return
+    from r4t_ray.folm.dry_run import describe, plan
+
+    settings = flow.load_experiment(config).folm
+    for task in settings.tasks:
+        typer.echo("\n".join(describe(settings, task, plan(settings, task))))
+
+
+@app.command(rich_help_panel="Stages")
+def ablate(config: ConfigPath, workspace: WorkspaceOption) -> None:
+    """Train the fan-out model on parts of the OAR reward and compare them: a table, curves, sample answers."""
+    flow.set_up_logging()
+    typer.echo(flow.run_ablation(flow.load_experiment(config), Workspace(workspace)).read_text(encoding="utf-8"))
 
 
 @app.command(rich_help_panel="Use")
@@ -97,6 +126,27 @@ def query(
 
         answer = ask(url, text, k=k, n=n, seed=seed, task=task)
     _print_answer(answer)
+
+
+@app.command(rich_help_panel="Use")
+def status(
+    workspace: Annotated[Path, typer.Argument(metavar="WORKSPACE", help="Folder in which train-folm runs.")],
+) -> None:
+    """Say how far train-folm is: step, reward and components, samples a second, time left, faults."""
+    from r4t_ray.folm.status import PARTIAL, read_status
+
+    found = read_status(workspace)
+    if not found:
+        begun = (workspace / PARTIAL).is_dir()
+        typer.echo("train-folm: started, no batch of rollouts yet" if begun else "train-folm: finished")
+    for task in found:
+        parts = ", ".join(f"{name} {value:.3f}" for name, value in task["components"].items())
+        faults = ", ".join(f"{count} {name}" for name, count in task["faults"].items() if count) or "none"
+        typer.echo(f"{task['task']}: step {task['step']} of {task['steps']}, reward {task['reward']:.4f} ({parts})")
+        typer.echo(
+            f"  {task['samples_per_s']:.1f} samples/s, {task['eta_s']:.0f} s left, staleness {task['staleness']:.0f}"
+        )
+        typer.echo(f"  faults: {faults}; last batch {time.time() - task['updated']:.0f} s ago")
 
 
 @app.command(rich_help_panel="Use")

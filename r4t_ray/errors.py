@@ -12,6 +12,9 @@ R4TError
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 
 class R4TError(Exception):
     """Base of all errors meant for people.
@@ -57,3 +60,15 @@ class EngineError(R4TError, RuntimeError):
 
 class RewardError(R4TError, RuntimeError):
     """A reward that could not be computed."""
+
+
+def write_error(error: R4TError, path: Path) -> None:
+    """Keep an error for a process that starts later."""
+    path.write_text(json.dumps([type(error).__name__, *error.args]), encoding="utf-8")
+
+
+def read_error(path: Path) -> R4TError:
+    """What ``write_error`` kept."""
+    name, *parts = json.loads(path.read_text(encoding="utf-8"))
+    kinds: list[type[R4TError]] = [R4TError, *R4TError.__subclasses__(), MissingArtifactError]
+    return {kind.__name__: kind for kind in kinds}[name](*parts)

@@ -99,6 +99,17 @@ def run_pipeline(experiment: Experiment, workspace: Workspace) -> dict[str, Arti
         return {stage.folder: run_stage(stage, experiment, workspace) for stage in STAGES}
 
 
+def run_ablation(experiment: Experiment, workspace: Workspace) -> Path:
+    """Compare the variants of the ``ablation`` section, after the stages that they share; gives the report."""
+    from r4t_ray.evaluation.ablation import SHARED, ablate
+
+    with connected_to_ray():
+        for stage in STAGES:
+            if stage.folder in SHARED:
+                run_stage(stage, experiment, workspace)
+        return ablate(experiment.ablation, experiment.folm, experiment.evaluation, workspace, experiment.seed)
+
+
 @contextmanager
 def connected_to_ray() -> Iterator[None]:
     """Hold a connection to Ray: the caller's own, the cluster at RAY_ADDRESS, or a local one that ends with it."""

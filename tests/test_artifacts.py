@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -213,3 +214,24 @@ def test_commands_are_in_the_order_of_the_flow() -> None:
     from r4t_ray.pipeline import STAGES
 
     assert [stage.folder for stage in STAGES] == list(STAGE_COMMANDS)
+
+
+def test_a_stage_that_resumes_finds_what_it_left_for_the_same_inputs_alone(workspace: Workspace) -> None:
+    def cut_off(folder: Path) -> int:
+        (folder / "half.txt").write_text("half")
+        raise InterruptedError
+
+    def go_on(folder: Path) -> int:
+        found.append(sorted(path.name for path in folder.iterdir()))
+        (folder / "half.txt").write_text("whole")
+        return 1
+
+    found: list[list[str]] = []
+    for seed, resumes in ((0, True), (1, True), (0, False)):
+        with pytest.raises(InterruptedError):
+            workspace.build("folm", Words(), 0, (), cut_off, resumes=True)
+        artifact = workspace.build("folm", Words(), seed, (), go_on, resumes=resumes)
+        assert sorted(path.name for path in artifact.path.iterdir()) == ["half.txt", MANIFEST]
+        assert list(artifact.manifest.files) == ["half.txt"]
+        shutil.rmtree(artifact.path)
+    assert found == [["half.txt", "key"], ["key"], ["key"]]

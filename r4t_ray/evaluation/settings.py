@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, PositiveInt, field_validator
 
 from r4t_ray.config import Settings
 from r4t_ray.diffusion.settings import Solver
+from r4t_ray.rewards import OARConfig
 
 MethodName = Literal[
     "no_fanout",
@@ -72,3 +73,23 @@ class EvaluationConfig(Settings):
         if any(batch < 1 for batch in batches) or len(set(batches)) != len(batches):
             raise ValueError("batch sizes must be distinct and at least 1")
         return batches
+
+
+def _weights(ground: float, div: float, align: float) -> OARConfig:
+    return OARConfig(w_ground=ground, w_div=div, w_align=align)
+
+
+class AblationConfig(Settings):
+    """The weightings that are compared, by name, and for how many held-out queries answers are shown."""
+
+    variants: dict[str, OARConfig] = Field(
+        default_factory=lambda: {
+            "groundedness": _weights(1.0, 0.0, 0.0),
+            "groundedness_alignment": _weights(0.5, 0.0, 0.5),
+            "6-2-2": _weights(0.6, 0.2, 0.2),
+            "4-3-3": _weights(0.4, 0.3, 0.3),
+            "2-4-4": _weights(0.2, 0.4, 0.4),
+        },
+        min_length=1,
+    )
+    num_shown: PositiveInt = 3

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,43 +14,71 @@ from typing import Any
 import torch
 
 from r4t_ray.catalogue import Query
-from r4t_ray.folm.metrics import Row, rollout_rows, write_rows
-from r4t_ray.folm.rollout import Request, rollout_on
+from r4t_ray.errors import ConfigError, EngineError
+from r4t_ray.folm.checkpoints import ReportCheckpoint
+from r4t_ray.folm.metrics import METRICS, Row, rollout_rows, write_rows
+from r4t_ray.folm.prompt import format_answer
+from r4t_ray.folm.rollout import PendingRollout, Request, Rollout, ask
 from r4t_ray.folm.settings import FolmConfig, SoftGRPOConfig
 from r4t_ray.folm.soft_grpo import SoftGRPOTrainer
+from r4t_ray.folm.status import count_starts, write_status
 from r4t_ray.folm.trainable import load_trainable, parameter_groups
 from r4t_ray.folm.weights import publish_weights
 
 log = logging.getLogger(__name__)
 
+MAX_SHOWN_CHARS = 300
 BETAS = (0.9, 0.95)
 """AdamW's, as in Table 3 of arXiv 2603.06397."""
 
 
 @dataclass
 class Learner:
-    """A trainer, and the rows its rollouts logged."""
+    """A trainer, the samples that are being made for it, and the rows its rollouts logged.
+
+    With ``grpo.max_staleness`` 1 the samples of a step are asked for before the update of the step before, so that the
+    engines and the learner work at the same time; the loss corrects for the older weights by its ratio.
+    """
 
     grpo: SoftGRPOConfig
     folder: Path
     actors: list[Any]
-    queries: dict[str, Query]
+    schedule: list[Query]
+    num_workers: int
     seed: int
+    timeout_s: float
     trainer: Any = None
     rows: list[Row] = field(default_factory=list)
-    num_batches: int = 0
+    num_resumed: int = 0
+    starts: int = 1
+    started: float = field(default_factory=time.monotonic)
+    _last: float = field(default_factory=time.monotonic)
+    _publishing: float = 0.0
+    _num_unparsed_steps: int = 0
+    _asked: dict[int, tuple[int, PendingRollout]] = field(default_factory=dict)
+
+    @property
+    def num_batches(self) -> int:
+        """Batches of rollouts that the optimizer has used up."""
+        return int(self.trainer.state.global_step) // self.grpo.num_iterations
 
     def rollout(self, query_ids: list[str], trainer: Any) -> dict[str, Any]:
-        """Trl's ``rollout_func``: each query id comes G times in a row and gets G samples of the current weights."""
+        """Trl's ``rollout_func``: each query id comes G times in a row and gets G samples."""
         num, step = self.grpo.num_generations, self.num_batches
-        self.num_batches += 1
-        rank = int(trainer.accelerator.process_index)
-        model = trainer.accelerator.unwrap_model(trainer.model)
-        folder = self.folder / "weights" / f"rank-{rank}"
-        weights = publish_weights(model, trainer.processing_class, folder, trainer.state.global_step)
-        seed = self.seed + 1_000_003 * step + 101 * rank
-        request = Request(tuple(self.queries[name] for name in query_ids[::num]), num, str(weights), seed)
-        rollouts, stats = rollout_on(self.actors, request)
+        expected = [query.query_id for query in self._queries_of(step)]
+        assert query_ids[::num] == expected, f"step {step} is for {expected}, the trainer asks for {query_ids[::num]}"
+        asked_at, pending = self._asked.pop(step) if step in self._asked else self._ask(step)
+        rollouts, stats = pending.wait(self.timeout_s)
+        staleness = step - asked_at
+        if self.grpo.max_staleness and step + 1 < self.grpo.steps:
+            self._asked[step + 1] = self._ask(step + 1)
+        trainer.is_on_policy = staleness == 0
+        self._check_form(rollouts)
+        self._check_weights(rollouts, asked_at)
+        now = time.monotonic()
+        stats |= {"staleness": float(staleness), "seconds_step": now - self._last, "seconds_publish": self._publishing}
+        stats |= {"start": float(self.starts)}
+        self._last, self._publishing = now, 0.0
         self._log(step, rollout_rows(step, rollouts, stats), trainer)
         return {
             "prompt_ids": [list(rollout.prompt_ids) for rollout in rollouts],
@@ -56,8 +87,57 @@ class Learner:
             "set_reward": [rollout.reward for rollout in rollouts],
         }
 
+    def _check_form(self, rollouts: Sequence[Rollout]) -> None:
+        """Raise ConfigError once ``max_unparsed_steps`` steps on end have brought no answer that can be parsed."""
+        if any(rollout.components["parsed"] for rollout in rollouts):
+            self._num_unparsed_steps = 0
+            return
+        self._num_unparsed_steps += 1
+        if self._num_unparsed_steps < self.grpo.max_unparsed_steps:
+            return
+        raise ConfigError(
+            "folm.base_model",
+            f"no answer that can be parsed in {self._num_unparsed_steps} steps, the last: "
+            f"{rollouts[-1].completion.text[-MAX_SHOWN_CHARS:]!r}",
+            f"answers of the form {format_answer(['first', 'second'])}",
+            "warm-start the model (folm.warm_start), raise folm.max_completion_tokens where answers are cut off, or "
+            "name another base model",
+        )
+
+    def _check_weights(self, rollouts: Sequence[Rollout], asked_at: int) -> None:
+        """Raise EngineError if a sample is of other weights than those published for its request."""
+        expected = f"step-{asked_at * self.grpo.num_iterations:08d}"
+        others = {Path(rollout.weights).name for rollout in rollouts} - {expected}
+        if others:
+            raise EngineError(
+                f"rollout at step {self.num_batches}",
+                f"samples of the weights {sorted(others)}",
+                f"of {expected} alone",
+                "the engines do not load what is published: read the rollout actors' logs",
+            )
+
+    def _queries_of(self, step: int) -> list[Query]:
+        """This worker's part of a step's queries: trl deals a batch out in equal runs, rank by rank."""
+        size = self.grpo.queries_per_step // self.num_workers
+        first = step * self.grpo.queries_per_step + int(self.trainer.accelerator.process_index) * size
+        return self.schedule[first : first + size]
+
+    def _ask(self, step: int) -> tuple[int, PendingRollout]:
+        """Publish the weights and have the samples of ``step`` made from them; gives the step that they are of."""
+        rank, trainer = int(self.trainer.accelerator.process_index), self.trainer
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        folder = self.folder / "weights" / f"start-{self.starts}-rank-{rank}"
+        before = time.monotonic()
+        weights = publish_weights(model, trainer.processing_class, folder, trainer.state.global_step)
+        self._publishing += time.monotonic() - before
+        seed = self.seed + 1_000_003 * step + 101 * rank
+        request = Request(tuple(self._queries_of(step)), self.grpo.num_generations, str(weights), seed)
+        return self.num_batches, ask(self.actors, request)
+
     def _log(self, step: int, rows: list[Row], trainer: Any) -> None:
         self.rows += rows
+        if trainer.accelerator.is_main_process:
+            write_status(self)
         for row in rows:
             for name, value in row.items():
                 if isinstance(value, float):
@@ -70,18 +150,29 @@ class Learner:
         model = self.trainer.accelerator.unwrap_model(self.trainer.model)
         model.save_pretrained(self.folder / "model")
         self.trainer.processing_class.save_pretrained(self.folder / "model")
-        write_rows(self.rows, self.folder / "metrics.parquet")
+        write_rows(self.rows, self.folder / METRICS)
 
 
 def build_learner(config: FolmConfig, settings: dict[str, Any]) -> Learner:
     """Load the warm-started model into a SoftGRPOTrainer whose prompts are query ids."""
+    import ray.train
     from datasets import Dataset
     from transformers import AutoTokenizer, PrinterCallback
 
     folder, grpo = Path(settings["folder"]), config.grpo_of(settings["task"])
     schedule: list[Query] = settings["schedule"]
-    queries = {query.query_id: query for query in schedule}
-    learner = Learner(grpo, folder, settings["actors"], queries, settings["seed"])
+    learner = Learner(
+        grpo,
+        folder,
+        own_actors(settings["actors"], config.num_workers),
+        schedule,
+        config.num_workers,
+        settings["seed"],
+        config.rollout_timeout_s,
+    )
+    learner.starts = count_starts(folder)
+    for old in (folder / "weights").glob(f"start-*-rank-{ray.train.get_context().get_world_rank()}"):
+        shutil.rmtree(old)
     model = load_trainable(folder / "warm_start")
     optimizer = torch.optim.AdamW(parameter_groups(model, grpo.rates), betas=BETAS, weight_decay=0.0, fused=True)
     learner.trainer = SoftGRPOTrainer(
@@ -99,7 +190,16 @@ def build_learner(config: FolmConfig, settings: dict[str, Any]) -> Learner:
         engine_bf16=config.engine.dtype != "float32",
     )
     learner.trainer.remove_callback(PrinterCallback)
+    learner.trainer.add_callback(ReportCheckpoint(learner))
     return learner
+
+
+def own_actors(actors: list[Any], num_workers: int) -> list[Any]:
+    """This worker's share of the rollout actors; all of them where there are fewer than workers."""
+    import ray.train
+
+    rank = ray.train.get_context().get_world_rank()
+    return actors[rank::num_workers] if len(actors) >= num_workers else actors
 
 
 def set_reward(prompts: list[str], completions: list[str], set_reward: list[float], **_: Any) -> list[float | None]:
@@ -135,7 +235,9 @@ def grpo_arguments(grpo: SoftGRPOConfig, config: FolmConfig, folder: Path, seed:
     objective = {"epsilon": grpo.clip, "beta": 0.0, "loss_type": "grpo", "scale_rewards": "group"}
     sampling = {"temperature": grpo.temperature, "top_p": 1.0, "top_k": 0}
     device = {"gradient_checkpointing": gpu, "bf16": False, "use_cpu": not gpu, "dataloader_pin_memory": False}
-    logs = {"report_to": ["tensorboard"], "logging_steps": 1, "save_strategy": "no", "disable_tqdm": True}
+    logs = {"report_to": ["tensorboard"], "logging_steps": 1, "disable_tqdm": True}
+    # Between two batches only: samples that wait for their next pass are in no checkpoint.
+    saves = {"save_strategy": "steps", "save_steps": grpo.checkpoint_every * grpo.num_iterations, "save_total_limit": 1}
     return GRPOConfig(
         output_dir=str(folder / "trl"),
         max_completion_length=config.max_completion_tokens,
@@ -146,4 +248,5 @@ def grpo_arguments(grpo: SoftGRPOConfig, config: FolmConfig, folder: Path, seed:
         **sampling,
         **device,
         **logs,
+        **saves,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,9 @@ import pyarrow.parquet as pq
 from r4t_ray.folm.rollout import Rollout
 from r4t_ray.types import TASKS
 
-Row = dict[str, float | int | str]
+METRICS = "metrics.parquet"
+
+Row = dict[str, Any]
 
 
 def rollout_rows(step: int, rollouts: Sequence[Rollout], stats: dict[str, float]) -> list[Row]:
@@ -57,6 +60,8 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def write_rows(rows: Sequence[Row], path: Path) -> None:
-    """One parquet file; a component that a task does not have is null in its rows."""
+    """One parquet file, whole or not there; a component that a task does not have is null in its rows."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    pq.write_table(pa.table({name: [row.get(name) for row in rows] for name in names}), path)
+    partial = path.with_name(f"{path.name}.tmp")
+    pq.write_table(pa.table({name: [row.get(name) for row in rows] for name in names}), partial)
+    partial.replace(path)

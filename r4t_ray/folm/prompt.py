@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+from r4t_ray.errors import ConfigError
 from r4t_ray.types import Task
 
 PromptStyle = Literal["compact", "chat"]
@@ -44,9 +45,19 @@ def render_prompt(task: Task, query: str, k: int, style: PromptStyle, tokenizer:
 
     ``compact`` is for models pretrained on it: the task's token, then the lower-case query. ``chat`` writes the
     instructions as a user turn in the tokenizer's own chat template.
+
+    Raises:
+        ConfigError: ``chat``, and the tokenizer has no chat template.
     """
     if style == "compact":
         return f"<{task}>{query.strip().lower()}"
+    if not getattr(tokenizer, "chat_template", None):
+        raise ConfigError(
+            "folm.prompt_style",
+            "chat, and a tokenizer without a chat template",
+            "a model that was taught to chat",
+            "name an instruction-tuned folm.base_model, or write prompt_style: compact for one trained on it",
+        )
     turn = (INSTRUCTIONS[task] + ANSWER_FORM).format(k=k) + f"\n\nWish: {query.strip()}"
     text = tokenizer.apply_chat_template(
         [{"role": "user", "content": turn}], tokenize=False, add_generation_prompt=True
@@ -57,6 +68,15 @@ def render_prompt(task: Task, query: str, k: int, style: PromptStyle, tokenizer:
 def format_answer(queries: Sequence[str]) -> str:
     """The answer form of a list of sub-queries; ``parse_answer`` is its inverse."""
     return OPEN + json.dumps(list(queries), ensure_ascii=False) + CLOSE
+
+
+def preamble_chars(text: str) -> int:
+    """Characters before the answer's list, a thinking part above all; all of them where there is no list.
+
+    >>> preamble_chars('<think>red?</think><queries>["red apple"]</queries>')
+    19
+    """
+    return len(text.rpartition(OPEN)[0]) if OPEN in text else len(text)
 
 
 def parse_answer(text: str, k: int) -> tuple[str, ...] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,12 +17,14 @@ from r4t_ray.catalogue import Query
 from r4t_ray.errors import EngineError
 from r4t_ray.folm.engine import Completion
 from r4t_ray.folm.fan_out import FanOutModel
-from r4t_ray.folm.prompt import parse_answer
+from r4t_ray.folm.prompt import parse_answer, preamble_chars
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.task_rewards import TaskRewards
 from r4t_ray.types import TASKS, Task
 
 MAX_TRIES = 3
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,8 @@ class RolloutWorker:
             Path(model_dir), config.engine, config.prompt_style, config.max_completion_tokens
         )
         self._rewards = TaskRewards(Workspace(workspace), config)
+        # Whether the next answer is the first after a death.
+        self._is_restarted = bool(ray.get_runtime_context().was_current_actor_reconstructed)
 
     def rollout(self, request: Request) -> tuple[list[Rollout], dict[str, float]]:
         """Samples of every query, in the request's order, and the seconds and cache figures behind them."""
@@ -85,10 +90,12 @@ class RolloutWorker:
             scored = self._score([queries[place] for place in places[task]], sampled)
             groups.update(zip(places[task], scored, strict=True))
         encoder = self._rewards.scorer.encoder
+        self._is_restarted, is_restarted = False, self._is_restarted
         stats = {
             "seconds_load": loaded - started,
             "seconds_generate": generated - loaded,
             "seconds_score": time.perf_counter() - generated,
+            "restarted": float(is_restarted),
             "cache_hit_rate": encoder.hits / max(1, encoder.hits + encoder.misses),
         }
         return [rollout for place in range(len(queries)) for rollout in groups[place]], stats
@@ -99,6 +106,7 @@ class RolloutWorker:
         owners = [query for query in queries for _ in range(n)]
         fan_outs = [parse_answer(completion.text, self._config.k) for completion in flat]
         parts = self._rewards.score(task, owners, fan_outs)
+        parts["preamble_chars"] = np.array([preamble_chars(completion.text) for completion in flat], np.float32)
         rollouts = [
             Rollout(
                 query.query_id,
@@ -118,6 +126,7 @@ class RolloutPool:
     """N rollout actors on which a batch of queries is spread; Ray restarts one that dies and asks it again."""
 
     def __init__(self, workspace: Workspace, config: FolmConfig, model_dir: Path) -> None:
+        self._timeout_s = config.rollout_timeout_s
         actor = ray.remote(RolloutWorker).options(
             num_cpus=config.rollout_cpus, num_gpus=config.rollout_gpus, max_restarts=-1, max_task_retries=MAX_TRIES - 1
         )
@@ -126,8 +135,8 @@ class RolloutPool:
         ]
 
     def rollout(self, request: Request) -> tuple[list[Rollout], dict[str, float]]:
-        """Scored samples of every query, in order; raises EngineError when an actor fails MAX_TRIES times."""
-        return rollout_on(self.actors, request)
+        """Scored samples of every query, in order; raises EngineError as ``rollout_on`` does."""
+        return rollout_on(self.actors, request, self._timeout_s)
 
     def shutdown(self) -> None:
         """Stop the actors and free their memory."""
@@ -135,21 +144,51 @@ class RolloutPool:
             ray.kill(actor)
 
 
-def rollout_on(actors: Sequence[Any], request: Request) -> tuple[list[Rollout], dict[str, float]]:
-    """Split a request over actors and join the answers in the order of its queries."""
+def rollout_on(actors: Sequence[Any], request: Request, timeout_s: float) -> tuple[list[Rollout], dict[str, float]]:
+    """Ask and wait; raises EngineError as ``PendingRollout.wait`` does."""
+    return ask(actors, request).wait(timeout_s)
+
+
+@dataclass(frozen=True)
+class PendingRollout:
+    """Samples that rollout actors are at work on: each actor with the reference of its part."""
+
+    parts: Sequence[tuple[Any, Any]]
+
+    def wait(self, timeout_s: float) -> tuple[list[Rollout], dict[str, float]]:
+        """The samples, in the order of the queries asked, and the actors' mean figures.
+
+        Raises:
+            EngineError: An actor died, or took longer than ``timeout_s``, MAX_TRIES times on its part.
+        """
+        answers = [_await(actor, reference, timeout_s) for actor, reference in self.parts]
+        rollouts = [rollout for part_rollouts, _ in answers for rollout in part_rollouts]
+        return rollouts, {name: float(np.mean([s[name] for _, s in answers])) for name in answers[0][1]}
+
+
+def ask(actors: Sequence[Any], request: Request) -> PendingRollout:
+    """Split a request over actors, which start on it at once."""
     parts = [
         replace(request, queries=tuple(request.queries[i] for i in places), seed=request.seed + 7919 * number)
         for number, places in enumerate(np.array_split(np.arange(len(request.queries)), len(actors)))
         if len(places)
     ]
-    pending = [actor.rollout.remote(part) for part, actor in zip(parts, actors, strict=False)]
-    answers = [_await(reference) for reference in pending]
-    rollouts = [rollout for part_rollouts, _ in answers for rollout in part_rollouts]
-    stats = {name: float(np.mean([s[name] for _, s in answers])) for name in answers[0][1]}
-    return rollouts, stats
+    return PendingRollout([(actor, actor.rollout.remote(part)) for part, actor in zip(parts, actors, strict=False)])
 
 
-def _await(reference: Any) -> tuple[list[Rollout], dict[str, float]]:
+def _await(actor: Any, reference: Any, timeout_s: float) -> tuple[list[Rollout], dict[str, float]]:
+    for tried in range(1, MAX_TRIES + 1):
+        if ray.wait([reference], timeout=timeout_s)[0]:
+            break
+        log.warning("a rollout actor has not answered in %.0f s: restarted (%d of %d)", timeout_s, tried, MAX_TRIES)
+        ray.kill(actor, no_restart=False)  # Ray asks it again once it lives
+    else:
+        raise EngineError(
+            "rollout actor",
+            f"no answer in {timeout_s:.0f} s, {MAX_TRIES} times",
+            "an answer",
+            "raise folm.rollout_timeout_s, or read the actor's log under the Ray session",
+        )
     try:
         answer: tuple[list[Rollout], dict[str, float]] = ray.get(reference)
     except ray.exceptions.RayActorError as error:

@@ -30,7 +30,10 @@ class SoftGRPOConfig(Settings):
     ``learning_rate`` is one rate for all parameters, or rates by regular expression: a parameter moves at the rate of
     the one that is found in its name, and not at all where none is. Let few move where samples are too few to tell what
     all of them should do. With one pass over a batch every ratio is 1, nothing is clipped, and of ``beta_kl`` and
-    ``beta_entropy`` only the difference acts.
+    ``beta_entropy`` only the difference acts. ``max_staleness`` 1 has the samples of a step made while the step before
+    is learnt from; with 0 the engines wait for the learner, and samples are of its own weights. ``max_logp_gap`` is the
+    bound for samples of the learner's own weights: those of the step before are not held to it. After
+    ``max_unparsed_steps`` in which not one answer could be parsed the run ends, for nothing can be learnt from them.
     """
 
     steps: NonNegativeInt = 1000
@@ -49,6 +52,9 @@ class SoftGRPOConfig(Settings):
     max_grad_norm: PositiveFloat = 1.0
     bf16: bool = True
     max_logp_gap: PositiveFloat = 0.5
+    checkpoint_every: PositiveInt = 50
+    max_staleness: Literal[0, 1] = 0
+    max_unparsed_steps: PositiveInt = 5
 
     @property
     def rates(self) -> dict[str, float]:
@@ -71,6 +77,8 @@ class SoftGRPOConfig(Settings):
 class FolmConfig(Settings):
     """The fan-out language models, one a task: base model, warm start, Soft-GRPO and where its rollouts run.
 
+    A learner that dies starts again from its last checkpoint, ``max_failures`` times; a rollout that takes longer than
+    ``rollout_timeout_s``, with the start of its actor where that was lost, is taken for hung and asked anew.
     ``rewards`` are added to a task's own reward, in RL alone: the tables stay those of the task.
     """
 
@@ -90,12 +98,31 @@ class FolmConfig(Settings):
     num_workers: PositiveInt = 1
     worker_gpus: NonNegativeInt = 0
     learner_threads: NonNegativeInt = 0
+    max_failures: NonNegativeInt = 2
+    rollout_timeout_s: PositiveFloat = 1800.0
     warm_start: WarmStartConfig = WarmStartConfig()
     grpo: dict[Task, SoftGRPOConfig] = Field(default_factory=dict)
 
     def grpo_of(self, task: Task) -> SoftGRPOConfig:
         """The settings of one task's RL; the defaults where ``grpo`` does not name it."""
         return self.grpo.get(task, SoftGRPOConfig())
+
+    @model_validator(mode="after")
+    def _workers_share_the_batches(self) -> Self:
+        for task in self.tasks:
+            grpo = self.grpo_of(task)
+            if grpo.queries_per_step % self.num_workers:
+                raise ValueError(
+                    f"grpo.{task}.queries_per_step ({grpo.queries_per_step}) must be a multiple of num_workers "
+                    f"({self.num_workers})"
+                )
+            samples = grpo.queries_per_step * grpo.num_generations // self.num_workers
+            if samples % min(samples, grpo.micro_batch_size):
+                raise ValueError(
+                    f"a worker's samples a step ({samples} = grpo.{task}.queries_per_step * num_generations / "
+                    f"num_workers) must be a multiple of micro_batch_size ({grpo.micro_batch_size})"
+                )
+        return self
 
     @model_validator(mode="after")
     def _every_query_has_a_reward(self) -> Self:

@@ -54,8 +54,8 @@ class SoftGRPOTrainer(GRPOTrainer):
     Args:
         beta_kl: b1 of eq. 8.
         beta_entropy: b2 of eq. 8.
-        max_logp_gap: Largest |log pi_engine - log pi_learner| allowed on fresh samples; a larger one means that the
-            engine sampled from other weights, and raises EngineError.
+        max_logp_gap: Largest |log pi_engine - log pi_learner| allowed while ``is_on_policy``; a larger one means that
+            the engine sampled from other weights, and raises EngineError.
         bf16: Compute the loss, forward and backward, in bfloat16 autocast.
         engine_bf16: Compute the log-probabilities that are held against the engine's in bfloat16 as well, as an engine
             of that precision does.
@@ -76,6 +76,7 @@ class SoftGRPOTrainer(GRPOTrainer):
         super().__init__(*args, **kwargs)
         self.beta_kl, self.beta_entropy, self.max_logp_gap = beta_kl, beta_entropy, max_logp_gap
         self.bf16, self.engine_bf16 = bf16, engine_bf16
+        self.is_on_policy = True
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         with self._autocast(self.engine_bf16):
@@ -88,7 +89,7 @@ class SoftGRPOTrainer(GRPOTrainer):
         gap = float(gap_BT.max())
         self._metrics["train"]["sampling/logp_gap_max"].append(gap)
         self._metrics["train"]["sampling/logp_gap_mean"].append(float(gap_BT.sum() / batch["completion_mask"].sum()))
-        if gap > self.max_logp_gap:
+        if self.is_on_policy and gap > self.max_logp_gap:
             raise EngineError(
                 f"rollout at step {self.state.global_step}",
                 f"log-probabilities {gap:.4g} away from the learner's",

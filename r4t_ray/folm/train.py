@@ -17,8 +17,8 @@ import torch
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.catalogue import Query, load_queries, recombined_queries
 from r4t_ray.encoders import resolve_model
-from r4t_ray.errors import DataError
-from r4t_ray.folm.metrics import Row, read_rows, write_rows
+from r4t_ray.errors import DataError, R4TError, read_error, write_error
+from r4t_ray.folm.metrics import METRICS, Row, read_rows, write_rows
 from r4t_ray.folm.prompt import render_prompt
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.supervised import train_on_examples
@@ -31,23 +31,39 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+FAULT = "fault.json"
+"""Why a task's learner ended, where a person has to mend it."""
+
 
 def run(config: FolmConfig, workspace: Workspace, seed: int) -> Artifact:
     """Train the fan-out models of a workspace.
 
     Writes ``folm/<task>/warm_start`` and ``folm/<task>/model`` (Hugging Face directories), ``folm/metrics.parquet`` and
-    TensorBoard logs.
+    TensorBoard logs. A run that was stopped or killed goes on from its last checkpoint.
     """
 
     def make(folder: Path) -> int:
         for task in config.tasks:
-            warm_start(task, config, workspace, folder / task / "warm_start", seed)
+            if not (folder / task / "warm_start").exists():
+                warm_start(task, config, workspace, folder / task / "warm_start", seed)
         rows = reinforce(config, workspace, folder, seed)
         if rows:
             write_rows(rows, folder / "metrics.parquet")
+        for task in config.tasks:
+            remove_scaffolding(folder / task)
         return sum(config.grpo_of(task).steps for task in config.tasks)
 
-    return workspace.build("folm", config, seed, ("ingest", "embed", "index"), make)
+    return workspace.build("folm", config, seed, ("ingest", "embed", "index"), make, resumes=True)
+
+
+def remove_scaffolding(folder: Path) -> None:
+    """Remove what only a run that goes on needs: checkpoints, and the weights that rollout actors read."""
+    from r4t_ray.folm.checkpoints import STAGING
+    from r4t_ray.folm.status import STATUS
+
+    for scaffold in (folder / STAGING, folder / "weights", *folder.glob("trl/checkpoint-*")):
+        shutil.rmtree(scaffold, ignore_errors=True)
+    (folder / STATUS).unlink(missing_ok=True)
 
 
 def warm_start(task: Task, config: FolmConfig, workspace: Workspace, out: Path, seed: int) -> None:
@@ -65,8 +81,10 @@ def warm_start(task: Task, config: FolmConfig, workspace: Workspace, out: Path, 
         log.info("%s: warm start on %d examples", task, len(examples))
         history = train_on_examples(model, tokenizer, examples, stage.training, seed)
         log.info("%s: warm start: loss %.3f to %.3f", task, float(history[0]["loss"]), float(history[-1]["loss"]))
-    model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    half = out.with_name(f"{out.name}.partial")
+    model.save_pretrained(half)
+    tokenizer.save_pretrained(half)
+    half.rename(out)
 
 
 def _render(task: Any, query: str, config: FolmConfig, tokenizer: Any) -> str:
@@ -79,10 +97,12 @@ def reinforce(config: FolmConfig, workspace: Workspace, folder: Path, seed: int)
 
     schedules = {task: query_schedule(task, config, workspace, seed) for task in config.tasks}
     for task in [task for task, schedule in schedules.items() if not schedule]:
-        shutil.copytree(folder / task / "warm_start", folder / task / "model")
+        shutil.copytree(folder / task / "warm_start", folder / task / "model", dirs_exist_ok=True)
         del schedules[task]
     if not schedules:
         return []
+    if all((folder / task / METRICS).exists() for task in schedules):
+        return [row for task in schedules for row in read_rows(folder / task / METRICS)]
     pool = RolloutPool(workspace, config, folder / next(iter(schedules)) / "warm_start")
     try:
         return [
@@ -97,9 +117,13 @@ def reinforce(config: FolmConfig, workspace: Workspace, folder: Path, seed: int)
 def reinforce_task(
     task: Task, config: FolmConfig, folder: Path, schedule: list[Query], pool: RolloutPool, seed: int
 ) -> list[Row]:
-    """Run one task's Soft-GRPO on a pool of rollout actors."""
-    from ray.train import ScalingConfig
+    """Run one task's Soft-GRPO on a pool of rollout actors, unless an earlier run came to its end."""
+    if (folder / METRICS).exists():  # written last
+        return read_rows(folder / METRICS)
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
+
+    from r4t_ray.folm.checkpoints import STAGING, drop_broken_state, stop_on_sigterm
 
     settings = {
         "task": task,
@@ -109,7 +133,7 @@ def reinforce_task(
         "actors": pool.actors,
         "seed": seed,
     }
-    TorchTrainer(
+    trainer = TorchTrainer(
         learn,
         train_loop_config=settings,
         scaling_config=ScalingConfig(
@@ -117,9 +141,18 @@ def reinforce_task(
             use_gpu=config.worker_gpus > 0,
             resources_per_worker={"CPU": 1, "GPU": config.worker_gpus},
         ),
-    ).fit()
-    shutil.rmtree(folder / "weights", ignore_errors=True)
-    return read_rows(folder / "metrics.parquet")
+        run_config=RunConfig(
+            name=task,
+            storage_path=str(folder / STAGING),
+            checkpoint_config=CheckpointConfig(num_to_keep=1),
+            failure_config=FailureConfig(max_failures=config.max_failures),
+        ),
+    )
+    drop_broken_state(folder)
+    (folder / FAULT).unlink(missing_ok=True)
+    with stop_on_sigterm(folder):
+        trainer.fit()
+    return read_rows(folder / METRICS)
 
 
 def query_schedule(task: Task, config: FolmConfig, workspace: Workspace, seed: int) -> list[Query]:
@@ -144,17 +177,30 @@ def query_schedule(task: Task, config: FolmConfig, workspace: Workspace, seed: i
 
 
 def learn(settings: dict[str, Any]) -> None:
-    """The Ray Train worker's loop: build the learner, train, and let rank 0 write the result."""
+    """The Ray Train worker's loop: build the learner, train, and let rank 0 write the result.
+
+    A fault that is a person's to mend comes again however often Ray restarts the workers: it is kept in a file, and the
+    next start ends on it at once.
+    """
     import ray.train
     from ray.train.huggingface.transformers import prepare_trainer
 
+    from r4t_ray.folm.checkpoints import train_from_last_checkpoint
     from r4t_ray.folm.learner import build_learner
 
+    fault = Path(settings["folder"]) / FAULT
+    if fault.exists():
+        raise read_error(fault)
     config = FolmConfig.model_validate(settings["config"])
     if config.learner_threads:
         torch.set_num_threads(config.learner_threads)
-    learner = build_learner(config, settings)
-    prepare_trainer(learner.trainer).train()
-    if ray.train.get_context().get_world_rank() == 0:
+    try:
+        learner = build_learner(config, settings)
+        prepare_trainer(learner.trainer)
+        train_from_last_checkpoint(learner)
+    except R4TError as error:
+        write_error(error, fault)
+        raise
+    if ray.train.get_context().get_world_rank() == 0 and learner.num_batches == learner.grpo.steps:
         learner.write()
     ray.train.report({"steps": learner.num_batches})

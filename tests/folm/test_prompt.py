@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r4t_ray.folm.prompt import format_answer, parse_answer, render_prompt
+from r4t_ray.errors import ConfigError
+from r4t_ray.folm.prompt import format_answer, parse_answer, preamble_chars, render_prompt
 
 
 @given(
@@ -49,6 +50,8 @@ def test_repeats_are_kept_for_the_reward_to_see() -> None:
 class ChatTokenizer:
     """Renders a conversation as its roles and contents."""
 
+    chat_template = "roles and contents"
+
     def apply_chat_template(self, turns: list[dict[str, str]], *, tokenize: bool, add_generation_prompt: bool) -> str:
         assert not tokenize
         assert add_generation_prompt
@@ -65,3 +68,17 @@ def test_chat_prompts_carry_k_the_wish_and_the_answer_form() -> None:
     assert text.endswith("Wish: rainy day food[assistant]")
     assert "at most 7 strings" in text
     assert "<queries></queries>" in text
+
+
+def test_what_comes_before_the_list_is_counted() -> None:
+    assert preamble_chars('<queries>["a"]</queries>') == 0
+    assert preamble_chars('think<queries>["a"]</queries> and more') == 5
+    assert preamble_chars("no list") == 7
+
+
+def test_a_chat_without_a_template_is_a_config_error() -> None:
+    class Untaught:
+        chat_template = None
+
+    with pytest.raises(ConfigError, match=r"prompt_style.*chat template"):
+        render_prompt("oar", "a wish", 3, "chat", Untaught())

@@ -1,0 +1,110 @@
+"""What train-folm would need: parameters, memory, tokens a step, and how rollouts and learner compare. No weights made.
+
+The figures are arithmetic on the model's configuration: activations beside the logits, and what allocators and
+libraries hold, are not in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from r4t_ray.encoders import resolve_model
+from r4t_ray.folm.prompt import render_prompt
+from r4t_ray.folm.settings import FolmConfig
+from r4t_ray.folm.trainable import match_rates
+from r4t_ray.types import Task
+
+BYTES = {"float32": 4, "bfloat16": 2, "auto": 2}
+WISH = "a light summer dinner by the sea for guests who like fish"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Memory in bytes, floating-point operations of one step in all."""
+
+    num_parameters: int
+    num_trained: int
+    learner_memory: Mapping[str, int]
+    engine_memory: Mapping[str, int]
+    samples_per_step: int
+    prompt_tokens: int
+    max_tokens_per_step: int
+    generate_flop: float
+    learn_flop: float
+
+
+def plan(config: FolmConfig, task: Task) -> Plan:
+    """Build the model of ``folm.base_model`` on the meta device and count.
+
+    Raises:
+        ConfigError: A learning rate's expression fits no parameter, or the prompt cannot be rendered.
+        OSError: The model's configuration or tokenizer cannot be had.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    base, grpo = resolve_model(config.base_model), config.grpo_of(task)
+    shape = AutoConfig.from_pretrained(base).get_text_config()
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(shape)
+    parameters = dict(model.named_parameters())
+    trained = [name for names in match_rates(model, grpo.rates).values() for name in names]
+    num, num_trained = sum(p.numel() for p in parameters.values()), sum(parameters[name].numel() for name in trained)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    prompt_tokens = len(tokenizer(render_prompt(task, WISH, config.k, config.prompt_style, tokenizer))["input_ids"])
+    length = prompt_tokens + config.max_completion_tokens
+    samples = grpo.queries_per_step * grpo.num_generations
+    micro = min(grpo.micro_batch_size, samples // config.num_workers)
+    width = BYTES[config.engine.dtype]
+    heads = getattr(shape, "num_key_value_heads", shape.num_attention_heads)
+    head_dim = getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads
+    cache = 2 * shape.num_hidden_layers * heads * head_dim * width
+    # 2 operations a parameter and token forward, 4 backward; one forward pass more holds the engine to account.
+    return Plan(
+        num_parameters=num,
+        num_trained=num_trained,
+        learner_memory={
+            "weights, float32": 4 * num,
+            "gradients": 4 * num_trained,
+            "Adam": 8 * num_trained,
+            "logits of a micro-batch, twice": 2 * 4 * micro * length * shape.vocab_size,
+        },
+        engine_memory={
+            f"weights, {config.engine.dtype}": width * num,
+            "key-value cache, every sequence at full length": cache
+            * config.engine.max_num_seqs
+            * config.engine.max_model_len,
+        },
+        samples_per_step=samples,
+        prompt_tokens=prompt_tokens,
+        max_tokens_per_step=samples * length,
+        generate_flop=2.0 * num * samples * length,
+        learn_flop=(2.0 + 6.0 * grpo.num_iterations) * num * samples * length,
+    )
+
+
+def describe(config: FolmConfig, task: Task, planned: Plan) -> list[str]:
+    """The plan as lines for a person."""
+    actors, workers = config.num_rollout_actors, config.num_workers
+    learner, engine = (sum(memory.values()) for memory in (planned.learner_memory, planned.engine_memory))
+    share = planned.learn_flop / workers / (planned.generate_flop / actors)
+    return [
+        f"{task}: {config.base_model}, {planned.num_parameters / 1e6:,.1f}M parameters, "
+        f"{planned.num_trained / 1e6:,.1f}M of them trained",
+        f"  learner, each of {workers} (all replicas): {_gib(learner)} = {_terms(planned.learner_memory)}",
+        f"  rollout engine, each of {actors}: {_gib(engine)} = {_terms(planned.engine_memory)}",
+        f"  a step: {planned.samples_per_step} samples, prompts of about {planned.prompt_tokens} tokens, at most "
+        f"{planned.max_tokens_per_step:,} tokens",
+        f"  a learner computes {share:.1f} times what a rollout actor does; generation waits for memory more than for "
+        "arithmetic, so measure one step before adding either",
+    ]
+
+
+def _terms(memory: Mapping[str, int]) -> str:
+    return " + ".join(f"{_gib(size)} {name}" for name, size in memory.items())
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.2f} GiB"

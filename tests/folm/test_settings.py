@@ -1,0 +1,18 @@
+"""What the settings of train-folm refuse before anything is loaded."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from r4t_ray.folm.settings import FolmConfig, SoftGRPOConfig
+
+
+def test_batches_that_workers_or_micro_batches_cannot_share_are_refused() -> None:
+    grpo = SoftGRPOConfig(queries_per_step=20, num_generations=8, micro_batch_size=64)
+    with pytest.raises(ValidationError, match=r"samples a step \(160 .* multiple of micro_batch_size \(64\)"):
+        FolmConfig(grpo={"wscr": grpo})
+    with pytest.raises(ValidationError, match=r"queries_per_step \(20\) must be a multiple of num_workers \(3\)"):
+        FolmConfig(grpo={"wscr": grpo.model_copy(update={"micro_batch_size": 160})}, tasks=("wscr",), num_workers=3)
+    # A micro-batch larger than the batch is the batch.
+    FolmConfig(grpo={"wscr": grpo.model_copy(update={"micro_batch_size": 512})})

@@ -1,0 +1,277 @@
+"""Soft-GRPO under fire: processes are killed and stopped for real, and the run ends as the unbroken one did."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.folm.checkpoints import SNAPSHOT, STAGING
+from r4t_ray.folm.status import read_status
+
+STEPS = 6
+FOLM: dict[str, Any] = {
+    "tasks": ["oar"],
+    "k": 5,
+    "num_hits": 2,
+    "max_completion_tokens": 64,
+    "engine": {"type": "transformers"},
+    "rollout_timeout_s": 60,
+    "warm_start": {"oar_passes": 0, "wscr_passes": 0},
+    "grpo": {
+        "oar": {
+            "steps": STEPS,
+            "queries_per_step": 2,
+            "num_generations": 4,
+            "micro_batch_size": 8,
+            "learning_rate": 1e-3,
+            "bf16": False,
+            "max_logp_gap": 1e-3,
+            "checkpoint_every": 2,
+        }
+    },
+}
+LEARNER, ROLLOUT = "ray::RayTrainWorker", "ray::RolloutWorker"
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+class Run:
+    """`jobs/train_folm.py` on a copy of a workspace, as a process of its own."""
+
+    def __init__(self, repository: Path, source: Workspace, folder: Path, **changes: Any) -> None:
+        self.folder, self._repository = folder, repository
+        self.workspace = folder / "workspace"
+        if not self.workspace.exists():
+            shutil.copytree(source.root, self.workspace)
+        (folder / "config.yaml").write_text(yaml.safe_dump({"folm": FOLM | changes, "catalogue": CATALOGUE}))
+
+    @contextmanager
+    def started(self) -> Iterator[psutil.Process]:
+        """The driver, killed with all its children at the end if it has not ended."""
+        command = [sys.executable, "jobs/train_folm.py", "--config", str(self.folder / "config.yaml")]
+        with (self.folder / "log.txt").open("a") as log:
+            process = psutil.Popen(
+                [*command, "--workspace", str(self.workspace)], cwd=self._repository, stdout=log, stderr=log
+            )
+        try:
+            yield process
+        finally:
+            kill_all([*family(process), process])
+            process.wait()
+
+    def finish(self) -> list[dict[str, Any]]:
+        """Run to the end; gives the metrics."""
+        with self.started() as driver:
+            assert driver.wait(timeout=400) == 0, self.log
+        return self.rows()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The metrics of the finished stage."""
+        return pq.read_table(self.workspace / "folm" / "metrics.parquet").to_pylist()
+
+    @property
+    def log(self) -> str:
+        """The last of what the driver said."""
+        return (self.folder / "log.txt").read_text()[-4000:]
+
+    def has_second_weights(self) -> bool:
+        """Whether the first update is behind the learner."""
+        return any((self.workspace / "folm.partial/oar/weights").glob("*/step-00000002"))
+
+    def has_checkpoint(self) -> bool:
+        """Whether Ray Train has a checkpoint of the run on its list."""
+        snapshot = self.workspace / "folm.partial" / "oar" / STAGING / "oar" / SNAPSHOT
+        return snapshot.exists() and '"checkpoint_dir_name"' in snapshot.read_text()
+
+
+CATALOGUE = {"type": "cookbook"}
+
+
+def family(process: psutil.Process) -> list[psutil.Process]:
+    """All processes below one."""
+    try:
+        return process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def kill_all(processes: Iterable[psutil.Process]) -> None:
+    """Kill those that still live."""
+    for each in processes:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+
+
+def kill_driver(driver: psutil.Process) -> None:
+    """Kill a driver outright, and then what it leaves."""
+    below = family(driver)
+    driver.kill()
+    driver.wait()
+    kill_all(below)
+
+
+def named(process: psutil.Process, name: str) -> list[psutil.Process]:
+    """The Ray workers of a driver whose title starts with a name."""
+    found = []
+    for each in family(process):
+        try:
+            if " ".join(each.cmdline()).startswith(name):
+                found.append(each)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def wait_for(what: Callable[[], Any], driver: psutil.Process, run: Run, seconds: float = 240) -> Any:
+    """Poll until ``what`` holds; fails where the driver ends before."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = what()
+        if found:
+            return found
+        assert driver.poll() is None, run.log
+        time.sleep(0.05)
+    raise AssertionError(f"waited {seconds} s for {what}: {run.log}")
+
+
+def assert_same_run(rows: list[dict[str, Any]], unbroken: list[dict[str, Any]], *, resumed: bool) -> None:
+    """Every step once, with the samples, rewards and losses of the run that nothing broke, in one start or in two."""
+    assert [row["step"] for row in rows] == list(range(STEPS))
+    assert [row["weights"] for row in rows] == [row["weights"] for row in unbroken]
+    # What the first start left is there, and it is not all.
+    starts = [row["start"] for row in rows]
+    assert starts == sorted(starts)
+    assert (starts[0], starts[-1]) == ((1.0, 2.0) if resumed else (1.0, 1.0))
+    for name in ("loss", "reward", "mean_tokens", "grad_norm", "learning_rate"):
+        got, expected = ([row[name] for row in of] for of in (rows, unbroken))
+        assert got == pytest.approx(expected, abs=1e-5), name
+
+
+@pytest.fixture(scope="module")
+def unbroken(repository: Path, indexed_workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    rows = Run(repository, indexed_workspace, tmp_path_factory.mktemp("unbroken")).finish()
+    assert [row["step"] for row in rows] == list(range(STEPS))
+    assert len({row["loss"] for row in rows}) == STEPS
+    return rows
+
+
+def test_a_learner_killed_in_a_step_goes_on_from_its_checkpoint(
+    repository: Path, indexed_workspace: Workspace, tmp_path: Path, unbroken: list[Any]
+) -> None:
+    run = Run(repository, indexed_workspace, tmp_path)
+    with run.started() as driver:
+        wait_for(run.has_checkpoint, driver, run)
+        (learner,) = named(driver, LEARNER)
+        learner.send_signal(signal.SIGKILL)
+        assert driver.wait(timeout=400) == 0, run.log
+    assert_same_run(run.rows(), unbroken, resumed=True)
+
+
+def test_a_driver_told_to_end_leaves_a_checkpoint_from_which_the_rerun_goes_on(
+    repository: Path, indexed_workspace: Workspace, tmp_path: Path, unbroken: list[Any]
+) -> None:
+    run = Run(repository, indexed_workspace, tmp_path)
+    with run.started() as driver:
+        wait_for(run.has_second_weights, driver, run)
+        driver.send_signal(signal.SIGTERM)
+        assert driver.wait(timeout=200) == 128 + signal.SIGTERM, run.log
+    assert run.has_checkpoint()
+    assert not (run.workspace / "folm").exists()
+    (status,) = read_status(run.workspace)
+    assert (status["task"], status["steps"], status["starts"]) == ("oar", STEPS, 1)
+    assert 2 <= status["step"] <= STEPS
+    assert status["samples_per_s"] > 0
+    assert {"groundedness", "vendi", "alignment"} <= set(status["components"])
+    kept = (run.workspace / "folm.partial/oar/warm_start").stat().st_mtime_ns
+    assert_same_run(run.finish(), unbroken, resumed=True)
+    assert read_status(run.workspace) == []
+    assert (run.workspace / "folm/oar/warm_start").stat().st_mtime_ns == kept
+    assert sorted(path.name for path in (run.workspace / "folm/oar").iterdir()) == [
+        "metrics.parquet",
+        "model",
+        "trl",
+        "warm_start",
+    ]
+    assert not list((run.workspace / "folm").rglob("checkpoint*"))
+
+
+def test_a_driver_killed_outright_loses_only_the_steps_since_the_checkpoint(
+    repository: Path, indexed_workspace: Workspace, tmp_path: Path, unbroken: list[Any]
+) -> None:
+    run = Run(repository, indexed_workspace, tmp_path)
+    with run.started() as driver:
+        wait_for(run.has_checkpoint, driver, run)
+        kill_driver(driver)
+    assert_same_run(run.finish(), unbroken, resumed=True)
+
+
+def test_a_run_with_other_settings_does_not_go_on_from_the_checkpoint(
+    repository: Path, indexed_workspace: Workspace, tmp_path: Path, unbroken: list[Any]
+) -> None:
+    run = Run(repository, indexed_workspace, tmp_path)
+    with run.started() as driver:
+        wait_for(run.has_checkpoint, driver, run)
+        kill_driver(driver)
+    other = dict(FOLM["grpo"]["oar"]) | {"learning_rate": 2e-3}
+    rows = Run(repository, indexed_workspace, tmp_path, grpo={"oar": other}).finish()
+    assert [row["step"] for row in rows] == list(range(STEPS))
+    assert rows[0]["learning_rate"] == pytest.approx(2e-3)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_rollout_actor_that_is_killed_or_hangs_is_asked_again(
+    repository: Path, indexed_workspace: Workspace, tmp_path: Path, unbroken: list[Any], signum: int
+) -> None:
+    run = Run(repository, indexed_workspace, tmp_path, rollout_timeout_s=60)
+    with run.started() as driver:
+        wait_for(run.has_second_weights, driver, run)
+        (actor,) = named(driver, ROLLOUT)
+        os.kill(actor.pid, signum)
+        assert driver.wait(timeout=400) == 0, run.log
+    assert_same_run(run.rows(), unbroken, resumed=False)
+    assert sum(row["restarted"] for row in run.rows()) == 1
+    if signum == signal.SIGSTOP:
+        assert "has not answered in 60 s" in (tmp_path / "log.txt").read_text()
+
+
+def test_weights_that_cannot_be_written_end_the_run_with_a_reason(
+    repository: Path, indexed_workspace: Workspace, tmp_path: Path
+) -> None:
+    run = Run(repository, indexed_workspace, tmp_path)
+    weights = run.workspace / "folm.partial/oar/weights"
+    with run.started() as driver:
+        wait_for(lambda: (run.workspace / "folm.partial/oar/warm_start").exists(), driver, run)
+        weights.write_text("a file where the folder should be")
+        assert driver.wait(timeout=300) == 2, run.log
+    assert f"error: {weights}" in run.log
+    assert "weights that cannot be written" in run.log
+    assert not (run.workspace / "folm").exists()
+    weights.unlink()
+    assert [row["step"] for row in run.finish()] == list(range(STEPS))
+
+
+def test_samples_of_the_step_before_are_learnt_from_by_their_ratio(
+    repository: Path, indexed_workspace: Workspace, tmp_path: Path, unbroken: list[Any]
+) -> None:
+    stale = dict(FOLM["grpo"]["oar"]) | {"max_staleness": 1}
+    rows = Run(repository, indexed_workspace, tmp_path, grpo={"oar": stale}).finish()
+    assert [row["staleness"] for row in rows] == [0.0] + [1.0] * (STEPS - 1)
+    # Steps 0 and 1 are both sampled from the first weights, step t from those before the update t - 1.
+    names = [f"step-{2 * max(0, step - 1):08d}" for step in range(STEPS)]
+    assert [row["weights"] for row in rows] == names
+    assert [row["staleness"] for row in unbroken] == [0.0] * STEPS
+    assert rows[0]["loss"] == pytest.approx(unbroken[0]["loss"], abs=1e-5)
+    assert rows[1]["logp_gap_mean"] > 10 * unbroken[1]["logp_gap_mean"]
