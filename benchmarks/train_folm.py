@@ -187,13 +187,9 @@ def run_trl(options: argparse.Namespace, changes: dict[str, Any], seed: int) -> 
         prompts = [render_prompt(options.task, q.text, config.k, config.prompt_style, tokenizer) for q in schedule]
         arguments = grpo_arguments(grpo, config, folder, seed)
         data = Dataset.from_dict({"prompt": prompts, "query_id": [query.query_id for query in schedule]})
-        GRPOTrainer(
-            model=load_trainable(folder / "warm_start"),
-            processing_class=tokenizer,
-            reward_funcs=set_reward,
-            train_dataset=data,
-            args=arguments,
-        ).train()
+        model = load_trainable(folder / "warm_start")
+        trainer = GRPOTrainer(model, set_reward, arguments, train_dataset=data, processing_class=tokenizer)
+        trainer.train()
     return [
         Step(samples, tokens, at - before[0], {"seconds_score": scoring})
         for before, (at, scoring, samples, tokens) in pairwise(marks)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -58,9 +59,7 @@ def plan(config: FolmConfig, task: Task) -> Plan:
     samples = grpo.queries_per_step * grpo.num_generations
     micro = min(grpo.micro_batch_size, samples // config.num_workers)
     width = BYTES[config.engine.dtype]
-    heads = getattr(shape, "num_key_value_heads", shape.num_attention_heads)
-    head_dim = getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads
-    cache = 2 * shape.num_hidden_layers * heads * head_dim * width
+    cache = width * cache_numbers(shape)
     # 2 operations a parameter and token forward, 4 backward; one forward pass more holds the engine to account.
     return Plan(
         num_parameters=num,
@@ -83,6 +82,13 @@ def plan(config: FolmConfig, task: Task) -> Plan:
         generate_flop=2.0 * num * samples * length,
         learn_flop=(2.0 + 6.0 * grpo.num_iterations) * num * samples * length,
     )
+
+
+def cache_numbers(shape: Any) -> int:
+    """Numbers that the key-value cache holds for each token, by a transformers configuration."""
+    heads: int = getattr(shape, "num_key_value_heads", shape.num_attention_heads)
+    head_dim: int = getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads
+    return int(2 * shape.num_hidden_layers * heads * head_dim)
 
 
 def describe(config: FolmConfig, task: Task, planned: Plan) -> list[str]:

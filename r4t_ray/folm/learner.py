@@ -235,18 +235,16 @@ def grpo_arguments(grpo: SoftGRPOConfig, config: FolmConfig, folder: Path, seed:
     objective = {"epsilon": grpo.clip, "beta": 0.0, "loss_type": "grpo", "scale_rewards": "group"}
     sampling = {"temperature": grpo.temperature, "top_p": 1.0, "top_k": 0}
     device = {"gradient_checkpointing": gpu, "bf16": False, "use_cpu": not gpu, "dataloader_pin_memory": False}
-    logs = {"report_to": ["tensorboard"], "logging_steps": 1, "disable_tqdm": True}
-    # Between two batches only: samples that wait for their next pass are in no checkpoint.
-    saves = {"save_strategy": "steps", "save_steps": grpo.checkpoint_every * grpo.num_iterations, "save_total_limit": 1}
+    # Saved between two batches only: samples that wait for their next pass are in no checkpoint.
+    files = {"report_to": ["tensorboard"], "logging_steps": 1, "disable_tqdm": True, "save_total_limit": 1}
     return GRPOConfig(
         output_dir=str(folder / "trl"),
         max_completion_length=config.max_completion_tokens,
         seed=seed,
         **schedule,
-        **optimizer,
-        **objective,
+        **optimizer | objective,
         **sampling,
         **device,
-        **logs,
-        **saves,
+        **files,
+        save_steps=grpo.checkpoint_every * grpo.num_iterations,
     )

@@ -93,8 +93,9 @@ def test_an_actor_that_dies_is_restarted_and_asked_again(pool: RolloutPool, inde
     request = Request(tuple(load_queries(indexed_workspace, "wscr", "train")[:2]), 2, resolve_model(BASE), seed=1)
     before, _ = pool.rollout(request)
     ray.kill(pool.actors[0], no_restart=False)
-    after, _ = pool.rollout(request)
+    after, stats = pool.rollout(request)
     assert [r.completion.token_ids for r in after] == [r.completion.token_ids for r in before]
+    assert [stats["restarted"], pool.rollout(request)[1]["restarted"]] == [1.0, 0.0]
 
 
 @pytest.mark.timeout(120)
@@ -105,7 +106,7 @@ def test_an_actor_that_cannot_live_is_an_engine_error(ray_session: str) -> None:
 
     actor = ray.remote(Dying).options(num_cpus=0.1).remote()
     with pytest.raises(EngineError, match="deaths on one request"):
-        rollout_on([actor], Request((Query("a", "wscr", "soup", (), "train"),), 2, "weights", seed=1))
+        rollout_on([actor], Request((Query("a", "wscr", "soup", (), "train"),), 2, "weights", seed=1), 60.0)
 
 
 def test_published_weights_keep_the_newest_two(tmp_path: Path) -> None:
