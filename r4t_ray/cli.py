@@ -42,9 +42,8 @@ STAGE_HELP = {
 ConfigPath = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="The experiment's YAML, e.g. jobs/configs/cookbook.yaml.")
 ]
-WorkspaceOption = Annotated[
-    Path, typer.Option("--workspace", "-w", help="Folder that holds the experiment's artifacts.")
-]
+_WORKSPACE = typer.Option("--workspace", "-w", help="Folder that holds the experiment's artifacts.")
+WorkspaceOption = Annotated[Path, _WORKSPACE]
 DEFAULT_WORKSPACE = Path("workspace/cookbook")
 
 
@@ -66,7 +65,7 @@ for _name in STAGE_HELP:
 @app.command("train-folm", rich_help_panel="Stages", help=STAGE_HELP["train-folm"])
 def train_folm(
     config: ConfigPath,
-    workspace: Annotated[Path | None, typer.Option(help="Folder of the experiment's artifacts.")] = None,
+    workspace: Annotated[Path | None, _WORKSPACE] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would need.")] = False,
 ) -> None:
     """Run the stage, or say what it would need."""

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from r4t_ray.artifacts import MANIFEST, STAGE_COMMANDS, Artifact, Workspace, write_json
 from r4t_ray.config import load_settings
@@ -120,11 +120,12 @@ def connected_to_ray() -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    # Ray Train asks the dashboard whether its controller lives, and warns every second where there is none.
-    alone: dict[str, Any] = {"address": "local", "include_dashboard": True}
-    if "RAY_ADDRESS" not in os.environ:
+    if "RAY_ADDRESS" in os.environ:
+        ray.init()
+    else:
         keep_freed_memory()
-    ray.init(**({} if "RAY_ADDRESS" in os.environ else alone))
+        # Ray Train asks the dashboard whether its controller lives, and warns every second where there is none.
+        ray.init(address="local", include_dashboard=True)
     try:
         yield
     finally:

@@ -79,6 +79,11 @@ def test_every_command_explains_itself(run: Run, command: str) -> None:
     assert command in out
 
 
+@pytest.mark.parametrize("command", [*STAGES, "pipeline"])
+def test_every_stage_takes_the_short_form_of_workspace(run: Run, command: str) -> None:
+    assert "-w" in re.findall(r"(?<!-)-\w\b", run(command, "--help")[1])
+
+
 def test_ingest_then_skip(run: Run, config: Callable[..., Path], tmp_path: Path) -> None:
     workspace = tmp_path / "ws"
     status, out, err = run("ingest", config(), "--workspace", workspace)

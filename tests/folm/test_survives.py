@@ -208,23 +208,26 @@ def test_a_driver_told_to_end_leaves_a_checkpoint_from_which_the_rerun_goes_on(
     assert not list((run.workspace / "folm").rglob("checkpoint*"))
 
 
-def test_a_driver_killed_outright_loses_only_the_steps_since_the_checkpoint(
-    repository: Path, indexed_workspace: Workspace, tmp_path: Path, unbroken: list[Any]
-) -> None:
-    run = Run(repository, indexed_workspace, tmp_path)
+def killed_run(repository: Path, source: Workspace, folder: Path) -> Run:
+    """A run whose driver was killed once there was a checkpoint."""
+    run = Run(repository, source, folder)
     with run.started() as driver:
         wait_for(run.has_checkpoint, driver, run)
         kill_driver(driver)
+    return run
+
+
+def test_a_driver_killed_outright_loses_only_the_steps_since_the_checkpoint(
+    repository: Path, indexed_workspace: Workspace, tmp_path: Path, unbroken: list[Any]
+) -> None:
+    run = killed_run(repository, indexed_workspace, tmp_path)
     assert_same_run(run.finish(), unbroken, resumed=True)
 
 
 def test_a_run_with_other_settings_does_not_go_on_from_the_checkpoint(
     repository: Path, indexed_workspace: Workspace, tmp_path: Path, unbroken: list[Any]
 ) -> None:
-    run = Run(repository, indexed_workspace, tmp_path)
-    with run.started() as driver:
-        wait_for(run.has_checkpoint, driver, run)
-        kill_driver(driver)
+    killed_run(repository, indexed_workspace, tmp_path)
     other = dict(FOLM["grpo"]["oar"]) | {"learning_rate": 2e-3}
     rows = Run(repository, indexed_workspace, tmp_path, grpo={"oar": other}).finish()
     assert [row["step"] for row in rows] == list(range(STEPS))
