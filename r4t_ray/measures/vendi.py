@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from r4t_ray.types import Array
 
@@ -18,7 +19,12 @@ def vendi_scores(emb_BKD: Array) -> Array:
     """
     num_B = np.maximum((np.abs(emb_BKD).sum(axis=-1) > 0).sum(axis=-1), 1)
     kernel_BKK = emb_BKD.astype(np.float64) @ np.swapaxes(emb_BKD, -1, -2).astype(np.float64)
-    eigenvalues_BK = np.linalg.eigvalsh(kernel_BKK / num_B[:, None, None]).clip(min=0.0)
+    return vendi_of_kernels(kernel_BKK / num_B[:, None, None])
+
+
+def vendi_of_kernels(kernel_BKK: NDArray[np.float64]) -> Array:
+    """``vendi_scores`` of sets by their kernels K/n; 0 for a kernel of zeros."""
+    eigenvalues_BK = np.linalg.eigvalsh(kernel_BKK).clip(min=0.0)
     total_B = eigenvalues_BK.sum(axis=-1)
     logs_BK = np.log(eigenvalues_BK, out=np.zeros_like(eigenvalues_BK), where=eigenvalues_BK > 0)
     scores_B = np.exp(-(eigenvalues_BK * logs_BK).sum(axis=-1))

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from r4t_ray.evaluation.answers import NO_ROW, Answer, Index, Query, answers_of_directions, nearest
 from r4t_ray.evaluation.bench import Bench
-from r4t_ray.measures import vendi_scores
+from r4t_ray.measures import vendi_of_kernels
 from r4t_ray.rewards import OARConfig, oar_reward
 from r4t_ray.types import TASKS, Array, Rows, Task
 
@@ -53,12 +54,22 @@ def greedy_picks(candidate_emb_MD: Array, query_emb_D: Array, k: int, config: OA
     A candidate is an item of the pool, its own nearest, so each pick brings groundedness 1.
     """
     align_M = candidate_emb_MD @ query_emb_D
+    kernel_MM = candidate_emb_MD.astype(np.float64) @ candidate_emb_MD.T.astype(np.float64)
     picks: list[int] = []
     while len(picks) < min(k, len(align_M)):
-        picked_MkD = np.broadcast_to(candidate_emb_MD[picks], (len(align_M), len(picks), candidate_emb_MD.shape[1]))
-        vendi_M = vendi_scores(np.concatenate([picked_MkD, candidate_emb_MD[:, None]], axis=1))
+        div_M = vendi_of_kernels(kernels_with_each(kernel_MM, picks)) / k
         ground_M = np.full(len(align_M), (len(picks) + 1) / k, dtype=np.float32)
-        div_M, mean_align_M = (vendi_M / k).astype(np.float32), (align_M[picks].sum() + align_M) / k
-        reward_M = oar_reward(ground_M, div_M, mean_align_M.astype(np.float32), config)
+        mean_align_M = (align_M[picks].sum() + align_M) / k
+        reward_M = oar_reward(ground_M, div_M.astype(np.float32), mean_align_M.astype(np.float32), config)
         picks.append(int(np.argmax(np.where(np.isin(np.arange(len(align_M)), picks), -np.inf, reward_M))))
     return np.array(picks, dtype=np.int64)
+
+
+def kernels_with_each(kernel_MM: NDArray[np.float64], picks: Sequence[int]) -> NDArray[np.float64]:
+    """Of the P picks and each candidate in turn, the kernel K/n: (M, P + 1, P + 1)."""
+    num = len(picks)
+    joint_MNN = np.empty((len(kernel_MM), num + 1, num + 1))
+    joint_MNN[:, :num, :num] = kernel_MM[np.ix_(picks, picks)]
+    joint_MNN[:, num, :num] = joint_MNN[:, :num, num] = kernel_MM[:, picks]
+    joint_MNN[:, num, num] = np.diagonal(kernel_MM)
+    return joint_MNN / (num + 1)
