@@ -13,6 +13,7 @@ REQUIRED = {
     "ray": "ray",
     "torch": "torch",
     "trl": "trl",
+    "peft": "peft",
     "transformers": "transformers",
     "sentence-transformers": "sentence_transformers",
     "faiss-cpu": "faiss",

@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from r4t_ray.encoders import resolve_model
+from r4t_ray.folm.lora import is_adapter
 from r4t_ray.folm.prompt import render_prompt
 from r4t_ray.folm.settings import FolmConfig
-from r4t_ray.folm.trainable import match_rates
+from r4t_ray.folm.trainable import match_rates, model_source, skeleton
 from r4t_ray.types import Task
 
 BYTES = {"float32": 4, "bfloat16": 2, "auto": 2}
@@ -44,30 +43,30 @@ def plan(config: FolmConfig, task: Task) -> Plan:
         ConfigError: A learning rate's expression fits no parameter, or the prompt cannot be rendered.
         OSError: The model's configuration or tokenizer cannot be had.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     base, grpo = resolve_model(config.base_model), config.grpo_of(task)
-    shape = AutoConfig.from_pretrained(base).get_text_config()
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(shape)
-    parameters = dict(model.named_parameters())
+    model = skeleton(base, config.lora)
+    shape, parameters = model.config, dict(model.named_parameters())
     trained = [name for names in match_rates(model, grpo.rates).values() for name in names]
-    num, num_trained = sum(p.numel() for p in parameters.values()), sum(parameters[name].numel() for name in trained)
-    tokenizer = AutoTokenizer.from_pretrained(base)
+    num_trained = sum(parameters[name].numel() for name in trained)
+    num = sum(weight.numel() for name, weight in parameters.items() if not is_adapter(name))
+    tokenizer = AutoTokenizer.from_pretrained(**model_source(base))
     prompt_tokens = len(tokenizer(render_prompt(task, WISH, config.k, config.prompt_style, tokenizer))["input_ids"])
     length = prompt_tokens + config.max_completion_tokens
     samples = grpo.queries_per_step * grpo.num_generations
     micro = min(grpo.micro_batch_size, samples // config.num_workers)
     width = BYTES[config.engine.dtype]
     cache = width * cache_numbers(shape)
+    shards = config.num_workers if config.fsdp else 1
     # 2 operations a parameter and token forward, 4 backward; one forward pass more holds the engine to account.
     return Plan(
         num_parameters=num,
         num_trained=num_trained,
         learner_memory={
-            "weights, float32": 4 * num,
-            "gradients": 4 * num_trained,
-            "Adam": 8 * num_trained,
+            "weights, float32": 4 * sum(weight.numel() for weight in parameters.values()) // shards,
+            "gradients": 4 * num_trained // shards,
+            "Adam": 8 * num_trained // shards,
             "logits of a micro-batch, twice": 2 * 4 * micro * length * shape.vocab_size,
         },
         engine_memory={
@@ -95,11 +94,12 @@ def describe(config: FolmConfig, task: Task, planned: Plan) -> list[str]:
     """The plan as lines for a person."""
     actors, workers = config.num_rollout_actors, config.num_workers
     learner, engine = (sum(memory.values()) for memory in (planned.learner_memory, planned.engine_memory))
+    parts = "shards" if config.fsdp else "replicas"
     share = planned.learn_flop / workers / (planned.generate_flop / actors)
     return [
         f"{task}: {config.base_model}, {planned.num_parameters / 1e6:,.1f}M parameters, "
         f"{planned.num_trained / 1e6:,.1f}M of them trained",
-        f"  learner, each of {workers} (all replicas): {_gib(learner)} = {_terms(planned.learner_memory)}",
+        f"  learner, each of {workers} (all {parts}): {_gib(learner)} = {_terms(planned.learner_memory)}",
         f"  rollout engine, each of {actors}: {_gib(engine)} = {_terms(planned.engine_memory)}",
         f"  a step: {planned.samples_per_step} samples, prompts of about {planned.prompt_tokens} tokens, at most "
         f"{planned.max_tokens_per_step:,} tokens",

@@ -18,6 +18,9 @@ class EngineConfig(Settings):
     """Which engine samples, and its limits.
 
     ``auto`` takes vLLM where it is installed and transformers elsewhere. ``threads`` = 0 leaves them to the engine.
+    ``structured_output`` has vLLM sample answers of the right form alone, for pairs and evaluation, but for those that
+    ``max_completion_tokens`` cuts off. In RL samples stay free: the learner's probabilities are those of no grammar,
+    and the form is there to be learnt.
     """
 
     type: Literal["auto", "vllm", "transformers"] = "auto"
@@ -25,15 +28,20 @@ class EngineConfig(Settings):
     max_model_len: PositiveInt = 1024
     max_num_seqs: PositiveInt = 256
     threads: int = 0
+    structured_output: bool = False
 
 
 class Sampling(Settings):
-    """How a completion is drawn; the whole distribution is kept (top_p = 1), or log-probabilities would be biased."""
+    """How a completion is drawn; the whole distribution is kept (top_p = 1), or log-probabilities would be biased.
+
+    Where ``regex`` is given, completions match it from end to end unless ``max_tokens`` cuts them off.
+    """
 
     num_samples: PositiveInt = 1
     temperature: NonNegativeFloat = 0.9
     max_tokens: PositiveInt = 160
     seed: int = 0
+    regex: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,15 @@ def engine_name(config: EngineConfig) -> str:
             "an installed engine",
             "pip install 'r4t-ray[cpu]' or [gpu]",
         )
-    return "transformers" if config.type == "transformers" or not has_vllm else "vllm"
+    name = "transformers" if config.type == "transformers" or not has_vllm else "vllm"
+    if config.structured_output and name == "transformers":
+        raise EngineError(
+            "folm.engine.structured_output",
+            "true, with the engine transformers",
+            "vllm, which alone has it here",
+            "set it to false, or install vllm: pip install 'r4t-ray[cpu]' or [gpu]",
+        )
+    return name
 
 
 def make_engine(model_dir: Path, config: EngineConfig) -> Engine:

@@ -45,7 +45,9 @@ class VLLMEngine:
     def generate(self, prompts: Sequence[str], sampling: Sampling) -> list[list[Completion]]:
         """See ``Engine.generate``."""
         from vllm import SamplingParams
+        from vllm.sampling_params import StructuredOutputsParams
 
+        form = StructuredOutputsParams(regex=sampling.regex) if sampling.regex else None
         params = [
             SamplingParams(
                 n=sampling.num_samples,
@@ -55,6 +57,7 @@ class VLLMEngine:
                 max_tokens=sampling.max_tokens,
                 seed=(sampling.seed + position) % 2**31,
                 logprobs=0,
+                structured_outputs=form,
             )
             for position in range(len(prompts))
         ]

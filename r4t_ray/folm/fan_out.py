@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from r4t_ray.folm.engine import Completion, Engine, EngineConfig, Sampling, make_engine
-from r4t_ray.folm.prompt import PromptStyle, parse_answer, render_prompt
+from r4t_ray.folm.prompt import PromptStyle, answer_regex, parse_answer, render_prompt
 from r4t_ray.types import Task
 
 FanOut = tuple[str, ...] | None
@@ -17,15 +17,17 @@ FanOut = tuple[str, ...] | None
 class FanOutModel:
     """A language model that fans a query out, behind whichever engine is installed."""
 
-    def __init__(self, engine: Engine, tokenizer: Any, style: PromptStyle, max_tokens: int) -> None:
-        self._engine, self._tokenizer, self._style, self._max_tokens = engine, tokenizer, style, max_tokens
+    def __init__(self, engine: Engine, config: EngineConfig, tokenizer: Any, style: PromptStyle, max_tokens: int):
+        self._engine, self._is_structured = engine, config.structured_output
+        self._tokenizer, self._style, self._max_tokens = tokenizer, style, max_tokens
 
     @classmethod
     def load(cls, model_dir: Path, engine: EngineConfig, style: PromptStyle, max_tokens: int) -> FanOutModel:
         """Load a Hugging Face model directory into an engine."""
         from transformers import AutoTokenizer
 
-        return cls(make_engine(model_dir, engine), AutoTokenizer.from_pretrained(model_dir), style, max_tokens)
+        tokenizer = AutoTokenizer.from_pretrained(model_dir)
+        return cls(make_engine(model_dir, engine), engine, tokenizer, style, max_tokens)
 
     def load_weights(self, model_dir: Path) -> None:
         """Replace the weights by those of another directory of the same architecture."""
@@ -38,9 +40,12 @@ class FanOutModel:
     def complete(
         self, task: Task, queries: Sequence[str], k: int, *, num_samples: int, temperature: float, seed: int
     ) -> list[list[Completion]]:
-        """Raw completions, ``num_samples`` a query."""
-        prompts = [render_prompt(task, query, k, self._style, self._tokenizer) for query in queries]
+        """Raw completions, ``num_samples`` a query, from the model's own distribution."""
         sampling = Sampling(num_samples=num_samples, temperature=temperature, max_tokens=self._max_tokens, seed=seed)
+        return self._generate(task, queries, k, sampling)
+
+    def _generate(self, task: Task, queries: Sequence[str], k: int, sampling: Sampling) -> list[list[Completion]]:
+        prompts = [render_prompt(task, query, k, self._style, self._tokenizer) for query in queries]
         return self._engine.generate(prompts, sampling)
 
     def fan_out(
@@ -53,6 +58,13 @@ class FanOutModel:
         temperature: float = 0.9,
         seed: int = 0,
     ) -> list[list[FanOut]]:
-        """Parsed fan-outs, ``num_samples`` a query."""
-        rows = self.complete(task, queries, k, num_samples=num_samples, temperature=temperature, seed=seed)
+        """Parsed fan-outs, ``num_samples`` a query; of the right form alone under ``structured_output``."""
+        sampling = Sampling(
+            num_samples=num_samples,
+            temperature=temperature,
+            max_tokens=self._max_tokens,
+            seed=seed,
+            regex=answer_regex(k) if self._is_structured else None,
+        )
+        rows = self._generate(task, queries, k, sampling)
         return [[parse_answer(completion.text, k) for completion in row] for row in rows]

@@ -16,20 +16,19 @@ import torch
 from r4t_ray.catalogue import Query
 from r4t_ray.errors import ConfigError, EngineError
 from r4t_ray.folm.checkpoints import ReportCheckpoint
+from r4t_ray.folm.lora import add_adapters
 from r4t_ray.folm.metrics import METRICS, Row, rollout_rows, write_rows
 from r4t_ray.folm.prompt import format_answer
 from r4t_ray.folm.rollout import PendingRollout, Request, Rollout, ask
 from r4t_ray.folm.settings import FolmConfig, SoftGRPOConfig
 from r4t_ray.folm.soft_grpo import SoftGRPOTrainer
 from r4t_ray.folm.status import count_starts, write_status
-from r4t_ray.folm.trainable import load_trainable, parameter_groups
-from r4t_ray.folm.weights import publish_weights
+from r4t_ray.folm.trainable import BETAS, load_trainable
+from r4t_ray.folm.weights import publish_weights, save_weights
 
 log = logging.getLogger(__name__)
 
 MAX_SHOWN_CHARS = 300
-BETAS = (0.9, 0.95)
-"""AdamW's, as in Table 3 of arXiv 2603.06397."""
 
 
 @dataclass
@@ -54,6 +53,7 @@ class Learner:
     started: float = field(default_factory=time.monotonic)
     _last: float = field(default_factory=time.monotonic)
     _publishing: float = 0.0
+    _published: dict[int, Path] = field(default_factory=dict)
     _num_unparsed_steps: int = 0
     _asked: dict[int, tuple[int, PendingRollout]] = field(default_factory=dict)
 
@@ -125,11 +125,12 @@ class Learner:
     def _ask(self, step: int) -> tuple[int, PendingRollout]:
         """Publish the weights and have the samples of ``step`` made from them; gives the step that they are of."""
         rank, trainer = int(self.trainer.accelerator.process_index), self.trainer
-        model = trainer.accelerator.unwrap_model(trainer.model)
-        folder = self.folder / "weights" / f"start-{self.starts}-rank-{rank}"
-        before = time.monotonic()
-        weights = publish_weights(model, trainer.processing_class, folder, trainer.state.global_step)
-        self._publishing += time.monotonic() - before
+        if trainer.state.global_step not in self._published:
+            before = time.monotonic()
+            path = publish_weights(trainer, self.folder / "weights" / f"start-{self.starts}")
+            self._published = {trainer.state.global_step: path}
+            self._publishing += time.monotonic() - before
+        weights = self._published[trainer.state.global_step]
         seed = self.seed + 1_000_003 * step + 101 * rank
         request = Request(tuple(self._queries_of(step)), self.grpo.num_generations, str(weights), seed)
         return self.num_batches, ask(self.actors, request)
@@ -146,11 +147,10 @@ class Learner:
         log.info("Soft-GRPO step %d of %d: %s", step + 1, self.grpo.steps, means)
 
     def write(self) -> None:
-        """Write the trained model, its tokenizer and the metrics into the stage's folder."""
-        model = self.trainer.accelerator.unwrap_model(self.trainer.model)
-        model.save_pretrained(self.folder / "model")
-        self.trainer.processing_class.save_pretrained(self.folder / "model")
-        write_rows(self.rows, self.folder / METRICS)
+        """Write the trained model, its tokenizer and, last, the metrics; every worker calls this."""
+        save_weights(self.trainer, self.folder / "model")
+        if self.trainer.accelerator.is_main_process:
+            write_rows(self.rows, self.folder / METRICS)
 
 
 def build_learner(config: FolmConfig, settings: dict[str, Any]) -> Learner:
@@ -171,10 +171,12 @@ def build_learner(config: FolmConfig, settings: dict[str, Any]) -> Learner:
         config.rollout_timeout_s,
     )
     learner.starts = count_starts(folder)
-    for old in (folder / "weights").glob(f"start-*-rank-{ray.train.get_context().get_world_rank()}"):
-        shutil.rmtree(old)
+    if ray.train.get_context().get_world_rank() == 0:
+        for old in (folder / "weights").glob("start-*"):
+            shutil.rmtree(old)
     model = load_trainable(folder / "warm_start")
-    optimizer = torch.optim.AdamW(parameter_groups(model, grpo.rates), betas=BETAS, weight_decay=0.0, fused=True)
+    if config.lora:
+        model = add_adapters(model, config.lora, settings["seed"])
     learner.trainer = SoftGRPOTrainer(
         model=model,
         processing_class=AutoTokenizer.from_pretrained(folder / "warm_start", padding_side="left"),
@@ -182,7 +184,7 @@ def build_learner(config: FolmConfig, settings: dict[str, Any]) -> Learner:
         rollout_func=learner.rollout,
         train_dataset=Dataset.from_dict({"prompt": [query.query_id for query in schedule]}),
         args=grpo_arguments(grpo, config, folder, settings["seed"]),
-        optimizers=(optimizer, None),
+        rates=grpo.rates,
         beta_kl=grpo.beta_kl,
         beta_entropy=grpo.beta_entropy,
         max_logp_gap=grpo.max_logp_gap,
@@ -223,7 +225,7 @@ def grpo_arguments(grpo: SoftGRPOConfig, config: FolmConfig, folder: Path, seed:
         "max_steps": grpo.steps * grpo.num_iterations,
         "shuffle_dataset": False,
     }
-    # What the trainer records of the optimizer that it is handed.
+    # What the trainer records of the optimizer that it makes.
     optimizer = {
         "learning_rate": max(grpo.rates.values()),
         "adam_beta1": BETAS[0],
@@ -247,4 +249,6 @@ def grpo_arguments(grpo: SoftGRPOConfig, config: FolmConfig, folder: Path, seed:
         **device,
         **files,
         save_steps=grpo.checkpoint_every * grpo.num_iterations,
+        fsdp=config.fsdp,
+        fsdp_config={"version": 2} if config.fsdp else None,
     )

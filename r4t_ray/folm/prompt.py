@@ -70,6 +70,20 @@ def format_answer(queries: Sequence[str]) -> str:
     return OPEN + json.dumps(list(queries), ensure_ascii=False) + CLOSE
 
 
+def answer_regex(k: int) -> str:
+    r"""The form of an answer of one to k sub-queries, a thinking part before it allowed.
+
+    >>> import re
+    >>> bool(re.fullmatch(answer_regex(2), '<think>hm</think><queries>["red apple", "pear"]</queries>'))
+    True
+    >>> bool(re.fullmatch(answer_regex(1), '<queries>["red apple", "pear"]</queries>'))
+    False
+    """
+    query = r'"[^"\\<\s\x01-\x1f][^"\\<\x01-\x1f]{0,' + str(MAX_QUERY_CHARS - 1) + '}"'
+    more = f"(, {query}){{0,{k - 1}}}" if k > 1 else ""
+    return rf"(<think>[^<]*</think>\s*)?{OPEN}\[{query}{more}\]{CLOSE}"
+
+
 def preamble_chars(text: str) -> int:
     """Characters before the answer's list, a thinking part above all; all of them where there is no list.
 

@@ -17,6 +17,7 @@ from pydantic import (
 
 from r4t_ray.config import Settings
 from r4t_ray.folm.engine import EngineConfig
+from r4t_ray.folm.lora import LoRAConfig
 from r4t_ray.folm.prompt import PromptStyle
 from r4t_ray.folm.warm_start import WarmStartConfig
 from r4t_ray.rewards import AddedRewardConfig, CoverageConfig, OARConfig
@@ -79,6 +80,7 @@ class FolmConfig(Settings):
 
     A learner that dies starts again from its last checkpoint, ``max_failures`` times; a rollout that takes longer than
     ``rollout_timeout_s``, with the start of its actor where that was lost, is taken for hung and asked anew.
+    ``lora`` has RL train adapters alone; ``fsdp`` shards the learner's model over its workers, each with a GPU.
     ``rewards`` are added to a task's own reward, in RL alone: the tables stay those of the task.
     """
 
@@ -98,6 +100,8 @@ class FolmConfig(Settings):
     num_workers: PositiveInt = 1
     worker_gpus: NonNegativeInt = 0
     learner_threads: NonNegativeInt = 0
+    lora: LoRAConfig | None = None
+    fsdp: bool = False
     max_failures: NonNegativeInt = 2
     rollout_timeout_s: PositiveFloat = 1800.0
     warm_start: WarmStartConfig = WarmStartConfig()
@@ -106,6 +110,15 @@ class FolmConfig(Settings):
     def grpo_of(self, task: Task) -> SoftGRPOConfig:
         """The settings of one task's RL; the defaults where ``grpo`` does not name it."""
         return self.grpo.get(task, SoftGRPOConfig())
+
+    @model_validator(mode="after")
+    def _shards_are_on_gpus(self) -> Self:
+        if self.fsdp and (self.worker_gpus == 0 or self.num_workers == 1):
+            raise ValueError(
+                f"fsdp shards over workers with a GPU each: got num_workers {self.num_workers}, worker_gpus "
+                f"{self.worker_gpus}; raise both, or set fsdp: false"
+            )
+        return self
 
     @model_validator(mode="after")
     def _workers_share_the_batches(self) -> Self:

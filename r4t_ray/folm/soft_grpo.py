@@ -8,6 +8,7 @@ position twice, log-probabilities come from ``completion_logps``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from trl import GRPOTrainer
 
 from r4t_ray.errors import EngineError
 from r4t_ray.folm.completion_logps import completion_logps
+from r4t_ray.folm.trainable import BETAS, parameter_groups
 
 
 def soft_grpo_loss(
@@ -54,6 +56,7 @@ class SoftGRPOTrainer(GRPOTrainer):
     Args:
         beta_kl: b1 of eq. 8.
         beta_entropy: b2 of eq. 8.
+        rates: Learning rates by regular expression of parameter names, as ``match_rates`` takes them.
         max_logp_gap: Largest |log pi_engine - log pi_learner| allowed while ``is_on_policy``; a larger one means that
             the engine sampled from other weights, and raises EngineError.
         bf16: Compute the loss, forward and backward, in bfloat16 autocast.
@@ -63,20 +66,31 @@ class SoftGRPOTrainer(GRPOTrainer):
         **kwargs: Passed to GRPOTrainer.
     """
 
+    optimizer: torch.optim.Optimizer | None
+
     def __init__(
         self,
         *args: Any,
         beta_kl: float,
         beta_entropy: float,
+        rates: Mapping[str, float],
         max_logp_gap: float,
         bf16: bool,
         engine_bf16: bool,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self.rates = rates
         self.beta_kl, self.beta_entropy, self.max_logp_gap = beta_kl, beta_entropy, max_logp_gap
         self.bf16, self.engine_bf16 = bf16, engine_bf16
         self.is_on_policy = True
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """AdamW at ``rates``; parameters without one are frozen."""
+        if self.optimizer is None:
+            groups = parameter_groups(model or self.model, self.rates)
+            self.optimizer = torch.optim.AdamW(groups, betas=BETAS, weight_decay=0.0, fused=True)
+        return self.optimizer
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         with self._autocast(self.engine_bf16):

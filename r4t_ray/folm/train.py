@@ -18,11 +18,12 @@ from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.catalogue import Query, load_queries, recombined_queries
 from r4t_ray.encoders import resolve_model
 from r4t_ray.errors import DataError, R4TError, read_error, write_error
+from r4t_ray.folm.engine import engine_name
 from r4t_ray.folm.metrics import METRICS, Row, read_rows, write_rows
 from r4t_ray.folm.prompt import render_prompt
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.supervised import train_on_examples
-from r4t_ray.folm.trainable import load_trainable, match_rates
+from r4t_ray.folm.trainable import load_trainable, match_rates, model_source, skeleton
 from r4t_ray.folm.warm_start import warm_start_examples
 from r4t_ray.types import Task
 
@@ -41,6 +42,8 @@ def run(config: FolmConfig, workspace: Workspace, seed: int) -> Artifact:
     Writes ``folm/<task>/warm_start`` and ``folm/<task>/model`` (Hugging Face directories), ``folm/metrics.parquet`` and
     TensorBoard logs. A run that was stopped or killed goes on from its last checkpoint.
     """
+
+    engine_name(config.engine)  # an engine that cannot be had is refused before the long part
 
     def make(folder: Path) -> int:
         for task in config.tasks:
@@ -71,9 +74,10 @@ def warm_start(task: Task, config: FolmConfig, workspace: Workspace, out: Path, 
     from transformers import AutoTokenizer
 
     base = resolve_model(config.base_model)
-    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer = AutoTokenizer.from_pretrained(**model_source(base))
+    # A wrong expression is refused before the long part.
+    match_rates(skeleton(base, config.lora), config.grpo_of(task).rates)
     model = load_trainable(base)
-    match_rates(model, config.grpo_of(task).rates)  # a wrong expression is refused before the long part
     stage = config.warm_start
     if stage.teaches(task):
         render = partial(_render, config=config, tokenizer=tokenizer)
@@ -177,7 +181,7 @@ def query_schedule(task: Task, config: FolmConfig, workspace: Workspace, seed: i
 
 
 def learn(settings: dict[str, Any]) -> None:
-    """The Ray Train worker's loop: build the learner, train, and let rank 0 write the result.
+    """The Ray Train worker's loop: build the learner, train, and write the result.
 
     A fault that is a person's to mend comes again however often Ray restarts the workers: it is kept in a file, and the
     next start ends on it at once.
@@ -201,6 +205,6 @@ def learn(settings: dict[str, Any]) -> None:
     except R4TError as error:
         write_error(error, fault)
         raise
-    if ray.train.get_context().get_world_rank() == 0 and learner.num_batches == learner.grpo.steps:
+    if learner.num_batches == learner.grpo.steps:
         learner.write()
     ray.train.report({"steps": learner.num_batches})

@@ -9,26 +9,27 @@ from typing import Any
 from safetensors import SafetensorError
 
 from r4t_ray.errors import ArtifactError
+from r4t_ray.folm.lora import merge_adapters
 
 MARKER = "COMPLETE"
 KEPT = 2
 
 
-def publish_weights(model: Any, tokenizer: Any, folder: Path, step: int) -> Path:
-    """Write a Hugging Face directory ``folder/step-N``, marker last, and drop all but the newest KEPT.
+def publish_weights(trainer: Any, folder: Path) -> Path:
+    """Have the first worker write a Hugging Face directory ``folder/step-N``, and drop all but the newest KEPT.
+
+    Every worker calls this, for a sharded model is gathered from all of them, and none returns before it is written.
 
     Raises:
         ArtifactError: The folder cannot be written.
     """
-    path = folder / f"step-{step:08d}"
+    path = folder / f"step-{trainer.state.global_step:08d}"
     try:
-        if not (path / MARKER).exists():
-            path.mkdir(parents=True, exist_ok=True)
-            model.save_pretrained(path)
-            tokenizer.save_pretrained(path)
+        save_weights(trainer, path)
+        if trainer.accelerator.is_main_process:
             (path / MARKER).touch()
-        for old in sorted(folder.glob("step-*"))[:-KEPT]:
-            shutil.rmtree(old)
+            for old in sorted(folder.glob("step-*"))[:-KEPT]:
+                shutil.rmtree(old)
     except (OSError, SafetensorError) as error:
         raise ArtifactError(
             str(folder),
@@ -36,4 +37,19 @@ def publish_weights(model: Any, tokenizer: Any, folder: Path, step: int) -> Path
             "a folder with room for two copies of the model",
             "free the space or mend the permissions, then run the same command again",
         ) from error
+    trainer.accelerator.wait_for_everyone()
     return path
+
+
+def save_weights(trainer: Any, path: Path) -> None:
+    """Write the learner's model, adapters merged, and its tokenizer; every worker calls this, the first one writes."""
+    accelerator = trainer.accelerator
+    state = accelerator.get_state_dict(trainer.model_wrapped)
+    if not accelerator.is_main_process:
+        return
+    model = accelerator.unwrap_model(trainer.model)
+    if hasattr(model, "peft_config"):
+        model, state = merge_adapters(model, state)
+    path.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(path, state_dict=state)
+    trainer.processing_class.save_pretrained(path)

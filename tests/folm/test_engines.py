@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import ray
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from r4t_ray.encoders import resolve_model
 from r4t_ray.errors import EngineError
 from r4t_ray.folm import engine as engines
 from r4t_ray.folm.engine import Completion, EngineConfig, Sampling, make_engine
-from r4t_ray.folm.prompt import parse_answer
+from r4t_ray.folm.prompt import answer_regex, parse_answer
 
 PROMPTS = ["<wscr>lemon poppy seed muffins", "<oar>soup"]
 CONFIG = {"max_model_len": 192, "max_num_seqs": 16, "threads": 1}
@@ -102,6 +102,28 @@ def test_answers_parse_and_the_same_seed_gives_the_same_samples(engine: Any) -> 
     texts = [completion.text for row in first for completion in row]
     assert len(set(texts)) > 2
     assert any(parse_answer(text, 10) for text in texts)
+
+
+@pytest.mark.timeout(300)
+def test_structured_output_is_well_formed_even_of_a_model_that_knows_no_form(
+    engine: Any, request: pytest.FixtureRequest, base_model: str, tmp_path: Path
+) -> None:
+    if request.node.callspec.params["engine"] == "transformers":
+        with pytest.raises(EngineError, match="which alone has it"):
+            engines.engine_name(EngineConfig(type="transformers", structured_output=True))
+        return
+    torch.manual_seed(0)
+    tokenizer, config = AutoTokenizer.from_pretrained(base_model), AutoConfig.from_pretrained(base_model)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    ray.get(engine.load_weights.remote(str(tmp_path)))
+    formed = SAMPLING.model_copy(update={"regex": answer_regex(2), "max_tokens": 160})
+    free, bound = (ray.get(engine.generate.remote(PROMPTS * 4, sampling)) for sampling in (SAMPLING, formed))
+    ray.get(engine.load_weights.remote(base_model))
+    assert not any(parse_answer(completion.text, 10) for row in free for completion in row)
+    ended = [completion.text for row in bound for completion in row if len(completion.token_ids) < 160]
+    assert ended
+    assert all(1 <= len(parse_answer(text, 10) or ()) <= 2 for text in ended), ended
 
 
 def test_an_engine_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

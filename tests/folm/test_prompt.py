@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from r4t_ray.errors import ConfigError
-from r4t_ray.folm.prompt import format_answer, parse_answer, preamble_chars, render_prompt
+from r4t_ray.folm.prompt import answer_regex, format_answer, parse_answer, preamble_chars, render_prompt
 
 
 @given(
@@ -82,3 +84,15 @@ def test_a_chat_without_a_template_is_a_config_error() -> None:
 
     with pytest.raises(ConfigError, match=r"prompt_style.*chat template"):
         render_prompt("oar", "a wish", 3, "chat", Untaught())
+
+
+@given(st.from_regex(answer_regex(3), fullmatch=True))
+def test_whatever_has_the_form_of_an_answer_parses(text: str) -> None:
+    answer = parse_answer(text, 10)
+    assert answer is not None
+    assert 1 <= len(answer) <= 3
+
+
+def test_what_is_written_for_a_model_to_learn_has_the_form_of_an_answer() -> None:
+    assert re.fullmatch(answer_regex(2), format_answer(["jalapeño", "red apple"]))
+    assert not re.fullmatch(answer_regex(2), format_answer(["a", "b", "c"]))

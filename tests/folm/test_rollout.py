@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Query, load_queries, recombined_queries
@@ -19,6 +19,7 @@ from r4t_ray.folm.engine import EngineConfig
 from r4t_ray.folm.metrics import rollout_rows
 from r4t_ray.folm.rollout import Request, RolloutPool, rollout_on
 from r4t_ray.folm.settings import FolmConfig
+from r4t_ray.folm.trainable import load_trainable
 from r4t_ray.folm.weights import publish_weights
 from r4t_ray.rewards import CoverageConfig
 from r4t_ray.rewards.format import FormatConfig
@@ -43,7 +44,7 @@ def pool(indexed_workspace: Workspace) -> Iterator[RolloutPool]:
 
 @pytest.mark.timeout(300)
 def test_rollouts_come_in_order_scored_and_stamped_with_their_weights(
-    pool: RolloutPool, indexed_workspace: Workspace, tmp_path: Path
+    pool: RolloutPool, indexed_workspace: Workspace, trainer_at: Callable[[Any, int], Any], tmp_path: Path
 ) -> None:
     queries = [*load_queries(indexed_workspace, "wscr", "train")[:2], *load_queries(indexed_workspace, "oar")[:1]]
     queries += recombined_queries("wscr", load_queries(indexed_workspace, "wscr", "train"), 1, seed=0)
@@ -60,12 +61,7 @@ def test_rollouts_come_in_order_scored_and_stamped_with_their_weights(
     assert all(0 <= r.reward <= 1 and "format" not in r.components for r in rollouts if r.task == "oar")
     assert [math.isnan(r.components["coverage"]) for r in rollouts if r.task == "wscr"] == 3 * [True] + 6 * [False]
     assert stats["seconds_generate"] > 0
-    folder = publish_weights(
-        AutoModelForCausalLM.from_pretrained(resolve_model(BASE), dtype="float32"),
-        AutoTokenizer.from_pretrained(resolve_model(BASE)),
-        tmp_path,
-        7,
-    )
+    folder = publish_weights(trainer_at(load_trainable(resolve_model(BASE)), 7), tmp_path)
     again, _ = pool.rollout(Request(asked, 3, str(folder), seed=1))
     assert {rollout.weights for rollout in again} == {str(folder)}
     assert [r.completion.token_ids for r in again] == [r.completion.token_ids for r in rollouts]
@@ -109,9 +105,8 @@ def test_an_actor_that_cannot_live_is_an_engine_error(ray_session: str) -> None:
         rollout_on([actor], Request((Query("a", "wscr", "soup", (), "train"),), 2, "weights", seed=1), 60.0)
 
 
-def test_published_weights_keep_the_newest_two(tmp_path: Path) -> None:
-    model = AutoModelForCausalLM.from_pretrained(resolve_model(BASE), dtype="float32")
-    tokenizer = AutoTokenizer.from_pretrained(resolve_model(BASE))
+def test_published_weights_keep_the_newest_two(trainer_at: Callable[[Any, int], Any], tmp_path: Path) -> None:
+    model = load_trainable(resolve_model(BASE))
     for step in (0, 2, 4):
-        assert (publish_weights(model, tokenizer, tmp_path, step) / "COMPLETE").exists()
+        assert (publish_weights(trainer_at(model, step), tmp_path) / "COMPLETE").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000002", "step-00000004"]

@@ -17,6 +17,7 @@ from r4t_ray.folm.settings import FolmConfig, SoftGRPOConfig
 from r4t_ray.folm.soft_grpo import SoftGRPOTrainer
 
 REWARDS = [1.0, math.nan, 0.0, 0.5]
+RATES = {r"^model\.norm": 0.2, r"layers\.0\..*layernorm": 0.1}
 LENGTHS = [3, 2, 1, 4]
 
 
@@ -37,7 +38,7 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SoftGRPOTrainer:
     shape = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
     model = LlamaForCausalLM(LlamaConfig(vocab_size=5120, **shape))
     base = resolve_model("package:r4t_ray/folm/base_model")
-    grpo = SoftGRPOConfig(steps=1, queries_per_step=1, num_generations=4, micro_batch_size=4)
+    grpo = SoftGRPOConfig(steps=1, queries_per_step=1, num_generations=4, micro_batch_size=4, learning_rate=RATES)
     return SoftGRPOTrainer(
         model=model,
         processing_class=AutoTokenizer.from_pretrained(base, padding_side="left"),
@@ -45,6 +46,7 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SoftGRPOTrainer:
         rollout_func=rollout,
         train_dataset=Dataset.from_dict({"prompt": ["a"] * 4}),
         args=grpo_arguments(grpo, FolmConfig(), tmp_path, 0),
+        rates=grpo.rates,
         beta_kl=0.05,
         beta_entropy=0.05,
         max_logp_gap=1e9,
@@ -59,3 +61,14 @@ def test_a_sample_without_a_reward_is_in_no_mean_and_has_no_token_in_the_loss(tr
     # The mean of 1, 0 and 0.5 is 0.5, their sample deviation 0.5.
     expected = torch.tensor([1.0, 0.0, -1.0, 0.0])
     torch.testing.assert_close(batch["advantages"], expected, atol=1e-3, rtol=0)
+
+
+def test_the_optimizer_moves_what_has_a_rate_at_that_rate(trainer: SoftGRPOTrainer) -> None:
+    optimizer = trainer.create_optimizer()
+    names = {id(parameter): name for name, parameter in trainer.model.named_parameters()}
+    rates = {names[id(p)]: group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    layer = "model.layers.0.{}_layernorm.weight"
+    assert rates == {"model.norm.weight": 0.2} | {layer.format(at): 0.1 for at in ("input", "post_attention")}
+    assert {name for name, parameter in trainer.model.named_parameters() if parameter.requires_grad} == set(rates)
+    assert {group["betas"] for group in optimizer.param_groups} == {(0.9, 0.95)}
+    assert trainer.create_optimizer() is optimizer

@@ -12,14 +12,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from safetensors.numpy import load_file
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.folm.checkpoints import SNAPSHOT, STAGING
 from r4t_ray.folm.status import read_status
+from r4t_ray.folm.weights import MARKER
 
 STEPS = 6
 FOLM: dict[str, Any] = {
@@ -43,6 +46,7 @@ FOLM: dict[str, Any] = {
         }
     },
 }
+MODELS = ("model", "warm_start")
 LEARNER, ROLLOUT = "ray::RayTrainWorker", "ray::RolloutWorker"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -248,6 +252,68 @@ def test_a_rollout_actor_that_is_killed_or_hangs_is_asked_again(
     assert sum(row["restarted"] for row in run.rows()) == 1
     if signum == signal.SIGSTOP:
         assert "has not answered in 60 s" in (tmp_path / "log.txt").read_text()
+
+
+def test_all_rollout_actors_killed_at_once_are_asked_again(
+    repository: Path, indexed_workspace: Workspace, tmp_path: Path
+) -> None:
+    two = {"num_rollout_actors": 2, "rollout_cpus": 0.5}
+    whole = Run(repository, indexed_workspace, tmp_path / "whole", **two).finish()
+    run = Run(repository, indexed_workspace, tmp_path / "killed", **two)
+    with run.started() as driver:
+        wait_for(run.has_second_weights, driver, run)
+        actors = named(driver, ROLLOUT)
+        assert len(actors) == 2
+        kill_all(actors)
+        assert driver.wait(timeout=400) == 0, run.log
+    assert_same_run(run.rows(), whole, resumed=False)
+    assert sum(row["restarted"] for row in run.rows()) == 1
+
+
+def test_adapters_alone_are_trained_arrive_at_the_engine_and_outlive_a_killed_learner(
+    repository: Path, indexed_workspace: Workspace, tmp_path: Path
+) -> None:
+    lora = {"lora": {"rank": 4, "alpha": 8}}
+    whole = Run(repository, indexed_workspace, tmp_path / "whole", **lora)
+    rows = whole.finish()
+    assert all(row["logp_gap_max"] < 1e-3 for row in rows)
+    model, base = (load_file(whole.workspace / "folm/oar" / name / "model.safetensors") for name in MODELS)
+    moved = {name.split(".")[-2] for name in base if not np.array_equal(base[name], model[name])}
+    assert moved == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+    run = Run(repository, indexed_workspace, tmp_path / "killed", **lora)
+    with run.started() as driver:
+        wait_for(run.has_checkpoint, driver, run)
+        (learner,) = named(driver, LEARNER)
+        learner.send_signal(signal.SIGKILL)
+        assert driver.wait(timeout=400) == 0, run.log
+    assert_same_run(run.rows(), rows, resumed=True)
+
+
+def test_two_learners_train_on_samples_of_the_same_weights(
+    repository: Path, indexed_workspace: Workspace, tmp_path: Path
+) -> None:
+    two = {"num_workers": 2, "rollout_cpus": 0, "lora": {"rank": 4}}
+    run = Run(repository, indexed_workspace, tmp_path, **two)
+    rows = run.finish()
+    assert [row["step"] for row in rows] == list(range(STEPS))
+    assert all(row["logp_gap_max"] < 1e-3 for row in rows)
+    model, base = (load_file(run.workspace / "folm/oar" / name / "model.safetensors") for name in MODELS)
+    assert any(not np.array_equal(base[name], model[name]) for name in base)
+
+
+def test_a_disk_that_takes_no_more_ends_the_run_with_a_reason_and_leaves_no_half_of_the_weights_in_use(
+    repository: Path, indexed_workspace: Workspace, tmp_path: Path, unbroken: list[Any]
+) -> None:
+    """The learner may write 1 MB a file, as on a disk that fills up in the midst of it."""
+    run = Run(repository, indexed_workspace, tmp_path)
+    with run.started() as driver:
+        (learner,) = wait_for(lambda: named(driver, LEARNER), driver, run)
+        learner.rlimit(psutil.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+        assert driver.wait(timeout=300) == 2, run.log
+    assert "weights that cannot be written" in run.log
+    assert not list((run.workspace / "folm.partial/oar/weights").rglob(MARKER))
+    rows = run.finish()
+    assert [row["reward"] for row in rows] == pytest.approx([row["reward"] for row in unbroken], abs=1e-5)
 
 
 def test_weights_that_cannot_be_written_end_the_run_with_a_reason(
