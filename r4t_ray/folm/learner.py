@@ -237,6 +237,7 @@ def grpo_arguments(grpo: SoftGRPOConfig, config: FolmConfig, folder: Path, seed:
     objective = {"epsilon": grpo.clip, "beta": 0.0, "loss_type": "grpo", "scale_rewards": "group"}
     sampling = {"temperature": grpo.temperature, "top_p": 1.0, "top_k": 0}
     device = {"gradient_checkpointing": gpu, "bf16": False, "use_cpu": not gpu, "dataloader_pin_memory": False}
+    shards = {"fsdp": config.fsdp, "fsdp_config": {"version": 2} if config.fsdp else None}
     # Saved between two batches only: samples that wait for their next pass are in no checkpoint.
     files = {"report_to": ["tensorboard"], "logging_steps": 1, "disable_tqdm": True, "save_total_limit": 1}
     return GRPOConfig(
@@ -246,9 +247,7 @@ def grpo_arguments(grpo: SoftGRPOConfig, config: FolmConfig, folder: Path, seed:
         **schedule,
         **optimizer | objective,
         **sampling,
-        **device,
+        **device | shards,
         **files,
         save_steps=grpo.checkpoint_every * grpo.num_iterations,
-        fsdp=config.fsdp,
-        fsdp_config={"version": 2} if config.fsdp else None,
     )
