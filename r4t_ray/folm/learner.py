@@ -246,8 +246,7 @@ def grpo_arguments(grpo: SoftGRPOConfig, config: FolmConfig, folder: Path, seed:
         seed=seed,
         **schedule,
         **optimizer | objective,
-        **sampling,
-        **device | shards,
+        **sampling | device | shards,
         **files,
         save_steps=grpo.checkpoint_every * grpo.num_iterations,
     )
