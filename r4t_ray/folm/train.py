@@ -43,9 +43,8 @@ def run(config: FolmConfig, workspace: Workspace, seed: int) -> Artifact:
     TensorBoard logs. A run that was stopped or killed goes on from its last checkpoint.
     """
 
-    engine_name(config.engine)  # an engine that cannot be had is refused before the long part
-
     def make(folder: Path) -> int:
+        engine_name(config.engine)  # an engine that cannot be had is refused before the long part
         for task in config.tasks:
             if not (folder / task / "warm_start").exists():
                 warm_start(task, config, workspace, folder / task / "warm_start", seed)

@@ -46,7 +46,6 @@ FOLM: dict[str, Any] = {
         }
     },
 }
-MODELS = ("model", "warm_start")
 LEARNER, ROLLOUT = "ray::RayTrainWorker", "ray::RolloutWorker"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -81,6 +80,21 @@ class Run:
         with self.started() as driver:
             assert driver.wait(timeout=400) == 0, self.log
         return self.rows()
+
+    def finish_with_a_killed_learner(self) -> list[dict[str, Any]]:
+        """Run to the end, the learner killed once there is a checkpoint; gives the metrics."""
+        with self.started() as driver:
+            wait_for(self.has_checkpoint, driver, self)
+            (learner,) = named(driver, LEARNER)
+            learner.send_signal(signal.SIGKILL)
+            assert driver.wait(timeout=400) == 0, self.log
+        return self.rows()
+
+    def moved(self) -> set[str]:
+        """Names of the parameters in which the trained model differs from its warm start."""
+        folders = (self.workspace / "folm/oar" / name for name in ("model", "warm_start"))
+        model, base = (load_file(folder / "model.safetensors") for folder in folders)
+        return {name for name in base if not np.array_equal(base[name], model[name])}
 
     def rows(self) -> list[dict[str, Any]]:
         """The metrics of the finished stage."""
@@ -175,13 +189,8 @@ def unbroken(repository: Path, indexed_workspace: Workspace, tmp_path_factory: p
 def test_a_learner_killed_in_a_step_goes_on_from_its_checkpoint(
     repository: Path, indexed_workspace: Workspace, tmp_path: Path, unbroken: list[Any]
 ) -> None:
-    run = Run(repository, indexed_workspace, tmp_path)
-    with run.started() as driver:
-        wait_for(run.has_checkpoint, driver, run)
-        (learner,) = named(driver, LEARNER)
-        learner.send_signal(signal.SIGKILL)
-        assert driver.wait(timeout=400) == 0, run.log
-    assert_same_run(run.rows(), unbroken, resumed=True)
+    rows = Run(repository, indexed_workspace, tmp_path).finish_with_a_killed_learner()
+    assert_same_run(rows, unbroken, resumed=True)
 
 
 def test_a_driver_told_to_end_leaves_a_checkpoint_from_which_the_rerun_goes_on(
@@ -277,16 +286,10 @@ def test_adapters_alone_are_trained_arrive_at_the_engine_and_outlive_a_killed_le
     whole = Run(repository, indexed_workspace, tmp_path / "whole", **lora)
     rows = whole.finish()
     assert all(row["logp_gap_max"] < 1e-3 for row in rows)
-    model, base = (load_file(whole.workspace / "folm/oar" / name / "model.safetensors") for name in MODELS)
-    moved = {name.split(".")[-2] for name in base if not np.array_equal(base[name], model[name])}
+    moved = {name.split(".")[-2] for name in whole.moved()}
     assert moved == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
-    run = Run(repository, indexed_workspace, tmp_path / "killed", **lora)
-    with run.started() as driver:
-        wait_for(run.has_checkpoint, driver, run)
-        (learner,) = named(driver, LEARNER)
-        learner.send_signal(signal.SIGKILL)
-        assert driver.wait(timeout=400) == 0, run.log
-    assert_same_run(run.rows(), rows, resumed=True)
+    killed = Run(repository, indexed_workspace, tmp_path / "killed", **lora)
+    assert_same_run(killed.finish_with_a_killed_learner(), rows, resumed=True)
 
 
 def test_two_learners_train_on_samples_of_the_same_weights(
@@ -297,8 +300,7 @@ def test_two_learners_train_on_samples_of_the_same_weights(
     rows = run.finish()
     assert [row["step"] for row in rows] == list(range(STEPS))
     assert all(row["logp_gap_max"] < 1e-3 for row in rows)
-    model, base = (load_file(run.workspace / "folm/oar" / name / "model.safetensors") for name in MODELS)
-    assert any(not np.array_equal(base[name], model[name]) for name in base)
+    assert run.moved()
 
 
 def test_a_disk_that_takes_no_more_ends_the_run_with_a_reason_and_leaves_no_half_of_the_weights_in_use(

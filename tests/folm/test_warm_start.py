@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import load_items, load_queries
 from r4t_ray.errors import DataError
+from r4t_ray.folm import run, train
 from r4t_ray.folm.prompt import parse_answer
 from r4t_ray.folm.settings import FolmConfig, SoftGRPOConfig
 from r4t_ray.folm.train import query_schedule
 from r4t_ray.folm.warm_start import WarmStartConfig, warm_start_examples
 from r4t_ray.rewards import CoverageConfig
+from r4t_ray.types import TASKS
 
 
 def test_answers_name_items_of_the_set_first_and_titles_of_the_training_sets(indexed_workspace: Workspace) -> None:
@@ -73,3 +78,14 @@ def test_recombined_queries_join_the_schedule_and_need_a_reward(indexed_workspac
     first = schedule[: len(train) + 7]
     assert {query.query_id for query in first} >= {query.query_id for query in train}
     assert sum(not query.item_ids for query in first) == 7
+
+
+def test_a_finished_stage_is_skipped_where_its_engine_is_not_installed(
+    indexed_workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace(shutil.copytree(indexed_workspace.root, tmp_path / "workspace"))
+    untrained = WarmStartConfig(wscr_passes=0, oar_passes=0)
+    config = FolmConfig(warm_start=untrained, grpo={task: SoftGRPOConfig(steps=0) for task in TASKS})
+    made = run(config, workspace, seed=0)
+    monkeypatch.setattr(train, "engine_name", lambda config: pytest.fail("a finished stage asked for its engine"))
+    assert run(config, workspace, seed=0).manifest == made.manifest
