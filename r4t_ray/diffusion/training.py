@@ -1,4 +1,4 @@
-"""The train-diffusion stage: one retriever a task, by Ray Train on what Ray Data streams."""
+"""The train-diffusion stage: one retriever a task, by one run of Ray Train on what Ray Data streams."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,9 +16,8 @@ from ray.train.torch import TorchTrainer
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.diffusion.anchors import commonest_rows
 from r4t_ray.diffusion.batches import count_pairs, read_pairs
-from r4t_ray.diffusion.retriever import CONFIG, WEIGHTS
 from r4t_ray.diffusion.settings import DiffusionConfig
-from r4t_ray.diffusion.worker import METRICS, train_worker
+from r4t_ray.diffusion.worker import METRICS, TaskJob, train_worker
 from r4t_ray.errors import DataError
 from r4t_ray.types import TASKS, Task
 
@@ -45,15 +43,26 @@ def run(config: DiffusionConfig, workspace: Workspace, seed: int) -> Artifact:
 def _train_all(config: DiffusionConfig, workspace: Workspace, seed: int, folder: Path) -> int:
     if not ray.is_initialized():
         ray.init(ignore_reinit_error=True)
-    tables = [train_task(config, workspace.root / "pairs" / task, folder, task, seed) for task in TASKS]
+    jobs = [prepare_task(config, workspace.root / "pairs" / task, task) for task in TASKS]
+    trainer = TorchTrainer(
+        train_worker,
+        train_loop_config={"jobs": jobs, "folder": str(folder), "seed": seed},
+        datasets={name: pairs for job in jobs for name, pairs in _datasets(job, config, workspace).items()},
+        dataset_config=ray.train.DataConfig(datasets_to_split=[job.train for job in jobs]),
+        scaling_config=_scaling(config),
+        run_config=_run_config(config, folder / STAGING),
+    )
+    trainer.fit()
     shutil.rmtree(folder / STAGING)
-    metrics = pa.concat_tables(tables)
+    metrics = pa.concat_tables([pq.read_table(folder / job.task / METRICS) for job in jobs])
     pq.write_table(metrics, folder / METRICS)
+    for job in jobs:
+        (folder / job.task / METRICS).unlink()
     return int(metrics.num_rows)
 
 
-def train_task(config: DiffusionConfig, pairs_folder: Path, folder: Path, task: Task, seed: int) -> pa.Table:
-    """Train on one task's pairs and put the retriever into ``folder/<task>``; returns its rows of the metrics."""
+def prepare_task(config: DiffusionConfig, pairs_folder: Path, task: Task) -> TaskJob:
+    """Look at one task's pairs, before a worker starts: whether they fill a batch, and which rows are the anchors."""
     num_pairs = count_pairs(pairs_folder, config.network)
     if num_pairs["train"] < config.optimizer.batch_size:
         raise DataError(
@@ -67,29 +76,17 @@ def train_task(config: DiffusionConfig, pairs_folder: Path, folder: Path, task: 
         anchors_ND = commonest_rows(pairs_folder, config.network)
         network = config.network.model_copy(update={"num_anchors": len(anchors_ND)})
         config = config.model_copy(update={"network": network})
-    has_validation = min(num_pairs["val"], config.validation_rows) > 0
-    datasets: dict[str, Any] = {"train": read_pairs(pairs_folder, "train")}
-    if config.cache_pairs:
-        datasets["train"] = datasets["train"].materialize()
-    if has_validation:
-        datasets["val"] = read_pairs(pairs_folder, "val").limit(config.validation_rows)
     logger.info("train-diffusion %s: %s pairs", task, num_pairs)
-    job = {"config": config, "task": task, "seed": seed, "has_validation": has_validation, "anchors": anchors_ND}
-    trainer = TorchTrainer(
-        train_worker,
-        train_loop_config=job,
-        datasets=datasets,
-        dataset_config=ray.train.DataConfig(datasets_to_split=["train"]),
-        scaling_config=_scaling(config),
-        run_config=_run_config(config, folder / STAGING, task),
-    )
-    checkpoint = trainer.fit().checkpoint
-    assert checkpoint is not None, "the last step reports a checkpoint"
-    (folder / task).mkdir()
-    with checkpoint.as_directory() as trained:
-        for name in (WEIGHTS, CONFIG):
-            shutil.copy(Path(trained) / name, folder / task / name)
-        return pq.read_table(Path(trained) / METRICS)
+    return TaskJob(task, config, anchors_ND, has_validation=min(num_pairs["val"], config.validation_rows) > 0)
+
+
+def _datasets(job: TaskJob, config: DiffusionConfig, workspace: Workspace) -> dict[str, ray.data.Dataset]:
+    folder = workspace.root / "pairs" / job.task
+    train = read_pairs(folder, "train")
+    datasets = {job.train: train.materialize() if config.cache_pairs else train}
+    if job.has_validation:
+        datasets[job.val] = read_pairs(folder, "val").limit(config.validation_rows)
+    return datasets
 
 
 def _scaling(config: DiffusionConfig) -> ray.train.ScalingConfig:
@@ -101,9 +98,9 @@ def _scaling(config: DiffusionConfig) -> ray.train.ScalingConfig:
     )
 
 
-def _run_config(config: DiffusionConfig, staging: Path, task: Task) -> ray.train.RunConfig:
+def _run_config(config: DiffusionConfig, staging: Path) -> ray.train.RunConfig:
     return ray.train.RunConfig(
-        name=task,
+        name="retrievers",
         storage_path=str(staging),
         checkpoint_config=ray.train.CheckpointConfig(num_to_keep=1),
         failure_config=ray.train.FailureConfig(max_failures=config.max_failures),

@@ -1,11 +1,13 @@
-"""The training loop of one Ray Train worker."""
+"""What one Ray Train worker does: the training loop of every task."""
 
 from __future__ import annotations
 
 import logging
 import os
+import shutil
 import tempfile
 import time
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,11 @@ from r4t_ray.diffusion.learner import Learner
 from r4t_ray.diffusion.learning_rate import learning_rate
 from r4t_ray.diffusion.settings import DiffusionConfig
 from r4t_ray.progress import track
+from r4t_ray.types import Array, Task
 
 METRICS = "metrics.parquet"
+MODEL_CARD = "README.md"
+"""What huggingface_hub puts beside a model: a text for its hub, where this one is not."""
 SCHEMA = pa.schema(
     [
         ("task", pa.string()),
@@ -37,24 +42,51 @@ SCHEMA = pa.schema(
 logger = logging.getLogger(__name__)
 
 
-def train_worker(job: dict[str, Any]) -> None:
-    """Train one task's retriever on this worker's share of every batch.
+@dataclass(frozen=True)
+class TaskJob:
+    """One task's part of a run; ``anchors_ND`` is None, or (N, D) for the ``num_anchors`` of ``config.network``."""
+
+    task: Task
+    config: DiffusionConfig
+    anchors_ND: Array | None
+    has_validation: bool
+
+    @property
+    def train(self) -> str:
+        """Name of the dataset that is split among the workers."""
+        return f"{self.task}_train"
+
+    @property
+    def val(self) -> str:
+        """Name of the dataset that the first worker validates on, where there is one."""
+        return f"{self.task}_val"
+
+
+def train_worker(run: dict[str, Any]) -> None:
+    """Train every task's retriever on this worker's share of every batch.
 
     Args:
-        job: ``config`` (DiffusionConfig), ``task``, ``seed`` and ``anchors`` (None, or (N, D) for the network's
-            ``num_anchors``). The datasets are ``train`` (split among the workers) and, optional, ``val``. Rank 0
-            validates, logs, and puts model, state and metrics in the checkpoint.
+        run: ``jobs`` (of TaskJob), ``folder``, which all workers share, and ``seed``. The first worker validates, logs,
+            keeps the state of the task at work in the checkpoint, and puts a finished one into ``folder/<task>``.
     """
-    config, task, seed = job["config"], job["task"], job["seed"]
     rank = ray.train.get_context().get_world_rank()
-    _set_up_process(config, rank)
-    learner = Learner(config, task, seed, rank, job["anchors"])
-    rows = _restore(learner)
-    validation = _validation_pairs(config, learner.device) if rank == 0 and job["has_validation"] else None
+    for job in run["jobs"]:
+        finished = Path(run["folder"]) / job.task
+        if not finished.exists():
+            _set_up_process(job.config, rank)
+            train_task(job, finished, run["seed"], rank)
+
+
+def train_task(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
+    """Train one task's retriever, from its last checkpoint if there is one; the first worker writes ``finished``."""
+    config = job.config
+    learner = Learner(config, job.task, seed, rank, job.anchors_ND)
+    rows = _restore(learner, job.task)
+    validation = _validation_pairs(job, learner.device) if rank == 0 and job.has_validation else None
 
     num_workers, num_steps = ray.train.get_context().get_world_size(), config.optimizer.num_steps
     batches = endless_batches(
-        ray.train.get_dataset_shard("train"),
+        ray.train.get_dataset_shard(job.train),
         config.optimizer.batch_size // num_workers,
         config.shuffle_rows,
         seed + learner.step,
@@ -63,19 +95,22 @@ def train_worker(job: dict[str, Any]) -> None:
     losses: list[Tensor] = []
     started = time.monotonic()
     remaining = num_steps - learner.step
-    for batch in track(islice(batches, remaining), f"train-diffusion {task}", total=remaining):
+    for batch in track(islice(batches, remaining), f"train-diffusion {job.task}", total=remaining):
         losses.append(learner.update(batch["z_q"], batch["Z"]))
         step = learner.step
         is_last = step == num_steps
         is_validated = validation is not None and (is_last or step % config.validate_every == 0)
         if rank == 0 and (is_last or is_validated or step % config.log_every == 0):
-            rows.append(_metrics(task, learner, losses, time.monotonic() - started, num_workers))
+            rows.append(_metrics(job.task, learner, losses, time.monotonic() - started, num_workers))
             if is_validated and validation is not None:
                 rows[-1]["val_loss"] = learner.validate(*validation)
             logger.info("%s", rows[-1])
             losses, started = [], time.monotonic()
-        if is_last or step % config.checkpoint_every == 0:
-            _report(learner, rows, rank)
+        if step % config.checkpoint_every == 0 and not is_last:
+            _report(learner, rows, rank, job.task)
+    if rank == 0:
+        _write(learner, rows, finished)
+    ray.train.report({"step": learner.step})
 
 
 def _set_up_process(config: DiffusionConfig, rank: int) -> None:
@@ -85,9 +120,9 @@ def _set_up_process(config: DiffusionConfig, rank: int) -> None:
         logging.basicConfig(level=logging.INFO, format="%(message)s")
 
 
-def _validation_pairs(config: DiffusionConfig, device: torch.device) -> tuple[Tensor, Tensor]:
-    shard = ray.train.get_dataset_shard("val")
-    batches = list(shard.iter_torch_batches(batch_size=1024, collate_fn=PairCollate(config.network)))
+def _validation_pairs(job: TaskJob, device: torch.device) -> tuple[Tensor, Tensor]:
+    shard = ray.train.get_dataset_shard(job.val)
+    batches = list(shard.iter_torch_batches(batch_size=1024, collate_fn=PairCollate(job.config.network)))
     z_q_BD, target_BLD = (torch.cat([batch[name] for batch in batches]).to(device) for name in ("z_q", "Z"))
     return z_q_BD, target_BLD
 
@@ -104,24 +139,42 @@ def _metrics(task: str, learner: Learner, losses: list[Tensor], seconds: float, 
     }
 
 
-def _restore(learner: Learner) -> list[dict[str, Any]]:
-    """Load the last checkpoint after a restart; returns the metrics up to it."""
+def _restore(learner: Learner, task: Task) -> list[dict[str, Any]]:
+    """Go on from the last checkpoint after a restart, if it is one of this task; returns the metrics up to it."""
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
         return []
     with checkpoint.as_directory() as folder:
-        learner.restore(Path(folder))
-        rows: list[dict[str, Any]] = pq.read_table(Path(folder) / METRICS).to_pylist()
+        kept = Path(folder) / task
+        if not kept.is_dir():
+            return []
+        learner.restore(kept)
+        rows: list[dict[str, Any]] = pq.read_table(kept / METRICS).to_pylist()
         return rows
 
 
-def _report(learner: Learner, rows: list[dict[str, Any]], rank: int) -> None:
+def _report(learner: Learner, rows: list[dict[str, Any]], rank: int, task: Task) -> None:
     """Report to Ray Train; a barrier, so every worker calls it and rank 0 alone brings the checkpoint."""
     if rank != 0:
         ray.train.report({"step": learner.step})
         return
     with tempfile.TemporaryDirectory() as folder:
-        learner.save(Path(folder))
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), Path(folder) / METRICS)
+        kept = Path(folder) / task
+        learner.save(kept)
+        _write_metrics(rows, kept)
         metrics = {"step": learner.step, **(rows[-1] if rows else {})}
         ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
+
+
+def _write(learner: Learner, rows: list[dict[str, Any]], finished: Path) -> None:
+    """The averaged retriever and its metrics, all of them or nothing."""
+    half = finished.with_name(f"{finished.name}.partial")
+    shutil.rmtree(half, ignore_errors=True)
+    learner.ema.model.save_pretrained(half)
+    (half / MODEL_CARD).unlink()
+    _write_metrics(rows, half)
+    half.rename(finished)
+
+
+def _write_metrics(rows: list[dict[str, Any]], folder: Path) -> None:
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), folder / METRICS)

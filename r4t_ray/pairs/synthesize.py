@@ -51,23 +51,25 @@ class PairsConfig(Settings):
 
 
 class FanOutBatch:
-    """One task's frozen fan-out model: a batch of queries in, each query with its sampled fan-outs out."""
+    """The frozen fan-out models on one engine: a batch of queries in, each query with its sampled fan-outs out."""
 
-    def __init__(self, workspace: str, task: Task, config: PairsConfig, seed: int) -> None:
-        folm = Workspace(workspace).artifact("folm")
-        self._folm = FolmConfig.model_validate(folm.manifest.config)
+    def __init__(self, workspace: str, config: PairsConfig, seed: int) -> None:
+        self._artifact = Workspace(workspace).artifact("folm")
+        self._folm = FolmConfig.model_validate(self._artifact.manifest.config)
+        self._config, self._seed = config, seed
+        self._task = self._folm.tasks[0]
         self._model = FanOutModel.load(
-            folm.path / task / "model", self._folm.engine, self._folm.prompt_style, self._folm.max_completion_tokens
+            self._weights(self._task), self._folm.engine, self._folm.prompt_style, self._folm.max_completion_tokens
         )
-        self._task, self._config, self._seed = task, config, seed
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Add ``fan_outs``, a JSON list of lists a query; null for an answer that cannot be parsed."""
         fan_outs: list[str] = [""] * len(batch["text"])
-        for num_samples in sorted(set(batch["num_samples"].tolist())):
-            rows = np.flatnonzero(batch["num_samples"] == num_samples).tolist()
+        for task, num_samples in sorted(set(zip(batch["task"], batch["num_samples"].tolist(), strict=True))):
+            self._load(task)
+            rows = np.flatnonzero((batch["task"] == task) & (batch["num_samples"] == num_samples)).tolist()
             answers = self._model.fan_out(
-                self._task,
+                task,
                 [str(batch["text"][row]) for row in rows],
                 self._folm.k,
                 num_samples=num_samples,
@@ -77,6 +79,15 @@ class FanOutBatch:
             for row, answer in zip(rows, answers, strict=True):
                 fan_outs[row] = json.dumps(answer, ensure_ascii=False)
         return {**batch, "fan_outs": np.array(fan_outs, dtype=object)}
+
+    def _load(self, task: Task) -> None:
+        """Give the engine the model of a task; batches hold one task each but where two meet."""
+        if task != self._task:
+            self._model.load_weights(self._weights(task))
+            self._task = task
+
+    def _weights(self, task: Task) -> Path:
+        return self._artifact.path / task / "model"
 
 
 class BuildTargets:
@@ -145,7 +156,8 @@ class BuildTargets:
 def pairs_table(rows: list[dict[str, Any]], dim: int, num_rows: int) -> pa.Table:
     """Pairs as Arrow: ``z_q`` of width d in float32, ``Z`` of width L*d, row by row, in float16.
 
-    ``reward`` is null on wscr where a query has no reference.
+    ``task`` names the folder that a row goes to, and is in no file. ``reward`` is null on wscr where a query has no
+    reference.
     """
     schema = pa.schema(
         [
@@ -171,29 +183,39 @@ def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
     """
 
     def make(folder: Path) -> int:
-        folm = FolmConfig.model_validate(workspace.artifact("folm").manifest.config)
-        return sum(synthesize(task, config, workspace, folder / task, seed) for task in folm.tasks)
+        tasks = FolmConfig.model_validate(workspace.artifact("folm").manifest.config).tasks
+        synthesize(
+            [row for task in tasks for row in query_rows(task, config, workspace, seed)],
+            config,
+            workspace,
+            folder,
+            seed,
+        )
+        return sum(count_pairs(folder / task) for task in tasks)
 
     return workspace.build("pairs", config, seed, ("ingest", "embed", "index", "folm"), make)
 
 
-def synthesize(task: Task, config: PairsConfig, workspace: Workspace, folder: Path, seed: int) -> int:
-    """Run one task's queries through the graph and write its pairs; returns how many."""
+def query_rows(task: Task, config: PairsConfig, workspace: Workspace, seed: int) -> list[dict[str, Any]]:
+    """What the graph reads: a row for each query of a task, and how many fan-outs it gets."""
     queries = [query for query in load_queries(workspace, task) if query.split != "test"]
     train, num_recombined = [query for query in queries if query.split == "train"], config.num_recombined.get(task, 0)
     # Other queries than those that stage 1 trained on, which are recombined with seed and seed + 1.
     new = recombined_queries(task, train, num_recombined, seed + 2)
-    asked = [(query, config.num_samples) for query in queries] + [(query, 1) for query in new]
-    rows = [
-        {"query_id": q.query_id, "task": task, "text": q.text, "split": q.split, "num_samples": num, "position": place}
-        for place, (q, num) in enumerate(asked)
+    log.info("%s: %d queries, %d of them recombined", task, len(queries) + len(new), len(new))
+    return [
+        {"query_id": query.query_id, "task": task, "text": query.text, "split": query.split, "num_samples": num}
+        for query, num in [(query, config.num_samples) for query in queries] + [(query, 1) for query in new]
     ]
+
+
+def synthesize(rows: list[dict[str, Any]], config: PairsConfig, workspace: Workspace, folder: Path, seed: int) -> None:
+    """Run queries through the graph and write their pairs below ``folder``, a folder a task."""
     ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()
-    num_fan_outs = sum(num for _, num in asked)
-    log.info("%s: %d fan-outs of %d queries, %d of them recombined", task, num_fan_outs, len(rows), len(new))
-    fan_outs = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // config.queries_per_batch)).map_batches(
+    placed = [{**row, "position": place} for place, row in enumerate(rows)]
+    fan_outs = ray.data.from_items(placed, override_num_blocks=-(-len(rows) // config.queries_per_batch)).map_batches(
         FanOutBatch,
-        fn_constructor_args=(str(workspace.root), task, config, seed),
+        fn_constructor_args=(str(workspace.root), config, seed),
         batch_size=config.queries_per_batch,
         concurrency=config.num_actors,
         num_cpus=config.actor_cpus,
@@ -206,14 +228,19 @@ def synthesize(task: Task, config: PairsConfig, workspace: Workspace, folder: Pa
         concurrency=1,
         num_cpus=config.actor_cpus,
     )
-    targets.write_parquet(str(folder))
+    # No flavor: folders are named by the task alone, oar/ and not task=oar/.
+    targets.write_parquet(str(folder), partition_cols=["task"], partitioning_flavor=None)
+
+
+def count_pairs(folder: Path) -> int:
+    """Rows of one task's parquet files; raises EngineError when there are none."""
     count = sum(pq.read_metadata(file).num_rows for file in sorted(folder.glob("*.parquet")))
     if not count:
         raise EngineError(
-            f"pairs/{task}",
+            f"pairs/{folder.name}",
             "no fan-out that could be parsed",
             "<queries>[...]</queries> in the answers",
             "train the model longer",
         )
-    log.info("%s: %d pairs of %d fan-outs", task, count, num_fan_outs)
+    log.info("%s: %d pairs", folder.name, count)
     return count

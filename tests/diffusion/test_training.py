@@ -5,9 +5,12 @@ Each query's rows scatter around its own unit centers.
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -144,6 +147,26 @@ def test_an_unchanged_stage_is_not_run_again(trained: Artifact) -> None:
     before = (trained.path / "manifest.json").stat().st_mtime_ns
     run(CONFIG, Workspace(trained.path.parent), seed=0)
     assert (trained.path / "manifest.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_a_worker_killed_in_the_second_task_does_not_train_the_first_again(ray_session: str, tmp_path: Path) -> None:
+    workspace = workspace_with_pairs(tmp_path / "workspace")
+    first = workspace.root / "diffusion.partial" / TASKS[0] / "model.safetensors"
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(run, CONFIG, workspace, seed=0)
+        while not first.exists():
+            assert not running.done(), running.exception()
+            time.sleep(0.05)
+        written = first.stat().st_mtime_ns
+        (worker,) = [each for each in psutil.Process().children(recursive=True) if "ray::RayTrainWorker" in each.name()]
+        worker.kill()
+        artifact = running.result()
+    assert artifact.file(f"{TASKS[0]}/model.safetensors").stat().st_mtime_ns == written
+    metrics = pq.read_table(artifact.file("metrics.parquet")).to_pylist()
+    assert [(row["task"], row["step"]) for row in metrics] == [
+        (task, step) for task in TASKS for step in (50, 100, 150, 200, 250, 300)
+    ]
 
 
 def test_too_few_pairs_are_refused(ray_session: str, tmp_path: Path) -> None:
