@@ -34,7 +34,8 @@ class EngineConfig(Settings):
 class Sampling(Settings):
     """How a completion is drawn; the whole distribution is kept (top_p = 1), or log-probabilities would be biased.
 
-    Where ``regex`` is given, completions match it from end to end unless ``max_tokens`` cuts them off.
+    Where ``regex`` is given, completions match it from end to end unless ``max_tokens`` cuts them off. Without
+    ``logprobs`` an engine may leave those of its completions out.
     """
 
     num_samples: PositiveInt = 1
@@ -42,11 +43,15 @@ class Sampling(Settings):
     max_tokens: PositiveInt = 160
     seed: int = 0
     regex: str | None = None
+    logprobs: bool = True
 
 
 @dataclass(frozen=True)
 class Completion:
-    """One sampled continuation; ``logprobs`` belong to the distribution sampled from, temperature included."""
+    """One sampled continuation; ``logprobs``, none or one a token, are of the distribution sampled from.
+
+    Temperature is part of it.
+    """
 
     text: str
     token_ids: tuple[int, ...]

@@ -60,7 +60,7 @@ class VLLMEngine:
                 top_k=0,
                 max_tokens=sampling.max_tokens,
                 seed=(sampling.seed + position) % 2**31,
-                logprobs=0,
+                logprobs=0 if sampling.logprobs else None,
                 flat_logprobs=True,
                 detokenize=False,
                 structured_outputs=form,
@@ -77,8 +77,8 @@ class VLLMEngine:
         self._llm.reset_prefix_cache()
 
     def _completion(self, choice: Any) -> Completion:
-        ids, logprobs = tuple(choice.token_ids), tuple(choice.logprobs.logprobs)
-        assert len(logprobs) == len(ids), "logprobs=0 is one number a token, that of the token drawn"
+        ids, logprobs = tuple(choice.token_ids), tuple(choice.logprobs.logprobs) if choice.logprobs else ()
+        assert len(logprobs) in (0, len(ids)), "logprobs=0 is one number a token, that of the token drawn"
         return Completion(self._tokenizer.decode(ids, skip_special_tokens=True), ids, logprobs)
 
 

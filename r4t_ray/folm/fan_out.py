@@ -65,6 +65,7 @@ class FanOutModel:
             max_tokens=self._max_tokens,
             seed=seed,
             regex=answer_regex(k) if self._is_structured else None,
+            logprobs=False,
         )
         rows = self._generate(task, queries, k, sampling)
         return [[parse_answer(completion.text, k) for completion in row] for row in rows]

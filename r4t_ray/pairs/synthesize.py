@@ -212,6 +212,9 @@ def query_rows(task: Task, config: PairsConfig, workspace: Workspace, seed: int)
 def synthesize(rows: list[dict[str, Any]], config: PairsConfig, workspace: Workspace, folder: Path, seed: int) -> None:
     """Run queries through the graph and write their pairs below ``folder``, a folder a task."""
     ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()
+    threads = FolmConfig.model_validate(workspace.artifact("folm").manifest.config).engine.threads
+    # The engine starts in one thread of its actor and works in another: both have to have its number of threads.
+    environment = {"env_vars": {"OMP_NUM_THREADS": str(threads)}} if threads else None
     placed = [{**row, "position": place} for place, row in enumerate(rows)]
     fan_outs = ray.data.from_items(placed, override_num_blocks=-(-len(rows) // config.queries_per_batch)).map_batches(
         FanOutBatch,
@@ -220,6 +223,7 @@ def synthesize(rows: list[dict[str, Any]], config: PairsConfig, workspace: Works
         concurrency=config.num_actors,
         num_cpus=config.actor_cpus,
         num_gpus=config.actor_gpus,
+        runtime_env=environment,
     )
     targets = fan_outs.map_batches(
         BuildTargets,
