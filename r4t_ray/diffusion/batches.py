@@ -73,7 +73,7 @@ def _column(batch: pa.Table, name: str, shape: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(values.astype(np.float32)).reshape(len(batch), *shape)
 
 
-def endless_batches(
+def streamed_batches(
     shard: Any, batch_size: int, shuffle_rows: int, seed: int, shape: NetworkConfig
 ) -> Iterator[dict[str, Tensor]]:
     """Whole batches of a worker's shard, epoch after epoch, each shuffled anew inside a buffer of ``shuffle_rows``.
@@ -90,6 +90,32 @@ def endless_batches(
             local_shuffle_seed=seed + epoch,
         )
         epoch += 1
+
+
+def cached_batches(pairs: dict[str, Tensor], batch_size: int, seed: int) -> Iterator[dict[str, Tensor]]:
+    """As ``streamed_batches``, from pairs in memory: every epoch shuffles all of them."""
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        order_N = torch.randperm(len(pairs["z_q"]), generator=generator)
+        for rows_B in order_N.split(batch_size)[: len(order_N) // batch_size]:
+            yield {name: values[rows_B] for name, values in pairs.items()}
+
+
+def load_pairs(
+    folder: Path, split: str, shape: NetworkConfig, num_rows: int | None = None, part: tuple[int, int] = (0, 1)
+) -> dict[str, Tensor]:
+    """Pairs of one split in memory, "z_q" and "Z" as in ``PairCollate``, in the files' order.
+
+    Args:
+        folder: One task's parquet files.
+        split: train or val, which has pairs.
+        shape: Of the network.
+        num_rows: The first so many; all by default.
+        part: (i, n) takes every n-th of them, from the i-th on.
+    """
+    scanner = pads.dataset(folder, format="parquet").scanner(["z_q", "Z"], filter=pads.field("split") == split)
+    table = scanner.to_table() if num_rows is None else scanner.head(num_rows)
+    return PairCollate(shape)(table.take(np.arange(part[0], len(table), part[1])))
 
 
 def permute_rows(z_BLD: Tensor, generator: torch.Generator) -> Tensor:

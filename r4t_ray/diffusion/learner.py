@@ -41,7 +41,7 @@ class Learner:
         if config.compile:
             retriever.compile()
         self.set_loss = ray.train.torch.prepare_model(SetLoss(retriever, config.prior_weight))
-        self.optimizer = torch.optim.Adam(retriever.parameters(), lr=config.optimizer.peak_lr)
+        self.optimizer = torch.optim.Adam(retriever.parameters(), lr=config.optimizer.peak_lr, fused=True)
 
     def update(self, z_q_BD: Tensor, target_BLD: Tensor) -> Tensor:
         """One step of eq. 9 on one batch; returns its loss, detached."""

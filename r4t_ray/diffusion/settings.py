@@ -101,8 +101,10 @@ class DiffusionConfig(Settings):
         0.0, ge=0, description="weight of the cross-entropy of the targets' anchors given the query alone; 0 is eq. 9"
     )
     query_dropout: float = Field(0.1, ge=0, le=1, description="share of z_q replaced by the null embedding")
-    shuffle_rows: int = Field(16_384, ge=0, description="rows of a worker's shuffle buffer; 0 keeps the files' order")
-    cache_pairs: bool = Field(False, description="keep the pairs in Ray's object store, not read each epoch")
+    shuffle_rows: int = Field(
+        16_384, ge=0, description="rows of a worker's shuffle buffer as it reads; 0 keeps the files' order"
+    )
+    cache_pairs: bool = Field(False, description="hold a worker's pairs in its device's memory, shuffled whole")
     log_every: int = Field(100, ge=1)
     validate_every: int = Field(1000, ge=1)
     validation_rows: int = Field(2048, ge=0)

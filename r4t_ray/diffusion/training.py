@@ -47,8 +47,7 @@ def _train_all(config: DiffusionConfig, workspace: Workspace, seed: int, folder:
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={"jobs": jobs, "folder": str(folder), "seed": seed},
-        datasets={name: pairs for job in jobs for name, pairs in _datasets(job, config, workspace).items()},
-        dataset_config=ray.train.DataConfig(datasets_to_split=[job.train for job in jobs]),
+        datasets={} if config.cache_pairs else {job.task: read_pairs(job.pairs_folder, "train") for job in jobs},
         scaling_config=_scaling(config),
         run_config=_run_config(config, folder / STAGING),
     )
@@ -77,16 +76,7 @@ def prepare_task(config: DiffusionConfig, pairs_folder: Path, task: Task) -> Tas
         network = config.network.model_copy(update={"num_anchors": len(anchors_ND)})
         config = config.model_copy(update={"network": network})
     logger.info("train-diffusion %s: %s pairs", task, num_pairs)
-    return TaskJob(task, config, anchors_ND, has_validation=min(num_pairs["val"], config.validation_rows) > 0)
-
-
-def _datasets(job: TaskJob, config: DiffusionConfig, workspace: Workspace) -> dict[str, ray.data.Dataset]:
-    folder = workspace.root / "pairs" / job.task
-    train = read_pairs(folder, "train")
-    datasets = {job.train: train.materialize() if config.cache_pairs else train}
-    if job.has_validation:
-        datasets[job.val] = read_pairs(folder, "val").limit(config.validation_rows)
-    return datasets
+    return TaskJob(task, pairs_folder, config, anchors_ND, min(num_pairs["val"], config.validation_rows) > 0)
 
 
 def _scaling(config: DiffusionConfig) -> ray.train.ScalingConfig:

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,7 +19,7 @@ import ray.train
 import torch
 from torch import Tensor
 
-from r4t_ray.diffusion.batches import PairCollate, endless_batches
+from r4t_ray.diffusion.batches import cached_batches, load_pairs, streamed_batches
 from r4t_ray.diffusion.learner import Learner
 from r4t_ray.diffusion.learning_rate import learning_rate
 from r4t_ray.diffusion.settings import DiffusionConfig
@@ -26,8 +27,8 @@ from r4t_ray.progress import track
 from r4t_ray.types import Array, Task
 
 METRICS = "metrics.parquet"
-MODEL_CARD = "README.md"
-"""What huggingface_hub puts beside a model: a text for its hub, where this one is not."""
+CARD = "README.md"
+"""The model card that huggingface_hub writes; an artifact has its manifest."""
 SCHEMA = pa.schema(
     [
         ("task", pa.string()),
@@ -44,22 +45,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TaskJob:
-    """One task's part of a run; ``anchors_ND`` is None, or (N, D) for the ``num_anchors`` of ``config.network``."""
+    """One task's part of a run; ``anchors_ND`` is None, or (N, D) for the ``num_anchors`` of ``config.network``.
+
+    The dataset of its name is streamed to the workers, unless ``config.cache_pairs`` has them read ``pairs_folder``.
+    """
 
     task: Task
+    pairs_folder: Path
     config: DiffusionConfig
     anchors_ND: Array | None
     has_validation: bool
-
-    @property
-    def train(self) -> str:
-        """Name of the dataset that is split among the workers."""
-        return f"{self.task}_train"
-
-    @property
-    def val(self) -> str:
-        """Name of the dataset that the first worker validates on, where there is one."""
-        return f"{self.task}_val"
 
 
 def train_worker(run: dict[str, Any]) -> None:
@@ -83,15 +78,8 @@ def train_task(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
     learner = Learner(config, job.task, seed, rank, job.anchors_ND)
     rows = _restore(learner, job.task)
     validation = _validation_pairs(job, learner.device) if rank == 0 and job.has_validation else None
-
+    batches = _batches(job, seed + learner.step, learner.device)
     num_workers, num_steps = ray.train.get_context().get_world_size(), config.optimizer.num_steps
-    batches = endless_batches(
-        ray.train.get_dataset_shard(job.train),
-        config.optimizer.batch_size // num_workers,
-        config.shuffle_rows,
-        seed + learner.step,
-        config.network,
-    )
     losses: list[Tensor] = []
     started = time.monotonic()
     remaining = num_steps - learner.step
@@ -120,11 +108,21 @@ def _set_up_process(config: DiffusionConfig, rank: int) -> None:
         logging.basicConfig(level=logging.INFO, format="%(message)s")
 
 
+def _batches(job: TaskJob, seed: int, device: torch.device) -> Iterator[dict[str, Tensor]]:
+    """This worker's share of every batch, epoch after epoch."""
+    config, context = job.config, ray.train.get_context()
+    batch_size = config.optimizer.batch_size // context.get_world_size()
+    if config.cache_pairs:
+        part = (context.get_world_rank(), context.get_world_size())
+        pairs = load_pairs(job.pairs_folder, "train", config.network, part=part)
+        return cached_batches({name: values.to(device) for name, values in pairs.items()}, batch_size, seed)
+    shard = ray.train.get_dataset_shard(job.task)
+    return streamed_batches(shard, batch_size, config.shuffle_rows, seed, config.network)
+
+
 def _validation_pairs(job: TaskJob, device: torch.device) -> tuple[Tensor, Tensor]:
-    shard = ray.train.get_dataset_shard(job.val)
-    batches = list(shard.iter_torch_batches(batch_size=1024, collate_fn=PairCollate(job.config.network)))
-    z_q_BD, target_BLD = (torch.cat([batch[name] for batch in batches]).to(device) for name in ("z_q", "Z"))
-    return z_q_BD, target_BLD
+    pairs = load_pairs(job.pairs_folder, "val", job.config.network, job.config.validation_rows)
+    return pairs["z_q"].to(device), pairs["Z"].to(device)
 
 
 def _metrics(task: str, learner: Learner, losses: list[Tensor], seconds: float, num_workers: int) -> dict[str, Any]:
@@ -171,7 +169,7 @@ def _write(learner: Learner, rows: list[dict[str, Any]], finished: Path) -> None
     half = finished.with_name(f"{finished.name}.partial")
     shutil.rmtree(half, ignore_errors=True)
     learner.ema.model.save_pretrained(half)
-    (half / MODEL_CARD).unlink()
+    (half / CARD).unlink()
     _write_metrics(rows, half)
     half.rename(finished)
 

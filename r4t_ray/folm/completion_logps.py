@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from trl.trainer.utils import selective_log_softmax
 
 ROWS = 64
 """Rows of one forward pass; they are of similar length."""
@@ -43,6 +42,37 @@ def completion_logps(model: Any, input_ids: Tensor, attention_mask: Tensor, num_
             logits_to_keep=length + 1,
             use_cache=False,
         ).logits[:, :-1]
-        logp = selective_log_softmax(logits.float() / tau, targets) * mask
+        logp = TargetLogps.apply(logits, targets, tau) * mask
         parts.append(torch.nn.functional.pad(logp, (0, num_completion - length)))
     return torch.cat(parts)[order_B.argsort()]
+
+
+class TargetLogps(torch.autograd.Function):
+    """Log-probabilities of one target a position, at a temperature, with their gradient: ``(B, T, V) -> (B, T)``.
+
+    In float32 whatever the logits are in, and in place wherever it can be: on a CPU a pass over the logits of a
+    vocabulary costs as much as a layer of a small model, and autograd would make three times as many.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits_BTV: Tensor, targets_BT: Tensor, tau: float) -> Tensor:
+        """See the class; ``targets_BT`` are vocabulary ids."""
+        scaled_BTV = _scaled(logits_BTV, tau)
+        lse_BT1 = scaled_BTV.logsumexp(-1, keepdim=True)
+        ctx.save_for_backward(logits_BTV, targets_BT, lse_BT1)
+        ctx.tau = tau
+        return (scaled_BTV.gather(-1, targets_BT[..., None]) - lse_BT1)[..., 0]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        """``(1[v = target] - softmax_v) / tau`` times the gradient."""
+        logits_BTV, targets_BT, lse_BT1 = ctx.saved_tensors
+        gradient_BT1 = gradients[0][..., None] / ctx.tau
+        out_BTV = _scaled(logits_BTV, ctx.tau).sub_(lse_BT1).exp_().mul_(-gradient_BT1)
+        out_BTV.scatter_add_(-1, targets_BT[..., None], gradient_BT1)
+        return out_BTV.to(logits_BTV.dtype), None, None
+
+
+def _scaled(logits_BTV: Tensor, tau: float) -> Tensor:
+    """A float32 copy of the logits, over ``tau``."""
+    return logits_BTV.to(torch.float32, copy=True).div_(tau)

@@ -18,6 +18,10 @@ from r4t_ray.errors import EngineError
 from r4t_ray.folm.completion_logps import completion_logps
 from r4t_ray.folm.trainable import BETAS, parameter_groups
 
+CHECKED_SAMPLES = 32
+"""Samples of a batch, evenly spread over it, whose log-probabilities the learner compares with the engine's."""
+SCORED = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "sampling_per_token_logps")
+
 
 def soft_grpo_loss(
     logp_BT: torch.Tensor,
@@ -67,6 +71,7 @@ class SoftGRPOTrainer(GRPOTrainer):
     """
 
     optimizer: torch.optim.Optimizer | None
+    num_iterations: int
 
     def __init__(
         self,
@@ -93,16 +98,20 @@ class SoftGRPOTrainer(GRPOTrainer):
         return self.optimizer
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
+        # With several, trl would score all samples here: its pi_old, where ours is the engine's.
+        num_iterations, self.num_iterations = self.num_iterations, 1
         with self._autocast(self.engine_bf16):
             batch = super()._generate_and_score_completions(inputs)
-            learner_logp_BT = batch.get("old_per_token_logps")
-            if learner_logp_BT is None:
-                with torch.no_grad():
-                    learner_logp_BT = self._completion_logps(self.model, batch)
-        gap_BT = (batch["sampling_per_token_logps"] - learner_logp_BT).abs() * batch["completion_mask"]
+            self.num_iterations = num_iterations
+            assert "old_per_token_logps" not in batch, "trl scored the samples"
+            # Part of every actor's samples: an actor has whole groups, or several groups of a large batch.
+            checked = {name: batch[name][:: -(-len(batch[name]) // CHECKED_SAMPLES)] for name in SCORED}
+            with torch.no_grad():
+                learner_logp_BT = self._completion_logps(self.model, checked)
+        gap_BT = (checked["sampling_per_token_logps"] - learner_logp_BT).abs() * checked["completion_mask"]
         gap = float(gap_BT.max())
         self._metrics["train"]["sampling/logp_gap_max"].append(gap)
-        self._metrics["train"]["sampling/logp_gap_mean"].append(float(gap_BT.sum() / batch["completion_mask"].sum()))
+        self._metrics["train"]["sampling/logp_gap_mean"].append(float(gap_BT.sum() / checked["completion_mask"].sum()))
         if self.is_on_policy and gap > self.max_logp_gap:
             raise EngineError(
                 f"rollout at step {self.state.global_step}",

@@ -8,7 +8,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from r4t_ray.diffusion.batches import PairCollate, count_pairs, endless_batches, permute_rows
+from r4t_ray.diffusion.batches import (
+    PairCollate,
+    cached_batches,
+    count_pairs,
+    load_pairs,
+    permute_rows,
+    streamed_batches,
+)
 from r4t_ray.diffusion.settings import NetworkConfig
 from r4t_ray.errors import DataError, MissingArtifactError
 
@@ -67,9 +74,27 @@ def test_epochs_follow_each_other_with_new_seeds() -> None:
             return [1, 2]
 
     shard = Shard()
-    batches = endless_batches(shard, batch_size=8, shuffle_rows=3, seed=7, shape=SHAPE)
+    batches = streamed_batches(shard, batch_size=8, shuffle_rows=3, seed=7, shape=SHAPE)
     assert [next(batches) for _ in range(5)] == [1, 2, 1, 2, 1]
     assert shard.seeds == [7, 8, 9]
+
+
+def test_cached_epochs_hold_every_pair_but_the_rest_of_a_batch_in_a_new_order() -> None:
+    batches = cached_batches(PairCollate(SHAPE)(pairs_table(7)), batch_size=3, seed=0)
+    epochs = [[next(batches) for _ in range(2)] for _ in range(3)]
+    orders = [[int(first) // 3 for batch in epoch for first in batch["z_q"][:, 0]] for epoch in epochs]
+    assert all(len(set(order)) == 6 and set(order) < set(range(7)) for order in orders)
+    assert len({tuple(order) for order in orders}) == 3
+    assert all(torch.equal(batch["Z"][:, 0, 0], 2 * batch["z_q"][:, 0]) for epoch in epochs for batch in epoch)
+
+
+def test_the_parts_of_the_workers_make_up_a_split(tmp_path: Path) -> None:
+    pq.write_table(pairs_table(4), tmp_path / "a.parquet")
+    pq.write_table(pairs_table(3), tmp_path / "b.parquet")
+    parts = [load_pairs(tmp_path, "train", SHAPE, part=(rank, 2))["z_q"][:, 0].tolist() for rank in range(2)]
+    assert parts == [[0, 6, 3], [3, 0]]
+    assert load_pairs(tmp_path, "train", SHAPE, num_rows=2)["z_q"][:, 0].tolist() == [0, 3]
+    assert load_pairs(tmp_path, "val", SHAPE)["Z"].shape == (2, 2, 3)
 
 
 def test_permute_rows_keeps_rows_whole_and_moves_each_set_on_its_own() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
+import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from r4t_ray.folm.completion_logps import ROWS, completion_logps
+from r4t_ray.folm.completion_logps import ROWS, TargetLogps, completion_logps
 
 VOCAB = 23
 
@@ -54,3 +57,27 @@ def test_an_empty_completion_counts_as_zeros() -> None:
     ids, mask = torch.ones(1, 6, dtype=torch.long), torch.tensor([[1, 1, 1, 0, 0, 0]])
     logp_BT = completion_logps(tiny_model(), ids, mask, 3, 1.0)
     assert logp_BT.tolist() == [[0.0, 0.0, 0.0]]
+
+
+def test_target_log_probabilities_and_their_gradient_by_hand() -> None:
+    """Logits 0 and tau ln 3 are probabilities 1/4 and 3/4."""
+    tau, ln3 = 2.0, math.log(3.0)
+    logits = torch.tensor([[[0.0, tau * ln3]]], requires_grad=True)
+    logp = TargetLogps.apply(logits, torch.tensor([[1]]), tau)
+    logp.backward(torch.tensor([[8.0]]))
+    assert logp.item() == pytest.approx(math.log(0.75))
+    torch.testing.assert_close(logits.grad, torch.tensor([[[-1.0, 1.0]]]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_target_log_probabilities_are_those_of_autograd(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    logits, targets, weights = torch.randn(2, 3, VOCAB).to(dtype), torch.randint(VOCAB, (2, 3)), torch.randn(2, 3)
+    ours, theirs = (logits.clone().requires_grad_() for _ in range(2))
+    logp = TargetLogps.apply(ours, targets, 1.5)
+    expected = (theirs.float() / 1.5).log_softmax(-1).gather(-1, targets[..., None])[..., 0]
+    for values in (logp, expected):
+        (weights * values).sum().backward()
+    torch.testing.assert_close(logp, expected)
+    torch.testing.assert_close(ours.grad, theirs.grad)
+    assert torch.equal(ours.detach(), logits)
