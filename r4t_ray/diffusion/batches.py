@@ -1,8 +1,8 @@
-"""Pairs (z_q, Z) on disk to torch batches, through Ray Data."""
+"""Pairs (z_q, Z) on disk to torch batches, streamed by Ray Data or from memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,7 @@ def _column(batch: pa.Table, name: str, shape: tuple[int, ...]) -> Tensor:
 
 def streamed_batches(
     shard: Any, batch_size: int, shuffle_rows: int, seed: int, shape: NetworkConfig
-) -> Iterator[dict[str, Tensor]]:
+) -> Generator[dict[str, Tensor], None, None]:
     """Whole batches of a worker's shard, epoch after epoch, each shuffled anew inside a buffer of ``shuffle_rows``.
 
     The shard must hold at least one whole batch.
@@ -92,7 +92,7 @@ def streamed_batches(
         epoch += 1
 
 
-def cached_batches(pairs: dict[str, Tensor], batch_size: int, seed: int) -> Iterator[dict[str, Tensor]]:
+def cached_batches(pairs: dict[str, Tensor], batch_size: int, seed: int) -> Generator[dict[str, Tensor], None, None]:
     """As ``streamed_batches``, from pairs in memory: every epoch shuffles all of them."""
     generator = torch.Generator().manual_seed(seed)
     while True:
@@ -114,8 +114,13 @@ def load_pairs(
         part: (i, n) takes every n-th of them, from the i-th on.
     """
     scanner = pads.dataset(folder, format="parquet").scanner(["z_q", "Z"], filter=pads.field("split") == split)
-    table = scanner.to_table() if num_rows is None else scanner.head(num_rows)
-    return PairCollate(shape)(table.take(np.arange(part[0], len(table), part[1])))
+    parts, offset, collate = [], 0, PairCollate(shape)
+    for batch in scanner.to_batches() if num_rows is None else scanner.head(num_rows).to_batches():
+        rows = np.arange((part[0] - offset) % part[1], len(batch), part[1])
+        offset += len(batch)
+        if len(rows):
+            parts.append(collate(pa.Table.from_batches([batch]).take(rows)))
+    return {name: torch.cat([each[name] for each in parts]) for name in parts[0]}
 
 
 def permute_rows(z_BLD: Tensor, generator: torch.Generator) -> Tensor:

@@ -87,7 +87,7 @@ class OptimizerConfig(Settings):
 class DiffusionConfig(Settings):
     """Settings of the train-diffusion stage.
 
-    A training worker holds ``cpus_per_worker`` of Ray's CPUs; reading the pairs needs at least one more in the cluster.
+    A training worker holds ``cpus_per_worker`` of Ray's CPUs; pairs that are not cached are read by at least one more.
     """
 
     network: NetworkConfig = NetworkConfig()
@@ -102,14 +102,18 @@ class DiffusionConfig(Settings):
     )
     query_dropout: float = Field(0.1, ge=0, le=1, description="share of z_q replaced by the null embedding")
     shuffle_rows: int = Field(
-        16_384, ge=0, description="rows of a worker's shuffle buffer as it reads; 0 keeps the files' order"
+        16_384,
+        ge=0,
+        description="rows of the buffer that shuffles pairs which are not cached; 0 keeps the files' order",
     )
     cache_pairs: bool = Field(False, description="hold a worker's pairs in its device's memory, shuffled whole")
     log_every: int = Field(100, ge=1)
     validate_every: int = Field(1000, ge=1)
     validation_rows: int = Field(2048, ge=0)
     checkpoint_every: int = Field(10_000, ge=1)
-    max_failures: int = Field(2, ge=0, description="restarts from the last checkpoint after a worker is lost")
+    max_failures: int = Field(
+        2, ge=0, description="restarts from the last checkpoint after a worker is lost, in both tasks together"
+    )
     num_workers: int = Field(1, ge=1)
     cpus_per_worker: float = Field(1.0, gt=0)
     use_gpu: bool = False

@@ -1,4 +1,4 @@
-"""The train-diffusion stage: one retriever a task, by one run of Ray Train on what Ray Data streams."""
+"""The train-diffusion stage: one retriever a task, by one run of Ray Train on pairs that are streamed or cached."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def prepare_task(config: DiffusionConfig, pairs_folder: Path, task: Task) -> Tas
 
 
 def _scaling(config: DiffusionConfig) -> ray.train.ScalingConfig:
-    """Resources of the workers. Ray Data reads with what they leave, at least one CPU."""
+    """Resources of the workers. Unless the pairs are cached, Ray Data reads with what they leave, at least one CPU."""
     return ray.train.ScalingConfig(
         num_workers=config.num_workers,
         use_gpu=config.use_gpu,

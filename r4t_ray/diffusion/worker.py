@@ -7,7 +7,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import ray.train
 import torch
+from ray.train.collective import broadcast_from_rank_zero
 from torch import Tensor
 
 from r4t_ray.diffusion.batches import cached_batches, load_pairs, streamed_batches
@@ -64,12 +66,12 @@ def train_worker(run: dict[str, Any]) -> None:
         run: ``jobs`` (of TaskJob), ``folder``, which all workers share, and ``seed``. The first worker validates, logs,
             keeps the state of the task at work in the checkpoint, and puts a finished one into ``folder/<task>``.
     """
-    rank = ray.train.get_context().get_world_rank()
-    for job in run["jobs"]:
-        finished = Path(run["folder"]) / job.task
-        if not finished.exists():
-            _set_up_process(job.config, rank)
-            train_task(job, finished, run["seed"], rank)
+    rank, folder = ray.train.get_context().get_world_rank(), Path(run["folder"])
+    # The first worker alone looks: a shared file system may tell another of a new folder later.
+    left = broadcast_from_rank_zero([job.task for job in run["jobs"] if not (folder / job.task).exists()])
+    for job in (job for job in run["jobs"] if job.task in left):
+        _set_up_process(job.config, rank)
+        train_task(job, folder / job.task, run["seed"], rank)
 
 
 def train_task(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
@@ -78,26 +80,27 @@ def train_task(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
     learner = Learner(config, job.task, seed, rank, job.anchors_ND)
     rows = _restore(learner, job.task)
     validation = _validation_pairs(job, learner.device) if rank == 0 and job.has_validation else None
-    batches = _batches(job, seed + learner.step, learner.device)
     num_workers, num_steps = ray.train.get_context().get_world_size(), config.optimizer.num_steps
     losses: list[Tensor] = []
     started = time.monotonic()
     remaining = num_steps - learner.step
-    for batch in track(islice(batches, remaining), f"train-diffusion {job.task}", total=remaining):
-        losses.append(learner.update(batch["z_q"], batch["Z"]))
-        step = learner.step
-        is_last = step == num_steps
-        is_validated = validation is not None and (is_last or step % config.validate_every == 0)
-        if rank == 0 and (is_last or is_validated or step % config.log_every == 0):
-            rows.append(_metrics(job.task, learner, losses, time.monotonic() - started, num_workers))
-            if is_validated and validation is not None:
-                rows[-1]["val_loss"] = learner.validate(*validation)
-            logger.info("%s", rows[-1])
-            losses, started = [], time.monotonic()
-        if step % config.checkpoint_every == 0 and not is_last:
-            _report(learner, rows, rank, job.task)
+    # Closed at the end: Ray Data reads on for an iterator that is still held.
+    with closing(_batches(job, seed + learner.step, learner.device)) as batches:
+        for batch in track(islice(batches, remaining), f"train-diffusion {job.task}", total=remaining):
+            losses.append(learner.update(batch["z_q"], batch["Z"]))
+            step = learner.step
+            is_last = step == num_steps
+            is_validated = validation is not None and (is_last or step % config.validate_every == 0)
+            if rank == 0 and (is_last or is_validated or step % config.log_every == 0):
+                rows.append(_metrics(job.task, learner, losses, time.monotonic() - started, num_workers))
+                if is_validated and validation is not None:
+                    rows[-1]["val_loss"] = learner.validate(*validation)
+                logger.info("%s", rows[-1])
+                losses, started = [], time.monotonic()
+            if step % config.checkpoint_every == 0 and not is_last:
+                _report(learner, rows, rank, job.task)
     if rank == 0:
-        _write(learner, rows, finished)
+        _write_finished(learner, rows, finished)
     ray.train.report({"step": learner.step})
 
 
@@ -108,7 +111,7 @@ def _set_up_process(config: DiffusionConfig, rank: int) -> None:
         logging.basicConfig(level=logging.INFO, format="%(message)s")
 
 
-def _batches(job: TaskJob, seed: int, device: torch.device) -> Iterator[dict[str, Tensor]]:
+def _batches(job: TaskJob, seed: int, device: torch.device) -> Generator[dict[str, Tensor], None, None]:
     """This worker's share of every batch, epoch after epoch."""
     config, context = job.config, ray.train.get_context()
     batch_size = config.optimizer.batch_size // context.get_world_size()
@@ -164,7 +167,7 @@ def _report(learner: Learner, rows: list[dict[str, Any]], rank: int, task: Task)
         ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
 
 
-def _write(learner: Learner, rows: list[dict[str, Any]], finished: Path) -> None:
+def _write_finished(learner: Learner, rows: list[dict[str, Any]], finished: Path) -> None:
     """The averaged retriever and its metrics, all of them or nothing."""
     half = finished.with_name(f"{finished.name}.partial")
     shutil.rmtree(half, ignore_errors=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 ROWS = 64
 """Rows of one forward pass; they are of similar length."""
@@ -64,6 +65,7 @@ class TargetLogps(torch.autograd.Function):
         return (scaled_BTV.gather(-1, targets_BT[..., None]) - lse_BT1)[..., 0]
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         """``(1[v = target] - softmax_v) / tau`` times the gradient."""
         logits_BTV, targets_BT, lse_BT1 = ctx.saved_tensors

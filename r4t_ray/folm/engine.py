@@ -48,10 +48,7 @@ class Sampling(Settings):
 
 @dataclass(frozen=True)
 class Completion:
-    """One sampled continuation; ``logprobs``, none or one a token, are of the distribution sampled from.
-
-    Temperature is part of it.
-    """
+    """One sampled continuation; ``logprobs`` belong to the distribution sampled from, temperature included."""
 
     text: str
     token_ids: tuple[int, ...]

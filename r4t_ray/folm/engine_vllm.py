@@ -68,7 +68,7 @@ class VLLMEngine:
             for position in range(len(prompts))
         ]
         outputs = self._llm.generate(list(prompts), params, use_tqdm=False)
-        return [[self._completion(choice) for choice in output.outputs] for output in outputs]
+        return [[self._completion(choice, sampling.logprobs) for choice in output.outputs] for output in outputs]
 
     def load_weights(self, model_dir: Path) -> None:
         """Reload every weight from a directory and drop cached prefixes, which other weights computed."""
@@ -76,9 +76,11 @@ class VLLMEngine:
         self._llm.apply_model(repack_tied_head)
         self._llm.reset_prefix_cache()
 
-    def _completion(self, choice: Any) -> Completion:
-        ids, logprobs = tuple(choice.token_ids), tuple(choice.logprobs.logprobs) if choice.logprobs else ()
-        assert len(logprobs) in (0, len(ids)), "logprobs=0 is one number a token, that of the token drawn"
+    def _completion(self, choice: Any, has_logprobs: bool) -> Completion:
+        ids, logprobs = tuple(choice.token_ids), tuple(choice.logprobs.logprobs) if has_logprobs else ()
+        assert not has_logprobs or len(logprobs) == len(ids), (
+            "logprobs=0 is one number a token, that of the token drawn"
+        )
         return Completion(self._tokenizer.decode(ids, skip_special_tokens=True), ids, logprobs)
 
 

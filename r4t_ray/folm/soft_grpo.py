@@ -19,8 +19,9 @@ from r4t_ray.folm.completion_logps import completion_logps
 from r4t_ray.folm.trainable import BETAS, parameter_groups
 
 CHECKED_SAMPLES = 32
-"""Samples of a batch, evenly spread over it, whose log-probabilities the learner compares with the engine's."""
-SCORED = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "sampling_per_token_logps")
+"""At most so many of a worker's samples, at equal distances, have the learner's log-probabilities held against the
+engine's. Rollout actors answer for runs of groups, one after the other, so each of them is among these."""
+CHECKED_COLUMNS = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "sampling_per_token_logps")
 
 
 def soft_grpo_loss(
@@ -61,8 +62,8 @@ class SoftGRPOTrainer(GRPOTrainer):
         beta_kl: b1 of eq. 8.
         beta_entropy: b2 of eq. 8.
         rates: Learning rates by regular expression of parameter names, as ``match_rates`` takes them.
-        max_logp_gap: Largest |log pi_engine - log pi_learner| allowed while ``is_on_policy``; a larger one means that
-            the engine sampled from other weights, and raises EngineError.
+        max_logp_gap: Largest |log pi_engine - log pi_learner| allowed in ``CHECKED_SAMPLES`` while ``is_on_policy``; a
+            larger one means that the engine sampled from other weights, and raises EngineError.
         bf16: Compute the loss, forward and backward, in bfloat16 autocast.
         engine_bf16: Compute the log-probabilities that are held against the engine's in bfloat16 as well, as an engine
             of that precision does.
@@ -98,14 +99,10 @@ class SoftGRPOTrainer(GRPOTrainer):
         return self.optimizer
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
-        # With several, trl would score all samples here: its pi_old, where ours is the engine's.
-        num_iterations, self.num_iterations = self.num_iterations, 1
         with self._autocast(self.engine_bf16):
-            batch = super()._generate_and_score_completions(inputs)
-            self.num_iterations = num_iterations
-            assert "old_per_token_logps" not in batch, "trl scored the samples"
-            # Part of every actor's samples: an actor has whole groups, or several groups of a large batch.
-            checked = {name: batch[name][:: -(-len(batch[name]) // CHECKED_SAMPLES)] for name in SCORED}
+            batch = self._generate_only(inputs)
+            stride = -(-len(batch["completion_mask"]) // CHECKED_SAMPLES)
+            checked = {name: batch[name][::stride] for name in CHECKED_COLUMNS}
             with torch.no_grad():
                 learner_logp_BT = self._completion_logps(self.model, checked)
         gap_BT = (checked["sampling_per_token_logps"] - learner_logp_BT).abs() * checked["completion_mask"]
@@ -122,6 +119,16 @@ class SoftGRPOTrainer(GRPOTrainer):
         first = self.accelerator.process_index * len(batch["completion_mask"])
         has_reward_B = self._has_reward[first : first + len(batch["completion_mask"])]
         batch["completion_mask"] = batch["completion_mask"] * has_reward_B[:, None]
+        return batch
+
+    def _generate_only(self, inputs: Any) -> Any:
+        """What trl makes of ``inputs``, without its own pi_old: with several iterations it would score all samples."""
+        num_iterations, self.num_iterations = self.num_iterations, 1
+        try:
+            batch = super()._generate_and_score_completions(inputs)
+        finally:
+            self.num_iterations = num_iterations
+        assert "old_per_token_logps" not in batch, "trl scored the samples"
         return batch
 
     def _calculate_rewards(self, *args: Any) -> torch.Tensor:

@@ -183,15 +183,10 @@ def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
     """
 
     def make(folder: Path) -> int:
-        tasks = FolmConfig.model_validate(workspace.artifact("folm").manifest.config).tasks
-        synthesize(
-            [row for task in tasks for row in query_rows(task, config, workspace, seed)],
-            config,
-            workspace,
-            folder,
-            seed,
-        )
-        return sum(count_pairs(folder / task) for task in tasks)
+        folm = FolmConfig.model_validate(workspace.artifact("folm").manifest.config)
+        rows = [row for task in folm.tasks for row in query_rows(task, config, workspace, seed)]
+        synthesize(rows, config, folm.engine.threads, workspace, folder, seed)
+        return sum(check_written(folder / task) for task in folm.tasks)
 
     return workspace.build("pairs", config, seed, ("ingest", "embed", "index", "folm"), make)
 
@@ -202,17 +197,22 @@ def query_rows(task: Task, config: PairsConfig, workspace: Workspace, seed: int)
     train, num_recombined = [query for query in queries if query.split == "train"], config.num_recombined.get(task, 0)
     # Other queries than those that stage 1 trained on, which are recombined with seed and seed + 1.
     new = recombined_queries(task, train, num_recombined, seed + 2)
-    log.info("%s: %d queries, %d of them recombined", task, len(queries) + len(new), len(new))
+    num_fan_outs = config.num_samples * len(queries) + len(new)
+    log.info("%s: %d fan-outs of %d queries and %d recombined ones", task, num_fan_outs, len(queries), len(new))
     return [
         {"query_id": query.query_id, "task": task, "text": query.text, "split": query.split, "num_samples": num}
         for query, num in [(query, config.num_samples) for query in queries] + [(query, 1) for query in new]
     ]
 
 
-def synthesize(rows: list[dict[str, Any]], config: PairsConfig, workspace: Workspace, folder: Path, seed: int) -> None:
-    """Run queries through the graph and write their pairs below ``folder``, a folder a task."""
+def synthesize(
+    rows: list[dict[str, Any]], config: PairsConfig, threads: int, workspace: Workspace, folder: Path, seed: int
+) -> None:
+    """Run queries through the graph and write their pairs below ``folder``, a folder a task.
+
+    ``threads`` are those of the engine, 0 where they are left to it.
+    """
     ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()
-    threads = FolmConfig.model_validate(workspace.artifact("folm").manifest.config).engine.threads
     # The engine starts in one thread of its actor and works in another: both have to have its number of threads.
     environment = {"env_vars": {"OMP_NUM_THREADS": str(threads)}} if threads else None
     placed = [{**row, "position": place} for place, row in enumerate(rows)]
@@ -236,7 +236,7 @@ def synthesize(rows: list[dict[str, Any]], config: PairsConfig, workspace: Works
     targets.write_parquet(str(folder), partition_cols=["task"], partitioning_flavor=None)
 
 
-def count_pairs(folder: Path) -> int:
+def check_written(folder: Path) -> int:
     """Rows of one task's parquet files; raises EngineError when there are none."""
     count = sum(pq.read_metadata(file).num_rows for file in sorted(folder.glob("*.parquet")))
     if not count:

@@ -1,4 +1,4 @@
-"""The stage through real Ray Train and Ray Data, on toy pairs with a known answer.
+"""The stage through real Ray Train, with pairs from memory and from Ray Data, on toy pairs with a known answer.
 
 Each query's rows scatter around its own unit centers.
 """
@@ -27,6 +27,9 @@ from r4t_ray.diffusion import (
     SamplerConfig,
     run,
 )
+from r4t_ray.diffusion.retriever import WEIGHTS
+from r4t_ray.diffusion.training import STAGING
+from r4t_ray.diffusion.worker import METRICS
 from r4t_ray.errors import DataError, MissingArtifactError
 from r4t_ray.types import TASKS
 
@@ -36,6 +39,7 @@ pytestmark = pytest.mark.timeout(900)
 NUM_QUERIES, NUM_ROWS, DIM = 4, 3, 16
 SCATTER = 0.02
 NUM_STEPS, BATCH_SIZE = 300, 128
+LOGGED_STEPS = [50, 100, 150, 200, 250, 300]
 SEEDS = {"oar": 10, "wscr": 20}
 CONFIG = DiffusionConfig(
     network=NetworkConfig(
@@ -48,7 +52,6 @@ CONFIG = DiffusionConfig(
     ),
     sampler={task: SamplerConfig(solver="heun", num_steps=12) for task in TASKS},
     cache_pairs=True,
-    shuffle_rows=2048,
     log_every=50,
     validate_every=150,
     validation_rows=256,
@@ -112,6 +115,10 @@ def trained(ray_session: str, tmp_path_factory: pytest.TempPathFactory) -> Artif
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_generated_rows_land_on_the_targets(trained: Artifact, task: str) -> None:
+    rows_land_on_the_targets(trained, task)
+
+
+def rows_land_on_the_targets(trained: Artifact, task: str) -> None:
     """Rows lie on their own query's centers, each center is reached, and other tasks' or queries' are not."""
     retriever = DiffusionRetriever.from_pretrained(trained.path / task)
     z_q_BD, centers_BLD = (torch.from_numpy(array) for array in queries_and_centers(SEEDS[task]))
@@ -128,7 +135,7 @@ def test_generated_rows_land_on_the_targets(trained: Artifact, task: str) -> Non
 @pytest.mark.parametrize("task", TASKS)
 def test_metrics_tell_how_training_went(trained: Artifact, task: str) -> None:
     metrics = [row for row in pq.read_table(trained.file("metrics.parquet")).to_pylist() if row["task"] == task]
-    assert [row["step"] for row in metrics] == [50, 100, 150, 200, 250, 300]
+    assert [row["step"] for row in metrics] == LOGGED_STEPS
     assert [row["step"] for row in metrics if row["val_loss"] is not None] == [150, 300]
     assert metrics[-1]["loss"] < 0.5 * metrics[0]["loss"]
     assert metrics[-1]["val_loss"] < 0.4
@@ -150,23 +157,29 @@ def test_an_unchanged_stage_is_not_run_again(trained: Artifact) -> None:
 
 
 @pytest.mark.slow
-def test_a_worker_killed_in_the_second_task_does_not_train_the_first_again(ray_session: str, tmp_path: Path) -> None:
-    workspace = workspace_with_pairs(tmp_path / "workspace")
-    first = workspace.root / "diffusion.partial" / TASKS[0] / "model.safetensors"
+def test_a_worker_killed_in_the_second_task_goes_on_in_it(ray_session: str, tmp_path: Path) -> None:
+    """Two workers that stream; neither the first task nor the second up to its checkpoint is trained again."""
+    changes = {"cache_pairs": False, "num_workers": 2, "cpus_per_worker": 0.5, "checkpoint_every": 100}
+    config, workspace = CONFIG.model_copy(update=changes), workspace_with_pairs(tmp_path / "workspace")
+    second = workspace.root / "diffusion.partial" / STAGING
     with ThreadPoolExecutor() as pool:
-        running = pool.submit(run, CONFIG.model_copy(update={"cache_pairs": False}), workspace, seed=0)
-        while not first.exists():
+        running = pool.submit(run, config, workspace, seed=0)
+        while not (kept := list(second.glob(f"*/*/{TASKS[1]}/state.pt"))):
             assert not running.done(), running.exception()
-            time.sleep(0.05)
-        written = first.stat().st_mtime_ns
-        (worker,) = [each for each in psutil.Process().children(recursive=True) if "ray::RayTrainWorker" in each.name()]
-        worker.kill()
+            time.sleep(0.02)
+        before = pq.read_table(kept[0].with_name(METRICS)).to_pylist()
+        first = (workspace.root / "diffusion.partial" / TASKS[0] / WEIGHTS).stat().st_mtime_ns
+        workers = [each for each in psutil.Process().children(recursive=True) if "ray::RayTrainWorker" in each.name()]
+        assert len(workers) == 2
+        workers[0].kill()
         artifact = running.result()
-    assert artifact.file(f"{TASKS[0]}/model.safetensors").stat().st_mtime_ns == written
-    metrics = pq.read_table(artifact.file("metrics.parquet")).to_pylist()
-    assert [(row["task"], row["step"]) for row in metrics] == [
-        (task, step) for task in TASKS for step in (50, 100, 150, 200, 250, 300)
-    ]
+    assert artifact.file(f"{TASKS[0]}/{WEIGHTS}").stat().st_mtime_ns == first
+    rows = pq.read_table(artifact.file(METRICS)).to_pylist()
+    assert [(row["task"], row["step"]) for row in rows] == [(task, step) for task in TASKS for step in LOGGED_STEPS]
+    assert len(before) >= 2
+    assert rows[len(LOGGED_STEPS) :][: len(before)] == before  # the pace too, which no other run has
+    for task in TASKS:
+        rows_land_on_the_targets(artifact, task)
 
 
 def test_too_few_pairs_are_refused(ray_session: str, tmp_path: Path) -> None:

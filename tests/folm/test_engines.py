@@ -105,6 +105,15 @@ def test_answers_parse_and_the_same_seed_gives_the_same_samples(engine: Any) -> 
 
 
 @pytest.mark.timeout(300)
+def test_samples_are_the_same_without_log_probabilities(engine: Any) -> None:
+    bare = SAMPLING.model_copy(update={"logprobs": False})
+    asked, unasked = (ray.get(engine.generate.remote(PROMPTS, sampling)) for sampling in (SAMPLING, bare))
+    pairs = [(c.text, c.token_ids) for row in unasked for c in row]
+    assert pairs == [(c.text, c.token_ids) for row in asked for c in row]
+    assert all(len(c.logprobs) == len(c.token_ids) for row in asked for c in row)
+
+
+@pytest.mark.timeout(300)
 def test_structured_output_is_well_formed_even_of_a_model_that_knows_no_form(
     engine: Any, request: pytest.FixtureRequest, base_model: str, tmp_path: Path
 ) -> None:

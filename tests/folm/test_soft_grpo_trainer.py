@@ -12,6 +12,8 @@ from datasets import Dataset
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from r4t_ray.encoders import resolve_model
+from r4t_ray.errors import EngineError
+from r4t_ray.folm import soft_grpo
 from r4t_ray.folm.learner import grpo_arguments, set_reward
 from r4t_ray.folm.settings import FolmConfig, SoftGRPOConfig
 from r4t_ray.folm.soft_grpo import SoftGRPOTrainer
@@ -72,3 +74,23 @@ def test_the_optimizer_moves_what_has_a_rate_at_that_rate(trainer: SoftGRPOTrain
     assert {name for name, parameter in trainer.model.named_parameters() if parameter.requires_grad} == set(rates)
     assert {group["betas"] for group in optimizer.param_groups} == {(0.9, 0.95)}
     assert trainer.create_optimizer() is optimizer
+
+
+def test_samples_all_over_a_batch_are_held_against_the_learner(
+    trainer: SoftGRPOTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[list[int]] = []
+
+    def logps(model: Any, batch: Any) -> torch.Tensor:
+        checked.append(batch["completion_mask"].sum(dim=1).tolist())
+        return batch["sampling_per_token_logps"] + 0.25
+
+    monkeypatch.setattr(soft_grpo, "CHECKED_SAMPLES", 2)
+    monkeypatch.setattr(trainer, "_completion_logps", logps)
+    trainer.max_logp_gap = 0.26
+    trainer._generate_and_score_completions([{"prompt": "a"} for _ in REWARDS])
+    assert checked == [[LENGTHS[0], LENGTHS[2]]]
+    assert trainer.num_iterations == 2
+    trainer.max_logp_gap = 0.24
+    with pytest.raises(EngineError, match=r"0\.25 away from the learner's"):
+        trainer._generate_and_score_completions([{"prompt": "a"} for _ in REWARDS])
