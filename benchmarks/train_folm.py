@@ -59,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--queries", type=int, default=16, help="of a step")
     parser.add_argument("--generations", type=int, default=8, help="samples of a query")
     parser.add_argument("--new-tokens", type=int, default=96)
-    parser.add_argument("--threads", type=int, default=2, help="of the learner, and of trl's generate")
+    parser.add_argument("--threads", type=int, default=2, help="of the learner, the engines, and trl's generate")
     parser.add_argument("--out", type=Path, help="JSON file of all steps")
     return parser
 
@@ -105,7 +105,7 @@ def settings_of(options: argparse.Namespace, changes: dict[str, Any]) -> Any:
             "base_model": options.model,
             "tasks": [options.task],
             "max_completion_tokens": options.new_tokens,
-            "engine": {"max_model_len": 1024 if "package:r4t" not in options.model else 192, "threads": 1},
+            "engine": {"max_model_len": 1024 if "package:r4t" not in options.model else 192, "threads": options.threads},
             "learner_threads": options.threads,
             "num_rollout_actors": changes.get("num_rollout_actors", 1),
             "rollout_cpus": 0.5,
