@@ -105,7 +105,10 @@ def settings_of(options: argparse.Namespace, changes: dict[str, Any]) -> Any:
             "base_model": options.model,
             "tasks": [options.task],
             "max_completion_tokens": options.new_tokens,
-            "engine": {"max_model_len": 1024 if "package:r4t" not in options.model else 192, "threads": options.threads},
+            "engine": {
+                "max_model_len": 1024 if "package:r4t" not in options.model else 192,
+                "threads": options.threads,
+            },
             "learner_threads": options.threads,
             "num_rollout_actors": changes.get("num_rollout_actors", 1),
             "rollout_cpus": 0.5,
