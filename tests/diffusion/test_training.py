@@ -31,6 +31,7 @@ from r4t_ray.diffusion.retriever import WEIGHTS
 from r4t_ray.diffusion.training import STAGING
 from r4t_ray.diffusion.worker import METRICS
 from r4t_ray.errors import DataError, MissingArtifactError
+from r4t_ray.folm.checkpoints import SNAPSHOT
 from r4t_ray.types import TASKS
 
 # Starting Ray's worker processes takes most of it, and minutes on a busy machine.
@@ -39,7 +40,6 @@ pytestmark = pytest.mark.timeout(900)
 NUM_QUERIES, NUM_ROWS, DIM = 4, 3, 16
 SCATTER = 0.02
 NUM_STEPS, BATCH_SIZE = 300, 128
-SNAPSHOT = "checkpoint_manager_snapshot.json"  # Ray Train's list of its checkpoints
 LOGGED_STEPS = [50, 100, 150, 200, 250, 300]
 SEEDS = {"oar": 10, "wscr": 20}
 CONFIG = DiffusionConfig(
