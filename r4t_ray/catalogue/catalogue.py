@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import Field
@@ -52,6 +53,8 @@ class DatasetSettings(Settings):
     """WSCR references leave out items that occur in more than this share of the training sets."""
     min_reference: int = Field(default=3, ge=1)
     """A set with fewer items left makes no WSCR query."""
+    max_sets: int | None = Field(default=None, ge=1)
+    """Keep at most so many sets, and the items that they name; null keeps all."""
 
     def sources(self) -> dict[str, str]:
         """Name and sha256 of every input file; when one changes, ingest runs again."""
@@ -60,6 +63,21 @@ class DatasetSettings(Settings):
     def read(self) -> Catalogue:
         """Read the inputs; raises DataError naming file and line."""
         raise NotImplementedError
+
+
+def first_sets(catalogue: Catalogue, count: int | None) -> Catalogue:
+    """A catalogue of at most ``count`` sets and the items that they name, in their order; None keeps it as it is.
+
+    Kept are the sets whose titles hash lowest: the splits keep their shares, and a smaller ``count`` keeps a part of
+    what a larger one does.
+    """
+    if count is None or count >= len(catalogue.sets):
+        return catalogue
+    ranked = sorted(catalogue.sets, key=lambda row: (hashlib.sha256(row.title.encode()).digest(), row.set_id))
+    kept = {row.set_id for row in ranked[:count]}
+    sets = tuple(row for row in catalogue.sets if row.set_id in kept)
+    named = {item_id for row in sets for item_id in row.item_ids}
+    return replace(catalogue, sets=sets, items=tuple(item for item in catalogue.items if item.item_id in named))
 
 
 def check_catalogue(

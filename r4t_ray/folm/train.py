@@ -187,7 +187,10 @@ def learn(settings: dict[str, Any]) -> None:
     """
     import ray.train
     from ray.train.huggingface.transformers import prepare_trainer
+    from trl import import_utils as trl_imports
 
+    # trl imports vLLM wherever there is one, seconds of every start; a learner does not sample.
+    trl_imports.is_vllm_available = lambda min_version=None: False
     from r4t_ray.folm.checkpoints import train_from_last_checkpoint
     from r4t_ray.folm.learner import build_learner
 

@@ -190,6 +190,23 @@ def test_changed_input_is_read_again(tmp_path: Path) -> None:
     assert len(load_items(workspace)) == 25
 
 
+def test_fewer_sets_are_a_part_of_more_and_bring_the_items_that_they_name(config: Any, tmp_path: Path) -> None:
+    kept = []
+    for count in (6, 12, NUM_SETS + 1, None):
+        workspace = Workspace(tmp_path / str(count))
+        run(config.model_copy(update={"max_sets": count}), workspace, seed=0)
+        sets, items = load_sets(workspace), load_items(workspace)
+        assert len(sets) == min(count or NUM_SETS, NUM_SETS)
+        assert {item.item_id for item in items} == {item_id for row in sets for item_id in row.item_ids}
+        assert {query.query_id.removeprefix("wscr:") for query in load_queries(workspace, "wscr")} <= {
+            row.set_id for row in sets
+        }
+        kept.append([row.set_id for row in sets])
+    assert set(kept[0]) < set(kept[1]) < set(kept[2])
+    assert kept[2] == kept[3]
+    assert kept[1] == [set_id for set_id in kept[3] if set_id in kept[1]]
+
+
 def test_published_polyvore_splits_are_kept_in_folder_and_archive(tmp_path: Path) -> None:
     rows = outfits()
     parts = {"train_no_dup.json": rows[:20], "valid_no_dup.json": rows[20:25], "test_no_dup.json": rows[25:]}
