@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,14 @@ import pyarrow.dataset as pads
 import ray.data
 import torch
 from ray.data.collate_fn import ArrowBatchCollateFn
-from ray.data.expressions import col
 from torch import Tensor
 
 from r4t_ray.diffusion.settings import NetworkConfig
 from r4t_ray.errors import DataError, MissingArtifactError
 
+MOST_READS = 1000
+"""Files that one execution of Ray Data reads, repeats counted."""
+READ_ROWS = 4096
 RERUN = "run `r4t synthesize-pairs CONFIG --workspace DIR`"
 
 
@@ -45,11 +49,27 @@ def count_pairs(folder: Path, shape: NetworkConfig) -> dict[str, int]:
     return {split: pairs.count_rows(filter=pads.field("split") == split) for split in ("train", "val")}
 
 
-def read_pairs(folder: Path, split: str) -> ray.data.Dataset:
-    """The z_q and Z columns of one split, lazily."""
-    pairs = ray.data.read_parquet(str(folder), file_extensions=["parquet"])
-    pairs.context.enable_progress_bars = False
-    return pairs.filter(expr=col("split") == split).select_columns(["z_q", "Z"])
+def read_pairs(folder: Path, split: str, num_epochs: int, seed: int) -> ray.data.Dataset:
+    """The z_q and Z columns of one split, ``num_epochs`` times over, lazily; each time in another order of files.
+
+    All epochs are one execution: to start one takes Ray Data seconds in which nothing is read. At most ``MOST_READS``
+    files are in it, or one epoch; ``streamed_batches`` starts it again where that is not enough.
+    """
+    files = sorted(str(path) for path in folder.glob("*.parquet"))
+    rng, num_epochs = random.Random(seed), max(1, min(num_epochs, MOST_READS // len(files)))
+    reads = [{"path": path} for _ in range(num_epochs) for path in rng.sample(files, len(files))]
+    paths = ray.data.from_items(reads, override_num_blocks=len(reads))
+    paths.context.enable_progress_bars = False
+    return paths.map_batches(partial(_read_files, split=split), batch_size=1, batch_format="pyarrow")
+
+
+def _read_files(paths: pa.Table, split: str) -> Generator[pa.Table, None, None]:
+    for path in paths["path"].to_pylist():
+        pairs = pads.dataset(path, format="parquet")
+        scanner = pairs.scanner(["z_q", "Z"], filter=pads.field("split") == split, batch_size=READ_ROWS)
+        for batch in scanner.to_batches():
+            if len(batch):
+                yield pa.Table.from_batches([batch])
 
 
 class PairCollate(ArrowBatchCollateFn):
@@ -76,20 +96,20 @@ def _column(batch: pa.Table, name: str, shape: tuple[int, ...]) -> Tensor:
 def streamed_batches(
     shard: Any, batch_size: int, shuffle_rows: int, seed: int, shape: NetworkConfig
 ) -> Generator[dict[str, Tensor], None, None]:
-    """Whole batches of a worker's shard, epoch after epoch, each shuffled anew inside a buffer of ``shuffle_rows``.
+    """Whole batches of a worker's shard, again and again, each time shuffled anew inside a buffer of ``shuffle_rows``.
 
     The shard must hold at least one whole batch.
     """
-    epoch = 0
+    turn = 0
     while True:
         yield from shard.iter_torch_batches(
             batch_size=batch_size,
             collate_fn=PairCollate(shape),
             drop_last=True,
             local_shuffle_buffer_size=max(shuffle_rows, batch_size) if shuffle_rows else None,
-            local_shuffle_seed=seed + epoch,
+            local_shuffle_seed=seed + turn,
         )
-        epoch += 1
+        turn += 1
 
 
 def cached_batches(pairs: dict[str, Tensor], batch_size: int, seed: int) -> Generator[dict[str, Tensor], None, None]:

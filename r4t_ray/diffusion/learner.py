@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-import ray.train.torch
 import torch
 from safetensors.torch import load_model
 from torch import Tensor
@@ -23,12 +23,29 @@ STATE = "state.pt"
 
 
 class Learner:
-    """The network, its average, the optimizer and the source of noise. ``step`` counts the updates made."""
+    """The network, its average, the optimizer and the source of noise. ``step`` counts the updates made.
+
+    Args:
+        config: Of the stage.
+        task: Whose sampler settings are stored with the retriever.
+        seed: Of the first weights and the noise.
+        rank: Of this worker, which draws noise of its own.
+        anchors_ND: For ``config.network.num_anchors``.
+        device: Where it trains.
+        share: Makes of the loss one whose gradients the workers share.
+    """
 
     def __init__(
-        self, config: DiffusionConfig, task: Task, seed: int, rank: int, anchors_ND: Array | None = None
+        self,
+        config: DiffusionConfig,
+        task: Task,
+        seed: int,
+        rank: int,
+        anchors_ND: Array | None = None,
+        device: torch.device | None = None,
+        share: Callable[[torch.nn.Module], torch.nn.Module] = lambda module: module,
     ) -> None:
-        self.config, self.device = config, ray.train.torch.get_device()
+        self.config, self.device = config, device or torch.device("cpu")
         # Every worker starts from the same weights and draws its own noise.
         torch.manual_seed(seed)
         retriever = DiffusionRetriever(config.network, config.noise, config.sampler_of(task)).to(self.device)
@@ -40,7 +57,7 @@ class Learner:
         self.ema = Ema(retriever, config.optimizer.ema_decay)
         if config.compile:
             retriever.compile()
-        self.set_loss = ray.train.torch.prepare_model(SetLoss(retriever, config.prior_weight))
+        self.set_loss = share(SetLoss(retriever, config.prior_weight))
         self.optimizer = torch.optim.Adam(retriever.parameters(), lr=config.optimizer.peak_lr, fused=True)
 
     def update(self, z_q_BD: Tensor, target_BLD: Tensor) -> Tensor:

@@ -44,20 +44,26 @@ def _train_all(config: DiffusionConfig, workspace: Workspace, seed: int, folder:
     if not ray.is_initialized():
         ray.init(ignore_reinit_error=True)
     jobs = [prepare_task(config, workspace.root / "pairs" / task, task) for task in TASKS]
+    metrics = train_jobs(jobs, config, folder, seed)
+    pq.write_table(metrics, folder / METRICS)
+    for job in jobs:
+        (folder / job.task / METRICS).unlink()
+    return int(metrics.num_rows)
+
+
+def train_jobs(jobs: list[TaskJob], config: DiffusionConfig, folder: Path, seed: int) -> pa.Table:
+    """Run Ray Train on all jobs, one after the other, into ``folder/<task>``; returns their metrics."""
+    streamed = [] if config.cache_pairs else jobs
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={"jobs": jobs, "folder": str(folder), "seed": seed},
-        datasets={} if config.cache_pairs else {job.task: read_pairs(job.pairs_folder, "train") for job in jobs},
+        datasets={job.task: read_pairs(job.pairs_folder, "train", job.num_epochs, seed) for job in streamed},
         scaling_config=_scaling(config),
         run_config=_run_config(config, folder / STAGING),
     )
     trainer.fit()
     shutil.rmtree(folder / STAGING)
-    metrics = pa.concat_tables([pq.read_table(folder / job.task / METRICS) for job in jobs])
-    pq.write_table(metrics, folder / METRICS)
-    for job in jobs:
-        (folder / job.task / METRICS).unlink()
-    return int(metrics.num_rows)
+    return pa.concat_tables([pq.read_table(folder / job.task / METRICS) for job in jobs])
 
 
 def prepare_task(config: DiffusionConfig, pairs_folder: Path, task: Task) -> TaskJob:
@@ -76,7 +82,8 @@ def prepare_task(config: DiffusionConfig, pairs_folder: Path, task: Task) -> Tas
         network = config.network.model_copy(update={"num_anchors": len(anchors_ND)})
         config = config.model_copy(update={"network": network})
     logger.info("train-diffusion %s: %s pairs", task, num_pairs)
-    return TaskJob(task, pairs_folder, config, anchors_ND, min(num_pairs["val"], config.validation_rows) > 0)
+    has_validation = min(num_pairs["val"], config.validation_rows) > 0
+    return TaskJob(task, pairs_folder, config, anchors_ND, num_pairs["train"], has_validation)
 
 
 def _scaling(config: DiffusionConfig) -> ray.train.ScalingConfig:

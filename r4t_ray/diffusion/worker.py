@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import ray.train
+import ray.train.torch
 import torch
 from ray.train.collective import broadcast_from_rank_zero
 from torch import Tensor
@@ -56,7 +57,14 @@ class TaskJob:
     pairs_folder: Path
     config: DiffusionConfig
     anchors_ND: Array | None
+    num_pairs: int
     has_validation: bool
+
+    @property
+    def num_epochs(self) -> int:
+        """Passes over the ``num_pairs`` training pairs that are begun."""
+        optimizer = self.config.optimizer
+        return -(-optimizer.num_steps * optimizer.batch_size // self.num_pairs)
 
 
 def train_worker(run: dict[str, Any]) -> None:
@@ -77,7 +85,8 @@ def train_worker(run: dict[str, Any]) -> None:
 def train_task(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
     """Train one task's retriever, from its last checkpoint if there is one; the first worker writes ``finished``."""
     config = job.config
-    learner = Learner(config, job.task, seed, rank, job.anchors_ND)
+    device, share = ray.train.torch.get_device(), ray.train.torch.prepare_model
+    learner = Learner(config, job.task, seed, rank, job.anchors_ND, device, share)
     rows = _restore(learner, job.task)
     validation = _validation_pairs(job, learner.device) if rank == 0 and job.has_validation else None
     num_workers, num_steps = ray.train.get_context().get_world_size(), config.optimizer.num_steps

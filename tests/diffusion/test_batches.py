@@ -8,12 +8,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from r4t_ray.diffusion import batches
 from r4t_ray.diffusion.batches import (
     PairCollate,
     cached_batches,
     count_pairs,
     load_pairs,
     permute_rows,
+    read_pairs,
     streamed_batches,
 )
 from r4t_ray.diffusion.settings import NetworkConfig
@@ -61,7 +63,27 @@ def test_pairs_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         count_pairs(tmp_path, SHAPE)
 
 
-def test_epochs_follow_each_other_with_new_seeds() -> None:
+def test_a_stream_holds_every_training_pair_once_an_epoch(ray_session: str, tmp_path: Path) -> None:
+    whole = pairs_table(9)
+    for number, rows in enumerate((range(3), range(3, 4), range(4, 9))):
+        pq.write_table(whole.take(list(rows)), tmp_path / f"{number}.parquet")
+    firsts = [row["z_q"][0] for row in read_pairs(tmp_path, "train", num_epochs=3, seed=0).take_all()]
+    assert sorted(firsts) == sorted([3.0 * number for number in range(8)] * 3)
+
+
+def test_a_stream_of_many_files_is_one_epoch_at_least(
+    ray_session: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "MOST_READS", 5)
+    for number in range(2):
+        pq.write_table(pairs_table(3), tmp_path / f"{number}.parquet")
+    assert read_pairs(tmp_path, "train", num_epochs=100, seed=0).count() == 2 * 4
+    for number in range(2, 6):
+        pq.write_table(pairs_table(3), tmp_path / f"{number}.parquet")
+    assert read_pairs(tmp_path, "train", num_epochs=100, seed=0).count() == 6 * 2
+
+
+def test_streams_follow_each_other_with_new_seeds() -> None:
     class Shard:
         def __init__(self) -> None:
             self.seeds: list[int] = []
@@ -74,8 +96,8 @@ def test_epochs_follow_each_other_with_new_seeds() -> None:
             return [1, 2]
 
     shard = Shard()
-    batches = streamed_batches(shard, batch_size=8, shuffle_rows=3, seed=7, shape=SHAPE)
-    assert [next(batches) for _ in range(5)] == [1, 2, 1, 2, 1]
+    stream = streamed_batches(shard, batch_size=8, shuffle_rows=3, seed=7, shape=SHAPE)
+    assert [next(stream) for _ in range(5)] == [1, 2, 1, 2, 1]
     assert shard.seeds == [7, 8, 9]
 
 

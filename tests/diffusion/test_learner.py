@@ -3,7 +3,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import ray.train.torch
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -16,13 +15,6 @@ CONFIG = DiffusionConfig(
     noise=NoiseConfig(sigma_data=0.35, train_levels="lognormal"),
     optimizer=OptimizerConfig(peak_lr=1e-2, warmup_steps=4, num_steps=100, batch_size=16, max_grad_norm=1.0),
 )
-
-
-@pytest.fixture(autouse=True)
-def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stand in for a Ray Train worker on the CPU."""
-    monkeypatch.setattr(ray.train.torch, "get_device", lambda: torch.device("cpu"))
-    monkeypatch.setattr(ray.train.torch, "prepare_model", lambda model: model)
 
 
 @pytest.fixture

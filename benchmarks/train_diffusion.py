@@ -1,0 +1,204 @@
+"""Training speed of the retriever: train-diffusion's worker beside a bare loop over tensors in memory, as ratios.
+
+``python -m benchmarks.train_diffusion`` trains the network of jobs/configs/cookbook.yaml, with ``--paper`` that of
+arXiv 2603.06397 (Table 3, batches of 512), on random unit rows. In turns, all with the same updates:
+
+- bare loop: one process without Ray, pairs on its device;
+- cached: Ray Train, whose worker reads the pairs into its device's memory;
+- streamed: Ray Train, fed by Ray Data from parquet.
+
+A figure is the median of the windows of ``--window`` steps after the first, so neither a start nor the first read is
+in it; ``--pairs`` says how often an epoch, and with it Ray Data, starts anew. On a GPU the share of the device's matrix
+rate is that of the products and attentions of an update, over one large bfloat16 product measured in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+VARIANTS = ("bare loop", "cached", "streamed")
+CONFIG = Path("jobs/configs/cookbook.yaml")
+PARQUET_ROWS = 50_000
+"""Pairs of one file."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.train_diffusion", description=__doc__.split("\n")[0])
+    parser.add_argument("--paper", action="store_true", help="the paper's network and batch, instead of the cookbook's")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS)
+    parser.add_argument("--pairs", type=int, default=20_000)
+    parser.add_argument("--batch", type=int, help="pairs of an update; default: the configuration's")
+    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--windows", type=int, default=5, help="of a turn, the first of which is not counted")
+    parser.add_argument("--window", type=int, default=50, help="steps")
+    parser.add_argument("--compile", action="store_true", help="torch.compile the network, as diffusion.compile does")
+    parser.add_argument("--threads", type=int, help="of torch, on a CPU; default: every core")
+    parser.add_argument("--out", type=Path, help="JSON file of all windows")
+    return parser
+
+
+def main() -> None:
+    """Train by every variant in turns and print the table."""
+    options = parser().parse_args()
+    import torch
+
+    from r4t_ray.pipeline import connected_to_ray, set_up_logging
+
+    set_up_logging()
+    config = settings_of(options)
+    rates: dict[str, list[float]] = defaultdict(list)
+    with connected_to_ray(), tempfile.TemporaryDirectory() as place:
+        pairs = Path(place) / "pairs"
+        write_random_pairs(pairs, options.pairs, config)
+        for turn in range(options.turns):
+            for variant in options.variants:
+                if variant == "bare loop":
+                    rates[variant] += bare_loop(config, pairs, options, turn)
+                else:
+                    is_cached = variant == "cached"
+                    rates[variant] += ray_train(config, pairs, is_cached, Path(place) / f"{variant}-{turn}", turn)
+    flops, peak = update_flops(config), matrix_flops()
+    device = torch.cuda.get_device_name() if config.use_gpu else "cpu"
+    print(table(rates, device, config, flops, peak))
+    if options.out:
+        settings = {name: str(value) for name, value in vars(options).items() if name != "out"}
+        more = {"device": device, "flops_a_pair": flops, "matrix_flops": peak, "config": config.model_dump()}
+        options.out.write_text(json.dumps({"options": settings, "samples_per_s": rates, **more}, indent=1))
+
+
+def settings_of(options: argparse.Namespace) -> Any:
+    """The DiffusionConfig of all variants, on a GPU where there is one."""
+    import torch
+
+    from r4t_ray.config import load_settings
+    from r4t_ray.diffusion import DiffusionConfig
+    from r4t_ray.experiment import Experiment
+
+    config = DiffusionConfig() if options.paper else load_settings(Experiment, CONFIG).diffusion
+    optimizer = config.optimizer.model_copy(
+        update={
+            "num_steps": options.windows * options.window,
+            "batch_size": options.batch or config.optimizer.batch_size,
+        }
+    )
+    return config.model_copy(
+        update={
+            "network": config.network.model_copy(update={"num_anchors": 0}),
+            "prior_weight": 0.0,
+            "optimizer": optimizer,
+            "log_every": options.window,
+            "validation_rows": 0,
+            "checkpoint_every": optimizer.num_steps + 1,
+            "use_gpu": torch.cuda.is_available(),
+            "compile": options.compile,
+            "num_threads": options.threads,
+        }
+    )
+
+
+def write_random_pairs(folder: Path, count: int, config: Any) -> None:
+    """Training pairs of random unit rows, in the columns of the pairs stage."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    network, rng = config.network, np.random.default_rng(0)
+    folder.mkdir()
+    for first in range(0, count, PARQUET_ROWS):
+        size = min(PARQUET_ROWS, count - first)
+        columns: dict[str, Any] = {"split": ["train"] * size}
+        for name, rows, kind in (("z_q", 1, np.float32), ("Z", network.num_rows, np.float16)):
+            values = rng.normal(size=(size, rows, network.dim))
+            values /= np.linalg.norm(values, axis=-1, keepdims=True)
+            columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(values.astype(kind).ravel()), rows * network.dim)
+        pq.write_table(pa.table(columns), folder / f"part-{first}.parquet")
+
+
+def bare_loop(config: Any, pairs: Path, options: argparse.Namespace, seed: int) -> list[float]:
+    """Samples/s of every window but the first, without Ray."""
+    import torch
+
+    from r4t_ray.diffusion.batches import cached_batches, load_pairs
+    from r4t_ray.diffusion.learner import Learner
+
+    device = torch.device("cuda" if config.use_gpu else "cpu")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    learner = Learner(config, "oar", seed, rank=0, device=device)
+    tensors = {name: values.to(device) for name, values in load_pairs(pairs, "train", config.network).items()}
+    batches = cached_batches(tensors, config.optimizer.batch_size, seed)
+    rates = []
+    for _ in range(options.windows):
+        started = time.monotonic()
+        losses = [learner.update(**_named(next(batches))) for _ in range(options.window)]
+        float(torch.stack(losses).mean())  # waits for the device, as the worker's log does
+        rates.append(options.window * config.optimizer.batch_size / (time.monotonic() - started))
+    return rates[1:]
+
+
+def _named(batch: dict[str, Any]) -> dict[str, Any]:
+    return {"z_q_BD": batch["z_q"], "target_BLD": batch["Z"]}
+
+
+def ray_train(config: Any, pairs: Path, is_cached: bool, folder: Path, seed: int) -> list[float]:
+    """Samples/s of every window but the first, by the functions that the stage calls."""
+    from r4t_ray.diffusion.training import prepare_task, train_jobs
+
+    config = config.model_copy(update={"cache_pairs": is_cached})
+    folder.mkdir()
+    metrics = train_jobs([prepare_task(config, pairs, "oar")], config, folder, seed)
+    rates: list[float] = metrics["samples_per_s"].to_pylist()
+    return rates[1:]
+
+
+def update_flops(config: Any) -> float:
+    """Operations of the products and attentions of one pair's share of an update, forward and backward."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from r4t_ray.diffusion.learner import Learner
+
+    learner, network, size = Learner(config, "oar", 0, rank=0), config.network, 8
+    target_BLD = torch.nn.functional.normalize(torch.randn(size, network.num_rows, network.dim), dim=-1)
+    with FlopCounterMode(display=False) as counter:
+        learner.update(target_BLD[:, 0], target_BLD)
+    return counter.get_total_flops() / size
+
+
+def matrix_flops() -> float:
+    """FLOP/s of a large bfloat16 product on the device."""
+    import torch
+
+    from benchmarks.learner import matrix_rate
+
+    return matrix_rate("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def table(rates: dict[str, list[float]], device: str, config: Any, flops: float, peak: float) -> str:
+    """Medians with the least and greatest window, ratios to the first variant, and shares of the matrix rate."""
+    lines = [f"{'variant':<12} {'windows':>7} {'samples/s':>10} {'low':>10} {'high':>10} {'ratio':>6} {'share':>7}"]
+    first = statistics.median(next(iter(rates.values())))
+    for variant, made in rates.items():
+        middle = statistics.median(made)
+        share = f"{middle * flops / peak:>7.1%}" if config.use_gpu else f"{'-':>7}"
+        lines.append(
+            f"{variant:<12} {len(made):>7} {middle:>10,.0f} {min(made):>10,.0f} {max(made):>10,.0f} "
+            f"{middle / first:>6.2f} {share}"
+        )
+    lines.append(
+        f"{device}; batches of {config.optimizer.batch_size}; {flops / 1e9:.3g} GFLOP a pair; a bfloat16 product makes "
+        f"{peak / 1e12:.3g} TFLOP/s. ratio: over the first row."
+    )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
