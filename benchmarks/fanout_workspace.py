@@ -28,12 +28,13 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.diffusion.retriever import DiffusionRetriever
 from r4t_ray.diffusion.settings import SamplerConfig, Solver
 from r4t_ray.encoders import Encoder, load_encoder
-from r4t_ray.evaluation.bench import Bench, Policies
+from r4t_ray.evaluation.bench import Bench
 from r4t_ray.evaluation.evaluate import Trial, folm_settings, load_policy, open_trial
 from r4t_ray.evaluation.methods.best_of_5 import BestOf5
 from r4t_ray.evaluation.methods.r4t_diffusion import R4TDiffusion
 from r4t_ray.evaluation.methods.r4t_folm import R4TFolm
 from r4t_ray.evaluation.settings import EvaluationConfig
+from r4t_ray.folm import SharedEngine
 from r4t_ray.folm.engine import EngineConfig, engine_name
 from r4t_ray.types import Task
 
@@ -85,11 +86,12 @@ def run(grid: WorkspaceGrid, root: Path, board: Board) -> None:
     torch.set_num_threads(threads)
     faiss.omp_set_num_threads(threads)
     settings = settings.model_copy(update={"engine": settings.engine.model_copy(update={"threads": threads})})
-    policies = Policies(workspace.root / "folm", lambda model: load_policy(model, settings))
-    trial = open_trial(config, workspace, grid.task, policies, settings.oar, grid.seed)
+    engine = SharedEngine(lambda model: load_policy(model, settings))
+    trial = open_trial(config, workspace, grid.task, engine, settings.oar, grid.seed)
     encoder = load_encoder(workspace.root / "embed" / "encoder")
     # Both language-model rows sample the trained model, so best-of-5 differs by its five samples alone.
-    bench = replace(trial.make_bench(), encode=encoder.encode, policy=lambda _: policies(grid.task, "model"))
+    trained = workspace.root / "folm" / grid.task / "model"
+    bench = replace(trial.make_bench(), encode=encoder.encode, policy=lambda _: engine.at(trained))
     subject = Subject(trial, bench, encoder, grid)
     print(
         f"{grid.task}: {len(trial.queries)} held-out queries, pool of {len(trial.index.ids)}, k = {config.k}, "
@@ -98,11 +100,8 @@ def run(grid: WorkspaceGrid, root: Path, board: Board) -> None:
         f"temperature {config.temperature}, at most {settings.max_completion_tokens} new tokens",
         flush=True,
     )
-    try:
-        measure_diffusion(subject, board, workspace.root / "diffusion" / grid.task)
-        measure_language_model(subject, board, settings.engine)
-    finally:
-        policies.close()
+    measure_diffusion(subject, board, workspace.root / "diffusion" / grid.task)
+    measure_language_model(subject, board, settings.engine)
 
 
 def measure_language_model(subject: Subject, board: Board, engine: EngineConfig) -> None:

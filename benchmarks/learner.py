@@ -17,6 +17,7 @@ import math
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -155,9 +156,7 @@ def sample_flops(model: Any, prompt_tokens: int, new_tokens: int, *, is_frozen: 
 
 def random_trainer(options: argparse.Namespace, model: Any, folder: Path) -> tuple[Any, list[float]]:
     """The stage's trainer on random samples, and the list that it adds a time to after every step."""
-    import torch
     from datasets import Dataset
-    from transformers import TrainerCallback
 
     from r4t_ray.folm.learner import grpo_arguments, set_reward
     from r4t_ray.folm.settings import FolmConfig, SoftGRPOConfig
@@ -170,43 +169,20 @@ def random_trainer(options: argparse.Namespace, model: Any, folder: Path) -> tup
         num_generations=options.generations,
         num_iterations=1,
         micro_batch_size=options.micro_batch,
-        checkpoint_every=steps + 1,
         max_logp_gap=math.inf,  # random samples are of no policy
     )
-    config = FolmConfig(max_completion_tokens=options.new_tokens)
-    vocabulary = min(model.config.vocab_size, SMALLEST_VOCABULARY)
-    draw = torch.Generator().manual_seed(0)
-
-    def rollout(prompts: list[str], _: Any) -> dict[str, Any]:
-        def ids(length: int) -> list[list[int]]:
-            return torch.randint(2, vocabulary, (len(prompts), length), generator=draw).tolist()
-
-        logp = -math.log(model.config.vocab_size)
-        return {
-            "prompt_ids": ids(options.prompt_tokens),
-            "completion_ids": ids(options.new_tokens),
-            "logprobs": [[logp] * options.new_tokens for _ in prompts],
-            "set_reward": torch.rand(len(prompts), generator=draw).tolist(),
-        }
-
-    arguments = grpo_arguments(grpo, config, folder, seed=0)
+    arguments = grpo_arguments(grpo, FolmConfig(max_completion_tokens=options.new_tokens), folder, seed=0)
     arguments.save_strategy = "no"
-    marks: list[float] = []
-
-    class Clock(TrainerCallback):
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            marks.append(time.perf_counter())
-
+    vocabulary = min(model.config.vocab_size, SMALLEST_VOCABULARY)
+    clock, marks = stopwatch()
     trainer = SoftGRPOTrainer(
         model=model,
         processing_class=smallest_tokenizer(vocabulary),
         reward_funcs=set_reward,
-        rollout_func=rollout,
+        rollout_func=random_rollout(options, vocabulary, -math.log(model.config.vocab_size)),
         train_dataset=Dataset.from_dict({"prompt": [str(number) for number in range(steps * options.queries)]}),
         args=arguments,
-        callbacks=[Clock()],
+        callbacks=[clock],
         rates=grpo.rates,
         beta_kl=grpo.beta_kl,
         beta_entropy=grpo.beta_entropy,
@@ -215,6 +191,43 @@ def random_trainer(options: argparse.Namespace, model: Any, folder: Path) -> tup
         engine_bf16=True,
     )
     return trainer, marks
+
+
+def random_rollout(options: argparse.Namespace, vocabulary: int, logp: float) -> Callable[..., dict[str, Any]]:
+    """What trl calls for samples: random ids below ``vocabulary``, each of the log-probability ``logp``."""
+    import torch
+
+    draw = torch.Generator().manual_seed(0)
+
+    def rollout(prompts: list[str], _: Any) -> dict[str, Any]:
+        def ids(length: int) -> list[list[int]]:
+            made: list[list[int]] = torch.randint(2, vocabulary, (len(prompts), length), generator=draw).tolist()
+            return made
+
+        return {
+            "prompt_ids": ids(options.prompt_tokens),
+            "completion_ids": ids(options.new_tokens),
+            "logprobs": [[logp] * options.new_tokens for _ in prompts],
+            "set_reward": torch.rand(len(prompts), generator=draw).tolist(),
+        }
+
+    return rollout
+
+
+def stopwatch() -> tuple[Any, list[float]]:
+    """A trainer's callback that adds a time to the list after every step, once the device is done."""
+    import torch
+    from transformers import TrainerCallback
+
+    marks: list[float] = []
+
+    class Clock(TrainerCallback):
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            marks.append(time.perf_counter())
+
+    return Clock(), marks
 
 
 def smallest_tokenizer(vocabulary: int) -> Any:

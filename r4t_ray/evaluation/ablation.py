@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from r4t_ray.artifacts import Workspace, write_json
 from r4t_ray.catalogue import load_queries
-from r4t_ray.evaluation.bench import Policies
 from r4t_ray.evaluation.evaluate import draw, load_policy, open_trial, try_method
 from r4t_ray.evaluation.plots import SMOOTHING_STEPS, running_mean
 from r4t_ray.evaluation.settings import AblationConfig, EvaluationConfig
-from r4t_ray.folm import FanOut, FolmConfig
+from r4t_ray.folm import FanOut, FolmConfig, SharedEngine
 from r4t_ray.folm import run as train_folm
 from r4t_ray.folm.metrics import Row, read_rows
 from r4t_ray.rewards import OARConfig
@@ -63,7 +62,8 @@ def ablate(
     places = {name: linked_workspace(workspace, name) for name in trained}
     for name, settings in trained.items():
         train_folm(settings, places[name], seed)
-    engine = OneEngine()
+    # The variants differ in the weights of their reward alone, of which the engine knows nothing.
+    engine = SharedEngine(lambda model: load_policy(model, folm))
     variants = [
         measure_variant(config, name, settings, engine, evaluation, places[name], seed)
         for name, settings in trained.items()
@@ -75,38 +75,22 @@ def ablate(
     return report
 
 
-class OneEngine:
-    """One engine for the models of several artifacts; ``Policies`` takes ``load`` for what loads a model."""
-
-    def __init__(self) -> None:
-        self._engine: Any = None
-
-    def load(self, model: Path, config: FolmConfig) -> Any:
-        """The engine, with the weights of ``model``."""
-        if self._engine is None:
-            self._engine = load_policy(model, config)
-        else:
-            self._engine.load_weights(model)
-        return self._engine
-
-
 def measure_variant(
     config: AblationConfig,
     name: str,
     trained: FolmConfig,
-    engine: OneEngine,
+    engine: SharedEngine,
     evaluation: EvaluationConfig,
     place: Workspace,
     seed: int,
 ) -> Variant:
     """The held-out means of one trained variant before and after RL, and answers of the trained model."""
     folder = place.artifact("folm").path
-    policies = Policies(folder, lambda model: engine.load(model, trained))
-    trial = open_trial(evaluation, place, "oar", policies, trained.oar, seed)
+    trial = open_trial(evaluation, place, "oar", engine, trained.oar, seed)
     untimed = evaluation.model_copy(update={"latency_batches": ()})
     before, after = (try_method(untimed, trial, method, seed).values for method in ("zero_shot", "r4t_folm"))
     asked = draw(load_queries(place, "oar", "test"), config.num_shown, seed)
-    fan_outs = policies("oar", "model").fan_out(
+    fan_outs = engine.at(folder / "oar" / "model").fan_out(
         "oar",
         [query.text for query in asked],
         trained.k,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from r4t_ray.diffusion.settings import SamplerConfig, Solver
@@ -74,31 +73,3 @@ class Bench:
     encode: Callable[[Sequence[str]], Array]
     policy: Callable[[PolicyName], Policy]
     retriever: Callable[[], Retriever]
-
-
-class Policies:
-    """The language models of a folm artifact, on one engine: loading it takes long, swapping its weights does not.
-
-    A policy handed out earlier answers with the weights asked for last, so methods run one after the other.
-    """
-
-    def __init__(self, folder: Path, load: Callable[[Path], Any]) -> None:
-        self._folder, self._load = folder, load
-        self._engine: Any = None
-        self._current: Path | None = None
-
-    def __call__(self, task: Task, name: PolicyName) -> Policy:
-        """The policy of ``folder/task/name``."""
-        model = self._folder / task / name
-        if self._engine is None:
-            self._engine = self._load(model)
-        elif self._current != model:
-            self._engine.load_weights(model)
-        self._current = model
-        return self._engine
-
-    def close(self) -> None:
-        """Stop the engine, if one was started and it can be stopped."""
-        engine, self._engine, self._current = self._engine, None, None
-        if hasattr(engine, "close"):
-            engine.close()

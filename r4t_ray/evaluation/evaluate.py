@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from r4t_ray.catalogue import load_queries
 from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
 from r4t_ray.errors import DataError
 from r4t_ray.evaluation.answers import Answer, Generative, Index, Query, batches
-from r4t_ray.evaluation.bench import Bench, Policies, Retriever
+from r4t_ray.evaluation.bench import Bench, Retriever
 from r4t_ray.evaluation.latency import time_generation
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.plots import plot_quality_latency, plot_rewards
@@ -28,7 +27,7 @@ from r4t_ray.evaluation.report import write_report
 from r4t_ray.evaluation.results import Result, metric_rows
 from r4t_ray.evaluation.scores import score
 from r4t_ray.evaluation.settings import EvaluationConfig
-from r4t_ray.folm import FanOutModel, FolmConfig
+from r4t_ray.folm import FanOutModel, FolmConfig, SharedEngine
 from r4t_ray.index import load_index
 from r4t_ray.progress import track
 from r4t_ray.rewards import OARConfig
@@ -68,12 +67,9 @@ def evaluate(config: EvaluationConfig, workspace: Workspace, seed: int) -> Artif
 
     def make(folder: Path) -> int:
         reward = folm_settings(workspace).oar if "folm" in needed else OARConfig()
-        policies = Policies(workspace.root / "folm", lambda model: load_policy(model, folm_settings(workspace)))
-        try:
-            trials = [open_trial(config, workspace, task, policies, reward, seed) for task in TASKS]
-            results = measure(config, trials, seed)
-        finally:
-            policies.close()
+        engine = SharedEngine(lambda model: load_policy(model, folm_settings(workspace)))
+        trials = [open_trial(config, workspace, task, engine, reward, seed) for task in TASKS]
+        results = measure(config, trials, seed)
         training = workspace.root / "folm" / "metrics.parquet" if "folm" in needed else None
         return write_results(config, reward, results, folder, training, seed)
 
@@ -129,7 +125,7 @@ def try_method(config: EvaluationConfig, trial: Trial, name: str, seed: int) -> 
 
 
 def open_trial(
-    config: EvaluationConfig, workspace: Workspace, task: Task, policies: Policies, reward: OARConfig, seed: int
+    config: EvaluationConfig, workspace: Workspace, task: Task, engine: SharedEngine, reward: OARConfig, seed: int
 ) -> Trial:
     """Read one task's held-out queries, training references and pool."""
     index = load_index(workspace, task)
@@ -156,7 +152,7 @@ def open_trial(
             num_steps=config.num_steps,
             guidance=config.guidance,
             encode=CachedEncoder(load_encoder(encoder_folder)).encode,
-            policy=partial(policies, task),
+            policy=lambda name: engine.at(workspace.root / "folm" / task / name),
             retriever=lambda: load_retriever(workspace.root / "diffusion" / task),
         )
 
@@ -200,7 +196,7 @@ def folm_settings(workspace: Workspace) -> FolmConfig:
 
 def load_policy(folder: Path, settings: FolmConfig) -> FanOutModel:
     """Start the generation engine on one folm model."""
-    return FanOutModel.load(folder, settings.engine, settings.prompt_style, settings.max_completion_tokens)
+    return FanOutModel.load(folder, settings)
 
 
 def load_retriever(folder: Path) -> Retriever:

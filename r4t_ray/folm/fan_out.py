@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from r4t_ray.folm.engine import Completion, Engine, EngineConfig, Sampling, make_engine
 from r4t_ray.folm.prompt import PromptStyle, answer_regex, parse_answer, render_prompt
+from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.types import Task
 
 FanOut = tuple[str, ...] | None
@@ -22,12 +23,13 @@ class FanOutModel:
         self._tokenizer, self._style, self._max_tokens = tokenizer, style, max_tokens
 
     @classmethod
-    def load(cls, model_dir: Path, engine: EngineConfig, style: PromptStyle, max_tokens: int) -> FanOutModel:
-        """Load a Hugging Face model directory into an engine."""
+    def load(cls, model_dir: Path, config: FolmConfig) -> FanOutModel:
+        """Load a Hugging Face model directory into the engine of the settings that it was trained with."""
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(model_dir)
-        return cls(make_engine(model_dir, engine), engine, tokenizer, style, max_tokens)
+        engine = make_engine(model_dir, config.engine)
+        return cls(engine, config.engine, tokenizer, config.prompt_style, config.max_completion_tokens)
 
     def load_weights(self, model_dir: Path) -> None:
         """Replace the weights by those of another directory of the same architecture."""
@@ -69,3 +71,28 @@ class FanOutModel:
         )
         rows = self._generate(task, queries, k, sampling)
         return [[parse_answer(completion.text, k) for completion in row] for row in rows]
+
+
+class SharedEngine:
+    """One engine for several fan-out models: starting it takes long, swapping its weights does not.
+
+    A model handed out earlier answers with the weights asked for last, so callers take turns. ``weights`` is the
+    directory that the engine has loaded.
+
+    Args:
+        load: Starts the engine on a model directory, as ``FanOutModel.load`` does.
+    """
+
+    def __init__(self, load: Callable[[Path], FanOutModel]) -> None:
+        self._load = load
+        self._model: FanOutModel | None = None
+        self.weights: Path | None = None
+
+    def at(self, model_dir: Path) -> FanOutModel:
+        """The model with the weights of ``model_dir``, of the architecture of the first directory asked for."""
+        if self._model is None:
+            self._model = self._load(model_dir)
+        elif self.weights != model_dir:
+            self._model.load_weights(model_dir)
+        self.weights = model_dir
+        return self._model

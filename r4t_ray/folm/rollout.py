@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Query
 from r4t_ray.errors import EngineError
 from r4t_ray.folm.engine import Completion
-from r4t_ray.folm.fan_out import FanOutModel
+from r4t_ray.folm.fan_out import FanOutModel, SharedEngine
 from r4t_ray.folm.prompt import parse_answer, preamble_chars
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.task_rewards import TaskRewards
@@ -55,10 +56,8 @@ class RolloutWorker:
 
     def __init__(self, workspace: str, config: FolmConfig, model_dir: str) -> None:
         self._config = config
-        self._weights = model_dir
-        self._model = FanOutModel.load(
-            Path(model_dir), config.engine, config.prompt_style, config.max_completion_tokens
-        )
+        self._engine = SharedEngine(partial(FanOutModel.load, config=config))
+        self._engine.at(Path(model_dir))
         self._rewards = TaskRewards(Workspace(workspace), config)
         # Whether the next answer is the first after a death.
         self._is_restarted = bool(ray.get_runtime_context().was_current_actor_reconstructed)
@@ -66,14 +65,12 @@ class RolloutWorker:
     def rollout(self, request: Request) -> tuple[list[Rollout], dict[str, float]]:
         """Samples of every query, in the request's order, and the seconds and cache figures behind them."""
         started = time.perf_counter()
-        if request.weights != self._weights:
-            self._model.load_weights(Path(request.weights))
-            self._weights = request.weights
+        model = self._engine.at(Path(request.weights))
         loaded = time.perf_counter()
         queries = request.queries
         places = {task: [place for place, query in enumerate(queries) if query.task == task] for task in TASKS}
         completions = {
-            task: self._model.complete(
+            task: model.complete(
                 task,
                 [queries[place].text for place in asked],
                 self._config.k,
@@ -87,7 +84,7 @@ class RolloutWorker:
         generated = time.perf_counter()
         groups: dict[int, list[Rollout]] = {}
         for task, sampled in completions.items():
-            scored = self._score([queries[place] for place in places[task]], sampled)
+            scored = self._score(model, [queries[place] for place in places[task]], sampled)
             groups.update(zip(places[task], scored, strict=True))
         encoder = self._rewards.scorer.encoder
         self._is_restarted, is_restarted = False, self._is_restarted
@@ -100,7 +97,9 @@ class RolloutWorker:
         }
         return [rollout for place in range(len(queries)) for rollout in groups[place]], stats
 
-    def _score(self, queries: Sequence[Query], completions: Sequence[Sequence[Completion]]) -> list[list[Rollout]]:
+    def _score(
+        self, model: FanOutModel, queries: Sequence[Query], completions: Sequence[Sequence[Completion]]
+    ) -> list[list[Rollout]]:
         task, n = queries[0].task, len(completions[0])
         flat = [completion for row in completions for completion in row]
         owners = [query for query in queries for _ in range(n)]
@@ -111,11 +110,11 @@ class RolloutWorker:
             Rollout(
                 query.query_id,
                 task,
-                self._model.prompt_ids(task, query.text, self._config.k),
+                model.prompt_ids(task, query.text, self._config.k),
                 completion,
                 float(parts["reward"][b]),
                 {name: float(values[b]) for name, values in parts.items() if name != "reward"},
-                self._weights,
+                str(self._engine.weights),
             )
             for b, (query, completion) in enumerate(zip(owners, flat, strict=True))
         ]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from r4t_ray.catalogue import load_queries, recombined_queries
 from r4t_ray.config import Settings
 from r4t_ray.encoders import load_embeddings
 from r4t_ray.errors import EngineError
-from r4t_ray.folm import FanOutModel
+from r4t_ray.folm import FanOutModel, SharedEngine
 from r4t_ray.folm.scorer import SetScorer
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.pairs.targets import target_rows
@@ -57,18 +58,16 @@ class FanOutBatch:
         self._artifact = Workspace(workspace).artifact("folm")
         self._folm = FolmConfig.model_validate(self._artifact.manifest.config)
         self._config, self._seed = config, seed
-        self._task = self._folm.tasks[0]
-        self._model = FanOutModel.load(
-            self._weights(self._task), self._folm.engine, self._folm.prompt_style, self._folm.max_completion_tokens
-        )
+        self._engine = SharedEngine(partial(FanOutModel.load, config=self._folm))
+        self._engine.at(self._weights(self._folm.tasks[0]))
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Add ``fan_outs``, a JSON list of lists a query; null for an answer that cannot be parsed."""
         fan_outs: list[str] = [""] * len(batch["text"])
         for task, num_samples in sorted(set(zip(batch["task"], batch["num_samples"].tolist(), strict=True))):
-            self._load(task)
             rows = np.flatnonzero((batch["task"] == task) & (batch["num_samples"] == num_samples)).tolist()
-            answers = self._model.fan_out(
+            # Batches hold one task each but where two meet.
+            answers = self._engine.at(self._weights(task)).fan_out(
                 task,
                 [str(batch["text"][row]) for row in rows],
                 self._folm.k,
@@ -79,12 +78,6 @@ class FanOutBatch:
             for row, answer in zip(rows, answers, strict=True):
                 fan_outs[row] = json.dumps(answer, ensure_ascii=False)
         return {**batch, "fan_outs": np.array(fan_outs, dtype=object)}
-
-    def _load(self, task: Task) -> None:
-        """Give the engine the model of a task; batches hold one task each but where two meet."""
-        if task != self._task:
-            self._model.load_weights(self._weights(task))
-            self._task = task
 
     def _weights(self, task: Task) -> Path:
         return self._artifact.path / task / "model"

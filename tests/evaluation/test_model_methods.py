@@ -8,7 +8,6 @@ import torch
 
 from r4t_ray.diffusion import SamplerConfig
 from r4t_ray.evaluation.answers import Generative
-from r4t_ray.evaluation.bench import Policies
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.methods.best_of_5 import BestOf5
 from r4t_ray.evaluation.methods.best_of_5_oracle import BestOf5Oracle
@@ -140,33 +139,3 @@ def test_rows_that_come_ranked_stay_in_their_order(bench, ask, at):
     assert np.allclose(own, at(42, 2))
     assert np.allclose(likeliest, at(42, 2))
     assert np.allclose(heun, at(1, 42))
-
-
-class Engine:
-    def __init__(self, folder):
-        self.folder, self.swaps, self.closed = folder, [], False
-
-    def load_weights(self, folder):
-        self.swaps.append(folder)
-
-    def close(self):
-        self.closed = True
-
-
-def test_one_engine_serves_all_policies(tmp_path):
-    loaded = []
-
-    def load(folder):
-        loaded.append(Engine(folder))
-        return loaded[-1]
-
-    policies = Policies(tmp_path, load)
-    first = policies("oar", "warm_start")
-    assert policies("oar", "warm_start") is first
-    assert policies("oar", "model") is first
-    assert policies("wscr", "model") is first
-    assert [engine.folder for engine in loaded] == [tmp_path / "oar" / "warm_start"]
-    assert first.swaps == [tmp_path / "oar" / "model", tmp_path / "wscr" / "model"]
-    policies.close()
-    assert first.closed
-    policies.close()

@@ -36,7 +36,7 @@ class Echo:
 def fan_out_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FanOutBatch:
     workspace = Workspace(tmp_path)
     workspace.build("folm", FolmConfig(), 0, [], lambda folder: 1)
-    monkeypatch.setattr(FanOutModel, "load", lambda model_dir, *_: Echo(model_dir))
+    monkeypatch.setattr(FanOutModel, "load", lambda model_dir, config: Echo(model_dir))
     return FanOutBatch(str(tmp_path), PairsConfig(num_samples=2), seed=5)
 
 
