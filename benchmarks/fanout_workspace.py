@@ -29,12 +29,12 @@ from r4t_ray.diffusion.retriever import DiffusionRetriever
 from r4t_ray.diffusion.settings import SamplerConfig, Solver
 from r4t_ray.encoders import Encoder, load_encoder
 from r4t_ray.evaluation.bench import Bench
-from r4t_ray.evaluation.evaluate import Trial, folm_settings, load_policy, open_trial
+from r4t_ray.evaluation.evaluate import Trial, folm_settings, open_trial
 from r4t_ray.evaluation.methods.best_of_5 import BestOf5
 from r4t_ray.evaluation.methods.r4t_diffusion import R4TDiffusion
 from r4t_ray.evaluation.methods.r4t_folm import R4TFolm
 from r4t_ray.evaluation.settings import EvaluationConfig
-from r4t_ray.folm import SharedEngine
+from r4t_ray.folm import FanOutModel, SharedEngine
 from r4t_ray.folm.engine import EngineConfig, engine_name
 from r4t_ray.types import Task
 
@@ -86,7 +86,7 @@ def run(grid: WorkspaceGrid, root: Path, board: Board) -> None:
     torch.set_num_threads(threads)
     faiss.omp_set_num_threads(threads)
     settings = settings.model_copy(update={"engine": settings.engine.model_copy(update={"threads": threads})})
-    engine = SharedEngine(lambda model: load_policy(model, settings))
+    engine = SharedEngine(partial(FanOutModel.load, config=settings))
     trial = open_trial(config, workspace, grid.task, engine, settings.oar, grid.seed)
     encoder = load_encoder(workspace.root / "embed" / "encoder")
     # Both language-model rows sample the trained model, so best-of-5 differs by its five samples alone.

@@ -1,12 +1,12 @@
 """Pace of the Soft-GRPO learner by itself, on random weights: tokens/s, and the share of the device's matrix rate.
 
-``python -m benchmarks.learner --shape smollm2-135m`` steps the trainer of ``train-folm`` with the arguments that the
-stage gives it, without Ray. Samples are random tokens of one length, and making them takes no time: what is timed is
-trl's bookkeeping, the check against the engine's log-probabilities, and the update. Float32 weights, bfloat16 autocast.
+``python -m benchmarks.learner --shape smollm2-135m`` steps the trainer of ``train-folm`` without Ray, one update a
+batch. Samples are random tokens of one length, and making them takes no time: what is timed is trl's bookkeeping, the
+check of 32 samples against the engine's log-probabilities, and the update. Float32 weights, bfloat16 autocast.
 
-Counted are the operations of a model's matrices and its causal attention, forward and backward, once: what gradient
-checkpointing computes again is work of the device but not of the model. The matrix rate is that of one large bfloat16
-product, measured in the same run.
+Tokens are those of prompts and answers. Counted are the operations of a model's matrices and its causal attention,
+forward and backward, once: what gradient checkpointing computes again, and the check, are work of the device but not of
+the model. The matrix rate is that of one large bfloat16 product, measured in the same run.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SMOLLM2_135M: dict[str, Any] = {
     "vocab_size": 49152,
     "tie_word_embeddings": True,
 }
-SMALLEST_VOCABULARY = 256
+NUM_IDS = 256
 MATRIX = {"cuda": 8192, "cpu": 1024}
 """Rows and columns of the product that the matrix rate is measured on."""
 
@@ -102,6 +102,7 @@ def measure(options: argparse.Namespace) -> Pace:
     samples = options.queries * options.generations
     tokens = samples * (options.prompt_tokens + options.new_tokens)
     middle = statistics.median(seconds)
+    peak_gib = torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else None
     rate = matrix_rate(device)
     return Pace(
         shape=options.shape,
@@ -114,7 +115,7 @@ def measure(options: argparse.Namespace) -> Pace:
         model_flops=samples * flops_a_sample / middle,
         matrix_flops=rate,
         share=samples * flops_a_sample / middle / rate,
-        peak_gib=torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else None,
+        peak_gib=peak_gib,
     )
 
 
@@ -134,7 +135,7 @@ def random_model(options: argparse.Namespace) -> tuple[Any, float]:
         model = AutoModelForCausalLM.from_config(
             config, dtype=torch.float32, attn_implementation="sdpa" if on_gpu else "eager"
         )
-    flops = sample_flops(model, options.prompt_tokens, options.new_tokens, is_frozen=options.lora_rank is not None)
+    flops = sample_flops(model, options.prompt_tokens, options.new_tokens, is_frozen=bool(options.lora_rank))
     if options.lora_rank:
         model = add_adapters(model, LoRAConfig(rank=options.lora_rank), seed=0)
     return model, flops
@@ -173,11 +174,11 @@ def random_trainer(options: argparse.Namespace, model: Any, folder: Path) -> tup
     )
     arguments = grpo_arguments(grpo, FolmConfig(max_completion_tokens=options.new_tokens), folder, seed=0)
     arguments.save_strategy = "no"
-    vocabulary = min(model.config.vocab_size, SMALLEST_VOCABULARY)
+    vocabulary = min(model.config.vocab_size, NUM_IDS)
     clock, marks = stopwatch()
     trainer = SoftGRPOTrainer(
         model=model,
-        processing_class=smallest_tokenizer(vocabulary),
+        processing_class=number_tokenizer(vocabulary),
         reward_funcs=set_reward,
         rollout_func=random_rollout(options, vocabulary, -math.log(model.config.vocab_size)),
         train_dataset=Dataset.from_dict({"prompt": [str(number) for number in range(steps * options.queries)]}),
@@ -230,7 +231,7 @@ def stopwatch() -> tuple[Any, list[float]]:
     return Clock(), marks
 
 
-def smallest_tokenizer(vocabulary: int) -> Any:
+def number_tokenizer(vocabulary: int) -> Any:
     """A tokenizer of words that are numbers; the trainer decodes the samples with it."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast

@@ -8,8 +8,8 @@ arXiv 2603.06397 (Table 3, batches of 512), on random unit rows. In turns, all w
 - streamed: Ray Train, fed by Ray Data from parquet.
 
 A figure is the median of the windows of ``--window`` steps after the first, so neither a start nor the first read is
-in it; ``--pairs`` says how often an epoch, and with it Ray Data, starts anew. On a GPU the share of the device's matrix
-rate is that of the products and attentions of an update, over one large bfloat16 product measured in the same run.
+in it. On a GPU the share of the device's matrix rate is that of the products and attentions of an update, over one
+large bfloat16 product measured in the same run.
 """
 
 from __future__ import annotations
@@ -91,8 +91,6 @@ def settings_of(options: argparse.Namespace) -> Any:
     )
     return config.model_copy(
         update={
-            "network": config.network.model_copy(update={"num_anchors": 0}),
-            "prior_weight": 0.0,
             "optimizer": optimizer,
             "log_every": options.window,
             "validation_rows": 0,
@@ -128,11 +126,13 @@ def bare_loop(config: Any, pairs: Path, options: argparse.Namespace, seed: int) 
 
     from r4t_ray.diffusion.batches import cached_batches, load_pairs
     from r4t_ray.diffusion.learner import Learner
+    from r4t_ray.diffusion.training import prepare_task
 
     device = torch.device("cuda" if config.use_gpu else "cpu")
     if options.threads:
         torch.set_num_threads(options.threads)
-    learner = Learner(config, "oar", seed, rank=0, device=device)
+    job = prepare_task(config, pairs, "oar")  # which counts the anchors
+    learner = Learner(job.config, "oar", seed, 0, job.anchors_ND, device)
     tensors = {name: values.to(device) for name, values in load_pairs(pairs, "train", config.network).items()}
     batches = cached_batches(tensors, config.optimizer.batch_size, seed)
     rates = []
@@ -161,14 +161,19 @@ def ray_train(config: Any, pairs: Path, is_cached: bool, folder: Path, seed: int
 
 def update_flops(config: Any) -> float:
     """Operations of the products and attentions of one pair's share of an update, forward and backward."""
+    import numpy as np
     import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
     from r4t_ray.diffusion.learner import Learner
 
-    learner, network, size = Learner(config, "oar", 0, rank=0), config.network, 8
+    network, size = config.network, 8
+    anchors_ND = np.zeros((network.num_anchors, network.dim), np.float32) if network.num_anchors else None
+    learner = Learner(config, "oar", 0, 0, anchors_ND)
     target_BLD = torch.nn.functional.normalize(torch.randn(size, network.num_rows, network.dim), dim=-1)
-    with FlopCounterMode(display=False) as counter:
+    # The counter knows attention by its products alone on a CPU.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         learner.update(target_BLD[:, 0], target_BLD)
     return counter.get_total_flops() / size
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import Field
@@ -28,6 +28,7 @@ class ItemSet:
     """A collection that somebody put together.
 
     ``published_split`` is the split in which the dataset was published; None leaves it to the hash of the title.
+    ``categories`` are the set's own, to make themes of.
     """
 
     set_id: str
@@ -35,15 +36,20 @@ class ItemSet:
     description: str
     item_ids: tuple[str, ...]
     published_split: Split | None = None
+    categories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """A dataset in memory; ``categories`` names the sets' categories, repeats allowed, to make themes of."""
+    """A dataset in memory."""
 
     items: tuple[Item, ...]
     sets: tuple[ItemSet, ...]
-    categories: tuple[str, ...] = ()
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Those of all sets, one after the other."""
+        return tuple(name for row in self.sets for name in row.categories)
 
 
 class DatasetSettings(Settings):
@@ -65,19 +71,19 @@ class DatasetSettings(Settings):
         raise NotImplementedError
 
 
-def first_sets(catalogue: Catalogue, count: int | None) -> Catalogue:
+def sample_sets(catalogue: Catalogue, count: int | None) -> Catalogue:
     """A catalogue of at most ``count`` sets and the items that they name, in their order; None keeps it as it is.
 
-    Kept are the sets whose titles hash lowest: the splits keep their shares, and a smaller ``count`` keeps a part of
-    what a larger one does.
+    Kept are the sets whose ids hash lowest: about as many of each split as there were, and a smaller ``count`` keeps a
+    part of what a larger one does.
     """
     if count is None or count >= len(catalogue.sets):
         return catalogue
-    ranked = sorted(catalogue.sets, key=lambda row: (hashlib.sha256(row.title.encode()).digest(), row.set_id))
+    ranked = sorted(catalogue.sets, key=lambda row: hashlib.sha256(row.set_id.encode()).digest())
     kept = {row.set_id for row in ranked[:count]}
     sets = tuple(row for row in catalogue.sets if row.set_id in kept)
     named = {item_id for row in sets for item_id in row.item_ids}
-    return replace(catalogue, sets=sets, items=tuple(item for item in catalogue.items if item.item_id in named))
+    return Catalogue(tuple(item for item in catalogue.items if item.item_id in named), sets)
 
 
 def check_catalogue(

@@ -64,11 +64,16 @@ def read_dishes(path: Path) -> Catalogue:
         spellings[ingredient_id(name)][name] += 1
     items = tuple(Item(item_id, counts.most_common(1)[0][0]) for item_id, counts in sorted(spellings.items()))
     sets = tuple(
-        ItemSet(key.removeprefix("Cookbook:"), title, category, tuple(dict.fromkeys(map(ingredient_id, names[key]))))
+        ItemSet(
+            key.removeprefix("Cookbook:"),
+            title,
+            category,
+            tuple(dict.fromkeys(map(ingredient_id, names[key]))),
+            categories=(category,) if category else (),
+        )
         for key, (title, category, _) in rows.items()
     )
-    categories = tuple(row.description for row in sets if row.description)
-    return check_catalogue(Catalogue(items, sets, categories), str(path))
+    return check_catalogue(Catalogue(items, sets), str(path))
 
 
 def ingredient_id(name: str) -> str:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from r4t_ray.artifacts import Artifact, Workspace
-from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, first_sets
+from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, sample_sets
 from r4t_ray.catalogue.datasets import CatalogueConfig
 from r4t_ray.catalogue.queries import Query, oar_queries, wscr_queries
 from r4t_ray.config import Settings
@@ -50,7 +50,7 @@ def run(config: CatalogueConfig, workspace: Workspace, seed: int) -> Artifact:
     inputs = IngestInputs(catalogue=config, sources=config.sources())
 
     def make(folder: Path) -> int:
-        catalogue = first_sets(config.read(), config.max_sets)
+        catalogue = sample_sets(config.read(), config.max_sets)
         queries = wscr_queries(catalogue, config.staple_share, config.min_reference) + oar_queries(catalogue)
         write_catalogue(folder, catalogue, queries)
         return len(catalogue.items) + len(catalogue.sets) + len(queries)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from r4t_ray.artifacts import sha256_file
 from r4t_ray.catalogue.catalogue import Catalogue, DatasetSettings, Item, ItemSet, check_catalogue
-from r4t_ray.catalogue.sets import set_categories
+from r4t_ray.catalogue.sets import with_categories
 from r4t_ray.errors import DataError
 from r4t_ray.types import Split
 
@@ -62,8 +62,7 @@ class PolyvoreConfig(DatasetSettings):
             split = SPLIT_FILES[name] if len(outfit_files) > 1 else None
             for place, outfit in _outfits(f"{self.path}/{name}", files[name]):
                 sets += _read_outfit(place, outfit, names, items, split)
-        catalogue = check_catalogue(Catalogue(tuple(items.values()), tuple(sets)), str(self.path))
-        return Catalogue(catalogue.items, catalogue.sets, set_categories(catalogue))
+        return with_categories(check_catalogue(Catalogue(tuple(items.values()), tuple(sets)), str(self.path)))
 
 
 def _read_files(path: Path) -> dict[str, bytes]:

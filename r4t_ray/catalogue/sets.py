@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -49,12 +50,18 @@ class SetsConfig(DatasetSettings):
             for place, fields in set_records
         )
         places = [place for place, _ in item_records], [place for place, _ in set_records]
-        catalogue = check_catalogue(Catalogue(items, sets), f"{self.items} and {self.sets}", *places)
-        return Catalogue(items, sets, set_categories(catalogue))
+        return with_categories(check_catalogue(Catalogue(items, sets), f"{self.items} and {self.sets}", *places))
 
 
-def set_categories(catalogue: Catalogue) -> tuple[str, ...]:
-    """For each set the distinct ``category`` texts of its items."""
-    category = {item.item_id: item.attributes.get("category") for item in catalogue.items}
-    names = [{category[item_id] for item_id in row.item_ids} for row in catalogue.sets]
-    return tuple(name for of_set in names for name in sorted(n for n in of_set if isinstance(n, str) and n.strip()))
+def with_categories(catalogue: Catalogue) -> Catalogue:
+    """The catalogue, each set with the distinct ``category`` texts of its items."""
+    category = {
+        item.item_id: name.strip()
+        for item in catalogue.items
+        if isinstance(name := item.attributes.get("category"), str) and name.strip()
+    }
+    sets = tuple(
+        replace(row, categories=tuple(sorted({category[key] for key in row.item_ids if key in category})))
+        for row in catalogue.sets
+    )
+    return Catalogue(catalogue.items, sets)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Generator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,9 @@ from r4t_ray.diffusion.settings import NetworkConfig
 from r4t_ray.errors import DataError, MissingArtifactError
 
 MOST_READS = 1000
-"""Files that one execution of Ray Data reads, repeats counted."""
+"""Tasks of Ray Data that read, at most; each reads several files where there are more of them."""
 READ_ROWS = 4096
+"""Pairs that a read passes on at once."""
 RERUN = "run `r4t synthesize-pairs CONFIG --workspace DIR`"
 
 
@@ -49,24 +49,24 @@ def count_pairs(folder: Path, shape: NetworkConfig) -> dict[str, int]:
     return {split: pairs.count_rows(filter=pads.field("split") == split) for split in ("train", "val")}
 
 
-def read_pairs(folder: Path, split: str, num_epochs: int, seed: int) -> ray.data.Dataset:
-    """The z_q and Z columns of one split, ``num_epochs`` times over, lazily; each time in another order of files.
+def read_pairs(folder: Path, num_epochs: int, seed: int) -> ray.data.Dataset:
+    """The z_q and Z columns of the training pairs, ``num_epochs`` times over, each time in another order of files.
 
-    All epochs are one execution: to start one takes Ray Data seconds in which nothing is read. At most ``MOST_READS``
-    files are in it, or one epoch; ``streamed_batches`` starts it again where that is not enough.
+    All epochs are one execution: to start one takes Ray Data seconds in which nothing is read. Reads run side by side,
+    so epochs blend where they meet, and an execution that starts again has the same orders.
     """
     files = sorted(str(path) for path in folder.glob("*.parquet"))
-    rng, num_epochs = random.Random(seed), max(1, min(num_epochs, MOST_READS // len(files)))
-    reads = [{"path": path} for _ in range(num_epochs) for path in rng.sample(files, len(files))]
-    paths = ray.data.from_items(reads, override_num_blocks=len(reads))
+    rng = random.Random(seed)
+    order = [{"path": path} for _ in range(num_epochs) for path in rng.sample(files, len(files))]
+    paths = ray.data.from_items(order, override_num_blocks=min(len(order), MOST_READS))
     paths.context.enable_progress_bars = False
-    return paths.map_batches(partial(_read_files, split=split), batch_size=1, batch_format="pyarrow")
+    return paths.map_batches(_read_files, batch_size=None, batch_format="pyarrow")
 
 
-def _read_files(paths: pa.Table, split: str) -> Generator[pa.Table, None, None]:
+def _read_files(paths: pa.Table) -> Generator[pa.Table, None, None]:
     for path in paths["path"].to_pylist():
         pairs = pads.dataset(path, format="parquet")
-        scanner = pairs.scanner(["z_q", "Z"], filter=pads.field("split") == split, batch_size=READ_ROWS)
+        scanner = pairs.scanner(["z_q", "Z"], filter=pads.field("split") == "train", batch_size=READ_ROWS)
         for batch in scanner.to_batches():
             if len(batch):
                 yield pa.Table.from_batches([batch])

@@ -32,7 +32,7 @@ class Learner:
         rank: Of this worker, which draws noise of its own.
         anchors_ND: For ``config.network.num_anchors``.
         device: Where it trains.
-        share: Makes of the loss one whose gradients the workers share.
+        wrap: Makes of the loss module one whose gradients the workers share.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Learner:
         rank: int,
         anchors_ND: Array | None = None,
         device: torch.device | None = None,
-        share: Callable[[torch.nn.Module], torch.nn.Module] = lambda module: module,
+        wrap: Callable[[torch.nn.Module], torch.nn.Module] = lambda module: module,
     ) -> None:
         self.config, self.device = config, device or torch.device("cpu")
         # Every worker starts from the same weights and draws its own noise.
@@ -57,7 +57,7 @@ class Learner:
         self.ema = Ema(retriever, config.optimizer.ema_decay)
         if config.compile:
             retriever.compile()
-        self.set_loss = share(SetLoss(retriever, config.prior_weight))
+        self.set_loss = wrap(SetLoss(retriever, config.prior_weight))
         self.optimizer = torch.optim.Adam(retriever.parameters(), lr=config.optimizer.peak_lr, fused=True)
 
     def update(self, z_q_BD: Tensor, target_BLD: Tensor) -> Tensor:

@@ -104,7 +104,7 @@ class DiffusionConfig(Settings):
     shuffle_rows: int = Field(
         16_384,
         ge=0,
-        description="rows of the buffer that shuffles pairs which are not cached; 0 keeps the files' order",
+        description="pairs of the buffer that shuffles those which are not cached; 0 keeps the order within a file",
     )
     cache_pairs: bool = Field(False, description="hold a worker's pairs in its device's memory, shuffled whole")
     log_every: int = Field(100, ge=1)

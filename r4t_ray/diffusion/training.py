@@ -57,7 +57,7 @@ def train_jobs(jobs: list[TaskJob], config: DiffusionConfig, folder: Path, seed:
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={"jobs": jobs, "folder": str(folder), "seed": seed},
-        datasets={job.task: read_pairs(job.pairs_folder, "train", job.num_epochs, seed) for job in streamed},
+        datasets={job.task: read_pairs(job.pairs_folder, job.num_epochs, seed) for job in streamed},
         scaling_config=_scaling(config),
         run_config=_run_config(config, folder / STAGING),
     )
@@ -83,7 +83,8 @@ def prepare_task(config: DiffusionConfig, pairs_folder: Path, task: Task) -> Tas
         config = config.model_copy(update={"network": network})
     logger.info("train-diffusion %s: %s pairs", task, num_pairs)
     has_validation = min(num_pairs["val"], config.validation_rows) > 0
-    return TaskJob(task, pairs_folder, config, anchors_ND, num_pairs["train"], has_validation)
+    num_epochs = -(-config.optimizer.num_steps * config.optimizer.batch_size // num_pairs["train"])
+    return TaskJob(task, pairs_folder, config, anchors_ND, has_validation, num_epochs)
 
 
 def _scaling(config: DiffusionConfig) -> ray.train.ScalingConfig:

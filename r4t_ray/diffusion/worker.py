@@ -50,21 +50,16 @@ logger = logging.getLogger(__name__)
 class TaskJob:
     """One task's part of a run; ``anchors_ND`` is None, or (N, D) for the ``num_anchors`` of ``config.network``.
 
-    The dataset of its name is streamed to the workers, unless ``config.cache_pairs`` has them read ``pairs_folder``.
+    ``num_epochs`` passes over the training pairs are begun. The dataset of its name is streamed to the workers, unless
+    ``config.cache_pairs`` has them read ``pairs_folder``.
     """
 
     task: Task
     pairs_folder: Path
     config: DiffusionConfig
     anchors_ND: Array | None
-    num_pairs: int
     has_validation: bool
-
-    @property
-    def num_epochs(self) -> int:
-        """Passes over the ``num_pairs`` training pairs that are begun."""
-        optimizer = self.config.optimizer
-        return -(-optimizer.num_steps * optimizer.batch_size // self.num_pairs)
+    num_epochs: int
 
 
 def train_worker(run: dict[str, Any]) -> None:
@@ -85,8 +80,8 @@ def train_worker(run: dict[str, Any]) -> None:
 def train_task(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
     """Train one task's retriever, from its last checkpoint if there is one; the first worker writes ``finished``."""
     config = job.config
-    device, share = ray.train.torch.get_device(), ray.train.torch.prepare_model
-    learner = Learner(config, job.task, seed, rank, job.anchors_ND, device, share)
+    device, wrap = ray.train.torch.get_device(), ray.train.torch.prepare_model
+    learner = Learner(config, job.task, seed, rank, job.anchors_ND, device, wrap)
     rows = _restore(learner, job.task)
     validation = _validation_pairs(job, learner.device) if rank == 0 and job.has_validation else None
     num_workers, num_steps = ray.train.get_context().get_world_size(), config.optimizer.num_steps

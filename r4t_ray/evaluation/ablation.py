@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ from numpy.typing import NDArray
 
 from r4t_ray.artifacts import Workspace, write_json
 from r4t_ray.catalogue import load_queries
-from r4t_ray.evaluation.evaluate import draw, load_policy, open_trial, try_method
+from r4t_ray.evaluation.evaluate import draw, open_trial, try_method
 from r4t_ray.evaluation.plots import SMOOTHING_STEPS, running_mean
 from r4t_ray.evaluation.settings import AblationConfig, EvaluationConfig
-from r4t_ray.folm import FanOut, FolmConfig, SharedEngine
+from r4t_ray.folm import FanOut, FanOutModel, FolmConfig, SharedEngine
 from r4t_ray.folm import run as train_folm
 from r4t_ray.folm.metrics import Row, read_rows
 from r4t_ray.rewards import OARConfig
@@ -63,7 +64,7 @@ def ablate(
     for name, settings in trained.items():
         train_folm(settings, places[name], seed)
     # The variants differ in the weights of their reward alone, of which the engine knows nothing.
-    engine = SharedEngine(lambda model: load_policy(model, folm))
+    engine = SharedEngine(partial(FanOutModel.load, config=folm))
     variants = [
         measure_variant(config, name, settings, engine, evaluation, places[name], seed)
         for name, settings in trained.items()

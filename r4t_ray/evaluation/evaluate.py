@@ -67,7 +67,7 @@ def evaluate(config: EvaluationConfig, workspace: Workspace, seed: int) -> Artif
 
     def make(folder: Path) -> int:
         reward = folm_settings(workspace).oar if "folm" in needed else OARConfig()
-        engine = SharedEngine(lambda model: load_policy(model, folm_settings(workspace)))
+        engine = SharedEngine(lambda model: FanOutModel.load(model, folm_settings(workspace)))
         trials = [open_trial(config, workspace, task, engine, reward, seed) for task in TASKS]
         results = measure(config, trials, seed)
         training = workspace.root / "folm" / "metrics.parquet" if "folm" in needed else None
@@ -192,11 +192,6 @@ def folm_settings(workspace: Workspace) -> FolmConfig:
     """The settings that folm was trained with; its manifest may hold more than them."""
     recorded = read_manifest(workspace.root / "folm").config
     return FolmConfig.model_validate({key: recorded[key] for key in FolmConfig.model_fields if key in recorded})
-
-
-def load_policy(folder: Path, settings: FolmConfig) -> FanOutModel:
-    """Start the generation engine on one folm model."""
-    return FanOutModel.load(folder, settings)
 
 
 def load_retriever(folder: Path) -> Retriever:

@@ -77,7 +77,7 @@ class SharedEngine:
     """One engine for several fan-out models: starting it takes long, swapping its weights does not.
 
     A model handed out earlier answers with the weights asked for last, so callers take turns. ``weights`` is the
-    directory that the engine has loaded.
+    directory that the engine has loaded; None where that failed.
 
     Args:
         load: Starts the engine on a model directory, as ``FanOutModel.load`` does.
@@ -93,6 +93,7 @@ class SharedEngine:
         if self._model is None:
             self._model = self._load(model_dir)
         elif self.weights != model_dir:
+            self.weights = None  # a load that fails half-way leaves neither
             self._model.load_weights(model_dir)
         self.weights = model_dir
         return self._model

@@ -79,7 +79,7 @@ def answer_regex(k: int) -> str:
     >>> bool(re.fullmatch(answer_regex(1), '<queries>["red apple", "pear"]</queries>'))
     False
     """
-    query = r'"[^"\\<\s\x01-\x1f][^"\\<\x01-\x1f]{0,' + str(MAX_QUERY_CHARS - 1) + '}"'
+    query = r'"[^"\\<\s\x00-\x1f][^"\\<\x00-\x1f]{0,' + str(MAX_QUERY_CHARS - 1) + '}"'
     more = f"(, {query}){{0,{k - 1}}}" if k > 1 else ""
     return rf"(<think>[^<]*</think>\s*)?{OPEN}\[{query}{more}\]{CLOSE}"
 

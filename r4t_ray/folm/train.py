@@ -179,6 +179,13 @@ def query_schedule(task: Task, config: FolmConfig, workspace: Workspace, seed: i
     return [query for _ in range(passes) for query in rng.sample(queries, len(queries))][:needed]
 
 
+def keep_vllm_out_of_trl() -> None:
+    """Have trl, imported later, do without vLLM: it takes seconds of every start, and a learner does not sample."""
+    from trl import import_utils
+
+    import_utils.is_vllm_available = lambda min_version=None: False
+
+
 def learn(settings: dict[str, Any]) -> None:
     """The Ray Train worker's loop: build the learner, train, and write the result.
 
@@ -187,10 +194,8 @@ def learn(settings: dict[str, Any]) -> None:
     """
     import ray.train
     from ray.train.huggingface.transformers import prepare_trainer
-    from trl import import_utils as trl_imports
 
-    # trl imports vLLM wherever there is one, seconds of every start; a learner does not sample.
-    trl_imports.is_vllm_available = lambda min_version=None: False
+    keep_vllm_out_of_trl()
     from r4t_ray.folm.checkpoints import train_from_last_checkpoint
     from r4t_ray.folm.learner import build_learner
 

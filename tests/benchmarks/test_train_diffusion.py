@@ -7,17 +7,34 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from benchmarks import train_diffusion
-from r4t_ray.diffusion import DiffusionConfig, NetworkConfig
+from r4t_ray.diffusion import DiffusionConfig, DiffusionRetriever, NetworkConfig
 
 
-def test_operations_of_a_pair_grow_with_the_network() -> None:
-    def flops(hidden: int) -> float:
-        network = NetworkConfig(num_rows=2, dim=8, hidden=hidden, mlp=hidden, num_heads=2, num_layers=1)
-        return train_diffusion.update_flops(DiffusionConfig(network=network))
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_an_update_is_three_times_the_forward_pass_of_products_and_attentions(dropout: float) -> None:
+    """Rows are many and layers narrow, so most of it is self-attention: 4 L^2 H forward. Inputs have no gradient."""
+    network = NetworkConfig(
+        num_rows=256, dim=8, hidden=16, mlp=16, num_heads=2, num_layers=1, dropout=dropout, attention_dropout=dropout
+    )
+    attention = 4 * 256 * (256 + network.num_query_tokens) * 16
+    products = 0
 
-    assert 3 < flops(256) / flops(128) < 4
+    def count(module: nn.Linear, given: tuple[torch.Tensor], made: torch.Tensor) -> None:
+        nonlocal products
+        products += 2 * made.numel() * module.in_features
+
+    config = DiffusionConfig(network=network)
+    retriever = DiffusionRetriever(network, config.noise, config.sampler_of("oar"))
+    for module in retriever.modules():
+        if isinstance(module, nn.Linear):
+            module.register_forward_hook(count)
+    retriever(torch.randn(1, 256, 8), torch.ones(1), torch.randn(1, 8), torch.zeros(1, dtype=torch.bool))
+    assert attention > 2 * products
+    assert 2.9 < train_diffusion.update_flops(config) / (attention + products) <= 3.0
 
 
 @pytest.mark.slow

@@ -23,9 +23,9 @@ from r4t_ray.catalogue import (
     load_sets,
     run,
 )
-from r4t_ray.catalogue.catalogue import Catalogue
+from r4t_ray.catalogue.catalogue import Catalogue, sample_sets
 from r4t_ray.catalogue.cookbook import MEMBER, WHEEL_FILE, WHEEL_SHA256, read_dishes
-from r4t_ray.catalogue.queries import set_split
+from r4t_ray.catalogue.queries import oar_queries, set_split
 from r4t_ray.catalogue.splits import normalise_title
 from r4t_ray.errors import DataError
 
@@ -190,6 +190,16 @@ def test_changed_input_is_read_again(tmp_path: Path) -> None:
     assert len(load_items(workspace)) == 25
 
 
+def published_polyvore(place: Path) -> PolyvoreConfig:
+    """Twenty training outfits, five for validation, fifteen for testing."""
+    rows, folder = outfits(), place / "polyvore"
+    parts = {"train_no_dup.json": rows[:20], "valid_no_dup.json": rows[20:25], "test_no_dup.json": rows[25:]}
+    folder.mkdir()
+    for name, part in parts.items():
+        (folder / name).write_text(json.dumps(part))
+    return PolyvoreConfig(path=folder)
+
+
 def test_fewer_sets_are_a_part_of_more_and_bring_the_items_that_they_name(config: Any, tmp_path: Path) -> None:
     kept = []
     for count in (6, 12, NUM_SETS + 1, None):
@@ -198,22 +208,26 @@ def test_fewer_sets_are_a_part_of_more_and_bring_the_items_that_they_name(config
         sets, items = load_sets(workspace), load_items(workspace)
         assert len(sets) == min(count or NUM_SETS, NUM_SETS)
         assert {item.item_id for item in items} == {item_id for row in sets for item_id in row.item_ids}
-        assert {query.query_id.removeprefix("wscr:") for query in load_queries(workspace, "wscr")} <= {
-            row.set_id for row in sets
-        }
-        kept.append([row.set_id for row in sets])
+        ids = [row.set_id for row in sets]
+        assert {query.query_id.removeprefix("wscr:") for query in load_queries(workspace, "wscr")} <= set(ids)
+        whole = config.read()
+        alone = Catalogue(whole.items, tuple(row for row in whole.sets if row.set_id in ids))
+        assert load_queries(workspace, "oar") == oar_queries(alone)
+        kept.append(ids)
     assert set(kept[0]) < set(kept[1]) < set(kept[2])
     assert kept[2] == kept[3]
     assert kept[1] == [set_id for set_id in kept[3] if set_id in kept[1]]
+    assert kept[1] != kept[3][:12]
+
+
+def test_fewer_sets_are_of_all_published_splits(tmp_path: Path) -> None:
+    config = published_polyvore(tmp_path)
+    kept = sample_sets(config.read(), 24)
+    assert {row.published_split for row in kept.sets} == {"train", "val", "test"}
 
 
 def test_published_polyvore_splits_are_kept_in_folder_and_archive(tmp_path: Path) -> None:
-    rows = outfits()
-    parts = {"train_no_dup.json": rows[:20], "valid_no_dup.json": rows[20:25], "test_no_dup.json": rows[25:]}
-    folder = tmp_path / "polyvore"
-    folder.mkdir()
-    for name, part in parts.items():
-        (folder / name).write_text(json.dumps(part))
+    folder = published_polyvore(tmp_path).path
     with tarfile.open(tmp_path / "polyvore.tar.gz", "w:gz") as archive:
         archive.add(folder, "label")
     read = [PolyvoreConfig(path=path).read() for path in (folder, tmp_path / "polyvore.tar.gz")]

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import ray
 import torch
 
 from r4t_ray.diffusion import batches
@@ -63,24 +64,34 @@ def test_pairs_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         count_pairs(tmp_path, SHAPE)
 
 
-def test_a_stream_holds_every_training_pair_once_an_epoch(ray_session: str, tmp_path: Path) -> None:
-    whole = pairs_table(9)
-    for number, rows in enumerate((range(3), range(3, 4), range(4, 9))):
-        pq.write_table(whole.take(list(rows)), tmp_path / f"{number}.parquet")
-    firsts = [row["z_q"][0] for row in read_pairs(tmp_path, "train", num_epochs=3, seed=0).take_all()]
-    assert sorted(firsts) == sorted([3.0 * number for number in range(8)] * 3)
+def firsts(pairs: ray.data.Dataset) -> list[float]:
+    return [row["z_q"][0] for row in pairs.take_all()]
 
 
-def test_a_stream_of_many_files_is_one_epoch_at_least(
-    ray_session: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("most_reads", [2, 1000])
+def test_a_stream_holds_every_training_pair_once_an_epoch(
+    ray_session: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_reads: int
 ) -> None:
-    monkeypatch.setattr(batches, "MOST_READS", 5)
-    for number in range(2):
-        pq.write_table(pairs_table(3), tmp_path / f"{number}.parquet")
-    assert read_pairs(tmp_path, "train", num_epochs=100, seed=0).count() == 2 * 4
-    for number in range(2, 6):
-        pq.write_table(pairs_table(3), tmp_path / f"{number}.parquet")
-    assert read_pairs(tmp_path, "train", num_epochs=100, seed=0).count() == 6 * 2
+    """Four files, of which the last has no training pair."""
+    monkeypatch.setattr(batches, "MOST_READS", most_reads)
+    whole = pairs_table(9)
+    for number, rows in enumerate((range(3), range(3, 4), range(4, 8), range(8, 9))):
+        pq.write_table(whole.take(list(rows)), tmp_path / f"{number}.parquet")
+    assert sorted(firsts(read_pairs(tmp_path, 3, seed=0))) == sorted([3.0 * number for number in range(8)] * 3)
+
+
+def test_every_epoch_has_its_own_order_of_files_and_a_seed_its_own_orders(ray_session: str, tmp_path: Path) -> None:
+    whole = pairs_table(9)
+    for number in range(8):
+        pq.write_table(whole.slice(number, 1), tmp_path / f"{number}.parquet")
+    ray.data.DataContext.get_current().execution_options.preserve_order = True
+    try:
+        one, again, other = (firsts(read_pairs(tmp_path, 2, seed)) for seed in (0, 0, 1))
+    finally:
+        ray.data.DataContext.get_current().execution_options.preserve_order = False
+    assert one == again != other
+    assert one[:8] != one[8:]
+    assert sorted(one[:8]) == sorted(one[8:])
 
 
 def test_streams_follow_each_other_with_new_seeds() -> None:

@@ -28,7 +28,7 @@ from r4t_ray.diffusion import (
     run,
 )
 from r4t_ray.diffusion.retriever import WEIGHTS
-from r4t_ray.diffusion.training import STAGING
+from r4t_ray.diffusion.training import STAGING, prepare_task
 from r4t_ray.diffusion.worker import METRICS
 from r4t_ray.errors import DataError, MissingArtifactError
 from r4t_ray.folm.checkpoints import SNAPSHOT
@@ -106,6 +106,12 @@ def workspace_with_pairs(root: Path, num_train: int = 6000) -> Workspace:
 
     workspace.build("pairs", Settings(), 0, [], make)
     return workspace
+
+
+def test_as_many_epochs_are_streamed_as_the_steps_take(tmp_path: Path) -> None:
+    """300 steps of 128 are 6.4 epochs of 6,000 pairs."""
+    write_pairs(tmp_path / "oar", SEEDS["oar"], num_train=6000, num_val=300)
+    assert prepare_task(CONFIG, tmp_path / "oar", "oar").num_epochs == 7
 
 
 @pytest.fixture(scope="module")

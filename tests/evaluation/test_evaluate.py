@@ -15,7 +15,7 @@ from r4t_ray.diffusion import DiffusionRetriever, NetworkConfig, SamplerConfig
 from r4t_ray.embedding_table import embedding_table
 from r4t_ray.errors import DataError, MissingArtifactError
 from r4t_ray.evaluation import EvaluationConfig, evaluate, run
-from r4t_ray.folm import FolmConfig
+from r4t_ray.folm import FanOutModel, FolmConfig
 from r4t_ray.index import IndexConfig
 from r4t_ray.index import run as build_index
 
@@ -110,7 +110,7 @@ def write_diffusion(folder):
 def workspace(tmp_path, monkeypatch):
     """A function: a workspace with every stage before the report."""
     monkeypatch.setattr(evaluate, "load_encoder", lambda folder: HashEncoder())
-    monkeypatch.setattr(evaluate, "load_policy", lambda folder, settings: WordyModel(folder))
+    monkeypatch.setattr(FanOutModel, "load", lambda folder, config: WordyModel(folder))
 
     def make(num_test=5, tasks=("oar", "wscr"), stages=("folm", "diffusion")):
         ws, settings = Workspace(tmp_path / "ws"), IndexConfig(type="flat")

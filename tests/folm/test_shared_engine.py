@@ -45,10 +45,11 @@ def test_it_starts_once_and_swaps_what_is_not_loaded(engine: SharedEngine, start
     assert engine.weights == Path("wscr/model")
 
 
-def test_weights_that_did_not_load_are_not_taken_for_loaded(engine: SharedEngine, started: list[Any]) -> None:
+def test_after_a_failed_load_every_model_is_loaded_anew(engine: SharedEngine, started: list[Any]) -> None:
     engine.at(Path("a"))
-    for _ in range(2):
-        with pytest.raises(OSError, match="broken"):
-            engine.at(Path("broken"))
-        assert engine.weights == Path("a")
-    assert started[0].swaps == []
+    with pytest.raises(OSError, match="broken"):
+        engine.at(Path("broken"))
+    assert engine.weights is None
+    engine.at(Path("a"))
+    assert started[0].swaps == [Path("a")]
+    assert engine.weights == Path("a")

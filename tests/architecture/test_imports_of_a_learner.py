@@ -1,0 +1,19 @@
+"""What a learner's process does not import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+PROGRAM = """
+import sys
+from r4t_ray.folm.train import keep_vllm_out_of_trl
+keep_vllm_out_of_trl()
+import r4t_ray.folm.learner
+assert "trl.trainer.grpo_trainer" in sys.modules
+assert "vllm" not in sys.modules, "trl imported vLLM"
+"""
+
+
+def test_a_learner_does_without_vllm() -> None:
+    subprocess.run([sys.executable, "-W", "ignore", "-c", PROGRAM], check=True, timeout=120)
