@@ -43,7 +43,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "max-model-len": 1024,
         "max-num-seqs": 8,
         "api-key": "a-secret",
-        "structured-outputs-config": '{"disable_any_whitespace": true}',
+        "structured-outputs-config": '{"backend": "xgrammar", "disable_any_whitespace": true}',
     }
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     environment = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
