@@ -20,6 +20,7 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ def main() -> None:
     options = parser().parse_args()
     import torch
 
+    from benchmarks.learner import matrix_rate
     from r4t_ray.pipeline import connected_to_ray, set_up_logging
 
     set_up_logging()
@@ -65,7 +67,7 @@ def main() -> None:
                 else:
                     is_cached = variant == "cached"
                     rates[variant] += ray_train(config, pairs, is_cached, Path(place) / f"{variant}-{turn}", turn)
-    flops, peak = update_flops(config), matrix_flops()
+    flops, peak = update_flops(config), matrix_rate("cuda" if config.use_gpu else "cpu")
     device = torch.cuda.get_device_name() if config.use_gpu else "cpu"
     print(table(rates, device, config, flops, peak))
     if options.out:
@@ -138,14 +140,10 @@ def bare_loop(config: Any, pairs: Path, options: argparse.Namespace, seed: int) 
     rates = []
     for _ in range(options.windows):
         started = time.monotonic()
-        losses = [learner.update(**_named(next(batches))) for _ in range(options.window)]
+        losses = [learner.update(batch["z_q"], batch["Z"]) for batch in islice(batches, options.window)]
         float(torch.stack(losses).mean())  # waits for the device, as the worker's log does
         rates.append(options.window * config.optimizer.batch_size / (time.monotonic() - started))
     return rates[1:]
-
-
-def _named(batch: dict[str, Any]) -> dict[str, Any]:
-    return {"z_q_BD": batch["z_q"], "target_BLD": batch["Z"]}
 
 
 def ray_train(config: Any, pairs: Path, is_cached: bool, folder: Path, seed: int) -> list[float]:
@@ -176,15 +174,6 @@ def update_flops(config: Any) -> float:
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         learner.update(target_BLD[:, 0], target_BLD)
     return counter.get_total_flops() / size
-
-
-def matrix_flops() -> float:
-    """FLOP/s of a large bfloat16 product on the device."""
-    import torch
-
-    from benchmarks.learner import matrix_rate
-
-    return matrix_rate("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def table(rates: dict[str, list[float]], device: str, config: Any, flops: float, peak: float) -> str:
