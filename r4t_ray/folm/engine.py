@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import NonNegativeFloat, PositiveInt
 
@@ -20,7 +20,8 @@ class EngineConfig(Settings):
     ``auto`` takes vLLM where it is installed and transformers elsewhere. ``threads`` = 0 leaves them to the engine.
     ``structured_output`` has vLLM sample answers of the right form alone, for pairs and evaluation, but for those that
     ``max_completion_tokens`` cuts off. In RL samples stay free: the learner's probabilities are those of no grammar,
-    and the form is there to be learnt.
+    and the form is there to be learnt. ``weight_transfer`` says how RL's weights reach it: from a directory that the
+    learner writes, on a file system that both see, or from the learner's memory by ``gloo`` (CPU) or ``nccl`` (GPUs).
     """
 
     type: Literal["auto", "vllm", "transformers"] = "auto"
@@ -29,6 +30,7 @@ class EngineConfig(Settings):
     max_num_seqs: PositiveInt = 256
     threads: int = 0
     structured_output: bool = False
+    weight_transfer: Literal["disk", "gloo", "nccl"] = "disk"
 
 
 class Sampling(Settings):
@@ -66,6 +68,10 @@ class Engine(Protocol):
         """Replace the weights by those of another directory of the same architecture."""
         ...
 
+    def transfer(self, call: str, arguments: dict[str, Any]) -> None:
+        """One call of vLLM's weight transfer, which replaces the weights by those that a learner sends."""
+        ...
+
 
 def engine_name(config: EngineConfig) -> str:
     """The engine that ``config`` stands for on this machine: vllm or transformers; raises EngineError."""
@@ -78,13 +84,14 @@ def engine_name(config: EngineConfig) -> str:
             "pip install 'r4t-ray[cpu]' or [gpu]",
         )
     name = "transformers" if config.type == "transformers" or not has_vllm else "vllm"
-    if config.structured_output and name == "transformers":
-        raise EngineError(
-            "folm.engine.structured_output",
-            "true, with the engine transformers",
-            "vllm, which alone has it here",
-            "set it to false, or install vllm: pip install 'r4t-ray[cpu]' or [gpu]",
-        )
+    for setting, default in (("structured_output", False), ("weight_transfer", "disk")):
+        if name == "transformers" and getattr(config, setting) != default:
+            raise EngineError(
+                f"folm.engine.{setting}",
+                f"{getattr(config, setting)}, with the engine transformers",
+                "vllm, which alone has it here",
+                f"set it to {default}, or install vllm: pip install 'r4t-ray[cpu]' or [gpu]",
+            )
     return name
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -46,6 +47,10 @@ class TransformersEngine:
 
         loaded = AutoModelForCausalLM.from_pretrained(model_dir, dtype=self._dtype)
         self._model.load_state_dict(loaded.state_dict())
+
+    def transfer(self, call: str, arguments: dict[str, Any]) -> None:
+        """Refused before an engine is made: see ``engine_name``."""
+        raise NotImplementedError(call)
 
     def _generate_batch(self, prompts: list[str], sampling: Sampling) -> list[Completion]:
         inputs = self._tokenizer(prompts, return_tensors="pt", padding=True, return_token_type_ids=False).to(

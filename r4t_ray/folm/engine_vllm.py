@@ -27,7 +27,11 @@ class VLLMEngine:
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
         from vllm import LLM
+        from vllm.config import WeightTransferConfig
 
+        from r4t_ray.folm.transfer import register_gloo
+
+        register_gloo()
         if config.threads:
             torch.set_num_threads(config.threads)  # before the engine starts, which forbids it from then on
 
@@ -40,6 +44,9 @@ class VLLMEngine:
             enable_prefix_caching=True,
             logprobs_mode="processed_logprobs",
             disable_log_stats=True,
+            weight_transfer_config=WeightTransferConfig(config.weight_transfer)
+            if config.weight_transfer != "disk"
+            else None,
         )
         self._tokenizer = self._llm.get_tokenizer()
 
@@ -73,6 +80,15 @@ class VLLMEngine:
     def load_weights(self, model_dir: Path) -> None:
         """Reload every weight from a directory and drop cached prefixes, which other weights computed."""
         self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(model_dir)})
+        self._adopt()
+
+    def transfer(self, call: str, arguments: dict[str, Any]) -> None:
+        """See ``Engine.transfer``."""
+        self._llm.collective_rpc(call, kwargs=arguments)
+        if call == "finish_weight_update":
+            self._adopt()
+
+    def _adopt(self) -> None:
         self._llm.apply_model(repack_tied_head)
         self._llm.reset_prefix_cache()
 

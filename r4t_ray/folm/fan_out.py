@@ -35,6 +35,10 @@ class FanOutModel:
         """Replace the weights by those of another directory of the same architecture."""
         self._engine.load_weights(model_dir)
 
+    def transfer(self, call: str, arguments: dict[str, Any]) -> None:
+        """One call of vLLM's weight transfer."""
+        self._engine.transfer(call, arguments)
+
     def prompt_ids(self, task: Task, query: str, k: int) -> tuple[int, ...]:
         """Token ids of the prompt, as the engine sees it."""
         return tuple(self._tokenizer(render_prompt(task, query, k, self._style, self._tokenizer))["input_ids"])
@@ -97,3 +101,10 @@ class SharedEngine:
             self._model.load_weights(model_dir)
         self.weights = model_dir
         return self._model
+
+    def transfer(self, call: str, arguments: dict[str, Any], weights: Path | None) -> None:
+        """One call of a weight transfer, after the first ``at``; the last one names the weights that arrived."""
+        assert self._model is not None
+        self.weights = None
+        self._model.transfer(call, arguments)
+        self.weights = weights

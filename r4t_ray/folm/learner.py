@@ -6,8 +6,9 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from r4t_ray.folm.settings import FolmConfig, SoftGRPOConfig
 from r4t_ray.folm.soft_grpo import SoftGRPOTrainer
 from r4t_ray.folm.status import count_starts, write_status
 from r4t_ray.folm.trainable import BETAS, load_trainable
+from r4t_ray.folm.transfer import TransferredWeights
 from r4t_ray.folm.weights import publish_weights, save_weights
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ MAX_SHOWN_CHARS = 300
 class Learner:
     """A trainer, the samples that are being made for it, and the rows its rollouts logged.
 
+    ``publish`` brings the trainer's weights to where the engines find them and gives the name they have there.
     With ``grpo.max_staleness`` 1 the samples of a step are asked for before the update of the step before, so that the
     engines and the learner work at the same time; the loss corrects for the older weights by its ratio.
     """
@@ -42,6 +45,7 @@ class Learner:
     grpo: SoftGRPOConfig
     folder: Path
     actors: list[Any]
+    publish: Callable[[Any], Path]
     schedule: list[Query]
     num_workers: int
     seed: int
@@ -127,8 +131,7 @@ class Learner:
         rank, trainer = int(self.trainer.accelerator.process_index), self.trainer
         if trainer.state.global_step not in self._published:
             before = time.monotonic()
-            path = publish_weights(trainer, self.folder / "weights" / f"start-{self.starts}")
-            self._published = {trainer.state.global_step: path}
+            self._published = {trainer.state.global_step: self.publish(trainer)}
             self._publishing += time.monotonic() - before
         weights = self._published[trainer.state.global_step]
         seed = self.seed + 1_000_003 * step + 101 * rank
@@ -154,36 +157,45 @@ class Learner:
 
 
 def build_learner(config: FolmConfig, settings: dict[str, Any]) -> Learner:
-    """Load the warm-started model into a SoftGRPOTrainer whose prompts are query ids."""
+    """One worker's learner, its trainer included, of what ``reinforce_task`` settled."""
     import ray.train
-    from datasets import Dataset
-    from transformers import AutoTokenizer, PrinterCallback
 
-    folder, grpo = Path(settings["folder"]), config.grpo_of(settings["task"])
-    schedule: list[Query] = settings["schedule"]
+    folder = Path(settings["folder"])
+    starts = count_starts(folder)
     learner = Learner(
-        grpo,
+        config.grpo_of(settings["task"]),
         folder,
         own_actors(settings["actors"], config.num_workers),
-        schedule,
+        publisher(config, settings["actors"], folder / "weights" / f"start-{starts}"),
+        settings["schedule"],
         config.num_workers,
         settings["seed"],
         config.rollout_timeout_s,
+        starts=starts,
     )
-    learner.starts = count_starts(folder)
     if ray.train.get_context().get_world_rank() == 0:
         for old in (folder / "weights").glob("start-*"):
             shutil.rmtree(old)
+    learner.trainer = build_trainer(learner, config)
+    return learner
+
+
+def build_trainer(learner: Learner, config: FolmConfig) -> SoftGRPOTrainer:
+    """The warm-started model in a trainer whose prompts are query ids, with the learner's bridge to the engines."""
+    from datasets import Dataset
+    from transformers import AutoTokenizer, PrinterCallback
+
+    folder, grpo = learner.folder, learner.grpo
     model = load_trainable(folder / "warm_start")
     if config.lora:
-        model = add_adapters(model, config.lora, settings["seed"])
-    learner.trainer = SoftGRPOTrainer(
+        model = add_adapters(model, config.lora, learner.seed)
+    trainer = SoftGRPOTrainer(
         model=model,
         processing_class=AutoTokenizer.from_pretrained(folder / "warm_start", padding_side="left"),
         reward_funcs=set_reward,
         rollout_func=learner.rollout,
-        train_dataset=Dataset.from_dict({"prompt": [query.query_id for query in schedule]}),
-        args=grpo_arguments(grpo, config, folder, settings["seed"]),
+        train_dataset=Dataset.from_dict({"prompt": [query.query_id for query in learner.schedule]}),
+        args=grpo_arguments(grpo, config, folder, learner.seed),
         rates=grpo.rates,
         beta_kl=grpo.beta_kl,
         beta_entropy=grpo.beta_entropy,
@@ -191,9 +203,16 @@ def build_learner(config: FolmConfig, settings: dict[str, Any]) -> Learner:
         bf16=grpo.bf16,
         engine_bf16=config.engine.dtype != "float32",
     )
-    learner.trainer.remove_callback(PrinterCallback)
-    learner.trainer.add_callback(ReportCheckpoint(learner))
-    return learner
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(ReportCheckpoint(learner))
+    return trainer
+
+
+def publisher(config: FolmConfig, actors: list[Any], folder: Path) -> Callable[[Any], Path]:
+    """What brings the learner's weights to all rollout actors: by ``folder``, or by transfer to their engines."""
+    if config.engine.weight_transfer == "disk":
+        return partial(publish_weights, folder=folder)
+    return TransferredWeights(actors, config.engine.weight_transfer, config.rollout_timeout_s).publish
 
 
 def own_actors(actors: list[Any], num_workers: int) -> list[Any]:

@@ -62,8 +62,18 @@ class RolloutWorker:
         # Whether the next answer is the first after a death.
         self._is_restarted = bool(ray.get_runtime_context().was_current_actor_reconstructed)
 
+    def transfer(self, call: str, arguments: dict[str, Any], weights: str | None = None) -> None:
+        """One call of vLLM's weight transfer; the last one names the weights that the engine then has."""
+        self._engine.transfer(call, arguments, Path(weights) if weights else None)
+
     def rollout(self, request: Request) -> tuple[list[Rollout], dict[str, float]]:
-        """Samples of every query, in the request's order, and the seconds and cache figures behind them."""
+        """Samples of every query, in the request's order, and the seconds and cache figures behind them.
+
+        Raises:
+            RuntimeError: Weights come by transfer, and those of the request never came to this engine.
+        """
+        if self._config.engine.weight_transfer != "disk" and self._engine.weights != Path(request.weights):
+            raise RuntimeError(f"this engine was restarted and has not been sent {request.weights}")
         started = time.perf_counter()
         model = self._engine.at(Path(request.weights))
         loaded = time.perf_counter()

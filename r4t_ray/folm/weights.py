@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 
 from r4t_ray.errors import ArtifactError
@@ -41,15 +42,24 @@ def publish_weights(trainer: Any, folder: Path) -> Path:
     return path
 
 
-def save_weights(trainer: Any, path: Path) -> None:
-    """Write the learner's model, adapters merged, and its tokenizer; every worker calls this, the first one writes."""
+def full_state(trainer: Any) -> tuple[Any, dict[str, torch.Tensor]]:
+    """The learner's model without adapters, and its whole state with them merged.
+
+    Every worker calls this, for a sharded model is gathered from all of them; the state is the first one's alone.
+    """
     accelerator = trainer.accelerator
     state = accelerator.get_state_dict(trainer.model_wrapped)
-    if not accelerator.is_main_process:
-        return
     model = accelerator.unwrap_model(trainer.model)
-    if hasattr(model, "peft_config"):
-        model, state = merge_adapters(model, state)
+    if not accelerator.is_main_process:
+        return model, {}
+    return merge_adapters(model, state) if hasattr(model, "peft_config") else (model, state)
+
+
+def save_weights(trainer: Any, path: Path) -> None:
+    """Write the learner's model, adapters merged, and its tokenizer; every worker calls this, the first one writes."""
+    model, state = full_state(trainer)
+    if not trainer.accelerator.is_main_process:
+        return
     path.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(path, state_dict=state)
     trainer.processing_class.save_pretrained(path)

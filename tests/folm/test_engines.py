@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from r4t_ray.errors import EngineError
 from r4t_ray.folm import engine as engines
 from r4t_ray.folm.engine import Completion, EngineConfig, Sampling, make_engine
 from r4t_ray.folm.prompt import answer_regex, parse_answer
+from r4t_ray.folm.transfer import TransferredWeights
 
 PROMPTS = ["<wscr>lemon poppy seed muffins", "<oar>soup"]
 CONFIG = {"max_model_len": 192, "max_num_seqs": 16, "threads": 1}
@@ -27,13 +28,17 @@ class EngineActor:
     """An engine in a process of its own, where rollout actors have theirs."""
 
     def __init__(self, model_dir: str, kind: str) -> None:
-        self._engine = make_engine(Path(model_dir), EngineConfig(type=kind, **CONFIG))
+        transfer = "gloo" if kind == "vllm" else "disk"
+        self._engine = make_engine(Path(model_dir), EngineConfig(type=kind, weight_transfer=transfer, **CONFIG))
 
     def generate(self, prompts: list[str], sampling: Sampling) -> list[list[Completion]]:
         return self._engine.generate(prompts, sampling)
 
     def load_weights(self, model_dir: str) -> None:
         self._engine.load_weights(Path(model_dir))
+
+    def transfer(self, call: str, arguments: dict[str, Any], weights: str | None = None) -> None:
+        self._engine.transfer(call, arguments)
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +96,31 @@ def test_logprobs_are_the_models_own_before_and_after_new_weights(
     assert largest_gap(engine, base_model) < 1e-4
     ray.get(engine.load_weights.remote(other_weights))
     assert largest_gap(engine, other_weights) < 1e-4
+    ray.get(engine.load_weights.remote(base_model))
+    assert largest_gap(engine, base_model) < 1e-4
+
+
+@pytest.mark.timeout(300)
+def test_weights_sent_from_memory_are_those_the_engine_samples_from(
+    request: pytest.FixtureRequest,
+    engine: Any,
+    trainer_at: Callable[[Any, int], Any],
+    base_model: str,
+    other_weights: str,
+) -> None:
+    if request.node.callspec.params["engine"] == "transformers":
+        with pytest.raises(EngineError, match="weight_transfer: got gloo, with the engine transformers"):
+            engines.engine_name(EngineConfig(type="transformers", weight_transfer="gloo"))
+        return
+    sender = TransferredWeights([engine], "gloo", 120)
+    trainer = trainer_at(AutoModelForCausalLM.from_pretrained(other_weights, dtype=torch.float32), 3)
+    assert str(sender.publish(trainer)) == "step-00000003"
+    assert largest_gap(engine, other_weights) < 1e-4
+    with torch.no_grad():  # the same group carries the next weights
+        trainer.model.model.norm.weight *= 0
+    trainer.state.global_step = 4
+    assert str(sender.publish(trainer)) == "step-00000004"
+    assert largest_gap(engine, other_weights) > 1e-2
     ray.get(engine.load_weights.remote(base_model))
     assert largest_gap(engine, base_model) < 1e-4
 

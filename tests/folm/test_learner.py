@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -18,8 +19,12 @@ def rollout(text: str, parsed: float, weights: str = "weights/step-00000000") ->
     return Rollout("q", "oar", (1,), Completion(text, (1,), (-1.0,)), 0.0, {"parsed": parsed}, weights)
 
 
+def unpublished(trainer: Any) -> Path:
+    raise AssertionError("nothing is published here")
+
+
 def test_steps_on_end_without_a_form_end_the_run_and_show_the_last_output(tmp_path: Path) -> None:
-    learner = Learner(SoftGRPOConfig(max_unparsed_steps=3), tmp_path, [], [], 1, 0, 60.0)
+    learner = Learner(SoftGRPOConfig(max_unparsed_steps=3), tmp_path, [], unpublished, [], 1, 0, 60.0)
     bad, good = rollout("and another thing", 0.0), rollout('<queries>["a"]</queries>', 1.0)
     for batch in ([bad], [bad], [bad, good], [bad], [bad]):
         learner._check_form(batch)
@@ -28,7 +33,7 @@ def test_steps_on_end_without_a_form_end_the_run_and_show_the_last_output(tmp_pa
 
 
 def test_samples_of_other_weights_than_those_published_are_refused(tmp_path: Path) -> None:
-    learner = Learner(SoftGRPOConfig(num_iterations=2), tmp_path, [], [], 1, 0, 60.0)
+    learner = Learner(SoftGRPOConfig(num_iterations=2), tmp_path, [], unpublished, [], 1, 0, 60.0)
     learner.trainer = SimpleNamespace(state=SimpleNamespace(global_step=8))
     learner._check_weights([rollout("", 1.0, "weights/step-00000006")], asked_at=3)
     with pytest.raises(EngineError, match=r"rollout at step 4: got samples of the weights \['step-00000006'\]"):

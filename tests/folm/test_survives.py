@@ -292,6 +292,24 @@ def test_adapters_alone_are_trained_arrive_at_the_engine_and_outlive_a_killed_le
     assert_same_run(killed.finish_with_a_killed_learner(), rows, resumed=True)
 
 
+def test_weights_sent_from_memory_outlive_a_killed_engine_by_the_last_checkpoint(
+    repository: Path, indexed_workspace: Workspace, tmp_path: Path
+) -> None:
+    engine = {"type": "vllm", "max_model_len": 192, "max_num_seqs": 16, "threads": 1, "weight_transfer": "gloo"}
+    run = Run(repository, indexed_workspace, tmp_path, engine=engine, num_rollout_actors=2, rollout_cpus=0.5)
+    with run.started() as driver:
+        wait_for(run.has_checkpoint, driver, run)
+        assert not (run.workspace / "folm.partial/oar/weights").exists()
+        named(driver, ROLLOUT)[0].send_signal(signal.SIGKILL)
+        assert driver.wait(timeout=400) == 0, run.log
+    rows = run.rows()
+    assert [row["step"] for row in rows] == list(range(STEPS))
+    assert [row["weights"] for row in rows] == [f"step-{2 * step:08d}" for step in range(STEPS)]
+    assert {row["start"] for row in rows} == {1.0, 2.0}
+    assert all(row["logp_gap_max"] < 1e-3 for row in rows)
+    assert run.moved()
+
+
 def test_two_learners_train_on_samples_of_the_same_weights(
     repository: Path, indexed_workspace: Workspace, tmp_path: Path
 ) -> None:
