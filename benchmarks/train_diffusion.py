@@ -114,11 +114,13 @@ def write_random_pairs(folder: Path, count: int, config: Any) -> None:
     folder.mkdir()
     for first in range(0, count, PARQUET_ROWS):
         size = min(PARQUET_ROWS, count - first)
-        columns: dict[str, Any] = {"split": ["train"] * size}
-        for name, rows, kind in (("z_q", 1, np.float32), ("Z", network.num_rows, np.float16)):
+        columns: dict[str, Any] = {"split": ["train"] * size, "weight": np.ones(size, np.int32)}
+        for name, rows in (("z_q", 1), ("Z", network.num_rows)):
             values = rng.normal(size=(size, rows, network.dim))
             values /= np.linalg.norm(values, axis=-1, keepdims=True)
-            columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(values.astype(kind).ravel()), rows * network.dim)
+            columns[name] = pa.FixedSizeListArray.from_arrays(
+                pa.array(values.astype(np.float16).ravel()), rows * network.dim
+            )
         pq.write_table(pa.table(columns), folder / f"part-{first}.parquet")
 
 
@@ -126,7 +128,7 @@ def bare_loop(config: Any, pairs: Path, options: argparse.Namespace, seed: int) 
     """Samples/s of every window but the first, without Ray."""
     import torch
 
-    from r4t_ray.diffusion.batches import cached_batches, load_pairs
+    from r4t_ray.diffusion.batches import PairCollate, cached_batches, load_pairs
     from r4t_ray.diffusion.learner import Learner
     from r4t_ray.diffusion.training import prepare_task
 
@@ -135,12 +137,15 @@ def bare_loop(config: Any, pairs: Path, options: argparse.Namespace, seed: int) 
         torch.set_num_threads(options.threads)
     job = prepare_task(config, pairs, "oar")  # which counts the anchors
     learner = Learner(job.config, "oar", seed, 0, job.anchors_ND, device)
-    tensors = {name: values.to(device) for name, values in load_pairs(pairs, "train", config.network).items()}
+    loaded = load_pairs(pairs, "train", PairCollate(config.network, job.mean_weight))
+    tensors = {name: values.to(device) for name, values in loaded.items()}
     batches = cached_batches(tensors, config.optimizer.batch_size, seed)
     rates = []
     for _ in range(options.windows):
         started = time.monotonic()
-        losses = [learner.update(batch["z_q"], batch["Z"]) for batch in islice(batches, options.window)]
+        losses = [
+            learner.update(batch["z_q"], batch["Z"], batch["weight"]) for batch in islice(batches, options.window)
+        ]
         float(torch.stack(losses).mean())  # waits for the device, as the worker's log does
         rates.append(options.window * config.optimizer.batch_size / (time.monotonic() - started))
     return rates[1:]
@@ -172,7 +177,7 @@ def update_flops(config: Any) -> float:
     target_BLD = torch.nn.functional.normalize(torch.randn(size, network.num_rows, network.dim), dim=-1)
     # The counter knows attention by its products alone on a CPU.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        learner.update(target_BLD[:, 0], target_BLD)
+        learner.update(target_BLD[:, 0], target_BLD, torch.ones(size))
     return counter.get_total_flops() / size
 
 

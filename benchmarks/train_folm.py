@@ -180,10 +180,10 @@ def run_trl(options: argparse.Namespace, changes: dict[str, Any], seed: int) -> 
     def set_reward(completions: list[str], completion_ids: list[Any], query_id: list[str], **_: Any) -> list[float]:
         started = time.monotonic()
         fan_outs = [parse_answer(text, config.k) for text in completions]
-        reward_B = rewards.score(options.task, [by_id[name] for name in query_id], fan_outs)["reward"]
+        parts = rewards.score(options.task, [by_id[name] for name in query_id], fan_outs)[1]
         ended = time.monotonic()
         marks.append((ended, ended - started, len(completions), sum(map(len, completion_ids))))
-        return [float(value) for value in reward_B]
+        return [float(value) for value in parts["reward"]]
 
     with prepared(options) as folder:
         tokenizer = AutoTokenizer.from_pretrained(folder / "warm_start", padding_side="left")

@@ -69,16 +69,17 @@ def anchor_numbers(rows_BLD: Tensor, anchors_ND: Tensor) -> Tensor:
     return number_M.masked_fill(distance_M > WIDTH, -1).view(rows_BLD.shape[:2])
 
 
-def prior_loss(prior_BN: Tensor, number_BL: Tensor) -> Tensor:
-    """Mean over the rows that are an anchor of -ln softmax(prior)[anchor]; 0 where no row is one.
+def prior_loss(prior_BN: Tensor, number_BL: Tensor, weight_B: Tensor) -> Tensor:
+    """Mean over the rows that are an anchor of -weight ln softmax(prior)[anchor]; 0 where no row is one.
 
     Args:
         prior_BN: ``DiffusionRetriever.prior_logits``.
         number_BL: ``anchor_numbers`` of the targets.
+        weight_B: How often each pair counts, 1 on average.
     """
     is_anchor_BL = number_BL >= 0
     log_share_BL = prior_BN.log_softmax(dim=-1).gather(1, number_BL.clamp_min(0))
-    return -(log_share_BL * is_anchor_BL).sum() / is_anchor_BL.sum().clamp_min(1)
+    return -(weight_B[:, None] * log_share_BL * is_anchor_BL).sum() / is_anchor_BL.sum().clamp_min(1)
 
 
 def commonest_rows(pairs_folder: Path, config: NetworkConfig) -> Array:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import ray.data
 import torch
@@ -22,6 +23,7 @@ MOST_READS = 1000
 """Tasks of Ray Data that read, at most; each reads several files where there are more of them."""
 READ_ROWS = 4096
 """Pairs that a read passes on at once."""
+COLUMNS = ["z_q", "Z", "weight"]
 RERUN = "run `r4t synthesize-pairs CONFIG --workspace DIR`"
 
 
@@ -36,7 +38,7 @@ def count_pairs(folder: Path, shape: NetworkConfig) -> dict[str, int]:
         raise MissingArtifactError(str(folder), "no parquet file", "pairs of this task", RERUN)
     pairs = pads.dataset(folder, format="parquet")
     expected = {"z_q": shape.dim, "Z": shape.num_rows * shape.dim}
-    missing = [name for name in ("split", *expected) if name not in pairs.schema.names]
+    missing = [name for name in ("split", *COLUMNS) if name not in pairs.schema.names]
     if missing:
         raise DataError(str(folder), f"columns {pairs.schema.names}", f"also {missing}", RERUN)
     for name, width in expected.items():
@@ -49,8 +51,14 @@ def count_pairs(folder: Path, shape: NetworkConfig) -> dict[str, int]:
     return {split: pairs.count_rows(filter=pads.field("split") == split) for split in ("train", "val")}
 
 
+def mean_weight(folder: Path) -> float:
+    """Mean of the weights of one task's training pairs, of which there are some."""
+    weights = pads.dataset(folder, format="parquet").to_table(["weight"], filter=pads.field("split") == "train")
+    return float(pc.mean(weights["weight"]).as_py())
+
+
 def read_pairs(folder: Path, num_epochs: int, seed: int) -> ray.data.Dataset:
-    """The z_q and Z columns of the training pairs, ``num_epochs`` times over, each time in another order of files.
+    """The ``COLUMNS`` of the training pairs, ``num_epochs`` times over, each time in another order of files.
 
     All epochs are one execution: to start one takes Ray Data seconds in which nothing is read. Reads run side by side,
     so epochs blend where they meet, and an execution that starts again has the same orders.
@@ -66,24 +74,25 @@ def read_pairs(folder: Path, num_epochs: int, seed: int) -> ray.data.Dataset:
 def _read_files(paths: pa.Table) -> Generator[pa.Table, None, None]:
     for path in paths["path"].to_pylist():
         pairs = pads.dataset(path, format="parquet")
-        scanner = pairs.scanner(["z_q", "Z"], filter=pads.field("split") == "train", batch_size=READ_ROWS)
+        scanner = pairs.scanner(COLUMNS, filter=pads.field("split") == "train", batch_size=READ_ROWS)
         for batch in scanner.to_batches():
             if len(batch):
                 yield pa.Table.from_batches([batch])
 
 
 class PairCollate(ArrowBatchCollateFn):
-    """Arrow batch -> {"z_q": float32 (B, D), "Z": float32 (B, L, D)}."""
+    """Arrow batch -> {"z_q": (B, D), "Z": (B, L, D), "weight": (B,)}, all float32; weights over ``mean_weight``."""
 
-    def __init__(self, shape: NetworkConfig) -> None:
+    def __init__(self, shape: NetworkConfig, mean_weight: float) -> None:
         super().__init__()
-        self.shape = shape
+        self.shape, self.mean_weight = shape, mean_weight
 
     def __call__(self, batch: pa.Table) -> dict[str, Tensor]:  # type: ignore[override]  # ray's CollatedData is a TypeVar
         """Convert one batch."""
         return {
             "z_q": _column(batch, "z_q", (self.shape.dim,)),
             "Z": _column(batch, "Z", (self.shape.num_rows, self.shape.dim)),
+            "weight": torch.from_numpy(batch["weight"].to_numpy().astype(np.float32)) / self.mean_weight,
         }
 
 
@@ -94,7 +103,7 @@ def _column(batch: pa.Table, name: str, shape: tuple[int, ...]) -> Tensor:
 
 
 def streamed_batches(
-    shard: Any, batch_size: int, shuffle_rows: int, seed: int, shape: NetworkConfig
+    shard: Any, batch_size: int, shuffle_rows: int, seed: int, collate: PairCollate
 ) -> Generator[dict[str, Tensor], None, None]:
     """Whole batches of a worker's shard, again and again, each time shuffled anew inside a buffer of ``shuffle_rows``.
 
@@ -104,7 +113,7 @@ def streamed_batches(
     while True:
         yield from shard.iter_torch_batches(
             batch_size=batch_size,
-            collate_fn=PairCollate(shape),
+            collate_fn=collate,
             drop_last=True,
             local_shuffle_buffer_size=max(shuffle_rows, batch_size) if shuffle_rows else None,
             local_shuffle_seed=seed + turn,
@@ -122,19 +131,19 @@ def cached_batches(pairs: dict[str, Tensor], batch_size: int, seed: int) -> Gene
 
 
 def load_pairs(
-    folder: Path, split: str, shape: NetworkConfig, num_rows: int | None = None, part: tuple[int, int] = (0, 1)
+    folder: Path, split: str, collate: PairCollate, num_rows: int | None = None, part: tuple[int, int] = (0, 1)
 ) -> dict[str, Tensor]:
-    """Pairs of one split in memory, "z_q" and "Z" as in ``PairCollate``, in the files' order.
+    """Pairs of one split in memory, as ``collate`` gives them, in the files' order.
 
     Args:
         folder: One task's parquet files.
         split: train or val, which has pairs.
-        shape: Of the network.
+        collate: Of the network's shape.
         num_rows: The first so many; all by default.
         part: (i, n) takes every n-th of them, from the i-th on.
     """
-    scanner = pads.dataset(folder, format="parquet").scanner(["z_q", "Z"], filter=pads.field("split") == split)
-    parts, offset, collate = [], 0, PairCollate(shape)
+    scanner = pads.dataset(folder, format="parquet").scanner(COLUMNS, filter=pads.field("split") == split)
+    parts, offset = [], 0
     for batch in scanner.to_batches() if num_rows is None else scanner.head(num_rows).to_batches():
         rows = np.arange((part[0] - offset) % part[1], len(batch), part[1])
         offset += len(batch)

@@ -60,7 +60,7 @@ class Learner:
         self.set_loss = wrap(SetLoss(retriever, config.prior_weight))
         self.optimizer = torch.optim.Adam(retriever.parameters(), lr=config.optimizer.peak_lr, fused=True)
 
-    def update(self, z_q_BD: Tensor, target_BLD: Tensor) -> Tensor:
+    def update(self, z_q_BD: Tensor, target_BLD: Tensor, weight_B: Tensor) -> Tensor:
         """One step of eq. 9 on one batch; returns its loss, detached."""
         optimizer = self.config.optimizer
         self.set_loss.train()
@@ -68,7 +68,7 @@ class Learner:
             group["lr"] = learning_rate(self.step, optimizer)
         target_BLD = permute_rows(target_BLD, self.generator)
         is_dropped_B = torch.rand(len(z_q_BD), generator=self.generator, device=self.device) < self.config.query_dropout
-        loss = self._loss(self.set_loss, z_q_BD, target_BLD, is_dropped_B, self.generator)
+        loss = self._loss(self.set_loss, (z_q_BD, target_BLD, weight_B), is_dropped_B, self.generator)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if optimizer.max_grad_norm is not None:
@@ -79,33 +79,31 @@ class Learner:
         return loss.detach()
 
     @torch.no_grad()
-    def validate(self, z_q_BD: Tensor, target_BLD: Tensor) -> float:
-        """Conditional loss of the averaged weights, under the same noise at every call."""
+    def validate(self, z_q_BD: Tensor, target_BLD: Tensor, weight_B: Tensor) -> float:
+        """Weighted mean of the averaged network's conditional loss, under the same noise at every call."""
         generator = torch.Generator(self.device).manual_seed(0)
         set_loss = SetLoss(self.ema.model, self.config.prior_weight)
-        losses, sizes = [], []
-        batch_size = self.config.optimizer.batch_size
-        for z_q, target in zip(z_q_BD.split(batch_size), target_BLD.split(batch_size), strict=True):
-            none_dropped_B = torch.zeros(len(z_q), dtype=torch.bool, device=self.device)
-            losses.append(float(self._loss(set_loss, z_q, target, none_dropped_B, generator)))
-            sizes.append(len(z_q))
-        return sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / sum(sizes)
+        total, batch_size = 0.0, self.config.optimizer.batch_size
+        for batch in zip(*(values.split(batch_size) for values in (z_q_BD, target_BLD, weight_B)), strict=True):
+            none_dropped_B = torch.zeros(len(batch[0]), dtype=torch.bool, device=self.device)
+            total += len(batch[0]) * float(self._loss(set_loss, batch, none_dropped_B, generator))
+        return total / float(weight_B.sum())
 
     def _loss(
         self,
         set_loss: torch.nn.Module,
-        z_q_BD: Tensor,
-        target_BLD: Tensor,
+        batch: tuple[Tensor, ...],
         is_dropped_B: Tensor,
         generator: torch.Generator,
     ) -> Tensor:
+        z_q_BD, target_BLD, weight_B = batch
         noise = self.config.noise
         sigma_B = training_sigmas(len(z_q_BD), noise, generator)
         eps_BLD = torch.randn(target_BLD.shape, generator=generator, device=self.device)
         if self.config.row_matching == "noise":
             target_BLD = match_rows(target_BLD, eps_BLD)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            loss: Tensor = set_loss(target_BLD, eps_BLD, sigma_B, z_q_BD, is_dropped_B)
+            loss: Tensor = set_loss(target_BLD, eps_BLD, sigma_B, z_q_BD, is_dropped_B, weight_B)
         return loss
 
     def save(self, folder: Path) -> None:

@@ -21,7 +21,13 @@ class SetLoss(nn.Module):
         self.retriever, self.prior_weight = retriever, prior_weight
 
     def forward(
-        self, target_BLD: Tensor, eps_BLD: Tensor, sigma_B: Tensor, z_q_BD: Tensor, is_dropped_B: Tensor
+        self,
+        target_BLD: Tensor,
+        eps_BLD: Tensor,
+        sigma_B: Tensor,
+        z_q_BD: Tensor,
+        is_dropped_B: Tensor,
+        weight_B: Tensor,
     ) -> Tensor:
         """The loss of one batch, a scalar.
 
@@ -31,15 +37,16 @@ class SetLoss(nn.Module):
             sigma_B: Noise level of each query, above 0.
             z_q_BD: Unit query embeddings.
             is_dropped_B: bool; where True the null embedding replaces z_q.
+            weight_B: How often each pair counts, 1 on average over the training pairs.
         """
         retriever = self.retriever
         denoised_BLD = retriever(target_BLD + sigma_B[:, None, None] * eps_BLD, sigma_B, z_q_BD, is_dropped_B)
-        loss = denoising_loss(denoised_BLD.float(), target_BLD, sigma_B, retriever.noise.sigma_data)
+        loss = denoising_loss(denoised_BLD.float(), target_BLD, sigma_B, retriever.noise.sigma_data, weight_B)
         if not self.prior_weight or retriever.mixture is None:
             return loss
         prior_BN = retriever.prior_logits(retriever.network.condition(z_q_BD, is_dropped_B))
         number_BL = anchor_numbers(target_BLD, retriever.mixture.anchors_ND)
-        return loss + self.prior_weight * prior_loss(prior_BN.float(), number_BL)
+        return loss + self.prior_weight * prior_loss(prior_BN.float(), number_BL, weight_B)
 
 
 def loss_weight(sigma_B: Tensor, sigma_data: float) -> Tensor:
@@ -47,8 +54,10 @@ def loss_weight(sigma_B: Tensor, sigma_data: float) -> Tensor:
     return (sigma_B**2 + sigma_data**2) / (sigma_B * sigma_data) ** 2
 
 
-def denoising_loss(denoised_BLD: Tensor, target_BLD: Tensor, sigma_B: Tensor, sigma_data: float) -> Tensor:
-    """Mean over queries of lambda(sigma) times the mean squared error over rows and columns (eq. 9).
+def denoising_loss(
+    denoised_BLD: Tensor, target_BLD: Tensor, sigma_B: Tensor, sigma_data: float, weight_B: Tensor
+) -> Tensor:
+    """Mean over queries of the pair's weight, lambda(sigma) and the mean squared error over rows and columns (eq. 9).
 
     Eq. 9 sums where this averages, a constant factor L d: an untrained network (F = 0) then scores about 1 whatever
     the shape.
@@ -58,9 +67,10 @@ def denoising_loss(denoised_BLD: Tensor, target_BLD: Tensor, sigma_B: Tensor, si
         target_BLD: Z.
         sigma_B: Noise level of each query, above 0.
         sigma_data: Deviation of the data.
+        weight_B: How often each pair counts, 1 on average.
 
     Returns:
         A scalar.
     """
     squared_error_B = (denoised_BLD - target_BLD).square().mean(dim=(1, 2))
-    return (loss_weight(sigma_B, sigma_data) * squared_error_B).mean()
+    return (weight_B * loss_weight(sigma_B, sigma_data) * squared_error_B).mean()

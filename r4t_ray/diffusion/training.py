@@ -15,7 +15,7 @@ from ray.train.torch import TorchTrainer
 
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.diffusion.anchors import commonest_rows
-from r4t_ray.diffusion.batches import count_pairs, read_pairs
+from r4t_ray.diffusion.batches import count_pairs, mean_weight, read_pairs
 from r4t_ray.diffusion.settings import DiffusionConfig
 from r4t_ray.diffusion.worker import METRICS, TaskJob, train_worker
 from r4t_ray.errors import DataError
@@ -84,7 +84,7 @@ def prepare_task(config: DiffusionConfig, pairs_folder: Path, task: Task) -> Tas
     logger.info("train-diffusion %s: %s pairs", task, num_pairs)
     has_validation = min(num_pairs["val"], config.validation_rows) > 0
     num_epochs = -(-config.optimizer.num_steps * config.optimizer.batch_size // num_pairs["train"])
-    return TaskJob(task, pairs_folder, config, anchors_ND, has_validation, num_epochs)
+    return TaskJob(task, pairs_folder, config, anchors_ND, has_validation, num_epochs, mean_weight(pairs_folder))
 
 
 def _scaling(config: DiffusionConfig) -> ray.train.ScalingConfig:

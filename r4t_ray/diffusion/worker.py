@@ -22,7 +22,7 @@ import torch
 from ray.train.collective import broadcast_from_rank_zero
 from torch import Tensor
 
-from r4t_ray.diffusion.batches import cached_batches, load_pairs, streamed_batches
+from r4t_ray.diffusion.batches import PairCollate, cached_batches, load_pairs, streamed_batches
 from r4t_ray.diffusion.learner import Learner
 from r4t_ray.diffusion.learning_rate import learning_rate
 from r4t_ray.diffusion.settings import DiffusionConfig
@@ -50,8 +50,8 @@ logger = logging.getLogger(__name__)
 class TaskJob:
     """One task's part of a run; ``anchors_ND`` is None, or (N, D) for the ``num_anchors`` of ``config.network``.
 
-    ``num_epochs`` passes over the training pairs are begun. The dataset of its name is streamed to the workers, unless
-    ``config.cache_pairs`` has them read ``pairs_folder``.
+    ``num_epochs`` passes over the training pairs are begun; ``mean_weight`` is that of their weights. The dataset of
+    its name is streamed to the workers, unless ``config.cache_pairs`` has them read ``pairs_folder``.
     """
 
     task: Task
@@ -60,6 +60,7 @@ class TaskJob:
     anchors_ND: Array | None
     has_validation: bool
     num_epochs: int
+    mean_weight: float
 
 
 def train_worker(run: dict[str, Any]) -> None:
@@ -91,7 +92,7 @@ def train_task(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
     # Closed at the end: Ray Data reads on for an iterator that is still held.
     with closing(_batches(job, seed + learner.step, learner.device)) as batches:
         for batch in track(islice(batches, remaining), f"train-diffusion {job.task}", total=remaining):
-            losses.append(learner.update(batch["z_q"], batch["Z"]))
+            losses.append(learner.update(batch["z_q"], batch["Z"], batch["weight"]))
             step = learner.step
             is_last = step == num_steps
             is_validated = validation is not None and (is_last or step % config.validate_every == 0)
@@ -121,15 +122,17 @@ def _batches(job: TaskJob, seed: int, device: torch.device) -> Generator[dict[st
     batch_size = config.optimizer.batch_size // context.get_world_size()
     if config.cache_pairs:
         part = (context.get_world_rank(), context.get_world_size())
-        pairs = load_pairs(job.pairs_folder, "train", config.network, part=part)
+        pairs = load_pairs(job.pairs_folder, "train", PairCollate(config.network, job.mean_weight), part=part)
         return cached_batches({name: values.to(device) for name, values in pairs.items()}, batch_size, seed)
     shard = ray.train.get_dataset_shard(job.task)
-    return streamed_batches(shard, batch_size, config.shuffle_rows, seed, config.network)
+    collate = PairCollate(config.network, job.mean_weight)
+    return streamed_batches(shard, batch_size, config.shuffle_rows, seed, collate)
 
 
-def _validation_pairs(job: TaskJob, device: torch.device) -> tuple[Tensor, Tensor]:
-    pairs = load_pairs(job.pairs_folder, "val", job.config.network, job.config.validation_rows)
-    return pairs["z_q"].to(device), pairs["Z"].to(device)
+def _validation_pairs(job: TaskJob, device: torch.device) -> list[Tensor]:
+    collate = PairCollate(job.config.network, job.mean_weight)
+    pairs = load_pairs(job.pairs_folder, "val", collate, job.config.validation_rows)
+    return [pairs[name].to(device) for name in ("z_q", "Z", "weight")]
 
 
 def _metrics(task: str, learner: Learner, losses: list[Tensor], seconds: float, num_workers: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +34,12 @@ class Encoder:
         return project(self._model.encode(texts), self._projection_Dd)
 
 
+MAX_TEXTS = 100_000
+"""Embeddings that a cache keeps: at 128 floats each, some 80 MB."""
+
+
 class CachedEncoder:
-    """An encoder that remembers every text it has seen; ``hits`` and ``misses`` count texts."""
+    """An encoder that remembers the texts it has seen, the last MAX_TEXTS; ``hits`` and ``misses`` count texts."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
@@ -53,6 +58,8 @@ class CachedEncoder:
         out_ND = np.empty((len(texts), self.dim), np.float32)
         for row, text in enumerate(texts):
             out_ND[row] = self._known[text]
+        for text in list(islice(self._known, max(0, len(self._known) - MAX_TEXTS))):
+            del self._known[text]
         return out_ND
 
 

@@ -36,14 +36,15 @@ class EngineConfig(Settings):
 class Sampling(Settings):
     """How a completion is drawn; the whole distribution is kept (top_p = 1), or log-probabilities would be biased.
 
-    Where ``regex`` is given, completions match it from end to end unless ``max_tokens`` cuts them off. Without
+    ``seed`` is one for the whole batch, or one for each prompt, whose samples then do not depend on what stands beside
+    it. Where ``regex`` is given, completions match it from end to end unless ``max_tokens`` cuts them off. Without
     ``logprobs`` an engine may leave those of its completions out.
     """
 
     num_samples: PositiveInt = 1
     temperature: NonNegativeFloat = 0.9
     max_tokens: PositiveInt = 160
-    seed: int = 0
+    seed: int | tuple[int, ...] = 0
     regex: str | None = None
     logprobs: bool = True
 
@@ -61,7 +62,7 @@ class Engine(Protocol):
     """What samples completions from a model's weights."""
 
     def generate(self, prompts: Sequence[str], sampling: Sampling) -> list[list[Completion]]:
-        """``num_samples`` completions of each prompt, the same for the same seed and batch."""
+        """``num_samples`` completions of each prompt, the same for the same seed and batch; see ``Sampling.seed``."""
         ...
 
     def load_weights(self, model_dir: Path) -> None:

@@ -28,7 +28,10 @@ class TransformersEngine:
 
     @torch.inference_mode()
     def generate(self, prompts: Sequence[str], sampling: Sampling) -> list[list[Completion]]:
-        """See ``Engine.generate``."""
+        """See ``Engine.generate``; prompts with a seed each are sampled one after the other."""
+        if isinstance(sampling.seed, tuple):
+            alone = [sampling.model_copy(update={"seed": seed}) for seed in sampling.seed]
+            return [self.generate([prompt], one)[0] for prompt, one in zip(prompts, alone, strict=True)]
         generator_state = torch.random.get_rng_state()
         torch.manual_seed(sampling.seed)
         flat = [prompt for prompt in prompts for _ in range(sampling.num_samples)]

@@ -59,6 +59,8 @@ class VLLMEngine:
         from vllm.sampling_params import StructuredOutputsParams
 
         form = StructuredOutputsParams(regex=sampling.regex) if sampling.regex else None
+        given = sampling.seed
+        seeds = given if isinstance(given, tuple) else [(given + place) % 2**31 for place in range(len(prompts))]
         params = [
             SamplingParams(
                 n=sampling.num_samples,
@@ -66,14 +68,15 @@ class VLLMEngine:
                 top_p=1.0,
                 top_k=0,
                 max_tokens=sampling.max_tokens,
-                seed=(sampling.seed + position) % 2**31,
+                seed=seed,
                 logprobs=0 if sampling.logprobs else None,
                 flat_logprobs=True,
                 detokenize=False,
                 structured_outputs=form,
             )
-            for position in range(len(prompts))
+            for seed in seeds
         ]
+        assert len(params) == len(prompts)
         outputs = self._llm.generate(list(prompts), params, use_tqdm=False)
         return [[self._completion(choice, sampling.logprobs) for choice in output.outputs] for output in outputs]
 

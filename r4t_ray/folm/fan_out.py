@@ -62,14 +62,17 @@ class FanOutModel:
         *,
         num_samples: int = 1,
         temperature: float = 0.9,
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
     ) -> list[list[FanOut]]:
-        """Parsed fan-outs, ``num_samples`` a query; of the right form alone under ``structured_output``."""
+        """Parsed fan-outs, ``num_samples`` a query; of the right form alone under ``structured_output``.
+
+        ``seed`` is one for all queries or one for each, as in ``Sampling``.
+        """
         sampling = Sampling(
             num_samples=num_samples,
             temperature=temperature,
             max_tokens=self._max_tokens,
-            seed=seed,
+            seed=seed if isinstance(seed, int) else tuple(seed),
             regex=answer_regex(k) if self._is_structured else None,
             logprobs=False,
         )

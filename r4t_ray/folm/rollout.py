@@ -114,7 +114,7 @@ class RolloutWorker:
         flat = [completion for row in completions for completion in row]
         owners = [query for query in queries for _ in range(n)]
         fan_outs = [parse_answer(completion.text, self._config.k) for completion in flat]
-        parts = self._rewards.score(task, owners, fan_outs)
+        _, parts = self._rewards.score(task, owners, fan_outs)
         parts["preamble_chars"] = np.array([preamble_chars(completion.text) for completion in flat], np.float32)
         rollouts = [
             Rollout(

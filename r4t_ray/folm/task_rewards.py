@@ -17,6 +17,7 @@ from r4t_ray.rewards import (
     AddedReward,
     Answers,
     PoolEntry,
+    ScoredFanOut,
     add_rewards,
     blend_expected,
     build_added,
@@ -41,8 +42,12 @@ class TaskRewards:
             self._added[task] = build_added(configs, 1 / config.num_rollout_actors)
             self._pool[task] = pool_entries(task, workspace, self.scorer.indexes[task].ids)
 
-    def score(self, task: Task, queries: Sequence[Query], fan_outs: Sequence[FanOut]) -> dict[str, Array]:
-        """Components of each answer's reward, (B,) each, "reward" among them, where NaN means that it has none.
+    def score(
+        self, task: Task, queries: Sequence[Query], fan_outs: Sequence[FanOut]
+    ) -> tuple[ScoredFanOut, dict[str, Array]]:
+        """The answers after search, and the components of their reward, (B,) each.
+
+        "reward" is among the components; NaN means that an answer has none.
 
         Args:
             task: Whose pool is searched.
@@ -61,10 +66,10 @@ class TaskRewards:
             parts["reward"] = blend_expected(parts["coverage"], parts["expected"], self._config.wscr.expected_share)
         parts["parsed"] = np.array([fan_out is not None for fan_out in fan_outs], np.float32)
         parts["distinct"] = np.array([len(set(fan_out or ())) / self._config.k for fan_out in fan_outs], np.float32)
-        if not self._added.get(task):
-            return parts
-        answers = Answers([query.text for query in queries], fan_outs, scored, self._pool[task])
-        return add_rewards(parts, self._added[task], answers)
+        if self._added.get(task):
+            answers = Answers([query.text for query in queries], fan_outs, scored, self._pool[task])
+            parts = add_rewards(parts, self._added[task], answers)
+        return scored, parts
 
 
 def pool_entries(task: Task, workspace: Workspace, pool_ids: Sequence[str]) -> list[PoolEntry]:

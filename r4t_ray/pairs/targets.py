@@ -8,8 +8,8 @@ from r4t_ray.rewards import ScoredFanOut
 from r4t_ray.types import Array, Task
 
 
-def target_rows(task: Task, scored: ScoredFanOut, b: int, pool_emb_MD: Array, num_rows: int) -> Array | None:
-    """The (L, D) target of fan-out b, or None when it has no direction.
+def target_rows(task: Task, scored: ScoredFanOut, b: int, pool_emb_MD: Array, num_rows: int) -> Array:
+    """The (L, D) target of fan-out b, which has a direction.
 
     OAR rows are content embeddings of the retrieved items: every direction's nearest item, then every direction's
     second nearest, and so on, each item once. WSCR rows are the sub-query embeddings. Where there are fewer than L,
@@ -23,8 +23,7 @@ def target_rows(task: Task, scored: ScoredFanOut, b: int, pool_emb_MD: Array, nu
         num_rows: L.
     """
     present_k = np.isfinite(scored.nearest_cos_Bk[b])
-    if not present_k.any():
-        return None
+    assert present_k.any()
     if task == "wscr":
         rows_ND = scored.sub_emb_BkD[b][present_k]
     else:

@@ -15,6 +15,7 @@ from r4t_ray.diffusion.batches import (
     cached_batches,
     count_pairs,
     load_pairs,
+    mean_weight,
     permute_rows,
     read_pairs,
     streamed_batches,
@@ -23,15 +24,17 @@ from r4t_ray.diffusion.settings import NetworkConfig
 from r4t_ray.errors import DataError, MissingArtifactError
 
 SHAPE = NetworkConfig(num_rows=2, dim=3)
+COLLATE = PairCollate(SHAPE, 1.0)
 
 
 def pairs_table(num_pairs: int) -> pa.Table:
-    """Pair i holds z_q = 3i.. and, row-major, Z = 6i.. as float16."""
-    z_q = pa.array(np.arange(num_pairs * 3, dtype=np.float32))
+    """Pair i holds z_q = 3i.. and, row-major, Z = 6i.. as float16, and weighs i + 1."""
+    z_q = pa.array(np.arange(num_pairs * 3, dtype=np.float16))
     targets = pa.array(np.arange(num_pairs * 6, dtype=np.float16))
     return pa.table(
         {
             "split": ["train"] * (num_pairs - 1) + ["val"],
+            "weight": pa.array(range(1, num_pairs + 1), pa.int32()),
             "z_q": pa.FixedSizeListArray.from_arrays(z_q, 3),
             "Z": pa.FixedSizeListArray.from_arrays(targets, 6),
         }
@@ -40,7 +43,8 @@ def pairs_table(num_pairs: int) -> pa.Table:
 
 def test_collate_keeps_rows_in_row_major_order_over_slices_and_chunks() -> None:
     table = pairs_table(5)
-    batch = PairCollate(SHAPE)(pa.concat_tables([table.slice(3, 1), table.slice(1, 2)]))
+    batch = PairCollate(SHAPE, 2.0)(pa.concat_tables([table.slice(3, 1), table.slice(1, 2)]))
+    assert batch["weight"].tolist() == [2, 1, 1.5]
     assert batch["Z"].dtype == batch["z_q"].dtype == torch.float32
     assert batch["z_q"].tolist() == [[9, 10, 11], [3, 4, 5], [6, 7, 8]]
     assert batch["Z"][0].tolist() == [[18, 19, 20], [21, 22, 23]]
@@ -51,6 +55,7 @@ def test_count_pairs_by_split(tmp_path: Path) -> None:
     pq.write_table(pairs_table(4), tmp_path / "a.parquet")
     pq.write_table(pairs_table(3), tmp_path / "b.parquet")
     assert count_pairs(tmp_path, SHAPE) == {"train": 5, "val": 2}
+    assert mean_weight(tmp_path) == pytest.approx((1 + 2 + 3 + 1 + 2) / 5)
 
 
 def test_pairs_that_do_not_fit_are_refused(tmp_path: Path) -> None:
@@ -107,13 +112,13 @@ def test_streams_follow_each_other_with_new_seeds() -> None:
             return [1, 2]
 
     shard = Shard()
-    stream = streamed_batches(shard, batch_size=8, shuffle_rows=3, seed=7, shape=SHAPE)
+    stream = streamed_batches(shard, batch_size=8, shuffle_rows=3, seed=7, collate=COLLATE)
     assert [next(stream) for _ in range(5)] == [1, 2, 1, 2, 1]
     assert shard.seeds == [7, 8, 9]
 
 
 def test_cached_epochs_hold_every_pair_but_the_rest_of_a_batch_in_a_new_order() -> None:
-    batches = cached_batches(PairCollate(SHAPE)(pairs_table(7)), batch_size=3, seed=0)
+    batches = cached_batches(COLLATE(pairs_table(7)), batch_size=3, seed=0)
     epochs = [[next(batches) for _ in range(2)] for _ in range(3)]
     orders = [[int(first) // 3 for batch in epoch for first in batch["z_q"][:, 0]] for epoch in epochs]
     assert all(len(set(order)) == 6 and set(order) < set(range(7)) for order in orders)
@@ -124,10 +129,10 @@ def test_cached_epochs_hold_every_pair_but_the_rest_of_a_batch_in_a_new_order() 
 def test_the_parts_of_the_workers_make_up_a_split(tmp_path: Path) -> None:
     pq.write_table(pairs_table(4), tmp_path / "a.parquet")
     pq.write_table(pairs_table(3), tmp_path / "b.parquet")
-    parts = [load_pairs(tmp_path, "train", SHAPE, part=(rank, 2))["z_q"][:, 0].tolist() for rank in range(2)]
+    parts = [load_pairs(tmp_path, "train", COLLATE, part=(rank, 2))["z_q"][:, 0].tolist() for rank in range(2)]
     assert parts == [[0, 6, 3], [3, 0]]
-    assert load_pairs(tmp_path, "train", SHAPE, num_rows=2)["z_q"][:, 0].tolist() == [0, 3]
-    assert load_pairs(tmp_path, "val", SHAPE)["Z"].shape == (2, 2, 3)
+    assert load_pairs(tmp_path, "train", COLLATE, num_rows=2)["z_q"][:, 0].tolist() == [0, 3]
+    assert load_pairs(tmp_path, "val", COLLATE)["Z"].shape == (2, 2, 3)
 
 
 def test_permute_rows_keeps_rows_whole_and_moves_each_set_on_its_own() -> None:

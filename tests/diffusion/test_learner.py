@@ -18,13 +18,13 @@ CONFIG = DiffusionConfig(
 
 
 @pytest.fixture
-def pairs() -> tuple[Tensor, Tensor]:
+def pairs() -> tuple[Tensor, ...]:
     generator = torch.Generator().manual_seed(0)
     z_q_BD = functional.normalize(torch.randn(16, 8, generator=generator), dim=-1)
-    return z_q_BD, functional.normalize(torch.randn(16, 3, 8, generator=generator), dim=-1)
+    return z_q_BD, functional.normalize(torch.randn(16, 3, 8, generator=generator), dim=-1), torch.ones(16)
 
 
-def test_updates_lower_the_loss_and_the_average_follows(pairs: tuple[Tensor, Tensor]) -> None:
+def test_updates_lower_the_loss_and_the_average_follows(pairs: tuple[Tensor, ...]) -> None:
     learner = Learner(CONFIG, "oar", seed=0, rank=0)
     before = learner.validate(*pairs)
     losses = [float(learner.update(*pairs)) for _ in range(80)]
@@ -34,17 +34,29 @@ def test_updates_lower_the_loss_and_the_average_follows(pairs: tuple[Tensor, Ten
     assert learner.step == 80
 
 
-def test_validation_repeats_and_is_a_mean_over_rows(pairs: tuple[Tensor, Tensor]) -> None:
+def test_validation_repeats_and_is_a_mean_over_rows(pairs: tuple[Tensor, ...]) -> None:
     learner = Learner(CONFIG, "oar", seed=0, rank=0)
     for _ in range(3):
         learner.update(*pairs)
     assert learner.validate(*pairs) == learner.validate(*pairs)
     # A second, smaller batch weighs by its rows.
-    z_q_BD, target_BLD = (torch.cat([tensor, tensor[:4]]) for tensor in pairs)
-    assert min(0.3, learner.validate(*pairs)) < learner.validate(z_q_BD, target_BLD) < 3
+    more = [torch.cat([tensor, tensor[:4]]) for tensor in pairs]
+    assert min(0.3, learner.validate(*pairs)) < learner.validate(*more) < 3
 
 
-def test_ranks_share_weights_and_draw_their_own_noise(pairs: tuple[Tensor, Tensor]) -> None:
+def test_validation_counts_a_pair_as_often_as_its_weight_says(pairs: tuple[Tensor, ...]) -> None:
+    """Of weights 0 and w, the pairs that count decide, whatever w is."""
+    learner = Learner(CONFIG, "oar", seed=0, rank=0)
+    for _ in range(5):
+        learner.update(*pairs)
+    first_half = torch.cat([torch.ones(8), torch.zeros(8)])
+    halves = [learner.validate(*pairs[:2], weight_B) for weight_B in (first_half, 3 * first_half, 1 - first_half)]
+    assert halves[0] == pytest.approx(halves[1])
+    assert abs(halves[0] - halves[2]) > 1e-3
+    assert learner.validate(*pairs) == pytest.approx((halves[0] + halves[2]) / 2)
+
+
+def test_ranks_share_weights_and_draw_their_own_noise(pairs: tuple[Tensor, ...]) -> None:
     first, again, other_rank = (Learner(CONFIG, "oar", seed=0, rank=rank) for rank in (0, 0, 1))
     for ours, theirs in zip(first.retriever.parameters(), other_rank.retriever.parameters(), strict=True):
         assert torch.equal(ours, theirs)
@@ -64,7 +76,7 @@ def test_the_prior_tells_sets_of_one_mean_apart() -> None:
     config = CONFIG.model_copy(update={"network": network, "noise": noise, "prior_weight": 1.0, "query_dropout": 0.0})
     learner = Learner(config, "wscr", seed=0, rank=0, anchors_ND=anchors_ND.numpy())
     for _ in range(100):
-        learner.update(z_q_BD, target_BLD)
+        learner.update(z_q_BD, target_BLD, torch.ones(16))
     share_BN = learner.retriever.eval().prior_logits(z_q_BD[[0, -1]]).softmax(dim=-1).detach()
     expected_BN = torch.tensor([[1 / 3] * 3 + [0.0] * 3, [0.0] * 3 + [1 / 3] * 3])
     assert torch.allclose(share_BN, expected_BN, atol=0.05), share_BN

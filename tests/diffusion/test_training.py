@@ -89,6 +89,7 @@ def write_pairs(folder: Path, seed: int, num_train: int, num_val: int, num_files
             {
                 "query_id": [f"q{query}" for query in of_query[rows]],
                 "split": split[rows],
+                "weight": np.ones(len(rows), np.int32),
                 "z_q": pa.FixedSizeListArray.from_arrays(z_q, DIM),
                 "Z": pa.FixedSizeListArray.from_arrays(targets, NUM_ROWS * DIM),
             }

@@ -1,20 +1,29 @@
-"""What the actor of the fan-out graph asks of its engine, and what is checked of the files, without Ray."""
+"""What the actors of the graph ask and write, and the graph itself through real Ray Data, on recorded fan-outs."""
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.dataset as pads
 import pytest
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.errors import EngineError
+from r4t_ray.catalogue import load_queries
+from r4t_ray.encoders import load_embeddings
 from r4t_ray.folm import FanOutModel
 from r4t_ray.folm.settings import FolmConfig
-from r4t_ray.pairs.synthesize import FanOutBatch, PairsConfig, check_written
+from r4t_ray.pairs.files import plan_files, query_seed
+from r4t_ray.pairs.keep import KeepAbove, KeepBest
+from r4t_ray.pairs.settings import PairsConfig
+from r4t_ray.pairs.synthesize import FanOuts, WritePairs, asked_queries, kept_rows, synthesize
+from r4t_ray.rewards import CoverageConfig
+
+FOLM = FolmConfig(k=3, num_hits=2, wscr=CoverageConfig(expected_share=0.5))
+CONFIG = PairsConfig(num_samples=4, num_rows=4, queries_per_file=16, num_recombined={"wscr": 5})
 
 
 class Echo:
@@ -27,43 +36,114 @@ class Echo:
         self.weights = model_dir.parent.name
 
     def fan_out(
-        self, task: str, queries: list[str], k: int, *, num_samples: int, temperature: float, seed: int
+        self, task: str, queries: list[str], k: int, *, num_samples: int, temperature: float, seed: list[int]
     ) -> list[list[tuple[str, ...]]]:
-        return [[(self.weights, task, query, str(seed))] * num_samples for query in queries]
+        return [[(self.weights, task, query, str(own))] * num_samples for query, own in zip(queries, seed, strict=True)]
 
 
-@pytest.fixture
-def fan_out_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FanOutBatch:
-    workspace = Workspace(tmp_path)
-    workspace.build("folm", FolmConfig(), 0, [], lambda folder: 1)
+class Recorded:
+    """Four fan-outs a query: one twice, in another order the second time, and one that could not be parsed."""
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        answers = [[["salt", text], None, [text, "salt"], ["garlic base", "basil", text]] for text in row["text"]]
+        return {**row, "fan_outs": [json.dumps(answer[: int(row["num_samples"])]) for answer in answers]}
+
+
+@pytest.fixture(scope="module")
+def workspace(indexed_workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    root = tmp_path_factory.mktemp("pairs") / "workspace"
+    shutil.copytree(indexed_workspace.root, root)
+    workspace = Workspace(root)
+    workspace.build("folm", FOLM, 0, ["ingest", "embed", "index"], lambda folder: 1)
+    return workspace
+
+
+def files_of(workspace: Workspace, config: PairsConfig = CONFIG) -> list[dict[str, Any]]:
+    return [
+        file
+        for task in FOLM.tasks
+        for file in plan_files(task, asked_queries(task, config, workspace, 0), config.queries_per_file)
+    ]
+
+
+def test_every_query_is_answered_by_its_own_tasks_model_from_its_own_seed(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(FanOutModel, "load", lambda model_dir, config: Echo(model_dir))
-    return FanOutBatch(str(tmp_path), PairsConfig(num_samples=2), seed=5)
+    fan_outs = FanOuts(str(workspace.root), CONFIG, seed=5)
+    for task in ("wscr", "oar", "wscr"):
+        row = {"file": "f", "task": task, "num_samples": 2, "query_id": ["q1", "q2"], "text": ["a", "b"]}
+        answered = fan_outs(row)
+        assert answered["file"] == "f"
+        for query_id, text, answer in zip(["q1", "q2"], ["a", "b"], answered["fan_outs"], strict=True):
+            assert json.loads(answer) == [[task, task, text, str(query_seed(query_id, 5))]] * 2
 
 
-def batch_of(*rows: tuple[str, str, int, int]) -> dict[str, Any]:
-    task, text, num_samples, position = (np.array(column) for column in zip(*rows, strict=True))
-    return {"task": task, "text": text, "num_samples": num_samples, "position": position}
+def test_the_rule_chooses_among_each_querys_own() -> None:
+    counts = [{0: 1, 1: 1}, {}, {0: 3, 3: 1}]
+    reward_N = np.array([0.1, 0.2, 0.9, 0.3], np.float32)
+    assert kept_rows(counts, reward_N, KeepBest(type="best", fraction=0.5)) == [1, 2]
+    assert kept_rows(counts, reward_N, KeepAbove(type="above", reward=0.25)) == [2, 3]
 
 
-def test_every_query_is_answered_by_its_own_tasks_model_wherever_it_stands(fan_out_batch: FanOutBatch) -> None:
-    rows = [("wscr", "a", 2, 10), ("oar", "b", 1, 11), ("wscr", "c", 1, 12), ("oar", "d", 1, 13), ("wscr", "e", 2, 14)]
-    answers = fan_out_batch(batch_of(*rows))["fan_outs"].tolist()
-    # A run of one model and one number of samples has one seed: its first position's.
-    first = {("oar", 1): 11, ("wscr", 1): 12, ("wscr", 2): 10}
-    for (task, text, num_samples, _), answer in zip(rows, answers, strict=True):
-        said = f'["{task}", "{task}", "{text}", "{5 + 1_009 * first[task, num_samples]}"]'
-        assert answer == f"[{', '.join([said] * num_samples)}]"
+def test_the_graph_writes_every_query_once_and_goes_on_with_what_is_missing(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    files = files_of(workspace)
+    assert len({file["task"] for file in files}) == 2
+    synthesize(files, CONFIG, workspace, tmp_path, Recorded, ())
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.parquet")) == sorted(
+        file["file"] for file in files
+    )
+    for task in FOLM.tasks:
+        rows = pads.dataset(tmp_path / task, format="parquet").to_table().to_pylist()
+        asked = {each.query.query_id: each for each in asked_queries(task, CONFIG, workspace, 0)}
+        # Samples 0 and 2 are equal, 1 was not parsed; recombined queries get one sample.
+        expected = [(name, n) for name, each in asked.items() for n in (0, 3) if n < each.num_samples]
+        assert sorted((row["query_id"], row["sample"]) for row in rows) == sorted(expected)
+        assert all(row["weight"] == (2 if row["sample"] == 0 else 1) for row in rows if asked_four(asked, row))
+        check_rows(task, rows, workspace)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
+    gone = sorted(before)[:2]
+    for path in gone:
+        path.unlink()
+    kept = {path: path.stat().st_mtime_ns for path in before if path not in gone}
+    synthesize(files, CONFIG, workspace, tmp_path, Recorded, ())
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")} == before
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert synthesize(files, CONFIG, workspace, tmp_path, Recorded, ()) is None
 
 
-def test_a_model_stays_loaded_from_batch_to_batch(fan_out_batch: FanOutBatch) -> None:
-    for task in ("wscr", "wscr", "oar"):
-        (answer,) = fan_out_batch(batch_of((task, "a", 1, 0)))["fan_outs"].tolist()
-        assert answer.startswith(f'[["{task}", "{task}"')
+def asked_four(asked: dict[str, Any], row: dict[str, Any]) -> bool:
+    return bool(asked[row["query_id"]].num_samples == 4)
 
 
-def test_a_task_without_a_pair_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"pairs/oar.*no fan-out that could be parsed"):
-        check_written(tmp_path / "oar")
-    (tmp_path / "wscr").mkdir()
-    pq.write_table(pa.table({"sample": [0, 1]}), tmp_path / "wscr" / "a.parquet")
-    assert check_written(tmp_path / "wscr") == 2
+def check_rows(task: str, rows: list[dict[str, Any]], workspace: Workspace) -> None:
+    """Columns of one task's rows against the stages that they come from."""
+    ids, emb_MD = load_embeddings(workspace, "queries")
+    emb_of = dict(zip(ids, emb_MD, strict=True))
+    references = {query.query_id: query.item_ids for query in load_queries(workspace, task)}
+    for row in rows:
+        assert row["sub_queries"][-1 if row["sample"] == 3 else 0] in {"salt", "basil", row["sub_queries"][-1]}
+        assert len(row["item_ids"]) == len(row["sub_queries"])
+        target_LD = np.array(row["Z"], np.float32).reshape(4, -1)
+        assert np.linalg.norm(target_LD, axis=1) == pytest.approx(1, abs=2e-3)
+        if row["query_id"] in emb_of:
+            assert np.abs(np.array(row["z_q"], np.float32) - emb_of[row["query_id"]]).max() < 1e-3
+        parts = row["components"]
+        if task == "oar":
+            own = 0.6 * parts["groundedness"] + 0.2 * parts["vendi"] + 0.2 * parts["alignment"]
+        elif row["query_id"] in references:
+            own = 0.5 * parts["coverage"] + 0.5 * parts["expected"]
+        else:
+            assert parts["coverage"] is None
+            own = parts["expected"]
+        assert row["reward"] == pytest.approx(own, abs=1e-5)
+
+
+def test_a_file_of_answers_that_cannot_be_parsed_is_written_empty(workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "oar").mkdir()
+    row = {**files_of(workspace)[0], "fan_outs": ["[null, null]"] * 16}
+    said = WritePairs(str(workspace.root), CONFIG, str(tmp_path))(row)
+    assert (said["fan_outs"], said["parsed"], said["pairs"]) == (32, 0, 0)
+    assert pads.dataset(tmp_path / row["file"], format="parquet").count_rows() == 0
