@@ -30,7 +30,7 @@ class SetScorer:
         return cls(encoder, {task: load_index(workspace, task) for task in TASKS}, k, num_hits, oar)
 
     def retrieve(self, task: Task, query_emb_BD: Array, fan_outs: Sequence[FanOut]) -> ScoredFanOut:
-        """Search every sub-query of every fan-out at once; missing directions stay zero, NaN and -1."""
+        """Search all sub-queries of all fan-outs at once, equal ones once; missing directions are zero, NaN and -1."""
         index, size = self.indexes[task], (len(fan_outs), self.k)
         where = [(b, i) for b, fan_out in enumerate(fan_outs) for i in range(len((fan_out or ())[: self.k]))]
         sub_emb_BkD = np.zeros((*size, query_emb_BD.shape[1]), np.float32)
@@ -40,10 +40,15 @@ class SetScorer:
         hit_rows_BkK = np.full((*size, num_hits), -1, np.int64)
         if where:
             at = tuple(np.array(where).T)
-            sub_emb_BkD[at] = self.encoder.encode([(fan_outs[b] or ())[i] for b, i in where])
-            cos_NK, rows_NK = index.search(sub_emb_BkD[at], num_hits)
-            hit_rows_BkK[at], nearest_cos_Bk[at] = rows_NK, cos_NK[:, 0]
-            nearest_emb_BkD[at] = index.emb_MD[rows_NK[:, 0]]
+            texts = [(fan_outs[b] or ())[i] for b, i in where]
+            sub_emb_BkD[at] = sub_emb_ND = self.encoder.encode(texts)
+            # A text that many fan-outs share is searched once.
+            number = {text: u for u, text in enumerate(dict.fromkeys(texts))}
+            owner_N = [number[text] for text in texts]
+            first_U = np.unique(owner_N, return_index=True)[1]
+            cos_UK, rows_UK = index.search(sub_emb_ND[first_U], num_hits)
+            hit_rows_BkK[at], nearest_cos_Bk[at] = rows_UK[owner_N], cos_UK[owner_N, 0]
+            nearest_emb_BkD[at] = index.emb_MD[rows_UK[owner_N, 0]]
         return ScoredFanOut(query_emb_BD, sub_emb_BkD, nearest_cos_Bk, nearest_emb_BkD, hit_rows_BkK)
 
     def reward(self, task: Task, fan_out: ScoredFanOut, references: Sequence[Sequence[str]]) -> dict[str, Array]:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.folm.checkpoints import SNAPSHOT, STAGING
 from r4t_ray.folm.status import read_status
 from r4t_ray.folm.weights import MARKER
+from tests.processes import kill_all, kill_driver, last_of, named, running, wait_for
 
 STEPS = 6
 FOLM: dict[str, Any] = {
@@ -61,19 +60,14 @@ class Run:
             shutil.copytree(source.root, self.workspace)
         (folder / "config.yaml").write_text(yaml.safe_dump({"folm": FOLM | changes, "catalogue": CATALOGUE}))
 
-    @contextmanager
-    def started(self) -> Iterator[psutil.Process]:
-        """The driver, killed with all its children at the end if it has not ended."""
-        command = [sys.executable, "jobs/train_folm.py", "--config", str(self.folder / "config.yaml")]
-        with (self.folder / "log.txt").open("a") as log:
-            process = psutil.Popen(
-                [*command, "--workspace", str(self.workspace)], cwd=self._repository, stdout=log, stderr=log
-            )
-        try:
-            yield process
-        finally:
-            kill_all([*family(process), process])
-            process.wait()
+    def started(self) -> AbstractContextManager[psutil.Process]:
+        """The driver, for as long as the context lasts."""
+        arguments = ["--config", str(self.folder / "config.yaml"), "--workspace", str(self.workspace)]
+        return running("train_folm", arguments, self._repository, self.folder / "log.txt")
+
+    def wait_for(self, what: Callable[[], Any], driver: psutil.Process) -> Any:
+        """Poll until ``what`` holds; fails where the driver ends before."""
+        return wait_for(what, driver, self.folder / "log.txt")
 
     def finish(self) -> list[dict[str, Any]]:
         """Run to the end; gives the metrics."""
@@ -84,7 +78,7 @@ class Run:
     def finish_with_a_killed_learner(self) -> list[dict[str, Any]]:
         """Run to the end, the learner killed once there is a checkpoint; gives the metrics."""
         with self.started() as driver:
-            wait_for(self.has_checkpoint, driver, self)
+            self.wait_for(self.has_checkpoint, driver)
             (learner,) = named(driver, LEARNER)
             learner.send_signal(signal.SIGKILL)
             assert driver.wait(timeout=400) == 0, self.log
@@ -103,7 +97,7 @@ class Run:
     @property
     def log(self) -> str:
         """The last of what the driver said."""
-        return (self.folder / "log.txt").read_text()[-4000:]
+        return last_of(self.folder / "log.txt")
 
     def has_second_weights(self) -> bool:
         """Whether the first update is behind the learner."""
@@ -116,53 +110,6 @@ class Run:
 
 
 CATALOGUE = {"type": "cookbook"}
-
-
-def family(process: psutil.Process) -> list[psutil.Process]:
-    """All processes below one."""
-    try:
-        return process.children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
-
-
-def kill_all(processes: Iterable[psutil.Process]) -> None:
-    """Kill those that still live."""
-    for each in processes:
-        with suppress(psutil.NoSuchProcess):
-            each.kill()
-
-
-def kill_driver(driver: psutil.Process) -> None:
-    """Kill a driver outright, and then what it leaves."""
-    below = family(driver)
-    driver.kill()
-    driver.wait()
-    kill_all(below)
-
-
-def named(process: psutil.Process, name: str) -> list[psutil.Process]:
-    """The Ray workers of a driver whose title starts with a name."""
-    found = []
-    for each in family(process):
-        try:
-            if " ".join(each.cmdline()).startswith(name):
-                found.append(each)
-        except psutil.NoSuchProcess:
-            continue
-    return found
-
-
-def wait_for(what: Callable[[], Any], driver: psutil.Process, run: Run, seconds: float = 240) -> Any:
-    """Poll until ``what`` holds; fails where the driver ends before."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = what()
-        if found:
-            return found
-        assert driver.poll() is None, run.log
-        time.sleep(0.05)
-    raise AssertionError(f"waited {seconds} s for {what}: {run.log}")
 
 
 def assert_same_run(rows: list[dict[str, Any]], unbroken: list[dict[str, Any]], *, resumed: bool) -> None:
@@ -198,7 +145,7 @@ def test_a_driver_told_to_end_leaves_a_checkpoint_from_which_the_rerun_goes_on(
 ) -> None:
     run = Run(repository, indexed_workspace, tmp_path)
     with run.started() as driver:
-        wait_for(run.has_second_weights, driver, run)
+        run.wait_for(run.has_second_weights, driver)
         driver.send_signal(signal.SIGTERM)
         assert driver.wait(timeout=200) == 128 + signal.SIGTERM, run.log
     assert run.has_checkpoint()
@@ -225,7 +172,7 @@ def killed_run(repository: Path, source: Workspace, folder: Path) -> Run:
     """A run whose driver was killed once there was a checkpoint."""
     run = Run(repository, source, folder)
     with run.started() as driver:
-        wait_for(run.has_checkpoint, driver, run)
+        run.wait_for(run.has_checkpoint, driver)
         kill_driver(driver)
     return run
 
@@ -253,7 +200,7 @@ def test_a_rollout_actor_that_is_killed_or_hangs_is_asked_again(
 ) -> None:
     run = Run(repository, indexed_workspace, tmp_path, rollout_timeout_s=60)
     with run.started() as driver:
-        wait_for(run.has_second_weights, driver, run)
+        run.wait_for(run.has_second_weights, driver)
         (actor,) = named(driver, ROLLOUT)
         os.kill(actor.pid, signum)
         assert driver.wait(timeout=400) == 0, run.log
@@ -270,7 +217,7 @@ def test_all_rollout_actors_killed_at_once_are_asked_again(
     whole = Run(repository, indexed_workspace, tmp_path / "whole", **two).finish()
     run = Run(repository, indexed_workspace, tmp_path / "killed", **two)
     with run.started() as driver:
-        wait_for(run.has_second_weights, driver, run)
+        run.wait_for(run.has_second_weights, driver)
         actors = named(driver, ROLLOUT)
         assert len(actors) == 2
         kill_all(actors)
@@ -298,7 +245,7 @@ def test_weights_sent_from_memory_outlive_a_killed_engine_by_the_last_checkpoint
     engine = {"type": "vllm", "max_model_len": 192, "max_num_seqs": 16, "threads": 1, "weight_transfer": "gloo"}
     run = Run(repository, indexed_workspace, tmp_path, engine=engine, num_rollout_actors=2, rollout_cpus=0.5)
     with run.started() as driver:
-        wait_for(run.has_checkpoint, driver, run)
+        run.wait_for(run.has_checkpoint, driver)
         assert not (run.workspace / "folm.partial/oar/weights").exists()
         named(driver, ROLLOUT)[0].send_signal(signal.SIGKILL)
         assert driver.wait(timeout=400) == 0, run.log
@@ -327,7 +274,7 @@ def test_a_disk_that_takes_no_more_ends_the_run_with_a_reason_and_leaves_no_half
     """The learner may write 1 MB a file, as on a disk that fills up in the midst of it."""
     run = Run(repository, indexed_workspace, tmp_path)
     with run.started() as driver:
-        (learner,) = wait_for(lambda: named(driver, LEARNER), driver, run)
+        (learner,) = run.wait_for(lambda: named(driver, LEARNER), driver)
         learner.rlimit(psutil.RLIMIT_FSIZE, (1_000_000, 1_000_000))
         assert driver.wait(timeout=300) == 2, run.log
     assert "weights that cannot be written" in run.log
@@ -342,7 +289,7 @@ def test_weights_that_cannot_be_written_end_the_run_with_a_reason(
     run = Run(repository, indexed_workspace, tmp_path)
     weights = run.workspace / "folm.partial/oar/weights"
     with run.started() as driver:
-        wait_for(lambda: (run.workspace / "folm.partial/oar/warm_start").exists(), driver, run)
+        run.wait_for(lambda: (run.workspace / "folm.partial/oar/warm_start").exists(), driver)
         weights.write_text("a file where the folder should be")
         assert driver.wait(timeout=300) == 2, run.log
     assert f"error: {weights}" in run.log

@@ -1,0 +1,107 @@
+"""Pairs under fire: driver, workers and engine are killed outright, and nothing is lost, twice there or changed."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow.dataset as pads
+import pytest
+import yaml
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.encoders import resolve_model
+from r4t_ray.folm.settings import FolmConfig
+from tests.processes import kill_driver, last_of, named, running, wait_for
+
+FOLM = FolmConfig.model_validate(
+    {
+        "k": 5,
+        "num_hits": 2,
+        "max_completion_tokens": 64,
+        "engine": {"type": "vllm", "max_model_len": 192, "max_num_seqs": 32, "threads": 1},
+    }
+)
+PAIRS = {"num_samples": 16, "queries_per_file": 1}
+# The engine runs inside the process that samples, so the two end together.
+ENGINE, WRITER = "ray::MapWorker(Map(FanOuts))", "ray::MapWorker(Map(WritePairs))"
+KILLS = ["driver"] * 4 + [ENGINE] * 3 + [WRITER] * 3
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+
+
+class Run:
+    """`jobs/synthesize_pairs.py` on a workspace whose fan-out models are the shipped base model."""
+
+    def __init__(self, repository: Path, source: Workspace, folder: Path) -> None:
+        self._repository, self.root, self.log = repository, folder / "workspace", folder / "log.txt"
+        shutil.copytree(source.root, self.root)
+        Workspace(self.root).build("folm", FOLM, 0, ("ingest", "embed", "index"), self._make_models)
+        self._config = folder / "config.yaml"
+        self._config.write_text(yaml.safe_dump({"pairs": PAIRS, "catalogue": {"type": "cookbook"}}))
+
+    @staticmethod
+    def _make_models(folder: Path) -> int:
+        for task in FOLM.tasks:
+            shutil.copytree(resolve_model(FOLM.base_model), folder / task / "model")
+        return 1
+
+    def started(self) -> Any:
+        arguments = ["--config", str(self._config), "--workspace", str(self.root)]
+        return running("synthesize_pairs", arguments, self._repository, self.log)
+
+    def finish(self) -> None:
+        with self.started() as driver:
+            assert driver.wait(timeout=600) == 0, last_of(self.log)
+
+    def files(self) -> dict[str, str]:
+        """sha256 of every file that is there whole."""
+        folder = self.root / ("pairs" if (self.root / "pairs").exists() else "pairs.partial")
+        found = sorted(folder.rglob("*.parquet"))
+        return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+
+    def rows(self) -> dict[tuple[str, int], tuple[str, ...]]:
+        """(query_id, sample) -> sub-queries, each of them once."""
+        tables = [pads.dataset(self.root / "pairs" / task, format="parquet").to_table() for task in FOLM.tasks]
+        rows = [row for table in tables for row in table.to_pylist()]
+        assert len({(row["query_id"], row["sample"]) for row in rows}) == len(rows)
+        return {(row["query_id"], row["sample"]): tuple(row["sub_queries"]) for row in rows}
+
+    def kill(self, driver: psutil.Process, victim: str) -> None:
+        """Kill the driver with all below it, or a worker alone, which must be there first."""
+        if victim == "driver":
+            kill_driver(driver)
+        else:
+            (worker,) = wait_for(lambda: named(driver, victim), driver, self.log)
+            worker.send_signal(signal.SIGKILL)
+
+
+def test_ten_kills_lose_nothing_repeat_nothing_and_change_no_file(
+    repository: Path, indexed_workspace: Workspace, tmp_path: Path
+) -> None:
+    unbroken = Run(repository, indexed_workspace, tmp_path / "unbroken")
+    unbroken.finish()
+    run, rng = Run(repository, indexed_workspace, tmp_path / "broken"), random.Random(0)
+    left, seen = rng.sample(KILLS, len(KILLS)), {}
+    while left:
+        with run.started() as driver:
+            while left and driver.is_running():
+                known = len(seen)
+                wait_for(lambda num=known: len(run.files()) > num, driver, run.log)
+                time.sleep(rng.uniform(0, 1.5))
+                seen = run.files()
+                victim = left.pop(0)
+                run.kill(driver, victim)
+                if victim == "driver":
+                    break
+    assert 10 <= len(seen) < len(unbroken.files())  # every kill was in the midst of it
+    run.finish()
+    assert {name: run.files()[name] for name in seen} == seen
+    assert set(run.files()) == set(unbroken.files())
+    assert run.rows() == unbroken.rows()
