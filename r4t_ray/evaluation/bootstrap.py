@@ -47,6 +47,17 @@ def paired_difference(
     return bootstrap_mean(ours - theirs, num_bootstrap, seed)
 
 
+def paired_ratio(ours: NDArray[np.float64], theirs: NDArray[np.float64], num_bootstrap: int, seed: int) -> Estimate:
+    """Mean of ``ours`` over the mean of ``theirs``, and the interval of that under resampling of the common queries.
+
+    >>> paired_ratio(np.array([1.0, 2.0]), np.array([2.0, 4.0]), 100, 0)
+    Estimate(value=0.5, low=0.5, high=0.5, n=2)
+    """
+    assert ours.shape == theirs.shape, "a ratio of pairs needs the same queries on both sides"
+    above, below = (_resampled(values, num_bootstrap, seed).mean(axis=1) for values in (ours, theirs))
+    return _estimate(float(ours.mean() / theirs.mean()), above / below, len(ours))
+
+
 def _resampled(values: NDArray[np.float64], num_bootstrap: int, seed: int) -> NDArray[np.float64]:
     assert values.ndim == 1, "one number a query"
     assert len(values), "nothing to resample"

@@ -1,0 +1,140 @@
+"""Quality against evaluations of the network: what few steps keep of the 256-step reference.
+
+``python -m benchmarks.quality WORKSPACE`` takes a workspace whose ingest, embed, index and diffusion stages are
+finished. Every solver answers the held-out queries at every number of evaluations, ``--draws`` times from other noise;
+the figures are means over draws and queries. The ratio is to the SDE solver at 256 evaluations, with the 95% interval of
+a bootstrap over the queries, which both sides share. Guidance and levels are the retriever's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.evaluations import evaluations_of, steps_within
+from r4t_ray.diffusion.settings import Solver
+from r4t_ray.evaluation.bootstrap import Estimate, bootstrap_mean, paired_ratio
+from r4t_ray.types import TASKS, Task
+
+REFERENCE: tuple[Solver, int] = ("sde", 256)
+EVALUATIONS = (64, 16, 8, 4, 3, 2, 1)
+KEPT: dict[Task, tuple[str, ...]] = {"oar": ("oar_reward", "vendi"), "wscr": ("recall@100", "vendi")}
+"""Measures of the goal: a task's own reward, and diversity."""
+GOAL = 0.98
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measure of one way to sample, and its ratio to the reference's."""
+
+    task: Task
+    solver: str
+    evaluations: int
+    measure: str
+    value: Estimate
+    ratio: Estimate
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__.split("\n")[0])
+    parser.add_argument("workspace", type=Path, help="folder with finished ingest, embed, index and diffusion stages")
+    parser.add_argument("--draws", type=int, default=3, help="answers to each query, each from other noise")
+    parser.add_argument("--solvers", nargs="+", choices=("sde", "euler", "heun", "dpmpp_2m", "likeliest"))
+    parser.add_argument("--out", type=Path, help="JSON file of all rows")
+    return parser
+
+
+def main() -> None:
+    """Measure every solver of every task and print the table."""
+    options = parser().parse_args()
+    rows = [row for task in TASKS for row in task_rows(options, task)]
+    print(table(rows))
+    if options.out:
+        settings = {name: str(value) for name, value in vars(options).items() if name not in ("out", "workspace")}
+        options.out.write_text(json.dumps({"options": settings, "rows": [asdict(row) for row in rows]}, indent=1))
+
+
+def ways(solvers: Sequence[Solver] | None) -> Iterator[tuple[Solver, int]]:
+    """Solvers and their steps, the reference first, each number of evaluations once."""
+    yield REFERENCE
+    for solver in solvers or ("sde", "euler", "heun", "dpmpp_2m", "likeliest"):
+        steps = [steps_within(solver, evaluations) for evaluations in EVALUATIONS]
+        yield from ((solver, num) for num in dict.fromkeys(steps))
+
+
+def task_rows(options: argparse.Namespace, task: Task) -> Iterator[Row]:
+    """All rows of a task; none where it has no retriever."""
+    if not (options.workspace / "diffusion" / task).is_dir():
+        return
+    reference: dict[str, Any] = {}
+    for solver, num_steps in ways(options.solvers):
+        values = answered(options.workspace, task, solver, num_steps, options.draws)
+        if values is None:
+            continue
+        reference = reference or values
+        evaluations = evaluations_of(solver, num_steps)
+        for measure in KEPT[task]:
+            value = bootstrap_mean(values[measure], 1000, 0)
+            ratio = paired_ratio(values[measure], reference[measure], 1000, 0)
+            yield Row(task, solver, evaluations, measure, value, ratio)
+
+
+def answered(
+    workspace: Path, task: Task, solver: Solver, num_steps: int, draws: int
+) -> dict[str, NDArray[np.float64]] | None:
+    """Each held-out query's measures, means over draws; None where the retriever cannot answer by this solver."""
+    from r4t_ray.artifacts import Workspace
+    from r4t_ray.errors import ConfigError
+    from r4t_ray.evaluation.evaluate import open_trial, try_method
+    from r4t_ray.evaluation.settings import EvaluationConfig
+    from r4t_ray.folm import SharedEngine
+    from r4t_ray.rewards import OARConfig
+
+    config = EvaluationConfig(
+        methods=("r4t_diffusion",), solver=solver, num_steps=num_steps, latency_batches=(), num_bootstrap=1
+    )
+    trial = open_trial(config, Workspace(workspace), task, SharedEngine(no_language_model), OARConfig(), 0)
+    try:
+        results = [try_method(config, trial, "r4t_diffusion", 1000 * draw).values for draw in range(draws)]
+    except ConfigError:
+        return None
+    return {name: np.mean([values[name] for values in results], axis=0) for name in results[0]}
+
+
+def no_language_model(folder: Path) -> Any:
+    """No row here reads one."""
+    raise AssertionError(folder)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """A line for each way to sample: value, ratio and the ratio's interval of each measure."""
+    lines = []
+    for task in dict.fromkeys(row.task for row in rows):
+        own = [row for row in rows if row.task == task]
+        measures = list(dict.fromkeys(row.measure for row in own))
+        head = "".join(f"{measure:>12} {'of reference':>22}" for measure in measures)
+        lines.append(f"{task:<5} {'solver':<10} {'evaluations':>11}{head} {'kept':>5}")
+        for way in dict.fromkeys((row.solver, row.evaluations) for row in own):
+            of_way = {row.measure: row for row in own if (row.solver, row.evaluations) == way}
+            cells = "".join(
+                f"{row.value.value:>12.3f} {row.ratio.value:>7.1%} [{row.ratio.low:.1%}, {row.ratio.high:.1%}]".ljust(
+                    35
+                )
+                for row in of_way.values()
+            )
+            kept = all(row.ratio.value >= GOAL for row in of_way.values())
+            lines.append(f"{'':<5} {way[0]:<10} {way[1]:>11}{cells} {'yes' if kept else 'no':>5}")
+    lines.append(f"kept: {GOAL:.0%} or more of every measure of the reference.")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
