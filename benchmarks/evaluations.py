@@ -1,8 +1,8 @@
 """How many evaluations of the network a solver's steps take, and the steps that a number of evaluations allows.
 
 euler, dpmpp_2m and sde evaluate once a step. heun evaluates twice a step but once in the last, so n steps take 2n - 1.
-likeliest has no steps and evaluates once. Guidance other than 0 makes each evaluation one batch of twice the queries;
-it counts as one.
+likeliest and one_step have no steps and evaluate once. Guidance other than 0 makes each evaluation one batch of twice
+the queries; it counts as one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def evaluations_of(solver: Solver, num_steps: int) -> int:
     >>> evaluations_of("heun", 8), evaluations_of("sde", 8)
     (15, 8)
     """
-    if solver == "likeliest":
+    if solver in ("likeliest", "one_step"):
         return 1
     return 2 * num_steps - 1 if solver == "heun" else num_steps
 
@@ -27,7 +27,7 @@ def steps_within(solver: Solver, evaluations: int) -> int:
     >>> steps_within("heun", 16), steps_within("sde", 16)
     (8, 16)
     """
-    if solver == "likeliest":
+    if solver in ("likeliest", "one_step"):
         return 1
     return (evaluations + 1) // 2 if solver == "heun" else evaluations
 

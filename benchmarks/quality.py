@@ -1,9 +1,10 @@
 """Quality against evaluations of the network: what few steps keep of the 256-step reference.
 
 ``python -m benchmarks.quality WORKSPACE`` takes a workspace whose ingest, embed, index and diffusion stages are
-finished. Every solver answers the held-out queries at every number of evaluations, ``--draws`` times from other noise;
-the figures are means over draws and queries. The ratio is to the SDE solver at 256 evaluations, with the 95% interval of
-a bootstrap over the queries, which both sides share. Guidance and levels are the retriever's own.
+finished. Every solver answers the held-out queries at every number of evaluations, ``--draws`` times from other noise,
+and so does the one-step student where there is one; the figures are means over draws and queries. The ratio is to the
+SDE solver at 256 evaluations, with the 95% interval of a bootstrap over the queries, which both sides share. Guidance
+and levels are the retriever's own.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from numpy.typing import NDArray
 from benchmarks.evaluations import evaluations_of, steps_within
 from r4t_ray.diffusion.settings import Solver
 from r4t_ray.evaluation.bootstrap import Estimate, bootstrap_mean, paired_ratio
+from r4t_ray.evaluation.settings import MethodName
 from r4t_ray.types import TASKS, Task
 
 REFERENCE: tuple[Solver, int] = ("sde", 256)
 EVALUATIONS = (64, 16, 8, 4, 3, 2, 1)
+SOLVERS: tuple[Solver, ...] = ("sde", "euler", "heun", "dpmpp_2m", "likeliest", "one_step")
 KEPT: dict[Task, tuple[str, ...]] = {"oar": ("oar_reward", "vendi"), "wscr": ("recall@100", "vendi")}
 """Measures of the goal: a task's own reward, and diversity."""
 GOAL = 0.98
@@ -47,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__.split("\n")[0])
     parser.add_argument("workspace", type=Path, help="folder with finished ingest, embed, index and diffusion stages")
     parser.add_argument("--draws", type=int, default=3, help="answers to each query, each from other noise")
-    parser.add_argument("--solvers", nargs="+", choices=("sde", "euler", "heun", "dpmpp_2m", "likeliest"))
+    parser.add_argument("--solvers", nargs="+", choices=SOLVERS)
     parser.add_argument("--out", type=Path, help="JSON file of all rows")
     return parser
 
@@ -65,7 +68,7 @@ def main() -> None:
 def ways(solvers: Sequence[Solver] | None) -> Iterator[tuple[Solver, int]]:
     """Solvers and their steps, the reference first, each number of evaluations once."""
     yield REFERENCE
-    for solver in solvers or ("sde", "euler", "heun", "dpmpp_2m", "likeliest"):
+    for solver in solvers or SOLVERS:
         steps = [steps_within(solver, evaluations) for evaluations in EVALUATIONS]
         yield from ((solver, num) for num in dict.fromkeys(steps))
 
@@ -76,21 +79,23 @@ def task_rows(options: argparse.Namespace, task: Task) -> Iterator[Row]:
         return
     reference: dict[str, Any] = {}
     for solver, num_steps in ways(options.solvers):
-        values = answered(options.workspace, task, solver, num_steps, options.draws)
-        if values is None:
-            continue
-        reference = reference or values
-        evaluations = evaluations_of(solver, num_steps)
-        for measure in KEPT[task]:
-            value = bootstrap_mean(values[measure], 1000, 0)
-            ratio = paired_ratio(values[measure], reference[measure], 1000, 0)
-            yield Row(task, solver, evaluations, measure, value, ratio)
+        methods: tuple[MethodName, ...] = ("r4t_diffusion", "r4t_student")
+        for method in methods[: 2 if solver == "one_step" else 1]:
+            values = answered(options.workspace, task, method, solver, num_steps, options.draws)
+            if values is None:
+                continue
+            reference = reference or values
+            for measure in KEPT[task]:
+                value = bootstrap_mean(values[measure], 1000, 0)
+                ratio = paired_ratio(values[measure], reference[measure], 1000, 0)
+                name = "student" if method == "r4t_student" else solver
+                yield Row(task, name, evaluations_of(solver, num_steps), measure, value, ratio)
 
 
 def answered(
-    workspace: Path, task: Task, solver: Solver, num_steps: int, draws: int
+    workspace: Path, task: Task, method: MethodName, solver: Solver, num_steps: int, draws: int
 ) -> dict[str, NDArray[np.float64]] | None:
-    """Each held-out query's measures, means over draws; None where the retriever cannot answer by this solver."""
+    """Each held-out query's measures, means over draws; None where there is no such retriever or solver of it."""
     from r4t_ray.artifacts import Workspace
     from r4t_ray.errors import ConfigError
     from r4t_ray.evaluation.evaluate import open_trial, try_method
@@ -99,11 +104,13 @@ def answered(
     from r4t_ray.rewards import OARConfig
 
     config = EvaluationConfig(
-        methods=("r4t_diffusion",), solver=solver, num_steps=num_steps, latency_batches=(), num_bootstrap=1
+        methods=(method,), solver=solver, num_steps=num_steps, latency_batches=(), num_bootstrap=1
     )
     trial = open_trial(config, Workspace(workspace), task, SharedEngine(no_language_model), OARConfig(), 0)
+    if method not in trial.methods:
+        return None
     try:
-        results = [try_method(config, trial, "r4t_diffusion", 1000 * draw).values for draw in range(draws)]
+        results = [try_method(config, trial, method, 1000 * draw).values for draw in range(draws)]
     except ConfigError:
         return None
     return {name: np.mean([values[name] for values in results], axis=0) for name in results[0]}

@@ -94,7 +94,7 @@ class DiffusionRetriever(
         Args:
             z_q_BD: Unit query embeddings, float32, on the module's device.
             num_steps: Steps of the solver; like the two below, None takes the default in ``self.sampler``.
-            solver: A key of ``samplers.SAMPLERS``, or "likeliest", for which the other three say nothing.
+            solver: A name of ``settings.Solver``. Steps and guidance say nothing to "likeliest" and "one_step".
             guidance: Strength g of classifier-free guidance; 0 halves the work.
             generator: Source of all randomness, on the module's device.
 
@@ -118,15 +118,53 @@ class DiffusionRetriever(
                 "sampler", f"solver {solver!r} with {num_steps} steps", f"one of {get_args(Solver)}, 1 step or more",
                 "correct the sampler settings",
             )  # fmt: skip
-        if solver == "likeliest":
-            return self.likeliest(z_q_BD)
-        sigmas_S = sampling_sigmas(sampler.levels, num_steps, self.noise)
         noise_BLD = torch.randn(
             (len(z_q_BD), shape.num_rows, shape.dim), generator=generator, device=z_q_BD.device, dtype=z_q_BD.dtype
         )
-        denoise = guided_denoiser(self, z_q_BD, guidance)
-        z_BLD = SAMPLERS[solver](denoise, float(sigmas_S[0]) * noise_BLD, sigmas_S, generator)
+        asked = SamplerConfig(solver=solver, num_steps=num_steps, guidance=guidance, levels=sampler.levels)
+        return self.solve(noise_BLD, z_q_BD, asked, generator)
+
+    @torch.no_grad()
+    def solve(
+        self, noise_BLD: Tensor, z_q_BD: Tensor, sampler: SamplerConfig, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """What a solver makes of given noise.
+
+        Args:
+            noise_BLD: Standard normal.
+            z_q_BD: Unit query embeddings.
+            sampler: Solver, steps, guidance and levels.
+            generator: Of the noise that the SDE solver adds at each step.
+
+        Returns:
+            z_BLD, unit rows.
+        """
+        if sampler.solver == "likeliest":
+            return self.likeliest(z_q_BD)
+        if sampler.solver == "one_step":
+            return self.one_step(noise_BLD, z_q_BD)
+        sigmas_S = sampling_sigmas(sampler.levels, sampler.num_steps, self.noise)
+        denoise = guided_denoiser(self, z_q_BD, sampler.guidance)
+        z_BLD = SAMPLERS[sampler.solver](denoise, float(sigmas_S[0]) * noise_BLD, sigmas_S, generator)
         return functional.normalize(z_BLD, dim=-1)
+
+    @torch.no_grad()
+    def one_step(self, noise_BLD: Tensor, z_q_BD: Tensor) -> Tensor:
+        """One evaluation at sigma_max: each row's likeliest anchor, or D itself where there are no anchors.
+
+        For a student (``student.distill``), which learnt where its teacher's trajectories end; of any other retriever D
+        is there the mean of all it might have meant.
+        """
+        z_BLD = self.noise.sigma_max * noise_BLD
+        if self.mixture is None:
+            return functional.normalize(self.at_start(z_BLD, z_q_BD), dim=-1)
+        return self.mixture.anchors_ND[self.start_logits(z_BLD, z_q_BD).argmax(dim=-1)]
+
+    def at_start(self, z_BLD: Tensor, z_q_BD: Tensor) -> Tensor:
+        """D at sigma_max."""
+        sigma_B = torch.full_like(z_q_BD[:, 0], self.noise.sigma_max)
+        estimate: Tensor = self(z_BLD, sigma_B, z_q_BD, torch.zeros_like(sigma_B, dtype=torch.bool))
+        return estimate
 
     @torch.no_grad()
     def likeliest(self, z_q_BD: Tensor) -> Tensor:
@@ -158,12 +196,21 @@ class DiffusionRetriever(
         Args:
             condition_BD: Query embeddings, the null embedding where dropped.
         """
-        assert self.mixture is not None, "asked of a retriever with anchors"
         # Rows that are alike attend to themselves only: one of them stands for all.
-        z_B1D = torch.zeros_like(condition_BD)[:, None]
+        return self.start_logits(torch.zeros_like(condition_BD)[:, None], condition_BD)[:, 0]
+
+    def start_logits(self, z_BLD: Tensor, condition_BD: Tensor) -> Tensor:
+        """Logits (B, L, N) of each row's anchor at sigma_max; for a retriever that has anchors.
+
+        Args:
+            z_BLD: Rows at sigma_max.
+            condition_BD: As in ``prior_logits``.
+        """
+        assert self.mixture is not None, "asked of a retriever with anchors"
         sigma_B = torch.full_like(condition_BD[:, 0], self.noise.sigma_max)
-        head_B1E = self.mixture.row_head(self.network.hidden_rows(z_B1D, c_noise(sigma_B), condition_BD))
-        return self.mixture.logits(z_B1D, sigma_B, head_B1E, condition_BD)[:, 0]
+        rows_BLD = c_in(sigma_B[:, None, None], self.noise.sigma_data) * z_BLD
+        head_BLE = self.mixture.row_head(self.network.hidden_rows(rows_BLD, c_noise(sigma_B), condition_BD))
+        return self.mixture.logits(z_BLD, sigma_B, head_BLE, condition_BD)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:

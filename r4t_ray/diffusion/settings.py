@@ -15,8 +15,8 @@ from r4t_ray.types import Task
 Levels = Literal["tangent", "log_uniform", "karras", "lognormal"]
 """A map from [0, 1] to noise levels; ``schedule.SCHEDULES`` holds one function for each name."""
 
-Solver = Literal["euler", "heun", "dpmpp_2m", "sde", "likeliest"]
-"""``samplers.SAMPLERS`` holds one function for each name but the last, which is ``DiffusionRetriever.likeliest``."""
+Solver = Literal["euler", "heun", "dpmpp_2m", "sde", "likeliest", "one_step"]
+"""``samplers.SAMPLERS`` holds one function for each name but the last two, methods of ``DiffusionRetriever``."""
 
 RANKED_SOLVERS: frozenset[Solver] = frozenset({"likeliest"})
 """Solvers whose rows come best first; those of the others come in no order."""
@@ -84,8 +84,26 @@ class OptimizerConfig(Settings):
     max_grad_norm: float | None = Field(None, gt=0)
 
 
+class StudentConfig(Settings):
+    """A one-step student, and how the trajectories of its teacher are solved whose ends it learns."""
+
+    optimizer: OptimizerConfig = OptimizerConfig(
+        peak_lr=1e-4, warmup_steps=500, num_steps=20_000, batch_size=512, ema_decay=0.999
+    )
+    trajectory: SamplerConfig = SamplerConfig(solver="heun", num_steps=8)
+
+    @model_validator(mode="after")
+    def _a_noise_has_one_end(self) -> StudentConfig:
+        solver = self.trajectory.solver
+        if solver not in ("euler", "heun", "dpmpp_2m"):
+            raise ValueError(f"trajectory.solver {solver!r} does not take a noise to one end: euler, heun or dpmpp_2m")
+        return self
+
+
 class DiffusionConfig(Settings):
     """Settings of the train-diffusion stage.
+
+    ``student`` names the tasks whose retriever gets a student, which then serves.
 
     A training worker holds ``cpus_per_worker`` of Ray's CPUs; pairs that are not cached are read by at least one more.
     """
@@ -94,6 +112,7 @@ class DiffusionConfig(Settings):
     noise: NoiseConfig = NoiseConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     sampler: dict[Task, SamplerConfig] = Field(default_factory=dict)
+    student: dict[Task, StudentConfig] = Field(default_factory=dict)
     row_matching: Literal["random", "noise"] = Field(
         "random", description="order of a target's rows: random, as in the paper, or matched to the rows of noise"
     )

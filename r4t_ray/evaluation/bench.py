@@ -17,6 +17,9 @@ FanOut = tuple[str, ...]
 PolicyName = Literal["warm_start", "model"]
 """Folder of folm/: the zero-shot policy and the trained one."""
 
+RetrieverName = Literal["", "student"]
+"""Folder below diffusion/<task>/: the retriever itself and its one-step student."""
+
 
 class Policy(Protocol):
     """The part of ``folm.FanOutModel`` that evaluation uses."""
@@ -72,4 +75,4 @@ class Bench:
     guidance: float | None
     encode: Callable[[Sequence[str]], Array]
     policy: Callable[[PolicyName], Policy]
-    retriever: Callable[[], Retriever]
+    retriever: Callable[[RetrieverName], Retriever]

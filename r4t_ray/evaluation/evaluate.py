@@ -40,6 +40,7 @@ PARENTS: dict[str, str] = {
     "best_of_5_oracle": "folm",
     "r4t_folm": "folm",
     "r4t_diffusion": "diffusion",
+    "r4t_student": "diffusion",
 }
 """Stages, beside ingest, embed and index, that a method reads."""
 UNTIMED = frozenset({"best_of_5_oracle"})
@@ -153,7 +154,7 @@ def open_trial(
             guidance=config.guidance,
             encode=CachedEncoder(load_encoder(encoder_folder)).encode,
             policy=lambda name: engine.at(workspace.root / "folm" / task / name),
-            retriever=lambda: load_retriever(workspace.root / "diffusion" / task),
+            retriever=lambda name: load_retriever(workspace.root / "diffusion" / task / name),
         )
 
     test_emb_BD = emb_BD[[row_of[query.query_id] for query in test]]
@@ -162,12 +163,15 @@ def open_trial(
 
 def methods_for(config: EvaluationConfig, workspace: Workspace, task: Task) -> tuple[str, ...]:
     """The methods asked for that the task has and whose models were trained for it."""
-    trained = {"folm": lambda: task in folm_settings(workspace).tasks}
-    trained["diffusion"] = lambda: (workspace.root / "diffusion" / task).is_dir()
+    retriever = workspace.root / "diffusion" / task
+
+    def is_trained(name: str) -> bool:
+        if PARENTS.get(name) == "folm":
+            return task in folm_settings(workspace).tasks
+        return {"r4t_diffusion": retriever, "r4t_student": retriever / "student"}.get(name, workspace.root).is_dir()
+
     return tuple(
-        name
-        for name, method in METHODS.items()
-        if name in config.methods and task in method.tasks and (name not in PARENTS or trained[PARENTS[name]]())
+        name for name, method in METHODS.items() if name in config.methods and task in method.tasks and is_trained(name)
     )
 
 

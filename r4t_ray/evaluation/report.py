@@ -76,22 +76,25 @@ def figure(row: MetricRow) -> str:
 
 
 def compiled(config: EvaluationConfig, task: Task, results: Sequence[Result]) -> list[str]:
-    """How much of r4t_folm's reward r4t_diffusion keeps, and how much faster it fans out; empty without both."""
+    """How much of r4t_folm's reward the diffusion keeps, its student too, and how much faster it fans out."""
     rows = {result.method: result for result in results if result.task == task}
-    if not {"r4t_folm", "r4t_diffusion"} <= set(rows):
+    if "r4t_folm" not in rows:
         return []
-    folm, diffusion = rows["r4t_folm"], rows["r4t_diffusion"]
-    measure = main_measure(task, config.k, config.n)
+    folm, measure = rows["r4t_folm"], main_measure(task, config.k, config.n)
     reward = folm.values[measure].mean()
-    if reward <= 0:
-        return [f"r4t_folm's {measure} is {reward:.3f}, so there is no share of it for r4t_diffusion to keep."]
-    speeds = []
-    for name, ours_ms in diffusion.latency.items():
-        ratio = np.median(folm.latency[name]) / np.median(ours_ms)
-        speeds.append(f"{ratio:.3g} times as fast at batch {name.rpartition('_b')[2]}")
-    faster = f"; its fan-out is {', '.join(speeds)}" if speeds else ""
-    kept = diffusion.values[measure].mean() / reward
-    return [f"r4t_diffusion keeps {kept:.0%} of r4t_folm's {measure}{faster}."]
+    lines = []
+    for name in (name for name in ("r4t_diffusion", "r4t_student") if name in rows):
+        if reward <= 0:
+            lines.append(f"r4t_folm's {measure} is {reward:.3f}, so there is no share of it for {name} to keep.")
+            continue
+        speeds = []
+        for batch, ours_ms in rows[name].latency.items():
+            ratio = np.median(folm.latency[batch]) / np.median(ours_ms)
+            speeds.append(f"{ratio:.3g} times as fast at batch {batch.rpartition('_b')[2]}")
+        faster = f"; its fan-out is {', '.join(speeds)}" if speeds else ""
+        kept = rows[name].values[measure].mean() / reward
+        lines.append(f"{name} keeps {kept:.0%} of r4t_folm's {measure}{faster}.")
+    return lines
 
 
 def _budget(config: EvaluationConfig, seed: int) -> Iterator[str]:

@@ -23,6 +23,7 @@ MethodName = Literal[
     "best_of_5_oracle",
     "r4t_folm",
     "r4t_diffusion",
+    "r4t_student",
 ]
 METHOD_NAMES: tuple[MethodName, ...] = get_args(MethodName)
 

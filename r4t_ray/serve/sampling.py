@@ -6,12 +6,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from r4t_ray.diffusion import DiffusionRetriever
-from r4t_ray.diffusion.guidance import guided_denoiser
-from r4t_ray.diffusion.samplers import SAMPLERS
-from r4t_ray.diffusion.schedule import sampling_sigmas
 from r4t_ray.diffusion.settings import SamplerConfig
 from r4t_ray.serve.args import AppArgs
 
@@ -29,8 +25,8 @@ def sampler_settings(trained: SamplerConfig, args: AppArgs) -> SamplerConfig:
 def sample_each(retriever: DiffusionRetriever, z_q_BD: Tensor, seeds: Sequence[int], settings: SamplerConfig) -> Tensor:
     """Directions for B queries; row b equals ``retriever.generate`` of query b alone with a generator of seed b.
 
-    An ODE solver takes all its noise at the start, so the B starts are drawn from B generators and solved in one batch.
-    A solver in NOISY_SOLVERS samples the queries one by one; "likeliest" draws nothing.
+    A solver takes all its noise at the start, so the B starts are drawn from B generators and solved in one batch; one
+    in NOISY_SOLVERS samples the queries one by one.
 
     Args:
         retriever: In evaluation mode.
@@ -41,8 +37,6 @@ def sample_each(retriever: DiffusionRetriever, z_q_BD: Tensor, seeds: Sequence[i
     Returns:
         z_BLD with unit rows.
     """
-    if settings.solver == "likeliest":
-        return retriever.likeliest(z_q_BD)
     generators = [torch.Generator(device=z_q_BD.device).manual_seed(seed) for seed in seeds]
     if settings.solver in NOISY_SOLVERS:
         alone = [
@@ -58,7 +52,4 @@ def sample_each(retriever: DiffusionRetriever, z_q_BD: Tensor, seeds: Sequence[i
         return torch.cat(alone)
     shape = (retriever.network.config.num_rows, retriever.network.config.dim)
     noise_BLD = torch.stack([torch.randn(shape, generator=one, device=z_q_BD.device) for one in generators])
-    sigmas_S = sampling_sigmas(settings.levels, settings.num_steps, retriever.noise)
-    denoise = guided_denoiser(retriever, z_q_BD, settings.guidance)
-    z_BLD = SAMPLERS[settings.solver](denoise, float(sigmas_S[0]) * noise_BLD, sigmas_S, None)
-    return functional.normalize(z_BLD, dim=-1)
+    return retriever.solve(noise_BLD, z_q_BD, settings)

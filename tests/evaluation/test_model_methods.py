@@ -25,7 +25,7 @@ def test_registry_holds_the_names_of_the_settings():
     wscr_only = {name for name in METHODS if METHODS[name].tasks == ("wscr",)}
     assert wscr_only == {"popular", "popular_items", "nearest_sets", "nearest_sets_items", "best_of_5_oracle"}
     generative = {name for name in METHODS if isinstance(METHODS[name], Generative)}
-    assert generative == {"zero_shot", "best_of_5", "best_of_5_oracle", "r4t_folm", "r4t_diffusion"}
+    assert generative == {"zero_shot", "best_of_5", "best_of_5_oracle", "r4t_folm", "r4t_diffusion", "r4t_student"}
 
 
 def test_zero_shot_searches_each_sub_query(bench, ask, at, scripted):
@@ -118,7 +118,7 @@ class FixedRetriever:
 
 def test_diffusion_keeps_k_rows_that_lead_to_different_items(bench, ask, at):
     retriever = FixedRetriever(at(1, 2, 42))  # two rows beside item 0, of which the first is closer; one beside item 4
-    parts = bench(retriever=lambda: retriever, solver="heun", num_steps=8, guidance=0.5)
+    parts = bench(retriever=lambda name: retriever, solver="heun", num_steps=8, guidance=0.5)
     first, second = R4TDiffusion.build(parts).fan_out([ask("a", ""), ask("b", "")], at(0, 10), seed=3)
     for answer in (first, second):
         assert answer.hits_kn.tolist() == [[0, 1], [4, 5]]
@@ -132,7 +132,9 @@ def test_diffusion_keeps_k_rows_that_lead_to_different_items(bench, ask, at):
 def test_rows_that_come_ranked_stay_in_their_order(bench, ask, at):
     retriever = FixedRetriever(at(42, 2, 1, 11))  # the third is closer to item 0 than the second, and comes later
     answers = [
-        R4TDiffusion.build(bench(retriever=lambda: retriever, solver=solver)).fan_out([ask("a", "")], at(0), seed=3)[0]
+        R4TDiffusion.build(bench(retriever=lambda name: retriever, solver=solver)).fan_out(
+            [ask("a", "")], at(0), seed=3
+        )[0]
         for solver in (None, "likeliest", "heun")
     ]
     own, likeliest, heun = (answer.directions_kD for answer in answers)

@@ -17,6 +17,7 @@ from r4t_ray.evaluation.methods.popular import Popular
 from r4t_ray.evaluation.methods.popular_items import PopularItems
 from r4t_ray.evaluation.methods.r4t_diffusion import R4TDiffusion
 from r4t_ray.evaluation.methods.r4t_folm import R4TFolm
+from r4t_ray.evaluation.methods.r4t_student import R4TStudent
 from r4t_ray.evaluation.methods.zero_shot import ZeroShot
 from r4t_ray.types import Task
 
@@ -45,5 +46,6 @@ METHODS: dict[str, MethodClass] = {
     "best_of_5_oracle": BestOf5Oracle,
     "r4t_folm": R4TFolm,
     "r4t_diffusion": R4TDiffusion,
+    "r4t_student": R4TStudent,
 }
 """In the order of the tables; the language-model rows stand together so that they share one engine."""

@@ -37,7 +37,7 @@ class R4TDiffusion:
     @classmethod
     def build(cls, bench: Bench) -> R4TDiffusion:
         """From the pool and the task's retriever."""
-        return cls(bench.index, bench.k, bench.n, bench.retriever(), bench.solver, bench.num_steps, bench.guidance)
+        return cls(bench.index, bench.k, bench.n, bench.retriever(""), bench.solver, bench.num_steps, bench.guidance)
 
     def generate(self, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> Array:
         """The L generated rows of every query, z_BLD."""
