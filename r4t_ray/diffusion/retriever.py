@@ -19,6 +19,7 @@ from r4t_ray.diffusion.preconditioning import c_in, c_noise, c_out, c_skip
 from r4t_ray.diffusion.samplers import SAMPLERS
 from r4t_ray.diffusion.schedule import sampling_sigmas
 from r4t_ray.diffusion.settings import NetworkConfig, NoiseConfig, SamplerConfig, Solver
+from r4t_ray.diffusion.steering import Steering
 from r4t_ray.errors import ArtifactError, ConfigError, MissingArtifactError, RequestError
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -126,7 +127,12 @@ class DiffusionRetriever(
 
     @torch.no_grad()
     def solve(
-        self, noise_BLD: Tensor, z_q_BD: Tensor, sampler: SamplerConfig, generator: torch.Generator | None = None
+        self,
+        noise_BLD: Tensor,
+        z_q_BD: Tensor,
+        sampler: SamplerConfig,
+        generator: torch.Generator | None = None,
+        steering: Steering | None = None,
     ) -> Tensor:
         """What a solver makes of given noise.
 
@@ -135,21 +141,24 @@ class DiffusionRetriever(
             z_q_BD: Unit query embeddings.
             sampler: Solver, steps, guidance and levels.
             generator: Of the noise that the SDE solver adds at each step.
+            steering: What the queries want beside themselves.
 
         Returns:
             z_BLD, unit rows.
         """
         if sampler.solver == "likeliest":
-            return self.likeliest(z_q_BD)
+            return self.likeliest(z_q_BD, noise_BLD, steering)
+        start_BLD = steering.start(noise_BLD) if steering else noise_BLD
         if sampler.solver == "one_step":
-            return self.one_step(noise_BLD, z_q_BD)
+            return self.one_step(start_BLD, z_q_BD, steering)
         sigmas_S = sampling_sigmas(sampler.levels, sampler.num_steps, self.noise)
         denoise = guided_denoiser(self, z_q_BD, sampler.guidance)
-        z_BLD = SAMPLERS[sampler.solver](denoise, float(sigmas_S[0]) * noise_BLD, sigmas_S, generator)
+        steered = (lambda z_BLD, sigma_B: steering.rows(denoise(z_BLD, sigma_B))) if steering else denoise
+        z_BLD = SAMPLERS[sampler.solver](steered, float(sigmas_S[0]) * start_BLD, sigmas_S, generator)
         return functional.normalize(z_BLD, dim=-1)
 
     @torch.no_grad()
-    def one_step(self, noise_BLD: Tensor, z_q_BD: Tensor) -> Tensor:
+    def one_step(self, noise_BLD: Tensor, z_q_BD: Tensor, steering: Steering | None = None) -> Tensor:
         """One evaluation at sigma_max: each row's likeliest anchor, or D itself where there are no anchors.
 
         For a student (``student.distill``), which learnt where its teacher's trajectories end; of any other retriever D
@@ -157,8 +166,12 @@ class DiffusionRetriever(
         """
         z_BLD = self.noise.sigma_max * noise_BLD
         if self.mixture is None:
-            return functional.normalize(self.at_start(z_BLD, z_q_BD), dim=-1)
-        return self.mixture.anchors_ND[self.start_logits(z_BLD, z_q_BD).argmax(dim=-1)]
+            estimate_BLD = self.at_start(z_BLD, z_q_BD)
+            return functional.normalize(steering.rows(estimate_BLD) if steering else estimate_BLD, dim=-1)
+        logits_BLN, anchors_ND = self.start_logits(z_BLD, z_q_BD), self.mixture.anchors_ND
+        if steering:
+            logits_BLN = logits_BLN + steering.anchor_bias(anchors_ND)[:, None]
+        return anchors_ND[logits_BLN.argmax(dim=-1)]
 
     def at_start(self, z_BLD: Tensor, z_q_BD: Tensor) -> Tensor:
         """D at sigma_max."""
@@ -167,12 +180,17 @@ class DiffusionRetriever(
         return estimate
 
     @torch.no_grad()
-    def likeliest(self, z_q_BD: Tensor) -> Tensor:
+    def likeliest(self, z_q_BD: Tensor, noise_BLD: Tensor | None = None, steering: Steering | None = None) -> Tensor:
         """The L anchors that a query's rows are likeliest to be, the likeliest first: one evaluation, no draw.
 
         Not in arXiv 2603.06397. At z = 0 and sigma_max the rows are alike and know nothing but the query, so the
         weights of the anchor mixture are the shares in which it expects to find each anchor among them. What most
         samples would hold comes back, without the chance of one and without the variety of many.
+
+        Args:
+            z_q_BD: Unit query embeddings.
+            noise_BLD: What a temperature above 1 perturbs by.
+            steering: What the queries want beside themselves.
 
         Returns:
             z_BLD, unit rows, all different.
@@ -188,7 +206,10 @@ class DiffusionRetriever(
                 f"num_rows = {shape.num_rows} or more",
                 "take another solver, or train with diffusion.network.num_anchors set",
             )
-        return self.mixture.anchors_ND[self.prior_logits(z_q_BD).topk(shape.num_rows).indices]
+        logits_BN, anchors_ND = self.prior_logits(z_q_BD), self.mixture.anchors_ND
+        if steering and noise_BLD is not None:
+            logits_BN = logits_BN + steering.anchor_bias(anchors_ND) + steering.perturbation(noise_BLD, anchors_ND)
+        return anchors_ND[logits_BN.topk(shape.num_rows).indices]
 
     def prior_logits(self, condition_BD: Tensor) -> Tensor:
         """Logits (B, N) of the shares in which a query's rows are each anchor; for a retriever that has anchors.

@@ -1,0 +1,124 @@
+"""Steering moves what it promises to move: by hand, and by every kind of solver on anchors of known prior."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from r4t_ray.diffusion.retriever import DiffusionRetriever
+from r4t_ray.diffusion.settings import NetworkConfig, NoiseConfig, SamplerConfig, Solver
+from r4t_ray.diffusion.steering import PULL, Steering
+from r4t_ray.measures import vendi_scores
+
+NUM_ANCHORS, DIM, NUM_ROWS, NUM_QUERIES = 24, 12, 6, 64
+SOLVERS: tuple[Solver, ...] = ("euler", "heun", "dpmpp_2m", "sde", "one_step", "likeliest")
+
+
+@pytest.fixture(scope="module")
+def anchors_ND() -> Tensor:
+    return functional.normalize(torch.randn(NUM_ANCHORS, DIM, generator=torch.Generator().manual_seed(0)), dim=-1)
+
+
+@pytest.fixture(scope="module")
+def retriever(anchors_ND: Tensor) -> DiffusionRetriever:
+    """An untrained network over anchors of which a query prefers those near to it: its rows are mixed of them alone."""
+    shape = NetworkConfig(
+        num_rows=NUM_ROWS, dim=DIM, hidden=16, mlp=16, num_heads=2, num_layers=1, noise_dim=8, num_anchors=NUM_ANCHORS
+    )
+    torch.manual_seed(0)
+    made = DiffusionRetriever(shape, NoiseConfig(sigma_min=0.01, sigma_max=1.0)).eval()
+    assert made.mixture is not None
+    made.mixture.anchors_ND.copy_(anchors_ND)
+    with torch.no_grad():
+        made.mixture.query_prior.weight.copy_(3.0 * anchors_ND / DIM**0.5)
+        made.mixture.row_head.bias[-1] = 20.0  # the gate is open
+    return made
+
+
+@pytest.fixture(scope="module")
+def z_q_BD() -> Tensor:
+    return functional.normalize(torch.randn(NUM_QUERIES, DIM, generator=torch.Generator().manual_seed(1)), dim=-1)
+
+
+def steering(
+    temperature: float = 1.0, strength: float = 1.0, like_D: Tensor | None = None, avoid_D: Tensor | None = None
+) -> Steering:
+    """The same wishes for every query."""
+    like, avoid = (torch.zeros(DIM) if vector is None else vector for vector in (like_D, avoid_D))
+    every = torch.ones(NUM_QUERIES)
+    return Steering(
+        temperature * every, strength * every, like.expand(NUM_QUERIES, -1), avoid.expand(NUM_QUERIES, 1, -1)
+    )
+
+
+def solved(
+    retriever: DiffusionRetriever, z_q_BD: Tensor, solver: Solver, asked: Steering | None, guidance: float = 0.0
+) -> Tensor:
+    noise_BLD = torch.randn(NUM_QUERIES, NUM_ROWS, DIM, generator=torch.Generator().manual_seed(2))
+    sampler = SamplerConfig(solver=solver, num_steps=6, guidance=guidance)
+    return retriever.solve(noise_BLD, z_q_BD, sampler, torch.Generator().manual_seed(3), asked)
+
+
+def shown(z_BLD: Tensor, vector_D: Tensor) -> float:
+    """Mean cosine of the rows with a vector."""
+    return float((z_BLD @ vector_D).mean())
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_likes_pull_and_avoids_push_the_more_the_stronger(
+    retriever: DiffusionRetriever, z_q_BD: Tensor, anchors_ND: Tensor, solver: Solver
+) -> None:
+    wanted_D = anchors_ND[5]
+    liked = [
+        shown(solved(retriever, z_q_BD, solver, steering(strength=strength, like_D=wanted_D)), wanted_D)
+        for strength in (0.0, 0.3, 1.0)
+    ]
+    assert liked[0] + 0.02 < liked[1] < liked[2] - 0.02, liked
+    avoided = [
+        float(
+            (solved(retriever, z_q_BD, solver, steering(strength=s, avoid_D=wanted_D)) @ wanted_D).clamp_min(0).mean()
+        )
+        for s in (0.0, 0.3, 1.0)
+    ]
+    assert avoided[0] > avoided[1] > avoided[2], avoided
+    assert avoided[2] < 0.8 * avoided[0]
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_no_wish_is_no_steering(retriever: DiffusionRetriever, z_q_BD: Tensor, solver: Solver) -> None:
+    assert torch.equal(solved(retriever, z_q_BD, solver, steering()), solved(retriever, z_q_BD, solver, None))
+
+
+@pytest.mark.parametrize("solver", ["euler", "dpmpp_2m", "one_step", "likeliest"])
+def test_temperature_raises_diversity(
+    retriever: DiffusionRetriever, z_q_BD: Tensor, anchors_ND: Tensor, solver: Solver
+) -> None:
+    """Within a set; for likeliest, whose rows always differ, among the sets of one query."""
+    scores = []
+    for temperature in (0.3, 1.0, 3.0):
+        query_BD = z_q_BD if solver != "likeliest" else z_q_BD[:1].expand(NUM_QUERIES, -1)
+        z_BLD = solved(retriever, query_BD, solver, steering(temperature=temperature))
+        groups = z_BLD if solver != "likeliest" else z_BLD.transpose(0, 1).contiguous()
+        scores.append(float(vendi_scores(groups.numpy()).mean()))
+    assert scores[0] <= scores[1] < scores[2] - 0.1, scores
+    assert solver == "likeliest" or scores[0] < scores[1] - 0.1, scores
+
+
+def test_guidance_draws_a_set_to_its_query(retriever: DiffusionRetriever, z_q_BD: Tensor) -> None:
+    close = [
+        float(torch.einsum("bld,bd->bl", solved(retriever, z_q_BD, "heun", None, guidance), z_q_BD).mean())
+        for guidance in (0.0, 0.5, 2.0)
+    ]
+    assert close[0] + 0.01 < close[1] < close[2] - 0.01, close
+
+
+def test_rows_and_logits_by_hand() -> None:
+    """D = (0.6, 0.8), avoid (1, 0) at strength 0.5: (0.3, 0.8); like (0, 1) adds 0.5; what it does not show stays."""
+    one = torch.ones(1)
+    asked = Steering(one, 0.5 * one, torch.tensor([[0.0, 1.0]]), torch.tensor([[[1.0, 0.0], [0.0, 0.0]]]))
+    rows_BLD = torch.tensor([[[0.6, 0.8], [-0.6, 0.8]]])
+    assert torch.allclose(asked.rows(rows_BLD), torch.tensor([[[0.3, 1.3], [-0.6, 1.3]]]))
+    bias_BN = asked.anchor_bias(torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]]))
+    assert torch.allclose(bias_BN, PULL * 0.5 * torch.tensor([[-1.0, 1.0, 0.0]]))
