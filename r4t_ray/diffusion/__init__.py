@@ -9,12 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from r4t_ray.diffusion.settings import (
+    LABELS,
     RANKED_SOLVERS,
+    STUDENT,
+    UNGUIDED_SOLVERS,
     DiffusionConfig,
     NetworkConfig,
     NoiseConfig,
     OptimizerConfig,
     SamplerConfig,
+    StudentConfig,
 )
 
 if TYPE_CHECKING:
@@ -23,13 +27,17 @@ if TYPE_CHECKING:
     from r4t_ray.diffusion.training import run
 
 __all__ = [
+    "LABELS",
     "RANKED_SOLVERS",
+    "STUDENT",
+    "UNGUIDED_SOLVERS",
     "DiffusionConfig",
     "DiffusionRetriever",
     "NetworkConfig",
     "NoiseConfig",
     "OptimizerConfig",
     "SamplerConfig",
+    "StudentConfig",
     "run",
     "select_directions",
 ]

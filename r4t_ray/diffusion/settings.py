@@ -18,6 +18,13 @@ Levels = Literal["tangent", "log_uniform", "karras", "lognormal"]
 Solver = Literal["euler", "heun", "dpmpp_2m", "sde", "likeliest", "one_step"]
 """``samplers.SAMPLERS`` holds one function for each name but the last two, methods of ``DiffusionRetriever``."""
 
+STUDENT = "student"
+"""Folder, beside a retriever's files, of its one-step student."""
+LABELS = "labels.parquet"
+"""Beside a retriever's files: texts and embeddings that name its directions."""
+
+UNGUIDED_SOLVERS: frozenset[Solver] = frozenset({"likeliest", "one_step"})
+"""Solvers to which guidance says nothing."""
 RANKED_SOLVERS: frozenset[Solver] = frozenset({"likeliest"})
 """Solvers whose rows come best first; those of the others come in no order."""
 

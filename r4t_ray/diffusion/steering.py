@@ -33,6 +33,12 @@ class Steering:
     like_BD: Tensor
     avoid_BJD: Tensor
 
+    def of(self, queries: slice) -> Steering:
+        """The wishes of some of the queries."""
+        return Steering(
+            self.temperature_B[queries], self.strength_B[queries], self.like_BD[queries], self.avoid_BJD[queries]
+        )
+
     def start(self, noise_BLD: Tensor) -> Tensor:
         """The noise at the queries' temperatures."""
         return self.temperature_B[:, None, None] * noise_BLD

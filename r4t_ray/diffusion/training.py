@@ -16,7 +16,7 @@ from ray.train.torch import TorchTrainer
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.diffusion.anchors import commonest_rows
 from r4t_ray.diffusion.batches import count_pairs, mean_weight, read_pairs
-from r4t_ray.diffusion.settings import DiffusionConfig
+from r4t_ray.diffusion.settings import LABELS, DiffusionConfig
 from r4t_ray.diffusion.worker import METRICS, TaskJob, train_worker
 from r4t_ray.errors import DataError
 from r4t_ray.types import TASKS, Task
@@ -31,7 +31,8 @@ def run(config: DiffusionConfig, workspace: Workspace, seed: int) -> Artifact:
     """Train the oar and the wscr retriever, one after the other.
 
     Reads ``pairs/<task>/*.parquet``. Writes ``diffusion/<task>/{model.safetensors, config.json}`` with the averaged
-    weights and ``diffusion/metrics.parquet`` (task, step, loss, val_loss, lr, samples_per_s).
+    weights, the same below ``student/`` for a task that has one, the pairs' ``labels.parquet``, and
+    ``diffusion/metrics.parquet`` (task, step, loss, val_loss, lr, samples_per_s).
 
     Raises:
         MissingArtifactError: The pairs are not there.
@@ -48,6 +49,9 @@ def _train_all(config: DiffusionConfig, workspace: Workspace, seed: int, folder:
     pq.write_table(metrics, folder / METRICS)
     for job in jobs:
         (folder / job.task / METRICS).unlink()
+        labels = workspace.root / "pairs" / "labels" / f"{job.task}.parquet"
+        if labels.exists():
+            shutil.copyfile(labels, folder / job.task / LABELS)
     return int(metrics.num_rows)
 
 

@@ -15,7 +15,8 @@ class PairsConfig(Settings):
     """How many fan-outs a query, how they are drawn, which are kept, and how wide a target is (L).
 
     ``num_recombined`` queries, so many for each task, are made of its training queries and get one fan-out each. The
-    fan-outs of ``queries_per_file`` queries are drawn at once and go into one parquet file.
+    fan-outs of ``queries_per_file`` queries are drawn at once and go into one parquet file. The commonest
+    ``num_labels`` sub-queries of a task become the names of its directions.
     """
 
     num_samples: PositiveInt = 128
@@ -24,6 +25,7 @@ class PairsConfig(Settings):
     keep: Annotated[KeepAll | KeepBest | KeepAbove, Field(discriminator="type")] = KeepAll()
     num_rows: PositiveInt = 12
     queries_per_file: PositiveInt = 64
+    num_labels: NonNegativeInt = 2000
     num_actors: PositiveInt = 1
     actor_cpus: PositiveFloat = 0.5
     actor_gpus: float = 0.0

@@ -21,6 +21,7 @@ import ray
 
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.catalogue import Query, load_queries, recombined_queries
+from r4t_ray.encoders import load_encoder
 from r4t_ray.folm import FanOutModel, SharedEngine
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.task_rewards import TaskRewards
@@ -35,6 +36,7 @@ from r4t_ray.pairs.files import (
     write_file,
 )
 from r4t_ray.pairs.keep import KeepRule, count_equal
+from r4t_ray.pairs.labels import write_labels
 from r4t_ray.pairs.settings import PairsConfig
 from r4t_ray.pairs.targets import target_rows
 from r4t_ray.progress import track
@@ -137,6 +139,8 @@ def kept_rows(counts: list[dict[int, int]], reward_N: Array, keep: KeepRule) -> 
 def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
     """Write ``pairs/<task>/*.parquet`` for the train and val queries of every task the fan-out model was trained on.
 
+    Also ``pairs/labels/<task>.parquet``, the commonest sub-queries with their embeddings.
+
     A run that was ended, by whatever, goes on with the files that are missing when it is started again.
 
     Raises:
@@ -151,7 +155,12 @@ def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
             for file in plan_files(task, asked_queries(task, config, workspace, seed), config.queries_per_file)
         ]
         synthesize(files, config, workspace, folder, FanOuts, (str(workspace.root), config, seed))
-        return sum(check_written(folder / task) for task in tasks)
+        num_pairs = sum(check_written(folder / task) for task in tasks)
+        if config.num_labels:
+            encoder = load_encoder(workspace.artifact("embed").path / "encoder")
+            for task in tasks:
+                write_labels(folder / task, folder / "labels" / f"{task}.parquet", encoder, config.num_labels)
+        return num_pairs
 
     return workspace.build("pairs", config, seed, ("ingest", "embed", "index", "folm"), make, resumes=True)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from r4t_ray.artifacts import Workspace, read_manifest
+from r4t_ray.diffusion import LABELS, STUDENT
 from r4t_ray.diffusion.settings import NetworkConfig, SamplerConfig
 from r4t_ray.errors import ArtifactError
-from r4t_ray.serve.answer import Pool
+from r4t_ray.serve.answer import Labels, Pool
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.sampling import sampler_settings
 from r4t_ray.serve.schema import ModelInfo
@@ -87,9 +89,27 @@ def load_pool(workspace: Workspace, task: Task) -> Pool:
     return Pool(ids, [texts[identifier] for identifier in ids])
 
 
+def load_labels(workspace: Workspace, task: Task) -> Labels | None:
+    """What directions of a task are called, or None where the pairs stage kept no sub-queries."""
+    name = f"{task}/{LABELS}"
+    artifact = workspace.artifact("diffusion")
+    if name not in artifact.manifest.files:
+        return None
+    table = pq.read_table(artifact.file(name))
+    emb_ND = np.stack(table["emb"].to_numpy()).astype(np.float32)
+    return Labels(table["text"].to_pylist(), emb_ND)
+
+
+def retriever_folder(workspace: Workspace, task: Task, args: AppArgs) -> Path:
+    """What answers for a task: the one-step student where there is one and ``args`` set no sampler of their own."""
+    folder = workspace.root / "diffusion" / task
+    is_own = args.solver is None and args.num_steps is None and args.guidance is None
+    return folder / STUDENT if is_own and (folder / STUDENT).is_dir() else folder
+
+
 def describe(workspace: Workspace, task: Task, args: AppArgs) -> ModelInfo:
     """What answers for a task: contents of the artifacts, size of the pool, L, and the sampler's settings."""
-    config = json.loads((workspace.root / "diffusion" / task / "config.json").read_text(encoding="utf-8"))
+    config = json.loads((retriever_folder(workspace, task, args) / "config.json").read_text(encoding="utf-8"))
     sampler = sampler_settings(SamplerConfig.model_validate(config["sampler"]), args)
     return ModelInfo(
         encoder=_fingerprint(workspace, "embed"),

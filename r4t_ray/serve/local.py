@@ -16,7 +16,7 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import ConfigError
 from r4t_ray.serve.answer import check_k
 from r4t_ray.serve.args import AppArgs
-from r4t_ray.serve.fan_out import Ask, FanOut
+from r4t_ray.serve.fan_out import FanOut
 from r4t_ray.serve.schema import RetrieveRequest, RetrieveResponse, parse_request
 from r4t_ray.serve.served_task import choose_task, load_tasks
 from r4t_ray.types import Task
@@ -42,8 +42,8 @@ class LocalRetriever:
         """Answer one validated request; raises RequestError for a task or a k that the workspace cannot serve."""
         served = choose_task(self._tasks, request.task or self._args.default_task)
         check_k(request.k, served.model.num_rows)
-        (z_LD,) = self._fan_out([Ask(served.task, request.query, request.seed)])
-        return served.compose(request, z_LD, *served.search(z_LD, request.n))
+        (z_LD,) = self._fan_out([served.ask(request)])
+        return served.compose(request, z_LD, *served.search(z_LD, served.num_hits(request)))
 
 
 def answer_locally(

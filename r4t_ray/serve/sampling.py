@@ -9,20 +9,28 @@ from torch import Tensor
 
 from r4t_ray.diffusion import DiffusionRetriever
 from r4t_ray.diffusion.settings import SamplerConfig
+from r4t_ray.diffusion.steering import Steering
 from r4t_ray.serve.args import AppArgs
 
 NOISY_SOLVERS = frozenset({"sde"})
 """Solvers that draw noise at every step, from one generator for the whole batch."""
 
 
-def sampler_settings(trained: SamplerConfig, args: AppArgs) -> SamplerConfig:
-    """The trained model's sampler settings, with those that ``args`` states in their place."""
-    stated = {"solver": args.solver, "num_steps": args.num_steps, "guidance": args.guidance}
+def sampler_settings(trained: SamplerConfig, args: AppArgs, guidance: float | None = None) -> SamplerConfig:
+    """The trained model's sampler settings, with those that ``args`` and a request state in their place."""
+    guidance = args.guidance if guidance is None else guidance
+    stated = {"solver": args.solver, "num_steps": args.num_steps, "guidance": guidance}
     return trained.model_copy(update={name: value for name, value in stated.items() if value is not None})
 
 
 @torch.inference_mode()
-def sample_each(retriever: DiffusionRetriever, z_q_BD: Tensor, seeds: Sequence[int], settings: SamplerConfig) -> Tensor:
+def sample_each(
+    retriever: DiffusionRetriever,
+    z_q_BD: Tensor,
+    seeds: Sequence[int],
+    settings: SamplerConfig,
+    steering: Steering | None = None,
+) -> Tensor:
     """Directions for B queries; row b equals ``retriever.generate`` of query b alone with a generator of seed b.
 
     A solver takes all its noise at the start, so the B starts are drawn from B generators and solved in one batch; one
@@ -33,23 +41,19 @@ def sample_each(retriever: DiffusionRetriever, z_q_BD: Tensor, seeds: Sequence[i
         z_q_BD: Unit query embeddings on the retriever's device.
         seeds: One a query.
         settings: Solver, steps, guidance and levels.
+        steering: What the queries want beside themselves.
 
     Returns:
         z_BLD with unit rows.
     """
     generators = [torch.Generator(device=z_q_BD.device).manual_seed(seed) for seed in seeds]
-    if settings.solver in NOISY_SOLVERS:
-        alone = [
-            retriever.generate(
-                z_q_BD[row : row + 1],
-                num_steps=settings.num_steps,
-                solver=settings.solver,
-                guidance=settings.guidance,
-                generator=generator,
-            )
-            for row, generator in enumerate(generators)
-        ]
-        return torch.cat(alone)
     shape = (retriever.network.config.num_rows, retriever.network.config.dim)
     noise_BLD = torch.stack([torch.randn(shape, generator=one, device=z_q_BD.device) for one in generators])
-    return retriever.solve(noise_BLD, z_q_BD, settings)
+    if settings.solver not in NOISY_SOLVERS:
+        return retriever.solve(noise_BLD, z_q_BD, settings, None, steering)
+    alone = []
+    for row, generator in enumerate(generators):
+        only = slice(row, row + 1)
+        own = steering.of(only) if steering else None
+        alone.append(retriever.solve(noise_BLD[only], z_q_BD[only], settings, generator, own))
+    return torch.cat(alone)

@@ -10,7 +10,6 @@ from ray.serve.handle import DeploymentHandle
 from r4t_ray.index import merge_topk
 from r4t_ray.serve.answer import check_k
 from r4t_ray.serve.args import AppArgs
-from r4t_ray.serve.fan_out import Ask
 from r4t_ray.serve.schema import RetrieveRequest, RetrieveResponse
 from r4t_ray.serve.served_task import ServedTask, choose_task
 from r4t_ray.types import Array, Rows, Task
@@ -46,8 +45,8 @@ class Scatter:
         served = choose_task(self.tasks, request.task or self._args.default_task)
         check_k(request.k, served.model.num_rows)
         async with asyncio.timeout(self._args.deadline_s):
-            z_LD = await self._generator.generate.remote(Ask(served.task, request.query, request.seed))
-            scores_LK, rows_LK = await self._search(served, z_LD, request.n)
+            z_LD = await self._generator.generate.remote(served.ask(request))
+            scores_LK, rows_LK = await self._search(served, z_LD, served.num_hits(request))
             return await asyncio.to_thread(served.compose, request, z_LD, scores_LK, rows_LK)
 
     async def check_ready(self) -> None:

@@ -15,6 +15,8 @@ from r4t_ray.types import Task
 
 MAX_QUERY_CHARS = 2_000
 MAX_ITEMS = 1_000
+MAX_WISHES = 16
+MAX_WISH_CHARS = 200
 MAX_BODY_BYTES = 32 * 1024
 """A query of 2,000 characters takes at most 24,000 bytes of JSON, every character escaped as a surrogate pair."""
 
@@ -24,6 +26,8 @@ SHOWN_CHARS = 80
 """How much of a wrong value an error repeats."""
 
 Query = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUERY_CHARS)]
+Wish = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_WISH_CHARS)]
+Wishes = Annotated[tuple[Wish, ...], Field(max_length=MAX_WISHES)]
 
 
 class _Message(BaseModel):
@@ -38,6 +42,13 @@ class RetrieveRequest(_Message):
     n: int = Field(10, ge=1, le=MAX_ITEMS, strict=True, description="Items of each direction.")
     seed: int = Field(0, ge=0, lt=2**63, strict=True, description="The same seed gives the same answer.")
     task: Task | None = Field(None, description="oar: collections; wscr: items of one set; the server's own if absent.")
+    like: Wishes = Field((), description="Ids of the catalogue, or words: what the set is drawn towards.")
+    avoid: Wishes = Field((), description="Likewise, what it is pushed from; items named by id are left out.")
+    strength: float = Field(0.5, ge=0, le=4, description="Of that draw and push.")
+    temperature: float = Field(
+        1.0, ge=0, le=10, description="Diversity: 1 is the model's own, above it sets vary more."
+    )
+    guidance: float | None = Field(None, ge=0, le=20, description="How closely to keep to the query; the model's own.")
 
 
 class Item(_Message):
@@ -52,6 +63,7 @@ class Direction(_Message):
     """One generated direction and its nearest items, best first."""
 
     index: int = Field(description="Position among the kept directions, 0..k-1.")
+    label: str | None = Field(None, description="The language model's sub-query that is nearest to it, where known.")
     items: list[Item]
 
 

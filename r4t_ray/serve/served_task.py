@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from r4t_ray.artifacts import Workspace
+from r4t_ray.diffusion import UNGUIDED_SOLVERS
 from r4t_ray.errors import RequestError
 from r4t_ray.index import ShardedIndex, load_index
-from r4t_ray.serve.answer import Pool, compose
+from r4t_ray.serve.answer import Labels, Pool, compose
 from r4t_ray.serve.args import AppArgs
-from r4t_ray.serve.loading import describe, load_pool, served_tasks, verify
+from r4t_ray.serve.fan_out import Ask
+from r4t_ray.serve.loading import describe, load_labels, load_pool, served_tasks, verify
 from r4t_ray.serve.schema import ModelInfo, RetrieveRequest, RetrieveResponse
 from r4t_ray.types import Array, Rows, Task
 
@@ -23,6 +25,31 @@ class ServedTask:
     pool: Pool
     model: ModelInfo
     index: ShardedIndex | None
+    labels: Labels | None = None
+
+    def ask(self, request: RetrieveRequest) -> Ask:
+        """What the generator is asked for a request; raises RequestError for guidance that would say nothing."""
+        if request.guidance is not None and self.model.solver in UNGUIDED_SOLVERS:
+            raise RequestError(
+                "guidance",
+                str(request.guidance),
+                f"none: the solver {self.model.solver} takes no guidance",
+                "leave it out, or have the server sample: serve.solver: dpmpp_2m, serve.num_steps: 4",
+            )
+        return Ask(
+            self.task,
+            request.query,
+            request.seed,
+            request.temperature,
+            request.guidance,
+            request.strength,
+            self.pool.in_words(request.like),
+            self.pool.in_words(request.avoid),
+        )
+
+    def num_hits(self, request: RetrieveRequest) -> int:
+        """Hits of each direction that leave n when the items avoided are left out."""
+        return request.n + len(self.pool.rows(request.avoid))
 
     def search(self, z_LD: Array, n: int) -> tuple[Array, Rows]:
         """Cosines and pool rows of each direction's n nearest items, by the index in this process."""
@@ -31,7 +58,7 @@ class ServedTask:
 
     def compose(self, request: RetrieveRequest, z_LD: Array, scores_LK: Array, rows_LK: Rows) -> RetrieveResponse:
         """The response to ``request``; see `r4t_ray.serve.answer.compose`."""
-        return compose(request, self.task, z_LD, scores_LK, rows_LK, self.pool, self.model)
+        return compose(request, self.task, z_LD, scores_LK, rows_LK, self.pool, self.model, self.labels)
 
 
 def load_tasks(workspace: Workspace, args: AppArgs, with_index: bool) -> dict[Task, ServedTask]:
@@ -49,6 +76,7 @@ def load_tasks(workspace: Workspace, args: AppArgs, with_index: bool) -> dict[Ta
             pool=load_pool(workspace, task),
             model=describe(workspace, task, args),
             index=load_index(workspace, task) if with_index else None,
+            labels=load_labels(workspace, task),
         )
         for task in served_tasks(workspace)
     }
