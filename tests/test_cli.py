@@ -194,6 +194,11 @@ def test_unserved_workspace(run: Run, tmp_path: Path) -> None:
     assert_refused(run("query", "dinner", "--local", "--workspace", tmp_path), r"r4t [a-z-]+ CONFIG")
 
 
+def test_drift_of_nothing(run: Run, tmp_path: Path) -> None:
+    assert_refused(run("drift", tmp_path), r"r4t [a-z-]+ CONFIG")
+    assert_refused(run("drift", tmp_path, "--out", tmp_path / "none" / "drift.json"), r"error: --out")
+
+
 def test_our_own_fault_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, config: Callable[..., Path]) -> None:
     def broken(*_: object) -> None:
         try:
