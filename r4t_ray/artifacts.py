@@ -113,6 +113,30 @@ class Workspace:
                 )
         return Artifact(path, manifest)
 
+    def check_lineage(self, stages: Iterable[str]) -> None:
+        """Raise ArtifactError when the stages, which are used together, were not made from the same inputs.
+
+        ``artifact`` compares a stage with its direct parents; here every ancestor is compared too, so a retriever
+        trained on pairs of another encoder is refused beside an index of this one. Reads manifests only.
+        """
+        pending = list(stages)
+        seen: set[str] = set()
+        while pending:
+            stage = pending.pop()
+            if stage in seen:
+                continue
+            seen.add(stage)
+            for parent, fingerprint in read_manifest(self.root / stage).parents.items():
+                found = read_manifest(self.root / parent).fingerprint
+                if found != fingerprint:
+                    raise ArtifactError(
+                        str(self.root / stage),
+                        f"'{stage}' built from another '{parent}' ({fingerprint[:12]})",
+                        f"one built from the '{parent}' that is here ({found[:12]})",
+                        f"run `r4t pipeline CONFIG --workspace {self.root}`",
+                    )
+                pending.append(parent)
+
     def build(
         self,
         stage: str,

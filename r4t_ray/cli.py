@@ -149,6 +149,42 @@ def status(
 
 
 @app.command(rich_help_panel="Use")
+def drift(
+    workspace: Annotated[Path, typer.Argument(metavar="WORKSPACE", help="Folder that `r4t pipeline` filled.")],
+    items: Annotated[Path | None, typer.Option(help="New items, JSON lines or parquet as in a catalogue.")] = None,
+    sets: Annotated[Path | None, typer.Option(help="New sets, likewise.")] = None,
+    queries: Annotated[Path | None, typer.Option(help="New queries, a text file with one a line.")] = None,
+    task: Annotated[Task | None, typer.Option(help="oar or wscr; every task with a retriever if none.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="An experiment's YAML; its `drift` and `evaluation` sections are used.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+) -> None:
+    """Compare new queries and new entries with what the retriever was trained on; say whether to re-synthesize."""
+    logging.basicConfig(level=logging.WARNING)
+    experiment = flow.load_experiment(config) if config else None
+    from r4t_ray.evaluation import DriftConfig, EvaluationConfig
+    from r4t_ray.evaluation.drift import measure_drift
+    from r4t_ray.evaluation.drift_report import check_out, drift_lines, write_drifts
+
+    if out is not None:
+        check_out(out)
+    found = measure_drift(
+        experiment.drift if experiment else DriftConfig(),
+        experiment.evaluation if experiment else EvaluationConfig(),
+        Workspace(workspace),
+        items=items,
+        sets=sets,
+        queries=queries,
+        task=task,
+    )
+    for each in found:
+        typer.echo("\n".join(drift_lines(each)))
+    if out is not None:
+        write_drifts(found, out)
+
+
+@app.command(rich_help_panel="Use")
 def doctor() -> None:
     """Say what is installed, which engine will be used, and what is missing with the command that fixes it."""
     from r4t_ray.doctor import diagnose, print_diagnosis

@@ -13,7 +13,7 @@ from r4t_ray.catalogue import CatalogueConfig
 from r4t_ray.config import Settings
 from r4t_ray.diffusion import DiffusionConfig
 from r4t_ray.encoders import EncoderConfig
-from r4t_ray.evaluation import AblationConfig, EvaluationConfig
+from r4t_ray.evaluation import AblationConfig, DriftConfig, EvaluationConfig
 from r4t_ray.folm import FolmConfig
 from r4t_ray.index import IndexConfig
 from r4t_ray.pairs import PairsConfig
@@ -32,6 +32,7 @@ class Experiment(Settings):
     diffusion: DiffusionConfig
     evaluation: EvaluationConfig
     ablation: AblationConfig
+    drift: DriftConfig
     serve: AppArgs
 
     @model_validator(mode="before")

@@ -15,7 +15,7 @@ from r4t_ray import cli, pipeline
 from r4t_ray.errors import DataError
 
 STAGES = ("ingest", "embed", "build-index", "train-folm", "synthesize-pairs", "train-diffusion", "evaluate")
-COMMANDS = (*STAGES, "pipeline", "ablate", "serve", "query", "status", "doctor")
+COMMANDS = (*STAGES, "pipeline", "ablate", "serve", "query", "status", "drift", "doctor")
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -192,6 +192,11 @@ def test_no_server(run: Run) -> None:
 
 def test_unserved_workspace(run: Run, tmp_path: Path) -> None:
     assert_refused(run("query", "dinner", "--local", "--workspace", tmp_path), r"r4t [a-z-]+ CONFIG")
+
+
+def test_drift_of_nothing(run: Run, tmp_path: Path) -> None:
+    assert_refused(run("drift", tmp_path), r"r4t [a-z-]+ CONFIG")
+    assert_refused(run("drift", tmp_path, "--out", tmp_path / "none" / "drift.json"), r"error: --out")
 
 
 def test_our_own_fault_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, config: Callable[..., Path]) -> None:

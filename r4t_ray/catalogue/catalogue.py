@@ -100,9 +100,8 @@ def check_catalogue(
     Raises:
         DataError: Nothing in it, a duplicate id, an empty text, or a set that names a missing item.
     """
-    for kind, rows in (("items", catalogue.items), ("sets", catalogue.sets)):
-        if not rows:
-            raise DataError(where, f"no {kind}", f"at least one of the {kind}", "check that the right files were named")
+    check_some(where, "items", catalogue.items)
+    check_some(where, "sets", catalogue.sets)
     item_places = item_places or [f"item '{item.item_id}'" for item in catalogue.items]
     set_places = set_places or [f"set '{row.set_id}'" for row in catalogue.sets]
     _check_ids("item_id", [item.item_id for item in catalogue.items], item_places)
@@ -120,6 +119,12 @@ def check_catalogue(
                 "add the item or take it out of the set",
             )
     return catalogue
+
+
+def check_some(where: str, kind: str, rows: Sequence[object]) -> None:
+    """Raise DataError when there are no rows of the kind."""
+    if not rows:
+        raise DataError(where, f"no {kind}", f"at least one of the {kind}", "check that the right files were named")
 
 
 def _check_ids(name: str, ids: Sequence[str], places: Sequence[str]) -> None:

@@ -26,7 +26,7 @@ def read_records(path: Path, required: tuple[str, ...]) -> list[Record]:
         DataError: The file is missing or of another kind, a line is not a JSON object, or a field is missing.
     """
     if not path.is_file():
-        raise DataError(str(path), "no such file", "a .jsonl or .parquet file", "correct the path in the configuration")
+        raise DataError(str(path), "no such file", "a .jsonl or .parquet file", "correct the path")
     if path.suffix == ".parquet":
         records = _parquet_records(path, required)
     elif path.suffix == ".jsonl":

@@ -30,27 +30,40 @@ class SetsConfig(DatasetSettings):
 
     def read(self) -> Catalogue:
         """Read both files; categories are those that the items' attributes name, each once a set."""
-        item_records = read_records(self.items.expanduser(), ("item_id", "text"))
-        set_records = read_records(self.sets.expanduser(), ("set_id", "title", "item_ids"))
-        items = tuple(
-            Item(
-                text_field(place, fields, "item_id"),
-                text_field(place, fields, "text").strip(),
-                object_field(place, fields, "attributes"),
-            )
-            for place, fields in item_records
+        item_places, items = read_items(self.items)
+        set_places, sets = read_sets(self.sets)
+        return with_categories(
+            check_catalogue(Catalogue(items, sets), f"{self.items} and {self.sets}", item_places, set_places)
         )
-        sets = tuple(
-            ItemSet(
-                text_field(place, fields, "set_id"),
-                text_field(place, fields, "title").strip(),
-                text_field(place, fields, "description", default="").strip(),
-                ids_field(place, fields, "item_ids"),
-            )
-            for place, fields in set_records
+
+
+def read_items(path: Path) -> tuple[list[str], tuple[Item, ...]]:
+    """The items of one file, and the place that each stands at; raises DataError."""
+    records = read_records(path.expanduser(), ("item_id", "text"))
+    items = tuple(
+        Item(
+            text_field(place, fields, "item_id"),
+            text_field(place, fields, "text").strip(),
+            object_field(place, fields, "attributes"),
         )
-        places = [place for place, _ in item_records], [place for place, _ in set_records]
-        return with_categories(check_catalogue(Catalogue(items, sets), f"{self.items} and {self.sets}", *places))
+        for place, fields in records
+    )
+    return [place for place, _ in records], items
+
+
+def read_sets(path: Path) -> tuple[list[str], tuple[ItemSet, ...]]:
+    """The sets of one file, and the place that each stands at; raises DataError."""
+    records = read_records(path.expanduser(), ("set_id", "title", "item_ids"))
+    sets = tuple(
+        ItemSet(
+            text_field(place, fields, "set_id"),
+            text_field(place, fields, "title").strip(),
+            text_field(place, fields, "description", default="").strip(),
+            ids_field(place, fields, "item_ids"),
+        )
+        for place, fields in records
+    )
+    return [place for place, _ in records], sets
 
 
 def with_categories(catalogue: Catalogue) -> Catalogue:

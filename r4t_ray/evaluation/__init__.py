@@ -6,9 +6,9 @@ A method is one file in ``methods/``. Nothing here loads an engine before ``run`
 from __future__ import annotations
 
 from r4t_ray.artifacts import Artifact, Workspace
-from r4t_ray.evaluation.settings import AblationConfig, EvaluationConfig
+from r4t_ray.evaluation.settings import AblationConfig, DriftConfig, EvaluationConfig
 
-__all__ = ["AblationConfig", "EvaluationConfig", "run"]
+__all__ = ["AblationConfig", "DriftConfig", "EvaluationConfig", "run"]
 
 
 def run(config: EvaluationConfig, workspace: Workspace, seed: int) -> Artifact:

@@ -1,4 +1,4 @@
-"""Percentile bootstrap: 95% intervals of a mean over queries, a paired difference, and a median over repeats."""
+"""Percentile bootstrap: 95% intervals of a mean over queries, a difference of two, a share, a median over repeats."""
 
 from __future__ import annotations
 
@@ -56,6 +56,27 @@ def paired_ratio(ours: NDArray[np.float64], theirs: NDArray[np.float64], num_boo
     assert ours.shape == theirs.shape, "a ratio of pairs needs the same queries on both sides"
     above, below = (_resampled(values, num_bootstrap, seed).mean(axis=1) for values in (ours, theirs))
     return _estimate(float(ours.mean() / theirs.mean()), above / below, len(ours))
+
+
+def unpaired_difference(
+    ours: NDArray[np.float64], theirs: NDArray[np.float64], num_bootstrap: int, seed: int
+) -> Estimate:
+    """Mean of ``ours`` minus mean of ``theirs``, each over queries of its own; ``n`` is the smaller number of them."""
+    our_means = _resampled(ours, num_bootstrap, seed).mean(axis=1)
+    their_means = _resampled(theirs, num_bootstrap, seed + 1).mean(axis=1)  # draws that those of ours do not follow
+    return _estimate(float(ours.mean() - theirs.mean()), our_means - their_means, min(len(ours), len(theirs)))
+
+
+def share_of_draws(share: float, num: int, num_bootstrap: int, seed: int) -> Estimate:
+    """What share of ``num`` draws, with replacement, from things of which ``share`` count will count.
+
+    The interval is of the drawn shares, so that of other ``num`` things a share outside it is no chance of the draw.
+
+    >>> share_of_draws(1.0, 5, 100, 0)
+    Estimate(value=1.0, low=1.0, high=1.0, n=5)
+    """
+    counts = np.random.default_rng(seed).binomial(num, share, size=num_bootstrap)
+    return _estimate(share, counts / num, num)
 
 
 def _resampled(values: NDArray[np.float64], num_bootstrap: int, seed: int) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -45,6 +46,8 @@ PARENTS: dict[str, str] = {
 """Stages, beside ingest, embed and index, that a method reads."""
 UNTIMED = frozenset({"best_of_5_oracle"})
 """Methods that nobody can deploy."""
+
+Asked = TypeVar("Asked")
 
 logger = logging.getLogger(__name__)
 
@@ -175,7 +178,7 @@ def methods_for(config: EvaluationConfig, workspace: Workspace, task: Task) -> t
     )
 
 
-def draw(queries: Sequence[Query], max_queries: int | None, seed: int) -> list[Query]:
+def draw(queries: Sequence[Asked], max_queries: int | None, seed: int) -> list[Asked]:
     """At most ``max_queries`` of the queries, drawn by the seed, in their order."""
     if max_queries is None or len(queries) <= max_queries:
         return list(queries)

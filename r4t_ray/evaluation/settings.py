@@ -94,3 +94,19 @@ class AblationConfig(Settings):
         min_length=1,
     )
     num_shown: PositiveInt = 3
+
+
+class DriftConfig(Settings):
+    """How many queries `r4t drift` asks, and what it lets pass.
+
+    Attributes:
+        max_queries: Queries of a kind (training, held-out or new), drawn by the seed.
+        max_drop: Groundedness, Vendi or alignment may fall by so much.
+        max_query_rise: A query may be so much farther from its nearest training query.
+        min_reach: Share of new entries that are reached, as a part of the old entries' share.
+    """
+
+    max_queries: PositiveInt = 512
+    max_drop: float = Field(0.05, ge=0)
+    max_query_rise: float = Field(0.1, ge=0)
+    min_reach: float = Field(0.5, ge=0, le=1)

@@ -12,10 +12,9 @@ import pyarrow.parquet as pq
 from r4t_ray.artifacts import Artifact, Workspace, write_json
 from r4t_ray.embedding_table import read_embedding_table
 from r4t_ray.errors import ConfigError
-from r4t_ray.index.flat import build_flat
 from r4t_ray.index.kinds import IndexConfig
 from r4t_ray.index.search import POOLS, ShardedIndex
-from r4t_ray.index.shard import INDEX_FILE, Shard, load_shard, shard_file
+from r4t_ray.index.shard import INDEX_FILE, flat_shard, load_shard, shard_file
 from r4t_ray.progress import track
 from r4t_ray.types import TASKS, Array, Task
 
@@ -50,7 +49,7 @@ def shard_offsets(num_rows: int, num_shards: int) -> list[int]:
 
 def recall_against_flat(index: ShardedIndex, queries_BD: Array, k: int) -> float:
     """Mean share of the exact k nearest rows that the index finds."""
-    exact = ShardedIndex((_flat_shard(index.emb_MD),), index.ids, index.emb_MD)
+    exact = ShardedIndex((flat_shard(index.emb_MD),), index.ids, index.emb_MD)
     found_BK, true_BK = index.search(queries_BD, k)[1], exact.search(queries_BD, k)[1]
     return float((found_BK[:, :, None] == true_BK[:, None, :]).any(axis=1).mean())
 
@@ -80,11 +79,6 @@ def _build_task(config: IndexConfig, embed: Path, folder: Path, task: Task, quer
     recall = recall_against_flat(ShardedIndex(shards, ids, emb_MD), sample_BD, RECALL_K)
     write_json(folder / INDEX_FILE, {**settings, "recall_at_10": recall, "recall_queries": len(sample_BD)})
     return len(ids)
-
-
-def _flat_shard(emb_MD: Array) -> Shard:
-    index = build_flat(emb_MD)
-    return Shard(index, index, 0)
 
 
 def _sample(rows_BD: Array, seed: int) -> Array:

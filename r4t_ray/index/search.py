@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.embedding_table import read_embedding_table
 from r4t_ray.errors import ArtifactError
 from r4t_ray.index.merge import merge_topk
-from r4t_ray.index.shard import Shard, load_shard, read_index_file, require_queries
+from r4t_ray.index.shard import Shard, flat_shard, load_shard, read_index_file, require_queries
 from r4t_ray.types import Array, Rows, Task
 
 POOLS: dict[Task, str] = {"oar": "sets", "wscr": "items"}
@@ -46,6 +48,18 @@ class ShardedIndex:
         q_BD = require_queries(q_BD, k, self.emb_MD.shape[1])
         scores, rows = zip(*(shard.search(q_BD, k) for shard in self.shards), strict=True)
         return merge_topk(scores, rows, k)
+
+    def with_rows(self, ids: Sequence[str], emb_MD: Array) -> ShardedIndex:
+        """The index with more rows after its own, in a flat shard beside its shards; nothing on disk changes.
+
+        Args:
+            ids: Ids of the rows, which may be none.
+            emb_MD: Their unit embeddings.
+        """
+        if not ids:
+            return self
+        shards = (*self.shards, flat_shard(emb_MD, self.size))
+        return ShardedIndex(shards, [*self.ids, *ids], np.concatenate([self.emb_MD, emb_MD]))
 
 
 def load_index(workspace: Workspace, task: Task) -> ShardedIndex:

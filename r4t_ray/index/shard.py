@@ -15,6 +15,7 @@ import faiss
 import numpy as np
 
 from r4t_ray.errors import ArtifactError, RequestError
+from r4t_ray.index.flat import build_flat
 from r4t_ray.index.kinds import KINDS
 from r4t_ray.index.merge import merge_topk
 from r4t_ray.types import Array, Rows
@@ -85,6 +86,12 @@ def require_queries(q_BD: Array, k: int, dim: int) -> Array:
     if not np.isfinite(q_BD).all():
         raise RequestError("query vectors", "a value that is not finite", "finite numbers", "check what made them")
     return q_BD
+
+
+def flat_shard(emb_MD: Array, offset: int = 0) -> Shard:
+    """A shard in memory that is searched exhaustively."""
+    index = build_flat(emb_MD)
+    return Shard(index, index, offset)
 
 
 def shard_file(number: int) -> str:

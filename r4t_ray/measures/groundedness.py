@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from r4t_ray.types import Array
+
+
+def unit_distance(cos: Array) -> NDArray[np.float64]:
+    """Euclidean distance sqrt(2 - 2 cos) of unit vectors by their cosines, of any shape; NaN stays NaN.
+
+    >>> import numpy as np
+    >>> unit_distance(np.array([1.0, 0.5, -1.0], dtype=np.float32)).tolist()
+    [0.0, 1.0, 2.0]
+    """
+    return np.sqrt(np.clip(2.0 - 2.0 * cos.astype(np.float64), 0.0, None))
 
 
 def groundedness(nearest_cos_BK: Array) -> Array:
@@ -22,7 +33,7 @@ def groundedness(nearest_cos_BK: Array) -> Array:
     >>> groundedness(np.array([[1.0, 0.5]], dtype=np.float32)).tolist()
     [0.5]
     """
-    distance_BK = np.sqrt(np.clip(2.0 - 2.0 * nearest_cos_BK.astype(np.float64), 0.0, None))
+    distance_BK = unit_distance(nearest_cos_BK)
     present_BK = np.isfinite(distance_BK)
     num_B = present_BK.sum(axis=-1)
     mean_B = np.where(present_BK, distance_BK, 0.0).sum(axis=-1) / np.maximum(num_B, 1)

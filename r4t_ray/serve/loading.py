@@ -31,33 +31,7 @@ def verify(workspace: Workspace) -> None:
     """Raise ArtifactError unless every file that serving reads is as its stage wrote it, all from the same inputs."""
     for stage in SERVED_STAGES:
         workspace.artifact(stage)
-    check_lineage(workspace)
-
-
-def check_lineage(workspace: Workspace) -> None:
-    """Raise ArtifactError when what is served together was not made from the same inputs.
-
-    `Workspace.artifact` compares a stage with its direct parents; here every ancestor is compared too, so a retriever
-    trained on pairs of another encoder is refused beside an index of this one. Reads manifests only.
-    """
-    pending = list(SERVED_STAGES)
-    seen: set[str] = set()
-    while pending:
-        stage = pending.pop()
-        if stage in seen:
-            continue
-        seen.add(stage)
-        manifest = read_manifest(workspace.root / stage)
-        for parent, fingerprint in manifest.parents.items():
-            found = read_manifest(workspace.root / parent).fingerprint
-            if found != fingerprint:
-                raise ArtifactError(
-                    str(workspace.root / stage),
-                    f"'{stage}' built from another '{parent}' ({fingerprint[:12]})",
-                    f"one built from the '{parent}' that is here ({found[:12]})",
-                    f"run `r4t pipeline CONFIG --workspace {workspace.root}`",
-                )
-            pending.append(parent)
+    workspace.check_lineage(SERVED_STAGES)
 
 
 def served_tasks(workspace: Workspace) -> tuple[Task, ...]:

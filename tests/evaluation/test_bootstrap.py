@@ -3,7 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from r4t_ray.evaluation.bootstrap import bootstrap_mean, bootstrap_median, paired_difference
+from r4t_ray.evaluation.bootstrap import (
+    bootstrap_mean,
+    bootstrap_median,
+    paired_difference,
+    share_of_draws,
+    unpaired_difference,
+)
 
 
 def test_interval_of_a_mean_is_the_normal_one_for_many_queries():
@@ -51,3 +57,25 @@ def test_paired_difference_sees_what_two_wide_intervals_hide():
     found = paired_difference(ours, theirs, 500, seed=0)
     assert (found.low, found.high) == pytest.approx((0.01, 0.01))
     assert bootstrap_mean(ours, 500, 0).low < theirs.mean()
+
+
+def test_unpaired_difference_has_the_width_of_independent_means():
+    rng = np.random.default_rng(0)
+    ours, theirs = rng.normal(1.0, 3.0, size=300), rng.normal(0.0, 4.0, size=300)
+    found = unpaired_difference(ours, theirs, 4000, seed=1)
+    assert found.value == pytest.approx(ours.mean() - theirs.mean())
+    half_width = 1.96 * np.sqrt(ours.var() / 300 + theirs.var() / 300)
+    assert (found.high - found.low) / 2 == pytest.approx(half_width, rel=0.1)
+    # The same values on both sides do not cancel: they are of queries that have nothing to do with each other.
+    alike = unpaired_difference(ours, ours, 4000, seed=1)
+    assert (alike.high - alike.low) / 2 == pytest.approx(1.96 * ours.std() * np.sqrt(2 / 300), rel=0.1)
+    assert unpaired_difference(ours, theirs[:7], 10, seed=1).n == 7
+
+
+def test_share_of_draws_is_a_binomial():
+    found = share_of_draws(0.3, 400, 8000, seed=0)
+    half_width = 1.96 * np.sqrt(0.3 * 0.7 / 400)
+    assert (found.value, found.n) == (0.3, 400)
+    assert (found.low, found.high) == pytest.approx((0.3 - half_width, 0.3 + half_width), abs=0.006)
+    assert share_of_draws(0.3, 1, 1000, seed=0).low == 0.0
+    assert share_of_draws(0.0, 9, 100, seed=0).high == 0.0

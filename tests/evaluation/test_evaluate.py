@@ -1,129 +1,19 @@
-"""The stage on a small workspace: real index and diffusion retriever; scripted language model, encoder by hash."""
+"""The stage on a small workspace."""
 
 from __future__ import annotations
 
 import json
-import zlib
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from r4t_ray.artifacts import Workspace
-from r4t_ray.diffusion import DiffusionRetriever, NetworkConfig, SamplerConfig
-from r4t_ray.embedding_table import embedding_table
 from r4t_ray.errors import DataError, MissingArtifactError
 from r4t_ray.evaluation import EvaluationConfig, evaluate, run
-from r4t_ray.folm import FanOutModel, FolmConfig
-from r4t_ray.index import IndexConfig
-from r4t_ray.index import run as build_index
 
-DIM, NUM_SETS, NUM_ITEMS = 8, 12, 30
 FAST = {"k": 3, "n": 2, "num_bootstrap": 40, "latency_batches": (1, 4), "latency_repeats": 2, "num_candidates": 10}
 CHEAP = ("no_fanout", "no_fanout_mmr", "greedy_reward")
 CHEAP_WSCR = (*CHEAP, "popular", "popular_items", "nearest_sets", "nearest_sets_items")
 GENERATIVE = ("zero_shot", "best_of_5", "r4t_folm", "r4t_diffusion")
 GENERATIVE_WSCR = (*GENERATIVE, "best_of_5_oracle")
-
-
-def encode(texts):
-    rows = [np.random.default_rng(zlib.crc32(text.encode())).normal(size=DIM) for text in texts]
-    emb = np.array(rows, dtype=np.float32)
-    return emb / np.linalg.norm(emb, axis=1, keepdims=True)
-
-
-class HashEncoder:
-    dim = DIM
-
-    def encode(self, texts):
-        return encode(texts)
-
-
-class WordyModel:
-    """Sub-queries are the query's words and a number; the trained weights name pool items themselves."""
-
-    def __init__(self, folder):
-        self.trained = folder.name == "model"
-
-    def load_weights(self, folder):
-        self.trained = folder.name == "model"
-
-    def fan_out(self, task, queries, k, *, num_samples, temperature, seed):
-        kind = "item" if task == "wscr" else "set"
-        return [
-            [
-                tuple(f"{kind} {(i + sample) % 9}" if self.trained else f"{text} {i} {sample + seed}" for i in range(k))
-                for sample in range(num_samples)
-            ]
-            for text in queries
-        ]
-
-
-def write_ingest(folder, num_test):
-    split = ["test"] * num_test + ["train"] * (NUM_SETS - num_test)
-    items = [f"i{row}" for row in range(NUM_ITEMS)]
-    members = [[items[(2 * row + step) % NUM_ITEMS] for step in range(4)] for row in range(NUM_SETS)]
-    columns = {"item_id": items, "text": [f"item {row}" for row in range(NUM_ITEMS)], "attributes": ["{}"] * NUM_ITEMS}
-    pq.write_table(pa.table(columns), folder / "items.parquet")
-    names = [f"s{row}" for row in range(NUM_SETS)]
-    titles = [f"set {row}" for row in range(NUM_SETS)]
-    columns = {"set_id": names, "title": titles, "description": [""] * NUM_SETS, "item_ids": members}
-    pq.write_table(pa.table(columns), folder / "sets.parquet")
-    columns = {
-        "query_id": [f"{task}-{row}" for task in ("oar", "wscr") for row in range(NUM_SETS)],
-        "task": ["oar"] * NUM_SETS + ["wscr"] * NUM_SETS,
-        "text": [f"theme {row}" for row in range(NUM_SETS)] + titles,
-        "item_ids": pa.array([[]] * NUM_SETS + members, pa.list_(pa.string())),
-        "split": split * 2,
-    }
-    pq.write_table(pa.table(columns), folder / "queries.parquet")
-    return NUM_SETS
-
-
-def write_embed(ingest, folder):
-    for kind, key, text in (("items", "item_id", "text"), ("sets", "set_id", "title"), ("queries", "query_id", "text")):
-        table = pq.read_table(ingest / f"{kind}.parquet")
-        emb_MD = encode(table[text].to_pylist())
-        pq.write_table(embedding_table(table[key].to_pylist(), emb_MD), folder / f"{kind}.parquet")
-    return 1
-
-
-def write_folm(folder):
-    for model in (folder / task / name for task in ("oar", "wscr") for name in ("model", "warm_start")):
-        model.mkdir(parents=True)
-        (model / "config.json").write_text("{}")
-    steps = {"step": [0, 1, 0, 1], "task": ["oar", "oar", "wscr", "wscr"], "reward": [0.1, 0.2, 0.1, 0.3]}
-    pq.write_table(pa.table(steps), folder / "metrics.parquet")
-    return 2
-
-
-def write_diffusion(folder):
-    network = NetworkConfig(num_rows=4, dim=DIM, hidden=16, mlp=16, num_heads=2, num_layers=1)
-    for task in ("oar", "wscr"):
-        retriever = DiffusionRetriever(network=network, sampler=SamplerConfig(solver="heun", num_steps=2))
-        retriever.save_pretrained(folder / task)
-    return 2
-
-
-@pytest.fixture
-def workspace(tmp_path, monkeypatch):
-    """A function: a workspace with every stage before the report."""
-    monkeypatch.setattr(evaluate, "load_encoder", lambda folder: HashEncoder())
-    monkeypatch.setattr(FanOutModel, "load", lambda folder, config: WordyModel(folder))
-
-    def make(num_test=5, tasks=("oar", "wscr"), stages=("folm", "diffusion")):
-        ws, settings = Workspace(tmp_path / "ws"), IndexConfig(type="flat")
-        ws.build("ingest", settings, 0, [], lambda folder: write_ingest(folder, num_test))
-        ws.build("embed", settings, 0, ["ingest"], lambda folder: write_embed(ws.root / "ingest", folder))
-        build_index(settings, ws, 0)
-        if "folm" in stages:
-            ws.build("folm", FolmConfig(tasks=tasks), 0, ["index"], write_folm)
-        if "diffusion" in stages:
-            ws.build("diffusion", settings, 0, ["index"], write_diffusion)
-        return ws
-
-    return make
 
 
 def rows_of(artifact):

@@ -113,3 +113,17 @@ def test_a_graph_with_unreachable_rows_still_fills_every_hit() -> None:
     assert (index.search(emb_MD[:50], 100)[1] < 0).any()
     _, rows_BK = Shard(index, KINDS["hnsw"].storage(index), 0).search(emb_MD[:50], 100)
     assert all(len(set(rows)) == 100 and min(rows) >= 0 for rows in rows_BK.tolist())
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_rows_beside_an_index_are_found_as_if_they_were_in_it(kind: KindName) -> None:
+    emb_MD, q_BD = unit_rows(8, 300), unit_rows(9, 40)
+    old = make_index(kind, emb_MD[:270], 2)
+    grown = old.with_rows([f"new{row}" for row in range(30)], emb_MD[270:])
+    assert (old.size, grown.size, grown.ids[270]) == (270, 300, "new0")
+    assert np.array_equal(grown.emb_MD, emb_MD)
+    rows_BK, true_BK = grown.search(q_BD, 10)[1], brute_force(q_BD, emb_MD, 10)
+    found = [len(set(got) & set(true)) for got, true in zip(rows_BK, true_BK, strict=True)]
+    assert np.mean(found) / 10 >= LEAST_RECALL[kind]
+    assert (rows_BK >= 270).any()
+    assert old.with_rows([], emb_MD[:0]) is old

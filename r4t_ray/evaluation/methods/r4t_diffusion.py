@@ -54,7 +54,10 @@ class R4TDiffusion:
 
     def fan_out(self, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
         """Generate, search every row, keep k rows with their items."""
-        z_BLD = self.generate(queries, query_emb_BD, seed)
+        return self.answers(self.generate(queries, query_emb_BD, seed))
+
+    def answers(self, z_BLD: Array) -> list[Answer]:
+        """What the generated rows of each query bring: search every row, keep k rows with their items."""
         hits = nearest(self.index, z_BLD.reshape(-1, z_BLD.shape[-1]), self.n)
         return [
             self._keep(z_LD, hits_Ln)

@@ -1,0 +1,58 @@
+"""What came after a workspace was made: new entries for its catalogue, and new queries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, check_catalogue, check_some
+from r4t_ray.catalogue.ingest import load_items, load_sets
+from r4t_ray.catalogue.sets import read_items, read_sets
+from r4t_ray.errors import DataError
+
+
+def read_additions(workspace: Workspace, items: Path | None, sets: Path | None) -> Catalogue:
+    """The entries of the files, in the format of ``SetsConfig``; None brings no entry.
+
+    A set may name items of the workspace and of ``items``.
+
+    Raises:
+        DataError: A file is missing, unreadable or without an entry, an id is in the workspace already or stands
+            twice, a text is empty, or a set names a missing item.
+    """
+    item_places: list[str] = []
+    set_places: list[str] = []
+    new_items: tuple[Item, ...] = ()
+    new_sets: tuple[ItemSet, ...] = ()
+    if items is not None:
+        item_places, new_items = read_items(items)
+        check_some(str(items), "items", new_items)
+    if sets is not None:
+        set_places, new_sets = read_sets(sets)
+        check_some(str(sets), "sets", new_sets)
+    old_items, old_sets = load_items(workspace), load_sets(workspace)
+    check_catalogue(
+        Catalogue((*old_items, *new_items), (*old_sets, *new_sets)),
+        str(workspace.root),
+        [f"the workspace's item '{item.item_id}'" for item in old_items] + item_places,
+        [f"the workspace's set '{row.set_id}'" for row in old_sets] + set_places,
+    )
+    return Catalogue(new_items, new_sets)
+
+
+def read_query_texts(path: Path) -> list[str]:
+    """The queries of a UTF-8 text file, one a line, spaces around them and blank lines left out.
+
+    Raises:
+        DataError: The file is missing, is not text, or has no query.
+    """
+    path = path.expanduser()
+    if not path.is_file():
+        raise DataError(str(path), "no such file", "a text file with a query a line", "correct the path")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(str(path), f"bytes that are not UTF-8 ({error})", "a text file", "convert it") from None
+    texts = [line.strip() for line in lines if line.strip()]
+    check_some(str(path), "queries", texts)
+    return texts

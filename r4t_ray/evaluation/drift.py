@@ -1,0 +1,117 @@
+"""Drift of a workspace: new queries and a grown catalogue against what its retrievers were trained on.
+
+Nothing is trained and the workspace stays as it is: new entries are embedded by its frozen encoder and searched beside
+the pool that it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.catalogue import Catalogue, load_queries, read_additions, read_query_texts
+from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder, set_text
+from r4t_ray.errors import ConfigError, DataError
+from r4t_ray.evaluation.drift_measures import Drift, Situation, compare
+from r4t_ray.evaluation.evaluate import draw, load_retriever
+from r4t_ray.evaluation.settings import DriftConfig, EvaluationConfig
+from r4t_ray.index import load_index
+from r4t_ray.types import TASKS, Array, Task
+
+STAGES = ("ingest", "embed", "index", "diffusion")
+Encode = Callable[[Sequence[str]], Array]
+
+
+def measure_drift(
+    config: DriftConfig,
+    evaluation: EvaluationConfig,
+    workspace: Workspace,
+    *,
+    items: Path | None = None,
+    sets: Path | None = None,
+    queries: Path | None = None,
+    task: Task | None = None,
+) -> list[Drift]:
+    """Compare every task that has a retriever, or the one named.
+
+    Args:
+        config: How many queries are asked, and the rule's settings.
+        evaluation: Budget, sampler and bootstrap, as the report's.
+        workspace: A workspace with a trained retriever; only read.
+        items: New items, as in a ``sets`` catalogue.
+        sets: New sets, likewise.
+        queries: New queries, one a line.
+        task: The only task to compare.
+
+    Raises:
+        DataError: A file cannot be used, or there is no query to ask.
+        ConfigError: The task has no retriever.
+        RequestError: The retriever has fewer rows than the k directions of ``evaluation``.
+        ArtifactError: The workspace is not whole, or its stages were made from other inputs.
+    """
+    additions = read_additions(workspace, items, sets)
+    texts = read_query_texts(queries) if queries is not None else None
+    seed = workspace.artifact("diffusion").manifest.seed
+    workspace.check_lineage(STAGES)
+    tasks = trained_tasks(workspace, task)
+    encode = CachedEncoder(load_encoder(workspace.root / "embed" / "encoder")).encode
+    return [
+        compare(config, evaluation, open_situation(config, workspace, name, additions, texts, encode, seed), seed)
+        for name in tasks
+    ]
+
+
+def trained_tasks(workspace: Workspace, task: Task | None) -> list[Task]:
+    """The tasks that have a retriever; raises ConfigError when ``task`` is not among them."""
+    trained = [name for name in TASKS if (workspace.root / "diffusion" / name).is_dir()]
+    if task is not None and task not in trained:
+        raise ConfigError("--task", task, f"one of {', '.join(trained)}, which have a retriever", "name one of these")
+    return trained if task is None else [task]
+
+
+def open_situation(
+    config: DriftConfig,
+    workspace: Workspace,
+    task: Task,
+    additions: Catalogue,
+    texts: Sequence[str] | None,
+    encode: Encode,
+    seed: int,
+) -> Situation:
+    """Read one task's retriever, pool and queries, and embed what is new."""
+    ids, emb_BD = load_embeddings(workspace, "queries")
+    row_of = {query_id: row for row, query_id in enumerate(ids)}
+    train, validation, test = (load_queries(workspace, task, split) for split in ("train", "val", "test"))
+    sample, validation, test = (draw(each, config.max_queries, seed) for each in (train, validation, test))
+    if not train or (texts is None and not test):
+        raise DataError(
+            f"{task} queries of {workspace.root}",
+            f"{len(train)} training and {len(test)} held-out ones",
+            "one of each, or new queries in the place of the held-out ones",
+            "name a file of queries with --queries",
+        )
+    train_BD, sample_BD, validation_BD, test_BD = (
+        emb_BD[[row_of[query.query_id] for query in each]] for each in (train, sample, validation, test)
+    )
+    index = load_index(workspace, task)
+    new_ids, new_texts = new_entries(additions, task)
+    return Situation(
+        task=task,
+        retriever=load_retriever(workspace.root / "diffusion" / task),
+        then=index,
+        now=index.with_rows(new_ids, encode(new_texts)),
+        train_emb_BD=train_BD,
+        sample_emb_BD=sample_BD,
+        validation_emb_BD=validation_BD,
+        query_emb_BD=test_BD if texts is None else encode(draw(texts, config.max_queries, seed)),
+        queries="held-out" if texts is None else "new",
+    )
+
+
+def new_entries(additions: Catalogue, task: Task) -> tuple[list[str], list[str]]:
+    """Ids and texts, as the embed stage makes them, of the entries that the task's pool gets."""
+    if task == "oar":
+        rows = additions.sets
+        return [row.set_id for row in rows], [set_text(row.title, row.description) for row in rows]
+    return [item.item_id for item in additions.items], [item.text for item in additions.items]

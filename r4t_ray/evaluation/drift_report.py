@@ -1,0 +1,73 @@
+"""Drift for people, as lines, and for programs, as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from r4t_ray.artifacts import write_json
+from r4t_ray.errors import ConfigError
+from r4t_ray.evaluation.bootstrap import Estimate
+from r4t_ray.evaluation.drift_measures import Drift
+from r4t_ray.evaluation.drift_verdict import Reach
+from r4t_ray.index import POOLS
+
+
+def drift_lines(drift: Drift) -> Iterator[str]:
+    """What a person reads: the figures, a line a reason, the verdict."""
+    pool = POOLS[drift.task]
+    yield f"{drift.task}: then training queries, the old {pool}; now {drift.queries} queries, old and new {pool}"
+    yield f"  {'':<16}{'then':>22}{'now':>22}{'change':>26}"
+    for change in drift.changes:
+        yield f"  {change.measure:<16}{_cell(change.then):>22}{_cell(change.now):>22}{_cell(change.difference):>26}"
+    then, now = (
+        f"{each.median:.3f}, {each.percentile_95:.3f}" for each in (drift.item_distance_then, drift.item_distance_now)
+    )
+    yield f"  {'item_distance':<16}{then:>22}{now:>22}  (median, 95th percentile)"
+    yield f"  no new {pool}" if drift.reach is None else f"  new {pool}: {_reached(drift.reach)}"
+    yield from (f"  reason: {reason}" for reason in drift.reasons)
+    yield f"  re-synthesize: {'yes' if drift.resynthesize else 'no'}"
+
+
+def _cell(estimate: Estimate) -> str:
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+
+
+def _reached(reach: Reach) -> str:
+    return (
+        f"{reach.num_reached} of {reach.num_new} reached ({reach.share:.1%}) by {reach.num_queries} queries; "
+        f"of as many old ones {reach.old.value:.1%} [{reach.old.low:.1%}, {reach.old.high:.1%}]"
+    )
+
+
+def check_out(path: Path) -> None:
+    """Raise ConfigError unless a file can be written at ``path``, before there is anything to write."""
+    if path.is_dir() or not path.expanduser().parent.is_dir():
+        raise ConfigError("--out", str(path), "a file in a folder that exists", "make the folder or name another")
+
+
+def write_drifts(drifts: Sequence[Drift], path: Path) -> None:
+    """Write every task's figures, its reasons and whether to re-synthesize, and whether any task asks for it."""
+    tasks = [drift_json(drift) for drift in drifts]
+    write_json(path.expanduser(), {"resynthesize": any(drift.resynthesize for drift in drifts), "tasks": tasks})
+
+
+def drift_json(drift: Drift) -> dict[str, Any]:
+    """One task's figures by name."""
+    distances = {"then": asdict(drift.item_distance_then), "now": asdict(drift.item_distance_now)}
+    return {
+        "task": drift.task,
+        "pool": POOLS[drift.task],
+        "queries": drift.queries,
+        "measures": {change.measure: _without_name(asdict(change)) for change in drift.changes},
+        "item_distance": distances,
+        "new_entries": None if drift.reach is None else asdict(drift.reach) | {"share": drift.reach.share},
+        "reasons": drift.reasons,
+        "resynthesize": drift.resynthesize,
+    }
+
+
+def _without_name(change: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in change.items() if key != "measure"}

@@ -1,0 +1,298 @@
+"""Drift: figures worked out by hand on the plane, the rule both ways, and a whole workspace that stays as it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from r4t_ray import cli
+from r4t_ray.diffusion import SamplerConfig
+from r4t_ray.errors import ConfigError, DataError, MissingArtifactError, RequestError
+from r4t_ray.evaluation import DriftConfig, EvaluationConfig, drift
+from r4t_ray.evaluation.bootstrap import Estimate
+from r4t_ray.evaluation.drift import measure_drift
+from r4t_ray.evaluation.drift_measures import Situation, compare
+from r4t_ray.evaluation.drift_report import check_out, drift_lines, write_drifts
+from r4t_ray.evaluation.drift_verdict import Change, find_changes
+
+SMALL = {"num_bootstrap": 200}
+
+
+def chord(degrees):
+    """Distance of two unit vectors at this angle."""
+    return 2 * np.sin(np.deg2rad(degrees / 2))
+
+
+class TurningRetriever:
+    """Emits, for a query of the plane, the rows at these degrees from it, in this order."""
+
+    sampler = SamplerConfig(solver="likeliest")
+
+    def __init__(self, *offsets):
+        self.offsets = torch.deg2rad(torch.tensor(offsets))
+
+    def generate(self, z_q_BD, **_):
+        radians_BL = torch.atan2(z_q_BD[:, 1], z_q_BD[:, 0])[:, None] + self.offsets
+        return torch.stack([radians_BL.cos(), radians_BL.sin()], dim=-1)
+
+
+@pytest.fixture
+def situation(at, pool):
+    """A function: three training queries among ten items, a row a query, and now the same queries; keywords replace."""
+
+    def make(new=(), offsets=(0.0,), **parts):
+        old = range(0, 100, 10)
+        train = at(1, 21, 41)
+        defaults = {
+            "task": "wscr",
+            "retriever": TurningRetriever(*offsets),
+            "then": pool(*old),
+            "now": pool(*old, *new),
+            "train_emb_BD": train,
+            "sample_emb_BD": train,
+            "validation_emb_BD": at(3, 23, 43),
+            "query_emb_BD": at(3, 19, 43),
+            "queries": "new",
+        }
+        return Situation(**(defaults | parts))
+
+    return make
+
+
+@pytest.fixture
+def judged():
+    """A function: the drift of a situation, at a budget of k directions with n items."""
+    return lambda situation, k=1, n=2, **settings: compare(
+        DriftConfig(**settings), EvaluationConfig(k=k, n=n, **SMALL), situation, seed=0
+    )
+
+
+def test_figures_are_those_worked_out_by_hand(situation, judged, at, pool):
+    # Items every 30 degrees; a query brings its own angle and the one 30 degrees on.
+    train, items = at(0, 60), pool(0, 30, 60, 90)
+    found = judged(
+        situation(
+            offsets=(0.0, 30.0),
+            then=items,
+            now=items,
+            train_emb_BD=train,
+            sample_emb_BD=train,
+            validation_emb_BD=at(10, 50),
+            query_emb_BD=at(20, 40),
+        ),
+        k=2,
+        n=1,
+    )
+    changes = {change.measure: change for change in found.changes}
+    assert list(changes) == ["groundedness", "vendi", "alignment", "query_distance"]
+    # Training rows lie on items; rows of now, at 20, 50, 40 and 70 degrees, are ten degrees from theirs.
+    assert changes["groundedness"].then.value == pytest.approx(1.0, abs=1e-3)
+    assert changes["groundedness"].now.value == pytest.approx(1 - chord(10), abs=1e-4)
+    assert changes["groundedness"].difference.value == pytest.approx(-chord(10), abs=1e-3)
+    # Two items 30 degrees apart, whichever two: eigenvalues (1 +- cos 30) / 2 of the kernel, exp of their entropy / 2.
+    shares = np.array([1 + np.cos(np.pi / 6), 1 - np.cos(np.pi / 6)]) / 2
+    vendi = np.exp(-(shares * np.log(shares)).sum()) / 2
+    assert changes["vendi"].then.value == pytest.approx(vendi, abs=1e-5)
+    assert changes["vendi"].now.value == pytest.approx(vendi, abs=1e-5)
+    assert changes["alignment"].then.value == pytest.approx((1 + np.cos(np.pi / 6)) / 2, abs=1e-5)
+    # Validation queries are 10 degrees from the nearest training query, those of now 20.
+    assert changes["query_distance"].then.value == pytest.approx(chord(10), abs=1e-4)
+    assert changes["query_distance"].now.value == pytest.approx(chord(20), abs=1e-4)
+    assert found.item_distance_then.percentile_95 == pytest.approx(0.0, abs=1e-3)
+    assert found.item_distance_now.median == pytest.approx(chord(10), abs=1e-4)
+    assert found.reach is None
+    assert [reason.split(" by ")[0] for reason in found.reasons] == ["groundedness fell", "query_distance rose"]
+
+
+def test_queries_like_those_trained_on_are_no_drift(situation, judged):
+    found = judged(situation())
+    assert found.reasons == []
+    assert not found.resynthesize
+
+
+def test_queries_from_elsewhere_are_drift(situation, judged, at):
+    found = judged(situation(query_emb_BD=at(150, 170, 190)))  # at least 60 degrees from every item
+    assert [reason.split(" by ")[0] for reason in found.reasons] == ["groundedness fell", "query_distance rose"]
+    assert found.resynthesize
+    assert judged(situation(query_emb_BD=at(150, 170, 190)), max_drop=2.0, max_query_rise=2.0).reasons == []
+
+
+def test_answers_that_are_items_whatever_is_asked_betray_drift_by_their_alignment(situation, judged, at):
+    class Anchored(TurningRetriever):
+        def generate(self, z_q_BD, **_):
+            return torch.as_tensor(at(20)).expand(len(z_q_BD), 1, 2)
+
+    found = judged(situation(retriever=Anchored(), query_emb_BD=at(150), validation_emb_BD=at()))
+    assert [reason.split(" by ")[0] for reason in found.reasons] == ["alignment fell"]
+
+
+def test_without_validation_queries_nothing_is_said_of_query_distance(situation, judged, at):
+    found = judged(situation(validation_emb_BD=np.zeros((0, 2), np.float32), query_emb_BD=at(95)))
+    assert [change.measure for change in found.changes] == ["groundedness", "vendi", "alignment"]
+
+
+def test_new_entries_like_the_old_ones_are_reached_as_often(situation, judged):
+    # The two nearest of 1 degree are the old entry at 0 and its twin; so at 21, 41, and at 3, 19, 43.
+    found = judged(situation(new=range(0, 100, 10)))
+    assert (found.reach.num_new, found.reach.num_reached, found.reach.num_queries) == (10, 3, 6)
+    assert found.reach.share == found.reach.old.value == pytest.approx(0.3)
+    assert found.reasons == []
+
+
+def test_new_entries_far_from_every_direction_are_not_reached(situation, judged):
+    # Of the old ones 0 to 50 degrees are: the two nearest of 1, 21, 41 and of 3, 19 (20 and 10), 43.
+    found = judged(situation(new=range(200, 300, 10)))
+    assert (found.reach.num_reached, found.reach.old.value) == (0, pytest.approx(0.6))
+    assert found.reasons == ["0.0% of the new entries are reached, less than 0.5 times the 60.0% of the old ones"]
+
+
+def test_what_few_new_entries_or_a_looser_setting_let_pass(situation, judged):
+    assert judged(situation(new=[200])).reasons == []  # two old entries in five are missed as well
+    assert judged(situation(new=range(200, 300, 10)), min_reach=0.0).reasons == []
+
+
+def test_a_new_entry_counts_once_and_only_within_the_n_nearest(situation, judged):
+    near = situation(new=[2, 42])  # the nearest of 3 and 43; 1 and 41 are as near to old ones
+    assert judged(near, n=1).reach.num_reached == 2
+    assert judged(situation(new=[8]), n=1).reach.num_reached == 0
+    assert judged(situation(new=[8]), n=2).reach.num_reached == 1
+
+
+def test_new_entries_are_no_part_of_what_was_then(situation, judged):
+    found = judged(situation(new=[3, 19, 43]))
+    ground = found.changes[0]
+    assert ground.then.value == pytest.approx(1 - chord(1), abs=1e-4)
+    assert ground.now.value == pytest.approx(1.0, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("measure", "value", "low", "high", "speaks"),
+    [
+        ("vendi", -0.06, -0.08, -0.01, True),
+        ("vendi", -0.06, -0.13, 0.01, False),  # not sure
+        ("vendi", -0.04, -0.05, -0.03, False),  # small
+        ("vendi", 0.06, 0.01, 0.08, False),  # better
+        ("query_distance", 0.2, 0.1, 0.3, True),
+        ("query_distance", 0.2, -0.1, 0.5, False),
+        ("query_distance", 0.09, 0.08, 0.1, False),
+        ("query_distance", -0.2, -0.3, -0.1, False),
+    ],
+)
+def test_a_change_speaks_when_it_is_sure_large_and_for_the_worse(measure, value, low, high, speaks):
+    estimate = Estimate(0.5, 0.4, 0.6, 9)
+    change = Change(measure, estimate, estimate, Estimate(value, low, high, 9))
+    assert (change.reason(DriftConfig()) is not None) == speaks
+
+
+def test_changes_are_now_less_then():
+    then, now = {"a": np.array([1.0, 2.0]), "b": np.array([5.0])}, {"a": np.array([4.0]), "c": np.array([0.0])}
+    (change,) = find_changes(then, now, 50, seed=0)
+    assert (change.measure, change.difference.value) == ("a", 2.5)
+    assert (change.difference.low, change.difference.high) == (2.0, 3.0)
+
+
+def test_more_directions_than_rows_are_refused(situation, judged):
+    with pytest.raises(RequestError, match="1 to 1"):
+        judged(situation(), k=2)
+
+
+@pytest.fixture
+def files(tmp_path, workspace, encode_by_hash, monkeypatch):
+    """A function: a whole workspace, and files of new entries: sets like old ones, and items of their own."""
+
+    class HashEncoder:
+        dim = 8
+        encode = staticmethod(encode_by_hash)
+
+    monkeypatch.setattr(drift, "load_encoder", lambda folder: HashEncoder())
+
+    def make(**parts):
+        sets = [{"set_id": f"n{row}", "title": f"set {row}", "item_ids": ["i0", "j1"]} for row in range(2)]
+        items = [{"item_id": f"j{row}", "text": f"new item {row}"} for row in range(3)]
+        for name, rows in (("sets", sets), ("items", items)):
+            (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (tmp_path / "queries.txt").write_text("theme 0\n\n  set 1  \n")
+        return workspace(**parts), tmp_path
+
+    return make
+
+
+def hashes(root):
+    return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in root.rglob("*") if path.is_file()}
+
+
+def test_a_workspace_is_compared_with_new_entries_and_stays_as_it_is(files):
+    ws, folder = files()
+    before = hashes(ws.root)
+    config, evaluation = DriftConfig(max_queries=4), EvaluationConfig(k=3, n=2, **SMALL)
+    paths = {name: folder / f"{name}.jsonl" for name in ("items", "sets")}
+    found = measure_drift(config, evaluation, ws, **paths)
+    assert hashes(ws.root) == before
+    assert [each.task for each in found] == ["oar", "wscr"]
+    assert [each.reach.num_new for each in found] == [2, 3]
+    assert [each.reach.num_queries for each in found] == [8, 8]  # at most four of each kind
+    assert {each.queries for each in found} == {"held-out"}
+    assert found == measure_drift(config, evaluation, ws, **paths)
+    (alone,) = measure_drift(config, evaluation, ws, **paths, queries=folder / "queries.txt", task="wscr")
+    assert (alone.task, alone.queries, alone.reach.num_queries) == ("wscr", "new", 4 + 2)
+
+
+def test_files_and_lines_say_the_same(files):
+    ws, folder = files()
+    found = measure_drift(DriftConfig(), EvaluationConfig(k=3, n=2, **SMALL), ws, sets=folder / "sets.jsonl",
+                          items=folder / "items.jsonl")  # fmt: skip
+    write_drifts(found, folder / "drift.json")
+    written = json.loads((folder / "drift.json").read_text())
+    assert written["resynthesize"] == any(each.resynthesize for each in found)
+    oar = written["tasks"][0]
+    assert set(oar["measures"]) == {"groundedness", "vendi", "alignment"}
+    assert set(oar["measures"]["vendi"]) == {"then", "now", "difference"}
+    assert oar["new_entries"]["share"] == oar["new_entries"]["num_reached"] / oar["new_entries"]["num_new"]
+    text = "\n".join(drift_lines(found[0]))
+    assert f"{oar['new_entries']['num_reached']} of 2 reached" in text
+    assert f"{oar['measures']['vendi']['now']['value']:.3f}" in text
+    assert text.endswith(f"re-synthesize: {'yes' if oar['resynthesize'] else 'no'}")
+    assert text.count("reason: ") == len(oar["reasons"])
+
+
+def test_the_command_prints_and_writes(files, capsys, monkeypatch):
+    ws, folder = files()
+    settings = "catalogue: {type: cookbook}\nevaluation: {k: 3, n: 2}\ndrift: {max_queries: 3}\n"
+    (folder / "experiment.yaml").write_text(settings)
+    options = ["--config", folder / "experiment.yaml", "--queries", folder / "queries.txt", "--out", folder / "d.json"]
+    monkeypatch.setattr("sys.argv", ["r4t", "drift", *map(str, [ws.root, *options])])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert not caught.value.code
+    out = capsys.readouterr().out
+    assert out.count("re-synthesize: ") == 2
+    assert out.count("no new ") == 2
+    assert [each["task"] for each in json.loads((folder / "d.json").read_text())["tasks"]] == ["oar", "wscr"]
+
+
+def test_what_cannot_be_compared_is_named(files, tmp_path):
+    ws, folder = files(num_test=0)
+    evaluation = EvaluationConfig(k=3, n=2, **SMALL)
+    with pytest.raises(DataError, match=r"0 held-out.*--queries"):
+        measure_drift(DriftConfig(), evaluation, ws)
+    assert measure_drift(DriftConfig(), evaluation, ws, queries=folder / "queries.txt")
+    with pytest.raises(MissingArtifactError, match="r4t ingest"):
+        measure_drift(DriftConfig(), evaluation, type(ws)(tmp_path / "none"))
+    with pytest.raises(ConfigError, match=r"--out: got .*none"):
+        check_out(tmp_path / "none" / "drift.json")
+
+
+def test_a_workspace_without_a_retriever_names_the_command(files):
+    ws, _ = files(stages=())
+    with pytest.raises(MissingArtifactError, match="r4t train-diffusion"):
+        measure_drift(DriftConfig(), EvaluationConfig(), ws)
+
+
+def test_a_task_without_a_retriever_is_refused(files):
+    ws, _ = files(retrievers=("wscr",))
+    with pytest.raises(ConfigError, match="--task: got oar; expected one of wscr"):
+        measure_drift(DriftConfig(), EvaluationConfig(k=3, n=2), ws, task="oar")
