@@ -14,22 +14,17 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.evaluations import evaluations_of, steps_within
-from r4t_ray.diffusion.settings import Solver
+from benchmarks.retrievers import KEPT, sampling, scored, trial_of
+from r4t_ray.diffusion.retriever import DiffusionRetriever
+from r4t_ray.diffusion.settings import STUDENT, Solver
 from r4t_ray.evaluation.bootstrap import Estimate, bootstrap_mean, paired_ratio
-from r4t_ray.evaluation.settings import MethodName
 from r4t_ray.types import TASKS, Task
 
 REFERENCE: tuple[Solver, int] = ("sde", 256)
 EVALUATIONS = (64, 16, 8, 4, 3, 2, 1)
 SOLVERS: tuple[Solver, ...] = ("sde", "euler", "heun", "dpmpp_2m", "likeliest", "one_step")
-KEPT: dict[Task, tuple[str, ...]] = {"oar": ("oar_reward", "vendi"), "wscr": ("recall@100", "vendi")}
-"""Measures of the goal: a task's own reward, and diversity."""
 GOAL = 0.98
 
 
@@ -75,50 +70,24 @@ def ways(solvers: Sequence[Solver] | None) -> Iterator[tuple[Solver, int]]:
 
 def task_rows(options: argparse.Namespace, task: Task) -> Iterator[Row]:
     """All rows of a task; none where it has no retriever."""
-    if not (options.workspace / "diffusion" / task).is_dir():
+    folder = options.workspace / "diffusion" / task
+    if not folder.is_dir():
         return
-    reference: dict[str, Any] = {}
-    for solver, num_steps in ways(options.solvers):
-        methods: tuple[MethodName, ...] = ("r4t_diffusion", "r4t_student")
-        for method in methods[: 2 if solver == "one_step" else 1]:
-            values = answered(options.workspace, task, method, solver, num_steps, options.draws)
-            if values is None:
-                continue
-            reference = reference or values
-            for measure in KEPT[task]:
-                value = bootstrap_mean(values[measure], 1000, 0)
-                ratio = paired_ratio(values[measure], reference[measure], 1000, 0)
-                name = "student" if method == "r4t_student" else solver
-                yield Row(task, name, evaluations_of(solver, num_steps), measure, value, ratio)
-
-
-def answered(
-    workspace: Path, task: Task, method: MethodName, solver: Solver, num_steps: int, draws: int
-) -> dict[str, NDArray[np.float64]] | None:
-    """Each held-out query's measures, means over draws; None where there is no such retriever or solver of it."""
-    from r4t_ray.artifacts import Workspace
-    from r4t_ray.errors import ConfigError
-    from r4t_ray.evaluation.evaluate import open_trial, try_method
-    from r4t_ray.evaluation.settings import EvaluationConfig
-    from r4t_ray.folm import SharedEngine
-    from r4t_ray.rewards import OARConfig
-
-    config = EvaluationConfig(
-        methods=(method,), solver=solver, num_steps=num_steps, latency_batches=(), num_bootstrap=1
-    )
-    trial = open_trial(config, Workspace(workspace), task, SharedEngine(no_language_model), OARConfig(), 0)
-    if method not in trial.methods:
-        return None
-    try:
-        results = [try_method(config, trial, method, 1000 * draw).values for draw in range(draws)]
-    except ConfigError:
-        return None
-    return {name: np.mean([values[name] for values in results], axis=0) for name in results[0]}
-
-
-def no_language_model(folder: Path) -> Any:
-    """No row here reads one."""
-    raise AssertionError(folder)
+    trial, retriever = trial_of(options.workspace, task), DiffusionRetriever.from_pretrained(folder)
+    sampled = [(retriever, solver, num_steps) for solver, num_steps in ways(options.solvers)]
+    if (folder / STUDENT).is_dir():
+        sampled.append((DiffusionRetriever.from_pretrained(folder / STUDENT), "one_step", 1))
+    reference = None
+    for asked, solver, num_steps in sampled:
+        if solver == "likeliest" and asked.mixture is None:
+            continue
+        name = solver if asked is retriever else "student"
+        values = scored(trial, sampling(asked, solver=solver, num_steps=num_steps), solver, options.draws)
+        reference = reference or values
+        for measure in KEPT[task]:
+            value = bootstrap_mean(values[measure], 1000, 0)
+            ratio = paired_ratio(values[measure], reference[measure], 1000, 0)
+            yield Row(task, name, evaluations_of(solver, num_steps), measure, value, ratio)
 
 
 def table(rows: Sequence[Row]) -> str:

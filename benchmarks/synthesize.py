@@ -85,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--sizes", type=int, nargs="*", default=(10_000, 100_000, 1_000_000), help="pairs replayed")
     parser.add_argument("--samples", type=int, default=16, help="of a query")
     parser.add_argument("--queries", type=int, default=64, help="of a file")
+    parser.add_argument("--pairs", type=Path, help="folder, not there yet, that keeps the live run's pairs")
     parser.add_argument("--out", type=Path, help="JSON file of all figures")
     return parser
 
@@ -98,10 +99,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         half = options.live // 2
         loops = [plain_loop(options, half, Path(place) / "before", 0)]
-        live = run_graph(options, options.live, Path(place) / "live", replayed=None)
+        live_pairs = options.pairs or Path(place) / "live"
+        live = run_graph(options, options.live, live_pairs, replayed=None)
         loops.append(plain_loop(options, half, Path(place) / "after", 1))
         recorded = Path(place) / "recorded.json"
-        num_recorded = record(Path(place) / "live" / options.task, recorded)
+        num_recorded = record(live_pairs / options.task, recorded)
         print(live_table(loops, live))
         replays = {}
         for size in options.sizes:

@@ -1,0 +1,91 @@
+"""Retrievers fitted and scored without Ray, for tables that compare several on one workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.diffusion import DiffusionConfig
+from r4t_ray.diffusion.batches import PairCollate, cached_batches, load_pairs
+from r4t_ray.diffusion.learner import Learner
+from r4t_ray.diffusion.retriever import DiffusionRetriever
+from r4t_ray.diffusion.settings import SamplerConfig, Solver
+from r4t_ray.diffusion.training import prepare_task
+from r4t_ray.evaluation.evaluate import Trial, open_trial
+from r4t_ray.evaluation.methods import METHODS
+from r4t_ray.evaluation.scores import score
+from r4t_ray.evaluation.settings import EvaluationConfig
+from r4t_ray.folm import SharedEngine
+from r4t_ray.rewards import OARConfig
+from r4t_ray.types import Task
+
+Generate = Callable[[Tensor, torch.Generator], Tensor]
+"""(z_q_BD, source of noise) -> unit rows z_BLD."""
+
+KEPT: dict[Task, tuple[str, ...]] = {"oar": ("oar_reward", "vendi"), "wscr": ("recall@100", "vendi")}
+"""What a retriever has to keep: a task's own reward, and diversity."""
+
+
+def fit(config: DiffusionConfig, pairs: Path, task: Task, seed: int) -> DiffusionRetriever:
+    """The averaged retriever after the settings' steps on one task's pairs, all of them in memory."""
+    job = prepare_task(config, pairs, task)
+    learner = Learner(job.config, task, seed, 0, job.anchors_ND)
+    loaded = load_pairs(pairs, "train", PairCollate(config.network, job.mean_weight))
+    for batch in islice(cached_batches(loaded, config.optimizer.batch_size, seed), config.optimizer.num_steps):
+        learner.update(batch["z_q"], batch["Z"], batch["weight"])
+    return learner.ema.model.eval()
+
+
+def sampling(retriever: DiffusionRetriever, **settings: Any) -> Generate:
+    """A retriever's ``generate`` with some of its settings."""
+    return lambda z_q_BD, source: retriever.generate(z_q_BD, generator=source, **settings)
+
+
+def trial_of(workspace: Path, task: Task) -> Trial:
+    """A task's held-out queries at the tables' budget; no language model is asked."""
+    config = EvaluationConfig(methods=("r4t_diffusion",), latency_batches=())
+    return open_trial(config, Workspace(workspace), task, SharedEngine(_no_language_model), OARConfig(), 0)
+
+
+def _no_language_model(folder: Path) -> Any:
+    raise AssertionError(f"{folder} is asked for")
+
+
+def scored(trial: Trial, generate: Generate, solver: Solver, draws: int) -> dict[str, NDArray[np.float64]]:
+    """Each held-out query's measures, means over draws.
+
+    Args:
+        trial: The queries and their pool.
+        generate: What answers.
+        solver: Whose rows they are like: those of a ranking solver are kept in their order.
+        draws: Answers to each query, each from other noise.
+    """
+    retriever = SimpleNamespace(
+        sampler=SamplerConfig(solver=solver),
+        generate=lambda z_q_BD, generator, **_: generate(z_q_BD, generator),
+    )
+    bench = replace(trial.make_bench(), retriever=lambda name: retriever)
+    method = METHODS["r4t_diffusion"].build(bench)
+    rows = [
+        [
+            score(trial.task, answer, query, z_q_D, trial.index, bench.k, bench.n, bench.reward)
+            for answer, query, z_q_D in zip(
+                method.fan_out(trial.queries, trial.query_emb_BD, 1000 * draw),
+                trial.queries,
+                trial.query_emb_BD,
+                strict=True,
+            )
+        ]
+        for draw in range(draws)
+    ]
+    return {name: np.array([[row[name] for row in draw] for draw in rows]).mean(axis=0) for name in rows[0][0]}

@@ -1,0 +1,193 @@
+"""The diffusion retriever beside cheaper students of the same pairs.
+
+``python -m benchmarks.students WORKSPACE`` takes a workspace whose ingest, embed, index, pairs and diffusion stages are
+finished, fits each student on the training pairs and answers the held-out queries:
+
+- regressor: an MLP from z_q to the L rows in their stored order, by mean squared error;
+- set transformer: the retriever's network on L learnt rows in place of noise, by mean squared error to the target's
+  rows as matched by the Hungarian algorithm;
+- retrieve and copy: the target of the nearest training query's best rewarded pair.
+
+Ratios are to the retriever with its own sampler, with the 95% interval of a bootstrap over the queries.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.dataset as pads
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchmarks.retrievers import KEPT, Generate, sampling, scored, trial_of
+from r4t_ray.diffusion.batches import PairCollate, cached_batches, load_pairs
+from r4t_ray.diffusion.matching import match_rows
+from r4t_ray.diffusion.network import SetTransformer
+from r4t_ray.diffusion.retriever import DiffusionRetriever
+from r4t_ray.diffusion.settings import STUDENT, NetworkConfig, Solver
+from r4t_ray.evaluation.bootstrap import Estimate, bootstrap_mean, paired_ratio
+from r4t_ray.types import TASKS, Task
+
+HIDDEN = 512
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measure of one student, the seconds that it took to fit, and its ratio to the retriever's."""
+
+    task: Task
+    student: str
+    fit_s: float | None
+    measure: str
+    value: Estimate
+    ratio: Estimate
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.students", description=__doc__.split("\n")[0])
+    parser.add_argument("workspace", type=Path, help="folder with finished stages up to diffusion")
+    parser.add_argument("--steps", type=int, default=500, help="updates of each fitted student, of 64 pairs")
+    parser.add_argument("--draws", type=int, default=3, help="answers of what draws noise to each query")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="JSON file of all rows")
+    return parser
+
+
+def main() -> None:
+    """Fit, answer, print the table."""
+    options = parser().parse_args()
+    rows = [
+        row for task in TASKS if (options.workspace / "diffusion" / task).is_dir() for row in compare(options, task)
+    ]
+    print(table(rows))
+    if options.out:
+        settings = {name: str(value) for name, value in vars(options).items() if name not in ("out", "workspace")}
+        options.out.write_text(json.dumps({"options": settings, "rows": [asdict(row) for row in rows]}, indent=1))
+
+
+def compare(options: argparse.Namespace, task: Task) -> Iterator[Row]:
+    """The retriever's rows, its one-step student's, and those of the cheap students."""
+    trial, folder = trial_of(options.workspace, task), options.workspace / "diffusion" / task
+    teacher = DiffusionRetriever.from_pretrained(folder)
+    reference = None
+    for name, fit_s, solver, generate, draws in students(options, task, folder, teacher):
+        values = scored(trial, generate, solver, draws)
+        reference = reference or values
+        for measure in KEPT[task]:
+            ratio = paired_ratio(values[measure], reference[measure], 1000, 0)
+            yield Row(task, name, fit_s, measure, bootstrap_mean(values[measure], 1000, 0), ratio)
+
+
+def students(
+    options: argparse.Namespace, task: Task, folder: Path, teacher: DiffusionRetriever
+) -> Iterator[tuple[str, float | None, Solver, Generate, int]]:
+    """Name, seconds of fitting, what solver its rows are like, how it answers, and how often it is asked."""
+    own = teacher.sampler.solver
+    yield "diffusion", None, own, sampling(teacher), options.draws if own != "likeliest" else 1
+    if (folder / STUDENT).is_dir():
+        student = DiffusionRetriever.from_pretrained(folder / STUDENT)
+        yield "one-step student", None, "one_step", sampling(student), options.draws
+    shape, pairs = teacher.network.config, options.workspace / "pairs" / task
+    loaded = load_pairs(pairs, "train", PairCollate(shape, 1.0))
+    for name, fit in (("regressor", fit_regressor), ("set transformer", fit_set_transformer)):
+        torch.manual_seed(options.seed)
+        started = time.monotonic()
+        generate = fit(loaded, shape, options.steps, options.seed)
+        yield name, time.monotonic() - started, "euler", generate, 1
+    yield "retrieve and copy", None, "euler", copy_nearest(pairs, loaded), 1
+
+
+def fit_regressor(pairs: dict[str, Tensor], shape: NetworkConfig, steps: int, seed: int) -> Generate:
+    """An MLP of one hidden layer, by the squared error of all rows in their stored order."""
+    width = shape.num_rows * shape.dim
+    model = nn.Sequential(
+        nn.Linear(shape.dim, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, width), nn.Unflatten(1, (shape.num_rows, shape.dim))
+    )
+    return _fitted(model, lambda rows_BLD, target_BLD: target_BLD, pairs, steps, seed)
+
+
+def fit_set_transformer(pairs: dict[str, Tensor], shape: NetworkConfig, steps: int, seed: int) -> Generate:
+    """The retriever's transformer on learnt rows, by the squared error of rows matched one to one."""
+    return _fitted(LearntRows(shape), lambda rows_BLD, target_BLD: match_rows(target_BLD, rows_BLD), pairs, steps, seed)
+
+
+class LearntRows(nn.Module):
+    """z_q_BD -> (B, L, D): a set transformer whose input is the same for every query."""
+
+    def __init__(self, shape: NetworkConfig) -> None:
+        super().__init__()
+        self.rows_LD = nn.Parameter(torch.randn(shape.num_rows, shape.dim))
+        self.network = SetTransformer(shape)
+
+    def forward(self, z_q_BD: Tensor) -> Tensor:
+        """One pass at a constant noise level."""
+        zeros_B = torch.zeros(len(z_q_BD))
+        rows_BLD = self.rows_LD.expand(len(z_q_BD), -1, -1)
+        made: Tensor = self.network(rows_BLD, zeros_B, z_q_BD, zeros_B.bool())
+        return made
+
+
+def _fitted(
+    model: nn.Module, matched: Callable[[Tensor, Tensor], Tensor], pairs: dict[str, Tensor], steps: int, seed: int
+) -> Generate:
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3, fused=True)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    batches = cached_batches(pairs, 64, seed)
+    for _ in range(steps):
+        batch = next(batches)
+        rows_BLD = model(batch["z_q"])
+        error_B = (rows_BLD - matched(rows_BLD.detach(), batch["Z"])).square().sum(dim=(1, 2))
+        optimizer.zero_grad(set_to_none=True)
+        (batch["weight"] * error_B).mean().backward()
+        optimizer.step()
+        schedule.step()
+    model.eval()
+
+    @torch.no_grad()
+    def generate(z_q_BD: Tensor, generator: torch.Generator) -> Tensor:
+        return functional.normalize(model(z_q_BD), dim=-1)
+
+    return generate
+
+
+def copy_nearest(folder: Path, pairs: dict[str, Tensor]) -> Generate:
+    """The target of the best rewarded pair of the training query nearest to z_q; unrewarded pairs count as worst."""
+    scanner = pads.dataset(folder, format="parquet").to_table(["reward"], filter=pads.field("split") == "train")
+    reward_N = np.nan_to_num(scanner["reward"].to_numpy().astype(np.float32), nan=-np.inf)
+    order_N = torch.from_numpy(np.argsort(-reward_N, kind="stable"))
+    z_q_ND, target_NLD = functional.normalize(pairs["z_q"][order_N], dim=-1), pairs["Z"][order_N]
+
+    def generate(z_q_BD: Tensor, generator: torch.Generator) -> Tensor:
+        # Of equal queries the first, best rewarded, one is taken.
+        return target_NLD[(z_q_BD @ z_q_ND.T).argmax(dim=-1)]
+
+    return generate
+
+
+def table(rows: list[Row]) -> str:
+    """A line for each student of each task."""
+    lines = []
+    for task in dict.fromkeys(row.task for row in rows):
+        lines.append(f"{task:<5} {'student':<18} {'fit s':>6}   {'  '.join(f'{name:<46}' for name in KEPT[task])}")
+        for name in dict.fromkeys(row.student for row in rows if row.task == task):
+            own = [row for row in rows if (row.task, row.student) == (task, name)]
+            fit_s = "-" if own[0].fit_s is None else f"{own[0].fit_s:.0f}"
+            cells = (
+                f"{row.value.value:.3f} [{row.value.low:.3f}, {row.value.high:.3f}] "
+                f"{row.ratio.value:.1%} [{row.ratio.low:.1%}, {row.ratio.high:.1%}]"
+                for row in own
+            )
+            lines.append(f"{'':<5} {name:<18} {fit_s:>6}   {'  '.join(f'{cell:<46}' for cell in cells)}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
