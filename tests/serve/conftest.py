@@ -42,9 +42,27 @@ BAD_BODIES: dict[str, tuple[bytes, int, str]] = {
     "seed negative": (b'{"query": "dinner", "seed": -1}', 422, "seed"),
     "seed too large": (b'{"query": "dinner", "seed": 9223372036854775808}', 422, "seed"),
     "unknown task": (b'{"query": "dinner", "task": "music"}', 422, "task"),
+    "17 likes": (json.dumps({"query": "dinner", "like": ["soup"] * 17}).encode(), 422, "like"),
+    "an empty wish": (b'{"query": "dinner", "avoid": ["soup", " "]}', 422, "avoid.1"),
+    "a wish too long": (json.dumps({"query": "dinner", "like": ["x" * 201]}).encode(), 422, "like.0"),
+    "strength negative": (b'{"query": "dinner", "strength": -1}', 422, "strength"),
+    "temperature infinite": (b'{"query": "dinner", "temperature": 1e999}', 422, "temperature"),
     "unknown field": (b'{"query": "dinner", "top_k": 3}', 422, "top_k"),
 }
 """Name -> body of POST /v1/retrieve, the status of its refusal, and where the error points."""
+
+
+LABELS = ["lentil soups", "pies of pumpkin"]
+
+
+def write_labels(path: Path) -> None:
+    """Two sub-queries, with unit embeddings of their own, as the pairs stage writes them."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    emb = pa.FixedSizeListArray.from_arrays(pa.array(np.eye(2, DIM, dtype=np.float16).ravel()), DIM)
+    pq.write_table(pa.table({"text": LABELS, "count": [3, 1], "emb": emb}), path)
 
 
 class NoSettings(Settings):
@@ -68,6 +86,7 @@ def build_retrievers(workspace: Workspace, seed: int = SEED) -> None:
                 for parameter in retriever.parameters():
                     parameter.normal_(0, 0.3)
             retriever.save_pretrained(folder / task)
+        write_labels(folder / "oar" / "labels.parquet")
         return 2
 
     def no_pairs(folder: Path) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from r4t_ray.errors import RequestError
-from r4t_ray.serve.answer import Pool, check_k, compose, keep_directions, merge_directions
+from r4t_ray.serve.answer import Labels, Pool, check_k, compose, keep_directions, leave_out, merge_directions
 from r4t_ray.serve.schema import ModelInfo, parse_request
 
 MODEL = ModelInfo(encoder="e", index="i", diffusion="d", num_rows=4, solver="heun", num_steps=8, guidance=0.1)
@@ -74,6 +74,31 @@ def test_compose_keeps_the_order_of_a_ranking_solver() -> None:
         ["item-5", "item-1"],
         ["item-3", "item-1"],
     ]
+
+
+def test_items_left_out_make_room_for_the_next() -> None:
+    scores_Ln, rows_Ln = leave_out(SCORES_LK, ROWS_LK, [5, 3], 1)
+    assert rows_Ln.tolist() == [[1], [2], [1], [4]]
+    assert scores_Ln[:, 0].tolist() == pytest.approx([0.30, 0.50, 0.40, 0.85])
+    scores_Ln, rows_Ln = leave_out(SCORES_LK, ROWS_LK, [3, 4], 2)
+    assert rows_Ln.tolist() == [[5, 1], [5, 2], [1, -1], [-1, -1]]
+    assert scores_Ln[2].tolist() == pytest.approx([0.40, -np.inf])
+
+
+def test_an_avoided_item_is_in_no_direction_and_words_are_no_item() -> None:
+    request = parse_request(query="dinner", k=3, n=1, avoid=["item-5", "cheese"])
+    answer = compose(request, "oar", Z_LD, SCORES_LK, ROWS_LK, POOL, MODEL)
+    assert {item.id for item in answer.items} == {"item-4", "item-3", "item-2"}
+    assert POOL.in_words(["item-5", "cheese"]) == ("text 5", "cheese")
+
+
+def test_a_direction_is_called_by_the_nearest_sub_query() -> None:
+    request = parse_request(query="dinner", k=2, n=2)
+    labels = Labels(["soups", "salads"], np.array([[1, 0.0], [0, 1.0]], np.float32))
+    answer = compose(request, "oar", Z_LD, SCORES_LK, ROWS_LK, POOL, MODEL, labels)
+    assert [direction.label for direction in answer.directions] == ["soups", "salads"]
+    plain = compose(request, "oar", Z_LD, SCORES_LK, ROWS_LK, POOL, MODEL)
+    assert [direction.label for direction in plain.directions] == [None, None]
 
 
 def test_k_above_the_rows_generated_is_refused() -> None:

@@ -1,22 +1,31 @@
-"""`serve_workspace` as a process of its own: it answers on loopback and leaves on a signal."""
+"""Answers in this process, and `serve_workspace` as a process of its own: on loopback, until a signal."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.errors import ConfigError
+from r4t_ray.errors import ConfigError, RequestError
+from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.client import ask
-from r4t_ray.serve.local import answer_locally, check_address
+from r4t_ray.serve.loading import retriever_folder
+from r4t_ray.serve.local import LocalRetriever, answer_locally, check_address
+from r4t_ray.serve.schema import parse_request
+from r4t_ray.serve.served_task import load_tasks
+
+from .conftest import LABELS
 
 PROGRAM = """
 import sys
@@ -79,3 +88,42 @@ def test_a_taken_or_foreign_address_is_refused_before_ray_starts() -> None:
     check_address("127.0.0.1", port)
     with pytest.raises(ConfigError, match="address of this machine"):
         check_address("203.0.113.1", 8000)
+
+
+def test_a_local_answer_is_steered_and_its_directions_are_named(tiny_workspace: Workspace) -> None:
+    local = LocalRetriever(tiny_workspace.root)
+    plain = local.answer(parse_request(query="a warm soup", k=4, n=3))
+    assert {direction.label for direction in plain.directions} <= set(LABELS)
+    first = plain.directions[0].items[0]
+    without = local.answer(parse_request(query="a warm soup", k=4, n=3, avoid=[first.id]))
+    assert first.id not in {item.id for item in without.items}
+    assert all(len(direction.items) == 3 for direction in without.directions)
+    by_id, in_words = (
+        local.answer(parse_request(query="a warm soup", k=4, n=3, like=[wish], strength=2.0))
+        for wish in (first.id, first.text)
+    )
+    assert by_id.directions == in_words.directions != plain.directions
+    assert max(item.score for item in by_id.items if item.id == first.id) >= first.score
+    assert local.answer(parse_request(query="a warm soup", k=4, n=3, temperature=3.0)).items != plain.items
+    assert local.answer(parse_request(query="a warm soup", k=4, n=3, guidance=3.0)).items != plain.items
+    items_task = local.answer(parse_request(query="a warm soup", k=2, n=3, task="wscr"))
+    assert {direction.label for direction in items_task.directions} == {None}
+
+
+def test_guidance_that_would_say_nothing_is_refused(tiny_workspace: Workspace) -> None:
+    served = load_tasks(tiny_workspace, AppArgs(), with_index=False)["oar"]
+    student = replace(served, model=served.model.model_copy(update={"solver": "one_step"}))
+    assert student.ask(parse_request(query="soup")).guidance is None
+    with pytest.raises(RequestError, match="the solver one_step takes no guidance"):
+        student.ask(parse_request(query="soup", guidance=1.0))
+
+
+def test_the_student_answers_unless_the_sampler_is_set(tiny_workspace: Workspace, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    shutil.copytree(tiny_workspace.root, workspace.root)
+    oar = workspace.root / "diffusion" / "oar"
+    assert retriever_folder(workspace, "oar", AppArgs()) == oar
+    shutil.copytree(oar, oar / "student")
+    assert retriever_folder(workspace, "oar", AppArgs()) == oar / "student"
+    for stated in ({"solver": "euler"}, {"num_steps": 4}, {"guidance": 0.5}):
+        assert retriever_folder(workspace, "oar", AppArgs(**stated)) == oar

@@ -9,6 +9,7 @@ from torch.nn import functional
 from r4t_ray.diffusion import DiffusionRetriever
 from r4t_ray.diffusion.samplers import SAMPLERS
 from r4t_ray.diffusion.settings import NetworkConfig, NoiseConfig, SamplerConfig
+from r4t_ray.diffusion.steering import Steering
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.sampling import sample_each, sampler_settings
 
@@ -27,7 +28,7 @@ def retriever() -> DiffusionRetriever:
     return model.eval()
 
 
-@pytest.mark.parametrize("solver", sorted(SAMPLERS))
+@pytest.mark.parametrize("solver", [*sorted(SAMPLERS), "one_step"])
 def test_each_row_equals_its_query_sampled_alone(retriever: DiffusionRetriever, solver: str) -> None:
     torch.manual_seed(1)
     z_q_BD = functional.normalize(torch.randn(4, 8), dim=-1)
@@ -67,8 +68,22 @@ def test_the_likeliest_rows_of_a_batch_are_those_of_generate() -> None:
     assert not torch.equal(z_BLD[0], z_BLD[1]), "the query has no say"
 
 
+@pytest.mark.parametrize("solver", ["euler", "sde"])
+def test_wishes_are_a_querys_own(retriever: DiffusionRetriever, solver: str) -> None:
+    z_q_BD = functional.normalize(torch.randn(4, 8, generator=torch.Generator().manual_seed(1)), dim=-1)
+    settings = SamplerConfig(solver=solver, num_steps=4)
+    plain_BLD = sample_each(retriever, z_q_BD, SEEDS, settings)
+    like_BD, ones_B = torch.zeros(4, 8), torch.ones(4)
+    like_BD[2, 0] = 1.0
+    steering = Steering(ones_B, ones_B, like_BD, torch.zeros(4, 1, 8))
+    steered_BLD = sample_each(retriever, z_q_BD, SEEDS, settings, steering)
+    assert (steered_BLD - plain_BLD)[[0, 1, 3]].abs().max() < 1e-4
+    assert steered_BLD[2, :, 0].mean() > plain_BLD[2, :, 0].mean() + 0.1
+
+
 def test_stated_sampler_settings_replace_the_trained_ones() -> None:
     trained = SamplerConfig(solver="heun", num_steps=8, guidance=0.1, levels="tangent")
     assert sampler_settings(trained, AppArgs()) == trained
+    assert sampler_settings(trained, AppArgs(guidance=0.2), 0.7).guidance == 0.7
     stated = sampler_settings(trained, AppArgs(solver="sde", num_steps=256, guidance=0.0))
     assert stated == SamplerConfig(solver="sde", num_steps=256, guidance=0.0, levels="tangent")
