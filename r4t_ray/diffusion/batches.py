@@ -121,13 +121,22 @@ def streamed_batches(
         turn += 1
 
 
-def cached_batches(pairs: dict[str, Tensor], batch_size: int, seed: int) -> Generator[dict[str, Tensor], None, None]:
-    """As ``streamed_batches``, from pairs in memory: every epoch shuffles all of them."""
-    generator = torch.Generator().manual_seed(seed)
+def cached_batches(
+    pairs: dict[str, Tensor], batch_size: int, seed: int, num_used: int = 0
+) -> Generator[dict[str, Tensor], None, None]:
+    """As ``streamed_batches``, from pairs in memory: every epoch shuffles all of them.
+
+    Epochs have orders of their own, by their number and the seed, so the batches after the first ``num_used`` are
+    reached without those.
+    """
+    num_pairs = len(pairs["z_q"])
+    num_batches = num_pairs // batch_size
+    epoch, first = divmod(num_used, num_batches)
     while True:
-        order_N = torch.randperm(len(pairs["z_q"]), generator=generator)
-        for rows_B in order_N.split(batch_size)[: len(order_N) // batch_size]:
+        order_N = torch.from_numpy(np.random.default_rng((seed, epoch)).permutation(num_pairs))
+        for rows_B in order_N.split(batch_size)[first:num_batches]:
             yield {name: values[rows_B] for name, values in pairs.items()}
+        epoch, first = epoch + 1, 0
 
 
 def load_pairs(
