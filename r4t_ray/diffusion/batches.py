@@ -107,7 +107,9 @@ def streamed_batches(
 ) -> Generator[dict[str, Tensor], None, None]:
     """Whole batches of a worker's shard, again and again, each time shuffled anew inside a buffer of ``shuffle_rows``.
 
-    The shard must hold at least one whole batch.
+    The shard must hold at least one whole batch. Blocks come as their reads end, and what the buffer holds follows from
+    all of them: to end as an unbroken run, a restart would have to wait for reads in their order and read again all
+    that was used. It takes another order instead: from the first file on, shuffled under another seed.
     """
     turn = 0
     while True:
