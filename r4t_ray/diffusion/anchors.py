@@ -70,7 +70,9 @@ def anchor_numbers(rows_BLD: Tensor, anchors_ND: Tensor) -> Tensor:
 
 
 def prior_loss(prior_BN: Tensor, number_BL: Tensor, weight_B: Tensor) -> Tensor:
-    """Mean over the rows that are an anchor of -weight ln softmax(prior)[anchor]; 0 where no row is one.
+    """Mean over all rows of -weight ln softmax(prior)[anchor], which is 0 for a row that is no anchor.
+
+    Over all of them, B L, so that the mean over workers' equal shares of a batch is that of the batch.
 
     Args:
         prior_BN: ``DiffusionRetriever.prior_logits``.
@@ -79,7 +81,7 @@ def prior_loss(prior_BN: Tensor, number_BL: Tensor, weight_B: Tensor) -> Tensor:
     """
     is_anchor_BL = number_BL >= 0
     log_share_BL = prior_BN.log_softmax(dim=-1).gather(1, number_BL.clamp_min(0))
-    return -(weight_B[:, None] * log_share_BL * is_anchor_BL).sum() / is_anchor_BL.sum().clamp_min(1)
+    return -(weight_B[:, None] * log_share_BL * is_anchor_BL).mean()
 
 
 def commonest_rows(pairs_folder: Path, config: NetworkConfig) -> Array:

@@ -107,7 +107,9 @@ def streamed_batches(
 ) -> Generator[dict[str, Tensor], None, None]:
     """Whole batches of a worker's shard, again and again, each time shuffled anew inside a buffer of ``shuffle_rows``.
 
-    The shard must hold at least one whole batch.
+    The shard must hold at least one whole batch. Blocks come as their reads end, and what the buffer holds follows from
+    all of them: to end as an unbroken run, a restart would have to wait for reads in their order and read again all
+    that was used. It takes another order instead: from the first file on, shuffled under another seed.
     """
     turn = 0
     while True:
@@ -121,13 +123,22 @@ def streamed_batches(
         turn += 1
 
 
-def cached_batches(pairs: dict[str, Tensor], batch_size: int, seed: int) -> Generator[dict[str, Tensor], None, None]:
-    """As ``streamed_batches``, from pairs in memory: every epoch shuffles all of them."""
-    generator = torch.Generator().manual_seed(seed)
+def cached_batches(
+    pairs: dict[str, Tensor], batch_size: int, seed: int, num_used: int = 0
+) -> Generator[dict[str, Tensor], None, None]:
+    """As ``streamed_batches``, from pairs in memory: every epoch shuffles all of them.
+
+    Epochs have orders of their own, by their number and the seed, so the batches after the first ``num_used`` are
+    reached without those.
+    """
+    num_pairs = len(pairs["z_q"])
+    num_batches = num_pairs // batch_size
+    epoch, first = divmod(num_used, num_batches)
     while True:
-        order_N = torch.randperm(len(pairs["z_q"]), generator=generator)
-        for rows_B in order_N.split(batch_size)[: len(order_N) // batch_size]:
+        order_N = torch.from_numpy(np.random.default_rng((seed, epoch)).permutation(num_pairs))
+        for rows_B in order_N.split(batch_size)[first:num_batches]:
             yield {name: values[rows_B] for name, values in pairs.items()}
+        epoch, first = epoch + 1, 0
 
 
 def load_pairs(

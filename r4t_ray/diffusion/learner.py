@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load_model
 from torch import Tensor
@@ -22,14 +23,29 @@ from r4t_ray.types import Array, Task
 STATE = "state.pt"
 
 
+def step_seed(seed: int, rank: int, step: int) -> int:
+    """Seed of one worker's draws in one update, none of them negative; 64 bits that mix all three."""
+    return int(np.random.SeedSequence((seed, rank, step)).generate_state(1, np.uint64)[0])
+
+
+def default_generator(device: torch.device) -> torch.Generator:
+    """The generator that dropout draws from, which takes no other."""
+    if device.type == "cuda":
+        return torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]
+    return torch.default_generator
+
+
 class Learner:
-    """The network, its average, the optimizer and the source of noise. ``step`` counts the updates made.
+    """The network, its average and the optimizer. ``step`` counts the updates made.
+
+    All that an update draws follows from the seed, the rank and the step: restored, a learner of the same three goes on
+    as it would have.
 
     Args:
         config: Of the stage.
         task: Whose sampler settings are stored with the retriever.
-        seed: Of the first weights and the noise.
-        rank: Of this worker, which draws noise of its own.
+        seed: Of the first weights, the noise and dropout.
+        rank: Of this worker, which draws noise and dropout of its own.
         anchors_ND: For ``config.network.num_anchors``.
         device: Where it trains.
         wrap: Makes of the loss module one whose gradients the workers share.
@@ -46,13 +62,12 @@ class Learner:
         wrap: Callable[[torch.nn.Module], torch.nn.Module] = lambda module: module,
     ) -> None:
         self.config, self.device = config, device or torch.device("cpu")
-        # Every worker starts from the same weights and draws its own noise.
+        self.seed, self.rank = seed, rank
         torch.manual_seed(seed)
         retriever = DiffusionRetriever(config.network, config.noise, config.sampler_of(task)).to(self.device)
         if anchors_ND is not None:
             retriever.mixture.anchors_ND.copy_(torch.from_numpy(anchors_ND))
-        torch.manual_seed(seed + 1 + rank)
-        self.generator = torch.Generator(self.device).manual_seed(seed + 1 + rank)
+        self.generator = default_generator(self.device)
         self.retriever, self.step = retriever, 0
         self.ema = Ema(retriever, config.optimizer.ema_decay)
         if config.compile:
@@ -66,6 +81,7 @@ class Learner:
         self.set_loss.train()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, optimizer)
+        self.generator.manual_seed(step_seed(self.seed, self.rank, self.step))
         target_BLD = permute_rows(target_BLD, self.generator)
         is_dropped_B = torch.rand(len(z_q_BD), generator=self.generator, device=self.device) < self.config.query_dropout
         loss = self._loss(self.set_loss, (z_q_BD, target_BLD, weight_B), is_dropped_B, self.generator)
@@ -113,10 +129,9 @@ class Learner:
         torch.save(state, folder / STATE)
 
     def restore(self, folder: Path) -> None:
-        """Go on from what ``save`` wrote."""
+        """Go on from what ``save`` wrote, under this learner's seed and rank."""
         state = torch.load(folder / STATE, map_location=self.device, weights_only=True)
         self.step = int(state["step"])
         self.retriever.load_state_dict(state["weights"])
         self.optimizer.load_state_dict(state["adam"])
         load_model(self.ema.model, str(folder / WEIGHTS), strict=True, device=str(self.device))
-        self.generator.manual_seed(self.generator.initial_seed() + self.step)

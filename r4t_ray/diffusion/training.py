@@ -34,6 +34,9 @@ def run(config: DiffusionConfig, workspace: Workspace, seed: int) -> Artifact:
     weights, the same below ``student/`` for a task that has one, the pairs' ``labels.parquet``, and
     ``diffusion/metrics.parquet`` (task, step, loss, val_loss, lr, samples_per_s).
 
+    After a worker is lost, ``config.cache_pairs`` ends with the weights and losses of a run that lost none. Streamed
+    pairs go on from the checkpoint in another order (``streamed_batches`` says why).
+
     Raises:
         MissingArtifactError: The pairs are not there.
         DataError: The pairs do not fit the network, or fill no batch.

@@ -90,19 +90,21 @@ def train_task(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
     started = time.monotonic()
     remaining = num_steps - learner.step
     # Closed at the end: Ray Data reads on for an iterator that is still held.
-    with closing(_batches(job, seed + learner.step, learner.device)) as batches:
+    with closing(_batches(job, seed, learner)) as batches:
         for batch in track(islice(batches, remaining), f"train-diffusion {job.task}", total=remaining):
             losses.append(learner.update(batch["z_q"], batch["Z"], batch["weight"]))
             step = learner.step
             is_last = step == num_steps
             is_validated = validation is not None and (is_last or step % config.validate_every == 0)
-            if rank == 0 and (is_last or is_validated or step % config.log_every == 0):
+            is_kept = step % config.checkpoint_every == 0 and not is_last
+            # Logged where it is kept, so that no loss is left over for a run that goes on from there.
+            if rank == 0 and (is_last or is_validated or is_kept or step % config.log_every == 0):
                 rows.append(_metrics(job.task, learner, losses, time.monotonic() - started, num_workers))
                 if is_validated and validation is not None:
                     rows[-1]["val_loss"] = learner.validate(*validation)
                 logger.info("%s", rows[-1])
                 losses, started = [], time.monotonic()
-            if step % config.checkpoint_every == 0 and not is_last:
+            if is_kept:
                 _report(learner, rows, rank, job.task)
     if rank == 0:
         _write_finished(learner, rows, finished)
@@ -116,17 +118,18 @@ def _set_up_process(config: DiffusionConfig, rank: int) -> None:
         logging.basicConfig(level=logging.INFO, format="%(message)s")
 
 
-def _batches(job: TaskJob, seed: int, device: torch.device) -> Generator[dict[str, Tensor], None, None]:
-    """This worker's share of every batch, epoch after epoch."""
+def _batches(job: TaskJob, seed: int, learner: Learner) -> Generator[dict[str, Tensor], None, None]:
+    """This worker's share of every batch from the learner's step on, epoch after epoch."""
     config, context = job.config, ray.train.get_context()
     batch_size = config.optimizer.batch_size // context.get_world_size()
     if config.cache_pairs:
         part = (context.get_world_rank(), context.get_world_size())
         pairs = load_pairs(job.pairs_folder, "train", PairCollate(config.network, job.mean_weight), part=part)
-        return cached_batches({name: values.to(device) for name, values in pairs.items()}, batch_size, seed)
+        on_device = {name: values.to(learner.device) for name, values in pairs.items()}
+        return cached_batches(on_device, batch_size, seed, learner.step)
     shard = ray.train.get_dataset_shard(job.task)
     collate = PairCollate(config.network, job.mean_weight)
-    return streamed_batches(shard, batch_size, config.shuffle_rows, seed, collate)
+    return streamed_batches(shard, batch_size, config.shuffle_rows, seed + learner.step, collate)
 
 
 def _validation_pairs(job: TaskJob, device: torch.device) -> list[Tensor]:

@@ -122,9 +122,9 @@ def test_a_row_is_the_anchor_within_reach_or_none() -> None:
 
 
 def test_prior_loss_by_hand() -> None:
-    """Shares (1/4, 3/4) and (1/2, 1/2) of two queries, of weights 1 and 3; the row without an anchor has no say."""
+    """Shares (1/4, 3/4) and (1/2, 1/2) of two queries, of weights 1 and 3; the row without an anchor counts 0."""
     prior_BN = torch.tensor([[0.0, np.log(3.0)], [7.0, 7.0]])
     weight_B = torch.tensor([1.0, 3.0])
     loss = prior_loss(prior_BN, torch.tensor([[0, 1], [1, -1]]), weight_B)
-    assert float(loss) == pytest.approx((np.log(4) + np.log(4 / 3) + 3 * np.log(2)) / 3)
+    assert float(loss) == pytest.approx((np.log(4) + np.log(4 / 3) + 3 * np.log(2)) / 4)
     assert float(prior_loss(prior_BN, torch.full((2, 2), -1), weight_B)) == 0

@@ -126,6 +126,14 @@ def test_cached_epochs_hold_every_pair_but_the_rest_of_a_batch_in_a_new_order() 
     assert all(torch.equal(batch["Z"][:, 0, 0], 2 * batch["z_q"][:, 0]) for epoch in epochs for batch in epoch)
 
 
+@pytest.mark.parametrize("num_used", [1, 2, 5])
+def test_cached_batches_go_on_after_those_used(num_used: int) -> None:
+    """Two batches an epoch: from within the first, from the start of the second, from within the third."""
+    unbroken, resumed = (cached_batches(COLLATE(pairs_table(7)), 3, seed=4, num_used=used) for used in (0, num_used))
+    expected = [next(unbroken) for _ in range(num_used + 5)][num_used:]
+    assert all(torch.equal(next(resumed)["Z"], batch["Z"]) for batch in expected)
+
+
 def test_the_parts_of_the_workers_make_up_a_split(tmp_path: Path) -> None:
     pq.write_table(pairs_table(4), tmp_path / "a.parquet")
     pq.write_table(pairs_table(3), tmp_path / "b.parquet")

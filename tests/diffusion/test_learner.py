@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -82,19 +83,31 @@ def test_the_prior_tells_sets_of_one_mean_apart() -> None:
     assert torch.allclose(share_BN, expected_BN, atol=0.05), share_BN
 
 
-def test_goes_on_from_a_checkpoint(pairs: tuple[Tensor, Tensor], tmp_path: Path) -> None:
-    learner = Learner(CONFIG, "oar", seed=0, rank=0)
+@pytest.mark.parametrize("rank", [0, 1])
+def test_goes_on_from_a_checkpoint_as_an_unbroken_run(pairs: tuple[Tensor, ...], tmp_path: Path, rank: int) -> None:
+    """Noise, dropped queries, dropout, both kinds of weights and the optimizer: as if there had been no restart."""
+    network = CONFIG.network.model_copy(update={"dropout": 0.1, "attention_dropout": 0.1})
+    config = CONFIG.model_copy(update={"network": network})
+    unbroken = Learner(config, "oar", seed=0, rank=rank)
     for _ in range(5):
-        learner.update(*pairs)
-    learner.save(tmp_path)
-    restored = Learner(CONFIG, "oar", seed=9, rank=0)
+        unbroken.update(*pairs)
+    unbroken.save(tmp_path)
+    losses = [float(unbroken.update(*pairs)) for _ in range(5)]
+    restored = Learner(config, "oar", seed=0, rank=rank)
     restored.restore(tmp_path)
     assert restored.step == 5
-    assert restored.validate(*pairs) == learner.validate(*pairs)
-    for ours, theirs in zip(learner.retriever.parameters(), restored.retriever.parameters(), strict=True):
-        assert torch.equal(ours, theirs)
-    moments = [next(iter(one.optimizer.state_dict()["state"].values()))["exp_avg"] for one in (learner, restored)]
+    assert [float(restored.update(*pairs)) for _ in range(5)] == losses
+    for kept in ("retriever", "ema.model"):
+        ours, theirs = (attrgetter(kept)(learner).parameters() for learner in (unbroken, restored))
+        assert all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
+    moments = [next(iter(one.optimizer.state_dict()["state"].values()))["exp_avg"] for one in (unbroken, restored)]
     assert torch.equal(*moments)
     assert float(moments[0].abs().max()) > 0
-    restored.update(*pairs)
-    assert restored.step == 6
+
+
+def test_steps_and_seeds_draw_what_no_other_draws(pairs: tuple[Tensor, ...]) -> None:
+    """With no learning rate the weights stay, so a loss tells what was drawn for it."""
+    optimizer = CONFIG.optimizer.model_copy(update={"peak_lr": 1e-30})
+    config = CONFIG.model_copy(update={"optimizer": optimizer})
+    losses = [float(one.update(*pairs)) for one in (Learner(config, "oar", seed, 0) for seed in (0, 1)) for _ in "abc"]
+    assert len(set(losses)) == 6

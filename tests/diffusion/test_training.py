@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.config import Settings
@@ -170,30 +172,57 @@ def listed_checkpoints(staging: Path, task: str) -> list[Path]:
     return [path for path in staging.glob(f"*/*/{task}") if path.parent.name in listed]
 
 
+def run_killing_a_worker(config: DiffusionConfig, workspace: Workspace, task: str) -> tuple[Artifact, list[Any], float]:
+    """The stage, a worker of which is killed at a task's checkpoint; that one's metrics, and the time of the kill."""
+    staging = workspace.root / "diffusion.partial" / STAGING
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(run, config, workspace, seed=0)
+        while not (kept := listed_checkpoints(staging, task)):
+            assert not running.done(), running.exception()
+            time.sleep(0.02)
+        before = pq.read_table(kept[0] / METRICS).to_pylist()
+        workers = [each for each in psutil.Process().children(recursive=True) if "ray::RayTrainWorker" in each.name()]
+        assert len(workers) == config.num_workers
+        killed = time.time()
+        workers[0].kill()
+        return running.result(), before, killed
+
+
 @pytest.mark.slow
 def test_a_worker_killed_in_the_second_task_goes_on_in_it(ray_session: str, tmp_path: Path) -> None:
     """Two workers that stream; neither the first task nor the second up to its checkpoint is trained again."""
     changes = {"cache_pairs": False, "num_workers": 2, "cpus_per_worker": 0.5, "checkpoint_every": 100}
     config, workspace = CONFIG.model_copy(update=changes), workspace_with_pairs(tmp_path / "workspace")
-    staging = workspace.root / "diffusion.partial" / STAGING
-    with ThreadPoolExecutor() as pool:
-        running = pool.submit(run, config, workspace, seed=0)
-        while not (kept := listed_checkpoints(staging, TASKS[1])):
-            assert not running.done(), running.exception()
-            time.sleep(0.02)
-        before = pq.read_table(kept[0] / METRICS).to_pylist()
-        first = (workspace.root / "diffusion.partial" / TASKS[0] / WEIGHTS).stat().st_mtime_ns
-        workers = [each for each in psutil.Process().children(recursive=True) if "ray::RayTrainWorker" in each.name()]
-        assert len(workers) == 2
-        workers[0].kill()
-        artifact = running.result()
-    assert artifact.file(f"{TASKS[0]}/{WEIGHTS}").stat().st_mtime_ns == first
+    artifact, before, killed = run_killing_a_worker(config, workspace, TASKS[1])
+    assert artifact.file(f"{TASKS[0]}/{WEIGHTS}").stat().st_mtime < killed
     rows = pq.read_table(artifact.file(METRICS)).to_pylist()
     assert [(row["task"], row["step"]) for row in rows] == [(task, step) for task in TASKS for step in LOGGED_STEPS]
     assert len(before) >= 2
     assert rows[len(LOGGED_STEPS) :][: len(before)] == before  # the pace too, which no other run has
     for task in TASKS:
         rows_land_on_the_targets(artifact, task)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_a_killed_worker_changes_no_result(ray_session: str, tmp_path: Path, num_workers: int) -> None:
+    """With cached pairs and dropout, from a checkpoint within an epoch and between two lines of the log."""
+    network = CONFIG.network.model_copy(update={"dropout": 0.1, "attention_dropout": 0.1})
+    changes = {"network": network, "num_workers": num_workers, "cpus_per_worker": 1 / num_workers}
+    config = CONFIG.model_copy(update={**changes, "checkpoint_every": 80})
+    unbroken = run(config, workspace_with_pairs(tmp_path / "unbroken"), seed=0)
+    resumed, before, killed = run_killing_a_worker(config, workspace_with_pairs(tmp_path / "resumed"), TASKS[0])
+    assert resumed.file(f"{TASKS[0]}/{WEIGHTS}").stat().st_mtime > killed
+    assert before[-1]["step"] % 80 == 0
+    logs = [pq.read_table(artifact.file(METRICS)) for artifact in (unbroken, resumed)]
+    assert logs[0]["step"].to_pylist() == 2 * sorted({*LOGGED_STEPS, 80, 160, 240})
+    assert logs[0].select(["task", "step"]).equals(logs[1].select(["task", "step"]))
+    for name in ("loss", "val_loss", "lr"):
+        np.testing.assert_allclose(logs[0][name].to_numpy(), logs[1][name].to_numpy(), rtol=0, atol=1e-6)
+    for task in TASKS:
+        ours, theirs = (load_file(artifact.file(f"{task}/{WEIGHTS}")) for artifact in (unbroken, resumed))
+        assert ours.keys() == theirs.keys()
+        assert all(float((ours[name] - theirs[name]).abs().max()) < 1e-6 for name in ours)
 
 
 def test_too_few_pairs_are_refused(ray_session: str, tmp_path: Path) -> None:
