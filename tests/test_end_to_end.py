@@ -19,7 +19,7 @@ from r4t_ray.evaluation.settings import METHOD_NAMES
 
 CONFIG = "jobs/configs/cookbook-smoke.yaml"
 WSCR_ONLY = {"popular", "popular_items", "nearest_sets", "nearest_sets_items", "best_of_5_oracle"}
-TIMED = {"zero_shot", "best_of_5", "r4t_folm", "r4t_diffusion"}
+TIMED = {"zero_shot", "best_of_5", "r4t_folm", "r4t_diffusion", "r4t_student"}
 
 
 def r4t(repository: Path, arguments: Sequence[str], timeout: int) -> subprocess.CompletedProcess[str]:

@@ -25,7 +25,9 @@ from torch import Tensor
 from r4t_ray.diffusion.batches import PairCollate, cached_batches, load_pairs, streamed_batches
 from r4t_ray.diffusion.learner import Learner
 from r4t_ray.diffusion.learning_rate import learning_rate
-from r4t_ray.diffusion.settings import DiffusionConfig
+from r4t_ray.diffusion.retriever import DiffusionRetriever
+from r4t_ray.diffusion.settings import STUDENT, DiffusionConfig
+from r4t_ray.diffusion.student import distill, training_queries
 from r4t_ray.progress import track
 from r4t_ray.types import Array, Task
 
@@ -62,20 +64,27 @@ class TaskJob:
     num_epochs: int
     mean_weight: float
 
+    @property
+    def names(self) -> list[str]:
+        """Folders that come of it, in the order of making."""
+        return [self.task, *([f"{self.task}/{STUDENT}"] if self.task in self.config.student else [])]
+
 
 def train_worker(run: dict[str, Any]) -> None:
-    """Train every task's retriever on this worker's share of every batch.
+    """Train every task's retriever, and its student where it has one, on this worker's share of every batch.
 
     Args:
         run: ``jobs`` (of TaskJob), ``folder``, which all workers share, and ``seed``. The first worker validates, logs,
-            keeps the state of the task at work in the checkpoint, and puts a finished one into ``folder/<task>``.
+            keeps the state of the task at work in the checkpoint, and puts a finished one into ``folder/<task>``. A
+            student that is not finished begins anew after a restart.
     """
     rank, folder = ray.train.get_context().get_world_rank(), Path(run["folder"])
     # The first worker alone looks: a shared file system may tell another of a new folder later.
-    left = broadcast_from_rank_zero([job.task for job in run["jobs"] if not (folder / job.task).exists()])
-    for job in (job for job in run["jobs"] if job.task in left):
+    made = [(job, name) for job in run["jobs"] for name in job.names]
+    left = broadcast_from_rank_zero([name for _, name in made if not (folder / name).exists()])
+    for job, name in (each for each in made if each[1] in left):
         _set_up_process(job.config, rank)
-        train_task(job, folder / job.task, run["seed"], rank)
+        (train_task if name == job.task else train_student)(job, folder / name, run["seed"], rank)
 
 
 def train_task(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
@@ -109,6 +118,20 @@ def train_task(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
     if rank == 0:
         _write_finished(learner, rows, finished)
     ray.train.report({"step": learner.step})
+
+
+def train_student(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
+    """Distill the finished retriever beside which ``finished`` comes to lie; the first worker writes it."""
+    device, num_workers = ray.train.torch.get_device(), ray.train.get_context().get_world_size()
+    teacher = DiffusionRetriever.from_pretrained(finished.parent).to(device)
+    queries_ND = training_queries(job.pairs_folder).to(device)
+    settings, wrap = job.config.student[job.task], ray.train.torch.prepare_model
+    student = distill(teacher, queries_ND, settings, seed, rank, num_workers, wrap)
+    if rank == 0:
+        half = finished.with_name(f"{finished.name}.partial")
+        _save(student, half)
+        half.rename(finished)
+    ray.train.report({"step": settings.optimizer.num_steps})
 
 
 def _set_up_process(config: DiffusionConfig, rank: int) -> None:
@@ -180,11 +203,15 @@ def _report(learner: Learner, rows: list[dict[str, Any]], rank: int, task: Task)
 def _write_finished(learner: Learner, rows: list[dict[str, Any]], finished: Path) -> None:
     """The averaged retriever and its metrics, all of them or nothing."""
     half = finished.with_name(f"{finished.name}.partial")
-    shutil.rmtree(half, ignore_errors=True)
-    learner.ema.model.save_pretrained(half)
-    (half / CARD).unlink()
+    _save(learner.ema.model, half)
     _write_metrics(rows, half)
     half.rename(finished)
+
+
+def _save(retriever: DiffusionRetriever, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    retriever.save_pretrained(folder)
+    (folder / CARD).unlink()
 
 
 def _write_metrics(rows: list[dict[str, Any]], folder: Path) -> None:

@@ -27,6 +27,7 @@ from r4t_ray.diffusion import (
     NoiseConfig,
     OptimizerConfig,
     SamplerConfig,
+    StudentConfig,
     run,
 )
 from r4t_ray.diffusion.retriever import WEIGHTS
@@ -54,6 +55,12 @@ CONFIG = DiffusionConfig(
         peak_lr=3e-3, warmup_steps=20, num_steps=NUM_STEPS, batch_size=BATCH_SIZE, ema_decay=0.99
     ),
     sampler={task: SamplerConfig(solver="heun", num_steps=12) for task in TASKS},
+    student={
+        "oar": StudentConfig(
+            optimizer=OptimizerConfig(peak_lr=3e-3, warmup_steps=20, num_steps=200, batch_size=128, ema_decay=0.98),
+            trajectory=SamplerConfig(solver="heun", num_steps=8),
+        )
+    },
     cache_pairs=True,
     log_every=50,
     validate_every=150,
@@ -103,6 +110,8 @@ def workspace_with_pairs(root: Path, num_train: int = 6000) -> Workspace:
     workspace = Workspace(root)
 
     def make(folder: Path) -> int:
+        (folder / "labels").mkdir()
+        (folder / "labels" / "oar.parquet").write_bytes(b"names of directions")
         for task in TASKS:
             write_pairs(folder / task, SEEDS[task], num_train, num_val=300)
         return 2 * num_train
@@ -142,6 +151,29 @@ def rows_land_on_the_targets(trained: Artifact, task: str) -> None:
 
 
 @pytest.mark.slow
+def test_one_evaluation_of_the_student_lands_near_its_teachers_rows(trained: Artifact) -> None:
+    teacher, student = (DiffusionRetriever.from_pretrained(trained.path / name) for name in ("oar", "oar/student"))
+    z_q_BD = torch.from_numpy(queries_and_centers(SEEDS["oar"])[0]).repeat_interleave(32, 0)
+    assert student.sampler.solver == "one_step"
+    cosines = [
+        float((one.generate(z_q_BD, generator=torch.Generator().manual_seed(1)) * end_BLD).sum(dim=-1).mean())
+        for end_BLD in [teacher.generate(z_q_BD, generator=torch.Generator().manual_seed(1))]
+        for one in (student, StepOnce(teacher))
+    ]
+    assert cosines[0] > max(0.8, cosines[1] + 0.1), cosines
+
+
+class StepOnce:
+    """A teacher asked for one step."""
+
+    def __init__(self, teacher: DiffusionRetriever) -> None:
+        self._teacher = teacher
+
+    def generate(self, z_q_BD: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        return self._teacher.generate(z_q_BD, solver="one_step", generator=generator)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_metrics_tell_how_training_went(trained: Artifact, task: str) -> None:
     metrics = [row for row in pq.read_table(trained.file("metrics.parquet")).to_pylist() if row["task"] == task]
@@ -155,8 +187,10 @@ def test_metrics_tell_how_training_went(trained: Artifact, task: str) -> None:
 
 @pytest.mark.slow
 def test_the_artifact_holds_models_and_metrics_only(trained: Artifact) -> None:
-    models = {f"{task}/{name}" for task in TASKS for name in ("model.safetensors", "config.json")}
-    assert set(trained.manifest.files) == models | {"metrics.parquet"}
+    folders = (*TASKS, "oar/student")
+    models = {f"{folder}/{name}" for folder in folders for name in ("model.safetensors", "config.json")}
+    assert set(trained.manifest.files) == models | {"metrics.parquet", "oar/labels.parquet"}
+    assert trained.file("oar/labels.parquet").read_bytes() == b"names of directions"
 
 
 @pytest.mark.slow
