@@ -43,7 +43,7 @@ $(STAMP): requirements/cpu.txt pyproject.toml | $(BIN)/python
 # Pins already in the file stay unless pyproject.toml rules them out; `make lock UPGRADE=--upgrade` moves them.
 lock: | $(BIN)/python ## resolve requirements/cpu.txt anew
 	$(BIN)/pip install -q $(UV)
-	$(BIN)/uv pip compile pyproject.toml --extra cpu --extra demo --extra dev --override requirements/excluded.txt \
+	$(BIN)/uv pip compile pyproject.toml --extra cpu --extra demo --extra onnx --extra dev --override requirements/excluded.txt \
 	    --generate-hashes --python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-header $(UPGRADE) \
 	    $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend cpu) -q -o requirements/cpu.txt
 

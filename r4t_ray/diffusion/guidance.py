@@ -21,7 +21,7 @@ def guided_denoiser(
     Returns:
         ``(z_BLD, sigma_B) -> D``, what a sampler takes.
     """
-    num_queries = len(z_q_BD)
+    num_queries = z_q_BD.shape[0]  # len() would fix the batch of an exported program
     is_dropped_B = torch.zeros(num_queries, dtype=torch.bool, device=z_q_BD.device)
     if guidance == 0:
         return lambda z_BLD, sigma_B: denoise(z_BLD, sigma_B, z_q_BD, is_dropped_B)

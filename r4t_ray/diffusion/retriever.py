@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Self, get_args
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
+from huggingface_hub import ModelCard, PyTorchModelHubMixin, hf_hub_download
 from safetensors import SafetensorError
 from safetensors.torch import load_model
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from r4t_ray.diffusion.anchors import AnchorMixture
 from r4t_ray.diffusion.guidance import guided_denoiser
+from r4t_ray.diffusion.model_card import MODEL_CARD, weights_facts
 from r4t_ray.diffusion.network import SetTransformer
 from r4t_ray.diffusion.preconditioning import c_in, c_noise, c_out, c_skip
 from r4t_ray.diffusion.samplers import SAMPLERS
@@ -24,12 +25,6 @@ from r4t_ray.errors import ArtifactError, ConfigError, MissingArtifactError, Req
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 RETRAIN = "run `r4t train-diffusion CONFIG --workspace DIR`"
-
-MODEL_CARD = """---
-{{ card_data }}
----
-An r4t_ray diffusion retriever: maps a query's embedding to a set of directions to search.
-"""
 
 
 class DiffusionRetriever(
@@ -233,6 +228,16 @@ class DiffusionRetriever(
         head_BLE = self.mixture.row_head(self.network.hidden_rows(rows_BLD, c_noise(sigma_B), condition_BD))
         return self.mixture.logits(z_BLD, sigma_B, head_BLE, condition_BD)
 
+    def generate_model_card(self, **facts: Any) -> ModelCard:
+        """README.md of ``save_pretrained`` and ``push_to_hub``, whose ``model_card_kwargs`` are the facts.
+
+        Args:
+            facts: Values for names of ``model_card.MODEL_CARD``; what is not among them is said as not known.
+        """
+        num_parameters = sum(parameter.numel() for parameter in self.parameters())
+        known = weights_facts(self.network.config, self.noise, self.sampler, num_parameters)
+        return super().generate_model_card(**(known | facts))
+
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:
         """Load a folder written by ``save_pretrained`` (no network), or a model of the Hugging Face hub.
@@ -251,19 +256,15 @@ class DiffusionRetriever(
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, map_location: str = "cpu", **options: Any) -> Self:
-        """Load strictly: a missing or surplus weight is an error."""
+        """Load strictly and safetensors only: a missing or surplus weight is an error, and nothing is unpickled."""
+        settings = {key: options.pop(key) for key in ("network", "noise", "sampler") if key in options}
         folder = Path(model_id)
-        if not folder.is_dir():
-            downloaded: Self = super()._from_pretrained(
-                model_id=model_id, map_location=map_location, **{**options, "strict": True}
-            )
-            return downloaded
-        settings = {key: options[key] for key in ("network", "noise", "sampler") if key in options}
+        weights = str(folder / WEIGHTS) if folder.is_dir() else hf_hub_download(model_id, WEIGHTS, **options)
         model = cls(**settings)
         try:
-            load_model(model, str(folder / WEIGHTS), strict=True, device=map_location)
+            load_model(model, weights, strict=True, device=map_location)
         except (RuntimeError, SafetensorError) as error:
             raise ArtifactError(
-                str(folder / WEIGHTS), f"weights that do not load ({error})"[:500], f"those of {CONFIG}", RETRAIN
+                weights, f"weights that do not load ({error})"[:500], f"those of {CONFIG}", RETRAIN
             ) from error
         return model.to(map_location).eval()

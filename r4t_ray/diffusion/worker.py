@@ -33,7 +33,7 @@ from r4t_ray.types import Array, Task
 
 METRICS = "metrics.parquet"
 CARD = "README.md"
-"""The model card that huggingface_hub writes; an artifact has its manifest."""
+"""The model card of ``save_pretrained``; an artifact has its manifest, and ``r4t push`` makes the card from it."""
 SCHEMA = pa.schema(
     [
         ("task", pa.string()),

@@ -75,6 +75,13 @@ def figure(row: MetricRow) -> str:
     return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
 
 
+def sampler_note(config: EvaluationConfig) -> str:
+    """What r4t_diffusion sampled with."""
+    overrides = {"solver": config.solver, "num_steps": config.num_steps, "guidance": config.guidance}
+    named = [f"{name} {value}" for name, value in overrides.items() if value is not None]
+    return f"r4t_diffusion samples with {', '.join(named) + ' and else ' if named else ''}the settings stored with it."
+
+
 def compiled(config: EvaluationConfig, task: Task, results: Sequence[Result]) -> list[str]:
     """How much of r4t_folm's reward the diffusion keeps, its student too, and how much faster it fans out."""
     rows = {result.method: result for result in results if result.task == task}
@@ -107,9 +114,7 @@ def _budget(config: EvaluationConfig, seed: int) -> Iterator[str]:
         f"Language models sample at temperature {config.temperature:g}; no_fanout_mmr (lambda {config.mmr_lambda:g}) "
         f"and greedy_reward choose among the {config.num_candidates} nearest items of the query."
     )
-    overrides = {"solver": config.solver, "num_steps": config.num_steps, "guidance": config.guidance}
-    named = [f"{name} {value}" for name, value in overrides.items() if value is not None]
-    yield f"r4t_diffusion samples with {', '.join(named) + ' and else ' if named else ''}the settings stored with it."
+    yield sampler_note(config)
 
 
 def _table(task: Task, results: Sequence[Result], rows: Sequence[MetricRow]) -> Iterator[str]:

@@ -21,6 +21,17 @@ def euler(
     """
     z_BLD = noise_BLD
     for sigma, sigma_next in pairwise(sigmas_S.tolist()):
-        slope_BLD = (z_BLD - denoise(z_BLD, z_BLD.new_full((len(z_BLD),), sigma))) / sigma
-        z_BLD = z_BLD + (sigma_next - sigma) * slope_BLD
+        z_BLD = euler_step(denoise, z_BLD, sigma, sigma_next)
     return z_BLD
+
+
+def euler_step(
+    denoise: Callable[[Tensor, Tensor], Tensor],
+    z_BLD: Tensor,
+    sigma: float | Tensor,
+    sigma_next: float | Tensor,
+) -> Tensor:
+    """One step from ``sigma``, above 0, to ``sigma_next``: floats, or tensors without axes in an exported program."""
+    sigma_B = sigma * z_BLD.new_ones(z_BLD.shape[0])
+    slope_BLD = (z_BLD - denoise(z_BLD, sigma_B)) / sigma
+    return z_BLD + (sigma_next - sigma) * slope_BLD

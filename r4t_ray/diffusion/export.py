@@ -1,0 +1,99 @@
+"""A retriever as ONNX: one step of the Euler solver, or the answer of ``likeliest``, for any batch size.
+
+What runs there needs neither r4t_ray nor torch. A whole sampling is a loop of steps over the levels of
+``schedule.sampling_sigmas``, from ``sigmas_S[0]`` times normal noise, and the rows made unit at its end.
+
+The program is traced by torch.export, but its own format is not written: ``torch.export.load`` unpickles a ``.pt2``
+file's sample inputs, and whatever payload the file says is pickled, and evaluates its expressions as Python, so such a
+file is code of whoever wrote it. An ONNX file is a protocol buffer, data to every runtime.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from r4t_ray.diffusion.guidance import guided_denoiser
+from r4t_ray.diffusion.retriever import DiffusionRetriever
+from r4t_ray.diffusion.samplers.euler import euler_step
+from r4t_ray.errors import ConfigError
+
+EXPORTERS = ("onnx", "onnxscript")
+
+
+class EulerStep(nn.Module):
+    """One step of ``samplers.euler`` with the guided denoiser; the guidance is part of the program."""
+
+    def __init__(self, retriever: DiffusionRetriever, guidance: float) -> None:
+        super().__init__()
+        self.retriever, self.guidance = retriever, guidance
+
+    def forward(self, z_BLD: Tensor, sigma: Tensor, sigma_next: Tensor, z_q_BD: Tensor) -> Tensor:
+        """The rows at ``sigma_next`` from those at ``sigma``, two float32 without axes."""
+        return euler_step(guided_denoiser(self.retriever, z_q_BD, self.guidance), z_BLD, sigma, sigma_next)
+
+
+class Likeliest(nn.Module):
+    """``DiffusionRetriever.likeliest`` as a module."""
+
+    def __init__(self, retriever: DiffusionRetriever) -> None:
+        super().__init__()
+        self.retriever = retriever
+
+    def forward(self, z_q_BD: Tensor) -> Tensor:
+        """Unit rows z_BLD, the likeliest first."""
+        return self.retriever.likeliest(z_q_BD)
+
+
+def export_step(retriever: DiffusionRetriever, path: Path, guidance: float | None = None) -> None:
+    """Write the Euler step as ONNX: inputs z_BLD, sigma, sigma_next and z_q_BD, output z_next_BLD, all float32.
+
+    Args:
+        retriever: On the CPU; left in evaluation mode.
+        path: The file to write.
+        guidance: Strength g; None takes the default in ``retriever.sampler``.
+
+    Raises:
+        ConfigError: The exporter is not installed.
+    """
+    shape = retriever.network.config
+    step = EulerStep(retriever, retriever.sampler.guidance if guidance is None else guidance)
+    z_BLD, z_q_BD = torch.ones(2, shape.num_rows, shape.dim), torch.ones(2, shape.dim)
+    inputs = {"z_BLD": z_BLD, "sigma": torch.tensor(2.0), "sigma_next": torch.tensor(1.0), "z_q_BD": z_q_BD}
+    _write_onnx(step, inputs, "z_next_BLD", path)
+
+
+def export_likeliest(retriever: DiffusionRetriever, path: Path) -> None:
+    """Write ``likeliest`` as ONNX: input z_q_BD, output z_BLD, float32.
+
+    Args:
+        retriever: On the CPU; left in evaluation mode.
+        path: The file to write.
+
+    Raises:
+        ConfigError: The exporter is not installed, or the network has fewer anchors than rows.
+    """
+    _write_onnx(Likeliest(retriever), {"z_q_BD": torch.ones(2, retriever.network.config.dim)}, "z_BLD", path)
+
+
+def _write_onnx(module: nn.Module, inputs: dict[str, Tensor], output: str, path: Path) -> None:
+    """Trace ``module`` with a batch of any size, where an input has axes, into one file."""
+    missing = [name for name in EXPORTERS if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            "export to ONNX", f"no package {' and '.join(missing)}", " and ".join(EXPORTERS),
+            'pip install "r4t-ray[onnx]"',
+        )  # fmt: skip
+    module.eval()
+    # Run once as it is: a person's fault is raised here as itself, not wrapped by the exporter.
+    with torch.no_grad():
+        module(**inputs)
+        batch = torch.export.Dim("batch")
+        shapes = {name: {0: batch} if example.ndim else None for name, example in inputs.items()}
+        traced = torch.export.export(module, (), inputs, dynamic_shapes=shapes)
+        names = {"input_names": list(inputs), "output_names": [output]}
+        program = torch.onnx.export(traced, **names, dynamo=True, verbose=False)
+    program.save(path)

@@ -1,0 +1,70 @@
+"""The model card of a diffusion retriever: what the weights alone tell, and places for what a workspace knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from r4t_ray.diffusion.settings import NetworkConfig, NoiseConfig, SamplerConfig
+
+MODEL_CARD = """---
+{{ card_data }}
+---
+# {{ title }}
+
+A diffusion retriever of r4t_ray (R4T, arXiv 2603.06397): from the unit embedding of a query, of width {{ dim }}, to \
+{{ num_rows }} directions in which to search a catalogue; their nearest items are the set. {{ num_parameters }} \
+parameters. It knows vectors only: queries and items have to be embedded as those that it was trained on.
+
+```python
+from r4t_ray.diffusion import DiffusionRetriever
+
+retriever = DiffusionRetriever.from_pretrained("{{ repo_id }}")
+z_BLD = retriever.generate(z_q_BD)  # float32 ({{ "B, %d" % dim }}) to unit rows ({{ "B, %d, %d" % (num_rows, dim) }})
+```
+
+## Data
+
+{{ data }}
+
+## Settings
+
+| setting | value |
+|---|---|
+{{ settings }}
+{{ training }}
+
+## Measured
+
+{{ measured }}
+"""
+"""The template; ``weights_facts`` has a value for each of its names but ``card_data``, which the hub mixin fills."""
+
+NOT_MEASURED = "Not measured."
+
+
+def setting_rows(section: str, values: Mapping[str, object]) -> str:
+    """Lines of the table of settings.
+
+    >>> print(setting_rows("noise", {"sigma_max": 80.0, "train_levels": "karras"}))
+    | noise.sigma_max | 80.0 |
+    | noise.train_levels | karras |
+    """
+    return "\n".join(f"| {section}.{name} | {value} |" for name, value in values.items())
+
+
+def weights_facts(
+    network: NetworkConfig, noise: NoiseConfig, sampler: SamplerConfig, num_parameters: int
+) -> dict[str, object]:
+    """What the card says of a retriever of which nothing but its weights and settings is known."""
+    sections = {"network": network, "noise": noise, "sampler": sampler}
+    return {
+        "title": "Diffusion retriever",
+        "repo_id": "OWNER/NAME",
+        "dim": network.dim,
+        "num_rows": network.num_rows,
+        "num_parameters": f"{num_parameters:,}",
+        "data": "Not recorded.",
+        "settings": "\n".join(setting_rows(name, section.model_dump()) for name, section in sections.items()),
+        "training": "| optimizer | not recorded |",
+        "measured": NOT_MEASURED,
+    }

@@ -1,0 +1,99 @@
+"""What a workspace knows of a diffusion retriever, for its model card: data, training settings, measured figures.
+
+Settings may hold a user's paths, so those that the card names are picked one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from r4t_ray.artifacts import Manifest
+from r4t_ray.diffusion.model_card import NOT_MEASURED, setting_rows
+from r4t_ray.diffusion.settings import DiffusionConfig
+from r4t_ray.encoders.models import PACKAGE_PREFIX
+from r4t_ray.evaluation.report import figure, sampler_note
+from r4t_ray.evaluation.results import MetricRow
+from r4t_ray.evaluation.settings import EvaluationConfig, MethodName
+from r4t_ray.types import Task
+
+COMPARED: tuple[MethodName, ...] = ("r4t_diffusion", "r4t_folm")
+TRAINING_SETTINGS = ("row_matching", "prior_weight", "query_dropout")
+
+
+def workspace_facts(
+    task: Task, repo_id: str, manifests: Mapping[str, Manifest], rows: Sequence[MetricRow]
+) -> dict[str, str]:
+    """Values for ``DiffusionRetriever.generate_model_card``.
+
+    Args:
+        task: Whose retriever it is.
+        repo_id: Where it is to be found.
+        manifests: Those of ingest, embed, pairs and diffusion, and of report where there is one.
+        rows: metrics.json of the report; empty where there is none.
+    """
+    trained = DiffusionConfig.model_validate(manifests["diffusion"].config)
+    named = {name: getattr(trained, name) for name in TRAINING_SETTINGS} | {"seed": manifests["diffusion"].seed}
+    return {
+        "title": f"Diffusion retriever, task {task}",
+        "repo_id": repo_id,
+        "data": _data(task, manifests["ingest"], manifests["embed"], manifests["pairs"]),
+        "training": setting_rows("optimizer", trained.optimizer.model_dump()) + "\n" + setting_rows("training", named),
+        "measured": _measured(task, manifests["report"], rows) if "report" in manifests else NOT_MEASURED,
+    }
+
+
+def encoder_name(config: Mapping[str, Any]) -> str:
+    """The encoder's model as the card names it: a package's or a hub's, never a path."""
+    if config["model"].startswith(PACKAGE_PREFIX) or config["model_sha256"] is None:
+        return f"`{config['model']}`"
+    return "local files"
+
+
+def _data(task: Task, ingest: Manifest, embed: Manifest, pairs: Manifest) -> str:
+    sha256, recombined = embed.config["model_sha256"], pairs.config["num_recombined"].get(task, 0)
+    made = f"{pairs.config['num_samples']} fan-outs a query at temperature {pairs.config['temperature']:g}"
+    told = {
+        "catalogue": (ingest, "items, sets and queries", f"catalogue of type {ingest.config['catalogue']['type']}"),
+        "embeddings": (
+            embed,
+            "unit vectors",
+            f"{encoder_name(embed.config)}, {f'sha256 `{sha256}`' if sha256 else 'by its name'}, projected to width "
+            f"{embed.config['dim']}",
+        ),
+        "pairs": (
+            pairs,
+            "of all tasks",
+            f"{made}, of {recombined:,} recombined queries one; kept: {pairs.config['keep']['type']}",
+        ),
+    }
+    lines = [
+        f"| {name} | {manifest.rows:,} {of} | {made_by} | `{manifest.fingerprint}` |"
+        for name, (manifest, of, made_by) in told.items()
+    ]
+    return "\n".join(["| data | rows | made by | sha256 of its files |", "|---|---|---|---|", *lines])
+
+
+def _measured(task: Task, report: Manifest, rows: Sequence[MetricRow]) -> str:
+    config = EvaluationConfig.model_validate(report.config)
+    cells = {(row["method"], row["measure"]): row for row in rows if row["task"] == task and row["method"] in COMPARED}
+    measures = [measure for method, measure in cells if method == "r4t_diffusion"]
+    if not measures:
+        return NOT_MEASURED
+    lines = []
+    for measure in measures:
+        row = [cells.get((method, measure)) for method in COMPARED]
+        lines.append(" | ".join([f"| {measure}", *(figure(cell) if cell else "not measured" for cell in row)]) + " |")
+    num_queries = cells["r4t_diffusion", measures[0]]["n"]
+    return "\n".join(
+        [
+            f"By `r4t evaluate` on {num_queries} held-out queries, {config.k} directions x {config.n} items a "
+            "direction; in brackets bootstrap 95% intervals. r4t_folm is the language model whose fan-outs the pairs "
+            f"are. {sampler_note(config)} latency_ms_b* is the fan-out alone for a batch of that many queries, in "
+            "milliseconds on the machine that measured.",
+            "",
+            f"| measure | {' | '.join(COMPARED)} |",
+            "|---|" + "---|" * len(COMPARED),
+            *lines,
+        ]
+    )

@@ -1,0 +1,64 @@
+"""A workspace's diffusion retriever to the Hugging Face hub, or to a folder, with its model card."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # lazy: httpx or httpx2, as the hub's version has it
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.diffusion import DiffusionRetriever
+from r4t_ray.errors import ConfigError
+from r4t_ray.evaluation.model_card import workspace_facts
+from r4t_ray.types import Task
+
+CARD = "README.md"
+
+
+def push(workspace: Path, repo_id: str, task: Task, *, private: bool = False, out: Path | None = None) -> str:
+    """Push model.safetensors, config.json and README.md in one commit, or write them to ``out``.
+
+    The token is the one that huggingface_hub finds: HF_TOKEN, or what `hf auth login` stored.
+
+    Args:
+        workspace: Folder of the experiment's artifacts.
+        repo_id: OWNER/NAME on the hub; made if it is not there.
+        task: Whose retriever.
+        private: Make the repository private.
+        out: A new or empty folder; nothing is sent then.
+
+    Returns:
+        The commit's address; with ``out`` the card.
+
+    Raises:
+        ArtifactError: A stage has not run, was changed, or was made from others; the report too, where there is one.
+        ConfigError: ``out`` is not empty, or the hub refuses.
+    """
+    opened = Workspace(workspace)
+    retriever = DiffusionRetriever.from_pretrained(opened.artifact("diffusion").path / task)
+    facts = _facts(opened, repo_id, task)
+    if out is not None:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise ConfigError("--out", f"{out}, which is there", "a new or empty folder", "name another folder")
+        retriever.save_pretrained(out, model_card_kwargs=facts)
+        return (out / CARD).read_text(encoding="utf-8")
+    try:
+        return str(retriever.push_to_hub(repo_id, private=private or None, model_card_kwargs=facts))
+    except (ConnectionError, HFValidationError, httpx.HTTPError) as error:
+        raise ConfigError(
+            f"push to '{repo_id}'",
+            str(error).strip().splitlines()[0][:300] or type(error).__name__,
+            "a hub within reach, and OWNER/NAME that your token may write",
+            "run `hf auth login` or set HF_TOKEN; `--out DIR` writes the files without a hub",
+        ) from error
+
+
+def _facts(workspace: Workspace, repo_id: str, task: Task) -> dict[str, str]:
+    stages = ["ingest", "embed", "pairs", "diffusion"]
+    rows = []
+    if (workspace.root / "report").is_dir():
+        stages.append("report")
+        rows = json.loads(workspace.artifact("report").file("metrics.json").read_text(encoding="utf-8"))
+    return workspace_facts(task, repo_id, {stage: workspace.artifact(stage).manifest for stage in stages}, rows)

@@ -1,0 +1,112 @@
+"""An exported program, after it was saved and loaded, answers as the retriever that it was made from."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from r4t_ray.diffusion import DiffusionRetriever, NetworkConfig, NoiseConfig, SamplerConfig, export
+from r4t_ray.diffusion.guidance import guided_denoiser
+from r4t_ray.diffusion.samplers import euler
+from r4t_ray.diffusion.schedule import sampling_sigmas
+from r4t_ray.errors import ConfigError
+
+NUM_ROWS, DIM, NUM_STEPS = 5, 8, 4
+BATCHES = (1, 3, 8)
+
+
+def make_retriever(num_anchors: int) -> DiffusionRetriever:
+    """All weights random, so that no part of the network is silent; sampled by Euler with guidance 0.5."""
+    torch.manual_seed(0)
+    shape = {"hidden": 16, "mlp": 16, "num_heads": 2, "num_layers": 1, "noise_dim": 4}
+    network = NetworkConfig(num_rows=NUM_ROWS, dim=DIM, num_anchors=num_anchors, **shape)
+    sampler = SamplerConfig(solver="euler", num_steps=NUM_STEPS, guidance=0.5)
+    retriever = DiffusionRetriever(network, NoiseConfig(sigma_data=0.35, sigma_max=2.0, sigma_min=0.1), sampler)
+    with torch.no_grad():
+        for parameter in retriever.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+        if retriever.mixture is not None:
+            retriever.mixture.anchors_ND.copy_(functional.normalize(torch.randn(num_anchors, DIM), dim=-1))
+    return retriever.eval()
+
+
+def make_queries(num: int) -> Tensor:
+    return functional.normalize(torch.randn(num, DIM, generator=torch.Generator().manual_seed(num)), dim=-1)
+
+
+def load(path: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(path, options)
+
+
+def sample(step: onnxruntime.InferenceSession, retriever: DiffusionRetriever, z_q_BD: Tensor) -> Tensor:
+    """The docstring's loop in numpy, from the noise that ``generate`` draws with seed 0."""
+    sigmas_S = sampling_sigmas(retriever.sampler.levels, NUM_STEPS, retriever.noise).numpy().astype(np.float32)
+    noise_BLD = torch.randn((len(z_q_BD), NUM_ROWS, DIM), generator=torch.Generator().manual_seed(0)).numpy()
+    z_BLD = sigmas_S[0] * noise_BLD
+    for sigma, sigma_next in pairwise(sigmas_S):
+        inputs = {"z_BLD": z_BLD, "sigma": np.array(sigma), "sigma_next": np.array(sigma_next)}
+        (z_BLD,) = step.run(["z_next_BLD"], inputs | {"z_q_BD": z_q_BD.numpy()})
+    return torch.from_numpy(z_BLD / np.linalg.norm(z_BLD, axis=-1, keepdims=True))
+
+
+@torch.no_grad()
+def sample_in_float64(retriever: DiffusionRetriever, z_q_BD: Tensor, guidance: float | None) -> Tensor:
+    """The same sampling without the rounding of float32."""
+    exact, strength = deepcopy(retriever).double(), retriever.sampler.guidance if guidance is None else guidance
+    sigmas_S = sampling_sigmas(retriever.sampler.levels, NUM_STEPS, retriever.noise)
+    noise_BLD = torch.randn((len(z_q_BD), NUM_ROWS, DIM), generator=torch.Generator().manual_seed(0)).double()
+    denoise = guided_denoiser(exact, z_q_BD.double(), strength)
+    return functional.normalize(euler(denoise, sigmas_S[0] * noise_BLD, sigmas_S), dim=-1)
+
+
+@pytest.mark.parametrize("num_anchors", [0, 7])
+@pytest.mark.parametrize("guidance", [0.0, None], ids=["unguided", "guided as trained"])
+def test_a_loop_of_exported_steps_is_generate(num_anchors: int, guidance: float | None, tmp_path: Path) -> None:
+    retriever = make_retriever(num_anchors)
+    export.export_step(retriever, tmp_path / "step.onnx", guidance)
+    assert [file.name for file in tmp_path.iterdir()] == ["step.onnx"]
+    step = load(tmp_path / "step.onnx")
+    for batch in BATCHES:
+        z_q_BD = make_queries(batch)
+        expected = retriever.generate(z_q_BD, guidance=guidance, generator=torch.Generator().manual_seed(0))
+        # A row that hangs between two anchors magnifies rounding: there `generate` itself is 1.1e-5 off.
+        rounding_BL1 = (expected - sample_in_float64(retriever, z_q_BD, guidance)).abs().amax(dim=-1, keepdim=True)
+        assert float(rounding_BL1.max()) < 2e-5
+        assert bool(((sample(step, retriever, z_q_BD) - expected).abs() < 1e-5 + 2 * rounding_BL1).all())
+        # The bound tells answers apart: those of the other queries are not within it.
+        assert float((sample(step, retriever, -z_q_BD) - expected).abs().max()) > 1e-3
+
+
+def test_exported_likeliest(tmp_path: Path) -> None:
+    retriever = make_retriever(7)
+    export.export_likeliest(retriever, tmp_path / "likeliest.onnx")
+    likeliest = load(tmp_path / "likeliest.onnx")
+    answers = set()
+    for batch in BATCHES:
+        z_q_BD = make_queries(batch)
+        (z_BLD,) = likeliest.run(["z_BLD"], {"z_q_BD": z_q_BD.numpy()})
+        assert float((torch.from_numpy(z_BLD) - retriever.generate(z_q_BD, solver="likeliest")).abs().max()) < 1e-5
+        answers |= {z_LD.tobytes() for z_LD in z_BLD}
+    assert len(answers) > 1
+
+
+def test_likeliest_needs_anchors(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="num_anchors"):
+        export.export_likeliest(make_retriever(0), tmp_path / "likeliest.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_exporter_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "EXPORTERS", ("onnx", "no_such_exporter"))
+    with pytest.raises(ConfigError, match=r"no_such_exporter.*r4t-ray\[onnx\]"):
+        export.export_step(make_retriever(0), tmp_path / "step.onnx")

