@@ -155,6 +155,8 @@ def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
             for file in plan_files(task, asked_queries(task, config, workspace, seed), config.queries_per_file)
         ]
         synthesize(files, config, workspace, folder, FanOuts, (str(workspace.root), config, seed))
+        left = missing_files(files, folder)  # and what a writer that was killed left half written is gone
+        assert not left, f"{len(left)} files were not written"
         num_pairs = sum(check_written(folder / task) for task in tasks)
         if config.num_labels:
             encoder = load_encoder(workspace.artifact("embed").path / "encoder")

@@ -31,6 +31,7 @@ FOLM = FolmConfig.model_validate(
 PAIRS = {"num_samples": 16, "queries_per_file": 1}
 # The engine runs inside the process that samples, so the two end together.
 ENGINE, WRITER = "ray::MapWorker(Map(FanOuts))", "ray::MapWorker(Map(WritePairs))"
+KEPT_SUFFIXES = (".parquet", ".json")
 KILLS = ["driver"] * 4 + [ENGINE] * 3 + [WRITER] * 3
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -105,3 +106,4 @@ def test_ten_kills_lose_nothing_repeat_nothing_and_change_no_file(
     assert {name: run.files()[name] for name in seen} == seen
     assert set(run.files()) == set(unbroken.files())
     assert run.rows() == unbroken.rows()
+    assert not [path for path in (run.root / "pairs").rglob("*") if path.is_file() and path.suffix not in KEPT_SUFFIXES]

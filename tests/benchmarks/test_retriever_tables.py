@@ -1,0 +1,88 @@
+"""The tables that compare retrievers: rules and cheap students by hand, and every way to sample once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from torch.nn import functional
+
+from benchmarks import keep, quality, students
+from benchmarks.evaluations import evaluations_of
+from r4t_ray.diffusion.settings import NetworkConfig
+from r4t_ray.evaluation.bootstrap import Estimate
+from r4t_ray.pairs.keep import KeepAbove, KeepAll, KeepBest
+
+SHAPE = NetworkConfig(
+    num_rows=3, dim=6, hidden=32, mlp=32, num_heads=2, num_layers=1, noise_dim=4, dropout=0, attention_dropout=0
+)
+
+
+def test_every_way_is_measured_once_and_the_reference_first() -> None:
+    ways = list(quality.ways(None))
+    assert ways[0] == ("sde", 256)
+    assert len(set(ways)) == len(ways)
+    assert {evaluations_of(*way) for way in ways if way[0] == "heun"} == {63, 15, 7, 3, 1}
+    assert [way for way in ways if way[0] in ("likeliest", "one_step")] == [("likeliest", 1), ("one_step", 1)]
+
+
+def test_a_way_is_kept_if_all_its_measures_are() -> None:
+    def row(solver: str, measure: str, ratio: float) -> quality.Row:
+        return quality.Row("oar", solver, 4, measure, Estimate(0.5, 0.4, 0.6, 9), Estimate(ratio, 0.9, 1.1, 9))
+
+    rows = [row("sde", "oar_reward", 0.98), row("sde", "vendi", 1.2), row("heun", "oar_reward", 1.0)]
+    rows.append(row("heun", "vendi", 0.97))
+    lines = quality.table(rows).splitlines()
+    assert lines[1].split()[0] == "sde"
+    assert (lines[1].split()[-1], lines[2].split()[-1]) == ("yes", "no")
+
+
+def test_rules_choose_among_each_querys_own() -> None:
+    pairs = pa.table(
+        {
+            "query_id": ["a", "b", "a", "b", "a"],
+            "reward": pa.array([0.1, 0.9, 0.8, None, 0.3], pa.float32()),
+            "weight": pa.array([1, 1, 1, 3, 2], pa.int32()),
+        }
+    )
+    assert keep.kept(pairs, KeepAll()).equals(pairs)
+    best = keep.kept(pairs, KeepBest(type="best", fraction=0.5))
+    assert best["reward"].to_pylist() == pytest.approx([0.9, 0.8, None, 0.3], nan_ok=True)
+    assert keep.kept(pairs, KeepAbove(type="above", reward=0.3)).num_rows == 3  # 0.3 in float32 is above 0.3
+
+
+def unit_pairs(num: int) -> dict[str, torch.Tensor]:
+    """Queries near one of two axes; the rows of their targets are three other axes, in an order of chance."""
+    generator = torch.Generator().manual_seed(0)
+    which = torch.arange(num) % 2
+    z_q = functional.normalize(torch.eye(6)[which] + 0.05 * torch.randn(num, 6, generator=generator), dim=-1)
+    orders = torch.stack([torch.randperm(3, generator=generator) for _ in range(num)])
+    axes = torch.where(which[:, None] == 0, orders, orders + 3)
+    return {"z_q": z_q, "Z": torch.eye(6)[axes], "weight": torch.ones(num)}
+
+
+def test_only_the_matched_student_learns_a_set_whose_order_is_chance() -> None:
+    pairs, asked = unit_pairs(256), torch.eye(6)[:2]
+    torch.manual_seed(0)
+    matched, ordered = (
+        fit(pairs, SHAPE, 150, 0)(asked, torch.Generator())
+        for fit in (students.fit_set_transformer, students.fit_regressor)
+    )
+    assert sorted(matched[0].argmax(dim=-1).tolist()) == [0, 1, 2]
+    assert sorted(matched[1].argmax(dim=-1).tolist()) == [3, 4, 5]
+    assert float(matched.max(dim=-1).values.min()) > 0.9
+    # Without a match every row is the mean of the set.
+    assert float(ordered[0, :, :3].std()) < 0.15
+
+
+def test_the_best_pair_of_the_nearest_query_is_copied(tmp_path: Path) -> None:
+    pairs = unit_pairs(4)
+    pairs["z_q"] = torch.eye(6)[[0, 0, 1, 1]]
+    rewards = {"reward": pa.array([0.1, 0.7, None, 0.2], pa.float32()), "split": ["train"] * 4}
+    pq.write_table(pa.table(rewards), tmp_path / "a.parquet")
+    copied = students.copy_nearest(tmp_path, pairs)(torch.eye(6)[[1, 0]], torch.Generator())
+    assert np.array_equal(copied.numpy(), pairs["Z"][[3, 1]].numpy())

@@ -1,0 +1,61 @@
+"""The synthesis benchmark's replay and tables, by hand."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.synthesize import Replay, Run, Usage, live_table, measured, record, replay_table, watched
+
+
+def write(path: Path, query_ids: list[str], mtime: float) -> None:
+    sub_queries = pa.array([[f"{name} {row}"] for row, name in enumerate(query_ids)], pa.list_(pa.string()))
+    pq.write_table(pa.table({"query_id": query_ids, "sub_queries": sub_queries}), path)
+    os.utime(path, (mtime, mtime))
+
+
+def test_a_run_is_timed_from_its_first_file_to_its_last(tmp_path: Path) -> None:
+    write(tmp_path / "1.parquet", ["a", "a"], 100.0)
+    write(tmp_path / "0.parquet", ["b"] * 6, 103.0)
+    write(tmp_path / "2.parquet", ["c"] * 4, 104.0)
+    run = measured(tmp_path, 20, 9.0, Usage())
+    assert (run.pairs, run.paced, run.seconds, run.pace) == (12, 10, 4.0, 2.5)
+    assert run.bytes == sum(path.stat().st_size for path in tmp_path.iterdir())
+
+
+def test_what_was_recorded_is_replayed_for_any_query_always_the_same(tmp_path: Path) -> None:
+    write(tmp_path / "0.parquet", ["a", "b", "a"], 1.0)
+    assert record(tmp_path, tmp_path / "recorded.json") == 3
+    replay = Replay(str(tmp_path / "recorded.json"))
+    row = {"query_id": [f"q{n}" for n in range(20)], "num_samples": 3, "file": "f"}
+    answers = [json.loads(answer) for answer in replay(row)["fan_outs"]]
+    assert {json.dumps(answer) for answer in answers} == {
+        json.dumps([["a 0"], ["a 2"], ["a 0"]]),
+        json.dumps([["b 1"]] * 3),
+    }
+    assert replay(row) == replay(row)
+
+
+def test_usage_tells_this_process_and_its_work() -> None:
+    with watched() as usage:
+        until = time.process_time() + 1.2
+        while time.process_time() < until:
+            pass
+    assert usage.cpu_s["driver"] > 0.4
+    assert usage.peak_bytes["all"] >= usage.peak_bytes["driver"] > 10 * 2**20
+
+
+def test_tables_give_ratios_and_shares() -> None:
+    usage = Usage({"driver": 1.0, "writer": 3.0}, {"driver": 2**30, "writer": 2**31, "all": 3 * 2**30})
+    small, large = (Run(num, num, 800 * num, num / 100, num, num / 100 + 20, usage) for num in (1000, 9000))
+    loops = [{"generation alone": 80.0}, {"generation alone": 120.0}]
+    assert live_table(loops, small).splitlines()[1].split()[-4:] == ["100.0", "80.0", "120.0", "1.00"]
+    lines = replay_table({1000: small, 9000: large}, 7).splitlines()
+    assert lines[1].split()[:4] == ["1,000", "30.0", "100", "800"]
+    assert lines[1].split()[4:6] == ["25%", "1.00"]
+    assert lines[3] == "from 1,000 to 9,000: 100 more pairs a second more"
