@@ -48,7 +48,7 @@ class Pairs(NamedTuple):
 
 
 def plan_files(task: Task, asked: Sequence[Asked], queries_per_file: int) -> list[dict[str, Any]]:
-    """A row for each file: ``file``, ``task``, ``num_samples``, and of each query ``query_id``, ``text`` and ``split``.
+    """A row for each file: ``file``, ``task``, ``num_samples``, and of each query its id, text, split and ``item_ids``.
 
     Queries stay in order, but for those of another number of samples, which get files of their own.
     """
@@ -65,6 +65,7 @@ def plan_files(task: Task, asked: Sequence[Asked], queries_per_file: int) -> lis
                     "query_id": [query.query_id for query in of_file],
                     "text": [query.text for query in of_file],
                     "split": [query.split for query in of_file],
+                    "item_ids": [list(query.item_ids) for query in of_file],
                 }
             )
     return files

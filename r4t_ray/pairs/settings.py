@@ -8,19 +8,22 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from r4t_ray.config import Settings
 from r4t_ray.pairs.keep import KeepAbove, KeepAll, KeepBest
+from r4t_ray.pairs.recompose import RecomposeConfig
 from r4t_ray.types import Task
 
 
 class PairsConfig(Settings):
     """How many fan-outs a query, how they are drawn, which are kept, and how wide a target is (L).
 
-    ``num_recombined`` queries, so many for each task, are made of its training queries and get one fan-out each. The
+    ``num_recombined`` queries, so many for each task, are made of its training queries and get one fan-out each;
+    ``recompose`` has a language model make more for wscr, with sets of their own, which get ``num_samples`` each. The
     fan-outs of ``queries_per_file`` queries are drawn at once and go into one parquet file. The commonest
     ``num_labels`` sub-queries of a task become the names of its directions.
     """
 
     num_samples: PositiveInt = 128
     num_recombined: dict[Task, NonNegativeInt] = Field(default_factory=dict)
+    recompose: RecomposeConfig | None = None
     temperature: PositiveFloat = 0.9
     keep: Annotated[KeepAll | KeepBest | KeepAbove, Field(discriminator="type")] = KeepAll()
     num_rows: PositiveInt = 12

@@ -37,6 +37,7 @@ from r4t_ray.pairs.files import (
 )
 from r4t_ray.pairs.keep import KeepRule, count_equal
 from r4t_ray.pairs.labels import write_labels
+from r4t_ray.pairs.recompose import recomposed_queries
 from r4t_ray.pairs.settings import PairsConfig
 from r4t_ray.pairs.targets import target_rows
 from r4t_ray.progress import track
@@ -82,14 +83,15 @@ class WritePairs:
         folm = FolmConfig.model_validate(opened.artifact("folm").manifest.config)
         # What settings add to a task's reward may cost a call of a judge each: here it is the task's own.
         self._rewards = TaskRewards(opened, folm.model_copy(update={"rewards": {}}))
-        self._references = {query.query_id: query.item_ids for query in load_queries(opened)}
         self._config, self._folder = config, Path(folder)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Write the file; gives its name, how many fan-outs it is of, how many were parsed, its pairs and bytes."""
         queries = [
-            Query(query_id, row["task"], text, self._references.get(query_id, ()), split)
-            for query_id, text, split in zip(row["query_id"], row["text"], row["split"], strict=True)
+            Query(query_id, row["task"], text, tuple(item_ids), split)
+            for query_id, text, item_ids, split in zip(
+                row["query_id"], row["text"], row["item_ids"], row["split"], strict=True
+            )
         ]
         samples = [json.loads(fan_outs) for fan_outs in row["fan_outs"]]
         pairs, num_parsed = self._pairs(row["task"], queries, samples)
@@ -139,7 +141,8 @@ def kept_rows(counts: list[dict[int, int]], reward_N: Array, keep: KeepRule) -> 
 def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
     """Write ``pairs/<task>/*.parquet`` for the train and val queries of every task the fan-out model was trained on.
 
-    Also ``pairs/labels/<task>.parquet``, the commonest sub-queries with their embeddings.
+    Also ``pairs/labels/<task>.parquet``, the commonest sub-queries with their embeddings, and, of ``config.recompose``,
+    ``pairs/recomposed.parquet``.
 
     A run that was ended, by whatever, goes on with the files that are missing when it is started again.
 
@@ -152,7 +155,7 @@ def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
         files = [
             file
             for task in tasks
-            for file in plan_files(task, asked_queries(task, config, workspace, seed), config.queries_per_file)
+            for file in plan_files(task, asked_queries(task, config, workspace, folder, seed), config.queries_per_file)
         ]
         synthesize(files, config, workspace, folder, FanOuts, (str(workspace.root), config, seed))
         left = missing_files(files, folder)  # and what a writer that was killed left half written is gone
@@ -167,12 +170,14 @@ def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
     return workspace.build("pairs", config, seed, ("ingest", "embed", "index", "folm"), make, resumes=True)
 
 
-def asked_queries(task: Task, config: PairsConfig, workspace: Workspace, seed: int) -> list[Asked]:
-    """The queries of a task that are fanned out: those of its train and val splits, and recombined ones."""
+def asked_queries(task: Task, config: PairsConfig, workspace: Workspace, folder: Path, seed: int) -> list[Asked]:
+    """The queries of a task that are fanned out: those of its train and val splits, recomposed and recombined ones."""
     queries = [query for query in load_queries(workspace, task) if query.split != "test"]
     train, num_recombined = [query for query in queries if query.split == "train"], config.num_recombined.get(task, 0)
     # Other queries than those that stage 1 trained on, which are recombined with seed and seed + 1.
     new = recombined_queries(task, train, num_recombined, seed + 2)
+    if config.recompose and task == "wscr":
+        queries = [*queries, *recomposed_queries(config.recompose, workspace, folder, seed)]
     num_fan_outs = config.num_samples * len(queries) + len(new)
     log.info("%s: %d fan-outs of %d queries and %d recombined ones", task, num_fan_outs, len(queries), len(new))
     return [*(Asked(query, config.num_samples) for query in queries), *(Asked(query, 1) for query in new)]

@@ -62,7 +62,7 @@ def files_of(workspace: Workspace, config: PairsConfig = CONFIG) -> list[dict[st
     return [
         file
         for task in FOLM.tasks
-        for file in plan_files(task, asked_queries(task, config, workspace, 0), config.queries_per_file)
+        for file in plan_files(task, asked_queries(task, config, workspace, Path(), 0), config.queries_per_file)
     ]
 
 
@@ -97,7 +97,7 @@ def test_the_graph_writes_every_query_once_and_goes_on_with_what_is_missing(
     )
     for task in FOLM.tasks:
         rows = pads.dataset(tmp_path / task, format="parquet").to_table().to_pylist()
-        asked = {each.query.query_id: each for each in asked_queries(task, CONFIG, workspace, 0)}
+        asked = {each.query.query_id: each for each in asked_queries(task, CONFIG, workspace, Path(), 0)}
         # Samples 0 and 2 are equal, 1 was not parsed; recombined queries get one sample.
         expected = [(name, n) for name, each in asked.items() for n in (0, 3) if n < each.num_samples]
         assert sorted((row["query_id"], row["sample"]) for row in rows) == sorted(expected)

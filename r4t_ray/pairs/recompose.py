@@ -1,0 +1,183 @@
+"""More wscr queries: a language model picks a new set from items near a training query, and says what it is a set of.
+
+arXiv 2603.06397 augments its training queries so, from pools of 50 items; its prompt is not given. Answers are guided
+to their form, so that any chat model serves: ``<items>[3, 17]</items><query>...</query>``, numbers of the pool's items.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.catalogue import Query, load_items, load_queries
+from r4t_ray.config import Settings
+from r4t_ray.encoders import load_embeddings, resolve_model
+from r4t_ray.errors import ConfigError, EngineError
+from r4t_ray.folm.engine import EngineConfig, Sampling, make_engine
+from r4t_ray.index import load_index
+from r4t_ray.pairs.files import query_seed
+
+ANSWER = re.compile(r"<items>\[([\d, ]+)\]</items><query>([^<]+)</query>")
+QUERY_CHARS = 100
+INSTRUCTION = (
+    "Below is a numbered list of items, picked for the wish: {wish}\n\n{items}\n\nChoose {least} to {most} of them "
+    "that make up one good set, another one than that wish asks for, and write a short title for it. Answer with the "
+    "numbers and the title alone, as <items>[3, 17]</items><query>title</query>."
+)
+
+
+class RecomposeConfig(Settings):
+    """How many queries are made, from how large a pool, by which model.
+
+    ``model`` is a chat model; the one that train-folm started from where it is null. ``engine`` has to be vLLM, which
+    alone guides answers.
+    """
+
+    num_queries: PositiveInt
+    model: str | None = None
+    pool_size: PositiveInt = 50
+    least_items: PositiveInt = Field(3, ge=2)
+    most_items: PositiveInt = 12
+    temperature: PositiveFloat = 0.9
+    max_tokens: PositiveInt = 160
+    queries_per_batch: PositiveInt = 64
+    engine: EngineConfig = EngineConfig(max_model_len=2048)
+
+
+class Recompose:
+    """A chat model on an engine: pools in, answers out."""
+
+    def __init__(self, config: RecomposeConfig, model: str) -> None:
+        from transformers import AutoTokenizer
+
+        resolved = Path(resolve_model(model))
+        self._config, self._tokenizer = config, AutoTokenizer.from_pretrained(resolved)
+        if not self._tokenizer.chat_template:
+            raise ConfigError(
+                "pairs.recompose.model", f"{model}, whose tokenizer has no chat template", "a model taught to chat",
+                "name an instruction-tuned model, or leave pairs.recompose out",
+            )  # fmt: skip
+        # Which refuses an engine that does not guide.
+        self._engine = make_engine(resolved, config.engine.model_copy(update={"structured_output": True}))
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Add ``answers``, one for each of the row's pools."""
+        prompts = [
+            recompose_prompt(self._tokenizer, wish, list(items), self._config)
+            for wish, items in zip(row["wish"], row["items"], strict=True)
+        ]
+        sampling = Sampling(
+            temperature=self._config.temperature,
+            max_tokens=self._config.max_tokens,
+            seed=tuple(int(seed) for seed in row["seed"]),
+            regex=answer_form(self._config),
+            logprobs=False,
+        )
+        answers = self._engine.generate(prompts, sampling)
+        return {"number": row["number"], "answers": [samples[0].text for samples in answers]}
+
+
+def recompose_prompt(tokenizer: Any, wish: str, items: Sequence[str], config: RecomposeConfig) -> str:
+    """The question about one pool in the tokenizer's own chat template."""
+    listed = "\n".join(f"{number}. {text}" for number, text in enumerate(items, start=1))
+    turn = INSTRUCTION.format(wish=wish, items=listed, least=config.least_items, most=config.most_items)
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": turn}], tokenize=False, add_generation_prompt=True
+    )
+    return str(text)
+
+
+def answer_form(config: RecomposeConfig) -> str:
+    """What an answer is guided to.
+
+    >>> form = answer_form(RecomposeConfig(num_queries=1, pool_size=9, least_items=2, most_items=3))
+    >>> bool(re.fullmatch(form, "<items>[3, 9]</items><query>soup</query>"))
+    True
+    """
+    number = r"[1-9]\d{0," + str(len(str(config.pool_size)) - 1) + "}"
+    more = f"{{{config.least_items - 1},{config.most_items - 1}}}"
+    query = r"[^<\s\x00-\x1f][^<\x00-\x1f]{1," + str(QUERY_CHARS - 1) + "}"
+    return rf"<items>\[{number}(, {number}){more}\]</items><query>{query}</query>"
+
+
+def parse_recomposed(answer: str, ids: Sequence[str], least: int) -> tuple[str, tuple[str, ...]] | None:
+    """The query and the items of an answer; None where the form is not held or too few different items are named.
+
+    >>> parse_recomposed("<items>[2, 1, 2, 9]</items><query>two fruits</query>", ["apple", "pear"], 2)
+    ('two fruits', ('pear', 'apple'))
+    """
+    found = ANSWER.search(answer)
+    if found is None:
+        return None
+    numbers = dict.fromkeys(int(number) for number in re.findall(r"\d+", found[1]))
+    items = tuple(ids[number - 1] for number in numbers if 1 <= number <= len(ids))
+    text = " ".join(found[2].split())
+    return (text, items) if text and len(items) >= least else None
+
+
+def recomposed_queries(config: RecomposeConfig, workspace: Workspace, folder: Path, seed: int) -> list[Query]:
+    """Training queries of the wscr task with the sets that the model chose; made once and kept in ``folder``.
+
+    Raises:
+        EngineError: Not one answer could be used.
+    """
+    path = folder / "recomposed.parquet"
+    if not path.exists():
+        made = _recompose(config, workspace, seed)
+        half = path.with_suffix(".half")
+        pq.write_table(pa.Table.from_pylist(made, schema=SCHEMA), half)
+        half.rename(path)
+    rows = pq.read_table(path).to_pylist()
+    return [Query(row["query_id"], "wscr", row["text"], tuple(row["item_ids"]), "train") for row in rows]
+
+
+SCHEMA = pa.schema([("query_id", pa.string()), ("text", pa.string()), ("item_ids", pa.list_(pa.string()))])
+
+
+def _recompose(config: RecomposeConfig, workspace: Workspace, seed: int) -> list[dict[str, Any]]:
+    pools = _pools(config, workspace, seed)
+    model = config.model or str(workspace.artifact("folm").path / "wscr" / "warm_start")
+    size = config.queries_per_batch
+    batches = [pools[start : start + size] for start in range(0, len(pools), size)]
+    columns = [{name: [pool[name] for pool in batch] for name in batch[0]} for batch in batches]
+    recompose: Any = Recompose
+    asked = ray.data.from_items(columns, override_num_blocks=len(columns)).map(
+        recompose, fn_constructor_args=(config, model), concurrency=1, num_cpus=0.5
+    )
+    answers = {n: text for row in asked.iter_rows() for n, text in zip(row["number"], row["answers"], strict=True)}
+    made = []
+    for pool in pools:
+        parsed = parse_recomposed(answers[pool["number"]], pool["ids"], config.least_items)
+        if parsed is not None:
+            made.append({"query_id": f"wscr:recomposed:{pool['number']}", "text": parsed[0], "item_ids": parsed[1]})
+    if not made:
+        raise EngineError(
+            "pairs.recompose", f"no answer of {len(pools)} that could be used, such as {answers[0][:200]!r}",
+            "<items>[3, 17]</items><query>title</query>", "raise pairs.recompose.max_tokens, or name a larger model",
+        )  # fmt: skip
+    return made
+
+
+def _pools(config: RecomposeConfig, workspace: Workspace, seed: int) -> list[dict[str, Any]]:
+    """A row for each query to be made: a training query's text, the items nearest to it, and a seed."""
+    index, queries = load_index(workspace, "wscr"), load_queries(workspace, "wscr", "train")
+    ids, emb_MD = load_embeddings(workspace, "queries")
+    row_of = {name: row for row, name in enumerate(ids)}
+    text_of = {item.item_id: item.text for item in load_items(workspace)}
+    _, rows_BK = index.search(emb_MD[[row_of[query.query_id] for query in queries]], config.pool_size)
+    pools = []
+    for number in range(config.num_queries):
+        query, rows_K = queries[number % len(queries)], rows_BK[number % len(queries)]
+        pool = [index.ids[row] for row in rows_K.tolist()]
+        own_seed = query_seed(f"recompose {number}", seed)
+        items = [text_of[name] for name in pool]
+        pools.append({"number": number, "wish": query.text, "items": items, "ids": pool, "seed": own_seed})
+    return pools

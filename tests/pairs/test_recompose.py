@@ -1,0 +1,89 @@
+"""Recomposed queries: the form by hand, and a whole run of the step on the shipped model, taught to chat in name only."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from transformers import AutoTokenizer
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.catalogue import load_items, load_queries
+from r4t_ray.encoders import resolve_model
+from r4t_ray.errors import ConfigError
+from r4t_ray.folm.engine import EngineConfig
+from r4t_ray.pairs.recompose import (
+    Recompose,
+    RecomposeConfig,
+    answer_form,
+    parse_recomposed,
+    recompose_prompt,
+    recomposed_queries,
+)
+
+CONFIG = RecomposeConfig(
+    num_queries=12,
+    pool_size=8,
+    least_items=2,
+    most_items=4,
+    queries_per_batch=5,
+    engine=EngineConfig(max_model_len=512, max_num_seqs=8, threads=1),
+)
+IDS = [f"i{number}" for number in range(1, 13)]
+
+
+def test_numbers_are_those_of_the_pool_each_once() -> None:
+    answer = "<think>fish</think> <items>[2, 12, 2, 13]</items><query> a  fish\nsupper </query>"
+    assert parse_recomposed(answer, IDS, 2) == ("a fish supper", ("i2", "i12"))
+    assert parse_recomposed(answer, IDS, 3) is None
+    assert parse_recomposed("<items>[1, 2]</items>", IDS, 2) is None
+    assert parse_recomposed("<items>[1, 2]</items><query> </query>", IDS, 2) is None
+
+
+@pytest.mark.parametrize("numbers", ["1", "1, 2, 3, 4, 5", "0, 1", "123, 4", "1,2", ""])
+def test_the_form_refuses_too_few_too_many_and_no_numbers(numbers: str) -> None:
+    assert not re.fullmatch(answer_form(CONFIG), f"<items>[{numbers}]</items><query>soup</query>")
+    assert re.fullmatch(answer_form(CONFIG), "<items>[1, 8]</items><query>soup</query>")
+
+
+@pytest.fixture(scope="module")
+def chat_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("chat") / "model"
+    shutil.copytree(resolve_model("package:r4t_ray/folm/base_model"), folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = "{% for message in messages %}{{ message.content }}{% endfor %} "
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_the_prompt_lists_the_pool(chat_model: Path) -> None:
+    prompt = recompose_prompt(AutoTokenizer.from_pretrained(chat_model), "fish pie", ["cod", "leek"], CONFIG)
+    assert "picked for the wish: fish pie" in prompt
+    assert "1. cod\n2. leek" in prompt
+    assert "Choose 2 to 4" in prompt
+
+
+def test_a_model_that_was_not_taught_to_chat_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no chat template"):
+        Recompose(CONFIG, "package:r4t_ray/folm/base_model")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_new_sets_are_of_the_pool_and_made_once(
+    ray_session: str, indexed_workspace: Workspace, chat_model: Path, tmp_path: Path
+) -> None:
+    config = CONFIG.model_copy(update={"model": str(chat_model)})
+    made = recomposed_queries(config, indexed_workspace, tmp_path, seed=0)
+    known = {item.item_id for item in load_items(indexed_workspace)}
+    assert len(made) >= 6
+    assert all(2 <= len(query.item_ids) <= 4 and set(query.item_ids) <= known for query in made)
+    assert all(query.text and query.split == "train" and query.task == "wscr" for query in made)
+    assert not {query.query_id for query in made} & {query.query_id for query in load_queries(indexed_workspace)}
+    before = (tmp_path / "recomposed.parquet").read_bytes()
+    assert recomposed_queries(config.model_copy(update={"model": "nowhere"}), indexed_workspace, tmp_path, 0) == made
+    (tmp_path / "recomposed.parquet").unlink()
+    assert recomposed_queries(config, indexed_workspace, tmp_path, seed=0) == made
+    assert (tmp_path / "recomposed.parquet").read_bytes() == before
