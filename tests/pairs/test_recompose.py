@@ -1,4 +1,4 @@
-"""Recomposed queries: the form by hand, and a whole run of the step on the shipped model, taught to chat in name only."""
+"""Recomposed queries: the form by hand, and the whole step on the shipped model, taught to chat in name only."""
 
 from __future__ import annotations
 
