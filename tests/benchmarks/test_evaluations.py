@@ -35,4 +35,4 @@ def test_counts_are_those_of_the_solver(solver: Solver, num_steps: int) -> None:
 def test_steps_are_the_most_that_fit(solver: Solver, asked: int) -> None:
     steps = steps_within(solver, asked)
     assert evaluations_of(solver, steps) <= asked
-    assert solver == "likeliest" or evaluations_of(solver, steps + 1) > asked
+    assert solver in ("likeliest", "one_step") or evaluations_of(solver, steps + 1) > asked

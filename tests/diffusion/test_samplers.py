@@ -38,7 +38,7 @@ def flow(z_BLD: Tensor, sigma: float, sigma_next: float) -> Tensor:
 
 
 def test_every_named_solver_has_a_function() -> None:
-    assert {*SAMPLERS, "likeliest"} == set(get_args(Solver))
+    assert {*SAMPLERS, "likeliest", "one_step"} == set(get_args(Solver))
 
 
 @pytest.mark.parametrize("solver", sorted(SAMPLERS))
