@@ -74,8 +74,10 @@ def test_only_the_matched_student_learns_a_set_whose_order_is_chance() -> None:
     )
     assert sorted(matched[0].argmax(dim=-1).tolist()) == [0, 1, 2]
     assert sorted(matched[1].argmax(dim=-1).tolist()) == [3, 4, 5]
-    # Without a match every row is the mean of the set, of cosine 0.58 with each.
-    assert float(ordered.max(dim=-1).values.max()) < 0.7 < float(matched.max(dim=-1).values.min())
+    # Without a match every row is near the mean of the set, of cosine 0.58 with each.
+    close = [float(rows.max(dim=-1).values.mean()) for rows in (ordered, matched)]
+    assert close[0] < 0.7
+    assert close[1] > 0.8
 
 
 def test_the_best_pair_of_the_nearest_query_is_copied(tmp_path: Path) -> None:
