@@ -10,7 +10,6 @@ Not in arXiv 2603.06397.
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -79,8 +78,10 @@ def distill(
     Returns:
         The averaged student, of the teacher's shape, with the solver ``one_step``.
     """
-    student = copy.deepcopy(teacher).train()
-    student.sampler = teacher.sampler.model_copy(update={"solver": "one_step", "num_steps": 1, "guidance": 0.0})
+    sampler = teacher.sampler.model_copy(update={"solver": "one_step", "num_steps": 1, "guidance": 0.0})
+    # Made anew, for what is saved are the settings that it was made with.
+    student = DiffusionRetriever(teacher.network.config, teacher.noise, sampler).to(z_q_ND.device).train()
+    student.load_state_dict(teacher.state_dict())
     if student.mixture is not None:  # one_step reads neither, and shared gradients wait for every one
         student.network.rows_out.requires_grad_(False)
         student.network.null_query_D.requires_grad_(False)
@@ -103,7 +104,6 @@ def distill(
         ema.update(student, step)
         if step % LOG_EVERY == 0 or step + 1 == settings.num_steps:
             logger.info("student: step %d of %d, loss %.4f", step + 1, settings.num_steps, float(loss.detach()))
-    ema.model.sampler = student.sampler
     return ema.model.eval()
 
 

@@ -76,13 +76,14 @@ def test_one_step_of_the_student_ends_where_the_teachers_trajectories_do(num_anc
     assert all(torch.equal(before[name], value) for name, value in known.state_dict().items())
 
 
-def test_a_student_generates_by_one_step_of_its_own_noise(z_q_BD: Tensor) -> None:
+def test_a_student_that_was_saved_generates_by_one_step_of_its_noise(z_q_BD: Tensor, tmp_path: Path) -> None:
     few = STUDENT.model_copy(update={"optimizer": STUDENT.optimizer.model_copy(update={"num_steps": 1})})
     student = distill(teacher(4), z_q_BD, few, seed=0)
     assert (student.sampler.solver, student.sampler.num_steps, student.sampler.guidance) == ("one_step", 1, 0.0)
-    plain = DiffusionRetriever(SHAPE.model_copy(update={"num_anchors": 4}), NOISE, student.sampler).eval()
-    plain.load_state_dict(student.state_dict())
-    made = plain.generate(z_q_BD[:3], generator=torch.Generator().manual_seed(5))
+    student.save_pretrained(tmp_path)
+    loaded = DiffusionRetriever.from_pretrained(tmp_path)
+    assert loaded.sampler == student.sampler
+    made = loaded.generate(z_q_BD[:3], generator=torch.Generator().manual_seed(5))
     drawn = torch.randn(3, NUM_ROWS, DIM, generator=torch.Generator().manual_seed(5))
     assert torch.equal(made, student.one_step(drawn, z_q_BD[:3]))
 
