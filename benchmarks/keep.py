@@ -9,11 +9,10 @@ left, all for the same number of updates.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
-from benchmarks.retrievers import KEPT, fit, sampling, scored, trial_of
+from benchmarks.retrievers import KEPT, fit, sampling, scored, trial_of, write_rows
 from r4t_ray.config import load_settings
 from r4t_ray.evaluation.bootstrap import Estimate, bootstrap_mean
 from r4t_ray.experiment import Experiment
@@ -70,9 +69,7 @@ def main() -> None:
     }
     rows = [row for name, rule in rules.items() for row in measured(options, name, kept(table_all, rule))]
     print(table(rows))
-    if options.out:
-        settings = {name: str(value) for name, value in vars(options).items() if name in ("task", "seeds", "draws")}
-        options.out.write_text(json.dumps({"options": settings, "rows": [asdict(row) for row in rows]}, indent=1))
+    write_rows(options, rows)
 
 
 def kept(pairs: pa.Table, rule: KeepRule) -> pa.Table:

@@ -10,13 +10,12 @@ and levels are the retriever's own.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.evaluations import evaluations_of, steps_within
-from benchmarks.retrievers import KEPT, sampling, scored, trial_of
+from benchmarks.retrievers import KEPT, sampling, scored, trial_of, write_rows
 from r4t_ray.diffusion.retriever import DiffusionRetriever
 from r4t_ray.diffusion.settings import STUDENT, Solver
 from r4t_ray.evaluation.bootstrap import Estimate, bootstrap_mean, paired_ratio
@@ -55,9 +54,7 @@ def main() -> None:
     options = parser().parse_args()
     rows = [row for task in TASKS for row in task_rows(options, task)]
     print(table(rows))
-    if options.out:
-        settings = {name: str(value) for name, value in vars(options).items() if name not in ("out", "workspace")}
-        options.out.write_text(json.dumps({"options": settings, "rows": [asdict(row) for row in rows]}, indent=1))
+    write_rows(options, rows)
 
 
 def ways(solvers: Sequence[Solver] | None) -> Iterator[tuple[Solver, int]]:

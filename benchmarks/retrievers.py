@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -89,3 +91,11 @@ def scored(trial: Trial, generate: Generate, solver: Solver, draws: int) -> dict
         for draw in range(draws)
     ]
     return {name: np.array([[row[name] for row in draw] for draw in rows]).mean(axis=0) for name in rows[0][0]}
+
+
+def write_rows(options: argparse.Namespace, rows: Sequence[Any]) -> None:
+    """Write a benchmark's rows where ``--out`` says, if anywhere, with those of its options that are no place."""
+    if options.out is None:
+        return
+    settings = {name: str(value) for name, value in vars(options).items() if not isinstance(value, Path)}
+    options.out.write_text(json.dumps({"options": settings, "rows": [asdict(row) for row in rows]}, indent=1))

@@ -14,10 +14,9 @@ Ratios are to the retriever with its own sampler, with the 95% interval of a boo
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.retrievers import KEPT, Generate, sampling, scored, trial_of
+from benchmarks.retrievers import KEPT, Generate, sampling, scored, trial_of, write_rows
 from r4t_ray.diffusion.batches import PairCollate, cached_batches, load_pairs
 from r4t_ray.diffusion.matching import match_rows
 from r4t_ray.diffusion.network import SetTransformer
@@ -68,9 +67,7 @@ def main() -> None:
         row for task in TASKS if (options.workspace / "diffusion" / task).is_dir() for row in compare(options, task)
     ]
     print(table(rows))
-    if options.out:
-        settings = {name: str(value) for name, value in vars(options).items() if name not in ("out", "workspace")}
-        options.out.write_text(json.dumps({"options": settings, "rows": [asdict(row) for row in rows]}, indent=1))
+    write_rows(options, rows)
 
 
 def compare(options: argparse.Namespace, task: Task) -> Iterator[Row]:
