@@ -132,13 +132,14 @@ def push(
     workspace: Annotated[Path, typer.Argument(metavar="WORKSPACE", help="Folder that `r4t pipeline` filled.")],
     repo_id: Annotated[str, typer.Argument(metavar="REPO_ID", help="OWNER/NAME on the hub.")],
     task: Annotated[Task, typer.Option(help="Whose retriever: oar or wscr.")],
+    student: Annotated[bool, typer.Option("--student", help="The task's one-step student instead.")] = False,
     private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the files to this folder and send nothing.")] = None,
 ) -> None:
     """Push a diffusion retriever to the Hugging Face hub with a model card of its data, settings and figures."""
     from r4t_ray.push import push as push_retriever
 
-    typer.echo(push_retriever(workspace, repo_id, task, private=private, out=out))
+    typer.echo(push_retriever(workspace, repo_id, task, student=student, private=private, out=out))
 
 
 @app.command(rich_help_panel="Use")

@@ -9,7 +9,7 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # lazy: httpx or httpx2, as the hub's version has it
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.diffusion import DiffusionRetriever
+from r4t_ray.diffusion import STUDENT, DiffusionRetriever
 from r4t_ray.errors import ConfigError
 from r4t_ray.evaluation.model_card import workspace_facts
 from r4t_ray.types import Task
@@ -17,7 +17,9 @@ from r4t_ray.types import Task
 CARD = "README.md"
 
 
-def push(workspace: Path, repo_id: str, task: Task, *, private: bool = False, out: Path | None = None) -> str:
+def push(
+    workspace: Path, repo_id: str, task: Task, *, student: bool = False, private: bool = False, out: Path | None = None
+) -> str:
     """Push model.safetensors, config.json and README.md in one commit, or write them to ``out``.
 
     The token is the one that huggingface_hub finds: HF_TOKEN, or what `hf auth login` stored.
@@ -26,6 +28,7 @@ def push(workspace: Path, repo_id: str, task: Task, *, private: bool = False, ou
         workspace: Folder of the experiment's artifacts.
         repo_id: OWNER/NAME on the hub; made if it is not there.
         task: Whose retriever.
+        student: Its one-step student instead.
         private: Make the repository private.
         out: A new or empty folder; nothing is sent then.
 
@@ -34,11 +37,18 @@ def push(workspace: Path, repo_id: str, task: Task, *, private: bool = False, ou
 
     Raises:
         ArtifactError: A stage has not run, was changed, or was made from others; the report too, where there is one.
-        ConfigError: ``out`` is not empty, or the hub refuses.
+        ConfigError: There is no student, ``out`` is not empty, or the hub refuses.
     """
     opened = Workspace(workspace)
-    retriever = DiffusionRetriever.from_pretrained(opened.artifact("diffusion").path / task)
-    facts = _facts(opened, repo_id, task)
+    folder = opened.artifact("diffusion").path / task
+    if student:
+        folder /= STUDENT
+        if not folder.is_dir():
+            raise ConfigError(
+                "--student", f"no {folder}", "a task that has one", f"set diffusion.student.{task} and train again"
+            )
+    retriever = DiffusionRetriever.from_pretrained(folder)
+    facts = _facts(opened, repo_id, task, student)
     if out is not None:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise ConfigError("--out", f"{out}, which is there", "a new or empty folder", "name another folder")
@@ -55,10 +65,11 @@ def push(workspace: Path, repo_id: str, task: Task, *, private: bool = False, ou
         ) from error
 
 
-def _facts(workspace: Workspace, repo_id: str, task: Task) -> dict[str, str]:
+def _facts(workspace: Workspace, repo_id: str, task: Task, student: bool) -> dict[str, str]:
     stages = ["ingest", "embed", "pairs", "diffusion"]
     rows = []
     if (workspace.root / "report").is_dir():
         stages.append("report")
         rows = json.loads(workspace.artifact("report").file("metrics.json").read_text(encoding="utf-8"))
-    return workspace_facts(task, repo_id, {stage: workspace.artifact(stage).manifest for stage in stages}, rows)
+    manifests = {stage: workspace.artifact(stage).manifest for stage in stages}
+    return workspace_facts(task, repo_id, manifests, rows, student=student)

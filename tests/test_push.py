@@ -17,7 +17,7 @@ from pydantic import ConfigDict
 
 from r4t_ray.artifacts import Workspace, write_json
 from r4t_ray.config import Settings
-from r4t_ray.diffusion import DiffusionConfig, DiffusionRetriever, NetworkConfig
+from r4t_ray.diffusion import DiffusionConfig, DiffusionRetriever, NetworkConfig, StudentConfig
 from r4t_ray.errors import ArtifactError, ConfigError, MissingArtifactError
 from r4t_ray.evaluation import EvaluationConfig
 from r4t_ray.evaluation.results import MetricRow
@@ -142,6 +142,24 @@ def test_out_writes_what_from_pretrained_loads(workspace: Workspace, tmp_path: P
     assert str(tmp_path) not in shown
     trained = DiffusionRetriever.from_pretrained(workspace.root / "diffusion" / "wscr")
     assert same_weights(trained, DiffusionRetriever.from_pretrained(tmp_path / "out"))
+
+
+def test_the_student_is_pushed_where_it_is_asked_for(workspace: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--student.*diffusion\.student\.wscr"):
+        push(workspace.root, "a/b", "wscr", student=True, out=tmp_path / "none")
+
+    def with_student(folder: Path) -> int:
+        retriever(folder)
+        DiffusionRetriever(NETWORK).save_pretrained(folder / "wscr" / "student")
+        return 1
+
+    config = DiffusionConfig(network=NETWORK, student={"wscr": StudentConfig()})
+    workspace.build("diffusion", config, 0, ["pairs"], with_student)
+    own = workspace.root / "diffusion" / "wscr"
+    for student, folder in ((False, own), (True, own / "student")):
+        push(workspace.root, "a/b", "wscr", student=student, out=tmp_path / f"{student}")
+        pushed = DiffusionRetriever.from_pretrained(tmp_path / f"{student}")
+        assert same_weights(pushed, DiffusionRetriever.from_pretrained(folder))
 
 
 def test_a_report_is_told_and_a_stale_one_refused(workspace: Workspace, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from r4t_ray.diffusion.settings import (
     OptimizerConfig,
     SamplerConfig,
     StudentConfig,
+    answering,
 )
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ __all__ = [
     "OptimizerConfig",
     "SamplerConfig",
     "StudentConfig",
+    "answering",
     "run",
     "select_directions",
 ]

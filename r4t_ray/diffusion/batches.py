@@ -1,17 +1,15 @@
-"""Pairs (z_q, Z) on disk to torch batches, streamed by Ray Data or from memory."""
+"""Pairs (z_q, Z) on disk to torch batches, from memory; ``stream`` has those that Ray Data reads."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
-import ray.data
 import torch
 from ray.data.collate_fn import ArrowBatchCollateFn
 from torch import Tensor
@@ -19,15 +17,18 @@ from torch import Tensor
 from r4t_ray.diffusion.settings import NetworkConfig
 from r4t_ray.errors import DataError, MissingArtifactError
 
-MOST_READS = 1000
-"""Tasks of Ray Data that read, at most; each reads several files where there are more of them."""
-READ_ROWS = 4096
-"""Pairs that a read passes on at once."""
 COLUMNS = ["z_q", "Z", "weight"]
 RERUN = "run `r4t synthesize-pairs CONFIG --workspace DIR`"
 
 
-def count_pairs(folder: Path, shape: NetworkConfig) -> dict[str, int]:
+class PairCounts(NamedTuple):
+    """How many pairs: ``train`` those of each file that has any, by its path in order, ``val`` those of all files."""
+
+    train: dict[str, int]
+    val: int
+
+
+def count_pairs(folder: Path, shape: NetworkConfig) -> PairCounts:
     """Rows of the train and val splits of one task's folder, once its columns are found to fit the network.
 
     Raises:
@@ -48,36 +49,16 @@ def count_pairs(folder: Path, shape: NetworkConfig) -> dict[str, int]:
                 f"{folder}: column {name!r}", str(kind), f"a fixed-size list of {width} floats",
                 "set diffusion.network.num_rows and dim to those of the pairs, or rerun synthesize-pairs",
             )  # fmt: skip
-    return {split: pairs.count_rows(filter=pads.field("split") == split) for split in ("train", "val")}
+    files = sorted(pairs.get_fragments(), key=lambda file: file.path)
+    train = {file.path: file.count_rows(filter=pads.field("split") == "train") for file in files}
+    num_val = pairs.count_rows(filter=pads.field("split") == "val")
+    return PairCounts({path: count for path, count in train.items() if count}, num_val)
 
 
 def mean_weight(folder: Path) -> float:
     """Mean of the weights of one task's training pairs, of which there are some."""
     weights = pads.dataset(folder, format="parquet").to_table(["weight"], filter=pads.field("split") == "train")
     return float(pc.mean(weights["weight"]).as_py())
-
-
-def read_pairs(folder: Path, num_epochs: int, seed: int) -> ray.data.Dataset:
-    """The ``COLUMNS`` of the training pairs, ``num_epochs`` times over, each time in another order of files.
-
-    All epochs are one execution: to start one takes Ray Data seconds in which nothing is read. Reads run side by side,
-    so epochs blend where they meet, and an execution that starts again has the same orders.
-    """
-    files = sorted(str(path) for path in folder.glob("*.parquet"))
-    rng = random.Random(seed)
-    order = [{"path": path} for _ in range(num_epochs) for path in rng.sample(files, len(files))]
-    paths = ray.data.from_items(order, override_num_blocks=min(len(order), MOST_READS))
-    paths.context.enable_progress_bars = False
-    return paths.map_batches(_read_files, batch_size=None, batch_format="pyarrow")
-
-
-def _read_files(paths: pa.Table) -> Generator[pa.Table, None, None]:
-    for path in paths["path"].to_pylist():
-        pairs = pads.dataset(path, format="parquet")
-        scanner = pairs.scanner(COLUMNS, filter=pads.field("split") == "train", batch_size=READ_ROWS)
-        for batch in scanner.to_batches():
-            if len(batch):
-                yield pa.Table.from_batches([batch])
 
 
 class PairCollate(ArrowBatchCollateFn):
@@ -102,31 +83,10 @@ def _column(batch: pa.Table, name: str, shape: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(values.astype(np.float32)).reshape(len(batch), *shape)
 
 
-def streamed_batches(
-    shard: Any, batch_size: int, shuffle_rows: int, seed: int, collate: PairCollate
-) -> Generator[dict[str, Tensor], None, None]:
-    """Whole batches of a worker's shard, again and again, each time shuffled anew inside a buffer of ``shuffle_rows``.
-
-    The shard must hold at least one whole batch. Blocks come as their reads end, and what the buffer holds follows from
-    all of them: to end as an unbroken run, a restart would have to wait for reads in their order and read again all
-    that was used. It takes another order instead: from the first file on, shuffled under another seed.
-    """
-    turn = 0
-    while True:
-        yield from shard.iter_torch_batches(
-            batch_size=batch_size,
-            collate_fn=collate,
-            drop_last=True,
-            local_shuffle_buffer_size=max(shuffle_rows, batch_size) if shuffle_rows else None,
-            local_shuffle_seed=seed + turn,
-        )
-        turn += 1
-
-
 def cached_batches(
     pairs: dict[str, Tensor], batch_size: int, seed: int, num_used: int = 0
 ) -> Generator[dict[str, Tensor], None, None]:
-    """As ``streamed_batches``, from pairs in memory: every epoch shuffles all of them.
+    """Whole batches of pairs in memory, again and again: every epoch shuffles all of them.
 
     Epochs have orders of their own, by their number and the seed, so the batches after the first ``num_used`` are
     reached without those.

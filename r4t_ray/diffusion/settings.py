@@ -5,6 +5,7 @@ Free of torch and ray, so that an experiment's settings can be read and checked 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -27,6 +28,12 @@ UNGUIDED_SOLVERS: frozenset[Solver] = frozenset({"likeliest", "one_step"})
 """Solvers to which guidance says nothing."""
 RANKED_SOLVERS: frozenset[Solver] = frozenset({"likeliest"})
 """Solvers whose rows come best first; those of the others come in no order."""
+
+
+def answering(folder: Path, solver: Solver | None, num_steps: int | None, guidance: float | None) -> Path:
+    """What answers for a folder's task: its one-step student where there is one and no part of a sampler is set."""
+    is_unset = solver is None and num_steps is None and guidance is None
+    return folder / STUDENT if is_unset and (folder / STUDENT).is_dir() else folder
 
 
 class NetworkConfig(Settings):
@@ -128,9 +135,7 @@ class DiffusionConfig(Settings):
     )
     query_dropout: float = Field(0.1, ge=0, le=1, description="share of z_q replaced by the null embedding")
     shuffle_rows: int = Field(
-        16_384,
-        ge=0,
-        description="pairs of the buffer that shuffles those which are not cached; 0 keeps the order within a file",
+        16_384, ge=1, description="pairs that are read and shuffled together where they are not cached"
     )
     cache_pairs: bool = Field(False, description="hold a worker's pairs in its device's memory, shuffled whole")
     log_every: int = Field(100, ge=1)

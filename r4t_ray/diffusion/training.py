@@ -15,7 +15,7 @@ from ray.train.torch import TorchTrainer
 
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.diffusion.anchors import commonest_rows
-from r4t_ray.diffusion.batches import count_pairs, mean_weight, read_pairs
+from r4t_ray.diffusion.batches import count_pairs, mean_weight
 from r4t_ray.diffusion.settings import LABELS, DiffusionConfig
 from r4t_ray.diffusion.worker import METRICS, TaskJob, train_worker
 from r4t_ray.errors import DataError
@@ -34,8 +34,7 @@ def run(config: DiffusionConfig, workspace: Workspace, seed: int) -> Artifact:
     weights, the same below ``student/`` for a task that has one, the pairs' ``labels.parquet``, and
     ``diffusion/metrics.parquet`` (task, step, loss, val_loss, lr, samples_per_s).
 
-    After a worker is lost, ``config.cache_pairs`` ends with the weights and losses of a run that lost none. Streamed
-    pairs go on from the checkpoint in another order (``streamed_batches`` says why).
+    A run that lost a worker ends with the weights and losses of one that lost none.
 
     Raises:
         MissingArtifactError: The pairs are not there.
@@ -60,11 +59,9 @@ def _train_all(config: DiffusionConfig, workspace: Workspace, seed: int, folder:
 
 def train_jobs(jobs: list[TaskJob], config: DiffusionConfig, folder: Path, seed: int) -> pa.Table:
     """Run Ray Train on all jobs, one after the other, into ``folder/<task>``; returns their metrics."""
-    streamed = [] if config.cache_pairs else jobs
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={"jobs": jobs, "folder": str(folder), "seed": seed},
-        datasets={job.task: read_pairs(job.pairs_folder, job.num_epochs, seed) for job in streamed},
         scaling_config=_scaling(config),
         run_config=_run_config(config, folder / STAGING),
     )
@@ -76,10 +73,11 @@ def train_jobs(jobs: list[TaskJob], config: DiffusionConfig, folder: Path, seed:
 def prepare_task(config: DiffusionConfig, pairs_folder: Path, task: Task) -> TaskJob:
     """Look at one task's pairs, before a worker starts: whether they fill a batch, and which rows are the anchors."""
     num_pairs = count_pairs(pairs_folder, config.network)
-    if num_pairs["train"] < config.optimizer.batch_size:
+    num_train = sum(num_pairs.train.values())
+    if num_train < config.optimizer.batch_size:
         raise DataError(
             str(pairs_folder),
-            f"{num_pairs['train']} training pairs",
+            f"{num_train} training pairs",
             f"a batch of {config.optimizer.batch_size} or more",
             "lower diffusion.optimizer.batch_size or synthesize more pairs",
         )
@@ -88,10 +86,9 @@ def prepare_task(config: DiffusionConfig, pairs_folder: Path, task: Task) -> Tas
         anchors_ND = commonest_rows(pairs_folder, config.network)
         network = config.network.model_copy(update={"num_anchors": len(anchors_ND)})
         config = config.model_copy(update={"network": network})
-    logger.info("train-diffusion %s: %s pairs", task, num_pairs)
-    has_validation = min(num_pairs["val"], config.validation_rows) > 0
-    num_epochs = -(-config.optimizer.num_steps * config.optimizer.batch_size // num_pairs["train"])
-    return TaskJob(task, pairs_folder, config, anchors_ND, has_validation, num_epochs, mean_weight(pairs_folder))
+    logger.info("train-diffusion %s: %d training pairs, %d of validation", task, num_train, num_pairs.val)
+    has_validation = min(num_pairs.val, config.validation_rows) > 0
+    return TaskJob(task, pairs_folder, config, anchors_ND, has_validation, num_pairs.train, mean_weight(pairs_folder))
 
 
 def _scaling(config: DiffusionConfig) -> ray.train.ScalingConfig:

@@ -22,11 +22,12 @@ import torch
 from ray.train.collective import broadcast_from_rank_zero
 from torch import Tensor
 
-from r4t_ray.diffusion.batches import PairCollate, cached_batches, load_pairs, streamed_batches
+from r4t_ray.diffusion.batches import PairCollate, cached_batches, load_pairs
 from r4t_ray.diffusion.learner import Learner
 from r4t_ray.diffusion.learning_rate import learning_rate
 from r4t_ray.diffusion.retriever import DiffusionRetriever
 from r4t_ray.diffusion.settings import STUDENT, DiffusionConfig
+from r4t_ray.diffusion.stream import Blocks, rows_of_block, streamed_batches
 from r4t_ray.diffusion.student import distill, training_queries
 from r4t_ray.progress import track
 from r4t_ray.types import Array, Task
@@ -52,8 +53,7 @@ logger = logging.getLogger(__name__)
 class TaskJob:
     """One task's part of a run; ``anchors_ND`` is None, or (N, D) for the ``num_anchors`` of ``config.network``.
 
-    ``num_epochs`` passes over the training pairs are begun; ``mean_weight`` is that of their weights. The dataset of
-    its name is streamed to the workers, unless ``config.cache_pairs`` has them read ``pairs_folder``.
+    ``files`` has the number of training pairs of each file by its path, and ``mean_weight`` is that of their weights.
     """
 
     task: Task
@@ -61,7 +61,7 @@ class TaskJob:
     config: DiffusionConfig
     anchors_ND: Array | None
     has_validation: bool
-    num_epochs: int
+    files: dict[str, int]
     mean_weight: float
 
     @property
@@ -144,15 +144,14 @@ def _set_up_process(config: DiffusionConfig, rank: int) -> None:
 def _batches(job: TaskJob, seed: int, learner: Learner) -> Generator[dict[str, Tensor], None, None]:
     """This worker's share of every batch from the learner's step on, epoch after epoch."""
     config, context = job.config, ray.train.get_context()
-    batch_size = config.optimizer.batch_size // context.get_world_size()
+    part = (context.get_world_rank(), context.get_world_size())
+    batch_size, collate = config.optimizer.batch_size // part[1], PairCollate(config.network, job.mean_weight)
     if config.cache_pairs:
-        part = (context.get_world_rank(), context.get_world_size())
-        pairs = load_pairs(job.pairs_folder, "train", PairCollate(config.network, job.mean_weight), part=part)
+        pairs = load_pairs(job.pairs_folder, "train", collate, part=part)
         on_device = {name: values.to(learner.device) for name, values in pairs.items()}
         return cached_batches(on_device, batch_size, seed, learner.step)
-    shard = ray.train.get_dataset_shard(job.task)
-    collate = PairCollate(config.network, job.mean_weight)
-    return streamed_batches(shard, batch_size, config.shuffle_rows, seed + learner.step, collate)
+    blocks = Blocks(job.files, rows_of_block(config.shuffle_rows, batch_size, sum(job.files.values())), seed)
+    return streamed_batches(blocks, batch_size, learner.step, config.optimizer.num_steps, *part, collate)
 
 
 def _validation_pairs(job: TaskJob, device: torch.device) -> list[Tensor]:

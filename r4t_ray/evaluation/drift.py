@@ -11,6 +11,7 @@ from pathlib import Path
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Catalogue, load_queries, read_additions, read_query_texts
+from r4t_ray.diffusion import answering
 from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder, set_text
 from r4t_ray.errors import ConfigError, DataError
 from r4t_ray.evaluation.drift_measures import Drift, Situation, compare
@@ -56,10 +57,8 @@ def measure_drift(
     workspace.check_lineage(STAGES)
     tasks = trained_tasks(workspace, task)
     encode = CachedEncoder(load_encoder(workspace.root / "embed" / "encoder")).encode
-    return [
-        compare(config, evaluation, open_situation(config, workspace, name, additions, texts, encode, seed), seed)
-        for name in tasks
-    ]
+    situations = (open_situation(config, evaluation, workspace, name, additions, texts, encode, seed) for name in tasks)
+    return [compare(config, evaluation, situation, seed) for situation in situations]
 
 
 def trained_tasks(workspace: Workspace, task: Task | None) -> list[Task]:
@@ -72,6 +71,7 @@ def trained_tasks(workspace: Workspace, task: Task | None) -> list[Task]:
 
 def open_situation(
     config: DriftConfig,
+    evaluation: EvaluationConfig,
     workspace: Workspace,
     task: Task,
     additions: Catalogue,
@@ -79,7 +79,7 @@ def open_situation(
     encode: Encode,
     seed: int,
 ) -> Situation:
-    """Read one task's retriever, pool and queries, and embed what is new."""
+    """Read one task's retriever, or the student that answers for it, pool and queries, and embed what is new."""
     ids, emb_BD = load_embeddings(workspace, "queries")
     row_of = {query_id: row for row, query_id in enumerate(ids)}
     train, validation, test = (load_queries(workspace, task, split) for split in ("train", "val", "test"))
@@ -95,10 +95,11 @@ def open_situation(
         emb_BD[[row_of[query.query_id] for query in each]] for each in (train, sample, validation, test)
     )
     index = load_index(workspace, task)
+    folder = workspace.root / "diffusion" / task
     new_ids, new_texts = new_entries(additions, task)
     return Situation(
         task=task,
-        retriever=load_retriever(workspace.root / "diffusion" / task),
+        retriever=load_retriever(answering(folder, evaluation.solver, evaluation.num_steps, evaluation.guidance)),
         then=index,
         now=index.with_rows(new_ids, encode(new_texts)),
         train_emb_BD=train_BD,

@@ -17,12 +17,11 @@ from r4t_ray.evaluation.results import MetricRow
 from r4t_ray.evaluation.settings import EvaluationConfig, MethodName
 from r4t_ray.types import Task
 
-COMPARED: tuple[MethodName, ...] = ("r4t_diffusion", "r4t_folm")
 TRAINING_SETTINGS = ("row_matching", "prior_weight", "query_dropout")
 
 
 def workspace_facts(
-    task: Task, repo_id: str, manifests: Mapping[str, Manifest], rows: Sequence[MetricRow]
+    task: Task, repo_id: str, manifests: Mapping[str, Manifest], rows: Sequence[MetricRow], *, student: bool = False
 ) -> dict[str, str]:
     """Values for ``DiffusionRetriever.generate_model_card``.
 
@@ -31,15 +30,18 @@ def workspace_facts(
         repo_id: Where it is to be found.
         manifests: Those of ingest, embed, pairs and diffusion, and of report where there is one.
         rows: metrics.json of the report; empty where there is none.
+        student: It is the task's one-step student.
     """
     trained = DiffusionConfig.model_validate(manifests["diffusion"].config)
     named = {name: getattr(trained, name) for name in TRAINING_SETTINGS} | {"seed": manifests["diffusion"].seed}
+    optimizer = trained.student[task].optimizer if student else trained.optimizer
+    method: MethodName = "r4t_student" if student else "r4t_diffusion"
     return {
-        "title": f"Diffusion retriever, task {task}",
+        "title": f"Diffusion retriever, {'one-step student, ' if student else ''}task {task}",
         "repo_id": repo_id,
         "data": _data(task, manifests["ingest"], manifests["embed"], manifests["pairs"]),
-        "training": setting_rows("optimizer", trained.optimizer.model_dump()) + "\n" + setting_rows("training", named),
-        "measured": _measured(task, manifests["report"], rows) if "report" in manifests else NOT_MEASURED,
+        "training": setting_rows("optimizer", optimizer.model_dump()) + "\n" + setting_rows("training", named),
+        "measured": _measured(task, method, manifests["report"], rows) if "report" in manifests else NOT_MEASURED,
     }
 
 
@@ -74,17 +76,18 @@ def _data(task: Task, ingest: Manifest, embed: Manifest, pairs: Manifest) -> str
     return "\n".join(["| data | rows | made by | sha256 of its files |", "|---|---|---|---|", *lines])
 
 
-def _measured(task: Task, report: Manifest, rows: Sequence[MetricRow]) -> str:
+def _measured(task: Task, own: MethodName, report: Manifest, rows: Sequence[MetricRow]) -> str:
     config = EvaluationConfig.model_validate(report.config)
-    cells = {(row["method"], row["measure"]): row for row in rows if row["task"] == task and row["method"] in COMPARED}
-    measures = [measure for method, measure in cells if method == "r4t_diffusion"]
+    compared: tuple[MethodName, ...] = (own, "r4t_folm")
+    cells = {(row["method"], row["measure"]): row for row in rows if row["task"] == task and row["method"] in compared}
+    measures = [measure for method, measure in cells if method == own]
     if not measures:
         return NOT_MEASURED
     lines = []
     for measure in measures:
-        row = [cells.get((method, measure)) for method in COMPARED]
+        row = [cells.get((method, measure)) for method in compared]
         lines.append(" | ".join([f"| {measure}", *(figure(cell) if cell else "not measured" for cell in row)]) + " |")
-    num_queries = cells["r4t_diffusion", measures[0]]["n"]
+    num_queries = cells[own, measures[0]]["n"]
     return "\n".join(
         [
             f"By `r4t evaluate` on {num_queries} held-out queries, {config.k} directions x {config.n} items a "
@@ -92,8 +95,8 @@ def _measured(task: Task, report: Manifest, rows: Sequence[MetricRow]) -> str:
             f"are. {sampler_note(config)} latency_ms_b* is the fan-out alone for a batch of that many queries, in "
             "milliseconds on the machine that measured.",
             "",
-            f"| measure | {' | '.join(COMPARED)} |",
-            "|---|" + "---|" * len(COMPARED),
+            f"| measure | {' | '.join(compared)} |",
+            "|---|" + "---|" * len(compared),
             *lines,
         ]
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from r4t_ray.artifacts import Workspace, read_manifest
-from r4t_ray.diffusion import LABELS, STUDENT
+from r4t_ray.diffusion import LABELS, answering
 from r4t_ray.diffusion.settings import NetworkConfig, SamplerConfig
 from r4t_ray.errors import ArtifactError
 from r4t_ray.serve.answer import Labels, Pool
@@ -75,10 +75,8 @@ def load_labels(workspace: Workspace, task: Task) -> Labels | None:
 
 
 def retriever_folder(workspace: Workspace, task: Task, args: AppArgs) -> Path:
-    """What answers for a task: the one-step student where there is one and ``args`` set no sampler of their own."""
-    folder = workspace.root / "diffusion" / task
-    is_own = args.solver is None and args.num_steps is None and args.guidance is None
-    return folder / STUDENT if is_own and (folder / STUDENT).is_dir() else folder
+    """What answers for a task under the sampler settings of ``args``."""
+    return answering(workspace.root / "diffusion" / task, args.solver, args.num_steps, args.guidance)
 
 
 def describe(workspace: Workspace, task: Task, args: AppArgs) -> ModelInfo:

@@ -6,10 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import ray
 import torch
 
-from r4t_ray.diffusion import batches
 from r4t_ray.diffusion.batches import (
     PairCollate,
     cached_batches,
@@ -17,8 +15,6 @@ from r4t_ray.diffusion.batches import (
     load_pairs,
     mean_weight,
     permute_rows,
-    read_pairs,
-    streamed_batches,
 )
 from r4t_ray.diffusion.settings import NetworkConfig
 from r4t_ray.errors import DataError, MissingArtifactError
@@ -54,7 +50,9 @@ def test_collate_keeps_rows_in_row_major_order_over_slices_and_chunks() -> None:
 def test_count_pairs_by_split(tmp_path: Path) -> None:
     pq.write_table(pairs_table(4), tmp_path / "a.parquet")
     pq.write_table(pairs_table(3), tmp_path / "b.parquet")
-    assert count_pairs(tmp_path, SHAPE) == {"train": 5, "val": 2}
+    pq.write_table(pairs_table(1), tmp_path / "c.parquet")
+    paths = [str(tmp_path / name) for name in ("a.parquet", "b.parquet")]
+    assert count_pairs(tmp_path, SHAPE) == (dict(zip(paths, (3, 2), strict=True)), 3)
     assert mean_weight(tmp_path) == pytest.approx((1 + 2 + 3 + 1 + 2) / 5)
 
 
@@ -67,54 +65,6 @@ def test_pairs_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     pq.write_table(pairs_table(4).drop_columns(["Z"]), tmp_path / "a.parquet")
     with pytest.raises(DataError, match=r"\['Z'\]"):
         count_pairs(tmp_path, SHAPE)
-
-
-def firsts(pairs: ray.data.Dataset) -> list[float]:
-    return [row["z_q"][0] for row in pairs.take_all()]
-
-
-@pytest.mark.parametrize("most_reads", [2, 1000])
-def test_a_stream_holds_every_training_pair_once_an_epoch(
-    ray_session: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_reads: int
-) -> None:
-    """Four files, of which the last has no training pair."""
-    monkeypatch.setattr(batches, "MOST_READS", most_reads)
-    whole = pairs_table(9)
-    for number, rows in enumerate((range(3), range(3, 4), range(4, 8), range(8, 9))):
-        pq.write_table(whole.take(list(rows)), tmp_path / f"{number}.parquet")
-    assert sorted(firsts(read_pairs(tmp_path, 3, seed=0))) == sorted([3.0 * number for number in range(8)] * 3)
-
-
-def test_every_epoch_has_its_own_order_of_files_and_a_seed_its_own_orders(ray_session: str, tmp_path: Path) -> None:
-    whole = pairs_table(9)
-    for number in range(8):
-        pq.write_table(whole.slice(number, 1), tmp_path / f"{number}.parquet")
-    ray.data.DataContext.get_current().execution_options.preserve_order = True
-    try:
-        one, again, other = (firsts(read_pairs(tmp_path, 2, seed)) for seed in (0, 0, 1))
-    finally:
-        ray.data.DataContext.get_current().execution_options.preserve_order = False
-    assert one == again != other
-    assert one[:8] != one[8:]
-    assert sorted(one[:8]) == sorted(one[8:])
-
-
-def test_streams_follow_each_other_with_new_seeds() -> None:
-    class Shard:
-        def __init__(self) -> None:
-            self.seeds: list[int] = []
-
-        def iter_torch_batches(
-            self, *, local_shuffle_seed: int, local_shuffle_buffer_size: int, **_: object
-        ) -> list[int]:
-            assert local_shuffle_buffer_size == 8
-            self.seeds.append(local_shuffle_seed)
-            return [1, 2]
-
-    shard = Shard()
-    stream = streamed_batches(shard, batch_size=8, shuffle_rows=3, seed=7, collate=COLLATE)
-    assert [next(stream) for _ in range(5)] == [1, 2, 1, 2, 1]
-    assert shard.seeds == [7, 8, 9]
 
 
 def test_cached_epochs_hold_every_pair_but_the_rest_of_a_batch_in_a_new_order() -> None:

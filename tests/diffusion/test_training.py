@@ -31,7 +31,7 @@ from r4t_ray.diffusion import (
     run,
 )
 from r4t_ray.diffusion.retriever import WEIGHTS
-from r4t_ray.diffusion.training import STAGING, prepare_task
+from r4t_ray.diffusion.training import STAGING
 from r4t_ray.diffusion.worker import METRICS
 from r4t_ray.errors import DataError, MissingArtifactError
 from r4t_ray.folm.checkpoints import SNAPSHOT
@@ -118,12 +118,6 @@ def workspace_with_pairs(root: Path, num_train: int = 6000) -> Workspace:
 
     workspace.build("pairs", Settings(), 0, [], make)
     return workspace
-
-
-def test_as_many_epochs_are_streamed_as_the_steps_take(tmp_path: Path) -> None:
-    """300 steps of 128 are 6.4 epochs of 6,000 pairs."""
-    write_pairs(tmp_path / "oar", SEEDS["oar"], num_train=6000, num_val=300)
-    assert prepare_task(CONFIG, tmp_path / "oar", "oar").num_epochs == 7
 
 
 @pytest.fixture(scope="module")
@@ -238,11 +232,15 @@ def test_a_worker_killed_in_the_second_task_goes_on_in_it(ray_session: str, tmp_
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("cache_pairs", [True, False])
 @pytest.mark.parametrize("num_workers", [1, 2])
-def test_a_killed_worker_changes_no_result(ray_session: str, tmp_path: Path, num_workers: int) -> None:
-    """With cached pairs and dropout, from a checkpoint within an epoch and between two lines of the log."""
+def test_a_killed_worker_changes_no_result(
+    ray_session: str, tmp_path: Path, num_workers: int, cache_pairs: bool
+) -> None:
+    """With dropout, from a checkpoint within an epoch and a block, and between two lines of the log."""
     network = CONFIG.network.model_copy(update={"dropout": 0.1, "attention_dropout": 0.1})
-    changes = {"network": network, "num_workers": num_workers, "cpus_per_worker": 1 / num_workers}
+    workers = {"num_workers": num_workers, "cpus_per_worker": 1 / num_workers}
+    changes = {"network": network, "cache_pairs": cache_pairs, "shuffle_rows": 1500, **workers}
     config = CONFIG.model_copy(update={**changes, "checkpoint_every": 80})
     unbroken = run(config, workspace_with_pairs(tmp_path / "unbroken"), seed=0)
     resumed, before, killed = run_killing_a_worker(config, workspace_with_pairs(tmp_path / "resumed"), TASKS[0])

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from r4t_ray import cli
+from r4t_ray.catalogue import Catalogue
 from r4t_ray.diffusion import SamplerConfig
 from r4t_ray.errors import ConfigError, DataError, MissingArtifactError, RequestError
 from r4t_ray.evaluation import DriftConfig, EvaluationConfig, drift
@@ -239,6 +240,20 @@ def test_a_workspace_is_compared_with_new_entries_and_stays_as_it_is(files):
     assert found == measure_drift(config, evaluation, ws, **paths)
     (alone,) = measure_drift(config, evaluation, ws, **paths, queries=folder / "queries.txt", task="wscr")
     assert (alone.task, alone.queries, alone.reach.num_queries) == ("wscr", "new", 4 + 2)
+
+
+def test_the_student_is_measured_where_it_answers(files, monkeypatch):
+    ws, _ = files()
+    student = ws.root / "diffusion" / "oar" / "student"
+    student.mkdir()
+    opened = []
+    monkeypatch.setattr(drift, "load_retriever", lambda folder: opened.append(folder) or TurningRetriever(0.0))
+    for asked in ({}, {"num_steps": 2}):
+        evaluation, new = EvaluationConfig(**asked), Catalogue((), ())
+        drift.open_situation(
+            DriftConfig(), evaluation, ws, "oar", new, ["theme"], lambda texts: np.eye(8)[: len(texts)], 0
+        )
+    assert opened == [student, student.parent]
 
 
 def test_files_and_lines_say_the_same(files):

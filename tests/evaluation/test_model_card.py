@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from r4t_ray.artifacts import Manifest
-from r4t_ray.diffusion import DiffusionConfig, OptimizerConfig
+from r4t_ray.diffusion import DiffusionConfig, OptimizerConfig, StudentConfig
 from r4t_ray.evaluation import EvaluationConfig
 from r4t_ray.evaluation.model_card import workspace_facts
 from r4t_ray.evaluation.results import MetricRow
@@ -71,6 +71,22 @@ def test_what_was_not_measured_is_said() -> None:
         "| recall@24 | 0.250 [0.125, 0.375] | not measured |"
         in workspace_facts("wscr", "a/b", MANIFESTS, alone)["measured"]
     )
+
+
+def test_a_student_is_told_by_its_own_figures_and_training() -> None:
+    config = DiffusionConfig(
+        student={"wscr": StudentConfig(optimizer=OptimizerConfig(num_steps=77))},
+    )
+    manifests = MANIFESTS | {"diffusion": manifest("diffusion", 10, config.model_dump(mode="json"))}
+    rows = [*ROWS, row("r4t_student", "recall@24", 0.25)]
+    facts = workspace_facts("wscr", "someone/dinner", manifests, rows, student=True)
+    assert facts["measured"].splitlines()[2:] == [
+        "| measure | r4t_student | r4t_folm |",
+        "|---|---|---|",
+        "| recall@24 | 0.250 [0.125, 0.375] | 0.500 [0.375, 0.625] |",
+    ]
+    assert "| optimizer.num_steps | 77 |" in facts["training"]
+    assert "student" in facts["title"]
 
 
 def test_data_and_training() -> None:
