@@ -19,6 +19,7 @@ from r4t_ray.errors import ConfigError, EngineError
 from r4t_ray.folm.checkpoints import ReportCheckpoint
 from r4t_ray.folm.lora import add_adapters
 from r4t_ray.folm.metrics import METRICS, Row, rollout_rows, write_rows
+from r4t_ray.folm.precision import computes_in_bf16
 from r4t_ray.folm.prompt import format_answer
 from r4t_ray.folm.rollout import PendingRollout, Request, Rollout, ask
 from r4t_ray.folm.settings import FolmConfig, SoftGRPOConfig
@@ -200,7 +201,7 @@ def build_trainer(learner: Learner, config: FolmConfig) -> SoftGRPOTrainer:
         beta_kl=grpo.beta_kl,
         beta_entropy=grpo.beta_entropy,
         max_logp_gap=grpo.max_logp_gap,
-        bf16=grpo.bf16,
+        bf16=computes_in_bf16(grpo.bf16),
         engine_bf16=config.engine.dtype != "float32",
     )
     trainer.remove_callback(PrinterCallback)

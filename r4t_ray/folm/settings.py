@@ -35,6 +35,7 @@ class SoftGRPOConfig(Settings):
     is learnt from; with 0 the engines wait for the learner, and samples are of its own weights. ``max_logp_gap`` is the
     bound for samples of the learner's own weights: those of the step before are not held to it. After
     ``max_unparsed_steps`` in which not one answer could be parsed the run ends, for nothing can be learnt from them.
+    ``bf16``, computing the loss in bfloat16, is by default what the learner's device is made for.
     """
 
     steps: NonNegativeInt = 1000
@@ -51,7 +52,7 @@ class SoftGRPOConfig(Settings):
     beta_entropy: NonNegativeFloat = 0.05
     temperature: PositiveFloat = 1.0
     max_grad_norm: PositiveFloat = 1.0
-    bf16: bool = True
+    bf16: bool | None = None
     max_logp_gap: PositiveFloat = 0.5
     checkpoint_every: PositiveInt = 50
     max_staleness: Literal[0, 1] = 0

@@ -10,6 +10,7 @@ import torch
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from r4t_ray.config import Settings
+from r4t_ray.folm.precision import computes_in_bf16
 from r4t_ray.folm.prompt import Example
 
 IGNORED = -100
@@ -17,14 +18,14 @@ IGNORED = -100
 
 
 class SupervisedConfig(Settings):
-    """One pass of AdamW over the examples, linear warm-up and cosine decay."""
+    """One pass of AdamW over the examples, linear warm-up and cosine decay; ``bf16`` is by default what the device is made for."""
 
     batch_size: PositiveInt = 64
     learning_rate: PositiveFloat = 1e-3
     warmup_steps: NonNegativeInt = 20
     weight_decay: float = 0.1
     max_length: PositiveInt = 192
-    bf16: bool = True
+    bf16: bool | None = None
     logging_steps: PositiveInt = 50
 
 
@@ -54,7 +55,7 @@ def train_on_examples(
                 warmup_steps=config.warmup_steps,
                 weight_decay=config.weight_decay,
                 adam_beta2=0.95,
-                bf16=config.bf16,
+                bf16=computes_in_bf16(config.bf16),
                 use_cpu=not torch.cuda.is_available(),
                 train_sampling_strategy="group_by_length",
                 logging_steps=config.logging_steps,
