@@ -18,7 +18,10 @@ IGNORED = -100
 
 
 class SupervisedConfig(Settings):
-    """One pass of AdamW over the examples, linear warm-up and cosine decay; ``bf16`` is by default what the device is made for."""
+    """One pass of AdamW over the examples, linear warm-up and cosine decay.
+
+    ``bf16`` is by default what the device is made for.
+    """
 
     batch_size: PositiveInt = 64
     learning_rate: PositiveFloat = 1e-3
