@@ -116,5 +116,6 @@ def training_queries(pairs_folder: Path) -> Tensor:
         found.update(dict.fromkeys(row.tobytes() for row in flat.reshape(len(batch), -1)))
         if len(found) >= MAX_QUERIES:
             break
-    rows = np.stack([np.frombuffer(row, np.float16) for row in list(found)[:MAX_QUERIES]])
+    dtype = pairs.schema.field("z_q").type.value_type.to_pandas_dtype()
+    rows = np.stack([np.frombuffer(row, dtype) for row in list(found)[:MAX_QUERIES]])
     return functional.normalize(torch.from_numpy(rows.astype(np.float32)), dim=-1)

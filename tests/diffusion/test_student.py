@@ -103,8 +103,9 @@ def test_a_solver_that_draws_on_the_way_takes_no_noise_to_one_end() -> None:
         StudentConfig(trajectory=SamplerConfig(solver="sde"))
 
 
-def test_queries_are_those_of_the_training_pairs_each_once(tmp_path: Path) -> None:
-    z_q = np.array([[3, 4], [0, 5], [3, 4], [5, 0]], np.float16) / 5
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_queries_are_those_of_the_training_pairs_each_once(tmp_path: Path, dtype: type[np.floating]) -> None:
+    z_q = np.array([[3, 4], [0, 5], [3, 4], [5, 0]], dtype) / dtype(5)
     for number, split in enumerate((["train", "val"], ["train", "train"])):
         rows = z_q[2 * number : 2 * number + 2]
         column = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), 2)
