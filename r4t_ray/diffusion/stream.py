@@ -83,7 +83,7 @@ def _read(numbers: pa.Table, blocks: Blocks) -> pa.Table:
 
 
 def rows_of_block(shuffle_rows: int, batch_size: int, num_pairs: int) -> int:
-    """Whole batches that come nearest to ``shuffle_rows`` pairs, but one at least and no more than there are pairs.
+    """The most whole batches within ``shuffle_rows`` pairs and the pairs that there are, but one at least; in pairs.
 
     >>> rows_of_block(16_384, 500, 10**6), rows_of_block(16_384, 500, 1200), rows_of_block(100, 500, 1200)
     (16000, 1000, 500)
