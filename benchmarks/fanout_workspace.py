@@ -26,7 +26,7 @@ from benchmarks.evaluations import describe, evaluations_of, steps_within
 from benchmarks.stopwatch import BASELINE, Board, Call, Cell, attempt
 from r4t_ray.artifacts import Workspace
 from r4t_ray.diffusion.retriever import DiffusionRetriever
-from r4t_ray.diffusion.settings import SamplerConfig, Solver
+from r4t_ray.diffusion.settings import STUDENT, UNGUIDED_SOLVERS, SamplerConfig, Solver
 from r4t_ray.encoders import Encoder, load_encoder
 from r4t_ray.evaluation.bench import Bench
 from r4t_ray.evaluation.evaluate import Trial, folm_settings, open_trial
@@ -122,28 +122,38 @@ def measure_language_model(subject: Subject, board: Board, engine: EngineConfig)
 
 
 def measure_diffusion(subject: Subject, board: Board, folder: Path) -> None:
-    """Every solver at every number of evaluations, and the configured sampler; eager, then compiled."""
+    """The retriever by every solver, then its one-step student, where there is one, by its own."""
+    measure_retriever(subject, board, "diffusion", folder)
+    if (folder / STUDENT).is_dir():
+        alone = replace(subject, grid=replace(subject.grid, solvers=()))
+        measure_retriever(alone, board, STUDENT, folder / STUDENT)
+
+
+def measure_retriever(subject: Subject, board: Board, name: str, folder: Path) -> None:
+    """The configured sampler, and every solver at every number of evaluations; eager, then compiled."""
     grid, own = subject.grid, DiffusionRetriever.from_pretrained(folder)
     parameters = sum(parameter.numel() for parameter in own.parameters())
     guidance = own.sampler.guidance if grid.guidance is None else grid.guidance
-    print(f"diffusion: {parameters / 1e6:.2f}M parameters, configured {own.sampler!r}")
-    print("\n".join(describe(evaluations) for evaluations in grid.evaluations))
-    print(f"guidance {guidance:g}: an evaluation is one batch of {2 if guidance else 1} x the queries", flush=True)
+    print(f"{name}: {parameters / 1e6:.2f}M parameters, configured {own.sampler!r}")
+    if grid.solvers:
+        print("\n".join(describe(evaluations) for evaluations in grid.evaluations))
+        print(f"guidance {guidance:g}: an evaluation is one batch of {2 if guidance else 1} x the queries", flush=True)
     for mode in grid.modes:
         for batch in sorted(grid.batches):
-            retriever: Any = own
-            why = None
+            retriever, why = own, None
             if mode == "compile":
                 torch.compiler.reset()
-                retriever = CompiledRetriever(DiffusionRetriever.from_pretrained(folder))
-                why = _compile(subject, retriever, own.sampler, guidance, batch)
+                retriever = compiled(folder)
+                why = warm_up(subject, retriever, guidance, batch)
             elif mode != "eager":
                 why = f"mode {mode} is for --paper"
             for scope in grid.scopes:
                 for what, settings, asked in samplers(grid, own.sampler, guidance):
                     method = diffusion_method(subject.bench, retriever, settings)
                     count = evaluations_of(settings.solver, settings.num_steps)
-                    cell = Cell(what, scope, "cpu", "float32", mode, batch, asked, settings.num_steps, count)
+                    cell = Cell(
+                        f"{name} {what}", scope, "cpu", "float32", mode, batch, asked, settings.num_steps, count
+                    )
                     board.measure(cell, partial(subject.call, method, scope, batch), why=why)
 
 
@@ -151,12 +161,12 @@ def samplers(
     grid: WorkspaceGrid, configured: SamplerConfig, guidance: float
 ) -> Iterator[tuple[str, SamplerConfig, int | None]]:
     """Name, settings and number of evaluations asked for: the configured one, then the grid, few evaluations first."""
-    steps = 1 if configured.solver == "likeliest" else configured.num_steps
-    yield f"diffusion configured {configured.solver}", configured.model_copy(update={"num_steps": steps}), None
+    steps = 1 if configured.solver in UNGUIDED_SOLVERS else configured.num_steps
+    yield f"configured {configured.solver}", configured.model_copy(update={"num_steps": steps}), None
     for solver in grid.solvers:
         for asked in sorted(grid.evaluations):
             settings = {"solver": solver, "num_steps": steps_within(solver, asked), "guidance": guidance}
-            yield f"diffusion {solver}", configured.model_copy(update=settings), asked
+            yield solver, configured.model_copy(update=settings), asked
 
 
 def diffusion_method(bench: Bench, retriever: Any, sampler: SamplerConfig) -> R4TDiffusion:
@@ -164,30 +174,21 @@ def diffusion_method(bench: Bench, retriever: Any, sampler: SamplerConfig) -> R4
     return R4TDiffusion(bench.index, bench.k, bench.n, retriever, sampler.solver, sampler.num_steps, sampler.guidance)
 
 
-class CompiledRetriever:
-    """A retriever whose calls ``torch.compile`` compiles: the denoiser's and "likeliest", which does not use it."""
-
-    def __init__(self, retriever: DiffusionRetriever) -> None:
-        retriever.compile(fullgraph=True, dynamic=False)
-        self.retriever = retriever
-        self.likeliest = torch.compile(retriever.likeliest, fullgraph=True, dynamic=False)
-
-    def generate(self, z_q_BD: torch.Tensor, *, solver: Solver, **options: Any) -> torch.Tensor:
-        """As ``DiffusionRetriever.generate``."""
-        if solver == "likeliest":
-            rows_BLD: torch.Tensor = self.likeliest(z_q_BD)
-            return rows_BLD
-        return self.retriever.generate(z_q_BD, solver=solver, **options)
+def compiled(folder: Path) -> DiffusionRetriever:
+    """The retriever with its denoiser compiled, and the two solvers that do not call it."""
+    retriever = DiffusionRetriever.from_pretrained(folder)
+    retriever.compile(fullgraph=True, dynamic=False)
+    for name in UNGUIDED_SOLVERS:
+        setattr(retriever, name, torch.compile(getattr(retriever, name), fullgraph=True, dynamic=False))
+    return retriever
 
 
-def _compile(
-    subject: Subject, retriever: CompiledRetriever, configured: SamplerConfig, guidance: float, batch: int
-) -> str | None:
+def warm_up(subject: Subject, retriever: DiffusionRetriever, guidance: float, batch: int) -> str | None:
     """Compile for one batch size and the samplers of the grid; why it was not, if so."""
-    tried = [configured] if configured.solver == "likeliest" else [configured.model_copy(update={"num_steps": 2})]
+    configured, start = retriever.sampler, time.perf_counter()
+    tried = [configured if configured.solver in UNGUIDED_SOLVERS else configured.model_copy(update={"num_steps": 2})]
     if subject.grid.solvers:
         tried.append(configured.model_copy(update={"solver": "euler", "num_steps": 2, "guidance": guidance}))
-    start = time.perf_counter()
     for sampler in tried:
         method = diffusion_method(subject.bench, retriever, sampler)
         why = attempt(partial(subject.call(method, "fan-out", batch), 0))

@@ -156,8 +156,18 @@ def _machine() -> list[Finding]:
     return [
         Finding("CPUs", str(cpus)),
         Finding("GPUs", str(num_gpus())),
+        _precision(),
         Finding("memory", f"{total:.0f} GiB, {free:.0f} GiB free", fix),
     ]
+
+
+def _precision() -> Finding:
+    name = "folm trains in"
+    if util.find_spec("torch") is None:
+        return Finding(name, "unknown without torch")
+    from r4t_ray.folm.precision import computes_in_bf16
+
+    return Finding(name, "bfloat16" if computes_in_bf16(None) else "float32: bfloat16 would be emulated here")
 
 
 def _ray_cluster() -> Finding:

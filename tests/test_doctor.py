@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from r4t_ray import doctor
 
@@ -43,6 +44,14 @@ def test_this_environment_is_ready() -> None:
     assert diagnosis.healthy
     names = [finding.name for finding in diagnosis.findings]
     assert {"python", "ray", "torch", "engine", "CPUs", "GPUs", "memory"} <= set(names)
+
+
+@pytest.mark.parametrize(("is_made_for_it", "expected"), [(True, "bfloat16"), (False, "float32: bfloat16 would be")])
+def test_precision_is_what_training_takes(monkeypatch: pytest.MonkeyPatch, is_made_for_it: bool, expected: str) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": is_made_for_it})
+    (finding,) = [one for one in doctor.diagnose().findings if one.name == "folm trains in"]
+    assert finding.value.startswith(expected)
+    assert not finding.fix
 
 
 def test_missing_package_fails_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ Free of torch and ray, so that an experiment's settings can be read and checked 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -19,7 +19,7 @@ Levels = Literal["tangent", "log_uniform", "karras", "lognormal"]
 Solver = Literal["euler", "heun", "dpmpp_2m", "sde", "likeliest", "one_step"]
 """``samplers.SAMPLERS`` holds one function for each name but the last two, methods of ``DiffusionRetriever``."""
 
-STUDENT = "student"
+STUDENT: Final = "student"
 """Folder, beside a retriever's files, of its one-step student."""
 LABELS = "labels.parquet"
 """Beside a retriever's files: texts and embeddings that name its directions."""

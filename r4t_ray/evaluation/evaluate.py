@@ -17,6 +17,7 @@ import numpy as np
 
 from r4t_ray.artifacts import Artifact, Workspace, read_manifest, write_json
 from r4t_ray.catalogue import load_queries
+from r4t_ray.diffusion.settings import STUDENT
 from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
 from r4t_ray.errors import DataError
 from r4t_ray.evaluation.answers import Answer, Generative, Index, Query, batches
@@ -171,7 +172,7 @@ def methods_for(config: EvaluationConfig, workspace: Workspace, task: Task) -> t
     def is_trained(name: str) -> bool:
         if PARENTS.get(name) == "folm":
             return task in folm_settings(workspace).tasks
-        return {"r4t_diffusion": retriever, "r4t_student": retriever / "student"}.get(name, workspace.root).is_dir()
+        return {"r4t_diffusion": retriever, "r4t_student": retriever / STUDENT}.get(name, workspace.root).is_dir()
 
     return tuple(
         name for name, method in METHODS.items() if name in config.methods and task in method.tasks and is_trained(name)

@@ -33,14 +33,20 @@ def workspace_facts(
         student: It is the task's one-step student.
     """
     trained = DiffusionConfig.model_validate(manifests["diffusion"].config)
-    named = {name: getattr(trained, name) for name in TRAINING_SETTINGS} | {"seed": manifests["diffusion"].seed}
-    optimizer = trained.student[task].optimizer if student else trained.optimizer
-    method: MethodName = "r4t_student" if student else "r4t_diffusion"
+    training = setting_rows("training", {"seed": manifests["diffusion"].seed})
+    if student:
+        distilled = trained.student[task]
+        method: MethodName = "r4t_student"
+        sections = {"optimizer": distilled.optimizer.model_dump(), "trajectory": distilled.trajectory.model_dump()}
+    else:
+        method = "r4t_diffusion"
+        named = {name: getattr(trained, name) for name in TRAINING_SETTINGS}
+        sections = {"optimizer": trained.optimizer.model_dump(), "training": named}
     return {
         "title": f"Diffusion retriever, {'one-step student, ' if student else ''}task {task}",
         "repo_id": repo_id,
         "data": _data(task, manifests["ingest"], manifests["embed"], manifests["pairs"]),
-        "training": setting_rows("optimizer", optimizer.model_dump()) + "\n" + setting_rows("training", named),
+        "training": "\n".join([*(setting_rows(name, values) for name, values in sections.items()), training]),
         "measured": _measured(task, method, manifests["report"], rows) if "report" in manifests else NOT_MEASURED,
     }
 
@@ -88,11 +94,12 @@ def _measured(task: Task, own: MethodName, report: Manifest, rows: Sequence[Metr
         row = [cells.get((method, measure)) for method in compared]
         lines.append(" | ".join([f"| {measure}", *(figure(cell) if cell else "not measured" for cell in row)]) + " |")
     num_queries = cells[own, measures[0]]["n"]
+    note = f"{sampler_note(config)} " if own == "r4t_diffusion" else ""  # the student takes one step
     return "\n".join(
         [
             f"By `r4t evaluate` on {num_queries} held-out queries, {config.k} directions x {config.n} items a "
             "direction; in brackets bootstrap 95% intervals. r4t_folm is the language model whose fan-outs the pairs "
-            f"are. {sampler_note(config)} latency_ms_b* is the fan-out alone for a batch of that many queries, in "
+            f"are. {note}latency_ms_b* is the fan-out alone for a batch of that many queries, in "
             "milliseconds on the machine that measured.",
             "",
             f"| measure | {' | '.join(compared)} |",

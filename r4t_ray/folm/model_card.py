@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 
 from r4t_ray.artifacts import sha256_file
+from r4t_ray.folm.precision import computes_in_bf16
 from r4t_ray.folm.pretrain import PretrainConfig
 
 CARD = """---
@@ -27,7 +28,7 @@ Soft-GRPO (arXiv 2603.06397). Not for any other use: it knows dish titles and in
 | shape | Llama; {layers} layers, width {hidden}, {heads} heads, own byte-level BPE of {vocab} tokens, tied embeddings |
 | answers | names voted by the {num_neighbours} recipes of the nearest titles, softmax temperature {vote_temperature} |
 | titles | those of the recipes and {num_recombined:,} recombined of them, less those of a held-out split |
-| training | {epochs} epochs, AdamW, peak learning rate {learning_rate}, batch {batch}, bfloat16 autocast, seed {seed} |
+| training | {epochs} epochs, AdamW, peak learning rate {learning_rate}, batch {batch}, {precision}, seed {seed} |
 | final loss | {loss:.3f} nats a token, mean over the last tenth of the steps, on training text |
 | weights | float16 safetensors, sha256 `{weights_sha256}` |
 
@@ -51,6 +52,7 @@ def write_model_card(folder: Path, config: PretrainConfig, recipes: Path, losses
         epochs=config.epochs,
         learning_rate=config.training.learning_rate,
         batch=config.training.batch_size,
+        precision="bfloat16 autocast" if computes_in_bf16(config.training.bf16) else "float32",
         seed=config.seed,
         loss=fmean(losses[-max(1, len(losses) // 10) :]),
         weights_sha256=sha256_file(folder / "model.safetensors"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from r4t_ray.artifacts import Manifest
-from r4t_ray.diffusion import DiffusionConfig, OptimizerConfig, StudentConfig
+from r4t_ray.diffusion import DiffusionConfig, OptimizerConfig, SamplerConfig, StudentConfig
 from r4t_ray.evaluation import EvaluationConfig
 from r4t_ray.evaluation.model_card import workspace_facts
 from r4t_ray.evaluation.results import MetricRow
@@ -75,7 +75,11 @@ def test_what_was_not_measured_is_said() -> None:
 
 def test_a_student_is_told_by_its_own_figures_and_training() -> None:
     config = DiffusionConfig(
-        student={"wscr": StudentConfig(optimizer=OptimizerConfig(num_steps=77))},
+        student={
+            "wscr": StudentConfig(
+                optimizer=OptimizerConfig(num_steps=77), trajectory=SamplerConfig(solver="euler", num_steps=5)
+            )
+        },
     )
     manifests = MANIFESTS | {"diffusion": manifest("diffusion", 10, config.model_dump(mode="json"))}
     rows = [*ROWS, row("r4t_student", "recall@24", 0.25)]
@@ -85,7 +89,11 @@ def test_a_student_is_told_by_its_own_figures_and_training() -> None:
         "|---|---|---|",
         "| recall@24 | 0.250 [0.125, 0.375] | 0.500 [0.375, 0.625] |",
     ]
-    assert "| optimizer.num_steps | 77 |" in facts["training"]
+    told = facts["training"].splitlines()
+    assert {"| optimizer.num_steps | 77 |", "| trajectory.num_steps | 5 |", "| training.seed | 3 |"} <= set(told)
+    # Its teacher's, and what the report asked of its teacher.
+    assert "row_matching" not in facts["training"]
+    assert "num_steps" not in facts["measured"]
     assert "student" in facts["title"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from r4t_ray.diffusion.settings import STUDENT
 from r4t_ray.evaluation.bench import Bench
 from r4t_ray.evaluation.methods.r4t_diffusion import R4TDiffusion
 
@@ -18,4 +19,4 @@ class R4TStudent(R4TDiffusion):
     @classmethod
     def build(cls, bench: Bench) -> R4TStudent:
         """From the pool and the task's student, whose solver is its own."""
-        return cls(bench.index, bench.k, bench.n, bench.retriever("student"), None, None, None)
+        return cls(bench.index, bench.k, bench.n, bench.retriever(STUDENT), None, None, None)
