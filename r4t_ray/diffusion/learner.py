@@ -66,7 +66,7 @@ class Learner:
         torch.manual_seed(seed)
         retriever = DiffusionRetriever(config.network, config.noise, config.sampler_of(task)).to(self.device)
         if anchors_ND is not None:
-            retriever.mixture.anchors_ND.copy_(torch.from_numpy(anchors_ND))
+            retriever.mixture.anchors_ND.copy_(torch.tensor(anchors_ND))
         self.generator = default_generator(self.device)
         self.retriever, self.step = retriever, 0
         self.ema = Ema(retriever, config.optimizer.ema_decay)
