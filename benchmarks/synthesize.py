@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import os
 import statistics
 import tempfile
 import threading
@@ -31,6 +30,8 @@ from pathlib import Path
 from typing import Any
 
 OPERATORS = {"Map(FanOuts)": "fan-outs", "Map(Replay)": "fan-outs", "Map(WritePairs)": "writer"}
+LOOK_EVERY_S = 2.0
+"""Between two looks at all processes: one takes some 25 ms of a core, which the engine wants."""
 SPARE = 1.05
 """Replayed fan-outs a pair that is wanted: equal ones of a query become one."""
 
@@ -137,24 +138,14 @@ def settings_of(options: argparse.Namespace) -> Any:
 
 
 def plain_loop(options: argparse.Namespace, num_fan_outs: int, folder: Path, seed: int) -> dict[str, float]:
-    """Pairs a second of ``loop_here``, in a process whose environment is that of the graph's engine."""
-    from r4t_ray.artifacts import Workspace
-    from r4t_ray.folm import FolmConfig
-
-    threads = FolmConfig.model_validate(Workspace(options.workspace).artifact("folm").manifest.config).engine.threads
-    before = dict(os.environ)
-    os.environ |= {"OMP_NUM_THREADS": str(threads)} if threads else {}
+    """Pairs a second of ``loop_here``, in a process of its own as the graph's engine has."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
     arguments = (options, planned(options, num_fan_outs, seed), folder, seed, sender)
     process = multiprocessing.get_context("spawn").Process(target=loop_here, args=arguments)
-    try:
-        process.start()
-        sender.close()
-        rates: dict[str, float] = receiver.recv()
-        process.join()
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+    process.start()
+    sender.close()
+    rates: dict[str, float] = receiver.recv()
+    process.join()
     return rates
 
 
@@ -209,7 +200,7 @@ def measured(folder: Path, num_fan_outs: int, whole_s: float, usage: Usage) -> R
 
 @contextmanager
 def watched() -> Iterator[Usage]:
-    """CPU and memory of this process and all below it, by kind, sampled twice a second."""
+    """CPU and memory of this process and all below it, by kind, sampled."""
     import psutil
 
     usage, done = Usage(), threading.Event()
@@ -233,7 +224,7 @@ def watched() -> Iterator[Usage]:
             usage.peak_bytes[kind] = max(usage.peak_bytes.get(kind, 0), size)
 
     def watch() -> None:
-        while not done.wait(0.5):
+        while not done.wait(LOOK_EVERY_S):
             look()
 
     before = sum(root.cpu_times()[:2])

@@ -23,6 +23,7 @@ from r4t_ray.encoders import load_embeddings, resolve_model
 from r4t_ray.errors import ConfigError, EngineError
 from r4t_ray.folm.engine import EngineConfig, Sampling, make_engine
 from r4t_ray.index import load_index
+from r4t_ray.pairs.actors import in_main_thread
 from r4t_ray.pairs.files import query_seed
 
 ANSWER = re.compile(r"<items>\[([\d, ]+)\]</items><query>([^<]+)</query>")
@@ -150,7 +151,7 @@ def _recompose(config: RecomposeConfig, workspace: Workspace, seed: int) -> list
     columns = [{name: [pool[name] for pool in batch] for name in batch[0]} for batch in batches]
     recompose: Any = Recompose
     asked = ray.data.from_items(columns, override_num_blocks=len(columns)).map(
-        recompose, fn_constructor_args=(config, model), concurrency=1, num_cpus=0.5
+        recompose, fn_constructor_args=(config, model), compute=in_main_thread(1), num_cpus=0.5
     )
     answers = {n: text for row in asked.iter_rows() for n, text in zip(row["number"], row["answers"], strict=True)}
     made = []

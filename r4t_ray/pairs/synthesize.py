@@ -25,6 +25,7 @@ from r4t_ray.encoders import load_encoder
 from r4t_ray.folm import FanOutModel, SharedEngine
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.task_rewards import TaskRewards
+from r4t_ray.pairs.actors import in_main_thread
 from r4t_ray.pairs.files import (
     Asked,
     Pairs,
@@ -210,7 +211,6 @@ def synthesize(
         return None
     for task in {file["task"] for file in missing}:
         (folder / task).mkdir(exist_ok=True)
-    threads = FolmConfig.model_validate(workspace.artifact("folm").manifest.config).engine.threads
     ray.data.DataContext.get_current().enable_progress_bars = False
     writer: Any = WritePairs
     written = (
@@ -218,16 +218,14 @@ def synthesize(
         .map(
             source,
             fn_constructor_args=source_args,
-            concurrency=config.num_actors,
+            compute=in_main_thread(config.num_actors),
             num_cpus=config.actor_cpus,
             num_gpus=config.actor_gpus,
-            # The engine starts in one thread of its actor and works in another: both have to have its threads.
-            runtime_env={"env_vars": {"OMP_NUM_THREADS": str(threads)}} if threads else None,
         )
         .map(
             writer,
             fn_constructor_args=(str(workspace.root), config, str(folder)),
-            concurrency=config.num_writers,
+            compute=in_main_thread(config.num_writers),
             num_cpus=config.actor_cpus,
         )
     )

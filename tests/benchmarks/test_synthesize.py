@@ -43,10 +43,10 @@ def test_what_was_recorded_is_replayed_for_any_query_always_the_same(tmp_path: P
 
 def test_usage_tells_this_process_and_its_work() -> None:
     with watched() as usage:
-        until = time.process_time() + 1.2
+        until = time.process_time() + 3.2
         while time.process_time() < until:
             pass
-    assert usage.cpu_s["driver"] > 0.4
+    assert usage.cpu_s["driver"] > 1.5
     assert usage.peak_bytes["all"] >= usage.peak_bytes["driver"] > 10 * 2**20
 
 
