@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,11 @@ class Echo:
 class Recorded:
     """Four fan-outs a query: one twice, in another order the second time, and one that could not be parsed."""
 
+    def __init__(self) -> None:
+        self.thread = threading.get_ident()
+
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        assert threading.get_ident() == self.thread, "an engine would work in another thread than it was made in"
         answers = [[["salt", text], None, [text, "salt"], ["garlic base", "basil", text]] for text in row["text"]]
         return {**row, "fan_outs": [json.dumps(answer[: int(row["num_samples"])]) for answer in answers]}
 
