@@ -32,8 +32,6 @@ from typing import Any
 OPERATORS = {"Map(FanOuts)": "fan-outs", "Map(Replay)": "fan-outs", "Map(WritePairs)": "writer"}
 LOOK_EVERY_S = 2.0
 """Between two looks at all processes: one takes some 25 ms of a core, which the engine wants."""
-SPARE = 1.05
-"""Replayed fan-outs a pair that is wanted: equal ones of a query become one."""
 
 
 @dataclass
@@ -104,11 +102,12 @@ def main() -> None:
         live = run_graph(options, options.live, live_pairs, replayed=None)
         loops.append(plain_loop(options, half, Path(place) / "after", 1))
         recorded = Path(place) / "recorded.json"
-        num_recorded = record(live_pairs / options.task, recorded)
+        num_recorded, num_queries = record(live_pairs / options.task, recorded)
         print(live_table(loops, live))
         replays = {}
+        share = num_recorded / (num_queries * options.samples)  # of fan-outs, for equal ones of a query become one pair
         for size in options.sizes:
-            replays[size] = run_graph(options, int(size * SPARE), Path(place) / f"replay-{size}", replayed=recorded)
+            replays[size] = run_graph(options, int(size / share), Path(place) / f"replay-{size}", replayed=recorded)
     print(replay_table(replays, num_recorded))
     if options.out:
         settings = {name: str(value) for name, value in vars(options).items()}
@@ -239,15 +238,15 @@ def watched() -> Iterator[Usage]:
             usage.cpu_s[kinds[pid]] = usage.cpu_s.get(kinds[pid], 0.0) + seconds - (before if pid == root.pid else 0.0)
 
 
-def record(folder: Path, path: Path) -> int:
-    """Write the fan-outs of a finished run, query by query, for ``Replay``; gives how many there are."""
+def record(folder: Path, path: Path) -> tuple[int, int]:
+    """Write the fan-outs of a finished run, query by query, for ``Replay``; gives how many, and of how many queries."""
     import pyarrow.dataset as pads
 
     of_query: dict[str, list[list[str]]] = defaultdict(list)
     for row in pads.dataset(folder, format="parquet").to_table(["query_id", "sub_queries"]).to_pylist():
         of_query[row["query_id"]].append(row["sub_queries"])
     path.write_text(json.dumps(list(of_query.values()), ensure_ascii=False), encoding="utf-8")
-    return sum(map(len, of_query.values()))
+    return sum(map(len, of_query.values())), len(of_query)
 
 
 def live_table(loops: Sequence[dict[str, float]], live: Run) -> str:

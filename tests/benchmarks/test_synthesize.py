@@ -30,7 +30,7 @@ def test_a_run_is_timed_from_its_first_file_to_its_last(tmp_path: Path) -> None:
 
 def test_what_was_recorded_is_replayed_for_any_query_always_the_same(tmp_path: Path) -> None:
     write(tmp_path / "0.parquet", ["a", "b", "a"], 1.0)
-    assert record(tmp_path, tmp_path / "recorded.json") == 3
+    assert record(tmp_path, tmp_path / "recorded.json") == (3, 2)
     replay = Replay(str(tmp_path / "recorded.json"))
     row = {"query_id": [f"q{n}" for n in range(20)], "num_samples": 3, "file": "f"}
     answers = [json.loads(answer) for answer in replay(row)["fan_outs"]]
