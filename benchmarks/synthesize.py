@@ -234,6 +234,7 @@ def watched() -> Iterator[Usage]:
     finally:
         done.set()
         thread.join()
+        look()
         for pid, seconds in cpu_s.items():
             usage.cpu_s[kinds[pid]] = usage.cpu_s.get(kinds[pid], 0.0) + seconds - (before if pid == root.pid else 0.0)
 

@@ -208,8 +208,11 @@ def read_manifest(path: Path) -> Manifest:
 
 def verify_files(path: Path, manifest: Manifest) -> None:
     """Raise ArtifactError unless every listed file is there with its recorded sha256."""
-    files = [path / name for name in manifest.files]
-    for file, got, expected in zip(files, _sha256_of(files), manifest.files.values(), strict=True):
+    for file in (path / name for name in manifest.files):
+        if not file.is_file():
+            raise ArtifactError(str(file), "no such file", "every file of the manifest", _rerun(manifest.stage))
+    for name, got in zip(manifest.files, _sha256_of([path / name for name in manifest.files]), strict=True):
+        file, expected = path / name, manifest.files[name]
         if got != expected:
             raise ArtifactError(str(file), f"sha256 {got[:12]}", f"sha256 {expected[:12]}", _rerun(manifest.stage))
 
@@ -225,7 +228,7 @@ def hash_files(path: Path) -> dict[str, str]:
 def _sha256_of(files: Sequence[Path]) -> list[str]:
     """Of each; hashing a chunk lets other threads run, so all cores take part."""
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(lambda file: sha256_file(file) if file.is_file() else "no such file", files))
+        return list(pool.map(sha256_file, files))
 
 
 def sha256_file(path: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 
@@ -48,10 +50,17 @@ def test_this_environment_is_ready() -> None:
 
 @pytest.mark.parametrize(("is_made_for_it", "expected"), [(True, "bfloat16"), (False, "float32: bfloat16 would be")])
 def test_precision_is_what_training_takes(monkeypatch: pytest.MonkeyPatch, is_made_for_it: bool, expected: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": is_made_for_it})
     (finding,) = [one for one in doctor.diagnose().findings if one.name == "folm trains in"]
     assert finding.value.startswith(expected)
     assert not finding.fix
+
+
+def test_precision_is_unknown_where_a_package_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "r4t_ray.folm.precision", None)
+    (finding,) = [one for one in doctor.diagnose().findings if one.name == "folm trains in"]
+    assert finding.value == "unknown without r4t_ray.folm.precision"
 
 
 def test_missing_package_fails_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
