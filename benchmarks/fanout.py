@@ -55,7 +55,8 @@ def main() -> None:
         parser().error("name a WORKSPACE or give --paper, one of the two")
     minutes = options.minutes or (PAPER_MINUTES if options.paper else float("inf"))
     packages = {name: version(name) for name in ("torch", "transformers")}
-    settings = {"options": vars(options), "versions": packages}
+    asked = {name: value for name, value in vars(options).items() if not isinstance(value, Path)}
+    settings = {"options": asked, "versions": packages}
     board = Board(lambda: None, options.out, started + minutes * 60, options.call_limit, settings)
     print(HEAD)
     (run_paper if options.paper else run_workspace)(options, board)
