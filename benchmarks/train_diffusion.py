@@ -100,6 +100,7 @@ def settings_of(options: argparse.Namespace) -> Any:
             "use_gpu": torch.cuda.is_available(),
             "compile": options.compile,
             "num_threads": options.threads,
+            "student": {},
         }
     )
 

@@ -208,11 +208,11 @@ def read_manifest(path: Path) -> Manifest:
 
 def verify_files(path: Path, manifest: Manifest) -> None:
     """Raise ArtifactError unless every listed file is there with its recorded sha256."""
-    for file in (path / name for name in manifest.files):
+    files = {path / name: sha256 for name, sha256 in manifest.files.items()}
+    for file, expected in files.items():
         if not file.is_file():
-            raise ArtifactError(str(file), "no such file", "every file of the manifest", _rerun(manifest.stage))
-    for name, got in zip(manifest.files, _sha256_of([path / name for name in manifest.files]), strict=True):
-        file, expected = path / name, manifest.files[name]
+            raise ArtifactError(str(file), "no such file", f"sha256 {expected[:12]}", _rerun(manifest.stage))
+    for (file, expected), got in zip(files.items(), _sha256_of(list(files)), strict=True):
         if got != expected:
             raise ArtifactError(str(file), f"sha256 {got[:12]}", f"sha256 {expected[:12]}", _rerun(manifest.stage))
 
