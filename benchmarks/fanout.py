@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from benchmarks.stopwatch import HEAD, Board, table
+from benchmarks.stopwatch import HEAD, Board, table, without_paths
 
 if TYPE_CHECKING:
     from r4t_ray.diffusion.settings import Solver
@@ -55,8 +55,7 @@ def main() -> None:
         parser().error("name a WORKSPACE or give --paper, one of the two")
     minutes = options.minutes or (PAPER_MINUTES if options.paper else float("inf"))
     packages = {name: version(name) for name in ("torch", "transformers")}
-    asked = {name: value for name, value in vars(options).items() if not isinstance(value, Path)}
-    settings = {"options": asked, "versions": packages}
+    settings = {"options": without_paths(options), "versions": packages}
     board = Board(lambda: None, options.out, started + minutes * 60, options.call_limit, settings)
     print(HEAD)
     (run_paper if options.paper else run_workspace)(options, board)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import time
@@ -159,6 +160,11 @@ class Board:
         if self.out is not None:
             document = {"settings": self.settings, "rows": records(self.rows)}
             self.out.write_text(json.dumps(document, indent=1, default=str), encoding="utf-8")
+
+
+def without_paths(options: argparse.Namespace) -> dict[str, Any]:
+    """A command line's options but for the places on this machine, to stand beside what was measured."""
+    return {name: value for name, value in vars(options).items() if not isinstance(value, Path)}
 
 
 def records(rows: Sequence[Row]) -> list[dict[str, Any]]:

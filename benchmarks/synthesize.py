@@ -29,6 +29,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from benchmarks.stopwatch import without_paths
+
 OPERATORS = {"Map(FanOuts)": "fan-outs", "Map(Replay)": "fan-outs", "Map(WritePairs)": "writer"}
 LOOK_EVERY_S = 2.0
 """Between two looks at all processes: one takes some 25 ms of a core, which the engine wants."""
@@ -110,9 +112,8 @@ def main() -> None:
             replays[size] = run_graph(options, int(size / share), Path(place) / f"replay-{size}", replayed=recorded)
     print(replay_table(replays, num_recorded))
     if options.out:
-        settings = {name: str(value) for name, value in vars(options).items()}
         runs = {"live": asdict(live), "replay": {size: asdict(run) for size, run in replays.items()}}
-        options.out.write_text(json.dumps({"options": settings, "plain_loop": loops, **runs}, indent=1))
+        options.out.write_text(json.dumps({"options": without_paths(options), "plain_loop": loops, **runs}, indent=1))
 
 
 def planned(options: argparse.Namespace, num_fan_outs: int, seed: int) -> list[dict[str, Any]]:
