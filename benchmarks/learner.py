@@ -23,6 +23,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from benchmarks.stopwatch import without_paths
+
 SMOLLM2_135M: dict[str, Any] = {
     "model_type": "llama",
     "hidden_size": 576,
@@ -85,8 +87,8 @@ def main() -> None:
     )
     if options.out:
         rows = json.loads(options.out.read_text()) if options.out.exists() else []
-        settings = {name: value for name, value in vars(options).items() if name != "out"}
-        options.out.write_text(json.dumps([*rows, asdict(pace) | {"options": settings}], indent=1))
+        row = asdict(pace) | {"options": without_paths(options)}
+        options.out.write_text(json.dumps([*rows, row], indent=1))
 
 
 def measure(options: argparse.Namespace) -> Pace:

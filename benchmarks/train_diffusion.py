@@ -24,6 +24,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from benchmarks.stopwatch import without_paths
+
 VARIANTS = ("bare loop", "cached", "streamed")
 CONFIG = Path("jobs/configs/cookbook.yaml")
 PARQUET_ROWS = 50_000
@@ -71,9 +73,9 @@ def main() -> None:
     device = torch.cuda.get_device_name() if config.use_gpu else "cpu"
     print(table(rates, device, config, flops, peak))
     if options.out:
-        settings = {name: str(value) for name, value in vars(options).items() if name != "out"}
         more = {"device": device, "flops_a_pair": flops, "matrix_flops": peak, "config": config.model_dump()}
-        options.out.write_text(json.dumps({"options": settings, "samples_per_s": rates, **more}, indent=1))
+        figures = {"options": without_paths(options), "samples_per_s": rates, **more}
+        options.out.write_text(json.dumps(figures, indent=1))
 
 
 def settings_of(options: argparse.Namespace) -> Any:

@@ -28,6 +28,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from benchmarks.stopwatch import without_paths
+
 VARIANTS: dict[str, dict[str, Any]] = {
     "trl": {},
     "ours": {},
@@ -81,9 +83,9 @@ def main() -> None:
                 memory[variant] = max(memory.get(variant, 0), peak())
     print(table(steps, memory))
     if options.out:
-        settings = {name: str(value) for name, value in vars(options).items()}
         rows = {variant: [vars(step) for step in made] for variant, made in steps.items()}
-        options.out.write_text(json.dumps({"options": settings, "steps": rows, "peak_bytes": memory}, indent=1))
+        figures = {"options": without_paths(options), "steps": rows, "peak_bytes": memory}
+        options.out.write_text(json.dumps(figures, indent=1))
 
 
 def settings_of(options: argparse.Namespace, changes: dict[str, Any]) -> Any:
