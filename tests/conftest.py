@@ -44,6 +44,12 @@ MAINS = ("lentil", "tomato", "chicken", "rice", "salmon", "mushroom", "pumpkin",
 FORMS = ("soup", "salad", "stew", "curry", "pie", "bake")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Modules that use the shared Ray come last: the others' own clusters have the cores to themselves."""
+    shared = {item.path for item in items if "ray_session" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: item.path in shared)
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """Root of the source tree."""
@@ -63,7 +69,6 @@ def ray_session() -> Iterator[str]:
         log_to_driver=False,
         namespace=namespace,
         object_store_memory=512 * 2**20,
-        runtime_env={"env_vars": ENVIRONMENT},
     )
     yield namespace
     ray.shutdown()

@@ -1,6 +1,6 @@
 """The embed stage: catalogue texts to unit vectors, as one Ray Data stream.
 
-read_parquet -> text of a row -> model actors -> (second moment -> projection) -> embed/{items,sets,queries}.parquet.
+row group -> text of each row -> model actors -> (second moment -> projection) -> embed/{items,sets,queries}.parquet.
 One row in, one row out, in the order of the catalogue. The projection is fitted on items and sets, and queries share
 it.
 """
@@ -34,6 +34,7 @@ Kind = Literal["items", "sets", "queries"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 ID_COLUMNS: dict[Kind, str] = {"items": "item_id", "sets": "set_id", "queries": "query_id"}
 STREAM_ROWS = 256
+READ_ROWS = 16_384
 CPUS_PER_ACTOR = 0.5
 
 
@@ -86,15 +87,18 @@ class EmbedBatch:
         return table.append_column("kind", batch["kind"])
 
 
-def catalogue_texts(batch: pa.Table, kind: Kind) -> pa.Table:
-    """Rows of one catalogue file as (kind, id, text)."""
-    if kind == "sets":
-        pairs = zip(batch["title"].to_pylist(), batch["description"].to_pylist(), strict=True)
-        texts = pa.array([set_text(title, description) for title, description in pairs], pa.string())
-    else:
-        texts = batch["text"]
-    kinds = pa.array([kind] * batch.num_rows, pa.string())
-    return pa.table({"kind": kinds, "id": batch[ID_COLUMNS[kind]], "text": texts})
+def catalogue_texts(row_group: pa.Table, ingest: Path) -> Iterator[pa.Table]:
+    """The rows of one row group of a catalogue file, given as (kind, number), as (kind, id, text)."""
+    ((kind, number),) = zip(row_group["kind"].to_pylist(), row_group["number"].to_pylist(), strict=True)
+    with pq.ParquetFile(ingest / f"{kind}.parquet") as file:
+        for batch in file.iter_batches(row_groups=[number], batch_size=READ_ROWS):
+            if kind == "sets":
+                pairs = zip(batch["title"].to_pylist(), batch["description"].to_pylist(), strict=True)
+                texts = pa.array([set_text(title, description) for title, description in pairs], pa.string())
+            else:
+                texts = batch["text"]
+            kinds = pa.array([kind] * batch.num_rows, pa.string())
+            yield pa.table({"kind": kinds, "id": batch[ID_COLUMNS[kind]], "text": texts})
 
 
 def _write_native(config: EncoderConfig, ingest: Path, native: Path, counts: dict[Kind, int]) -> None:
@@ -119,15 +123,15 @@ def _model_batches(config: EncoderConfig, ingest: Path) -> Iterator[pa.Table]:
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False
     options: dict[str, Any] = {"batch_format": "pyarrow", "batch_size": STREAM_ROWS}
-    texts = [
-        ray.data.read_parquet(str(ingest / f"{kind}.parquet")).map_batches(
-            partial(catalogue_texts, kind=kind), batch_format="pyarrow"
-        )
+    row_groups = [
+        {"kind": kind, "number": number}
         for kind in KINDS
+        for number in range(pq.read_metadata(ingest / f"{kind}.parquet").num_row_groups)
     ]
+    # Not read_parquet: for a file of each kind it starts actors that cost more than the reading.
     stream = (
-        texts[0]
-        .union(*texts[1:])
+        ray.data.from_items(row_groups, override_num_blocks=len(row_groups))
+        .map_batches(partial(catalogue_texts, ingest=ingest), batch_format="pyarrow", batch_size=1)
         .map_batches(
             EmbedBatch,
             fn_constructor_args=(config,),

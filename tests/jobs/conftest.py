@@ -59,9 +59,9 @@ def end_processes_of(folder: Path) -> None:
             process.kill()
 
 
-@pytest.fixture(scope="session")
-def ray_head(repository: Path) -> Iterator[str]:
-    """Address of the job server of a Ray head that lives as long as the tests need it."""
+@pytest.fixture(scope="module")
+def ray_head() -> Iterator[str]:
+    """Address of the job server of a Ray head."""
     # A short path: Unix sockets below it must stay under 108 bytes.
     folder = Path(tempfile.mkdtemp(prefix="r4t-"))
     gcs, dashboard, agent, client = free_ports(4)
@@ -89,11 +89,8 @@ def ray_head(repository: Path) -> Iterator[str]:
     finally:
         if head.poll() is not None:
             print(f"the head ended by itself with {head.returncode}:", (folder / "head.log").read_text())
-        head.terminate()
-        try:
-            head.wait(20)
-        except subprocess.TimeoutExpired:
-            head.kill()
+        head.kill()  # its own end takes longer than 20 seconds
+        head.wait()
         end_processes_of(folder)
         shutil.rmtree(folder, ignore_errors=True)
 

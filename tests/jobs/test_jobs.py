@@ -48,15 +48,23 @@ def test_fault_is_a_message_and_status_2(repository: Path, sets_config: Path, tm
 
 @pytest.mark.timeout(540)
 def test_runs_by_ray_job_submit(repository: Path, sets_config: Path, ray_head: str, tmp_path: Path) -> None:
+    """The stage that needs Ray's workers; the one before it wants none."""
     workspace = tmp_path / "ws"
-    for stage in ("ingest", "embed"):
-        done = submit(repository, ray_head, f"jobs/{stage}.py", sets_config, workspace)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "succeeded" in done.stdout + done.stderr
-    check_ingest(workspace)
-    embedded = Workspace(workspace).artifact("embed")
-    table = pq.read_table(embedded.file("items.parquet"))
+    assert run_job(repository, "ingest", sets_config, workspace).returncode == 0
+    done = submit(repository, ray_head, "jobs/embed.py", sets_config, workspace)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "succeeded" in done.stdout + done.stderr
+    table = pq.read_table(Workspace(workspace).artifact("embed").file("items.parquet"))
     assert table.column("id").to_pylist() == [f"i{number}" for number in range(6)]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_submitted_job_that_fails_says_what_to_do(
+    repository: Path, sets_config: Path, ray_head: str, tmp_path: Path
+) -> None:
+    workspace = tmp_path / "ws"
+    assert run_job(repository, "ingest", sets_config, workspace).returncode == 0
     failed = submit(repository, ray_head, "jobs/train_diffusion.py", sets_config, workspace)
     assert failed.returncode != 0
     assert "r4t synthesize-pairs" in failed.stdout + failed.stderr
