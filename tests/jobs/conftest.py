@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -52,13 +51,6 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def end_processes_of(folder: Path) -> None:
-    """Kill what names this cluster's own folder on its command line, and nothing else."""
-    for process in psutil.process_iter(["cmdline"]):
-        if process.pid != os.getpid() and any(str(folder) in part for part in process.info["cmdline"] or ()):
-            process.kill()
-
-
 @pytest.fixture(scope="module")
 def ray_head() -> Iterator[str]:
     """Address of the job server of a Ray head."""
@@ -89,9 +81,10 @@ def ray_head() -> Iterator[str]:
     finally:
         if head.poll() is not None:
             print(f"the head ended by itself with {head.returncode}:", (folder / "head.log").read_text())
-        head.kill()  # its own end takes longer than 20 seconds
+        # Killed, for its own end takes longer than 20 seconds.
+        for process in [*psutil.Process(head.pid).children(recursive=True), head]:
+            process.kill()
         head.wait()
-        end_processes_of(folder)
         shutil.rmtree(folder, ignore_errors=True)
 
 
