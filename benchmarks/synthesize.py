@@ -2,9 +2,10 @@
 
 ``python -m benchmarks.synthesize WORKSPACE`` takes a workspace whose ingest, embed, index and folm stages are finished.
 
-1. Live: ``--live`` fan-outs of the frozen model through the graph with one actor, and half of them before and after it
-   in a plain loop without Ray that makes the same calls of the same classes: generation alone, and generation with the
-   writing of pairs after it. Starts and the first file are not counted.
+1. Live: ``--live`` fan-outs of the frozen model through the graph with one actor, again with an actor a core, and half
+   of them before and after both in a plain loop without Ray that makes the same calls of the same classes: generation
+   alone, and generation with the writing of pairs after it. An actor's engine has one thread; the loop's has one, and
+   in a second loop one a core. Starts and the first file are not counted.
 2. Replay: for each of ``--sizes`` so many pairs through the same graph and onto disk, each in a Ray of its own, where
    what the live run recorded stands in for the engine. Queries are recombined ones, all different, embedded anew.
 
@@ -16,32 +17,20 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import statistics
 import tempfile
-import threading
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from benchmarks.stopwatch import without_paths
-
-OPERATORS = {"Map(FanOuts)": "fan-outs", "Map(Replay)": "fan-outs", "Map(WritePairs)": "writer"}
-LOOK_EVERY_S = 2.0
-"""Between two looks at all processes: one takes some 25 ms of a core, which the engine wants."""
-
-
-@dataclass
-class Usage:
-    """Seconds of CPU and greatest resident bytes, by kind of process: driver, fan-outs, writer, rest of Ray."""
-
-    cpu_s: dict[str, float] = field(default_factory=dict)
-    peak_bytes: dict[str, int] = field(default_factory=dict)
+from benchmarks.usage import Usage, watched
 
 
 @dataclass(frozen=True)
@@ -86,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--sizes", type=int, nargs="*", default=(10_000, 100_000, 1_000_000), help="pairs replayed")
     parser.add_argument("--samples", type=int, default=16, help="of a query")
     parser.add_argument("--queries", type=int, default=64, help="of a file")
-    parser.add_argument("--pairs", type=Path, help="folder, not there yet, that keeps the live run's pairs")
+    parser.add_argument("--pairs", type=Path, help="folder, not there yet, that keeps the pairs of one actor")
     parser.add_argument("--out", type=Path, help="JSON file of all figures")
     return parser
 
@@ -97,22 +86,29 @@ def main() -> None:
     from r4t_ray.pipeline import set_up_logging
 
     set_up_logging()
+    counts = sorted({1, os.cpu_count() or 1})
     with tempfile.TemporaryDirectory() as place:
-        half = options.live // 2
-        loops = [plain_loop(options, half, Path(place) / "before", 0)]
-        live_pairs = options.pairs or Path(place) / "live"
-        live = run_graph(options, options.live, live_pairs, replayed=None)
-        loops.append(plain_loop(options, half, Path(place) / "after", 1))
+        live_pairs = options.pairs or Path(place) / "live-1"
+        loops: dict[int, list[dict[str, float]]] = {count: [] for count in counts}
+        for threads in counts:
+            loops[threads].append(plain_loop(options, threads, Path(place) / f"before-{threads}", 0))
+        live = {}
+        for actors in counts:
+            folder = live_pairs if actors == 1 else Path(place) / f"live-{actors}"
+            live[actors] = run_graph(options, options.live, folder, None, actors)
+        for threads in counts:
+            loops[threads].append(plain_loop(options, threads, Path(place) / f"after-{threads}", 1))
         recorded = Path(place) / "recorded.json"
         num_recorded, num_queries = record(live_pairs / options.task, recorded)
         print(live_table(loops, live))
         replays = {}
         share = num_recorded / (num_queries * options.samples)  # of fan-outs, for equal ones of a query become one pair
         for size in options.sizes:
-            replays[size] = run_graph(options, int(size / share), Path(place) / f"replay-{size}", replayed=recorded)
+            replays[size] = run_graph(options, int(size / share), Path(place) / f"replay-{size}", recorded)
     print(replay_table(replays, num_recorded))
     if options.out:
-        runs = {"live": asdict(live), "replay": {size: asdict(run) for size, run in replays.items()}}
+        of = {"live": live, "replay": replays}
+        runs = {name: {count: asdict(run) for count, run in made.items()} for name, made in of.items()}
         options.out.write_text(json.dumps({"options": without_paths(options), "plain_loop": loops, **runs}, indent=1))
 
 
@@ -130,17 +126,18 @@ def planned(options: argparse.Namespace, num_fan_outs: int, seed: int) -> list[d
     return plan_files(options.task, [Asked(query, options.samples) for query in new], options.queries)
 
 
-def settings_of(options: argparse.Namespace) -> Any:
-    """The PairsConfig of all runs."""
+def settings_of(options: argparse.Namespace, **more: Any) -> Any:
+    """The PairsConfig of a run."""
     from r4t_ray.pairs import PairsConfig
 
-    return PairsConfig(num_samples=options.samples, queries_per_file=options.queries)
+    return PairsConfig(num_samples=options.samples, queries_per_file=options.queries, **more)
 
 
-def plain_loop(options: argparse.Namespace, num_fan_outs: int, folder: Path, seed: int) -> dict[str, float]:
-    """Pairs a second of ``loop_here``, in a process of its own as the graph's engine has."""
+def plain_loop(options: argparse.Namespace, threads: int, folder: Path, seed: int) -> dict[str, float]:
+    """Pairs a second of ``loop_here`` over half of the live fan-outs, in a process of its own as an engine has."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
-    arguments = (options, planned(options, num_fan_outs, seed), folder, seed, sender)
+    files = planned(options, options.live // 2, seed)
+    arguments = (options.workspace, settings_of(options, actor_cpus=threads), files, folder, seed, sender)
     process = multiprocessing.get_context("spawn").Process(target=loop_here, args=arguments)
     process.start()
     sender.close()
@@ -150,14 +147,14 @@ def plain_loop(options: argparse.Namespace, num_fan_outs: int, folder: Path, see
 
 
 def loop_here(
-    options: argparse.Namespace, files: Sequence[dict[str, Any]], folder: Path, seed: int, sender: Any
+    workspace: Path, config: Any, files: Sequence[dict[str, Any]], folder: Path, seed: int, sender: Any
 ) -> None:
     """Make the graph's calls one after the other; sends pairs a second with and without the writing."""
     from r4t_ray.pairs.synthesize import FanOuts, WritePairs
 
-    (folder / options.task).mkdir(parents=True)
-    fan_outs = FanOuts(str(options.workspace), settings_of(options), seed)
-    writer = WritePairs(str(options.workspace), settings_of(options), str(folder))
+    (folder / files[0]["task"]).mkdir(parents=True)
+    fan_outs = FanOuts(str(workspace), config, seed)
+    writer = WritePairs(str(workspace), config, str(folder))
     pairs, generating, writing = 0, 0.0, 0.0
     for number, file in enumerate(files):
         started = time.monotonic()
@@ -171,13 +168,15 @@ def loop_here(
     sender.send({"generation alone": pairs / generating, "generation, then writing": pairs / (generating + writing)})
 
 
-def run_graph(options: argparse.Namespace, num_fan_outs: int, folder: Path, replayed: Path | None) -> Run:
+def run_graph(
+    options: argparse.Namespace, num_fan_outs: int, folder: Path, replayed: Path | None, actors: int = 1
+) -> Run:
     """One run of the stage's own graph in a Ray of its own."""
     from r4t_ray.artifacts import Workspace
     from r4t_ray.pairs.synthesize import FanOuts, synthesize
     from r4t_ray.pipeline import connected_to_ray
 
-    config, workspace, seed = settings_of(options), Workspace(options.workspace), 2
+    config, workspace, seed = settings_of(options, num_actors=actors), Workspace(options.workspace), 2
     source = (Replay, (str(replayed),)) if replayed else (FanOuts, (str(workspace.root), config, seed))
     files = planned(options, num_fan_outs, seed)
     folder.mkdir()
@@ -198,48 +197,6 @@ def measured(folder: Path, num_fan_outs: int, whole_s: float, usage: Usage) -> R
     return Run(num_fan_outs, sum(pairs), size, seconds, sum(pairs[1:]), whole_s, usage)
 
 
-@contextmanager
-def watched() -> Iterator[Usage]:
-    """CPU and memory of this process and all below it, by kind, sampled."""
-    import psutil
-
-    usage, done = Usage(), threading.Event()
-    kinds: dict[int, str] = {}
-    cpu_s: dict[int, float] = {}
-    root = psutil.Process()
-
-    def look() -> None:
-        sizes: dict[str, int] = defaultdict(int)
-        for process in [root, *root.children(recursive=True)]:
-            try:
-                title, size, times = " ".join(process.cmdline()), process.memory_info().rss, process.cpu_times()
-            except psutil.NoSuchProcess:
-                continue
-            known = kinds.get(process.pid, "driver" if process == root else "rest of Ray")
-            kinds[process.pid] = next((kind for name, kind in OPERATORS.items() if name in title), known)
-            cpu_s[process.pid] = times.user + times.system
-            sizes[kinds[process.pid]] += size
-        sizes["all"] = sum(sizes.values())
-        for kind, size in sizes.items():
-            usage.peak_bytes[kind] = max(usage.peak_bytes.get(kind, 0), size)
-
-    def watch() -> None:
-        while not done.wait(LOOK_EVERY_S):
-            look()
-
-    before = sum(root.cpu_times()[:2])
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield usage
-    finally:
-        done.set()
-        thread.join()
-        look()
-        for pid, seconds in cpu_s.items():
-            usage.cpu_s[kinds[pid]] = usage.cpu_s.get(kinds[pid], 0.0) + seconds - (before if pid == root.pid else 0.0)
-
-
 def record(folder: Path, path: Path) -> tuple[int, int]:
     """Write the fan-outs of a finished run, query by query, for ``Replay``; gives how many, and of how many queries."""
     import pyarrow.dataset as pads
@@ -251,14 +208,23 @@ def record(folder: Path, path: Path) -> tuple[int, int]:
     return sum(map(len, of_query.values())), len(of_query)
 
 
-def live_table(loops: Sequence[dict[str, float]], live: Run) -> str:
-    """Pairs a second of the loop, before and after, and of the graph, with its ratio to the loop's mean."""
-    lines = [f"{'live':<26} {'pairs/s':>8} {'before':>8} {'after':>8} {'graph / this':>12}"]
-    for name in loops[0]:
-        rates = [loop[name] for loop in loops]
-        mean = statistics.mean(rates)
-        lines.append(f"{name:<26} {mean:>8.1f} {rates[0]:>8.1f} {rates[-1]:>8.1f} {live.pace / mean:>12.2f}")
-    lines.append(f"{'graph, one actor':<26} {live.pace:>8.1f}   ({live.pairs} pairs of {live.fan_outs} fan-outs)")
+def live_table(loops: dict[int, list[dict[str, float]]], live: dict[int, Run]) -> str:
+    """Pairs a second of the loops, before and after, and of the graphs, with their ratios to each loop's mean."""
+    heads = [f"{actors} actor{'s' * (actors > 1)}" for actors in live]
+    lines = [f"{'live':<40} {'pairs/s':>8} {'before':>8} {'after':>8}" + "".join(f" {h + ' /':>10}" for h in heads)]
+    for threads, made in loops.items():
+        for name in made[0]:
+            rates = [loop[name] for loop in made]
+            mean = statistics.mean(rates)
+            what = f"loop, {threads} thread{'s' * (threads > 1)}: {name}"
+            shares = "".join(f" {run.pace / mean:>10.2f}" for run in live.values())
+            lines.append(f"{what:<40} {mean:>8.1f} {rates[0]:>8.1f} {rates[-1]:>8.1f}{shares}")
+    for head, run in zip(heads, live.values(), strict=True):
+        cpu = ", ".join(f"{kind} {seconds:.0f}" for kind, seconds in run.usage.cpu_s.items())
+        lines.append(
+            f"{'graph, ' + head:<40} {run.pace:>8.1f}   ({run.pairs} pairs of {run.fan_outs} fan-outs in "
+            f"{run.whole_s:.0f} s, starts included; seconds of CPU: {cpu})"
+        )
     return "\n".join(lines)
 
 

@@ -55,8 +55,11 @@ class FanOuts:
 
     def __init__(self, workspace: str, config: PairsConfig, seed: int) -> None:
         self._artifact = Workspace(workspace).artifact("folm")
-        self._folm = FolmConfig.model_validate(self._artifact.manifest.config)
-        self._config, self._seed = config, seed
+        folm = FolmConfig.model_validate(self._artifact.manifest.config)
+        if not config.actor_gpus:
+            engine = folm.engine.model_copy(update={"threads": max(1, int(config.actor_cpus))})
+            folm = folm.model_copy(update={"engine": engine})
+        self._folm, self._config, self._seed = folm, config, seed
         self._engine = SharedEngine(partial(FanOutModel.load, config=self._folm))
         self._engine.at(self._weights(self._folm.tasks[0]))
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.synthesize import Replay, Run, Usage, live_table, measured, record, replay_table, watched
+from benchmarks.synthesize import Replay, Run, live_table, measured, record, replay_table
+from benchmarks.usage import Usage, watched
 
 
 def write(path: Path, query_ids: list[str], mtime: float) -> None:
@@ -53,8 +54,10 @@ def test_usage_tells_this_process_and_its_work() -> None:
 def test_tables_give_ratios_and_shares() -> None:
     usage = Usage({"driver": 1.0, "writer": 3.0}, {"driver": 2**30, "writer": 2**31, "all": 3 * 2**30})
     small, large = (Run(num, num, 800 * num, num / 100, num, num / 100 + 20, usage) for num in (1000, 9000))
-    loops = [{"generation alone": 80.0}, {"generation alone": 120.0}]
-    assert live_table(loops, small).splitlines()[1].split()[-4:] == ["100.0", "80.0", "120.0", "1.00"]
+    loops = {1: [{"generation alone": 80.0}, {"generation alone": 120.0}], 2: [{"generation alone": 50.0}]}
+    table = live_table(loops, {1: small, 2: large}).splitlines()
+    assert table[1].split()[-5:] == ["100.0", "80.0", "120.0", "1.00", "1.00"]
+    assert table[2].split()[-5:] == ["50.0", "50.0", "50.0", "2.00", "2.00"]
     lines = replay_table({1000: small, 9000: large}, 7).splitlines()
     assert lines[1].split()[:4] == ["1,000", "30.0", "100", "800"]
     assert lines[1].split()[4:6] == ["25%", "1.00"]

@@ -15,7 +15,7 @@ import pytest
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import load_queries
 from r4t_ray.encoders import load_embeddings
-from r4t_ray.folm import FanOutModel
+from r4t_ray.folm import EngineConfig, FanOutModel
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.pairs.files import plan_files, query_seed
 from r4t_ray.pairs.keep import KeepAbove, KeepBest
@@ -23,7 +23,7 @@ from r4t_ray.pairs.settings import PairsConfig
 from r4t_ray.pairs.synthesize import FanOuts, WritePairs, asked_queries, kept_rows, synthesize
 from r4t_ray.rewards import CoverageConfig
 
-FOLM = FolmConfig(k=3, num_hits=2, wscr=CoverageConfig(expected_share=0.5))
+FOLM = FolmConfig(k=3, num_hits=2, wscr=CoverageConfig(expected_share=0.5), engine=EngineConfig(threads=7))
 CONFIG = PairsConfig(num_samples=4, num_rows=4, queries_per_file=16, num_recombined={"wscr": 5})
 
 
@@ -82,6 +82,21 @@ def test_every_query_is_answered_by_its_own_tasks_model_from_its_own_seed(
         assert answered["file"] == "f"
         for query_id, text, answer in zip(["q1", "q2"], ["a", "b"], answered["fan_outs"], strict=True):
             assert json.loads(answer) == [[task, task, text, str(query_seed(query_id, 5))]] * 2
+
+
+@pytest.mark.parametrize(("resources", "threads"), [({}, 1), ({"actor_cpus": 2.5}, 2), ({"actor_gpus": 0.5}, 7)])
+def test_an_engine_on_a_cpu_has_a_thread_for_each_of_its_actors_cores(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, resources: dict[str, float], threads: int
+) -> None:
+    asked = []
+
+    def load(model_dir: Path, config: FolmConfig) -> Echo:
+        asked.append(config.engine.threads)
+        return Echo(model_dir)
+
+    monkeypatch.setattr(FanOutModel, "load", load)
+    FanOuts(str(workspace.root), PairsConfig.model_validate(resources), seed=5)
+    assert asked == [threads]
 
 
 def test_the_rule_chooses_among_each_querys_own() -> None:

@@ -1,0 +1,63 @@
+"""CPU and memory of a run of the synthesis graph, by kind of process."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+OPERATORS = {"Map(FanOuts)": "fan-outs", "Map(Replay)": "fan-outs", "Map(WritePairs)": "writer"}
+LOOK_EVERY_S = 2.0
+"""Between two looks at all processes: one takes some 25 ms of a core, which the engine wants."""
+
+
+@dataclass
+class Usage:
+    """Seconds of CPU and greatest resident bytes, by kind of process: driver, fan-outs, writer, rest of Ray."""
+
+    cpu_s: dict[str, float] = field(default_factory=dict)
+    peak_bytes: dict[str, int] = field(default_factory=dict)
+
+
+@contextmanager
+def watched() -> Iterator[Usage]:
+    """CPU and memory of this process and all below it, by kind, sampled."""
+    import psutil
+
+    usage, done = Usage(), threading.Event()
+    kinds: dict[int, str] = {}
+    cpu_s: dict[int, float] = {}
+    root = psutil.Process()
+
+    def look() -> None:
+        sizes: dict[str, int] = defaultdict(int)
+        for process in [root, *root.children(recursive=True)]:
+            try:
+                title, size, times = " ".join(process.cmdline()), process.memory_info().rss, process.cpu_times()
+            except psutil.NoSuchProcess:
+                continue
+            known = kinds.get(process.pid, "driver" if process == root else "rest of Ray")
+            kinds[process.pid] = next((kind for name, kind in OPERATORS.items() if name in title), known)
+            cpu_s[process.pid] = times.user + times.system
+            sizes[kinds[process.pid]] += size
+        sizes["all"] = sum(sizes.values())
+        for kind, size in sizes.items():
+            usage.peak_bytes[kind] = max(usage.peak_bytes.get(kind, 0), size)
+
+    def watch() -> None:
+        while not done.wait(LOOK_EVERY_S):
+            look()
+
+    before = sum(root.cpu_times()[:2])
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield usage
+    finally:
+        done.set()
+        thread.join()
+        look()
+        for pid, seconds in cpu_s.items():
+            usage.cpu_s[kinds[pid]] = usage.cpu_s.get(kinds[pid], 0.0) + seconds - (before if pid == root.pid else 0.0)
