@@ -143,13 +143,20 @@ class DiffusionRetriever(
         """
         if sampler.solver == "likeliest":
             return self.likeliest(z_q_BD, noise_BLD, steering)
-        start_BLD = steering.start(noise_BLD) if steering else noise_BLD
+        start_BLD = steering.tempered(noise_BLD) if steering else noise_BLD
         if sampler.solver == "one_step":
             return self.one_step(start_BLD, z_q_BD, steering)
         sigmas_S = sampling_sigmas(sampler.levels, sampler.num_steps, self.noise)
         denoise = guided_denoiser(self, z_q_BD, sampler.guidance)
+
+        def draw() -> Tensor:
+            fresh_BLD = torch.randn(
+                noise_BLD.shape, generator=generator, device=noise_BLD.device, dtype=noise_BLD.dtype
+            )
+            return steering.tempered(fresh_BLD) if steering else fresh_BLD
+
         steered = (lambda z_BLD, sigma_B: steering.rows(denoise(z_BLD, sigma_B))) if steering else denoise
-        z_BLD = SAMPLERS[sampler.solver](steered, float(sigmas_S[0]) * start_BLD, sigmas_S, generator)
+        z_BLD = SAMPLERS[sampler.solver](steered, float(sigmas_S[0]) * start_BLD, sigmas_S, draw)
         return functional.normalize(z_BLD, dim=-1)
 
     @torch.no_grad()

@@ -21,8 +21,8 @@ class Steering:
     """What each of B queries wants of its set beside itself; vectors of zeros stand for nothing.
 
     Attributes:
-        temperature_B: 1 is the solver's own. It scales the noise that a solver starts from; at 0 every seed gives one
-            and the same set. ``likeliest``, which starts from none, perturbs its logits by what is above 1.
+        temperature_B: 1 is the solver's own. It scales all noise, what a solver starts from and what the SDE adds; at
+            0 every seed gives one and the same set. ``likeliest``, without any, perturbs its logits by what is above 1.
         strength_B: Of the pull towards ``like_BD`` and the push from ``avoid_BJD``.
         like_BD: Mean of the unit vectors of what is liked.
         avoid_BJD: Unit vectors of what is to be avoided.
@@ -39,7 +39,7 @@ class Steering:
             self.temperature_B[queries], self.strength_B[queries], self.like_BD[queries], self.avoid_BJD[queries]
         )
 
-    def start(self, noise_BLD: Tensor) -> Tensor:
+    def tempered(self, noise_BLD: Tensor) -> Tensor:
         """The noise at the queries' temperatures."""
         return self.temperature_B[:, None, None] * noise_BLD
 

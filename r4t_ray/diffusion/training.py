@@ -34,27 +34,31 @@ def run(config: DiffusionConfig, workspace: Workspace, seed: int) -> Artifact:
     weights, the same below ``student/`` for a task that has one, the pairs' ``labels.parquet``, and
     ``diffusion/metrics.parquet`` (task, step, loss, val_loss, lr, samples_per_s).
 
-    A run that lost a worker ends with the weights and losses of one that lost none.
+    A run that lost a worker, or that was ended and is started again, ends with the weights and losses of one that ran
+    through.
 
     Raises:
         MissingArtifactError: The pairs are not there.
         DataError: The pairs do not fit the network, or fill no batch.
     """
-    return workspace.build("diffusion", config, seed, ["pairs"], partial(_train_all, config, workspace, seed))
+    make = partial(_train_all, config, workspace, seed)
+    return workspace.build("diffusion", config, seed, ["pairs"], make, resumes=True)
 
 
 def _train_all(config: DiffusionConfig, workspace: Workspace, seed: int, folder: Path) -> int:
     if not ray.is_initialized():
         ray.init(ignore_reinit_error=True)
     jobs = [prepare_task(config, workspace.root / "pairs" / task, task) for task in TASKS]
-    metrics = train_jobs(jobs, config, folder, seed)
-    pq.write_table(metrics, folder / METRICS)
+    whole, half = folder / METRICS, folder / f"{METRICS}.partial"
+    if not whole.exists():
+        pq.write_table(train_jobs(jobs, config, folder, seed), half)
+        half.rename(whole)
     for job in jobs:
-        (folder / job.task / METRICS).unlink()
+        (folder / job.task / METRICS).unlink(missing_ok=True)
         labels = workspace.root / "pairs" / "labels" / f"{job.task}.parquet"
         if labels.exists():
             shutil.copyfile(labels, folder / job.task / LABELS)
-    return int(metrics.num_rows)
+    return int(pq.read_metadata(whole).num_rows)
 
 
 def train_jobs(jobs: list[TaskJob], config: DiffusionConfig, folder: Path, seed: int) -> pa.Table:

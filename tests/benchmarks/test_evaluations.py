@@ -26,7 +26,9 @@ def test_counts_are_those_of_the_solver(solver: Solver, num_steps: int) -> None:
         calls += 1
         return z_BLD / 2
 
-    SAMPLERS[solver](denoise, torch.ones(1, 2, 3), sampling_sigmas("karras", num_steps, NoiseConfig()), None)
+    SAMPLERS[solver](
+        denoise, torch.ones(1, 2, 3), sampling_sigmas("karras", num_steps, NoiseConfig()), lambda: torch.ones(1, 2, 3)
+    )
     assert calls == evaluations_of(solver, num_steps)
 
 

@@ -7,6 +7,7 @@ z - mu in proportion to sqrt(s^2 + sigma^2).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 from typing import get_args
 
@@ -33,6 +34,12 @@ def start(batch: int, dtype: torch.dtype = torch.float64) -> Tensor:
     return NOISE.sigma_max * torch.randn(batch, 10, 20, generator=torch.Generator().manual_seed(0), dtype=dtype)
 
 
+def draws(seed: int, *shape: int) -> Callable[[], Tensor]:
+    """What an SDE solver adds."""
+    source = torch.Generator().manual_seed(seed)
+    return lambda: torch.randn(shape, generator=source, dtype=torch.float64)
+
+
 def flow(z_BLD: Tensor, sigma: float, sigma_next: float) -> Tensor:
     return MEAN + (z_BLD - MEAN) * math.sqrt((STD**2 + sigma_next**2) / (STD**2 + sigma**2))
 
@@ -44,7 +51,7 @@ def test_every_named_solver_has_a_function() -> None:
 @pytest.mark.parametrize("solver", sorted(SAMPLERS))
 def test_moments_match_gaussian_data(solver: str) -> None:
     z_BLD = SAMPLERS[solver](
-        gaussian_denoiser, start(500), sampling_sigmas("karras", 512, NOISE), torch.Generator().manual_seed(1)
+        gaussian_denoiser, start(500), sampling_sigmas("karras", 512, NOISE), draws(1, 500, 10, 20)
     )
     # 100,000 samples: the mean's own deviation is 0.0016, that of the standard deviation 0.0011.
     assert float(z_BLD.mean()) == pytest.approx(MEAN, abs=0.006)
@@ -52,10 +59,37 @@ def test_moments_match_gaussian_data(solver: str) -> None:
 
 
 @pytest.mark.parametrize("solver", sorted(SAMPLERS))
+def test_clusters_of_a_mixture_get_their_shares(solver: str) -> None:
+    """Rows of a mixture of sum_m w_m N(c_m, s^2 I): each belongs to one cluster, as often as its weight says."""
+    weights_M = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64)
+    centers_MD = 2.0 * torch.eye(3, 20, dtype=torch.float64)
+    std = 0.2
+
+    def denoise(z_BLD: Tensor, sigma_B: Tensor) -> Tensor:
+        variance_B = sigma_B[:, None, None] ** 2
+        square_BLM = (z_BLD[:, :, None] - centers_MD).square().sum(-1)
+        posterior_BLM = (weights_M.log() - square_BLM / (2 * (std**2 + variance_B))).softmax(-1)
+        return (std**2 * z_BLD + variance_B * (posterior_BLM @ centers_MD)) / (std**2 + variance_B)
+
+    z_BLD = SAMPLERS[solver](denoise, start(1000), sampling_sigmas("karras", 256, NOISE), draws(1, 1000, 10, 20))
+    rows_ND = z_BLD.reshape(-1, 20)
+    owner_N = torch.cdist(rows_ND, centers_MD).argmin(-1)
+    # 10,000 rows: a share's own deviation is 0.005 at most.
+    assert torch.allclose(torch.bincount(owner_N, minlength=3) / len(rows_ND), weights_M.float(), atol=0.02)
+    for m in range(3):
+        own_ND = rows_ND[owner_N == m]
+        assert torch.allclose(own_ND.mean(0), centers_MD[m], atol=0.03)
+        assert float((own_ND - centers_MD[m]).std()) == pytest.approx(std, abs=0.01)
+
+
+@pytest.mark.parametrize("solver", sorted(SAMPLERS))
 def test_reaches_a_single_point_exactly(solver: str) -> None:
     point = torch.linspace(-1, 1, 200, dtype=torch.float64).reshape(1, 10, 20)
     z_BLD = SAMPLERS[solver](
-        lambda z_BLD, sigma_B: point.expand_as(z_BLD), start(3), sampling_sigmas("karras", 5, NOISE), None
+        lambda z_BLD, sigma_B: point.expand_as(z_BLD),
+        start(3),
+        sampling_sigmas("karras", 5, NOISE),
+        draws(0, 3, 10, 20),
     )
     assert float((z_BLD - point).abs().max()) < 1e-12
 
@@ -69,7 +103,7 @@ def test_converges_to_the_probability_flow_at_its_order(solver: str) -> None:
     errors = []
     for count in counts:
         sigmas_S = torch.logspace(math.log10(5), math.log10(0.05), count + 1, dtype=torch.float64)
-        errors.append(float((SAMPLERS[solver](gaussian_denoiser, z_BLD, sigmas_S, None) - exact_BLD).abs().max()))
+        errors.append(float((SAMPLERS[solver](gaussian_denoiser, z_BLD, sigmas_S, draws(0)) - exact_BLD).abs().max()))
     slopes = [math.log2(coarse / fine) for coarse, fine in pairwise(errors)]
     assert slopes[-1] == pytest.approx(ORDERS[solver], abs=0.15)
     assert errors[-1] < 0.02
@@ -78,16 +112,14 @@ def test_converges_to_the_probability_flow_at_its_order(solver: str) -> None:
 def test_sde_keeps_the_marginal_in_the_middle() -> None:
     """Stopped at sigma = 1, samples have variance s^2 + 1 around mu."""
     sigmas_S = sampling_sigmas("karras", 512, NoiseConfig(sigma_min=1.0))[:-1]
-    z_BLD = SAMPLERS["sde"](gaussian_denoiser, start(500), sigmas_S, torch.Generator().manual_seed(2))
+    z_BLD = SAMPLERS["sde"](gaussian_denoiser, start(500), sigmas_S, draws(2, 500, 10, 20))
     assert float(z_BLD.std()) == pytest.approx(math.sqrt(STD**2 + 1), abs=0.02)
 
 
-def test_only_the_sde_draws_and_repeats_with_its_generator() -> None:
+def test_only_the_sde_draws_and_repeats_with_its_draws() -> None:
     sigmas_S = sampling_sigmas("karras", 8, NOISE)
     for solver, sampler in SAMPLERS.items():
-        runs = [
-            sampler(gaussian_denoiser, start(1), sigmas_S, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)
-        ]
+        runs = [sampler(gaussian_denoiser, start(1), sigmas_S, draws(seed, 1, 10, 20)) for seed in (0, 0, 1)]
         assert torch.equal(runs[0], runs[1])
         assert torch.equal(runs[0], runs[2]) == (solver != "sde")
 
@@ -101,7 +133,7 @@ def test_calls_of_the_denoiser(solver: str, calls: int) -> None:
         seen.append(float(sigma_B[0]))
         return gaussian_denoiser(z_BLD, sigma_B)
 
-    SAMPLERS[solver](counting, start(2), sampling_sigmas("karras", 6, NOISE), None)
+    SAMPLERS[solver](counting, start(2), sampling_sigmas("karras", 6, NOISE), draws(0, 2, 10, 20))
     assert len(seen) == calls
     assert min(seen) > 0
 
@@ -128,5 +160,5 @@ def test_path_is_that_of_diffusers(solver: str, scheduler: type, options: dict[s
         out = sigma * STD / (sigma**2 + STD**2).sqrt()
         output = (denoise(theirs, sigma[None]) - skip * theirs) / out
         theirs = reference.step(output, timestep, theirs).prev_sample
-    ours = SAMPLERS[solver](denoise, z_BLD, reference.sigmas.double(), None)
+    ours = SAMPLERS[solver](denoise, z_BLD, reference.sigmas.double(), draws(0))
     assert float((ours - theirs).abs().max()) < 1e-4

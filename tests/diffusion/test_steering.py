@@ -91,7 +91,7 @@ def test_no_wish_is_no_steering(retriever: DiffusionRetriever, z_q_BD: Tensor, s
     assert torch.equal(solved(retriever, z_q_BD, solver, steering()), solved(retriever, z_q_BD, solver, None))
 
 
-@pytest.mark.parametrize("solver", ["euler", "dpmpp_2m", "one_step", "likeliest"])
+@pytest.mark.parametrize("solver", SOLVERS)
 def test_temperature_raises_diversity(
     retriever: DiffusionRetriever, z_q_BD: Tensor, anchors_ND: Tensor, solver: Solver
 ) -> None:

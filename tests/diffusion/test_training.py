@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from r4t_ray.artifacts import Artifact, Workspace
@@ -36,6 +38,7 @@ from r4t_ray.diffusion.worker import METRICS
 from r4t_ray.errors import DataError, MissingArtifactError
 from r4t_ray.folm.checkpoints import SNAPSHOT
 from r4t_ray.types import TASKS
+from tests.processes import kill_driver, last_of, running, wait_for
 
 # Starting Ray's worker processes takes most of it, and minutes on a busy machine.
 pytestmark = pytest.mark.timeout(900)
@@ -246,6 +249,11 @@ def test_a_killed_worker_changes_no_result(
     resumed, before, killed = run_killing_a_worker(config, workspace_with_pairs(tmp_path / "resumed"), TASKS[0])
     assert resumed.file(f"{TASKS[0]}/{WEIGHTS}").stat().st_mtime > killed
     assert before[-1]["step"] % 80 == 0
+    assert_same(unbroken, resumed)
+
+
+def assert_same(unbroken: Artifact, resumed: Artifact) -> None:
+    """The losses and weights of two runs with a checkpoint every 80 steps."""
     logs = [pq.read_table(artifact.file(METRICS)) for artifact in (unbroken, resumed)]
     assert logs[0]["step"].to_pylist() == 2 * sorted({*LOGGED_STEPS, 80, 160, 240})
     assert logs[0].select(["task", "step"]).equals(logs[1].select(["task", "step"]))
@@ -255,6 +263,33 @@ def test_a_killed_worker_changes_no_result(
         ours, theirs = (load_file(artifact.file(f"{task}/{WEIGHTS}")) for artifact in (unbroken, resumed))
         assert ours.keys() == theirs.keys()
         assert all(float((ours[name] - theirs[name]).abs().max()) < 1e-6 for name in ours)
+
+
+@pytest.mark.slow
+def test_a_killed_driver_goes_on_in_the_task_it_was_in(repository: Path, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"checkpoint_every": 80})
+    settings, log = tmp_path / "config.yaml", tmp_path / "log.txt"
+    settings.write_text(
+        yaml.safe_dump({"catalogue": {"type": "cookbook"}, "diffusion": config.model_dump(mode="json")})
+    )
+    unbroken, resumed = (workspace_with_pairs(tmp_path / name) for name in ("unbroken", "resumed"))
+
+    def started(workspace: Workspace) -> AbstractContextManager[psutil.Process]:
+        arguments = ["--config", str(settings), "--workspace", str(workspace.root)]
+        return running("train_diffusion", arguments, repository, log)
+
+    with started(resumed) as driver:
+        half = resumed.root / "diffusion.partial"
+        wait_for(lambda: listed_checkpoints(half / STAGING, TASKS[1]), driver, log)
+        kill_driver(driver)
+    killed = time.time()
+    assert (half / TASKS[0] / WEIGHTS).exists()
+    for workspace in (resumed, unbroken):
+        with started(workspace) as driver:
+            assert driver.wait(timeout=600) == 0, last_of(log)
+    first, second = (resumed.artifact("diffusion").file(f"{task}/{WEIGHTS}") for task in TASKS)
+    assert first.stat().st_mtime < killed < second.stat().st_mtime
+    assert_same(unbroken.artifact("diffusion"), resumed.artifact("diffusion"))
 
 
 def test_too_few_pairs_are_refused(ray_session: str, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from itertools import pairwise
 
-import torch
 from torch import Tensor
 
 
@@ -14,11 +13,11 @@ def dpmpp_2m(
     denoise: Callable[[Tensor, Tensor], Tensor],
     noise_BLD: Tensor,
     sigmas_S: Tensor,
-    generator: torch.Generator | None = None,
+    draw: Callable[[], Tensor] | None = None,
 ) -> Tensor:
     """Multistep exponential integrator in lambda = -ln(sigma) (arXiv 2211.01095, algorithm 2, scale 1).
 
-    ``generator`` is not used. The first step and the step to sigma = 0 are of first order.
+    ``draw`` is not used. The first step and the step to sigma = 0 are of first order.
     """
     z_BLD, last_BLD, last_h = noise_BLD, None, 0.0
     for sigma, sigma_next in pairwise(sigmas_S.tolist()):

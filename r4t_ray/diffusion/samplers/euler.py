@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
-import torch
 from torch import Tensor
 
 
@@ -13,11 +12,11 @@ def euler(
     denoise: Callable[[Tensor, Tensor], Tensor],
     noise_BLD: Tensor,
     sigmas_S: Tensor,
-    generator: torch.Generator | None = None,
+    draw: Callable[[], Tensor] | None = None,
 ) -> Tensor:
     """First-order solution of dz/dsigma = (z - D(z; sigma)) / sigma (arXiv 2206.00364, eq. 1 with sigma(t) = t).
 
-    ``generator`` is not used. The step to sigma = 0 returns the denoiser's output.
+    ``draw`` is not used. The step to sigma = 0 returns the denoiser's output.
     """
     z_BLD = noise_BLD
     for sigma, sigma_next in pairwise(sigmas_S.tolist()):

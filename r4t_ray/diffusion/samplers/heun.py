@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
-import torch
 from torch import Tensor
 
 
@@ -13,11 +12,11 @@ def heun(
     denoise: Callable[[Tensor, Tensor], Tensor],
     noise_BLD: Tensor,
     sigmas_S: Tensor,
-    generator: torch.Generator | None = None,
+    draw: Callable[[], Tensor] | None = None,
 ) -> Tensor:
     """Second-order solution of dz/dsigma = (z - D(z; sigma)) / sigma (arXiv 2206.00364, algorithm 1).
 
-    ``generator`` is not used.
+    ``draw`` is not used.
     """
     z_BLD = noise_BLD
     for sigma, sigma_next in pairwise(sigmas_S.tolist()):

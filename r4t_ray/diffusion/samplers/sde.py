@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
-import torch
 from torch import Tensor
 
 
@@ -13,12 +12,12 @@ def sde(
     denoise: Callable[[Tensor, Tensor], Tensor],
     noise_BLD: Tensor,
     sigmas_S: Tensor,
-    generator: torch.Generator | None = None,
+    draw: Callable[[], Tensor],
 ) -> Tensor:
     """Solve dz = -score d(sigma^2) + dW backwards, W of variance sigma^2, score = (D - z) / sigma^2.
 
     Source: arXiv 2011.13456, eq. 6 for the variance-exploding SDE, discretised in sigma^2. The step to sigma = 0 adds
-    no noise and returns the denoiser's output. ``generator`` draws the noise of the other steps.
+    no noise and returns the denoiser's output. ``draw`` gives the noise of the other steps, at scale 1.
     """
     z_BLD = noise_BLD
     for sigma, sigma_next in pairwise(sigmas_S.tolist()):
@@ -26,6 +25,5 @@ def sde(
         denoised_BLD = denoise(z_BLD, z_BLD.new_full((len(z_BLD),), sigma))
         z_BLD = z_BLD + removed / sigma**2 * (denoised_BLD - z_BLD)
         if sigma_next > 0:
-            fresh_BLD = torch.randn(z_BLD.shape, generator=generator, device=z_BLD.device, dtype=z_BLD.dtype)
-            z_BLD = z_BLD + removed**0.5 * fresh_BLD
+            z_BLD = z_BLD + removed**0.5 * draw()
     return z_BLD
