@@ -280,7 +280,8 @@ def test_a_killed_driver_goes_on_in_the_task_it_was_in(repository: Path, tmp_pat
 
     with started(resumed) as driver:
         half = resumed.root / "diffusion.partial"
-        wait_for(lambda: listed_checkpoints(half / STAGING, TASKS[1]), driver, log)
+        kept = wait_for(lambda: listed_checkpoints(half / STAGING, TASKS[1]), driver, log)
+        before = pq.read_table(kept[0] / METRICS).to_pylist()
         kill_driver(driver)
     killed = time.time()
     assert (half / TASKS[0] / WEIGHTS).exists()
@@ -289,6 +290,8 @@ def test_a_killed_driver_goes_on_in_the_task_it_was_in(repository: Path, tmp_pat
             assert driver.wait(timeout=600) == 0, last_of(log)
     first, second = (resumed.artifact("diffusion").file(f"{task}/{WEIGHTS}") for task in TASKS)
     assert first.stat().st_mtime < killed < second.stat().st_mtime
+    rows = pq.read_table(resumed.artifact("diffusion").file(METRICS)).to_pylist()
+    assert [row for row in rows if row["task"] == TASKS[1]][: len(before)] == before  # the pace too
     assert_same(unbroken.artifact("diffusion"), resumed.artifact("diffusion"))
 
 
