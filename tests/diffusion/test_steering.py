@@ -13,7 +13,22 @@ from r4t_ray.diffusion.steering import PULL, Steering
 from r4t_ray.measures import vendi_scores
 
 NUM_ANCHORS, DIM, NUM_ROWS, NUM_QUERIES = 24, 12, 6, 64
-SOLVERS: tuple[Solver, ...] = ("euler", "heun", "dpmpp_2m", "sde", "one_step", "likeliest")
+STEPPING: tuple[Solver, ...] = ("euler", "heun", "dpmpp_2m", "sde")
+CASES = [(kind, solver) for kind in ("anchors", "free") for solver in STEPPING]
+CASES += [("anchors", "one_step"), ("anchors", "likeliest")]
+
+
+class FreeRows(DiffusionRetriever):
+    """The Bayes denoiser of rows that scatter around unit centers, those near to the query more often; no anchors."""
+
+    centers_ND: Tensor
+
+    def forward(self, z_BLD: Tensor, sigma_B: Tensor, z_q_BD: Tensor, is_dropped_B: Tensor) -> Tensor:
+        noise_B11, scatter = sigma_B[:, None, None] ** 2, 0.1**2
+        prior_BN = 3.0 * (z_q_BD @ self.centers_ND.T) * ~is_dropped_B[:, None]
+        square_BLN = (z_BLD[:, :, None] - self.centers_ND).square().sum(-1)
+        posterior_BLN = (prior_BN[:, None] - square_BLN / (2 * (noise_B11 + scatter))).softmax(-1)
+        return (scatter * z_BLD + noise_B11 * (posterior_BLN @ self.centers_ND)) / (scatter + noise_B11)
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +37,15 @@ def anchors_ND() -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def retriever(anchors_ND: Tensor) -> DiffusionRetriever:
+def retrievers(anchored: DiffusionRetriever, anchors_ND: Tensor) -> dict[str, DiffusionRetriever]:
+    shape = NetworkConfig(num_rows=NUM_ROWS, dim=DIM, hidden=16, mlp=16, num_heads=2, num_layers=1, noise_dim=8)
+    free = FreeRows(shape, NoiseConfig(sigma_min=0.01, sigma_max=1.0))
+    free.centers_ND = anchors_ND
+    return {"anchors": anchored, "free": free}
+
+
+@pytest.fixture(scope="module")
+def anchored(anchors_ND: Tensor) -> DiffusionRetriever:
     """An untrained network over anchors of which a query prefers those near to it: its rows are mixed of them alone."""
     shape = NetworkConfig(
         num_rows=NUM_ROWS, dim=DIM, hidden=16, mlp=16, num_heads=2, num_layers=1, noise_dim=8, num_anchors=NUM_ANCHORS
@@ -54,11 +77,17 @@ def steering(
 
 
 def solved(
-    retriever: DiffusionRetriever, z_q_BD: Tensor, solver: Solver, asked: Steering | None, guidance: float = 0.0
+    retriever: DiffusionRetriever,
+    z_q_BD: Tensor,
+    solver: Solver,
+    asked: Steering | None,
+    guidance: float = 0.0,
+    seed: int = 2,
 ) -> Tensor:
-    noise_BLD = torch.randn(NUM_QUERIES, NUM_ROWS, DIM, generator=torch.Generator().manual_seed(2))
+    source = torch.Generator().manual_seed(seed)
+    noise_BLD = torch.randn(NUM_QUERIES, NUM_ROWS, DIM, generator=source)
     sampler = SamplerConfig(solver=solver, num_steps=6, guidance=guidance)
-    return retriever.solve(noise_BLD, z_q_BD, sampler, torch.Generator().manual_seed(3), asked)
+    return retriever.solve(noise_BLD, z_q_BD, sampler, source, asked)
 
 
 def shown(z_BLD: Tensor, vector_D: Tensor) -> float:
@@ -66,49 +95,62 @@ def shown(z_BLD: Tensor, vector_D: Tensor) -> float:
     return float((z_BLD @ vector_D).mean())
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize(("kind", "solver"), CASES)
 def test_likes_pull_and_avoids_push_the_more_the_stronger(
-    retriever: DiffusionRetriever, z_q_BD: Tensor, anchors_ND: Tensor, solver: Solver
+    retrievers: dict[str, DiffusionRetriever], z_q_BD: Tensor, anchors_ND: Tensor, kind: str, solver: Solver
 ) -> None:
     wanted_D = anchors_ND[5]
     liked = [
-        shown(solved(retriever, z_q_BD, solver, steering(strength=strength, like_D=wanted_D)), wanted_D)
+        shown(solved(retrievers[kind], z_q_BD, solver, steering(strength=strength, like_D=wanted_D)), wanted_D)
         for strength in (0.0, 0.3, 1.0)
     ]
     assert liked[0] + 0.02 < liked[1] < liked[2] - 0.02, liked
-    avoided = [
-        float(
-            (solved(retriever, z_q_BD, solver, steering(strength=s, avoid_D=wanted_D)) @ wanted_D).clamp_min(0).mean()
-        )
-        for s in (0.0, 0.3, 1.0)
+    pushed = [
+        solved(retrievers[kind], z_q_BD, solver, steering(strength=strength, avoid_D=wanted_D))
+        for strength in (0.0, 0.3, 1.0)
     ]
+    avoided = [float((z_BLD @ wanted_D).clamp_min(0).mean()) for z_BLD in pushed]
     assert avoided[0] > avoided[1] > avoided[2], avoided
     assert avoided[2] < 0.8 * avoided[0]
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
-def test_no_wish_is_no_steering(retriever: DiffusionRetriever, z_q_BD: Tensor, solver: Solver) -> None:
-    assert torch.equal(solved(retriever, z_q_BD, solver, steering()), solved(retriever, z_q_BD, solver, None))
+@pytest.mark.parametrize(("kind", "solver"), CASES)
+def test_no_wish_is_no_steering(
+    retrievers: dict[str, DiffusionRetriever], z_q_BD: Tensor, kind: str, solver: Solver
+) -> None:
+    unsteered_BLD = solved(retrievers[kind], z_q_BD, solver, None)
+    assert torch.equal(solved(retrievers[kind], z_q_BD, solver, steering()), unsteered_BLD)
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize(("kind", "solver"), CASES)
+def test_at_temperature_0_every_seed_gives_the_same_set(
+    retrievers: dict[str, DiffusionRetriever], z_q_BD: Tensor, kind: str, solver: Solver
+) -> None:
+    first, second = (solved(retrievers[kind], z_q_BD, solver, steering(0.0), seed=seed) for seed in (2, 3))
+    assert torch.allclose(first, second, atol=1e-6)
+
+
+@pytest.mark.parametrize(("kind", "solver"), CASES)
 def test_temperature_raises_diversity(
-    retriever: DiffusionRetriever, z_q_BD: Tensor, anchors_ND: Tensor, solver: Solver
+    retrievers: dict[str, DiffusionRetriever], z_q_BD: Tensor, anchors_ND: Tensor, kind: str, solver: Solver
 ) -> None:
     """Within a set; for likeliest, whose rows always differ, among the sets of one query."""
     scores = []
     for temperature in (0.3, 1.0, 3.0):
         query_BD = z_q_BD if solver != "likeliest" else z_q_BD[:1].expand(NUM_QUERIES, -1)
-        z_BLD = solved(retriever, query_BD, solver, steering(temperature=temperature))
+        z_BLD = solved(retrievers[kind], query_BD, solver, steering(temperature=temperature))
         groups = z_BLD if solver != "likeliest" else z_BLD.transpose(0, 1).contiguous()
         scores.append(float(vendi_scores(groups.numpy()).mean()))
     assert scores[0] <= scores[1] < scores[2] - 0.1, scores
     assert solver == "likeliest" or scores[0] < scores[1] - 0.1, scores
 
 
-def test_guidance_draws_a_set_to_its_query(retriever: DiffusionRetriever, z_q_BD: Tensor) -> None:
+@pytest.mark.parametrize("kind", ["anchors", "free"])
+def test_guidance_draws_a_set_to_its_query(
+    retrievers: dict[str, DiffusionRetriever], z_q_BD: Tensor, kind: str
+) -> None:
     close = [
-        float(torch.einsum("bld,bd->bl", solved(retriever, z_q_BD, "heun", None, guidance), z_q_BD).mean())
+        float(torch.einsum("bld,bd->bl", solved(retrievers[kind], z_q_BD, "heun", None, guidance), z_q_BD).mean())
         for guidance in (0.0, 0.5, 2.0)
     ]
     assert close[0] + 0.01 < close[1] < close[2] - 0.01, close
