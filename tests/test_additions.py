@@ -103,10 +103,12 @@ def test_adding_again_replaces_all_and_the_same_files_change_nothing(workspace: 
     first = hashes(workspace.root)
     add(workspace, items=items, sets=sets)
     assert hashes(workspace.root) == first
-    add(workspace, items=rows_of(items, MINT))
+    add(workspace, items=rows_of(items, MINT, BASIL), sets=sets)
     found = load_added(workspace, "wscr")
     assert found is not None
-    assert found.ids == ["i-mint"]
+    assert found.ids == ["i-mint", "i-purple basil"]
+    add(workspace, items=items)
+    assert load_added(workspace, "wscr") is not None
     assert load_added(workspace, "oar") is None
 
 
