@@ -205,7 +205,7 @@ def add(
     items: Annotated[Path | None, typer.Option(help="New items, JSON lines or parquet as in a catalogue.")] = None,
     sets: Annotated[Path | None, typer.Option(help="New sets, likewise.")] = None,
 ) -> None:
-    """Serve new entries with no retraining: embed them beside the index, in the place of all that was added before."""
+    """Have new entries served with no retraining; they replace all that an earlier call added."""
     logging.basicConfig(level=logging.WARNING)
     from r4t_ray.additions import add as add_entries
 

@@ -1,7 +1,7 @@
 """Drift of a workspace: new queries and a grown catalogue against what its retrievers were trained on.
 
 Nothing is trained and the workspace stays as it is: new entries are embedded by its frozen encoder and searched beside
-the pool that it has.
+the pool that it has. What `r4t add` brought is not looked at.
 """
 
 from __future__ import annotations
