@@ -46,6 +46,8 @@ STAGE_COMMANDS = {
     "report": "evaluate",
 }
 """Stage folder in the workspace -> the command that makes it, in the order of the flow."""
+ADDITIONS = "additions"
+"""Folder of the entries that `r4t add` brought, which no stage reads."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ class Workspace:
         """Run ``make(folder) -> rows`` unless an up-to-date, intact artifact is already there.
 
         Args:
-            stage: Folder name, a key of STAGE_COMMANDS.
+            stage: Folder name, a key of STAGE_COMMANDS, or ADDITIONS.
             config: The stage's settings; part of what decides whether it is up to date.
             seed: The experiment's seed; likewise.
             parents: Stages whose contents this one reads; verified first.
@@ -252,6 +254,8 @@ def _hash_json(data: Any) -> str:
 
 
 def _rerun(stage: str) -> str:
+    if stage == ADDITIONS:
+        return f"run `r4t add DIR` again with the files of new entries, or remove the folder '{ADDITIONS}'"
     return f"run `r4t {STAGE_COMMANDS.get(stage, stage)} CONFIG --workspace DIR`"
 
 

@@ -200,6 +200,20 @@ def drift(
 
 
 @app.command(rich_help_panel="Use")
+def add(
+    workspace: Annotated[Path, typer.Argument(metavar="WORKSPACE", help="Folder that `r4t pipeline` filled.")],
+    items: Annotated[Path | None, typer.Option(help="New items, JSON lines or parquet as in a catalogue.")] = None,
+    sets: Annotated[Path | None, typer.Option(help="New sets, likewise.")] = None,
+) -> None:
+    """Have new entries served with no retraining; they replace all that an earlier call added."""
+    logging.basicConfig(level=logging.WARNING)
+    from r4t_ray.additions import add as add_entries
+
+    artifact = add_entries(Workspace(workspace), items=items, sets=sets)
+    typer.echo(f"{artifact.path}: {artifact.manifest.rows} rows; a running `r4t serve` finds them when started again")
+
+
+@app.command(rich_help_panel="Use")
 def doctor() -> None:
     """Say what is installed, which engine will be used, and what is missing with the command that fixes it."""
     from r4t_ray.doctor import diagnose, print_diagnosis

@@ -15,7 +15,7 @@ from r4t_ray import cli, pipeline
 from r4t_ray.errors import DataError
 
 STAGES = ("ingest", "embed", "build-index", "train-folm", "synthesize-pairs", "train-diffusion", "evaluate")
-COMMANDS = (*STAGES, "pipeline", "ablate", "serve", "query", "push", "status", "drift", "doctor")
+COMMANDS = (*STAGES, "pipeline", "ablate", "serve", "query", "push", "status", "drift", "add", "doctor")
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -197,6 +197,13 @@ def test_unserved_workspace(run: Run, tmp_path: Path) -> None:
 def test_drift_of_nothing(run: Run, tmp_path: Path) -> None:
     assert_refused(run("drift", tmp_path), r"r4t [a-z-]+ CONFIG")
     assert_refused(run("drift", tmp_path, "--out", tmp_path / "none" / "drift.json"), r"error: --out")
+
+
+def test_add_of_nothing(run: Run, tmp_path: Path) -> None:
+    assert_refused(run("add", tmp_path), r"error: --items, --sets")
+    write_rows(tmp_path / "new.jsonl", [{"item_id": "basil", "text": "basil"}])
+    assert_refused(run("add", tmp_path / "ws", "--items", tmp_path / "new.jsonl"), r"r4t ingest CONFIG")
+    assert not (tmp_path / "ws").exists()
 
 
 def test_our_own_fault_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, config: Callable[..., Path]) -> None:

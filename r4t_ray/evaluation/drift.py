@@ -1,7 +1,7 @@
 """Drift of a workspace: new queries and a grown catalogue against what its retrievers were trained on.
 
 Nothing is trained and the workspace stays as it is: new entries are embedded by its frozen encoder and searched beside
-the pool that it has.
+the pool that it has. What `r4t add` brought is not looked at.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from r4t_ray.additions import new_entries
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Catalogue, load_queries, read_additions, read_query_texts
 from r4t_ray.diffusion import answering
-from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder, set_text
+from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
 from r4t_ray.errors import ConfigError, DataError
 from r4t_ray.evaluation.drift_measures import Drift, Situation, compare
 from r4t_ray.evaluation.evaluate import draw, load_retriever
@@ -108,11 +109,3 @@ def open_situation(
         query_emb_BD=test_BD if texts is None else encode(draw(texts, config.max_queries, seed)),
         queries="held-out" if texts is None else "new",
     )
-
-
-def new_entries(additions: Catalogue, task: Task) -> tuple[list[str], list[str]]:
-    """Ids and texts, as the embed stage makes them, of the entries that the task's pool gets."""
-    if task == "oar":
-        rows = additions.sets
-        return [row.set_id for row in rows], [set_text(row.title, row.description) for row in rows]
-    return [item.item_id for item in additions.items], [item.text for item in additions.items]

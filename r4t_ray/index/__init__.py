@@ -4,6 +4,16 @@ from r4t_ray.index.build import run
 from r4t_ray.index.kinds import IndexConfig
 from r4t_ray.index.merge import merge_topk
 from r4t_ray.index.search import POOLS, ShardedIndex, load_index
-from r4t_ray.index.shard import Shard, load_shard
+from r4t_ray.index.shard import Shard, flat_shard, load_shard
 
-__all__ = ["POOLS", "IndexConfig", "Shard", "ShardedIndex", "load_index", "load_shard", "merge_topk", "run"]
+__all__ = [
+    "POOLS",
+    "IndexConfig",
+    "Shard",
+    "ShardedIndex",
+    "flat_shard",
+    "load_index",
+    "load_shard",
+    "merge_topk",
+    "run",
+]

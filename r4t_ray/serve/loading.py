@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from r4t_ray.additions import find_additions
 from r4t_ray.artifacts import Workspace, read_manifest
 from r4t_ray.diffusion import LABELS, answering
 from r4t_ray.diffusion.settings import NetworkConfig, SamplerConfig
@@ -32,6 +33,7 @@ def verify(workspace: Workspace) -> None:
     for stage in SERVED_STAGES:
         workspace.artifact(stage)
     workspace.check_lineage(SERVED_STAGES)
+    find_additions(workspace)
 
 
 def served_tasks(workspace: Workspace) -> tuple[Task, ...]:
@@ -55,7 +57,7 @@ def num_shards(workspace: Workspace, task: Task) -> int:
 
 
 def load_pool(workspace: Workspace, task: Task) -> Pool:
-    """The pool in the row order of the index, with titles of sets for oar and texts of items for wscr."""
+    """The pool of the stages in the row order of the index, with titles of sets for oar and texts of items for wscr."""
     file, identifier, text = POOL_COLUMNS[task]
     ids = pq.read_table(workspace.artifact("index").file(f"{task}/ids.parquet"), columns=["id"])["id"].to_pylist()
     table = pq.read_table(workspace.artifact("ingest").file(file), columns=[identifier, text])
@@ -79,14 +81,15 @@ def retriever_folder(workspace: Workspace, task: Task, args: AppArgs) -> Path:
     return answering(workspace.root / "diffusion" / task, args.solver, args.num_steps, args.guidance)
 
 
-def describe(workspace: Workspace, task: Task, args: AppArgs) -> ModelInfo:
-    """What answers for a task: contents of the artifacts, size of the pool, L, and the sampler's settings."""
+def describe(workspace: Workspace, task: Task, args: AppArgs, num_added: int) -> ModelInfo:
+    """What answers for a task: contents of the artifacts, entries added, L, and the sampler's settings."""
     config = json.loads((retriever_folder(workspace, task, args) / "config.json").read_text(encoding="utf-8"))
     sampler = sampler_settings(SamplerConfig.model_validate(config["sampler"]), args)
     return ModelInfo(
         encoder=_fingerprint(workspace, "embed"),
         index=_fingerprint(workspace, "index"),
         diffusion=_fingerprint(workspace, "diffusion"),
+        num_added=num_added,
         num_rows=NetworkConfig.model_validate(config["network"]).num_rows,
         solver=sampler.solver,
         num_steps=sampler.num_steps,

@@ -24,7 +24,7 @@ class Scatter:
 
     Args:
         args: The application's arguments.
-        tasks: What is served, with its index where there are no shards to ask.
+        tasks: What is served, with its whole pool's shards where there are none to ask.
         generator: Handle of the Generator deployment.
         shards: Task -> handles of its Shard deployments; empty lists when the index is searched in this process.
     """
@@ -56,8 +56,9 @@ class Scatter:
             await asyncio.gather(*(handle.ready.remote() for handle in handles))
 
     async def _search(self, served: ServedTask, z_LD: Array, n: int) -> tuple[Array, Rows]:
-        shards = self._shards[served.task]
-        if not shards:
-            return await asyncio.to_thread(served.search, z_LD, n)
-        hits: list[Any] = await asyncio.gather(*(shard.search.remote(z_LD, n) for shard in shards))
+        """The deployed shards and those of this process, side by side."""
+        searches: list[Any] = [shard.search.remote(z_LD, n) for shard in self._shards[served.task]]
+        if served.shards:
+            searches.append(asyncio.to_thread(served.search, z_LD, n))
+        hits = await asyncio.gather(*searches)
         return merge_topk([scores_LK for scores_LK, _ in hits], [rows_LK for _, rows_LK in hits], n)

@@ -1,14 +1,15 @@
-"""One task as the gateway and the local path hold it: pool, what answers, and the index where it is searched here."""
+"""One task as the gateway and the local path hold it: pool, what answers, and the shards that are searched here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from r4t_ray.additions import load_added
 from r4t_ray.artifacts import Workspace
 from r4t_ray.diffusion import UNGUIDED_SOLVERS
 from r4t_ray.errors import RequestError
-from r4t_ray.index import ShardedIndex, load_index
+from r4t_ray.index import Shard, flat_shard, load_index, merge_topk
 from r4t_ray.serve.answer import Labels, Pool, compose
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.fan_out import Ask
@@ -19,12 +20,16 @@ from r4t_ray.types import Array, Rows, Task
 
 @dataclass(frozen=True)
 class ServedTask:
-    """One task of a workspace, ready to search (when ``index`` is held here) and to compose answers."""
+    """One task of a workspace, ready to search and to compose answers.
+
+    ``shards`` are those of the pool that this process searches: all of them, or, beside deployed ones, at most the one
+    of the entries that `r4t add` brought. It is held with the pool that names its rows, so the two always agree.
+    """
 
     task: Task
     pool: Pool
     model: ModelInfo
-    index: ShardedIndex | None
+    shards: tuple[Shard, ...]
     labels: Labels | None = None
 
     def ask(self, request: RetrieveRequest) -> Ask:
@@ -52,9 +57,10 @@ class ServedTask:
         return request.n + len(self.pool.rows(request.avoid))
 
     def search(self, z_LD: Array, n: int) -> tuple[Array, Rows]:
-        """Cosines and pool rows of each direction's n nearest items, by the index in this process."""
-        assert self.index is not None, "this gateway searches deployed shards"
-        return self.index.search(z_LD, n)
+        """Cosines and pool rows of each direction's n nearest items in the shards of this process."""
+        assert self.shards, "this gateway searches deployed shards"
+        scores, rows = zip(*(shard.search(z_LD, n) for shard in self.shards), strict=True)
+        return merge_topk(scores, rows, n)
 
     def compose(self, request: RetrieveRequest, z_LD: Array, scores_LK: Array, rows_LK: Rows) -> RetrieveResponse:
         """The response to ``request``; see `r4t_ray.serve.answer.compose`."""
@@ -70,16 +76,18 @@ def load_tasks(workspace: Workspace, args: AppArgs, with_index: bool) -> dict[Ta
         with_index: Whether to hold the index, or only the pool's ids and texts.
     """
     verify(workspace)
-    return {
-        task: ServedTask(
-            task=task,
-            pool=load_pool(workspace, task),
-            model=describe(workspace, task, args),
-            index=load_index(workspace, task) if with_index else None,
-            labels=load_labels(workspace, task),
-        )
-        for task in served_tasks(workspace)
-    }
+    return {task: open_task(workspace, task, args, with_index) for task in served_tasks(workspace)}
+
+
+def open_task(workspace: Workspace, task: Task, args: AppArgs, with_index: bool) -> ServedTask:
+    """One task of ``load_tasks``; the rows of what was added follow those of the index."""
+    pool, added = load_pool(workspace, task), load_added(workspace, task)
+    shards = load_index(workspace, task).shards if with_index else ()
+    if added is not None:
+        shards = (*shards, flat_shard(added.emb_MD, offset=len(pool.ids)))
+        pool = Pool([*pool.ids, *added.ids], [*pool.texts, *added.texts])
+    num_added = len(added.ids) if added else 0
+    return ServedTask(task, pool, describe(workspace, task, args, num_added), shards, load_labels(workspace, task))
 
 
 def choose_task(served: Mapping[Task, ServedTask], task: Task) -> ServedTask:

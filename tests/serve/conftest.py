@@ -97,6 +97,27 @@ def build_retrievers(workspace: Workspace, seed: int = SEED) -> None:
     workspace.build("diffusion", NoSettings(), seed, ["pairs"], save)
 
 
+ADDED_ITEMS = {"i-more lentil": "lentil", "i-quince jelly": "quince jelly"}
+ADDED_SETS = {"s-quince-tart": "quince tart"}
+"""Id -> text of the entries of ``grown_workspace``; the first item reads as the old item i-lentil does."""
+
+
+@pytest.fixture(scope="session")
+def grown_workspace(tiny_workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The tiny workspace after `r4t add`."""
+    from r4t_ray.additions import add
+
+    folder = tmp_path_factory.mktemp("grown")
+    shutil.copytree(tiny_workspace.root, folder / "workspace")
+    items = [{"item_id": key, "text": text} for key, text in ADDED_ITEMS.items()]
+    sets = [{"set_id": key, "title": title, "item_ids": ["i-quince jelly"]} for key, title in ADDED_SETS.items()]
+    for name, rows in (("items", items), ("sets", sets)):
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    workspace = Workspace(folder / "workspace")
+    add(workspace, items=folder / "items.jsonl", sets=folder / "sets.jsonl")
+    return workspace
+
+
 @pytest.fixture(scope="session")
 def tiny_workspace(indexed_workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The indexed workspace, with a retriever a task."""

@@ -27,8 +27,8 @@ from .conftest import SEED, NoSettings, build_retrievers
 
 
 @pytest.fixture
-def copied(tiny_workspace: Workspace, tmp_path: Path) -> Workspace:
-    shutil.copytree(tiny_workspace.root, tmp_path / "workspace")
+def copied(grown_workspace: Workspace, tmp_path: Path) -> Workspace:
+    shutil.copytree(grown_workspace.root, tmp_path / "workspace")
     return Workspace(tmp_path / "workspace")
 
 
@@ -68,7 +68,13 @@ def test_a_workspace_without_stages_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["index/oar/shard_001.faiss", "diffusion/wscr/model.safetensors", "embed/encoder/pca.safetensors"]
+    "name",
+    [
+        "index/oar/shard_001.faiss",
+        "diffusion/wscr/model.safetensors",
+        "embed/encoder/pca.safetensors",
+        "additions/items.parquet",
+    ],
 )
 def test_a_tampered_file_is_refused(copied: Workspace, name: str) -> None:
     path = copied.root / name
@@ -95,7 +101,7 @@ def replace_encoder(workspace: Workspace, folder: Path) -> None:
     workspace.build("embed", NoSettings(), SEED, ["ingest"], make)
 
 
-def test_an_index_or_a_retriever_made_for_another_encoder_is_refused(copied: Workspace, tmp_path: Path) -> None:
+def test_what_was_made_for_another_encoder_is_refused(copied: Workspace, tmp_path: Path) -> None:
     args = AppArgs(workspace=str(copied.root))
     replace_encoder(copied, tmp_path / "embed")
     with pytest.raises(ArtifactError, match=r"index.*another 'embed'"):
@@ -105,13 +111,16 @@ def test_an_index_or_a_retriever_made_for_another_encoder_is_refused(copied: Wor
     with pytest.raises(ArtifactError, match="'pairs' built from another"):
         build_app(args)
     build_retrievers(copied)
+    with pytest.raises(ArtifactError, match=r"additions: got .*another 'embed'.*run `r4t add DIR`"):
+        build_app(args)
+    shutil.rmtree(copied.root / "additions")
     build_app(args)
 
 
-def test_another_retriever_is_another_model_in_the_answer(tiny_workspace: Workspace, copied: Workspace) -> None:
+def test_another_retriever_is_another_model_in_the_answer(grown_workspace: Workspace, copied: Workspace) -> None:
     build_retrievers(copied, seed=9)
     request = parse_request(query="dinner", k=2, n=3)
-    before, after = (LocalRetriever(place.root).answer(request) for place in (tiny_workspace, copied))
+    before, after = (LocalRetriever(place.root).answer(request) for place in (grown_workspace, copied))
     assert before.model.diffusion != after.model.diffusion
     assert before.model.index == after.model.index
     assert before.directions != after.directions

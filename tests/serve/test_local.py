@@ -25,7 +25,7 @@ from r4t_ray.serve.local import LocalRetriever, answer_locally, check_address
 from r4t_ray.serve.schema import parse_request
 from r4t_ray.serve.served_task import load_tasks
 
-from .conftest import LABELS
+from .conftest import ADDED_ITEMS, ADDED_SETS, LABELS, NUM_ROWS
 
 PROGRAM = """
 import sys
@@ -108,6 +108,35 @@ def test_a_local_answer_is_steered_and_its_directions_are_named(tiny_workspace: 
     assert local.answer(parse_request(query="a warm soup", k=4, n=3, guidance=3.0)).items != plain.items
     items_task = local.answer(parse_request(query="a warm soup", k=2, n=3, task="wscr"))
     assert {direction.label for direction in items_task.directions} == {None}
+
+
+@pytest.mark.parametrize(("task", "added"), [("oar", ADDED_SETS), ("wscr", ADDED_ITEMS)])
+def test_what_was_added_is_found_liked_and_avoided(
+    tiny_workspace: Workspace, grown_workspace: Workspace, task: str, added: dict[str, str]
+) -> None:
+    before, local = LocalRetriever(tiny_workspace.root), LocalRetriever(grown_workspace.root)
+    asked = {"query": "a warm soup", "k": NUM_ROWS, "task": task}
+    whole = local.answer(parse_request(**asked, n=1000))
+    old = before.answer(parse_request(**asked, n=1000))
+    assert {item.id: item.text for item in whole.items} == {item.id: item.text for item in old.items} | added
+    key, text = list(added.items())[-1]
+    wish = {"strength": 4.0, "n": 1}
+    by_id, in_words = (local.answer(parse_request(**asked, **wish, like=[like])) for like in (key, text))
+    assert by_id.directions == in_words.directions
+    assert key in {item.id for item in in_words.items}
+    assert text in {item.text for item in in_words.items}
+    without = local.answer(parse_request(**asked, **wish, like=[text], avoid=[key]))
+    assert key not in {item.id for item in without.items}
+    assert all(len(direction.items) == 1 for direction in without.directions)
+
+
+def test_an_added_twin_has_the_cosine_of_its_elder(grown_workspace: Workspace) -> None:
+    answer = LocalRetriever(grown_workspace.root).answer(parse_request(query="a warm soup", k=4, n=20, task="wscr"))
+    for direction in answer.directions:
+        score_of = {item.id: item.score for item in direction.items}
+        assert score_of["i-more lentil"] == pytest.approx(score_of["i-lentil"], abs=1e-5)
+        assert len({round(score, 4) for score in score_of.values()}) > 10
+        assert list(score_of.values()) == sorted(score_of.values(), reverse=True)
 
 
 def test_guidance_that_would_say_nothing_is_refused(tiny_workspace: Workspace) -> None:

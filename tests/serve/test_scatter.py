@@ -40,26 +40,31 @@ def fan_out(tiny_workspace: Workspace) -> FanOut:
     return FanOut.load(tiny_workspace, ARGS)
 
 
+@pytest.mark.parametrize(("place", "num_added"), [("tiny_workspace", [0, 0]), ("grown_workspace", [1, 2])])
 @pytest.mark.parametrize("shards_per_task", [0, 2])
 def test_either_topology_answers_as_the_local_path(
-    tiny_workspace: Workspace, fan_out: FanOut, shards_per_task: int
+    request: pytest.FixtureRequest, fan_out: FanOut, shards_per_task: int, place: str, num_added: list[int]
 ) -> None:
+    workspace: Workspace = request.getfixturevalue(place)
     shards = {
         task: [
-            handle(search=load_shard(tiny_workspace.root / "index" / task, number).search)
+            handle(search=load_shard(workspace.root / "index" / task, number).search)
             for number in range(shards_per_task)
         ]
         for task in ("oar", "wscr")
     }
-    tasks = load_tasks(tiny_workspace, ARGS, with_index=not shards_per_task)
+    tasks = load_tasks(workspace, ARGS, with_index=not shards_per_task)
     generator = handle(generate=lambda ask: fan_out([ask])[0])
     args = ARGS.model_copy(update={"deadline_s": 60.0})
     scatter = Scatter(args, tasks, generator, shards)  # type: ignore[arg-type]
-    for task in ("oar", "wscr"):
-        request = parse_request(query="a light lunch", k=3, n=20, seed=2, task=task)
-        answer = asyncio.run(scatter.answer(request))
-        assert answer == LocalRetriever(tiny_workspace.root, ARGS).answer(request)
-        assert answer.model.num_steps == 3
+    local = LocalRetriever(workspace.root, ARGS)
+    for task, pool, added in zip(("oar", "wscr"), (48, 18), num_added, strict=True):
+        for n in (5, 60):
+            asked = parse_request(query="a light lunch", k=3, n=n, seed=2, task=task)
+            answer = asyncio.run(scatter.answer(asked))
+            assert answer == local.answer(asked)
+            assert [len(direction.items) for direction in answer.directions] == [min(n, pool + added)] * 3
+        assert (answer.model.num_steps, answer.model.num_added) == (3, added)
 
 
 def test_the_gateways_own_deadline_fires(tiny_workspace: Workspace) -> None:

@@ -1,4 +1,4 @@
-"""One application of a gateway, a generator and two shard deployments a task, asked over HTTP."""
+"""One application of a gateway, a generator and two shard deployments a task, of a workspace after `r4t add`."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from r4t_ray.serve.client import ask
 from r4t_ray.serve.local import LocalRetriever, answer_locally
 from r4t_ray.serve.schema import RetrieveResponse, parse_request
 
-from .conftest import BAD_BODIES, NUM_ROWS
+from .conftest import ADDED_ITEMS, ADDED_SETS, BAD_BODIES, NUM_ROWS
 
 QUERY = "warm soup for a cold day"
 
 
 @pytest.fixture(scope="module")
-def url(tiny_workspace: Workspace) -> Iterator[str]:
+def url(grown_workspace: Workspace) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     serve.start(http_options={"host": "127.0.0.1", "port": port})
-    serve.run(build_app(AppArgs(workspace=str(tiny_workspace.root), shards="deployed", batch_wait_s=0.02)), name="r4t")
+    serve.run(build_app(AppArgs(workspace=str(grown_workspace.root), shards="deployed", batch_wait_s=0.02)), name="r4t")
     yield f"http://127.0.0.1:{port}"
     serve.shutdown()
 
 
 @pytest.fixture(scope="module")
-def local(tiny_workspace: Workspace) -> LocalRetriever:
-    return LocalRetriever(tiny_workspace.root)
+def local(grown_workspace: Workspace) -> LocalRetriever:
+    return LocalRetriever(grown_workspace.root)
 
 
 def ids_and_scores(answer: RetrieveResponse) -> tuple[list[list[str]], list[float]]:
@@ -59,7 +59,7 @@ def test_two_deployed_shards_answer_as_one_process_does(
     answer = ask(url, QUERY, k=k, n=n, seed=seed, task=task)
     assert_same(answer, local.answer(parse_request(query=QUERY, k=k, n=n, seed=seed, task=task)))
     assert len(answer.directions) == k
-    pool = 48 if task == "oar" else 18
+    pool = 48 + len(ADDED_SETS) if task == "oar" else 18 + len(ADDED_ITEMS)
     for direction in answer.directions:
         scores = [item.score for item in direction.items]
         assert scores == sorted(scores, reverse=True)
@@ -121,7 +121,7 @@ def test_health_docs_and_page(url: str) -> None:
     health = httpx.get(f"{url}/healthz")
     assert health.status_code == 200
     assert health.json()["status"] == "ok"
-    assert set(health.json()["tasks"]) == {"oar", "wscr"}
+    assert {task: model["num_added"] for task, model in health.json()["tasks"].items()} == {"oar": 1, "wscr": 2}
     assert httpx.get(f"{url}/docs").status_code == 200
     schema = httpx.get(f"{url}/openapi.json").json()
     post = schema["paths"]["/v1/retrieve"]["post"]
