@@ -7,7 +7,7 @@ What the paper leaves open and this file fixes:
 
 1. z_q becomes ``num_query_tokens`` tokens of width d by one linear map; attention to a single token would not depend on
    the row.
-2. The noise level's embedding is narrow (``noise_dim``), which leaves Table 3's shape at 54.1M parameters (53.9M there).
+2. The noise level's embedding is narrow (``noise_dim``): Table 3's shape has 54.1M parameters (53.9M there).
 """
 
 from __future__ import annotations
