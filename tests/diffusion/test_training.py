@@ -269,9 +269,9 @@ def assert_same(unbroken: Artifact, resumed: Artifact) -> None:
 def test_a_killed_driver_goes_on_in_the_task_it_was_in(repository: Path, tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={"checkpoint_every": 80})
     settings, log = tmp_path / "config.yaml", tmp_path / "log.txt"
-    settings.write_text(
-        yaml.safe_dump({"catalogue": {"type": "cookbook"}, "diffusion": config.model_dump(mode="json")})
-    )
+    sections = {"catalogue": {"type": "cookbook"}, "encoder": {"dim": DIM}, "folm": {"k": NUM_ROWS}}
+    sections |= {"pairs": {"num_rows": NUM_ROWS}, "diffusion": config.model_dump(mode="json")}
+    settings.write_text(yaml.safe_dump(sections))
     unbroken, resumed = (workspace_with_pairs(tmp_path / name) for name in ("unbroken", "resumed"))
 
     def started(workspace: Workspace) -> AbstractContextManager[psutil.Process]:
