@@ -100,6 +100,7 @@ def test_pairs_of_recombined_queries_are_for_training_and_have_no_coverage(works
         assert all(row["reward"] is not None for row in rows if row not in made)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_second_run_skips_every_stage_and_a_tampered_one_is_made_again(repository: Path, workspace: Path) -> None:
     files = {path: path.read_bytes() for path in workspace.rglob("manifest.json")}

@@ -79,6 +79,7 @@ def test_fault_in_ray_data_is_found(ray_session: str) -> None:
     check_fault(caught.value)
 
 
+@pytest.mark.slow
 def test_fault_of_a_training_worker_is_found(ray_session: str, tmp_path: Path) -> None:
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer

@@ -5,8 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import sys
+
+import pytest
 from r4t_ray.folm.train import keep_vllm_out_of_trl
 keep_vllm_out_of_trl()
 import r4t_ray.folm.learner
@@ -15,5 +19,6 @@ assert "vllm" not in sys.modules, "trl imported vLLM"
 """
 
 
+@pytest.mark.slow
 def test_a_learner_does_without_vllm() -> None:
     subprocess.run([sys.executable, "-W", "ignore", "-c", PROGRAM], check=True, timeout=120)
