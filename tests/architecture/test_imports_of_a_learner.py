@@ -9,8 +9,6 @@ import pytest
 
 PROGRAM = """
 import sys
-
-import pytest
 from r4t_ray.folm.train import keep_vllm_out_of_trl
 keep_vllm_out_of_trl()
 import r4t_ray.folm.learner
