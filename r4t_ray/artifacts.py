@@ -221,7 +221,7 @@ def verify_files(path: Path, manifest: Manifest) -> None:
 
 def hash_files(path: Path) -> dict[str, str]:
     """sha256 of every file below ``path``, by relative path, sorted; those of the stage's own book-keeping left out."""
-    own = {path / MANIFEST, path / KEY}
+    own = {path / MANIFEST, path / f"{MANIFEST}.tmp", path / KEY}
     files = sorted(file for file in path.rglob("*") if file.is_file() and file not in own)
     names = [file.relative_to(path).as_posix() for file in files]
     return dict(zip(names, _sha256_of(files), strict=True))

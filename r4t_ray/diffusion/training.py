@@ -53,6 +53,8 @@ def _train_all(config: DiffusionConfig, workspace: Workspace, seed: int, folder:
     if not whole.exists():
         pq.write_table(train_jobs(jobs, config, folder, seed), half)
         half.rename(whole)
+    # Last: where its checkpoints are half gone Ray Train would refuse to go on.
+    shutil.rmtree(folder / STAGING, ignore_errors=True)
     for job in jobs:
         (folder / job.task / METRICS).unlink(missing_ok=True)
         labels = workspace.root / "pairs" / "labels" / f"{job.task}.parquet"
@@ -70,7 +72,6 @@ def train_jobs(jobs: list[TaskJob], config: DiffusionConfig, folder: Path, seed:
         run_config=_run_config(config, folder / STAGING),
     )
     trainer.fit()
-    shutil.rmtree(folder / STAGING)
     return pa.concat_tables([pq.read_table(folder / job.task / METRICS) for job in jobs])
 
 

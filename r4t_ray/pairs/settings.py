@@ -20,8 +20,7 @@ class PairsConfig(Settings):
     fan-outs of ``queries_per_file`` queries are drawn at once and go into one parquet file. The commonest
     ``num_labels`` sub-queries of a task become the names of its directions.
 
-    On a CPU an actor's engine has as many threads as ``actor_cpus`` are whole cores, one at least: two actors of one
-    thread generate more than one of two, whose threads wait for each other.
+    On a CPU an actor's engine has as many threads as ``actor_cpus`` are whole cores, one at least.
     """
 
     num_samples: PositiveInt = 128

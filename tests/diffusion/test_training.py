@@ -31,6 +31,7 @@ from r4t_ray.diffusion import (
     SamplerConfig,
     StudentConfig,
     run,
+    training,
 )
 from r4t_ray.diffusion.retriever import WEIGHTS
 from r4t_ray.diffusion.training import STAGING
@@ -293,6 +294,21 @@ def test_a_killed_driver_goes_on_in_the_task_it_was_in(repository: Path, tmp_pat
     rows = pq.read_table(resumed.artifact("diffusion").file(METRICS)).to_pylist()
     assert [row for row in rows if row["task"] == TASKS[1]][: len(before)] == before  # the pace too
     assert_same(unbroken.artifact("diffusion"), resumed.artifact("diffusion"))
+
+
+def test_what_is_all_trained_is_not_trained_again(
+    ray_session: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was ended between its metrics and its artifact, one task's own metrics already gone."""
+    workspace, folder = workspace_with_pairs(tmp_path / "workspace"), tmp_path / "half"
+    for task in (*TASKS, STAGING):
+        (folder / task).mkdir(parents=True)
+    for place in (folder, folder / TASKS[1]):
+        pq.write_table(pa.table({"step": [1, 2, 3]}), place / METRICS)
+    monkeypatch.setattr(training, "train_jobs", lambda *asked: pytest.fail("trained again"))
+    assert training._train_all(CONFIG, workspace, 0, folder) == 3
+    assert [path.name for path in folder.rglob("*") if path.is_file()].count(METRICS) == 1
+    assert not (folder / STAGING).exists()
 
 
 def test_too_few_pairs_are_refused(ray_session: str, tmp_path: Path) -> None:
