@@ -46,6 +46,7 @@ from r4t_ray.types import Array, Task
 
 log = logging.getLogger(__name__)
 
+WRITER_CPUS = 0.5
 MOST_BLOCKS = 10_000
 """Blocks of Ray Data, at most; each is of several files where there are more of them."""
 
@@ -229,7 +230,7 @@ def synthesize(
             writer,
             fn_constructor_args=(str(workspace.root), config, str(folder)),
             compute=in_main_thread(config.num_writers),
-            num_cpus=config.actor_cpus,
+            num_cpus=WRITER_CPUS,
         )
     )
     totals: Counter[str] = Counter()
