@@ -3,7 +3,7 @@
 from r4t_ray.index.build import run
 from r4t_ray.index.kinds import IndexConfig
 from r4t_ray.index.merge import merge_topk
-from r4t_ray.index.search import POOLS, ShardedIndex, load_index
+from r4t_ray.index.search import POOLS, ShardedIndex, load_index, search_shards
 from r4t_ray.index.shard import Shard, flat_shard, load_shard
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "load_shard",
     "merge_topk",
     "run",
+    "search_shards",
 ]

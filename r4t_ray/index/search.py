@@ -46,8 +46,7 @@ class ShardedIndex:
             RequestError: k < 1, another width, or a value that is not finite.
         """
         q_BD = require_queries(q_BD, k, self.emb_MD.shape[1])
-        scores, rows = zip(*(shard.search(q_BD, k) for shard in self.shards), strict=True)
-        return merge_topk(scores, rows, k)
+        return search_shards(self.shards, q_BD, k)
 
     def with_rows(self, ids: Sequence[str], emb_MD: Array) -> ShardedIndex:
         """The index with more rows after its own, in a flat shard beside its shards; nothing on disk changes.
@@ -60,6 +59,12 @@ class ShardedIndex:
             return self
         shards = (*self.shards, flat_shard(emb_MD, self.size))
         return ShardedIndex(shards, [*self.ids, *ids], np.concatenate([self.emb_MD, emb_MD]))
+
+
+def search_shards(shards: Sequence[Shard], q_BD: Array, k: int) -> tuple[Array, Rows]:
+    """The k best rows over shards of one pool; see ``ShardedIndex.search``."""
+    scores, rows = zip(*(shard.search(q_BD, k) for shard in shards), strict=True)
+    return merge_topk(scores, rows, k)
 
 
 def load_index(workspace: Workspace, task: Task) -> ShardedIndex:

@@ -9,7 +9,7 @@ from r4t_ray.additions import load_added
 from r4t_ray.artifacts import Workspace
 from r4t_ray.diffusion import UNGUIDED_SOLVERS
 from r4t_ray.errors import RequestError
-from r4t_ray.index import Shard, flat_shard, load_index, merge_topk
+from r4t_ray.index import Shard, flat_shard, load_index, search_shards
 from r4t_ray.serve.answer import Labels, Pool, compose
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.fan_out import Ask
@@ -59,8 +59,7 @@ class ServedTask:
     def search(self, z_LD: Array, n: int) -> tuple[Array, Rows]:
         """Cosines and pool rows of each direction's n nearest items in the shards of this process."""
         assert self.shards, "this gateway searches deployed shards"
-        scores, rows = zip(*(shard.search(z_LD, n) for shard in self.shards), strict=True)
-        return merge_topk(scores, rows, n)
+        return search_shards(self.shards, z_LD, n)
 
     def compose(self, request: RetrieveRequest, z_LD: Array, scores_LK: Array, rows_LK: Rows) -> RetrieveResponse:
         """The response to ``request``; see `r4t_ray.serve.answer.compose`."""
