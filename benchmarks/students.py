@@ -6,7 +6,8 @@ finished, fits each student on the training pairs and answers the held-out queri
 - regressor: an MLP from z_q to the L rows in their stored order, by mean squared error;
 - set transformer: the retriever's network on L learnt rows in place of noise, by mean squared error to the target's
   rows as matched by the Hungarian algorithm;
-- retrieve and copy: the target of the nearest training query's best rewarded pair.
+- retrieve and copy: the target of the nearest training query's best rewarded pair, or the rows that those of the 20
+  nearest have most in common, counted by the queries' cosines.
 
 Ratios are to the retriever with its own sampler, with the 95% interval of a bootstrap over the queries.
 """
@@ -35,6 +36,7 @@ from r4t_ray.evaluation.bootstrap import Estimate, bootstrap_mean, paired_ratio
 from r4t_ray.types import TASKS, Task
 
 HIDDEN = 512
+NUM_NEIGHBOURS = 20
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ def students(
         started = time.monotonic()
         generate = fit(loaded, shape, options.steps, options.seed)
         yield name, time.monotonic() - started, "euler", generate, 1
-    yield "retrieve and copy", None, "euler", copy_nearest(pairs, loaded), 1
+    yield "copy of nearest", None, "euler", copy_nearest(pairs, loaded, 1), 1
+    yield f"copy of {NUM_NEIGHBOURS} nearest", None, "likeliest", copy_nearest(pairs, loaded, NUM_NEIGHBOURS), 1
 
 
 def fit_regressor(pairs: dict[str, Tensor], shape: NetworkConfig, steps: int, seed: int) -> Generate:
@@ -155,18 +158,42 @@ def _fitted(
     return generate
 
 
-def copy_nearest(folder: Path, pairs: dict[str, Tensor]) -> Generate:
-    """The target of the best rewarded pair of the training query nearest to z_q; unrewarded pairs count as worst."""
-    scanner = pads.dataset(folder, format="parquet").to_table(["reward"], filter=pads.field("split") == "train")
-    reward_N = np.nan_to_num(scanner["reward"].to_numpy().astype(np.float32), nan=-np.inf)
-    order_N = torch.from_numpy(np.argsort(-reward_N, kind="stable"))
-    z_q_ND, target_NLD = functional.normalize(pairs["z_q"][order_N], dim=-1), pairs["Z"][order_N]
+def copy_nearest(folder: Path, pairs: dict[str, Tensor], num_neighbours: int) -> Generate:
+    """The best rewarded pairs of the training queries nearest to z_q, their commonest rows first where several.
+
+    Args:
+        folder: Of the pairs, among which unrewarded ones count as worst.
+        pairs: The training ones, as ``load_pairs`` reads them.
+        num_neighbours: Queries, one pair each.
+    """
+    table = pads.dataset(folder, format="parquet").to_table(
+        ["query_id", "reward"], filter=pads.field("split") == "train"
+    )
+    reward_N = np.nan_to_num(table["reward"].to_numpy().astype(np.float32), nan=-np.inf)
+    order_N = np.argsort(-reward_N, kind="stable")
+    first_Q = np.unique(table["query_id"].to_numpy()[order_N], return_index=True)[1]
+    best_Q = torch.from_numpy(order_N[np.sort(first_Q)])
+    z_q_QD, target_QLD = functional.normalize(pairs["z_q"][best_Q], dim=-1), pairs["Z"][best_Q]
 
     def generate(z_q_BD: Tensor, generator: torch.Generator) -> Tensor:
-        # Of equal queries the first, best rewarded, one is taken.
-        return target_NLD[(z_q_BD @ z_q_ND.T).argmax(dim=-1)]
+        near = (z_q_BD @ z_q_QD.T).topk(min(num_neighbours, len(z_q_QD)))
+        if num_neighbours == 1:
+            return target_QLD[near.indices[:, 0]]
+        return torch.stack([commonest(target_QLD[of], cos) for cos, of in zip(*near, strict=True)])
 
     return generate
+
+
+def commonest(rows_KLD: Tensor, weight_K: Tensor) -> Tensor:
+    """The L rows of greatest summed weight among those of K sets, (L, D); equal ones count together.
+
+    Where fewer than L are distinct they come again, in the same order.
+    """
+    num_rows = rows_KLD.shape[1]
+    distinct_RD, which = rows_KLD.flatten(0, 1).unique(dim=0, return_inverse=True)
+    sums_R = torch.zeros(len(distinct_RD)).index_add(0, which, weight_K.repeat_interleave(num_rows))
+    order_R = sums_R.argsort(descending=True, stable=True)
+    return distinct_RD[order_R[torch.arange(num_rows) % len(order_R)]]
 
 
 def table(rows: list[Row]) -> str:

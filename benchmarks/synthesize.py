@@ -86,7 +86,7 @@ def main() -> None:
     from r4t_ray.pipeline import set_up_logging
 
     set_up_logging()
-    counts = sorted({1, os.cpu_count() or 1})
+    counts = sorted({1, len(os.sched_getaffinity(0))})
     with tempfile.TemporaryDirectory() as place:
         live_pairs = options.pairs or Path(place) / "live-1"
         loops: dict[int, list[dict[str, float]]] = {count: [] for count in counts}

@@ -164,10 +164,11 @@ class Workspace:
         fingerprints = {parent: self.artifact(parent).manifest.fingerprint for parent in parents}
         config_json = json.loads(config.model_dump_json())
         key = _hash_json({"schema": SCHEMA, "config": config_json, "seed": seed, "parents": fingerprints})
+        final, partial = self.root / stage, self.root / f"{stage}.partial"
+        _end_swap(final)
         current = self._current(stage, key)
         if current is not None:
             return current
-        final, partial = self.root / stage, self.root / f"{stage}.partial"
         begun = partial / KEY
         if not (resumes and begun.is_file() and begun.read_text(encoding="utf-8") == key):
             shutil.rmtree(partial, ignore_errors=True)
@@ -176,9 +177,7 @@ class Workspace:
         rows = make(partial)
         manifest = Manifest(SCHEMA, stage, key, rows, config_json, seed, _versions(), hash_files(partial), fingerprints)
         write_json(partial / MANIFEST, asdict(manifest))
-        begun.unlink()
-        shutil.rmtree(final, ignore_errors=True)
-        partial.rename(final)
+        _swap(partial, final)
         return Artifact(final, manifest)
 
     def _current(self, stage: str, key: str) -> Artifact | None:
@@ -188,6 +187,27 @@ class Workspace:
         except ArtifactError:
             return None
         return found if found.manifest.key == key else None
+
+
+def _swap(new: Path, final: Path) -> None:
+    """Put a folder in the place of another, which is there until the moment before, and then remove that one."""
+    if final.exists():
+        final.rename(_replaced(final))
+    new.rename(final)
+    _end_swap(final)
+
+
+def _end_swap(final: Path) -> None:
+    """Remove the folder that was replaced, or put it back where the swap was cut off before another took its place."""
+    replaced = _replaced(final)
+    if not final.exists() and replaced.exists():
+        replaced.rename(final)
+    shutil.rmtree(replaced, ignore_errors=True)
+    (final / KEY).unlink(missing_ok=True)
+
+
+def _replaced(final: Path) -> Path:
+    return final.with_name(f"{final.name}.replaced")
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -168,6 +168,9 @@ def drift(
     workspace: Annotated[Path, typer.Argument(metavar="WORKSPACE", help="Folder that `r4t pipeline` filled.")],
     items: Annotated[Path | None, typer.Option(help="New items, JSON lines or parquet as in a catalogue.")] = None,
     sets: Annotated[Path | None, typer.Option(help="New sets, likewise.")] = None,
+    removed: Annotated[
+        Path | None, typer.Option(help="Ids of entries that are gone, a text file with one a line.")
+    ] = None,
     queries: Annotated[Path | None, typer.Option(help="New queries, a text file with one a line.")] = None,
     task: Annotated[Task | None, typer.Option(help="oar or wscr; every task with a retriever if none.")] = None,
     config: Annotated[
@@ -175,7 +178,7 @@ def drift(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
 ) -> None:
-    """Compare new queries and new entries with what the retriever was trained on; say whether to re-synthesize."""
+    """Compare new queries and a changed catalogue with those trained on; say whether to re-synthesize."""
     logging.basicConfig(level=logging.WARNING)
     experiment = flow.load_experiment(config) if config else None
     from r4t_ray.evaluation import DriftConfig, EvaluationConfig
@@ -190,6 +193,7 @@ def drift(
         Workspace(workspace),
         items=items,
         sets=sets,
+        removed=removed,
         queries=queries,
         task=task,
     )

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from itertools import count, groupby
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -208,6 +210,79 @@ def test_kill_9_in_the_middle_then_rerun_ends_alike(tmp_path: Path, parts_before
         assert process.wait(30) == 0
     assert files_of(killed / "ingest") == files_of(unbroken / "ingest")
     assert not (killed / "ingest.partial").exists()
+
+
+class Cut(BaseException):
+    """Stands for a kill: no handler of errors sees it."""
+
+
+def cut_before(call: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the process end before its n-th renaming or removal."""
+    left = iter([False] * call + [True] * 99)
+
+    def cut(of: Any, name: str) -> None:
+        real = getattr(of, name)
+
+        def cut_or_call(*args: Any, **kwargs: Any) -> Any:
+            if next(left):
+                raise Cut
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(of, name, cut_or_call)
+
+    for of, name in ((Path, "rename"), (Path, "replace"), (Path, "unlink"), (shutil, "rmtree")):
+        cut(of, name)
+
+
+@pytest.mark.parametrize("replaces", [True, False], ids=["another there", "none there"])
+def test_a_kill_at_any_point_of_the_swap_costs_neither_the_old_nor_the_new(
+    workspace: Workspace, replaces: bool
+) -> None:
+    """At each of its file operations: a reader sees the old or the new whole, and the rerun finds what was made."""
+
+    def make(folder: Path) -> int:
+        made.append(not (folder / "words.txt").exists())
+        (folder / "words.txt").write_text("new")
+        return 1
+
+    seen: list[str] = []
+    for call in count():
+        made: list[bool] = []
+        shutil.rmtree(workspace.root, ignore_errors=True)
+        if replaces:
+            build(workspace, seed=1)
+        with pytest.MonkeyPatch.context() as patch:
+            cut_before(call, patch)
+            try:
+                workspace.build("ingest", Words(), 0, (), make, resumes=True)
+                was_cut = False
+            except Cut:
+                was_cut = True
+        if was_cut and (workspace.root / "ingest").exists():
+            seen.append("new" if workspace.artifact("ingest").manifest.seed == 0 else "old")
+        elif was_cut:
+            seen.append("none")
+        workspace.build("ingest", Words(), 0, (), make, resumes=True)
+        assert [path.name for path in workspace.root.iterdir()] == ["ingest"]
+        assert sorted(files_of(workspace.root / "ingest")) == [MANIFEST, "words.txt"]
+        assert made.count(True) == 1
+        if not was_cut:
+            break
+    kinds = [kind for kind, _ in groupby(seen)]
+    assert kinds == (["old", "none", "new"] if replaces else ["none", "new"])
+    assert seen.count("none") == 1 or not replaces
+
+
+def test_what_was_there_is_put_back_where_the_swap_was_cut_off_before_the_new_came(workspace: Workspace) -> None:
+    old = files_of(build(workspace, seed=1).path)
+    (workspace.root / "ingest").rename(workspace.root / "ingest.replaced")
+
+    def fail(folder: Path) -> int:
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        workspace.build("ingest", Words(), 0, (), fail)
+    assert files_of(workspace.root / "ingest") == old
 
 
 def test_commands_are_in_the_order_of_the_flow() -> None:

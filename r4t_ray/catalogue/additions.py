@@ -1,7 +1,9 @@
-"""What came after a workspace was made: new entries for its catalogue, and new queries."""
+"""What came after a workspace was made: new entries for its catalogue, those that are gone, and new queries."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 from r4t_ray.artifacts import Workspace
@@ -11,14 +13,22 @@ from r4t_ray.catalogue.sets import read_items, read_sets
 from r4t_ray.errors import DataError
 
 
-def read_additions(workspace: Workspace, items: Path | None, sets: Path | None) -> Catalogue:
+def read_additions(
+    workspace: Workspace, items: Path | None, sets: Path | None, removed: Collection[str] = ()
+) -> Catalogue:
     """The entries of the files, in the format of ``SetsConfig``; None brings no entry.
 
     A set may name items of the workspace and of ``items``.
 
+    Args:
+        workspace: With a finished ingest.
+        items: File of new items.
+        sets: File of new sets.
+        removed: Ids of entries of the workspace that are gone; new ones may have them.
+
     Raises:
         DataError: A file is missing, unreadable or without an entry, an id is in the workspace already or stands
-            twice, a text is empty, or a set names a missing item.
+            twice, a text is empty, a set names a missing item, or all items or sets are gone.
     """
     item_places: list[str] = []
     set_places: list[str] = []
@@ -30,7 +40,12 @@ def read_additions(workspace: Workspace, items: Path | None, sets: Path | None) 
     if sets is not None:
         set_places, new_sets = read_sets(sets)
         check_some(str(sets), "sets", new_sets)
-    old_items, old_sets = load_items(workspace), load_sets(workspace)
+    old_items = [item for item in load_items(workspace) if item.item_id not in removed]
+    old_sets = [
+        replace(row, item_ids=tuple(item_id for item_id in row.item_ids if item_id not in removed))
+        for row in load_sets(workspace)
+        if row.set_id not in removed
+    ]
     check_catalogue(
         Catalogue((*old_items, *new_items), (*old_sets, *new_sets)),
         str(workspace.root),
@@ -46,13 +61,36 @@ def read_query_texts(path: Path) -> list[str]:
     Raises:
         DataError: The file is missing, is not text, or has no query.
     """
+    return _read_lines(path, "queries")
+
+
+def read_removed(workspace: Workspace, path: Path) -> frozenset[str]:
+    """The ids of items and sets that are gone, of a UTF-8 text file with one a line.
+
+    Raises:
+        DataError: The file is missing, is not text, or has no id or one that no entry of the workspace has.
+    """
+    removed = _read_lines(path, "ids")
+    known = {item.item_id for item in load_items(workspace)} | {row.set_id for row in load_sets(workspace)}
+    unknown = [name for name in removed if name not in known]
+    if unknown:
+        raise DataError(
+            str(path),
+            f"'{unknown[0]}', which no item and no set has" + (f", and {len(unknown) - 1} more" if unknown[1:] else ""),
+            f"ids of entries of {workspace.root}",
+            "take it out of the file",
+        )
+    return frozenset(removed)
+
+
+def _read_lines(path: Path, what: str) -> list[str]:
     path = path.expanduser()
     if not path.is_file():
-        raise DataError(str(path), "no such file", "a text file with a query a line", "correct the path")
+        raise DataError(str(path), "no such file", f"a text file of {what}, one a line", "correct the path")
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise DataError(str(path), f"bytes that are not UTF-8 ({error})", "a text file", "convert it") from None
     texts = [line.strip() for line in lines if line.strip()]
-    check_some(str(path), "queries", texts)
+    check_some(str(path), what, texts)
     return texts

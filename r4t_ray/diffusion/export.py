@@ -1,4 +1,4 @@
-"""A retriever as ONNX: one step of the Euler solver, or the answer of ``likeliest``, for any batch size.
+"""A retriever as ONNX: a step of the Euler solver, or the answer of ``one_step`` or ``likeliest``, for any batch size.
 
 What runs there needs neither r4t_ray nor torch. A whole sampling is a loop of steps over the levels of
 ``schedule.sampling_sigmas``, from ``sigmas_S[0]`` times normal noise, and the rows made unit at its end.
@@ -36,6 +36,18 @@ class EulerStep(nn.Module):
         return euler_step(guided_denoiser(self.retriever, z_q_BD, self.guidance), z_BLD, sigma, sigma_next)
 
 
+class OneStep(nn.Module):
+    """``DiffusionRetriever.one_step`` as a module."""
+
+    def __init__(self, retriever: DiffusionRetriever) -> None:
+        super().__init__()
+        self.retriever = retriever
+
+    def forward(self, noise_BLD: Tensor, z_q_BD: Tensor) -> Tensor:
+        """Unit rows z_BLD from standard normal noise."""
+        return self.retriever.one_step(noise_BLD, z_q_BD)
+
+
 class Likeliest(nn.Module):
     """``DiffusionRetriever.likeliest`` as a module."""
 
@@ -59,11 +71,24 @@ def export_step(retriever: DiffusionRetriever, path: Path, guidance: float | Non
     Raises:
         ConfigError: The exporter is not installed.
     """
-    shape = retriever.network.config
     step = EulerStep(retriever, retriever.sampler.guidance if guidance is None else guidance)
-    z_BLD, z_q_BD = torch.ones(2, shape.num_rows, shape.dim), torch.ones(2, shape.dim)
+    z_BLD, z_q_BD = _examples(retriever)
     inputs = {"z_BLD": z_BLD, "sigma": torch.tensor(2.0), "sigma_next": torch.tensor(1.0), "z_q_BD": z_q_BD}
     _write_onnx(step, inputs, "z_next_BLD", path)
+
+
+def export_one_step(student: DiffusionRetriever, path: Path) -> None:
+    """Write ``one_step`` as ONNX: inputs noise_BLD, standard normal, and z_q_BD, output z_BLD, all float32.
+
+    Args:
+        student: What ``student.distill`` made, on the CPU; left in evaluation mode.
+        path: The file to write.
+
+    Raises:
+        ConfigError: The exporter is not installed.
+    """
+    noise_BLD, z_q_BD = _examples(student)
+    _write_onnx(OneStep(student), {"noise_BLD": noise_BLD, "z_q_BD": z_q_BD}, "z_BLD", path)
 
 
 def export_likeliest(retriever: DiffusionRetriever, path: Path) -> None:
@@ -76,7 +101,13 @@ def export_likeliest(retriever: DiffusionRetriever, path: Path) -> None:
     Raises:
         ConfigError: The exporter is not installed, or the network has fewer anchors than rows.
     """
-    _write_onnx(Likeliest(retriever), {"z_q_BD": torch.ones(2, retriever.network.config.dim)}, "z_BLD", path)
+    _write_onnx(Likeliest(retriever), {"z_q_BD": _examples(retriever)[1]}, "z_BLD", path)
+
+
+def _examples(retriever: DiffusionRetriever) -> tuple[Tensor, Tensor]:
+    """Rows and query embeddings of a batch, to trace with."""
+    shape = retriever.network.config
+    return torch.ones(2, shape.num_rows, shape.dim), torch.ones(2, shape.dim)
 
 
 def _write_onnx(module: nn.Module, inputs: dict[str, Tensor], output: str, path: Path) -> None:

@@ -19,10 +19,8 @@ from r4t_ray.diffusion.batches import count_pairs, mean_weight
 from r4t_ray.diffusion.settings import LABELS, DiffusionConfig
 from r4t_ray.diffusion.worker import METRICS, TaskJob, train_worker
 from r4t_ray.errors import DataError
+from r4t_ray.train_state import STAGING, drop_broken_state
 from r4t_ray.types import TASKS, Task
-
-STAGING = "ray_train"
-"""Where Ray Train keeps its checkpoints while a stage runs; removed at its end."""
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +69,7 @@ def train_jobs(jobs: list[TaskJob], config: DiffusionConfig, folder: Path, seed:
         scaling_config=_scaling(config),
         run_config=_run_config(config, folder / STAGING),
     )
+    drop_broken_state(folder)
     trainer.fit()
     return pa.concat_tables([pq.read_table(folder / job.task / METRICS) for job in jobs])
 

@@ -1,4 +1,4 @@
-"""Drift of a workspace: new queries and a grown catalogue against what its retrievers were trained on.
+"""Drift of a workspace: new queries and a changed catalogue against what its retrievers were trained on.
 
 Nothing is trained and the workspace stays as it is: new entries are embedded by its frozen encoder and searched beside
 the pool that it has. What `r4t add` brought is not looked at.
@@ -7,22 +7,38 @@ the pool that it has. What `r4t add` brought is not looked at.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from r4t_ray.additions import new_entries
 from r4t_ray.artifacts import Workspace
-from r4t_ray.catalogue import Catalogue, load_queries, read_additions, read_query_texts
+from r4t_ray.catalogue import Catalogue, load_queries, read_additions, read_query_texts, read_removed
 from r4t_ray.diffusion import answering
 from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
 from r4t_ray.errors import ConfigError, DataError
 from r4t_ray.evaluation.drift_measures import Drift, Situation, compare
 from r4t_ray.evaluation.evaluate import draw, load_retriever
 from r4t_ray.evaluation.settings import DriftConfig, EvaluationConfig
-from r4t_ray.index import load_index
+from r4t_ray.index import ShardedIndex, load_index
 from r4t_ray.types import TASKS, Array, Task
 
 STAGES = ("ingest", "embed", "index", "diffusion")
 Encode = Callable[[Sequence[str]], Array]
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What a catalogue gained, and the ids of what it lost."""
+
+    new: Catalogue
+    gone: frozenset[str]
+
+    def pool(self, index: ShardedIndex, task: Task, encode: Encode) -> tuple[ShardedIndex, int, frozenset[int]]:
+        """A task's pool of now, how many of its last rows are new, and the rows of ``index`` that are gone."""
+        gone_rows = frozenset(row for row, name in enumerate(index.ids) if name in self.gone)
+        kept = index.of_rows([row for row in range(index.size) if row not in gone_rows]) if gone_rows else index
+        ids, texts = new_entries(self.new, task)
+        return kept.with_rows(ids, encode(texts)), len(ids), gone_rows
 
 
 def measure_drift(
@@ -32,6 +48,7 @@ def measure_drift(
     *,
     items: Path | None = None,
     sets: Path | None = None,
+    removed: Path | None = None,
     queries: Path | None = None,
     task: Task | None = None,
 ) -> list[Drift]:
@@ -43,6 +60,7 @@ def measure_drift(
         workspace: A workspace with a trained retriever; only read.
         items: New items, as in a ``sets`` catalogue.
         sets: New sets, likewise.
+        removed: Ids of items and sets that are gone, one a line. An entry that has changed is gone and comes again.
         queries: New queries, one a line.
         task: The only task to compare.
 
@@ -52,13 +70,14 @@ def measure_drift(
         RequestError: The retriever has fewer rows than the k directions of ``evaluation``.
         ArtifactError: The workspace is not whole, or its stages were made from other inputs.
     """
-    additions = read_additions(workspace, items, sets)
+    gone = read_removed(workspace, removed) if removed is not None else frozenset()
+    changed = Changed(read_additions(workspace, items, sets, gone), gone)
     texts = read_query_texts(queries) if queries is not None else None
     seed = workspace.artifact("diffusion").manifest.seed
     workspace.check_lineage(STAGES)
     tasks = trained_tasks(workspace, task)
     encode = CachedEncoder(load_encoder(workspace.root / "embed" / "encoder")).encode
-    situations = (open_situation(config, evaluation, workspace, name, additions, texts, encode, seed) for name in tasks)
+    situations = (open_situation(config, evaluation, workspace, name, changed, texts, encode, seed) for name in tasks)
     return [compare(config, evaluation, situation, seed) for situation in situations]
 
 
@@ -75,7 +94,7 @@ def open_situation(
     evaluation: EvaluationConfig,
     workspace: Workspace,
     task: Task,
-    additions: Catalogue,
+    changed: Changed,
     texts: Sequence[str] | None,
     encode: Encode,
     seed: int,
@@ -96,13 +115,15 @@ def open_situation(
         emb_BD[[row_of[query.query_id] for query in each]] for each in (train, sample, validation, test)
     )
     index = load_index(workspace, task)
+    now, num_new, gone_rows = changed.pool(index, task, encode)
     folder = workspace.root / "diffusion" / task
-    new_ids, new_texts = new_entries(additions, task)
     return Situation(
         task=task,
         retriever=load_retriever(answering(folder, evaluation.solver, evaluation.num_steps, evaluation.guidance)),
         then=index,
-        now=index.with_rows(new_ids, encode(new_texts)),
+        now=now,
+        num_new=num_new,
+        gone_rows=gone_rows,
         train_emb_BD=train_BD,
         sample_emb_BD=sample_BD,
         validation_emb_BD=validation_BD,

@@ -2,7 +2,7 @@
 
 - Then: answers to training queries from the pool that it was trained for, and how far validation queries lie from the
   nearest training query. They are held out as test queries are; training queries have near relatives among themselves.
-- Now: answers to the queries of now from the pool with the new entries.
+- Now: answers to the queries of now from the pool with the new entries and without those that are gone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 
 from r4t_ray.evaluation.answers import Answer, Index, batches
 from r4t_ray.evaluation.bench import Retriever
-from r4t_ray.evaluation.drift_verdict import QUERY_DISTANCE, Change, Reach, find_changes, find_reach, find_reasons
+from r4t_ray.evaluation.drift_verdict import (
+    QUERY_DISTANCE,
+    Change,
+    Loss,
+    Reach,
+    find_changes,
+    find_loss,
+    find_reach,
+    find_reasons,
+)
 from r4t_ray.evaluation.evaluate import QUERIES_A_CALL
 from r4t_ray.evaluation.methods.r4t_diffusion import R4TDiffusion
 from r4t_ray.evaluation.scores import geometric_scores, nearest_cosines
@@ -36,7 +45,9 @@ class Situation:
         task: The task.
         retriever: The trained retriever.
         then: The pool that it was trained for.
-        now: The same rows and after them the new entries.
+        now: The same rows, but for those that are gone, and after them the new entries.
+        num_new: How many these are.
+        gone_rows: Rows of ``then`` that are gone.
         train_emb_BD: All training queries.
         sample_emb_BD: Those of them that are asked.
         validation_emb_BD: Validation queries; may be none.
@@ -48,6 +59,8 @@ class Situation:
     retriever: Retriever
     then: Index
     now: Index
+    num_new: int
+    gone_rows: frozenset[int]
     train_emb_BD: Array
     sample_emb_BD: Array
     validation_emb_BD: Array
@@ -74,6 +87,7 @@ class Drift:
         item_distance_then: Of the answers to training queries.
         item_distance_now: Of the answers to the queries of now.
         reach: Of the new entries; None where there are none.
+        loss: Of those that are gone; likewise.
         reasons: Why pairs should be synthesized again, one a line; none where the retriever still fits.
     """
 
@@ -83,6 +97,7 @@ class Drift:
     item_distance_then: Distance
     item_distance_now: Distance
     reach: Reach | None
+    loss: Loss | None
     reasons: list[str]
 
     @property
@@ -109,9 +124,9 @@ def compare(config: DriftConfig, evaluation: EvaluationConfig, situation: Situat
         values_now[QUERY_DISTANCE] = query_distances(situation.query_emb_BD, situation.train_emb_BD)
     changes = find_changes(values_then, values_now, evaluation.num_bootstrap, seed)
 
-    reach, num_old = None, len(situation.then.ids)
-    if num_new := len(situation.now.ids) - num_old:
-        asked = [*now.answers(sample_BLD), *answers_now]
+    reach, num_new = None, situation.num_new
+    if num_new:
+        asked, num_old = [*now.answers(sample_BLD), *answers_now], len(situation.now.ids) - num_new
         reached = set().union(*(answer.retrieved for answer in asked))
         reach = find_reach(reached, num_old, num_new, len(asked), evaluation.num_bootstrap, seed)
     return Drift(
@@ -121,6 +136,7 @@ def compare(config: DriftConfig, evaluation: EvaluationConfig, situation: Situat
         item_distance_then=item_distance(answers_then, situation.then),
         item_distance_now=item_distance(answers_now, situation.now),
         reach=reach,
+        loss=find_loss([answer.retrieved for answer in answers_then], situation.gone_rows),
         reasons=find_reasons(changes, reach, config),
     )
 

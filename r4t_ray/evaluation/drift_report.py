@@ -11,7 +11,7 @@ from r4t_ray.artifacts import write_json
 from r4t_ray.errors import ConfigError
 from r4t_ray.evaluation.bootstrap import Estimate
 from r4t_ray.evaluation.drift_measures import Drift
-from r4t_ray.evaluation.drift_verdict import Reach
+from r4t_ray.evaluation.drift_verdict import Loss, Reach
 from r4t_ray.index import POOLS
 
 
@@ -27,6 +27,8 @@ def drift_lines(drift: Drift) -> Iterator[str]:
     )
     yield f"  {'item_distance':<16}{then:>22}{now:>22}  (median, 95th percentile)"
     yield f"  no new {pool}" if drift.reach is None else f"  new {pool}: {_reached(drift.reach)}"
+    if drift.loss is not None:
+        yield f"  {pool} gone: {_lost(drift.loss)}"
     yield from (f"  reason: {reason}" for reason in drift.reasons)
     yield f"  re-synthesize: {'yes' if drift.resynthesize else 'no'}"
 
@@ -40,6 +42,10 @@ def _reached(reach: Reach) -> str:
         f"{reach.num_reached} of {reach.num_new} reached ({reach.share:.1%}) by {reach.num_queries} queries; "
         f"of as many old ones {reach.old.value:.1%} [{reach.old.low:.1%}, {reach.old.high:.1%}]"
     )
+
+
+def _lost(loss: Loss) -> str:
+    return f"{loss.num_gone}, which were {loss.share:.1%} of what the answers to training queries held"
 
 
 def check_out(path: Path) -> None:
@@ -64,6 +70,7 @@ def drift_json(drift: Drift) -> dict[str, Any]:
         "measures": {change.measure: _without_name(asdict(change)) for change in drift.changes},
         "item_distance": distances,
         "new_entries": None if drift.reach is None else asdict(drift.reach) | {"share": drift.reach.share},
+        "entries_gone": None if drift.loss is None else asdict(drift.loss),
         "reasons": drift.reasons,
         "resynthesize": drift.resynthesize,
     }

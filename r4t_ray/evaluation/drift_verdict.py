@@ -85,6 +85,14 @@ class Reach:
         )
 
 
+@dataclass(frozen=True)
+class Loss:
+    """Entries that are gone, ``num_gone``, and their share of what the answers to training queries held."""
+
+    num_gone: int
+    share: float
+
+
 def find_changes(reference: Values, now: Values, num_bootstrap: int, seed: int) -> list[Change]:
     """Every measure that both sides have, in the order of ``reference``."""
     return [
@@ -104,6 +112,14 @@ def find_reach(reached: set[int], num_old: int, num_new: int, num_queries: int, 
     num_reached = sum(row >= num_old for row in reached)
     old_share = (len(reached) - num_reached) / num_old
     return Reach(num_new, num_reached, num_queries, share_of_draws(old_share, num_new, num_bootstrap, seed))
+
+
+def find_loss(retrieved: Sequence[set[int]], gone_rows: frozenset[int]) -> Loss | None:
+    """What answers, each the rows that it holds, lose by the rows that are gone; None where none are."""
+    if not gone_rows:
+        return None
+    lost, held = sum(len(rows & gone_rows) for rows in retrieved), sum(map(len, retrieved))
+    return Loss(len(gone_rows), lost / held)
 
 
 def find_reasons(changes: Sequence[Change], reach: Reach | None, config: DriftConfig) -> list[str]:

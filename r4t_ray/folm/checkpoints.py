@@ -7,9 +7,6 @@ With ``max_staleness`` 1 it does not, in one step: the samples that were being m
 
 from __future__ import annotations
 
-import json
-import logging
-import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -25,14 +22,8 @@ from r4t_ray.folm.metrics import METRICS, read_rows, write_rows
 if TYPE_CHECKING:
     from r4t_ray.folm.learner import Learner
 
-log = logging.getLogger(__name__)
-
-STAGING = "ray_train"
-"""Where Ray Train keeps its checkpoints while a task trains."""
 STOP = "STOP"
 """A file of this name in a task's folder asks its learner for a checkpoint and an early end."""
-SNAPSHOT = "checkpoint_manager_snapshot.json"
-"""Ray Train's own list of the checkpoints it has, beside them."""
 LOGGED = {
     "loss": "loss",
     "grad_norm": "grad_norm",
@@ -91,16 +82,6 @@ def train_from_last_checkpoint(learner: Learner) -> None:
         learner.rows = read_rows(Path(folder) / METRICS)
         learner.num_resumed = len(learner.rows)
         learner.trainer.train(resume_from_checkpoint=str(folder))
-
-
-def drop_broken_state(folder: Path) -> None:
-    """Remove Ray Train's checkpoints where its list of them was cut off in the writing: it would refuse to start."""
-    for snapshot in (folder / STAGING).glob(f"*/{SNAPSHOT}"):
-        try:
-            json.loads(snapshot.read_text(encoding="utf-8"))
-        except ValueError:
-            log.warning("%s is cut off: the checkpoints are dropped, training starts from the warm start", snapshot)
-            shutil.rmtree(folder / STAGING)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.supervised import train_on_examples
 from r4t_ray.folm.trainable import load_trainable, match_rates, model_source, skeleton
 from r4t_ray.folm.warm_start import warm_start_examples
+from r4t_ray.train_state import STAGING, drop_broken_state
 from r4t_ray.types import Task
 
 if TYPE_CHECKING:
@@ -60,7 +61,6 @@ def run(config: FolmConfig, workspace: Workspace, seed: int) -> Artifact:
 
 def remove_scaffolding(folder: Path) -> None:
     """Remove what only a run that goes on needs: checkpoints, and the weights that rollout actors read."""
-    from r4t_ray.folm.checkpoints import STAGING
     from r4t_ray.folm.status import STATUS
 
     for scaffold in (folder / STAGING, folder / "weights", *folder.glob("trl/checkpoint-*")):
@@ -126,7 +126,7 @@ def reinforce_task(
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    from r4t_ray.folm.checkpoints import STAGING, drop_broken_state, stop_on_sigterm
+    from r4t_ray.folm.checkpoints import stop_on_sigterm
 
     settings = {
         "task": task,

@@ -60,6 +60,11 @@ class ShardedIndex:
         shards = (*self.shards, flat_shard(emb_MD, self.size))
         return ShardedIndex(shards, [*self.ids, *ids], np.concatenate([self.emb_MD, emb_MD]))
 
+    def of_rows(self, rows: Sequence[int]) -> ShardedIndex:
+        """An index over some of the rows, numbered anew, in one flat shard; nothing on disk changes."""
+        emb_MD = self.emb_MD[list(rows)]
+        return ShardedIndex((flat_shard(emb_MD, 0),), [self.ids[row] for row in rows], emb_MD)
+
 
 def search_shards(shards: Sequence[Shard], q_BD: Array, k: int) -> tuple[Array, Rows]:
     """The k best rows over shards of one pool; see ``ShardedIndex.search``."""

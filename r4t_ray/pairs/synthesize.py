@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -58,7 +59,7 @@ class FanOuts:
         self._artifact = Workspace(workspace).artifact("folm")
         folm = FolmConfig.model_validate(self._artifact.manifest.config)
         if not config.actor_gpus:
-            engine = folm.engine.model_copy(update={"threads": max(1, int(config.actor_cpus))})
+            engine = folm.engine.model_copy(update={"threads": math.ceil(config.actor_cpus)})
             folm = folm.model_copy(update={"engine": engine})
         self._folm, self._config, self._seed = folm, config, seed
         self._engine = SharedEngine(partial(FanOutModel.load, config=self._folm))

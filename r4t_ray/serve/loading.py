@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from r4t_ray.additions import find_additions
-from r4t_ray.artifacts import Workspace, read_manifest
+from r4t_ray.artifacts import ADDITIONS, Workspace, read_manifest
 from r4t_ray.diffusion import LABELS, answering
 from r4t_ray.diffusion.settings import NetworkConfig, SamplerConfig
 from r4t_ray.errors import ArtifactError
@@ -89,6 +89,7 @@ def describe(workspace: Workspace, task: Task, args: AppArgs, num_added: int) ->
         encoder=_fingerprint(workspace, "embed"),
         index=_fingerprint(workspace, "index"),
         diffusion=_fingerprint(workspace, "diffusion"),
+        additions=_fingerprint(workspace, ADDITIONS) if num_added else None,
         num_added=num_added,
         num_rows=NetworkConfig.model_validate(config["network"]).num_rows,
         solver=sampler.solver,

@@ -84,6 +84,21 @@ def test_the_best_pair_of_the_nearest_query_is_copied(tmp_path: Path) -> None:
     pairs = unit_pairs(4)
     pairs["z_q"] = torch.eye(6)[[0, 0, 1, 1]]
     rewards = {"reward": pa.array([0.1, 0.7, None, 0.2], pa.float32()), "split": ["train"] * 4}
-    pq.write_table(pa.table(rewards), tmp_path / "a.parquet")
-    copied = students.copy_nearest(tmp_path, pairs)(torch.eye(6)[[1, 0]], torch.Generator())
+    pq.write_table(pa.table(rewards | {"query_id": list("aabb")}), tmp_path / "a.parquet")
+    copied = students.copy_nearest(tmp_path, pairs, 1)(torch.eye(6)[[1, 0]], torch.Generator())
     assert np.array_equal(copied.numpy(), pairs["Z"][[3, 1]].numpy())
+
+
+def test_of_several_nearest_queries_the_rows_they_share_are_copied(tmp_path: Path) -> None:
+    """Sets of axes 0 1 2, 1 2 3 and 2 3 4 at cosines 0.8, 0.6 and 0: the second pair of a query is not asked."""
+    axes = torch.eye(6)
+    pairs = {"z_q": axes[[0, 0, 1, 2]], "Z": axes[torch.tensor([[0, 1, 2], [3, 4, 5], [1, 2, 3], [2, 3, 4]])]}
+    rewards = {"reward": pa.array([0.9, 0.1, 0.5, 0.7], pa.float32()), "split": ["train"] * 4}
+    pq.write_table(pa.table(rewards | {"query_id": list("aabc")}), tmp_path / "a.parquet")
+    asked = torch.tensor([[0.8, 0.6, 0, 0, 0, 0]])
+    # The sums: 0.8 of axis 0, 1.4 of axes 1 and 2, 0.6 of axis 3.
+    (copied,) = students.copy_nearest(tmp_path, pairs, 2)(asked, torch.Generator())
+    assert sorted(copied[:2].argmax(dim=-1).tolist()) == [1, 2]
+    assert copied[2].tolist() == axes[0].tolist()
+    alone = students.commonest(axes[torch.tensor([[4, 4, 4]])], torch.ones(1))
+    assert alone.tolist() == axes[[4, 4, 4]].tolist()

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.catalogue import Catalogue, SetsConfig, read_additions, read_query_texts, run
+from r4t_ray.catalogue import Catalogue, SetsConfig, read_additions, read_query_texts, read_removed, run
 from r4t_ray.errors import DataError
 
 OLD = ["salt", "thyme", "oil"]
@@ -74,6 +74,31 @@ def test_fault_is_named(workspace: Workspace, tmp_path: Path, fault: str) -> Non
             (tmp_path / f"{name}.jsonl").write_text(content)
     with pytest.raises(DataError, match=message):
         read_additions(workspace, *paths)
+
+
+def test_an_id_that_is_gone_is_free_and_sets_are_left_without_it(workspace: Workspace, tmp_path: Path) -> None:
+    items, gone = tmp_path / "items.jsonl", tmp_path / "gone.txt"
+    items.write_text(lines({"item_id": "oil", "text": "olive oil"}))
+    gone.write_text("oil\n thyme \n")
+    removed = read_removed(workspace, gone)
+    assert removed == {"oil", "thyme"}
+    assert [item.text for item in read_additions(workspace, items, None, removed).items] == ["olive oil"]
+    sets = tmp_path / "sets.jsonl"
+    sets.write_text(lines({"set_id": "s1", "title": "tea", "item_ids": ["thyme"]}))
+    assert read_additions(workspace, None, sets).sets
+    with pytest.raises(DataError, match=r"sets\.jsonl:1: .*'thyme'"):
+        read_additions(workspace, None, sets, removed)
+
+
+def test_an_id_that_is_gone_was_there(workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "gone.txt").write_text("oil\ntin\ns0\nlead\n")
+    with pytest.raises(DataError, match=r"gone\.txt: got 'tin', which no item and no set has, and 1 more"):
+        read_removed(workspace, tmp_path / "gone.txt")
+    (tmp_path / "gone.txt").write_text("\n")
+    with pytest.raises(DataError, match=r"gone\.txt: got no ids"):
+        read_removed(workspace, tmp_path / "gone.txt")
+    with pytest.raises(DataError, match=r"none\.txt: got no such file"):
+        read_removed(workspace, tmp_path / "none.txt")
 
 
 def test_missing_file(workspace: Workspace, tmp_path: Path) -> None:

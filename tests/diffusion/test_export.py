@@ -100,6 +100,20 @@ def test_exported_likeliest(tmp_path: Path) -> None:
     assert len(answers) > 1
 
 
+@pytest.mark.parametrize("num_anchors", [0, 7])
+def test_exported_one_step(num_anchors: int, tmp_path: Path) -> None:
+    retriever = make_retriever(num_anchors)
+    export.export_one_step(retriever, tmp_path / "student.onnx")
+    student = load(tmp_path / "student.onnx")
+    for batch in BATCHES:
+        z_q_BD, noise_BLD = make_queries(batch), torch.randn(batch, NUM_ROWS, DIM)
+        (z_BLD,) = student.run(["z_BLD"], {"noise_BLD": noise_BLD.numpy(), "z_q_BD": z_q_BD.numpy()})
+        # Of 7 anchors each row is one: the same one, or the difference is that of two anchors.
+        assert float((torch.from_numpy(z_BLD) - retriever.one_step(noise_BLD, z_q_BD)).abs().max()) < 1e-5
+        for others in ((-noise_BLD, z_q_BD), (noise_BLD, -z_q_BD)):
+            assert float((torch.from_numpy(z_BLD) - retriever.one_step(*others)).abs().max()) > 1e-3
+
+
 def test_likeliest_needs_anchors(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="num_anchors"):
         export.export_likeliest(make_retriever(0), tmp_path / "likeliest.onnx")

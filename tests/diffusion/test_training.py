@@ -5,6 +5,7 @@ Each query's rows scatter around its own unit centers.
 
 from __future__ import annotations
 
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -34,10 +35,9 @@ from r4t_ray.diffusion import (
     training,
 )
 from r4t_ray.diffusion.retriever import WEIGHTS
-from r4t_ray.diffusion.training import STAGING
 from r4t_ray.diffusion.worker import METRICS
 from r4t_ray.errors import DataError, MissingArtifactError
-from r4t_ray.folm.checkpoints import SNAPSHOT
+from r4t_ray.train_state import SNAPSHOT, STAGING
 from r4t_ray.types import TASKS
 from tests.processes import kill_driver, last_of, running, wait_for
 
@@ -309,6 +309,29 @@ def test_what_is_all_trained_is_not_trained_again(
     assert training._train_all(CONFIG, workspace, 0, folder) == 3
     assert [path.name for path in folder.rglob("*") if path.is_file()].count(METRICS) == 1
     assert not (folder / STAGING).exists()
+
+
+@pytest.mark.slow
+def test_a_list_of_checkpoints_cut_off_in_the_writing_costs_what_was_being_trained_alone(
+    ray_session: str, tmp_path: Path, trained: Artifact
+) -> None:
+    """Ray Train itself refuses to start on one."""
+    workspace, kept = workspace_with_pairs(tmp_path), trained.path / TASKS[0]
+
+    def cut_off(folder: Path) -> int:
+        shutil.copytree(kept, folder / TASKS[0])
+        shutil.copyfile(trained.path / METRICS, folder / TASKS[0] / METRICS)
+        (folder / STAGING / "retrievers").mkdir(parents=True)
+        (folder / STAGING / "retrievers" / SNAPSHOT).write_text('{"checkpoint_results": [', encoding="utf-8")
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        workspace.build("diffusion", CONFIG, 0, ["pairs"], cut_off, resumes=True)
+    before = (workspace.root / "diffusion.partial" / TASKS[0] / WEIGHTS).stat().st_mtime_ns
+    resumed = run(CONFIG, workspace, seed=0)
+    assert resumed.file(f"{TASKS[0]}/{WEIGHTS}").stat().st_mtime_ns == before
+    assert resumed.file(f"{TASKS[1]}/{WEIGHTS}").stat().st_mtime_ns > before
+    rows_land_on_the_targets(resumed, TASKS[1])
 
 
 def test_too_few_pairs_are_refused(ray_session: str, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from r4t_ray.config import Settings
 from r4t_ray.encoders import EncoderConfig, load_embeddings, load_encoder, run, set_text
 from r4t_ray.errors import ArtifactError, MissingArtifactError
 
-# More rows than one batch of the stream holds, of very different lengths, so that a lost order shows.
+# More rows than one batch of the stream or one row group holds, of very different lengths, so that a lost order shows.
 ITEMS = [f"{'very ' * (number % 7)}ripe fruit number {number}" for number in range(300)]
 SETS = [("Fruit salad", "Salad recipes"), ("Toast", "")]
 QUERIES = ["something fresh", "breakfast"]
@@ -23,9 +23,8 @@ QUERIES = ["something fresh", "breakfast"]
 
 def write_catalogue(folder: Path) -> int:
     ids = [f"i{number}" for number in range(len(ITEMS))]
-    pq.write_table(
-        pa.table({"item_id": ids, "text": ITEMS, "attributes": ["{}"] * len(ITEMS)}), folder / "items.parquet"
-    )
+    items = {"item_id": ids, "text": ITEMS, "attributes": ["{}"] * len(ITEMS)}
+    pq.write_table(pa.table(items), folder / "items.parquet", row_group_size=70)
     titles, descriptions = zip(*SETS, strict=True)
     sets = {"set_id": ["s0", "s1"], "title": titles, "description": descriptions, "item_ids": [["i0", "i1"], ["i2"]]}
     pq.write_table(pa.table(sets), folder / "sets.parquet")

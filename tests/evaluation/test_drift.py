@@ -45,14 +45,16 @@ class TurningRetriever:
 def situation(at, pool):
     """A function: three training queries among ten items, a row a query, and now the same queries; keywords replace."""
 
-    def make(new=(), offsets=(0.0,), **parts):
+    def make(new=(), gone=(), offsets=(0.0,), **parts):
         old = range(0, 100, 10)
         train = at(1, 21, 41)
         defaults = {
             "task": "wscr",
             "retriever": TurningRetriever(*offsets),
             "then": pool(*old),
-            "now": pool(*old, *new),
+            "now": pool(*(degrees for row, degrees in enumerate(old) if row not in gone), *new),
+            "num_new": len(new),
+            "gone_rows": frozenset(gone),
             "train_emb_BD": train,
             "sample_emb_BD": train,
             "validation_emb_BD": at(3, 23, 43),
@@ -163,6 +165,26 @@ def test_a_new_entry_counts_once_and_only_within_the_n_nearest(situation, judged
     assert judged(situation(new=[8]), n=2).reach.num_reached == 1
 
 
+def test_entries_that_are_gone_leave_the_pool_of_now_and_are_a_share_of_what_answers_held(situation, judged):
+    # Then 1, 21 and 41 degrees found 0 and 10, 20 and 30, 40 and 50. Now 3, 19 and 43 have 10, 10 and 40 nearest.
+    found = judged(situation(gone=[0, 2, 9]))
+    assert (found.loss.num_gone, found.loss.share) == (3, pytest.approx(2 / 6))
+    ground = found.changes[0]
+    assert ground.then.value == pytest.approx(1 - chord(1), abs=1e-4)
+    assert ground.now.value == pytest.approx(1 - (chord(7) + chord(9) + chord(3)) / 3, abs=1e-4)
+    assert found.reach is None
+    assert judged(situation()).loss is None
+
+
+def test_what_is_reached_is_counted_among_the_rows_that_are_left(situation, judged):
+    # The entry at 20 has moved to 22: of seven others and it the two nearest of each query hold six.
+    found = judged(situation(gone=[2, 7, 8, 9], new=[22], offsets=(0.0,)))
+    assert (found.reach.num_new, found.reach.num_reached) == (1, 1)
+    # 0 and 10, 30 beside 22, 40 and 50; then 10 and 0, 10 and 22, 40 and 50.
+    assert found.reach.old.value == pytest.approx(5 / 6)
+    assert found.loss.num_gone == 4
+
+
 def test_new_entries_are_no_part_of_what_was_then(situation, judged):
     found = judged(situation(new=[3, 19, 43]))
     ground = found.changes[0]
@@ -242,6 +264,22 @@ def test_a_workspace_is_compared_with_new_entries_and_stays_as_it_is(files):
     assert (alone.task, alone.queries, alone.reach.num_queries) == ("wscr", "new", 4 + 2)
 
 
+def test_an_entry_that_changed_is_gone_and_comes_again(files):
+    ws, folder = files()
+    (folder / "sets.jsonl").write_text(json.dumps({"set_id": "s0", "title": "another name", "item_ids": ["i0"]}))
+    (folder / "gone.txt").write_text("s0\ns1\n\ni3\n")
+    config, evaluation = DriftConfig(max_queries=4), EvaluationConfig(k=3, n=2, **SMALL)
+    with pytest.raises(DataError, match="set_id 's0' again"):
+        measure_drift(config, evaluation, ws, sets=folder / "sets.jsonl")
+    oar, wscr = measure_drift(config, evaluation, ws, sets=folder / "sets.jsonl", removed=folder / "gone.txt")
+    assert (oar.loss.num_gone, oar.reach.num_new) == (2, 1)
+    assert (wscr.loss.num_gone, wscr.reach) == (1, None)
+    write_drifts([oar], folder / "drift.json")
+    (written,) = json.loads((folder / "drift.json").read_text())["tasks"]
+    assert written["entries_gone"] == {"num_gone": 2, "share": oar.loss.share}
+    assert f"sets gone: 2, which were {oar.loss.share:.1%} of what" in "\n".join(drift_lines(oar))
+
+
 def test_the_student_is_measured_where_it_answers(files, monkeypatch):
     ws, _ = files()
     student = ws.root / "diffusion" / "oar" / "student"
@@ -251,7 +289,14 @@ def test_the_student_is_measured_where_it_answers(files, monkeypatch):
     for asked in ({}, {"num_steps": 2}):
         evaluation, new = EvaluationConfig(**asked), Catalogue((), ())
         drift.open_situation(
-            DriftConfig(), evaluation, ws, "oar", new, ["theme"], lambda texts: np.eye(8)[: len(texts)], 0
+            DriftConfig(),
+            evaluation,
+            ws,
+            "oar",
+            drift.Changed(new, frozenset()),
+            ["theme"],
+            lambda texts: np.eye(8)[: len(texts)],
+            0,
         )
     assert opened == [student, student.parent]
 

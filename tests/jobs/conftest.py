@@ -18,6 +18,8 @@ import psutil
 import pytest
 import yaml
 
+from tests.processes import family, kill_all
+
 START_SECONDS = 180
 
 
@@ -73,7 +75,7 @@ def ray_head() -> Iterator[str]:
     command = [ray, "start", "--head", "--block", "--disable-usage-stats"]
     command += [f"--{name}={value}" for name, value in options.items()]
     with (folder / "head.log").open("wb") as log:
-        head = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+        head = psutil.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
     try:
         address = f"http://127.0.0.1:{dashboard}"
         wait_for(f"{address}/api/version", head, folder / "head.log")
@@ -82,13 +84,12 @@ def ray_head() -> Iterator[str]:
         if head.poll() is not None:
             print(f"the head ended by itself with {head.returncode}:", (folder / "head.log").read_text())
         # Killed, for its own end takes longer than 20 seconds.
-        for process in [*psutil.Process(head.pid).children(recursive=True), head]:
-            process.kill()
+        kill_all([*family(head), head])
         head.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def wait_for(url: str, head: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for(url: str, head: psutil.Popen, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and head.poll() is None:
         try:

@@ -84,7 +84,9 @@ def test_every_query_is_answered_by_its_own_tasks_model_from_its_own_seed(
             assert json.loads(answer) == [[task, task, text, str(query_seed(query_id, 5))]] * 2
 
 
-@pytest.mark.parametrize(("resources", "threads"), [({}, 1), ({"actor_cpus": 2.5}, 2), ({"actor_gpus": 0.5}, 7)])
+@pytest.mark.parametrize(
+    ("resources", "threads"), [({}, 1), ({"actor_cpus": 1.5}, 2), ({"actor_cpus": 2}, 2), ({"actor_gpus": 0.5}, 7)]
+)
 def test_an_engine_on_a_cpu_has_a_thread_for_each_of_its_actors_cores(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, resources: dict[str, float], threads: int
 ) -> None:
