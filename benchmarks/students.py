@@ -6,8 +6,8 @@ finished, fits each student on the training pairs and answers the held-out queri
 - regressor: an MLP from z_q to the L rows in their stored order, by mean squared error;
 - set transformer: the retriever's network on L learnt rows in place of noise, by mean squared error to the target's
   rows as matched by the Hungarian algorithm;
-- retrieve and copy: the target of the nearest training query's best rewarded pair, or the rows that those of the 20
-  nearest have most in common, counted by the queries' cosines.
+- copy of nearest ("retrieve and copy"): the target of the nearest training query's best rewarded pair, or the rows
+  that those of the 20 nearest have most in common, counted by the queries' cosines.
 
 Ratios are to the retriever with its own sampler, with the 95% interval of a bootstrap over the queries.
 """
@@ -166,20 +166,22 @@ def copy_nearest(folder: Path, pairs: dict[str, Tensor], num_neighbours: int) ->
         pairs: The training ones, as ``load_pairs`` reads them.
         num_neighbours: Queries, one pair each.
     """
-    table = pads.dataset(folder, format="parquet").to_table(
+    rows = pads.dataset(folder, format="parquet").to_table(
         ["query_id", "reward"], filter=pads.field("split") == "train"
     )
-    reward_N = np.nan_to_num(table["reward"].to_numpy().astype(np.float32), nan=-np.inf)
+    reward_N = np.nan_to_num(rows["reward"].to_numpy().astype(np.float32), nan=-np.inf)
     order_N = np.argsort(-reward_N, kind="stable")
-    first_Q = np.unique(table["query_id"].to_numpy()[order_N], return_index=True)[1]
+    first_Q = np.unique(rows["query_id"].to_numpy()[order_N], return_index=True)[1]
     best_Q = torch.from_numpy(order_N[np.sort(first_Q)])
     z_q_QD, target_QLD = functional.normalize(pairs["z_q"][best_Q], dim=-1), pairs["Z"][best_Q]
 
     def generate(z_q_BD: Tensor, generator: torch.Generator) -> Tensor:
-        near = (z_q_BD @ z_q_QD.T).topk(min(num_neighbours, len(z_q_QD)))
+        # Stable: of equal queries the first, best rewarded, one comes first.
+        near = (z_q_BD @ z_q_QD.T).sort(descending=True, stable=True)
+        cos_BK, of_BK = near.values[:, :num_neighbours], near.indices[:, :num_neighbours]
         if num_neighbours == 1:
-            return target_QLD[near.indices[:, 0]]
-        return torch.stack([commonest(target_QLD[of], cos) for cos, of in zip(*near, strict=True)])
+            return target_QLD[of_BK[:, 0]]
+        return torch.stack([commonest(target_QLD[of], cos) for cos, of in zip(cos_BK, of_BK, strict=True)])
 
     return generate
 

@@ -85,7 +85,7 @@ def new_entries(additions: Catalogue, task: Task) -> tuple[list[str], list[str]]
 
 def find_additions(workspace: Workspace) -> Artifact | None:
     """The verified ``additions``, or None where nothing was added; raises ArtifactError as ``Workspace.artifact``."""
-    return workspace.artifact(ADDITIONS) if (workspace.root / ADDITIONS).exists() else None
+    return workspace.artifact(ADDITIONS) if workspace.holds(ADDITIONS) else None
 
 
 def load_added(workspace: Workspace, task: Task) -> Added | None:

@@ -1,7 +1,8 @@
 """A stage's output on disk: a folder whose manifest.json is written last.
 
 A stage builds in ``<stage>.partial`` and is renamed into place once its manifest is complete, so a folder with the
-final name is always whole. A stage is skipped when its settings, its seed and its parents' contents are unchanged.
+final name is always whole; what it replaces is ``<stage>.replaced`` for that moment. A stage is skipped when its
+settings, its seed and its parents' contents are unchanged.
 """
 
 from __future__ import annotations
@@ -145,7 +146,7 @@ class Workspace:
         stage: str,
         config: Settings,
         seed: int,
-        parents: Iterable[str],
+        parents: Sequence[str],
         make: Callable[[Path], int],
         *,
         resumes: bool = False,
@@ -161,40 +162,44 @@ class Workspace:
             resumes: ``make`` goes on from what an earlier call for the same inputs left in the folder, which is empty
                 only the first time.
         """
+        for name in (stage, *parents):
+            _end_swap(self.root / name)
         fingerprints = {parent: self.artifact(parent).manifest.fingerprint for parent in parents}
         config_json = json.loads(config.model_dump_json())
         key = _hash_json({"schema": SCHEMA, "config": config_json, "seed": seed, "parents": fingerprints})
         final, partial = self.root / stage, self.root / f"{stage}.partial"
+        if current := _whole(final, key):
+            return Artifact(final, current)
+        manifest = _whole(partial, key)
+        if manifest is None:
+            begun = partial / KEY
+            if not (resumes and begun.is_file() and begun.read_text(encoding="utf-8") == key):
+                shutil.rmtree(partial, ignore_errors=True)
+                partial.mkdir(parents=True)
+                begun.write_text(key, encoding="utf-8")
+            rows, versions = make(partial), _versions()
+            files = hash_files(partial)
+            manifest = Manifest(SCHEMA, stage, key, rows, config_json, seed, versions, files, fingerprints)
+            write_json(partial / MANIFEST, asdict(manifest))
+        if final.exists():
+            final.rename(_replaced(final))
+        partial.rename(final)
         _end_swap(final)
-        current = self._current(stage, key)
-        if current is not None:
-            return current
-        begun = partial / KEY
-        if not (resumes and begun.is_file() and begun.read_text(encoding="utf-8") == key):
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-            begun.write_text(key, encoding="utf-8")
-        rows = make(partial)
-        manifest = Manifest(SCHEMA, stage, key, rows, config_json, seed, _versions(), hash_files(partial), fingerprints)
-        write_json(partial / MANIFEST, asdict(manifest))
-        _swap(partial, final)
         return Artifact(final, manifest)
 
-    def _current(self, stage: str, key: str) -> Artifact | None:
-        """The stage's artifact if it is intact and was made from the inputs that ``key`` stands for."""
-        try:
-            found = self.artifact(stage)
-        except ArtifactError:
-            return None
-        return found if found.manifest.key == key else None
+    def holds(self, stage: str) -> bool:
+        """Whether a stage is there, finished, or was when its replacement was cut off."""
+        return any(path.exists() for path in (self.root / stage, _replaced(self.root / stage)))
 
 
-def _swap(new: Path, final: Path) -> None:
-    """Put a folder in the place of another, which is there until the moment before, and then remove that one."""
-    if final.exists():
-        final.rename(_replaced(final))
-    new.rename(final)
-    _end_swap(final)
+def _whole(path: Path, key: str) -> Manifest | None:
+    """The manifest of a folder that is intact and was made from the inputs that ``key`` stands for."""
+    try:
+        manifest = read_manifest(path)
+        verify_files(path, manifest)
+    except ArtifactError:
+        return None
+    return manifest if manifest.key == key else None
 
 
 def _end_swap(final: Path) -> None:
@@ -203,7 +208,8 @@ def _end_swap(final: Path) -> None:
     if not final.exists() and replaced.exists():
         replaced.rename(final)
     shutil.rmtree(replaced, ignore_errors=True)
-    (final / KEY).unlink(missing_ok=True)
+    if (final / KEY).exists():
+        (final / KEY).unlink()
 
 
 def _replaced(final: Path) -> Path:

@@ -168,9 +168,8 @@ def drift(
     workspace: Annotated[Path, typer.Argument(metavar="WORKSPACE", help="Folder that `r4t pipeline` filled.")],
     items: Annotated[Path | None, typer.Option(help="New items, JSON lines or parquet as in a catalogue.")] = None,
     sets: Annotated[Path | None, typer.Option(help="New sets, likewise.")] = None,
-    removed: Annotated[
-        Path | None, typer.Option(help="Ids of entries that are gone, a text file with one a line.")
-    ] = None,
+    removed_items: Annotated[Path | None, typer.Option(help="Ids of items that are gone, one a line.")] = None,
+    removed_sets: Annotated[Path | None, typer.Option(help="Ids of sets that are gone, one a line.")] = None,
     queries: Annotated[Path | None, typer.Option(help="New queries, a text file with one a line.")] = None,
     task: Annotated[Task | None, typer.Option(help="oar or wscr; every task with a retriever if none.")] = None,
     config: Annotated[
@@ -193,7 +192,8 @@ def drift(
         Workspace(workspace),
         items=items,
         sets=sets,
-        removed=removed,
+        removed_items=removed_items,
+        removed_sets=removed_sets,
         queries=queries,
         task=task,
     )

@@ -73,6 +73,16 @@ def hashes(root: Path) -> dict[Path, tuple[str, int]]:
     return {path: (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns) for path in files}
 
 
+def test_additions_whose_replacement_was_cut_off_are_not_taken_for_none(workspace: Workspace, tmp_path: Path) -> None:
+    items = rows_of(tmp_path / "i.jsonl", BASIL)
+    add(workspace, items=items)
+    (workspace.root / "additions").rename(workspace.root / "additions.replaced")
+    with pytest.raises(ArtifactError, match="r4t add"):
+        find_additions(workspace)
+    add(workspace, items=items)
+    assert find_additions(workspace) is not None
+
+
 def test_entries_are_embedded_and_read_as_those_of_the_catalogue(workspace: Workspace, tmp_path: Path) -> None:
     assert (find_additions(workspace), load_added(workspace, "oar")) == (None, None)
     made = add(workspace, items=rows_of(tmp_path / "i.jsonl", BASIL, MINT), sets=rows_of(tmp_path / "s.jsonl", PESTO))

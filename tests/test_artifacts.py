@@ -234,38 +234,42 @@ def cut_before(call: int, monkeypatch: pytest.MonkeyPatch) -> None:
         cut(of, name)
 
 
+@pytest.mark.parametrize("resumes", [True, False], ids=["resumes", "does not"])
 @pytest.mark.parametrize("replaces", [True, False], ids=["another there", "none there"])
 def test_a_kill_at_any_point_of_the_swap_costs_neither_the_old_nor_the_new(
-    workspace: Workspace, replaces: bool
+    workspace: Workspace, replaces: bool, resumes: bool
 ) -> None:
-    """At each of its file operations: a reader sees the old or the new whole, and the rerun finds what was made."""
+    """At each of its file operations: one is on disk whole; what has its manifest, or resumes, is not made again."""
 
     def make(folder: Path) -> int:
         made.append(not (folder / "words.txt").exists())
         (folder / "words.txt").write_text("new")
         return 1
 
+    root = workspace.root / "ingest"
     seen: list[str] = []
     for call in count():
         made: list[bool] = []
         shutil.rmtree(workspace.root, ignore_errors=True)
-        if replaces:
-            build(workspace, seed=1)
+        old = files_of(build(workspace, seed=1).path) if replaces else {}
         with pytest.MonkeyPatch.context() as patch:
             cut_before(call, patch)
             try:
-                workspace.build("ingest", Words(), 0, (), make, resumes=True)
+                workspace.build("ingest", Words(), 0, (), make, resumes=resumes)
                 was_cut = False
             except Cut:
                 was_cut = True
-        if was_cut and (workspace.root / "ingest").exists():
+        if was_cut and root.exists():
             seen.append("new" if workspace.artifact("ingest").manifest.seed == 0 else "old")
         elif was_cut:
             seen.append("none")
-        workspace.build("ingest", Words(), 0, (), make, resumes=True)
+            assert not replaces or files_of(root.with_name("ingest.replaced")) == old
+        has_manifest = (workspace.root / "ingest.partial" / MANIFEST).exists() or seen[-1:] == ["new"] or not was_cut
+        assert workspace.holds("ingest") == (replaces or root.exists())
+        workspace.build("ingest", Words(), 0, (), make, resumes=resumes)
         assert [path.name for path in workspace.root.iterdir()] == ["ingest"]
-        assert sorted(files_of(workspace.root / "ingest")) == [MANIFEST, "words.txt"]
-        assert made.count(True) == 1
+        assert sorted(files_of(root)) == [MANIFEST, "words.txt"]
+        assert made.count(True) == 1 or not (has_manifest or resumes)
         if not was_cut:
             break
     kinds = [kind for kind, _ in groupby(seen)]
@@ -283,6 +287,13 @@ def test_what_was_there_is_put_back_where_the_swap_was_cut_off_before_the_new_ca
     with pytest.raises(OSError, match="disk full"):
         workspace.build("ingest", Words(), 0, (), fail)
     assert files_of(workspace.root / "ingest") == old
+
+
+def test_a_parent_whose_swap_was_cut_off_is_put_back_for_its_child(workspace: Workspace) -> None:
+    build(workspace)
+    (workspace.root / "ingest").rename(workspace.root / "ingest.replaced")
+    build(workspace, "embed", parents=("ingest",))
+    assert workspace.artifact("ingest")
 
 
 def test_commands_are_in_the_order_of_the_flow() -> None:

@@ -1,6 +1,6 @@
 """Datasets to items, sets and queries: the ingest stage and the readers of what it writes."""
 
-from r4t_ray.catalogue.additions import read_additions, read_query_texts, read_removed
+from r4t_ray.catalogue.additions import Gone, read_additions, read_gone, read_query_texts
 from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet
 from r4t_ray.catalogue.datasets import CatalogueConfig, CookbookConfig, PolyvoreConfig, SetsConfig
 from r4t_ray.catalogue.ingest import load_items, load_queries, load_sets, run
@@ -11,6 +11,7 @@ __all__ = [
     "Catalogue",
     "CatalogueConfig",
     "CookbookConfig",
+    "Gone",
     "Item",
     "ItemSet",
     "PolyvoreConfig",
@@ -20,8 +21,8 @@ __all__ = [
     "load_queries",
     "load_sets",
     "read_additions",
+    "read_gone",
     "read_query_texts",
-    "read_removed",
     "recombine",
     "recombined_queries",
     "run",

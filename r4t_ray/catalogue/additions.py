@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from r4t_ray.artifacts import Workspace
@@ -13,9 +13,15 @@ from r4t_ray.catalogue.sets import read_items, read_sets
 from r4t_ray.errors import DataError
 
 
-def read_additions(
-    workspace: Workspace, items: Path | None, sets: Path | None, removed: Collection[str] = ()
-) -> Catalogue:
+@dataclass(frozen=True)
+class Gone:
+    """Ids of the entries that a catalogue lost."""
+
+    items: frozenset[str] = frozenset()
+    sets: frozenset[str] = frozenset()
+
+
+def read_additions(workspace: Workspace, items: Path | None, sets: Path | None, gone: Gone = Gone()) -> Catalogue:
     """The entries of the files, in the format of ``SetsConfig``; None brings no entry.
 
     A set may name items of the workspace and of ``items``.
@@ -24,7 +30,7 @@ def read_additions(
         workspace: With a finished ingest.
         items: File of new items.
         sets: File of new sets.
-        removed: Ids of entries of the workspace that are gone; new ones may have them.
+        gone: Entries of the workspace that are no more; new ones may have their ids.
 
     Raises:
         DataError: A file is missing, unreadable or without an entry, an id is in the workspace already or stands
@@ -40,15 +46,15 @@ def read_additions(
     if sets is not None:
         set_places, new_sets = read_sets(sets)
         check_some(str(sets), "sets", new_sets)
-    old_items = [item for item in load_items(workspace) if item.item_id not in removed]
+    old_items = [item for item in load_items(workspace) if item.item_id not in gone.items]
     old_sets = [
-        replace(row, item_ids=tuple(item_id for item_id in row.item_ids if item_id not in removed))
+        replace(row, item_ids=tuple(item_id for item_id in row.item_ids if item_id not in gone.items))
         for row in load_sets(workspace)
-        if row.set_id not in removed
+        if row.set_id not in gone.sets
     ]
     check_catalogue(
         Catalogue((*old_items, *new_items), (*old_sets, *new_sets)),
-        str(workspace.root),
+        f"{workspace.root} without what is gone" if gone != Gone() else str(workspace.root),
         [f"the workspace's item '{item.item_id}'" for item in old_items] + item_places,
         [f"the workspace's set '{row.set_id}'" for row in old_sets] + set_places,
     )
@@ -64,23 +70,28 @@ def read_query_texts(path: Path) -> list[str]:
     return _read_lines(path, "queries")
 
 
-def read_removed(workspace: Workspace, path: Path) -> frozenset[str]:
-    """The ids of items and sets that are gone, of a UTF-8 text file with one a line.
+def read_gone(workspace: Workspace, items: Path | None, sets: Path | None) -> Gone:
+    """The ids in two UTF-8 text files with one a line; None names no entry.
 
     Raises:
-        DataError: The file is missing, is not text, or has no id or one that no entry of the workspace has.
+        DataError: A file is missing, is not text, or has no id or one that no entry of the workspace has.
     """
-    removed = _read_lines(path, "ids")
-    known = {item.item_id for item in load_items(workspace)} | {row.set_id for row in load_sets(workspace)}
-    unknown = [name for name in removed if name not in known]
+    known_items = [item.item_id for item in load_items(workspace)] if items is not None else []
+    known_sets = [row.set_id for row in load_sets(workspace)] if sets is not None else []
+    return Gone(_read_ids(items, known_items, "item"), _read_ids(sets, known_sets, "set"))
+
+
+def _read_ids(path: Path | None, known: Collection[str], kind: str) -> frozenset[str]:
+    if path is None:
+        return frozenset()
+    found = _read_lines(path, "ids")
+    unknown = sorted(set(found).difference(known))
     if unknown:
+        more = f", and {len(unknown) - 1} more" if unknown[1:] else ""
         raise DataError(
-            str(path),
-            f"'{unknown[0]}', which no item and no set has" + (f", and {len(unknown) - 1} more" if unknown[1:] else ""),
-            f"ids of entries of {workspace.root}",
-            "take it out of the file",
+            str(path), f"'{unknown[0]}', which no {kind} has{more}", f"ids of {kind}s of the workspace", "take it out"
         )
-    return frozenset(removed)
+    return frozenset(found)
 
 
 def _read_lines(path: Path, what: str) -> list[str]:

@@ -85,8 +85,13 @@ def export_one_step(student: DiffusionRetriever, path: Path) -> None:
         path: The file to write.
 
     Raises:
-        ConfigError: The exporter is not installed.
+        ConfigError: The exporter is not installed, or the retriever is no student.
     """
+    if student.sampler.solver != "one_step":
+        raise ConfigError(
+            "export of one step", f"a retriever of the solver {student.sampler.solver}", "a student",
+            "load the folder `student` beside it, or export a step or `likeliest`",
+        )  # fmt: skip
     noise_BLD, z_q_BD = _examples(student)
     _write_onnx(OneStep(student), {"noise_BLD": noise_BLD, "z_q_BD": z_q_BD}, "z_BLD", path)
 

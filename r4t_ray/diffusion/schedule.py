@@ -7,8 +7,8 @@ Where this leaves arXiv 2603.06397:
 
 1. The paper names a tangent schedule on [1e-4, 80], as swirl-dynamics does, where it ties sigma to time; levels of
    training are drawn log-uniformly there, and steps taken along Karras's grid. Both are the defaults here, and the
-   solvers step in sigma, where the tie to time drops out. As the levels themselves, ``tangent`` can be set for either;
-   about 3% of the training then lies below sigma = 0.3, where unit rows of width 128 take shape.
+   solvers here step in sigma, where the tie to time drops out. As the levels themselves, ``tangent`` can be set for
+   either; 3.5% of the training then lies below sigma = 0.3, where unit rows of width 128 take shape.
 2. The range is absolute, not in units of sigma_data.
 """
 

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from r4t_ray.additions import new_entries
 from r4t_ray.artifacts import Workspace
-from r4t_ray.catalogue import Catalogue, load_queries, read_additions, read_query_texts, read_removed
+from r4t_ray.catalogue import Catalogue, Gone, load_queries, read_additions, read_gone, read_query_texts
 from r4t_ray.diffusion import answering
 from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
 from r4t_ray.errors import ConfigError, DataError
 from r4t_ray.evaluation.drift_measures import Drift, Situation, compare
 from r4t_ray.evaluation.evaluate import draw, load_retriever
 from r4t_ray.evaluation.settings import DriftConfig, EvaluationConfig
-from r4t_ray.index import ShardedIndex, load_index
+from r4t_ray.index import POOLS, ShardedIndex, load_index
 from r4t_ray.types import TASKS, Array, Task
 
 STAGES = ("ingest", "embed", "index", "diffusion")
@@ -27,18 +27,30 @@ Encode = Callable[[Sequence[str]], Array]
 
 
 @dataclass(frozen=True)
+class Pools:
+    """One task's pool then and now; see ``Situation``."""
+
+    then: ShardedIndex
+    now: ShardedIndex
+    num_new: int
+    gone_rows: frozenset[int]
+
+
+@dataclass(frozen=True)
 class Changed:
-    """What a catalogue gained, and the ids of what it lost."""
+    """What a catalogue gained and lost."""
 
     new: Catalogue
-    gone: frozenset[str]
+    gone: Gone
 
-    def pool(self, index: ShardedIndex, task: Task, encode: Encode) -> tuple[ShardedIndex, int, frozenset[int]]:
-        """A task's pool of now, how many of its last rows are new, and the rows of ``index`` that are gone."""
-        gone_rows = frozenset(row for row, name in enumerate(index.ids) if name in self.gone)
+    def pools(self, index: ShardedIndex, task: Task, encode: Encode) -> Pools:
+        """A task's pools. Where rows are gone both are searched exhaustively, so that the index is no difference."""
+        gone = self.gone.sets if POOLS[task] == "sets" else self.gone.items
+        gone_rows = frozenset(row for row, name in enumerate(index.ids) if name in gone)
+        then = index.of_rows(range(index.size)) if gone_rows else index
         kept = index.of_rows([row for row in range(index.size) if row not in gone_rows]) if gone_rows else index
         ids, texts = new_entries(self.new, task)
-        return kept.with_rows(ids, encode(texts)), len(ids), gone_rows
+        return Pools(then, kept.with_rows(ids, encode(texts)), len(ids), gone_rows)
 
 
 def measure_drift(
@@ -48,7 +60,8 @@ def measure_drift(
     *,
     items: Path | None = None,
     sets: Path | None = None,
-    removed: Path | None = None,
+    removed_items: Path | None = None,
+    removed_sets: Path | None = None,
     queries: Path | None = None,
     task: Task | None = None,
 ) -> list[Drift]:
@@ -60,7 +73,8 @@ def measure_drift(
         workspace: A workspace with a trained retriever; only read.
         items: New items, as in a ``sets`` catalogue.
         sets: New sets, likewise.
-        removed: Ids of items and sets that are gone, one a line. An entry that has changed is gone and comes again.
+        removed_items: Ids of items that are gone, one a line. An entry that has changed is gone and comes again.
+        removed_sets: Likewise of sets.
         queries: New queries, one a line.
         task: The only task to compare.
 
@@ -70,7 +84,7 @@ def measure_drift(
         RequestError: The retriever has fewer rows than the k directions of ``evaluation``.
         ArtifactError: The workspace is not whole, or its stages were made from other inputs.
     """
-    gone = read_removed(workspace, removed) if removed is not None else frozenset()
+    gone = read_gone(workspace, removed_items, removed_sets)
     changed = Changed(read_additions(workspace, items, sets, gone), gone)
     texts = read_query_texts(queries) if queries is not None else None
     seed = workspace.artifact("diffusion").manifest.seed
@@ -114,16 +128,15 @@ def open_situation(
     train_BD, sample_BD, validation_BD, test_BD = (
         emb_BD[[row_of[query.query_id] for query in each]] for each in (train, sample, validation, test)
     )
-    index = load_index(workspace, task)
-    now, num_new, gone_rows = changed.pool(index, task, encode)
+    pools = changed.pools(load_index(workspace, task), task, encode)
     folder = workspace.root / "diffusion" / task
     return Situation(
         task=task,
         retriever=load_retriever(answering(folder, evaluation.solver, evaluation.num_steps, evaluation.guidance)),
-        then=index,
-        now=now,
-        num_new=num_new,
-        gone_rows=gone_rows,
+        then=pools.then,
+        now=pools.now,
+        num_new=pools.num_new,
+        gone_rows=pools.gone_rows,
         train_emb_BD=train_BD,
         sample_emb_BD=sample_BD,
         validation_emb_BD=validation_BD,

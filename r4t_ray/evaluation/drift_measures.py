@@ -86,8 +86,8 @@ class Drift:
         changes: The measures then and now.
         item_distance_then: Of the answers to training queries.
         item_distance_now: Of the answers to the queries of now.
-        reach: Of the new entries; None where there are none.
-        loss: Of those that are gone; likewise.
+        reach: Of the new entries beside the old ones; None where there are none of either.
+        loss: Of those that are gone; None where there are none.
         reasons: Why pairs should be synthesized again, one a line; none where the retriever still fits.
     """
 
@@ -125,8 +125,8 @@ def compare(config: DriftConfig, evaluation: EvaluationConfig, situation: Situat
     changes = find_changes(values_then, values_now, evaluation.num_bootstrap, seed)
 
     reach, num_new = None, situation.num_new
-    if num_new:
-        asked, num_old = [*now.answers(sample_BLD), *answers_now], len(situation.now.ids) - num_new
+    if num_new and (num_old := len(situation.now.ids) - num_new):
+        asked = [*now.answers(sample_BLD), *answers_now]
         reached = set().union(*(answer.retrieved for answer in asked))
         reach = find_reach(reached, num_old, num_new, len(asked), evaluation.num_bootstrap, seed)
     return Drift(

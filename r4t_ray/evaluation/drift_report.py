@@ -18,7 +18,7 @@ from r4t_ray.index import POOLS
 def drift_lines(drift: Drift) -> Iterator[str]:
     """What a person reads: the figures, a line a reason, the verdict."""
     pool = POOLS[drift.task]
-    yield f"{drift.task}: then training queries, the old {pool}; now {drift.queries} queries, old and new {pool}"
+    yield f"{drift.task}: then training queries, the {pool} of then; now {drift.queries} queries, the {pool} of now"
     yield f"  {'':<16}{'then':>22}{'now':>22}{'change':>26}"
     for change in drift.changes:
         yield f"  {change.measure:<16}{_cell(change.then):>22}{_cell(change.now):>22}{_cell(change.difference):>26}"
@@ -26,7 +26,7 @@ def drift_lines(drift: Drift) -> Iterator[str]:
         f"{each.median:.3f}, {each.percentile_95:.3f}" for each in (drift.item_distance_then, drift.item_distance_now)
     )
     yield f"  {'item_distance':<16}{then:>22}{now:>22}  (median, 95th percentile)"
-    yield f"  no new {pool}" if drift.reach is None else f"  new {pool}: {_reached(drift.reach)}"
+    yield f"  no new {pool} beside old ones" if drift.reach is None else f"  new {pool}: {_reached(drift.reach)}"
     if drift.loss is not None:
         yield f"  {pool} gone: {_lost(drift.loss)}"
     yield from (f"  reason: {reason}" for reason in drift.reasons)

@@ -61,9 +61,10 @@ class ShardedIndex:
         return ShardedIndex(shards, [*self.ids, *ids], np.concatenate([self.emb_MD, emb_MD]))
 
     def of_rows(self, rows: Sequence[int]) -> ShardedIndex:
-        """An index over some of the rows, numbered anew, in one flat shard; nothing on disk changes."""
+        """An index over some of the rows, numbered anew, in a flat shard if there are any; nothing on disk changes."""
         emb_MD = self.emb_MD[list(rows)]
-        return ShardedIndex((flat_shard(emb_MD, 0),), [self.ids[row] for row in rows], emb_MD)
+        shards = (flat_shard(emb_MD),) if len(emb_MD) else ()
+        return ShardedIndex(shards, [self.ids[row] for row in rows], emb_MD)
 
 
 def search_shards(shards: Sequence[Shard], q_BD: Array, k: int) -> tuple[Array, Rows]:

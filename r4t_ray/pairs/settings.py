@@ -20,8 +20,8 @@ class PairsConfig(Settings):
     fan-outs of ``queries_per_file`` queries are drawn at once and go into one parquet file. The commonest
     ``num_labels`` sub-queries of a task become the names of its directions.
 
-    On a CPU an actor's engine has ``actor_cpus`` threads, rounded up: 1.5 give it two on two cores and leave the writer
-    its half core.
+    On a CPU an actor's engine has ``actor_cpus`` threads, rounded up: of two cores 1.5 gives it two threads and leaves
+    the writer its half core.
     """
 
     num_samples: PositiveInt = 128

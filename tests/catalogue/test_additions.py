@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.catalogue import Catalogue, SetsConfig, read_additions, read_query_texts, read_removed, run
+from r4t_ray.catalogue import Catalogue, Gone, SetsConfig, read_additions, read_gone, read_query_texts, run
 from r4t_ray.errors import DataError
 
 OLD = ["salt", "thyme", "oil"]
@@ -77,28 +77,38 @@ def test_fault_is_named(workspace: Workspace, tmp_path: Path, fault: str) -> Non
 
 
 def test_an_id_that_is_gone_is_free_and_sets_are_left_without_it(workspace: Workspace, tmp_path: Path) -> None:
-    items, gone = tmp_path / "items.jsonl", tmp_path / "gone.txt"
+    items, sets = tmp_path / "items.jsonl", tmp_path / "sets.jsonl"
     items.write_text(lines({"item_id": "oil", "text": "olive oil"}))
-    gone.write_text("oil\n thyme \n")
-    removed = read_removed(workspace, gone)
-    assert removed == {"oil", "thyme"}
-    assert [item.text for item in read_additions(workspace, items, None, removed).items] == ["olive oil"]
-    sets = tmp_path / "sets.jsonl"
+    (tmp_path / "gone.txt").write_text("oil\n thyme \n\n")
+    gone = read_gone(workspace, tmp_path / "gone.txt", None)
+    assert gone == Gone(frozenset({"oil", "thyme"}), frozenset())
+    assert [item.text for item in read_additions(workspace, items, None, gone).items] == ["olive oil"]
     sets.write_text(lines({"set_id": "s1", "title": "tea", "item_ids": ["thyme"]}))
     assert read_additions(workspace, None, sets).sets
     with pytest.raises(DataError, match=r"sets\.jsonl:1: .*'thyme'"):
-        read_additions(workspace, None, sets, removed)
+        read_additions(workspace, None, sets, gone)
+
+
+def test_all_may_be_gone_where_others_come(workspace: Workspace, tmp_path: Path) -> None:
+    sets, gone = tmp_path / "sets.jsonl", Gone(sets=frozenset({"s0"}))
+    sets.write_text(lines({"set_id": "s0", "title": "another rub", "item_ids": ["oil"]}))
+    assert [row.title for row in read_additions(workspace, None, sets, gone).sets] == ["another rub"]
+    with pytest.raises(DataError, match="without what is gone: got no sets"):
+        read_additions(workspace, None, None, gone)
 
 
 def test_an_id_that_is_gone_was_there(workspace: Workspace, tmp_path: Path) -> None:
-    (tmp_path / "gone.txt").write_text("oil\ntin\ns0\nlead\n")
-    with pytest.raises(DataError, match=r"gone\.txt: got 'tin', which no item and no set has, and 1 more"):
-        read_removed(workspace, tmp_path / "gone.txt")
-    (tmp_path / "gone.txt").write_text("\n")
+    path = tmp_path / "gone.txt"
+    path.write_text("oil\ntin\ns0\n")
+    with pytest.raises(DataError, match=r"gone\.txt: got 's0', which no item has, and 1 more"):
+        read_gone(workspace, path, None)
+    with pytest.raises(DataError, match=r"gone\.txt: got 'oil', which no set has, and 1 more"):
+        read_gone(workspace, None, path)
+    path.write_text("\n")
     with pytest.raises(DataError, match=r"gone\.txt: got no ids"):
-        read_removed(workspace, tmp_path / "gone.txt")
+        read_gone(workspace, path, None)
     with pytest.raises(DataError, match=r"none\.txt: got no such file"):
-        read_removed(workspace, tmp_path / "none.txt")
+        read_gone(workspace, None, tmp_path / "none.txt")
 
 
 def test_missing_file(workspace: Workspace, tmp_path: Path) -> None:

@@ -17,18 +17,19 @@ from r4t_ray.diffusion import DiffusionRetriever, NetworkConfig, NoiseConfig, Sa
 from r4t_ray.diffusion.guidance import guided_denoiser
 from r4t_ray.diffusion.samplers import euler
 from r4t_ray.diffusion.schedule import sampling_sigmas
+from r4t_ray.diffusion.settings import Solver
 from r4t_ray.errors import ConfigError
 
 NUM_ROWS, DIM, NUM_STEPS = 5, 8, 4
 BATCHES = (1, 3, 8)
 
 
-def make_retriever(num_anchors: int) -> DiffusionRetriever:
+def make_retriever(num_anchors: int, solver: Solver = "euler") -> DiffusionRetriever:
     """All weights random, so that no part of the network is silent; sampled by Euler with guidance 0.5."""
     torch.manual_seed(0)
     shape = {"hidden": 16, "mlp": 16, "num_heads": 2, "num_layers": 1, "noise_dim": 4}
     network = NetworkConfig(num_rows=NUM_ROWS, dim=DIM, num_anchors=num_anchors, **shape)
-    sampler = SamplerConfig(solver="euler", num_steps=NUM_STEPS, guidance=0.5)
+    sampler = SamplerConfig(solver=solver, num_steps=NUM_STEPS, guidance=0.5)
     retriever = DiffusionRetriever(network, NoiseConfig(sigma_data=0.35, sigma_max=2.0, sigma_min=0.1), sampler)
     with torch.no_grad():
         for parameter in retriever.parameters():
@@ -102,7 +103,7 @@ def test_exported_likeliest(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("num_anchors", [0, 7])
 def test_exported_one_step(num_anchors: int, tmp_path: Path) -> None:
-    retriever = make_retriever(num_anchors)
+    retriever = make_retriever(num_anchors, "one_step")
     export.export_one_step(retriever, tmp_path / "student.onnx")
     student = load(tmp_path / "student.onnx")
     for batch in BATCHES:
@@ -112,6 +113,12 @@ def test_exported_one_step(num_anchors: int, tmp_path: Path) -> None:
         assert float((torch.from_numpy(z_BLD) - retriever.one_step(noise_BLD, z_q_BD)).abs().max()) < 1e-5
         for others in ((-noise_BLD, z_q_BD), (noise_BLD, -z_q_BD)):
             assert float((torch.from_numpy(z_BLD) - retriever.one_step(*others)).abs().max()) > 1e-3
+
+
+def test_one_step_is_of_a_student(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="solver euler; expected a student"):
+        export.export_one_step(make_retriever(7), tmp_path / "student.onnx")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_likeliest_needs_anchors(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from r4t_ray import cli
-from r4t_ray.catalogue import Catalogue
+from r4t_ray.catalogue import Catalogue, Gone
 from r4t_ray.diffusion import SamplerConfig
 from r4t_ray.errors import ConfigError, DataError, MissingArtifactError, RequestError
 from r4t_ray.evaluation import DriftConfig, EvaluationConfig, drift
@@ -19,6 +19,7 @@ from r4t_ray.evaluation.drift import measure_drift
 from r4t_ray.evaluation.drift_measures import Situation, compare
 from r4t_ray.evaluation.drift_report import check_out, drift_lines, write_drifts
 from r4t_ray.evaluation.drift_verdict import Change, find_changes
+from r4t_ray.index import load_index
 
 SMALL = {"num_bootstrap": 200}
 
@@ -267,17 +268,39 @@ def test_a_workspace_is_compared_with_new_entries_and_stays_as_it_is(files):
 def test_an_entry_that_changed_is_gone_and_comes_again(files):
     ws, folder = files()
     (folder / "sets.jsonl").write_text(json.dumps({"set_id": "s0", "title": "another name", "item_ids": ["i0"]}))
-    (folder / "gone.txt").write_text("s0\ns1\n\ni3\n")
+    (folder / "gone_sets.txt").write_text("s0\ns1\n")
+    (folder / "gone_items.txt").write_text("i3\n")
+    gone = {f"removed_{name}": folder / f"gone_{name}.txt" for name in ("sets", "items")}
     config, evaluation = DriftConfig(max_queries=4), EvaluationConfig(k=3, n=2, **SMALL)
     with pytest.raises(DataError, match="set_id 's0' again"):
         measure_drift(config, evaluation, ws, sets=folder / "sets.jsonl")
-    oar, wscr = measure_drift(config, evaluation, ws, sets=folder / "sets.jsonl", removed=folder / "gone.txt")
+    oar, wscr = measure_drift(config, evaluation, ws, sets=folder / "sets.jsonl", **gone)
     assert (oar.loss.num_gone, oar.reach.num_new) == (2, 1)
     assert (wscr.loss.num_gone, wscr.reach) == (1, None)
     write_drifts([oar], folder / "drift.json")
     (written,) = json.loads((folder / "drift.json").read_text())["tasks"]
     assert written["entries_gone"] == {"num_gone": 2, "share": oar.loss.share}
     assert f"sets gone: 2, which were {oar.loss.share:.1%} of what" in "\n".join(drift_lines(oar))
+
+
+def test_all_entries_may_be_gone_and_others_there(files):
+    ws, folder = files()
+    (folder / "gone.txt").write_text("".join(f"{key}\n" for key in load_index(ws, "oar").ids))
+    config, evaluation = DriftConfig(max_queries=4), EvaluationConfig(k=3, n=1, **SMALL)
+    new = {name: folder / f"{name}.jsonl" for name in ("sets", "items")}
+    oar, _ = measure_drift(config, evaluation, ws, **new, removed_sets=folder / "gone.txt")
+    assert (oar.loss.share, oar.reach) == (1.0, None)
+
+
+def test_where_entries_are_gone_neither_pool_is_approximate(files):
+    ws, _ = files()
+    index = load_index(ws, "oar")
+    changed = drift.Changed(Catalogue((), ()), Gone(sets=frozenset(index.ids[:1])))
+    pools = changed.pools(index, "oar", lambda texts: np.zeros((0, 8), np.float32))
+    assert [each.shards[0].index is each.shards[0].storage for each in (pools.then, pools.now)] == [True, True]
+    assert (pools.then.ids, pools.now.ids, pools.gone_rows) == (index.ids, index.ids[1:], {0})
+    same = drift.Changed(Catalogue((), ()), Gone()).pools(index, "oar", lambda texts: np.zeros((0, 8), np.float32))
+    assert same.then is same.now is index
 
 
 def test_the_student_is_measured_where_it_answers(files, monkeypatch):
@@ -293,7 +316,7 @@ def test_the_student_is_measured_where_it_answers(files, monkeypatch):
             evaluation,
             ws,
             "oar",
-            drift.Changed(new, frozenset()),
+            drift.Changed(new, Gone()),
             ["theme"],
             lambda texts: np.eye(8)[: len(texts)],
             0,

@@ -129,10 +129,13 @@ def test_rows_beside_an_index_are_found_as_if_they_were_in_it(kind: KindName) ->
     assert old.with_rows([], emb_MD[:0]) is old
 
 
-def test_an_index_of_some_rows_finds_those_alone_under_new_numbers() -> None:
+@pytest.mark.parametrize("kind", TYPES)
+def test_an_index_of_some_rows_finds_those_alone_under_new_numbers(kind: KindName) -> None:
     emb_MD, q_BD = unit_rows(8, 300), unit_rows(9, 40)
-    rows = list(range(0, 300, 3))
-    some = make_index("flat", emb_MD, 2).of_rows(rows)
-    assert some.ids == [make_index("flat", emb_MD, 2).ids[row] for row in rows]
+    rows, index = list(range(0, 300, 3)), make_index(kind, emb_MD, 2)
+    some = index.of_rows(rows)
+    assert some.ids == [index.ids[row] for row in rows]
     assert np.array_equal(some.emb_MD, emb_MD[rows])
     assert np.array_equal(some.search(q_BD, 10)[1], brute_force(q_BD, emb_MD[rows], 10))
+    alone = index.of_rows([]).with_rows(some.ids, some.emb_MD)
+    assert np.array_equal(alone.search(q_BD, 10)[1], some.search(q_BD, 10)[1])
