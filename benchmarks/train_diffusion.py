@@ -4,6 +4,7 @@
 arXiv 2603.06397 (Table 3, batches of 512), on random unit rows. In turns, all with the same updates:
 
 - bare loop: one process without Ray, pairs on its device;
+- beside Ray: the same loop while a worker of Ray Train, with all that Ray has up for it, does nothing;
 - cached: Ray Train, whose worker reads the pairs into its device's memory;
 - streamed: Ray Train, fed by Ray Data from parquet.
 
@@ -20,13 +21,14 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from benchmarks.stopwatch import without_paths
 
-VARIANTS = ("bare loop", "cached", "streamed")
+VARIANTS = ("bare loop", "beside Ray", "cached", "streamed")
 CONFIG = Path("jobs/configs/cookbook.yaml")
 PARQUET_ROWS = 50_000
 """Pairs of one file."""
@@ -59,16 +61,20 @@ def main() -> None:
     set_up_logging()
     config = settings_of(options)
     rates: dict[str, list[float]] = defaultdict(list)
-    with connected_to_ray(), tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place:
         pairs = Path(place) / "pairs"
         write_random_pairs(pairs, options.pairs, config)
         for turn in range(options.turns):
             for variant in options.variants:
                 if variant == "bare loop":
                     rates[variant] += bare_loop(config, pairs, options, turn)
-                else:
-                    is_cached = variant == "cached"
-                    rates[variant] += ray_train(config, pairs, is_cached, Path(place) / f"{variant}-{turn}", turn)
+                    continue
+                folder = Path(place) / f"{variant}-{turn}"
+                with connected_to_ray():
+                    if variant == "beside Ray":
+                        rates[variant] += beside_ray(config, pairs, options, folder, turn)
+                    else:
+                        rates[variant] += ray_train(config, pairs, variant == "cached", folder, turn)
     flops, peak = update_flops(config), matrix_rate("cuda" if config.use_gpu else "cpu")
     device = torch.cuda.get_device_name() if config.use_gpu else "cpu"
     print(table(rates, device, config, flops, peak))
@@ -152,6 +158,37 @@ def bare_loop(config: Any, pairs: Path, options: argparse.Namespace, seed: int) 
         float(torch.stack(losses).mean())  # waits for the device, as the worker's log does
         rates.append(options.window * config.optimizer.batch_size / (time.monotonic() - started))
     return rates[1:]
+
+
+def beside_ray(config: Any, pairs: Path, options: argparse.Namespace, folder: Path, seed: int) -> list[float]:
+    """Samples/s of ``bare_loop`` while a worker of Ray Train waits."""
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    folder.mkdir()
+    began, end = folder / "began", folder / "end"
+    trainer = TorchTrainer(
+        wait_between,
+        train_loop_config={"began": str(began), "end": str(end)},
+        scaling_config=ScalingConfig(num_workers=1, use_gpu=config.use_gpu),
+        run_config=RunConfig(storage_path=str(folder)),
+    )
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(trainer.fit)
+        while not began.exists():
+            assert not waiting.done(), waiting.exception()
+            time.sleep(0.1)
+        try:
+            return bare_loop(config, pairs, options, seed)
+        finally:
+            end.touch()
+
+
+def wait_between(files: dict[str, str]) -> None:
+    """What the waiting worker does: make one file, and wait for the other."""
+    Path(files["began"]).touch()
+    while not Path(files["end"]).exists():
+        time.sleep(0.5)
 
 
 def ray_train(config: Any, pairs: Path, is_cached: bool, folder: Path, seed: int) -> list[float]:
