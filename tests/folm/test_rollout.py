@@ -94,6 +94,7 @@ def test_an_actor_that_dies_is_restarted_and_asked_again(pool: RolloutPool, inde
     assert [stats["restarted"], pool.rollout(request)[1]["restarted"]] == [1.0, 0.0]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_an_actor_that_cannot_live_is_an_engine_error(ray_session: str) -> None:
     class Dying:
