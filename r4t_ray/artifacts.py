@@ -196,10 +196,12 @@ def _whole(path: Path, key: str) -> Manifest | None:
     """The manifest of a folder that is intact and was made from the inputs that ``key`` stands for."""
     try:
         manifest = read_manifest(path)
+        if manifest.key != key:
+            return None
         verify_files(path, manifest)
     except ArtifactError:
         return None
-    return manifest if manifest.key == key else None
+    return manifest
 
 
 def _end_swap(final: Path) -> None:
