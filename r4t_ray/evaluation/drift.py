@@ -27,30 +27,27 @@ Encode = Callable[[Sequence[str]], Array]
 
 
 @dataclass(frozen=True)
-class Pools:
-    """One task's pool then and now; see ``Situation``."""
-
-    then: ShardedIndex
-    now: ShardedIndex
-    num_new: int
-    gone_rows: frozenset[int]
-
-
-@dataclass(frozen=True)
 class Changed:
     """What a catalogue gained and lost."""
 
     new: Catalogue
     gone: Gone
 
-    def pools(self, index: ShardedIndex, task: Task, encode: Encode) -> Pools:
-        """A task's pools. Where rows are gone both are searched exhaustively, so that the index is no difference."""
+    def pools(
+        self, index: ShardedIndex, task: Task, encode: Encode
+    ) -> tuple[ShardedIndex, ShardedIndex, frozenset[int]]:
+        """A task's pools then and now, and the rows of the first that are gone.
+
+        Where rows are gone both are searched exhaustively, so that the index is no difference.
+        """
         gone = self.gone.sets if POOLS[task] == "sets" else self.gone.items
         gone_rows = frozenset(row for row, name in enumerate(index.ids) if name in gone)
-        then = index.of_rows(range(index.size)) if gone_rows else index
-        kept = index.of_rows([row for row in range(index.size) if row not in gone_rows]) if gone_rows else index
+        then = kept = index
+        if gone_rows:
+            then = index.of_rows(range(index.size))
+            kept = index.of_rows([row for row in range(index.size) if row not in gone_rows])
         ids, texts = new_entries(self.new, task)
-        return Pools(then, kept.with_rows(ids, encode(texts)), len(ids), gone_rows)
+        return then, kept.with_rows(ids, encode(texts)), gone_rows
 
 
 def measure_drift(
@@ -128,15 +125,14 @@ def open_situation(
     train_BD, sample_BD, validation_BD, test_BD = (
         emb_BD[[row_of[query.query_id] for query in each]] for each in (train, sample, validation, test)
     )
-    pools = changed.pools(load_index(workspace, task), task, encode)
+    then, now, gone_rows = changed.pools(load_index(workspace, task), task, encode)
     folder = workspace.root / "diffusion" / task
     return Situation(
         task=task,
         retriever=load_retriever(answering(folder, evaluation.solver, evaluation.num_steps, evaluation.guidance)),
-        then=pools.then,
-        now=pools.now,
-        num_new=pools.num_new,
-        gone_rows=pools.gone_rows,
+        then=then,
+        now=now,
+        gone_rows=gone_rows,
         train_emb_BD=train_BD,
         sample_emb_BD=sample_BD,
         validation_emb_BD=validation_BD,

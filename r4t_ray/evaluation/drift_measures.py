@@ -46,7 +46,6 @@ class Situation:
         retriever: The trained retriever.
         then: The pool that it was trained for.
         now: The same rows, but for those that are gone, and after them the new entries.
-        num_new: How many these are.
         gone_rows: Rows of ``then`` that are gone.
         train_emb_BD: All training queries.
         sample_emb_BD: Those of them that are asked.
@@ -59,7 +58,6 @@ class Situation:
     retriever: Retriever
     then: Index
     now: Index
-    num_new: int
     gone_rows: frozenset[int]
     train_emb_BD: Array
     sample_emb_BD: Array
@@ -124,8 +122,9 @@ def compare(config: DriftConfig, evaluation: EvaluationConfig, situation: Situat
         values_now[QUERY_DISTANCE] = query_distances(situation.query_emb_BD, situation.train_emb_BD)
     changes = find_changes(values_then, values_now, evaluation.num_bootstrap, seed)
 
-    reach, num_new = None, situation.num_new
-    if num_new and (num_old := len(situation.now.ids) - num_new):
+    reach, num_old = None, len(situation.then.ids) - len(situation.gone_rows)
+    num_new = len(situation.now.ids) - num_old
+    if num_new and num_old:
         asked = [*now.answers(sample_BLD), *answers_now]
         reached = set().union(*(answer.retrieved for answer in asked))
         reach = find_reach(reached, num_old, num_new, len(asked), evaluation.num_bootstrap, seed)

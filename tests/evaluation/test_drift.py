@@ -54,7 +54,6 @@ def situation(at, pool):
             "retriever": TurningRetriever(*offsets),
             "then": pool(*old),
             "now": pool(*(degrees for row, degrees in enumerate(old) if row not in gone), *new),
-            "num_new": len(new),
             "gone_rows": frozenset(gone),
             "train_emb_BD": train,
             "sample_emb_BD": train,
@@ -296,11 +295,12 @@ def test_where_entries_are_gone_neither_pool_is_approximate(files):
     ws, _ = files()
     index = load_index(ws, "oar")
     changed = drift.Changed(Catalogue((), ()), Gone(sets=frozenset(index.ids[:1])))
-    pools = changed.pools(index, "oar", lambda texts: np.zeros((0, 8), np.float32))
-    assert [each.shards[0].index is each.shards[0].storage for each in (pools.then, pools.now)] == [True, True]
-    assert (pools.then.ids, pools.now.ids, pools.gone_rows) == (index.ids, index.ids[1:], {0})
-    same = drift.Changed(Catalogue((), ()), Gone()).pools(index, "oar", lambda texts: np.zeros((0, 8), np.float32))
-    assert same.then is same.now is index
+    then, now, gone_rows = changed.pools(index, "oar", lambda texts: np.zeros((0, 8), np.float32))
+    assert [each.shards[0].index is each.shards[0].storage for each in (then, now)] == [True, True]
+    assert (then.ids, now.ids, gone_rows) == (index.ids, index.ids[1:], {0})
+    unchanged = drift.Changed(Catalogue((), ()), Gone())
+    then, now, _ = unchanged.pools(index, "oar", lambda texts: np.zeros((0, 8), np.float32))
+    assert then is now is index
 
 
 def test_the_student_is_measured_where_it_answers(files, monkeypatch):
