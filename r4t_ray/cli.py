@@ -113,17 +113,36 @@ def query(
     n: Annotated[int, typer.Option("-n", help="Items of each direction.")] = 10,
     seed: Annotated[int, typer.Option(help="The same seed gives the same answer.")] = 0,
     task: Annotated[Task | None, typer.Option(help="oar: collections; wscr: items of one set.")] = None,
+    like: Annotated[list[str] | None, typer.Option(help="Id of the catalogue, or words: draws the set there.")] = None,
+    avoid: Annotated[list[str] | None, typer.Option(help="Likewise: pushes it from there.")] = None,
+    strength: Annotated[float, typer.Option(help="Of that draw and push.")] = 0.5,
+    temperature: Annotated[float, typer.Option(help="Diversity: 1 is the model's own, above it sets vary more.")] = 1.0,
+    guidance: Annotated[float | None, typer.Option(help="How closely to keep to the query; the model's own.")] = None,
 ) -> None:
-    """Ask a running server for a set, or answer in this process with --local."""
+    """Ask a running server for a set, or answer in this process with --local; --like and --avoid may be repeated."""
     logging.basicConfig(level=logging.WARNING)
+    from r4t_ray.serve.schema import parse_request
+
+    request = parse_request(
+        query=text,
+        k=k,
+        n=n,
+        seed=seed,
+        task=task,
+        like=like or (),
+        avoid=avoid or (),
+        strength=strength,
+        temperature=temperature,
+        guidance=guidance,
+    )
     if local:
         from r4t_ray.serve.local import answer_locally
 
-        answer = answer_locally(workspace, text, k=k, n=n, seed=seed, task=task)
+        answer = answer_locally(workspace, request)
     else:
         from r4t_ray.serve.client import ask
 
-        answer = ask(url, text, k=k, n=n, seed=seed, task=task)
+        answer = ask(url, request)
     _print_answer(answer)
 
 
@@ -240,12 +259,14 @@ def main() -> None:
 
 def _print_answer(answer: RetrieveResponse) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table("direction", "items (cosine)", title=answer.query, show_lines=True)
+    table = Table("direction", "items (cosine)", title=escape(answer.query), show_lines=True)
     for direction in answer.directions:
         items = "\n".join(f"{item.text} ({item.score:.2f})" for item in direction.items)
-        table.add_row(str(direction.index + 1), items)
+        name = f"{direction.index + 1}" if direction.label is None else f"{direction.index + 1} {direction.label}"
+        table.add_row(escape(name), escape(items))
     console = Console()
     console.print(table)
     console.print(f"{len(answer.items)} distinct items in {len(answer.directions)} directions, task {answer.task}")

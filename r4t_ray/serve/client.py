@@ -6,28 +6,20 @@ import httpx
 from pydantic import ValidationError
 
 from r4t_ray.errors import RequestError
-from r4t_ray.serve.schema import ErrorResponse, RetrieveResponse, parse_request, shown
-from r4t_ray.types import Task
+from r4t_ray.serve.schema import ErrorResponse, RetrieveRequest, RetrieveResponse, shown
 
 
-def ask(
-    url: str, query: str, k: int = 10, n: int = 10, seed: int = 0, task: Task | None = None, timeout_s: float = 30.0
-) -> RetrieveResponse:
-    """POST one query to ``url``/v1/retrieve.
+def ask(url: str, request: RetrieveRequest, timeout_s: float = 30.0) -> RetrieveResponse:
+    """POST one request to ``url``/v1/retrieve.
 
     Args:
         url: The server's root, such as http://127.0.0.1:8000.
-        query: What is wanted.
-        k: Directions.
-        n: Items of each.
-        seed: The same seed gives the same answer.
-        task: oar or wscr; the server's default if None.
+        request: Of ``parse_request``.
         timeout_s: How long to wait.
 
     Raises:
-        RequestError: The query is invalid, the server refused it (its own message), or there is no such server.
+        RequestError: The server refused it (its own message), or there is no such server.
     """
-    request = parse_request(query=query, k=k, n=n, seed=seed, task=task)
     endpoint = f"{url.rstrip('/')}/v1/retrieve"
     try:
         reply = httpx.post(endpoint, json=request.model_dump(exclude_none=True), timeout=timeout_s)

@@ -17,9 +17,8 @@ from r4t_ray.errors import ConfigError
 from r4t_ray.serve.answer import check_k
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.fan_out import FanOut
-from r4t_ray.serve.schema import RetrieveRequest, RetrieveResponse, parse_request
+from r4t_ray.serve.schema import RetrieveRequest, RetrieveResponse
 from r4t_ray.serve.served_task import choose_task, load_tasks
-from r4t_ray.types import Task
 
 _logger = logging.getLogger(__name__)
 
@@ -46,24 +45,13 @@ class LocalRetriever:
         return served.compose(request, z_LD, *served.search(z_LD, served.num_hits(request)))
 
 
-def answer_locally(
-    workspace: Path, query: str, k: int = 10, n: int = 10, seed: int = 0, task: Task | None = None
-) -> RetrieveResponse:
-    """Answer one query in this process.
-
-    Args:
-        workspace: Folder of the experiment's artifacts.
-        query: What is wanted.
-        k: Directions.
-        n: Items of each.
-        seed: The same seed gives the same answer.
-        task: oar or wscr; oar if None.
+def answer_locally(workspace: Path, request: RetrieveRequest) -> RetrieveResponse:
+    """Answer one request, of ``parse_request``, in this process.
 
     Raises:
-        RequestError: The query is invalid.
+        RequestError: The workspace cannot serve the task, the k or a setting of the request.
         ArtifactError: The workspace cannot be served.
     """
-    request = parse_request(query=query, k=k, n=n, seed=seed, task=task)
     return LocalRetriever(workspace).answer(request)
 
 

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+from r4t_ray import cli
 from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import ConfigError, RequestError
 from r4t_ray.serve.args import AppArgs
@@ -67,11 +69,9 @@ def test_a_served_workspace_answers_and_stops_on_sigterm(
 ) -> None:
     process, url = server
     wait_for(url, process, 240)
-    over_http = ask(url, "a warm soup", k=2, n=3)
-    assert (
-        over_http.directions[0].items[0].id
-        == answer_locally(tiny_workspace.root, "a warm soup", k=2, n=3).directions[0].items[0].id
-    )
+    request = parse_request(query="a warm soup", k=2, n=3)
+    over_http, locally = ask(url, request), answer_locally(tiny_workspace.root, request)
+    assert over_http.directions[0].items[0].id == locally.directions[0].items[0].id
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0
     with pytest.raises(httpx.TransportError):
@@ -108,6 +108,33 @@ def test_a_local_answer_is_steered_and_its_directions_are_named(tiny_workspace: 
     assert local.answer(parse_request(query="a warm soup", k=4, n=3, guidance=3.0)).items != plain.items
     items_task = local.answer(parse_request(query="a warm soup", k=2, n=3, task="wscr"))
     assert {direction.label for direction in items_task.directions} == {None}
+
+
+def test_the_command_names_the_directions_and_steers_them(
+    tiny_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ("query", "a [bold]warm[/bold] soup", "--local", "-w", str(tiny_workspace.root), "-k", "4", "-n", "3")
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def printed(*options: str) -> str:
+        outcome = CliRunner().invoke(cli.app, [*asked, *options], catch_exceptions=False)
+        assert outcome.exit_code == 0
+        return outcome.output
+
+    steering = {"like": ("lentil", "soup"), "avoid": ("pie",), "strength": 2.0, "temperature": 1.5, "guidance": 1.0}
+    plain, steered = (
+        answer_locally(tiny_workspace.root, parse_request(query=asked[1], k=4, n=3, **options))
+        for options in ({}, steering)
+    )
+    assert plain.directions != steered.directions
+    options = ["--like", "lentil", "--like", "soup", "--avoid", "pie"]
+    options += ["--strength", "2", "--temperature", "1.5", "--guidance", "1"]
+    for answer, table in ((plain, printed()), (steered, printed(*options))):
+        assert asked[1] in table
+        for direction in answer.directions:
+            assert f"{direction.index + 1} {direction.label}" in table
+            for item in direction.items:
+                assert f"{item.text} ({item.score:.2f})" in table
 
 
 @pytest.mark.parametrize(("task", "added"), [("oar", ADDED_SETS), ("wscr", ADDED_ITEMS)])
