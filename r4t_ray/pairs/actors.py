@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+from typing import Any
+
 import ray
+
+from r4t_ray.folm.engine import EngineConfig
 
 
 def in_main_thread(num_actors: int) -> ray.data.ActorPoolStrategy:
@@ -13,3 +19,22 @@ def in_main_thread(num_actors: int) -> ray.data.ActorPoolStrategy:
     generates at two thirds of its rate.
     """
     return ray.data.ActorPoolStrategy(size=num_actors, enable_true_multi_threading=True)
+
+
+@dataclass(frozen=True)
+class EngineActors:
+    """Actors that hold an engine: how many, and how many of Ray's CPUs and GPUs each takes."""
+
+    number: int
+    cpus: float
+    gpus: float
+
+    def engine(self, config: EngineConfig) -> EngineConfig:
+        """The settings of such an engine: on a CPU as many threads as its actor has cores, rounded up."""
+        return config if self.gpus else config.model_copy(update={"threads": math.ceil(self.cpus)})
+
+    def map(self, rows: ray.data.Dataset, holder: type[Any], arguments: tuple[Any, ...]) -> ray.data.Dataset:
+        """Each row through an instance of ``holder``, which is made with the arguments."""
+        called: Any = holder
+        compute = in_main_thread(self.number)
+        return rows.map(called, fn_constructor_args=arguments, compute=compute, num_cpus=self.cpus, num_gpus=self.gpus)

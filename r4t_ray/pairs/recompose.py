@@ -23,7 +23,7 @@ from r4t_ray.encoders import load_embeddings, resolve_model
 from r4t_ray.errors import ConfigError, EngineError
 from r4t_ray.folm.engine import EngineConfig, Sampling, make_engine
 from r4t_ray.index import load_index
-from r4t_ray.pairs.actors import in_main_thread
+from r4t_ray.pairs.actors import EngineActors
 from r4t_ray.pairs.files import query_seed
 
 ANSWER = re.compile(r"<items>\[([\d, ]+)\]</items><query>([^<]+)</query>")
@@ -124,15 +124,17 @@ def parse_recomposed(answer: str, ids: Sequence[str], least: int) -> tuple[str, 
     return (text, items) if text and len(items) >= least else None
 
 
-def recomposed_queries(config: RecomposeConfig, workspace: Workspace, folder: Path, seed: int) -> list[Query]:
-    """Training queries of the wscr task with the sets that the model chose; made once and kept in ``folder``.
+def recomposed_queries(
+    config: RecomposeConfig, actors: EngineActors, workspace: Workspace, folder: Path, seed: int
+) -> list[Query]:
+    """Training queries of the wscr task with the sets that the model chose, made once by ``actors`` into ``folder``.
 
     Raises:
         EngineError: Not one answer could be used.
     """
     path = folder / "recomposed.parquet"
     if not path.exists():
-        made = _recompose(config, workspace, seed)
+        made = _recompose(config, actors, workspace, seed)
         half = path.with_suffix(".half")
         pq.write_table(pa.Table.from_pylist(made, schema=SCHEMA), half)
         half.rename(path)
@@ -143,16 +145,15 @@ def recomposed_queries(config: RecomposeConfig, workspace: Workspace, folder: Pa
 SCHEMA = pa.schema([("query_id", pa.string()), ("text", pa.string()), ("item_ids", pa.list_(pa.string()))])
 
 
-def _recompose(config: RecomposeConfig, workspace: Workspace, seed: int) -> list[dict[str, Any]]:
+def _recompose(config: RecomposeConfig, actors: EngineActors, workspace: Workspace, seed: int) -> list[dict[str, Any]]:
     pools = _pools(config, workspace, seed)
     model = config.model or str(workspace.artifact("folm").path / "wscr" / "warm_start")
     size = config.queries_per_batch
     batches = [pools[start : start + size] for start in range(0, len(pools), size)]
     columns = [{name: [pool[name] for pool in batch] for name in batch[0]} for batch in batches]
-    recompose: Any = Recompose
-    asked = ray.data.from_items(columns, override_num_blocks=len(columns)).map(
-        recompose, fn_constructor_args=(config, model), compute=in_main_thread(1), num_cpus=0.5
-    )
+    rows = ray.data.from_items(columns, override_num_blocks=len(columns))
+    on_actors = config.model_copy(update={"engine": actors.engine(config.engine)})
+    asked = actors.map(rows, Recompose, (on_actors, model))
     answers = {n: text for row in asked.iter_rows() for n, text in zip(row["number"], row["answers"], strict=True)}
     made = []
     for pool in pools:

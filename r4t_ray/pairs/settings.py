@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from r4t_ray.config import Settings
+from r4t_ray.pairs.actors import EngineActors
 from r4t_ray.pairs.keep import KeepAbove, KeepAll, KeepBest
 from r4t_ray.pairs.recompose import RecomposeConfig
 from r4t_ray.types import Task
@@ -20,8 +21,8 @@ class PairsConfig(Settings):
     fan-outs of ``queries_per_file`` queries are drawn at once and go into one parquet file. The commonest
     ``num_labels`` sub-queries of a task become the names of its directions.
 
-    On a CPU an actor's engine has ``actor_cpus`` threads, rounded up: of two cores 1.5 gives it two threads and leaves
-    the writer its half core.
+    The actors are those of the fan-outs, and before them those of ``recompose``. On a CPU an actor's engine has
+    ``actor_cpus`` threads, rounded up: of two cores 1.5 gives it two threads and leaves the writer its half core.
     """
 
     num_samples: PositiveInt = 128
@@ -36,3 +37,8 @@ class PairsConfig(Settings):
     actor_cpus: PositiveFloat = 0.5
     actor_gpus: float = 0.0
     num_writers: PositiveInt = 1
+
+    @property
+    def actors(self) -> EngineActors:
+        """Those that hold a language model."""
+        return EngineActors(self.num_actors, self.actor_cpus, self.actor_gpus)

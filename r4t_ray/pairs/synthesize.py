@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -23,6 +22,7 @@ import ray
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.catalogue import Query, load_queries, recombined_queries
 from r4t_ray.encoders import load_encoder
+from r4t_ray.errors import EngineError
 from r4t_ray.folm import FanOutModel, SharedEngine
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.task_rewards import TaskRewards
@@ -58,10 +58,8 @@ class FanOuts:
     def __init__(self, workspace: str, config: PairsConfig, seed: int) -> None:
         self._artifact = Workspace(workspace).artifact("folm")
         folm = FolmConfig.model_validate(self._artifact.manifest.config)
-        if not config.actor_gpus:
-            engine = folm.engine.model_copy(update={"threads": math.ceil(config.actor_cpus)})
-            folm = folm.model_copy(update={"engine": engine})
-        self._folm, self._config, self._seed = folm, config, seed
+        self._folm = folm.model_copy(update={"engine": config.actors.engine(folm.engine)})
+        self._config, self._seed = config, seed
         self._engine = SharedEngine(partial(FanOutModel.load, config=self._folm))
         self._engine.at(self._weights(self._folm.tasks[0]))
 
@@ -165,7 +163,13 @@ def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
         ]
         synthesize(files, config, workspace, folder, FanOuts, (str(workspace.root), config, seed))
         left = missing_files(files, folder)  # and what a writer that was killed left half written is gone
-        assert not left, f"{len(left)} files were not written"
+        if left:
+            raise EngineError(
+                str(folder),
+                f"{len(left)} of {len(files)} files gone since they were written, {left[0]['file']} first",
+                "every file in place",
+                "keep other programs out of the folder and run the command again: it writes what is missing",
+            )
         num_pairs = sum(check_written(folder / task) for task in tasks)
         if config.num_labels:
             encoder = load_encoder(workspace.artifact("embed").path / "encoder")
@@ -183,7 +187,7 @@ def asked_queries(task: Task, config: PairsConfig, workspace: Workspace, folder:
     # Other queries than those that stage 1 trained on, which are recombined with seed and seed + 1.
     new = recombined_queries(task, train, num_recombined, seed + 2)
     if config.recompose and task == "wscr":
-        queries = [*queries, *recomposed_queries(config.recompose, workspace, folder, seed)]
+        queries = [*queries, *recomposed_queries(config.recompose, config.actors, workspace, folder, seed)]
     num_fan_outs = config.num_samples * len(queries) + len(new)
     log.info("%s: %d fan-outs of %d queries and %d recombined ones", task, num_fan_outs, len(queries), len(new))
     return [*(Asked(query, config.num_samples) for query in queries), *(Asked(query, 1) for query in new)]
@@ -218,21 +222,12 @@ def synthesize(
         (folder / task).mkdir(exist_ok=True)
     ray.data.DataContext.get_current().enable_progress_bars = False
     writer: Any = WritePairs
-    written = (
-        ray.data.from_items(missing, override_num_blocks=min(len(missing), MOST_BLOCKS))
-        .map(
-            source,
-            fn_constructor_args=source_args,
-            compute=in_main_thread(config.num_actors),
-            num_cpus=config.actor_cpus,
-            num_gpus=config.actor_gpus,
-        )
-        .map(
-            writer,
-            fn_constructor_args=(str(workspace.root), config, str(folder)),
-            compute=in_main_thread(config.num_writers),
-            num_cpus=WRITER_CPUS,
-        )
+    rows = ray.data.from_items(missing, override_num_blocks=min(len(missing), MOST_BLOCKS))
+    written = config.actors.map(rows, source, source_args).map(
+        writer,
+        fn_constructor_args=(str(workspace.root), config, str(folder)),
+        compute=in_main_thread(config.num_writers),
+        num_cpus=WRITER_CPUS,
     )
     totals: Counter[str] = Counter()
     for row in track(written.iter_rows(), "synthesize-pairs", total=len(missing)):

@@ -10,10 +10,12 @@ import pytest
 from transformers import AutoTokenizer
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.catalogue import load_items, load_queries
-from r4t_ray.encoders import resolve_model
+from r4t_ray.catalogue import load_queries
+from r4t_ray.encoders import load_embeddings, resolve_model
 from r4t_ray.errors import ConfigError
 from r4t_ray.folm.engine import EngineConfig
+from r4t_ray.index import load_index
+from r4t_ray.pairs.actors import EngineActors
 from r4t_ray.pairs.recompose import (
     Recompose,
     RecomposeConfig,
@@ -76,14 +78,22 @@ def test_new_sets_are_of_the_pool_and_made_once(
     ray_session: str, indexed_workspace: Workspace, chat_model: Path, tmp_path: Path
 ) -> None:
     config = CONFIG.model_copy(update={"model": str(chat_model)})
-    made = recomposed_queries(config, indexed_workspace, tmp_path, seed=0)
-    known = {item.item_id for item in load_items(indexed_workspace)}
+    actors = EngineActors(number=1, cpus=1.0, gpus=0.0)
+    made = recomposed_queries(config, actors, indexed_workspace, tmp_path, seed=0)
     assert len(made) >= 6
-    assert all(2 <= len(query.item_ids) <= 4 and set(query.item_ids) <= known for query in made)
+    # The pool of the n-th new query is what lies nearest to the n-th training query, all of them again and again.
+    index, queries = load_index(indexed_workspace, "wscr"), load_queries(indexed_workspace, "wscr", "train")
+    ids, emb_MD = load_embeddings(indexed_workspace, "queries")
+    for query in made:
+        wish = queries[int(query.query_id.rsplit(":", 1)[1]) % len(queries)]
+        _, rows_1K = index.search(emb_MD[[ids.index(wish.query_id)]], config.pool_size)
+        assert set(query.item_ids) <= {index.ids[row] for row in rows_1K[0]}
+        assert 2 <= len(query.item_ids) <= 4
     assert all(query.text and query.split == "train" and query.task == "wscr" for query in made)
     assert not {query.query_id for query in made} & {query.query_id for query in load_queries(indexed_workspace)}
     before = (tmp_path / "recomposed.parquet").read_bytes()
-    assert recomposed_queries(config.model_copy(update={"model": "nowhere"}), indexed_workspace, tmp_path, 0) == made
+    elsewhere = config.model_copy(update={"model": "nowhere"})
+    assert recomposed_queries(elsewhere, actors, indexed_workspace, tmp_path, seed=0) == made
     (tmp_path / "recomposed.parquet").unlink()
-    assert recomposed_queries(config, indexed_workspace, tmp_path, seed=0) == made
+    assert recomposed_queries(config, actors, indexed_workspace, tmp_path, seed=0) == made
     assert (tmp_path / "recomposed.parquet").read_bytes() == before
