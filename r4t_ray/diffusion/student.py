@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from r4t_ray.diffusion.ema import Ema
+from r4t_ray.diffusion.learner import step_seed
 from r4t_ray.diffusion.learning_rate import learning_rate
 from r4t_ray.diffusion.retriever import DiffusionRetriever
 from r4t_ray.diffusion.settings import StudentConfig
@@ -89,7 +90,7 @@ def distill(
     batch_size = settings.batch_size // num_workers
     loss_of, ema = wrap(StudentLoss(student)), Ema(student, settings.ema_decay)
     optimizer = torch.optim.Adam(student.parameters(), lr=settings.peak_lr, fused=True)
-    generator = torch.Generator(z_q_ND.device).manual_seed(seed + 1 + rank)
+    generator = torch.Generator(z_q_ND.device).manual_seed(step_seed(seed, rank, 0))
     for step in range(settings.num_steps):
         chosen_B = torch.randint(len(z_q_ND), (batch_size,), generator=generator, device=z_q_ND.device)
         z_q_BD = z_q_ND[chosen_B]
@@ -100,6 +101,8 @@ def distill(
             group["lr"] = learning_rate(step, settings)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        if settings.max_grad_norm is not None:
+            torch.nn.utils.clip_grad_norm_(student.parameters(), settings.max_grad_norm)
         optimizer.step()
         ema.update(student, step)
         if step % LOG_EVERY == 0 or step + 1 == settings.num_steps:

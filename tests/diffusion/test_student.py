@@ -88,6 +88,19 @@ def test_a_student_that_was_saved_generates_by_one_step_of_its_noise(z_q_BD: Ten
     assert torch.equal(made, student.one_step(drawn, z_q_BD[:3]))
 
 
+@pytest.mark.parametrize(("max_grad_norm", "moves"), [(None, True), (1e-12, False)])
+def test_gradients_are_clipped_where_that_is_asked_for(
+    z_q_BD: Tensor, max_grad_norm: float | None, moves: bool
+) -> None:
+    """Adam divides by the gradient's own size, but for an epsilon of 1e-8, which a norm of 1e-12 is far below."""
+    changed = {"num_steps": 3, "max_grad_norm": max_grad_norm}
+    few = STUDENT.model_copy(update={"optimizer": STUDENT.optimizer.model_copy(update=changed)})
+    known = teacher(4)
+    student = distill(known, z_q_BD, few, seed=0)
+    moved = [(one - other).abs().max() for one, other in zip(student.parameters(), known.parameters(), strict=True)]
+    assert bool(max(moved) > 1e-4) == moves, max(moved)
+
+
 def test_the_loss_of_anchors_by_hand(z_q_BD: Tensor) -> None:
     """An untrained prior is flat, and at sigma_max = 1 a row prefers an anchor by their product over 1 + WIDTH^2."""
     untrained = teacher(4)
