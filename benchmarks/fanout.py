@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import argparse
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from benchmarks.stopwatch import HEAD, Board, table, without_paths
+from benchmarks.stopwatch import HEAD, Board, provenance, table
 
 if TYPE_CHECKING:
     from r4t_ray.diffusion.settings import Solver
@@ -43,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--call-limit", type=float, default=60.0, help="seconds that a single timed call may take")
     parser.add_argument("--prompt-tokens", type=int, default=128, help="--paper: of the language model")
     parser.add_argument("--new-tokens", type=int, default=128, help="--paper: of the language model, a fixed number")
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="--paper")
+    parser.add_argument("--device", choices=("cuda", "cpu"), help="--paper; cuda by default")
     parser.add_argument("--tiny", action="store_true", help="--paper: toy shapes, to try the program")
     return parser
 
@@ -54,9 +53,8 @@ def main() -> None:
     if options.paper == bool(options.workspace):
         parser().error("name a WORKSPACE or give --paper, one of the two")
     minutes = options.minutes or (PAPER_MINUTES if options.paper else float("inf"))
-    packages = {name: version(name) for name in ("torch", "transformers")}
-    settings = {"options": without_paths(options), "versions": packages}
-    board = Board(lambda: None, options.out, started + minutes * 60, options.call_limit, settings)
+    deadline = started + minutes * 60
+    board = Board(lambda: None, options.out, deadline, options.call_limit, provenance(options))
     print(HEAD)
     (run_paper if options.paper else run_workspace)(options, board)
     print(f"\n{table(board.rows)}")
@@ -73,13 +71,14 @@ def run_paper(options: argparse.Namespace, board: Board) -> None:
 
     from benchmarks.fanout_paper import Mode, PaperGrid, run
 
-    if options.device == "cuda":
+    device = options.device or "cuda"
+    if device == "cuda":
         if not torch.cuda.is_available():
             raise SystemExit("--paper needs CUDA, or --device cpu --tiny to try the program")
         board.synchronize = torch.cuda.synchronize
     modes = options.modes or [mode for mode in get_args(Mode) if mode != "compile"]
     grid = PaperGrid(
-        device=options.device,
+        device=device,
         batches=tuple(options.batches),
         evaluations=tuple(options.evaluations),
         solvers=tuple(options.solvers or ("sde",)),

@@ -23,7 +23,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from benchmarks.stopwatch import without_paths
+from benchmarks.stopwatch import provenance
 
 SMOLLM2_135M: dict[str, Any] = {
     "model_type": "llama",
@@ -87,7 +87,7 @@ def main() -> None:
     )
     if options.out:
         rows = json.loads(options.out.read_text()) if options.out.exists() else []
-        row = asdict(pace) | {"options": without_paths(options)}
+        row = asdict(pace) | provenance(options)
         options.out.write_text(json.dumps([*rows, row], indent=1))
 
 

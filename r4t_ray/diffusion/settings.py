@@ -5,6 +5,7 @@ Free of torch and ray, so that an experiment's settings can be read and checked 
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Final, Literal
 
@@ -119,7 +120,8 @@ class DiffusionConfig(Settings):
 
     ``student`` names the tasks whose retriever gets a student, which then serves.
 
-    A training worker holds ``cpus_per_worker`` of Ray's CPUs; pairs that are not cached are read by at least one more.
+    A training worker holds ``cpus_per_worker`` of Ray's CPUs and, without a GPU, has as many torch threads, rounded up.
+    Pairs that are not cached are read by at least one CPU more.
     """
 
     network: NetworkConfig = NetworkConfig()
@@ -149,7 +151,11 @@ class DiffusionConfig(Settings):
     cpus_per_worker: float = Field(1.0, gt=0)
     use_gpu: bool = False
     compile: bool = Field(False, description="torch.compile the network")
-    num_threads: int | None = Field(None, ge=1, description="torch threads of a CPU worker; None: every core it sees")
+
+    @property
+    def num_threads(self) -> int:
+        """Of torch in a worker without a GPU."""
+        return math.ceil(self.cpus_per_worker)
 
     def sampler_of(self, task: Task) -> SamplerConfig:
         """The settings of one task's sampler; the defaults where ``sampler`` does not name it."""
@@ -163,8 +169,9 @@ class DiffusionConfig(Settings):
 
     @model_validator(mode="after")
     def _workers_share_the_batch(self) -> DiffusionConfig:
-        if self.optimizer.batch_size % self.num_workers:
-            raise ValueError(
-                f"batch_size ({self.optimizer.batch_size}) must be a multiple of num_workers ({self.num_workers})"
-            )
+        batch_sizes = {"optimizer": self.optimizer.batch_size}
+        batch_sizes |= {f"student.{task}.optimizer": one.optimizer.batch_size for task, one in self.student.items()}
+        for name, size in batch_sizes.items():
+            if size % self.num_workers:
+                raise ValueError(f"{name}.batch_size ({size}) must be a multiple of num_workers ({self.num_workers})")
         return self

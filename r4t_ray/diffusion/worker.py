@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import tempfile
 import time
@@ -136,7 +135,7 @@ def train_student(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
 
 def _set_up_process(config: DiffusionConfig, rank: int) -> None:
     if not config.use_gpu:
-        torch.set_num_threads(config.num_threads or os.cpu_count() or 1)
+        torch.set_num_threads(config.num_threads)
     if rank == 0:
         logging.basicConfig(level=logging.INFO, format="%(message)s")
 

@@ -43,7 +43,7 @@ def test_every_variant_trains_and_is_said(
     ray_session: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "rates.json"
-    asked = "--pairs 40 --batch 8 --turns 1 --windows 2 --window 3 --threads 1"
+    asked = "--pairs 40 --batch 8 --turns 1 --windows 2 --window 3"
     monkeypatch.setattr(sys, "argv", ["train_diffusion", *asked.split(), "--out", str(out)])
     train_diffusion.main()
     rates = json.loads(out.read_text())["samples_per_s"]

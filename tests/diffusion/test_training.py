@@ -70,7 +70,6 @@ CONFIG = DiffusionConfig(
     validate_every=150,
     validation_rows=256,
     checkpoint_every=200,
-    num_threads=1,
 )  # fmt: skip
 
 
