@@ -1,9 +1,4 @@
-"""From generated directions and their hits to an answer: pure functions that the gateway and the local path share.
-
-Where this leaves DESIGN's general rule for k of L: shards send ids and scores, never vectors, so the vectors of the
-nearest items are not at hand. The generated direction, which its nearest item approximates, stands for that item when
-`select_directions` measures diversity.
-"""
+"""From generated directions and their hits to an answer: pure functions that the gateway and the local path share."""
 
 from __future__ import annotations
 
@@ -79,7 +74,7 @@ def keep_directions(z_LD: Array, scores_LK: Array, rows_LK: Rows, k: int, solver
     """
     nearest_cos_L = np.ascontiguousarray(scores_LK[:, 0])
     nearest_rows_L = np.ascontiguousarray(rows_LK[:, 0])
-    return select_directions(z_LD, nearest_rows_L, z_LD, nearest_cos_L, k, ranked=solver in RANKED_SOLVERS)
+    return select_directions(z_LD, nearest_rows_L, nearest_cos_L, k, ranked=solver in RANKED_SOLVERS)
 
 
 def leave_out(scores_LK: Array, rows_LK: Rows, rows: Sequence[int], n: int) -> tuple[Array, Rows]:

@@ -10,43 +10,40 @@ EAST, NORTH, WEST = [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]
 NORTH_EAST = [0.8, 0.6]
 
 
-def select(items: list[list[float]], rows: list[int], cosines: list[float], k: int, z: list | None = None) -> list[int]:
-    emb_LD = np.array(items, dtype=np.float32)
-    z_LD = emb_LD if z is None else np.array(z, dtype=np.float32)
-    return select_directions(z_LD, np.array(rows), emb_LD, np.array(cosines, dtype=np.float32), k)
+def select(z: list[list[float]], rows: list[int], cosines: list[float], k: int) -> list[int]:
+    return select_directions(np.array(z, np.float32), np.array(rows), np.array(cosines, np.float32), k)
 
 
 def first_distinct(rows: list[int], k: int) -> list[int]:
     """Of rows that come ranked, in no order of groundedness or diversity."""
-    emb_LD, cosines_L = np.zeros((len(rows), 2), np.float32), np.linspace(0, 1, len(rows), dtype=np.float32)
-    return select_directions(emb_LD, np.array(rows), emb_LD, cosines_L, k, ranked=True)
+    z_LD, cosines_L = np.zeros((len(rows), 2), np.float32), np.linspace(0, 1, len(rows), dtype=np.float32)
+    return select_directions(z_LD, np.array(rows), cosines_L, k, ranked=True)
 
 
 def test_most_grounded_first_then_least_similar() -> None:
     """From NORTH_EAST: WEST (cosine -0.8), then EAST and NORTH at highest cosines 0.8 and 0.6, so NORTH."""
-    items = [EAST, NORTH, NORTH_EAST, WEST]
-    assert select(items, [10, 11, 12, 13], [0.5, 0.6, 0.9, 0.7], 3) == [2, 3, 1]
+    z = [EAST, NORTH, NORTH_EAST, WEST]
+    assert select(z, [10, 11, 12, 13], [0.5, 0.6, 0.9, 0.7], 3) == [2, 3, 1]
 
 
 def test_a_shared_item_is_kept_once_by_its_closest_row() -> None:
-    items = [EAST, EAST, NORTH, WEST]
-    assert select(items, [10, 10, 11, 12], [0.5, 0.9, 0.8, 0.3], 3) == [1, 3, 2]
+    z = [EAST, EAST, NORTH, WEST]
+    assert select(z, [10, 10, 11, 12], [0.5, 0.9, 0.8, 0.3], 3) == [1, 3, 2]
 
 
 def test_ties_go_to_the_more_grounded_then_to_the_lower_row() -> None:
-    items = [EAST, NORTH, [0.0, -1.0]]
-    assert select(items, [0, 1, 2], [0.9, 0.3, 0.4], 2) == [0, 2]
-    assert select(items, [0, 1, 2], [0.9, 0.4, 0.4], 2) == [0, 1]
-    assert select(items, [0, 1, 2], [0.4, 0.4, 0.4], 1) == [0]
+    z = [EAST, NORTH, [0.0, -1.0]]
+    assert select(z, [0, 1, 2], [0.9, 0.3, 0.4], 2) == [0, 2]
+    assert select(z, [0, 1, 2], [0.9, 0.4, 0.4], 2) == [0, 1]
+    assert select(z, [0, 1, 2], [0.4, 0.4, 0.4], 1) == [0]
 
 
 def test_duplicates_fill_up_only_when_items_run_out() -> None:
     """Rows 0 and 3 lead to the two items; of the others the one whose vector is farther from both is next."""
     z = [EAST, NORTH_EAST, NORTH, WEST]
-    items = [EAST, EAST, EAST, WEST]
-    assert select(items, [7, 7, 7, 8], [1.0, 0.8, 0.1, 1.0], 2, z) == [0, 3]
-    assert select(items, [7, 7, 7, 8], [1.0, 0.8, 0.1, 1.0], 3, z) == [0, 3, 2]
-    assert select(items, [7, 7, 7, 8], [1.0, 0.8, 0.1, 1.0], 4, z) == [0, 3, 2, 1]
+    assert select(z, [7, 7, 7, 8], [1.0, 0.8, 0.1, 1.0], 2) == [0, 3]
+    assert select(z, [7, 7, 7, 8], [1.0, 0.8, 0.1, 1.0], 3) == [0, 3, 2]
+    assert select(z, [7, 7, 7, 8], [1.0, 0.8, 0.1, 1.0], 4) == [0, 3, 2, 1]
 
 
 def test_the_kept_items_do_not_depend_on_row_order() -> None:
@@ -56,9 +53,9 @@ def test_the_kept_items_do_not_depend_on_row_order() -> None:
     pool_MD = z_LD[:9]
     cosines_LM = z_LD @ pool_MD.T * rng.uniform(0.9, 1, size=(12, 1)).astype(np.float32)
     nearest_L, cos_L = cosines_LM.argmax(axis=1), cosines_LM.max(axis=1)
-    kept = select_directions(z_LD, nearest_L, pool_MD[nearest_L], cos_L, 7)
+    kept = select_directions(z_LD, nearest_L, cos_L, 7)
     order = rng.permutation(12)
-    shuffled = select_directions(z_LD[order], nearest_L[order], pool_MD[nearest_L[order]], cos_L[order], 7)
+    shuffled = select_directions(z_LD[order], nearest_L[order], cos_L[order], 7)
     assert [int(order[row]) for row in shuffled] == kept
     assert len(set(nearest_L[kept])) == 7
 

@@ -69,8 +69,7 @@ class R4TDiffusion:
 
         nearest_L = hits_Ln[:, 0]
         assert (nearest_L != NO_ROW).all(), "a pool holds at least one item"
-        nearest_LD = self.index.emb_MD[nearest_L]
+        cos_L = np.einsum("ld,ld->l", z_LD, self.index.emb_MD[nearest_L])
         ranked = (self.solver or self.retriever.sampler.solver) in RANKED_SOLVERS
-        cos_L = np.einsum("ld,ld->l", z_LD, nearest_LD)
-        kept = select_directions(z_LD, nearest_L, nearest_LD, cos_L, self.k, ranked=ranked)
+        kept = select_directions(z_LD, nearest_L, cos_L, self.k, ranked=ranked)
         return Answer(z_LD[kept], hits_Ln[kept])
