@@ -259,8 +259,8 @@ def assert_same(unbroken: Artifact, resumed: Artifact) -> None:
     assert logs[0].select(["task", "step"]).equals(logs[1].select(["task", "step"]))
     for name in ("loss", "val_loss", "lr"):
         np.testing.assert_allclose(logs[0][name].to_numpy(), logs[1][name].to_numpy(), rtol=0, atol=1e-6)
-    for task in TASKS:
-        ours, theirs = (load_file(artifact.file(f"{task}/{WEIGHTS}")) for artifact in (unbroken, resumed))
+    for folder in (*TASKS, "oar/student"):
+        ours, theirs = (load_file(artifact.file(f"{folder}/{WEIGHTS}")) for artifact in (unbroken, resumed))
         assert ours.keys() == theirs.keys()
         assert all(float((ours[name] - theirs[name]).abs().max()) < 1e-6 for name in ours)
 
