@@ -172,13 +172,17 @@ def provenance(options: argparse.Namespace) -> dict[str, Any]:
 
     cores = len(os.sched_getaffinity(0))
     machine = {"cores": cores, "instructions": torch.backends.cpu.get_cpu_capability()}
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():  # to ask would make it so, and an engine could not fork any more
         machine["gpu"] = torch.cuda.get_device_name()
     return {
-        "options": {name: value for name, value in vars(options).items() if not isinstance(value, Path)},
+        "options": {name: value for name, value in vars(options).items() if not _is_place(value)},
         "machine": machine,
-        "versions": {each.name: each.version for each in distributions() if each.name in PACKAGES},
+        "versions": dict(sorted((each.name, each.version) for each in distributions() if each.name in PACKAGES)),
     }
+
+
+def _is_place(value: object) -> bool:
+    return isinstance(value, Path) or (isinstance(value, str) and os.sep in value and Path(value).exists())
 
 
 def records(rows: Sequence[Row]) -> list[dict[str, Any]]:

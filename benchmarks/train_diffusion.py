@@ -68,6 +68,8 @@ def main() -> None:
         write_random_pairs(pairs, options.pairs, config)
         for turn in range(options.turns):
             for variant in options.variants:
+                if variant == "all cores" and config.use_gpu:
+                    continue
                 if variant in BARE:
                     threads = config.num_threads if variant == "bare loop" else len(os.sched_getaffinity(0))
                     rates[variant] += bare_loop(config, pairs, options, turn, threads)
@@ -78,6 +80,7 @@ def main() -> None:
                         rates[variant] += beside_ray(config, pairs, options, folder, turn)
                     else:
                         rates[variant] += ray_train(config, pairs, variant == "cached", folder, turn)
+    torch.set_num_threads(config.num_threads)
     flops, peak = update_flops(config), matrix_rate("cuda" if config.use_gpu else "cpu")
     device = torch.cuda.get_device_name() if config.use_gpu else "cpu"
     print(table(rates, device, config, flops, peak))
@@ -144,7 +147,8 @@ def bare_loop(config: Any, pairs: Path, options: argparse.Namespace, seed: int, 
     from r4t_ray.diffusion.training import prepare_task
 
     device = torch.device("cuda" if config.use_gpu else "cpu")
-    torch.set_num_threads(threads)
+    if not config.use_gpu:
+        torch.set_num_threads(threads)
     job = prepare_task(config, pairs, "oar")  # which counts the anchors
     learner = Learner(job.config, "oar", seed, 0, job.anchors_ND, device)
     loaded = load_pairs(pairs, "train", PairCollate(config.network, job.mean_weight))

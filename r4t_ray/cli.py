@@ -259,14 +259,14 @@ def main() -> None:
 
 def _print_answer(answer: RetrieveResponse) -> None:
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table("direction", "items (cosine)", title=escape(answer.query), show_lines=True)
+    table = Table("direction", "items (cosine)", title=Text(answer.query), show_lines=True)
     for direction in answer.directions:
         items = "\n".join(f"{item.text} ({item.score:.2f})" for item in direction.items)
         name = f"{direction.index + 1}" if direction.label is None else f"{direction.index + 1} {direction.label}"
-        table.add_row(escape(name), escape(items))
+        table.add_row(Text(name), Text(items))
     console = Console()
     console.print(table)
     console.print(f"{len(answer.items)} distinct items in {len(answer.directions)} directions, task {answer.task}")

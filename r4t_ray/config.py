@@ -5,6 +5,7 @@ A stage's ``Settings`` subclass sits in the file of what it configures; ``r4t_ra
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,6 +52,11 @@ def parse_settings(kind: type[S], data: dict[str, Any], where: str) -> S:
         raise ConfigError(
             where, faults, f"the settings of {kind.__name__}", "correct or remove the keys named"
         ) from None
+
+
+def recorded_settings(kind: type[S], recorded: Mapping[str, Any]) -> S:
+    """``kind``'s settings among those of a manifest, which may hold more, or some that are no more."""
+    return kind.model_validate({name: recorded[name] for name in kind.model_fields if name in recorded})
 
 
 def load_settings(kind: type[S], path: str | Path) -> S:

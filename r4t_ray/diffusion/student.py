@@ -30,6 +30,8 @@ MAX_QUERIES = 100_000
 """Queries of the training pairs that are learnt from; more teach little and take memory."""
 
 LOG_EVERY = 100
+OWN_STEP = 2**40
+"""Number of an update that no ``Learner`` makes: a student's noise is that of none of them."""
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +92,7 @@ def distill(
     batch_size = settings.batch_size // num_workers
     loss_of, ema = wrap(StudentLoss(student)), Ema(student, settings.ema_decay)
     optimizer = torch.optim.Adam(student.parameters(), lr=settings.peak_lr, fused=True)
-    generator = torch.Generator(z_q_ND.device).manual_seed(step_seed(seed, rank, 0))
+    generator = torch.Generator(z_q_ND.device).manual_seed(step_seed(seed, rank, OWN_STEP))
     for step in range(settings.num_steps):
         chosen_B = torch.randint(len(z_q_ND), (batch_size,), generator=generator, device=z_q_ND.device)
         z_q_BD = z_q_ND[chosen_B]

@@ -17,6 +17,7 @@ import numpy as np
 
 from r4t_ray.artifacts import Artifact, Workspace, read_manifest, write_json
 from r4t_ray.catalogue import load_queries
+from r4t_ray.config import recorded_settings
 from r4t_ray.diffusion.settings import STUDENT
 from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
 from r4t_ray.errors import DataError
@@ -197,9 +198,8 @@ def reference_rows(queries: Sequence[Query], pool_ids: Sequence[str]) -> list[Ro
 
 
 def folm_settings(workspace: Workspace) -> FolmConfig:
-    """The settings that folm was trained with; its manifest may hold more than them."""
-    recorded = read_manifest(workspace.root / "folm").config
-    return FolmConfig.model_validate({key: recorded[key] for key in FolmConfig.model_fields if key in recorded})
+    """The settings that folm was trained with."""
+    return recorded_settings(FolmConfig, read_manifest(workspace.root / "folm").config)
 
 
 def load_retriever(folder: Path) -> Retriever:

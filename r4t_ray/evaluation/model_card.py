@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from r4t_ray.artifacts import Manifest
+from r4t_ray.config import recorded_settings
 from r4t_ray.diffusion.model_card import NOT_MEASURED, setting_rows
 from r4t_ray.diffusion.settings import DiffusionConfig
 from r4t_ray.encoders.models import PACKAGE_PREFIX
@@ -32,7 +33,7 @@ def workspace_facts(
         rows: metrics.json of the report; empty where there is none.
         student: It is the task's one-step student.
     """
-    trained = DiffusionConfig.model_validate(manifests["diffusion"].config)
+    trained = recorded_settings(DiffusionConfig, manifests["diffusion"].config)
     training = setting_rows("training", {"seed": manifests["diffusion"].seed})
     if student:
         distilled = trained.student[task]

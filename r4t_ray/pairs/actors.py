@@ -25,16 +25,18 @@ def in_main_thread(num_actors: int) -> ray.data.ActorPoolStrategy:
 class EngineActors:
     """Actors that hold an engine: how many, and how many of Ray's CPUs and GPUs each takes."""
 
-    number: int
-    cpus: float
-    gpus: float
+    num_actors: int
+    num_cpus: float
+    num_gpus: float
 
     def engine(self, config: EngineConfig) -> EngineConfig:
         """The settings of such an engine: on a CPU as many threads as its actor has cores, rounded up."""
-        return config if self.gpus else config.model_copy(update={"threads": math.ceil(self.cpus)})
+        return config if self.num_gpus else config.model_copy(update={"threads": math.ceil(self.num_cpus)})
 
     def map(self, rows: ray.data.Dataset, holder: type[Any], arguments: tuple[Any, ...]) -> ray.data.Dataset:
         """Each row through an instance of ``holder``, which is made with the arguments."""
         called: Any = holder
-        compute = in_main_thread(self.number)
-        return rows.map(called, fn_constructor_args=arguments, compute=compute, num_cpus=self.cpus, num_gpus=self.gpus)
+        compute = in_main_thread(self.num_actors)
+        return rows.map(
+            called, fn_constructor_args=arguments, compute=compute, num_cpus=self.num_cpus, num_gpus=self.num_gpus
+        )

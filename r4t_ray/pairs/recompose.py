@@ -39,7 +39,7 @@ class RecomposeConfig(Settings):
     """How many queries are made, from how large a pool, by which model.
 
     ``model`` is a chat model; the one that train-folm started from where it is null. ``engine`` has to be vLLM, which
-    alone guides answers.
+    alone guides answers; on a CPU its threads are the cores of its actor, as ``PairsConfig`` says.
     """
 
     num_queries: PositiveInt

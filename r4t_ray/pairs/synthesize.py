@@ -22,7 +22,7 @@ import ray
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.catalogue import Query, load_queries, recombined_queries
 from r4t_ray.encoders import load_encoder
-from r4t_ray.errors import EngineError
+from r4t_ray.errors import ArtifactError
 from r4t_ray.folm import FanOutModel, SharedEngine
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.task_rewards import TaskRewards
@@ -152,6 +152,7 @@ def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
 
     Raises:
         EngineError: Not one pair of a task came out.
+        ArtifactError: Something else removed files that were written.
     """
 
     def make(folder: Path) -> int:
@@ -164,7 +165,7 @@ def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
         synthesize(files, config, workspace, folder, FanOuts, (str(workspace.root), config, seed))
         left = missing_files(files, folder)  # and what a writer that was killed left half written is gone
         if left:
-            raise EngineError(
+            raise ArtifactError(
                 str(folder),
                 f"{len(left)} of {len(files)} files gone since they were written, {left[0]['file']} first",
                 "every file in place",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.stopwatch import BASELINE, Board, Call, Cell, Row, is_enough, predicted_s, ratios
+from benchmarks.stopwatch import BASELINE, Board, Call, Cell, Row, is_enough, predicted_s, provenance, ratios
 
 
 def cell(what: str, batch: int, evaluations: int | None = None, scope: str = "fan-out") -> Cell:
@@ -79,3 +80,13 @@ def test_what_may_not_end_in_time_is_not_begun(tmp_path: Path) -> None:
     assert written["settings"] == {"guidance": 0.1}
     assert written["rows"][1]["repeats"] == 200
     assert written["rows"][2]["not_measured"].startswith("two calls may take 120 s, and ")
+
+
+def test_no_place_on_this_machine_stands_beside_figures(tmp_path: Path) -> None:
+    model = "package:r4t_ray/folm/base_model"
+    asked = argparse.Namespace(out=tmp_path / "rows.json", pairs=8, local=str(tmp_path), model=model, batch=None)
+    told = provenance(asked)
+    assert told["options"] == {"pairs": 8, "model": model, "batch": None}
+    assert told["machine"]["cores"] >= 1
+    assert {"ray", "torch"} <= told["versions"].keys()
+    assert str(tmp_path) not in json.dumps(told)

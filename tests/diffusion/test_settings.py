@@ -19,7 +19,7 @@ def test_defaults_are_table_3() -> None:
     assert (optimizer.batch_size, optimizer.ema_decay) == (512, 0.9999)
     assert (noise.sigma_min, noise.sigma_max, noise.sigma_data) == (1e-4, 80.0, 0.088)
     assert (sampler.solver, sampler.num_steps, sampler.guidance, config.query_dropout) == ("sde", 256, 0.1, 0.1)
-    # Of its tangent schedule docs/paper.md says why these two are what it comes to.
+    # These two are its tangent schedule, as docs/paper.md reads it.
     assert (noise.train_levels, sampler.levels, config.row_matching) == ("log_uniform", "karras", "random")
     assert (config.network.num_anchors, config.prior_weight, optimizer.max_grad_norm, config.student) == (
         0,

@@ -101,6 +101,15 @@ def test_gradients_are_clipped_where_that_is_asked_for(
     assert bool(max(moved) > 1e-4) == moves, max(moved)
 
 
+def test_seeds_and_ranks_draw_apart(z_q_BD: Tensor) -> None:
+    few = STUDENT.model_copy(update={"optimizer": STUDENT.optimizer.model_copy(update={"num_steps": 2})})
+    made = [
+        distill(teacher(4), z_q_BD, few, seed, rank).network.rows_in.weight for seed, rank in ((0, 1), (1, 0), (0, 1))
+    ]
+    assert torch.equal(made[0], made[2])
+    assert not torch.allclose(made[0], made[1], atol=1e-6)
+
+
 def test_the_loss_of_anchors_by_hand(z_q_BD: Tensor) -> None:
     """An untrained prior is flat, and at sigma_max = 1 a row prefers an anchor by their product over 1 + WIDTH^2."""
     untrained = teacher(4)

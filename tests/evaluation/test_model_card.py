@@ -29,7 +29,10 @@ MANIFESTS = {
         {"num_samples": 2, "temperature": 0.9, "num_recombined": {"wscr": 8000}, "keep": {"type": "best"}},
     ),
     "diffusion": manifest(
-        "diffusion", 10, DiffusionConfig(optimizer=OptimizerConfig(num_steps=500)).model_dump(mode="json")
+        "diffusion",
+        10,
+        # As recorded by a version that had a setting more.
+        {"num_threads": None, **DiffusionConfig(optimizer=OptimizerConfig(num_steps=500)).model_dump(mode="json")},
     ),
     "report": manifest("report", 9, EvaluationConfig(k=4, n=6, num_steps=2).model_dump(mode="json")),
 }

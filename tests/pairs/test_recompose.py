@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import AutoTokenizer
@@ -72,13 +73,31 @@ def test_a_model_that_was_not_taught_to_chat_is_refused() -> None:
         Recompose(CONFIG, "package:r4t_ray/folm/base_model")
 
 
+def test_the_model_is_on_the_actors_that_are_named(
+    ray_session: str, indexed_workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class AskedError(Exception):
+        """Before anything runs."""
+
+    def asked(actors: EngineActors, rows: Any, holder: type[Any], arguments: tuple[Any, ...]) -> None:
+        raise AskedError(actors, holder, *arguments)
+
+    monkeypatch.setattr(EngineActors, "map", asked)
+    actors = EngineActors(num_actors=2, num_cpus=1.5, num_gpus=0.0)
+    config = CONFIG.model_copy(update={"model": "a chat model"})
+    with pytest.raises(AskedError) as caught:
+        recomposed_queries(config, actors, indexed_workspace, tmp_path, seed=0)
+    engine = config.engine.model_copy(update={"threads": 2})
+    assert caught.value.args == (actors, Recompose, config.model_copy(update={"engine": engine}), "a chat model")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_new_sets_are_of_the_pool_and_made_once(
     ray_session: str, indexed_workspace: Workspace, chat_model: Path, tmp_path: Path
 ) -> None:
     config = CONFIG.model_copy(update={"model": str(chat_model)})
-    actors = EngineActors(number=1, cpus=1.0, gpus=0.0)
+    actors = EngineActors(num_actors=1, num_cpus=1.0, num_gpus=0.0)
     made = recomposed_queries(config, actors, indexed_workspace, tmp_path, seed=0)
     assert len(made) >= 6
     # The pool of the n-th new query is what lies nearest to the n-th training query, all of them again and again.

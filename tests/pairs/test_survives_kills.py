@@ -84,14 +84,16 @@ class Run:
 
 
 def assert_same(made: dict[tuple[str, int], dict[str, Any]], whole: dict[tuple[str, int], dict[str, Any]]) -> None:
-    """The same pairs; numbers up to float16, for the encoder rounds a text by what else is in its batch."""
+    """The same pairs, numbers up to rounding: the encoder rounds a text by what else is in its batch.
+
+    Z is float16, and the distance sqrt(2 - 2 cos) in groundedness makes 5e-4 of a cosine's last bit at 1.
+    """
     assert made.keys() == whole.keys()
     for key, row in made.items():
-        numbers = {"z_q": 1e-3, "Z": 1e-3, "reward": 1e-5}
+        numbers = {"z_q": 1e-3, "Z": 1e-3, "reward": 5e-4, "components": 5e-4}
         for name, tolerance in numbers.items():
             assert row[name] == pytest.approx(whole[key][name], abs=tolerance), (key, name)
-        assert row["components"] == pytest.approx(whole[key]["components"], abs=1e-5), key
-        rest = row.keys() - numbers - {"components"}
+        rest = row.keys() - numbers
         assert {name: row[name] for name in rest} == {name: whole[key][name] for name in rest}
 
 

@@ -15,8 +15,10 @@ import pytest
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import load_queries
 from r4t_ray.encoders import load_embeddings
+from r4t_ray.errors import ArtifactError
 from r4t_ray.folm import EngineConfig, FanOutModel
 from r4t_ray.folm.settings import FolmConfig
+from r4t_ray.pairs import synthesize as stage
 from r4t_ray.pairs.files import plan_files, query_seed
 from r4t_ray.pairs.keep import KeepAbove, KeepBest
 from r4t_ray.pairs.settings import PairsConfig
@@ -99,6 +101,13 @@ def test_an_engine_on_a_cpu_has_a_thread_for_each_of_its_actors_cores(
     monkeypatch.setattr(FanOutModel, "load", load)
     FanOuts(str(workspace.root), PairsConfig.model_validate(resources), seed=5)
     assert asked == [threads]
+
+
+def test_files_that_are_gone_are_missed(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "synthesize", lambda *asked: None)
+    with pytest.raises(ArtifactError, match=r"files gone since they were written, \w+/000000.parquet first"):
+        stage.run(CONFIG, workspace, 0)
+    assert not (workspace.root / "pairs").exists()
 
 
 def test_the_rule_chooses_among_each_querys_own() -> None:

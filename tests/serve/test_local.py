@@ -113,7 +113,7 @@ def test_a_local_answer_is_steered_and_its_directions_are_named(tiny_workspace: 
 def test_the_command_names_the_directions_and_steers_them(
     tiny_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = ("query", "a [bold]warm[/bold] soup", "--local", "-w", str(tiny_workspace.root), "-k", "4", "-n", "3")
+    asked = ("query", "a [bold]warm[/bold] :pie: soup", "--local", "-w", str(tiny_workspace.root), "-k", "4", "-n", "3")
     monkeypatch.setenv("COLUMNS", "200")
 
     def printed(*options: str) -> str:

@@ -76,8 +76,11 @@ def test_two_deployed_shards_answer_as_one_process_does(
 def test_the_same_seed_gives_the_same_answer_whatever_is_asked_beside_it(url: str) -> None:
     first = ask(url, parse_request(query=QUERY, k=4, n=3, seed=11))
     with ThreadPoolExecutor(12) as pool:
-        beside = [pool.submit(ask, url, f"dinner number {i}", 4, 3, i, ("oar", "wscr")[i % 2]) for i in range(12)]
-        again = [pool.submit(ask, url, QUERY, 4, 3, 11) for _ in range(4)]
+        others = [
+            parse_request(query=f"dinner number {i}", k=4, n=3, seed=i, task=("oar", "wscr")[i % 2]) for i in range(12)
+        ]
+        beside = [pool.submit(ask, url, other) for other in others]
+        again = [pool.submit(ask, url, parse_request(query=QUERY, k=4, n=3, seed=11)) for _ in range(4)]
     for future in again:
         assert_same(first, future.result())
     assert len({tuple(ids_and_scores(future.result())[1]) for future in beside}) > 6
