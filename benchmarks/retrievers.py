@@ -95,7 +95,7 @@ def scored(trial: Trial, generate: Generate, solver: Solver, draws: int) -> dict
 
 
 def write_rows(options: argparse.Namespace, rows: Sequence[Any]) -> None:
-    """Write a benchmark's rows where ``--out`` says, if anywhere, with those of its options that are no place."""
+    """Write a benchmark's rows where ``--out`` says, if anywhere, with what stands beside figures."""
     if options.out is None:
         return
     options.out.write_text(json.dumps({**provenance(options), "rows": [asdict(row) for row in rows]}, indent=1))

@@ -17,7 +17,7 @@ from r4t_ray.diffusion.loss import SetLoss
 from r4t_ray.diffusion.matching import match_rows
 from r4t_ray.diffusion.retriever import WEIGHTS, DiffusionRetriever
 from r4t_ray.diffusion.schedule import training_sigmas
-from r4t_ray.diffusion.settings import DiffusionConfig
+from r4t_ray.diffusion.settings import DiffusionConfig, OptimizerConfig
 from r4t_ray.types import Array, Task
 
 STATE = "state.pt"
@@ -26,6 +26,18 @@ STATE = "state.pt"
 def step_seed(seed: int, rank: int, step: int) -> int:
     """Seed of one worker's draws in one update, none of them negative; 64 bits that mix all three."""
     return int(np.random.SeedSequence((seed, rank, step)).generate_state(1, np.uint64)[0])
+
+
+def descend(optimizer: torch.optim.Optimizer, loss: Tensor, step: int, settings: OptimizerConfig) -> None:
+    """Update the parameters by the loss's gradient, clipped and at the learning rate that the settings have for it."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(step, settings)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    if settings.max_grad_norm is not None:
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        torch.nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
+    optimizer.step()
 
 
 def default_generator(device: torch.device) -> torch.Generator:
@@ -77,19 +89,12 @@ class Learner:
 
     def update(self, z_q_BD: Tensor, target_BLD: Tensor, weight_B: Tensor) -> Tensor:
         """One step of eq. 9 on one batch; returns its loss, detached."""
-        optimizer = self.config.optimizer
         self.set_loss.train()
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.step, optimizer)
         self.generator.manual_seed(step_seed(self.seed, self.rank, self.step))
         target_BLD = permute_rows(target_BLD, self.generator)
         is_dropped_B = torch.rand(len(z_q_BD), generator=self.generator, device=self.device) < self.config.query_dropout
         loss = self._loss(self.set_loss, (z_q_BD, target_BLD, weight_B), is_dropped_B, self.generator)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if optimizer.max_grad_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.retriever.parameters(), optimizer.max_grad_norm)
-        self.optimizer.step()
+        descend(self.optimizer, loss, self.step, self.config.optimizer)
         self.ema.update(self.retriever, self.step)
         self.step += 1
         return loss.detach()

@@ -21,8 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from r4t_ray.diffusion.ema import Ema
-from r4t_ray.diffusion.learner import step_seed
-from r4t_ray.diffusion.learning_rate import learning_rate
+from r4t_ray.diffusion.learner import descend, step_seed
 from r4t_ray.diffusion.retriever import DiffusionRetriever
 from r4t_ray.diffusion.settings import StudentConfig
 
@@ -99,13 +98,7 @@ def distill(
         noise_BLD = torch.randn((batch_size, shape.num_rows, shape.dim), generator=generator, device=z_q_ND.device)
         end_BLD = teacher.solve(noise_BLD, z_q_BD, config.trajectory)
         loss = loss_of(teacher.noise.sigma_max * noise_BLD, z_q_BD, end_BLD)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, settings)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if settings.max_grad_norm is not None:
-            torch.nn.utils.clip_grad_norm_(student.parameters(), settings.max_grad_norm)
-        optimizer.step()
+        descend(optimizer, loss, step, settings)
         ema.update(student, step)
         if step % LOG_EVERY == 0 or step + 1 == settings.num_steps:
             logger.info("student: step %d of %d, loss %.4f", step + 1, settings.num_steps, float(loss.detach()))
