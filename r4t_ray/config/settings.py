@@ -5,7 +5,7 @@ A ``Settings`` subclass sits in the file of the class that it configures; ``r4t_
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -37,20 +37,50 @@ class Settings(BaseModel):
 
 
 S = TypeVar("S", bound=Settings)
+Loc = tuple[int | str, ...]
+"""Path of a key, as pydantic names it in an error."""
 
 
-def parse_settings(kind: type[S], data: dict[str, Any], where: str) -> S:
-    """Validate ``data`` as ``kind``; raises ConfigError naming each wrong key."""
+def parse_settings(
+    kind: type[S], data: dict[str, Any], where: str, origin: Callable[[Loc], str | None] = lambda loc: None
+) -> S:
+    """Validate ``data`` as ``kind``.
+
+    Args:
+        kind: The settings class.
+        data: Its values by key.
+        where: The file that they come from.
+        origin: The file of one key, given as its path, if that is another file.
+
+    Raises:
+        ConfigError: It names each wrong key.
+    """
     try:
         return kind.model_validate(data)
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(map(str, fault['loc'])) or 'top level'}: {fault['msg']} (got {fault['input']!r:.80})"
+            + (f" in {file}" if (file := origin(fault["loc"])) else "")
             for fault in error.errors()
         )
         raise ConfigError(
             where, faults, f"the settings of {kind.__name__}", "correct or remove the keys named"
         ) from None
+
+
+def merged(below: Any, above: Any) -> Any:
+    """``above`` laid over ``below``: mappings merge key by key, anything else replaces.
+
+    A mapping with another ``type`` replaces as well, because its other keys belong to another class.
+
+    >>> merged({"folm": {"k": 10, "num_hits": 5}}, {"folm": {"k": 12}})
+    {'folm': {'k': 12, 'num_hits': 5}}
+    """
+    if not isinstance(below, dict) or not isinstance(above, dict):
+        return above
+    if "type" in below and above.get("type", below["type"]) != below["type"]:
+        return above
+    return below | {key: merged(below.get(key), value) for key, value in above.items()}
 
 
 def recorded_settings(kind: type[S], recorded: Mapping[str, Any]) -> S:
