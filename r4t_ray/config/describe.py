@@ -35,13 +35,15 @@ def to_yaml(value: Any) -> str:
 
 def _section(settings: Settings, default: Any, label: str, indent: str, explained: bool) -> Iterator[str]:
     """The lines of one section; ``default`` may be of another class, or None, where a section is not the default."""
-    known = type(default) is type(settings)
+    per_task = isinstance(settings, PerTask)
+    known = type(default) is type(settings) or (per_task and isinstance(default, PerTask))
+    oar_is_explained = isinstance(settings, PerTask) and settings.oar is not None
     for field in fields_of(type(settings)):
-        if explained and not isinstance(settings, PerTask):
+        if explained and not per_task:
             yield from _comment(field.info.description or "", indent)
         value, usual = getattr(settings, field.name), getattr(default, field.name) if known else None
         # Both tasks hold the same class: its descriptions stand below oar.
-        below = explained and not (isinstance(settings, PerTask) and field.name == "wscr" and settings.oar is not None)
+        below = explained and not (oar_is_explained and field.name == "wscr")
         if isinstance(value, Settings):
             yield f"{indent}{field.name}:" + _difference(known and usual is None, "null", label)
             yield from _section(value, usual, label, indent + "  ", below)

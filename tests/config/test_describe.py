@@ -27,7 +27,7 @@ class Salt(Settings):
 class Recipe(Settings):
     name: str = Field(description="Its name.")
     taste: Annotated[Sugar | Salt, Field(discriminator="type")] = Field(Sugar(brown=True), description="The taste.")
-    counts: PerTask[int] = Field(PerTask[int](oar=2, wscr=3), description="How many.")
+    counts: PerTask[int] = Field(PerTask(oar=2, wscr=3), description="How many.")
     extra: PerTask[Sugar | None] = Field(PerTask[Sugar | None](oar=Sugar(grams=1), wscr=None), description="More.")
     rates: dict[str, float] = Field(default_factory=dict, description="Rates.")
     named: dict[str, Sugar] = Field(default_factory=dict, description="By name.")
