@@ -30,7 +30,7 @@ def setting_rows(kind: type[Settings], key: str = "", values: Values | None = No
     Args:
         kind: The class.
         key: Key of the class in its section, "" for the section itself.
-        values: The defaults in use; None takes those of the class.
+        values: The defaults in use; with None the defaults of the class.
     """
     values = values or [("", _class_defaults(kind))]
     for field in fields_of(kind):
