@@ -1,9 +1,9 @@
-"""What ``pairs.select`` does: reward of the pairs that a rule keeps, and quality of the retriever trained on them.
+"""Compare the rules of ``pairs.select``: the reward of the selected pairs, and the retriever trained on them.
 
-``python -m benchmarks.select WORKSPACE PAIRS`` takes a workspace whose ingest, embed and index stages are finished, and a
-folder of one task's pairs that were all kept, several to a query (``benchmarks.synthesize --pairs`` leaves one). Each
-rule is applied to them query by query as the pairs stage would, and a retriever of the settings is trained on what is
-left, all for the same number of updates.
+``python -m benchmarks.select WORKSPACE PAIRS`` needs a workspace with finished catalogue, encoder and index stages, and
+a folder with all pairs of one task, several for each query (``benchmarks.synthesize --pairs`` writes one). Each rule
+selects among the pairs of each query, as the pairs stage does. One retriever is trained on each selection, with the
+same settings and number of updates.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class Replay:
         self._recorded: list[list[list[str]]] = json.loads(Path(path).read_text(encoding="utf-8"))
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """As ``SampleFanOuts``: the row with its ``fan_outs``, repeated where fewer were recorded than are asked for."""
+        """The row with ``fan_outs``, as ``SampleFanOuts`` gives it; recorded ones repeat when there are too few."""
         num, answers = int(row["num_samples"]), []
         for query_id in row["query_id"]:
             known = self._recorded[zlib.crc32(query_id.encode()) % len(self._recorded)]

@@ -33,7 +33,7 @@ class PlannedQuery(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """N pairs, column by column; ``components`` holds the parts of the reward by name; rows of ``Z`` have unit length."""
+    """N pairs, column by column; ``components`` holds the parts of the reward, and rows of ``Z`` have unit length."""
 
     query_id: list[str]
     split: list[str]

@@ -64,8 +64,8 @@ class SelectAbove(Settings):
     """Select the fan-outs whose reward is above a bound."""
 
     type: Literal["above"] = Field(
-        description="Experimental: no measured retriever was better with it. The fan-outs above one bound become pairs; "
-        "a query may be left without any. Fan-outs without a reward are left out."
+        description="Experimental: no measured retriever was better with it. The fan-outs above one bound become "
+        "pairs; a query may be left without any. Fan-outs without a reward are left out."
     )
     reward: float = Field(description="The bound; a reward equal to it is not above it.")
 
