@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from r4t_ray.config import Settings, load_settings
-from r4t_ray.config.describe import describe, to_yaml
+from r4t_ray.config.describe import describe, short
 from r4t_ray.config.presets import Preset
 from r4t_ray.config.reference import Row, markdown_table, setting_rows
 from r4t_ray.experiment import Experiment
@@ -97,22 +97,18 @@ def _preset_of(experiment: Experiment) -> Experiment:
 
 def _preset_differences(preset: Preset) -> Iterator[Row]:
     """Each setting that a preset changes, its default, and its value in the preset."""
-    catalogue = {"type": "cookbook"}
-    default = dict(_leaves(Experiment.model_validate({"catalogue": catalogue})))
-    changed = dict(_leaves(Experiment.model_validate({"catalogue": catalogue, "preset": preset})))
-    for key in {**default, **changed}:
-        values = default.get(key, "not set"), changed.get(key, "not set")
-        if values[0] != values[1] and key != "preset":
-            yield Row(key, *values)
+    data = {"catalogue": {"type": "cookbook"}}
+    small, other = (Experiment.model_validate(data | {"preset": name}) for name in ("small", preset))
+    return (row for row in _differences(small, other, "") if row.key != "preset")
 
 
-def _leaves(settings: Settings, above: str = "") -> Iterator[tuple[str, str]]:
-    for name in type(settings).model_fields:
-        value = getattr(settings, name)
-        if isinstance(value, Settings):
-            yield from _leaves(value, f"{above}{name}.")
-        else:
-            yield above + name, to_yaml(value)
+def _differences(first: Settings, second: Settings, above: str) -> Iterator[Row]:
+    for name in type(first).model_fields:
+        one, other = getattr(first, name), getattr(second, name)
+        if isinstance(one, Settings) and isinstance(other, Settings):
+            yield from _differences(one, other, f"{above}{name}.")
+        elif one != other:
+            yield Row(above + name, short(one), short(other))
 
 
 if __name__ == "__main__":
