@@ -1,8 +1,8 @@
-"""How many evaluations of the network a solver's steps take, and the steps that a number of evaluations allows.
+"""Network evaluations of a solver's steps, and the steps that fit into a number of evaluations.
 
-euler, dpmpp_2m and sde evaluate once a step. heun evaluates twice a step but once in the last, so n steps take 2n - 1.
-likeliest and one_step have no steps and evaluate once. Guidance other than 0 makes each evaluation one batch of twice
-the queries; it counts as one.
+euler, dpmpp_2m and sde evaluate the network once a step. heun evaluates it twice a step and once in the last step: n
+steps take 2n - 1 evaluations. likeliest and one_step have no steps and evaluate it once. Guidance other than 0 doubles
+the batch of an evaluation; it still counts as one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def evaluations_of(solver: Solver, num_steps: int) -> int:
 
 
 def steps_within(solver: Solver, evaluations: int) -> int:
-    """The most steps that take at most ``evaluations``, 1 or more, evaluations.
+    """The greatest number of steps that take at most ``evaluations`` (1 or more) evaluations.
 
     >>> steps_within("heun", 16), steps_within("sde", 16)
     (8, 16)
@@ -33,7 +33,7 @@ def steps_within(solver: Solver, evaluations: int) -> int:
 
 
 def describe(evaluations: int) -> str:
-    """One line that says what ``evaluations`` become, for the head of a table."""
+    """One line with the steps and evaluations that ``evaluations`` become, printed above a run."""
     steps = steps_within("heun", evaluations)
     return (
         f"asked {evaluations}: euler, dpmpp_2m, sde steps {evaluations}, evaluations {evaluations}; "
