@@ -87,7 +87,7 @@ def learner_table(result: Result) -> Table:
         memory = "not measured" if row["peak_gib"] is None else f"{row['peak_gib']:.1f}"
         lines.append(
             (
-                SHAPE_NAMES.get(row["shape"], row["shape"]) + adapters,
+                f"{SHAPE_NAMES.get(row['shape'], row['shape'])}{adapters}",
                 row["device"].removeprefix("NVIDIA ").split()[0],
                 str(asked["micro_batch"]),
                 str(asked["queries"] * asked["generations"]),
