@@ -19,8 +19,8 @@ from benchmarks.stopwatch import Board
 from benchmarks.tables.speed import fanout_tables
 from r4t_ray.types import Task
 
-SolverName = Literal["heun", "euler", "dpmpp_2m", "sde"]
-SOLVERS: tuple[SolverName, ...] = ("heun", "euler", "dpmpp_2m", "sde")
+GridSolver = Literal["heun", "euler", "dpmpp_2m", "sde"]
+SOLVERS: tuple[GridSolver, ...] = ("heun", "euler", "dpmpp_2m", "sde")
 Mode = Literal["eager", "compile", "graph", "compile+graph"]
 PAPER_MODES: tuple[Mode, ...] = ("eager", "graph", "compile+graph")
 PAPER_MINUTES = 5.5
@@ -36,7 +36,7 @@ class FanoutSettings(BenchmarkSettings):
     evaluations: tuple[PositiveInt, ...] = Field(
         (256, 16, 8, 4, 1), description="Network evaluations of the diffusion; a solver takes the steps that fit."
     )
-    solvers: tuple[SolverName, ...] | None = Field(
+    solvers: tuple[GridSolver, ...] | None = Field(
         None, description="Solvers of the diffusion. Default: all; with --paper, sde."
     )
     modes: tuple[Mode, ...] | None = Field(

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, PositiveInt
 
@@ -20,15 +20,14 @@ from benchmarks.evaluations import evaluations_of, steps_within
 from benchmarks.harness import POSITIONAL, Benchmark, BenchmarkSettings, Result, Row, new_result
 from benchmarks.retrievers import COMPARED, sampling, scored, trial_of
 from benchmarks.tables.quality import quality_tables
-from r4t_ray.diffusion.retriever import DiffusionRetriever
-from r4t_ray.diffusion.settings import STUDENT, Solver
+from r4t_ray.diffusion import STUDENT, SolverName
+from r4t_ray.diffusion.hub import DiffusionRetriever
 from r4t_ray.evaluation.bootstrap import bootstrap_mean, paired_ratio
 from r4t_ray.types import TASKS, Task
 
-REFERENCE: tuple[Solver, int] = ("sde", 256)
+REFERENCE: tuple[SolverName, int] = ("sde", 256)
 EVALUATIONS = (64, 16, 8, 4, 3, 2, 1)
-SolverName = Literal["sde", "euler", "heun", "dpmpp_2m", "likeliest", "one_step"]
-SOLVERS: tuple[SolverName, ...] = ("sde", "euler", "heun", "dpmpp_2m", "likeliest", "one_step")
+SOLVERS: tuple[SolverName, ...] = ("sde", "euler", "heun", "dpmpp_2m", "top_anchors", "one_step")
 
 
 class QualitySettings(BenchmarkSettings):
@@ -46,7 +45,7 @@ def measure(settings: QualitySettings) -> Result:
     return result
 
 
-def ways(solvers: Sequence[Solver] | None) -> Iterator[tuple[Solver, int]]:
+def ways(solvers: Sequence[SolverName] | None) -> Iterator[tuple[SolverName, int]]:
     """Yield solvers and their steps: the reference first, each number of evaluations once."""
     yield REFERENCE
     for solver in solvers or SOLVERS:
@@ -65,7 +64,7 @@ def task_rows(settings: QualitySettings, task: Task) -> Iterator[Row]:
         sampled.append((DiffusionRetriever.from_pretrained(folder / STUDENT), "one_step", 1))
     reference = None
     for sampled_from, solver, num_steps in sampled:
-        if solver == "likeliest" and sampled_from.mixture is None:
+        if solver == "top_anchors" and sampled_from.mixture is None:
             continue
         name = solver if sampled_from is retriever else "student"
         values = scored(trial, sampling(sampled_from, solver=solver, num_steps=num_steps), solver, settings.draws)

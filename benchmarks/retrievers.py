@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.diffusion import DiffusionConfig
-from r4t_ray.diffusion.batches import PairCollate, cached_batches, load_pairs
-from r4t_ray.diffusion.learner import Learner
-from r4t_ray.diffusion.retriever import DiffusionRetriever
-from r4t_ray.diffusion.settings import SamplerConfig, Solver
-from r4t_ray.diffusion.training import prepare_task
+from r4t_ray.diffusion import DiffusionConfig, SamplerConfig, SolverName
+from r4t_ray.diffusion.hub import DiffusionRetriever
+from r4t_ray.diffusion.training.batches import PairCollate, cached_batches, load_pairs
+from r4t_ray.diffusion.training.learner import Learner
+from r4t_ray.diffusion.training.stage import prepare_task
 from r4t_ray.evaluation.evaluate import Trial, open_trial
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.scores import score
@@ -61,7 +60,7 @@ def _no_language_model(folder: Path) -> Any:
     raise AssertionError(f"no language model is expected, but {folder} is loaded")
 
 
-def scored(trial: Trial, generate: Generate, solver: Solver, draws: int) -> dict[str, NDArray[np.float64]]:
+def scored(trial: Trial, generate: Generate, solver: SolverName, draws: int) -> dict[str, NDArray[np.float64]]:
     """The measures of each held-out query, averaged over draws.
 
     Args:
