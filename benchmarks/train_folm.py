@@ -182,7 +182,7 @@ def run_trl(options: argparse.Namespace, changes: dict[str, Any], seed: int) -> 
     def set_reward(completions: list[str], completion_ids: list[Any], query_id: list[str], **_: Any) -> list[float]:
         started = time.monotonic()
         fan_outs = [parse_answer(text, config.k) for text in completions]
-        _, output = rewards.score(options.task, [by_id[name] for name in query_id], fan_outs)
+        output = rewards.score(options.task, [by_id[name] for name in query_id], fan_outs)[1]
         ended = time.monotonic()
         marks.append((ended, ended - started, len(completions), sum(map(len, completion_ids))))
         return [float(value) for value in output.total_B]

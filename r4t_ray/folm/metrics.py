@@ -77,8 +77,8 @@ class StepMetrics:
     @classmethod
     def of_columns(cls, row: Mapping[str, Any]) -> StepMetrics:
         """The inverse of ``columns``; a column that is None is a figure that the task does not have."""
-        own = {each.name: row[each.name] for each in fields(cls) if each.name not in PREFIXES}
-        grouped = {
+        own: dict[str, Any] = {each.name: row[each.name] for each in fields(cls) if each.name not in PREFIXES}
+        grouped: dict[str, Any] = {
             name: {
                 column.removeprefix(prefix): value
                 for column, value in row.items()

@@ -6,6 +6,7 @@ Where we leave the paper: (1) the Vendi score enters as Vendi / k, in 0..1, beca
 
 from __future__ import annotations
 
+import numpy as np
 from pydantic import Field, NonNegativeFloat
 
 from r4t_ray.config import Settings
@@ -45,7 +46,7 @@ def oar_components(answers: Answers) -> dict[str, Array]:
     retrieved = answers.retrieved
     return {
         "groundedness": groundedness(retrieved.nearest_cos_Bk),
-        "vendi": vendi_scores(retrieved.nearest_emb_BkD) / answers.k,
+        "vendi": np.asarray(vendi_scores(retrieved.nearest_emb_BkD) / answers.k, np.float32),
         "alignment": alignment(retrieved.sub_emb_BkD, retrieved.query_emb_BD),
     }
 
