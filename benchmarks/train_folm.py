@@ -138,10 +138,10 @@ def run_ours(settings: TrainFolmSettings, changes: dict[str, Any], seed: int) ->
             pool.shutdown()
     return [
         {
-            "samples": row["num_rollouts"],
-            "tokens": row["num_rollouts"] * row["mean_tokens"],
-            "seconds": row["seconds_step"],
-            "parts": {part: row[part] for part in PARTS},
+            "samples": row.num_rollouts,
+            "tokens": row.num_rollouts * row.mean_tokens,
+            "seconds": row.seconds["step"],
+            "parts": {part: row.seconds[part] for part in PARTS},
         }
         for row in rows[1:]
     ]
@@ -171,10 +171,10 @@ def run_trl(settings: TrainFolmSettings, changes: dict[str, Any], seed: int) -> 
     def set_reward(completions: list[str], completion_ids: list[Any], query_id: list[str], **_: Any) -> list[float]:
         started = time.monotonic()
         fan_outs = [parse_answer(text, config.k) for text in completions]
-        parts = rewards.score(settings.task, [by_id[name] for name in query_id], fan_outs)[1]
+        output = rewards.score(settings.task, [by_id[name] for name in query_id], fan_outs)[1]
         ended = time.monotonic()
         marks.append((ended, ended - started, len(completions), sum(map(len, completion_ids))))
-        return [float(value) for value in parts["reward"]]
+        return [float(value) for value in output.total_B]
 
     with prepared(settings) as folder:
         tokenizer = AutoTokenizer.from_pretrained(folder / "warm_start", padding_side="left")
@@ -185,7 +185,7 @@ def run_trl(settings: TrainFolmSettings, changes: dict[str, Any], seed: int) -> 
         trainer = GRPOTrainer(model, set_reward, arguments, train_dataset=data, processing_class=tokenizer)
         trainer.train()
     return [
-        {"samples": samples, "tokens": tokens, "seconds": at - before[0], "parts": {"seconds_score": scoring}}
+        {"samples": samples, "tokens": tokens, "seconds": at - before[0], "parts": {"score": scoring}}
         for before, (at, scoring, samples, tokens) in pairwise(marks)
     ]
 

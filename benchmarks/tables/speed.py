@@ -11,7 +11,7 @@ from benchmarks.harness import Result, Row, Table
 MODE_NAMES = {"compile": "compiled"}
 SHAPE_NAMES = {"smollm2-135m": "SmolLM2-135M", "qwen3-4b": "Qwen3-4B"}
 VARIANTS = ("bare loop", "all cores", "beside Ray", "cached", "streamed")
-PARTS = ("seconds_generate", "seconds_score", "seconds_load", "seconds_publish")
+PARTS = ("generate", "score", "load", "publish")
 GIB = 2**30
 
 
@@ -148,9 +148,8 @@ def train_folm_table(result: Result) -> Table:
                 f"{result.facts['peak_bytes'][variant] / GIB:.1f}",
             )
         )
-    parts = tuple(part.removeprefix("seconds_") for part in PARTS)
     return Table(
-        columns=("variant", "steps", "samples/s", "tokens/s", "ratio", *parts, "rest", "peak GiB"),
+        columns=("variant", "steps", "samples/s", "tokens/s", "ratio", *PARTS, "rest", "peak GiB"),
         rows=lines,
         notes=(
             "ratio: samples/s over those of the first row. Shares are of a step's wall time; with overlap they may add",
