@@ -77,13 +77,15 @@ def _class_defaults(kind: type[Settings]) -> dict[str, Any]:
 
 def _values(part: Part, held: Sequence[tuple[str, Any]]) -> Values | None:
     """The default values of the fields of a part, where the field's own default holds such a part."""
-    split = [
-        (task, value[task]) if isinstance(value, PerTask) else (own, value)
-        for own, value in held
-        for task in (("oar", "wscr") if isinstance(value, PerTask) else ("oar",))
-    ]
-    found = [(task, value) for task, value in split if isinstance(value, part.kind)]
-    return [(task, {name: getattr(value, name) for name in part.kind.model_fields}) for task, value in found] or None
+    found: list[tuple[str, dict[str, Any]]] = []
+    for task, value in held:
+        each = [("oar", value.oar), ("wscr", value.wscr)] if isinstance(value, PerTask) else [(task, value)]
+        found += [
+            (name, {field: getattr(one, field) for field in part.kind.model_fields})
+            for name, one in each
+            if isinstance(one, part.kind)
+        ]
+    return found or None
 
 
 def _default(field: Field, held: Sequence[tuple[str, Any]]) -> str:
