@@ -166,7 +166,7 @@ def status(
     workspace: Annotated[Path, typer.Argument(metavar="WORKSPACE", help="Folder in which train-folm runs.")],
 ) -> None:
     """Say how far train-folm is: step, reward and components, samples a second, time left, faults."""
-    from r4t_ray.folm.status import PARTIAL, read_status
+    from r4t_ray.folm.learner.status import PARTIAL, read_status
 
     found = read_status(workspace)
     if not found:

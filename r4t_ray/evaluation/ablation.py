@@ -19,7 +19,7 @@ from r4t_ray.evaluation.plots import SMOOTHING_STEPS, running_mean
 from r4t_ray.evaluation.settings import AblationConfig, EvaluationConfig
 from r4t_ray.folm import FanOut, FanOutModel, FolmConfig, SharedEngine
 from r4t_ray.folm import run as train_folm
-from r4t_ray.folm.metrics import Row, read_rows
+from r4t_ray.folm.learner.metrics import Row, read_rows
 from r4t_ray.rewards import OARConfig
 
 SHARED = ("ingest", "embed", "index")

@@ -18,18 +18,18 @@ from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.catalogue import Query, load_queries, recombined_queries
 from r4t_ray.encoders import resolve_model
 from r4t_ray.errors import DataError, R4TError, read_error, write_error
-from r4t_ray.folm.engine import engine_name
-from r4t_ray.folm.metrics import METRICS, Row, read_rows, write_rows
-from r4t_ray.folm.prompt import render_prompt
+from r4t_ray.folm.policy.engines.interface import engine_name
+from r4t_ray.folm.learner.metrics import METRICS, Row, read_rows, write_rows
+from r4t_ray.folm.policy.prompt import render_prompt
 from r4t_ray.folm.settings import FolmConfig
-from r4t_ray.folm.supervised import train_on_examples
-from r4t_ray.folm.trainable import load_trainable, match_rates, model_source, skeleton
-from r4t_ray.folm.warm_start import warm_start_examples
+from r4t_ray.folm.warm_start.supervised import train_on_examples
+from r4t_ray.folm.policy.loading import load_trainable, match_rates, model_source, skeleton
+from r4t_ray.folm.warm_start.examples import warm_start_examples
 from r4t_ray.train_state import STAGING, drop_broken_state
 from r4t_ray.types import Task
 
 if TYPE_CHECKING:
-    from r4t_ray.folm.rollout import RolloutPool
+    from r4t_ray.folm.rollout.worker import RolloutPool
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def run(config: FolmConfig, workspace: Workspace, seed: int) -> Artifact:
 
 def remove_scaffolding(folder: Path) -> None:
     """Remove what only a run that goes on needs: checkpoints, and the weights that rollout actors read."""
-    from r4t_ray.folm.status import STATUS
+    from r4t_ray.folm.learner.status import STATUS
 
     for scaffold in (folder / STAGING, folder / "weights", *folder.glob("trl/checkpoint-*")):
         shutil.rmtree(scaffold, ignore_errors=True)
@@ -96,7 +96,7 @@ def _render(task: Any, query: str, config: FolmConfig, tokenizer: Any) -> str:
 
 def reinforce(config: FolmConfig, workspace: Workspace, folder: Path, seed: int) -> list[Row]:
     """Run Soft-GRPO from ``folder/<task>/warm_start`` to ``folder/<task>/model``; returns what it logged."""
-    from r4t_ray.folm.rollout import RolloutPool
+    from r4t_ray.folm.rollout.worker import RolloutPool
 
     schedules = {task: query_schedule(task, config, workspace, seed) for task in config.tasks}
     for task in [task for task, schedule in schedules.items() if not schedule]:
@@ -126,7 +126,7 @@ def reinforce_task(
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    from r4t_ray.folm.checkpoints import stop_on_sigterm
+    from r4t_ray.folm.learner.checkpoints import stop_on_sigterm
 
     settings = {
         "task": task,
@@ -196,8 +196,8 @@ def learn(settings: dict[str, Any]) -> None:
     from ray.train.huggingface.transformers import prepare_trainer
 
     keep_vllm_out_of_trl()
-    from r4t_ray.folm.checkpoints import train_from_last_checkpoint
-    from r4t_ray.folm.learner import build_learner
+    from r4t_ray.folm.learner.checkpoints import train_from_last_checkpoint
+    from r4t_ray.folm.learner.learner import build_learner
 
     fault = Path(settings["folder"]) / FAULT
     if fault.exists():

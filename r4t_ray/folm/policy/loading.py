@@ -1,0 +1,118 @@
+"""Language models loaded for training."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from r4t_ray.errors import ConfigError
+from r4t_ray.folm.learner.lora import LoRAConfig, add_adapters
+
+BETAS = (0.9, 0.95)
+"""AdamW's, as in Table 3 of arXiv 2603.06397."""
+
+
+def model_source(resolved: str | Path) -> dict[str, str]:
+    """What ``from_pretrained`` takes for a resolved model reference.
+
+    Args:
+        resolved: A Hugging Face directory, a hub id, a GGUF file, or a directory with one GGUF file and no config.json.
+
+    Raises:
+        ConfigError: Several GGUF files to choose from, or no package that reads them.
+    """
+    path = Path(resolved)
+    files = [path] if path.suffix == ".gguf" else [] if (path / "config.json").exists() else sorted(path.glob("*.gguf"))
+    if not files:
+        return {"pretrained_model_name_or_path": str(resolved)}
+    if len(files) > 1:
+        names = ", ".join(file.name for file in files)
+        raise ConfigError("folm.base_model", f"{path} with {names}", "one GGUF file", "name one of them: DIR/FILE.gguf")
+    if importlib.util.find_spec("gguf") is None:
+        raise ConfigError("folm.base_model", str(files[0]), "the package that reads GGUF", "pip install gguf")
+    return {"pretrained_model_name_or_path": str(files[0].parent), "gguf_file": files[0].name}
+
+
+def load_trainable(resolved: str | Path) -> Any:
+    """A causal language model with float32 weights, of what ``model_source`` takes.
+
+    GGUF is dequantised; of a multimodal model the language model is taken. On a CPU its attention is the eager one: the
+    backward pass of torch's fused attention takes 40% of a step there.
+    """
+    from transformers import AutoModelForCausalLM, GgufConfig
+
+    source, options = model_source(resolved), {}
+    if "gguf_file" in source:
+        options["quantization_config"] = GgufConfig(dequantize=True)
+    attention = "sdpa" if torch.cuda.is_available() else "eager"
+    model = AutoModelForCausalLM.from_pretrained(
+        **source, **options, dtype=torch.float32, attn_implementation=attention
+    )
+    config = model.config.get_text_config()
+    return model if config is model.config else language_part(model, config)
+
+
+def language_part(model: Any, config: Any) -> Any:
+    """The language model inside a multimodal one, as Gemma3-4B is, with the weights it has there.
+
+    Raises:
+        ConfigError: The model keeps its language model elsewhere than Gemma3 does.
+    """
+    from transformers import AutoModelForCausalLM
+
+    inner = getattr(model.model, "language_model", None)
+    if inner is None:
+        raise ConfigError(
+            "folm.base_model",
+            f"{type(model).__name__}, whose language model is not at model.language_model",
+            "a language model, or a multimodal one built as Gemma3 is",
+            "name a text-only checkpoint",
+        )
+    with torch.device("meta"):
+        alone = AutoModelForCausalLM.from_config(config)
+    alone.model, alone.lm_head, alone.generation_config = inner, model.lm_head, model.generation_config
+    return alone
+
+
+def skeleton(resolved: str | Path, lora: LoRAConfig | None) -> Any:
+    """The model of ``load_trainable`` on the meta device, with the adapters that RL would add: names and shapes."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(**model_source(resolved)).get_text_config())
+        return add_adapters(model, lora, seed=0) if lora else model
+
+
+def match_rates(model: Any, rates: Mapping[str, float]) -> dict[str, list[str]]:
+    """The names of the trainable parameters in which each regular expression is found.
+
+    Raises:
+        ConfigError: An expression is found in no name, or two are found in one.
+    """
+    names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    members = {expression: [name for name in names if re.search(expression, name)] for expression in rates}
+    matched = [name for found in members.values() for name in found]
+    twice = next((name for name in matched if matched.count(name) > 1), None)
+    nowhere = next((expression for expression, found in members.items() if not found), None)
+    if twice or nowhere is not None:
+        raise ConfigError(
+            "folm.grpo.<task>.learning_rate",
+            f"expressions that share {twice}" if twice else f"{nowhere!r}, found in no parameter's name",
+            f"expressions of which each is found in names of its own, among {names[:3]} ... {names[-1]}",
+            "correct the expressions, or write one number to train all parameters at one rate",
+        )
+    return members
+
+
+def parameter_groups(model: Any, rates: Mapping[str, float]) -> list[dict[str, Any]]:
+    """An optimizer's groups, one an expression of ``match_rates``, each with its rate; all other parameters freeze."""
+    members, parameters = match_rates(model, rates), dict(model.named_parameters())
+    model.requires_grad_(False)
+    for name in (name for found in members.values() for name in found):
+        parameters[name].requires_grad_(True)
+    return [{"params": [parameters[name] for name in members[key]], "lr": rate} for key, rate in rates.items()]
