@@ -162,8 +162,8 @@ def random_trainer(options: argparse.Namespace, model: Any, folder: Path) -> tup
     from datasets import Dataset
 
     from r4t_ray.folm.learner.learner import grpo_arguments, set_reward
-    from r4t_ray.folm.settings import FolmConfig, SoftGRPOConfig
     from r4t_ray.folm.learner.trainer import SoftGRPOTrainer
+    from r4t_ray.folm.settings import FolmConfig, SoftGRPOConfig
 
     steps = options.steps + 2
     grpo = SoftGRPOConfig(

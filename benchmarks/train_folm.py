@@ -167,10 +167,10 @@ def run_trl(options: argparse.Namespace, changes: dict[str, Any], seed: int) -> 
 
     from r4t_ray.artifacts import Workspace
     from r4t_ray.folm.learner.learner import grpo_arguments
+    from r4t_ray.folm.policy.loading import load_trainable
     from r4t_ray.folm.policy.prompt import parse_answer, render_prompt
     from r4t_ray.folm.task_rewards import TaskRewards
     from r4t_ray.folm.train import query_schedule
-    from r4t_ray.folm.policy.loading import load_trainable
 
     torch.set_num_threads(options.threads)
     config, workspace = settings_of(options, changes), Workspace(options.workspace)

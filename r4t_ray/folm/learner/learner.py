@@ -19,15 +19,16 @@ from r4t_ray.errors import ConfigError, EngineError
 from r4t_ray.folm.learner.checkpoints import ReportCheckpoint
 from r4t_ray.folm.learner.lora import add_adapters
 from r4t_ray.folm.learner.metrics import METRICS, Row, rollout_rows, write_rows
+from r4t_ray.folm.learner.optimizer import BETAS
 from r4t_ray.folm.learner.precision import computes_in_bf16
+from r4t_ray.folm.learner.status import count_starts, write_status
+from r4t_ray.folm.learner.trainer import SoftGRPOTrainer
+from r4t_ray.folm.policy.loading import load_trainable
 from r4t_ray.folm.policy.prompt import format_answer
 from r4t_ray.folm.rollout.worker import PendingRollout, Request, Rollout, ask
 from r4t_ray.folm.settings import FolmConfig, SoftGRPOConfig
-from r4t_ray.folm.learner.trainer import SoftGRPOTrainer
-from r4t_ray.folm.learner.status import count_starts, write_status
-from r4t_ray.folm.policy.loading import BETAS, load_trainable
-from r4t_ray.folm.weights.transfer import TransferredWeights
 from r4t_ray.folm.weights.disk import publish_weights, save_weights
+from r4t_ray.folm.weights.transfer import TransferredWeights
 
 log = logging.getLogger(__name__)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -9,6 +10,7 @@ from pydantic import PositiveInt
 
 from r4t_ray.config import Settings
 from r4t_ray.errors import ConfigError
+from r4t_ray.folm.policy.loading import model_source
 
 
 class LoRAConfig(Settings):
@@ -90,3 +92,12 @@ def merge_adapters(model: Any, state: dict[str, torch.Tensor]) -> tuple[Any, dic
             with torch.autocast(down.device.type, enabled=False):
                 merged[own] = merged[own].cpu() + layer.scaling["default"] * (up @ down).cpu()
     return model.get_base_model(), merged
+
+
+def skeleton(resolved: str | Path, lora: LoRAConfig | None) -> Any:
+    """The model of ``load_trainable`` on the meta device, with the adapters that RL would add: names and shapes."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(**model_source(resolved)).get_text_config())
+        return add_adapters(model, lora, seed=0) if lora else model

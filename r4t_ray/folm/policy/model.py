@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from r4t_ray.folm.policy.engines.interface import Completion, Engine, EngineConfig, Sampling, make_engine
+from r4t_ray.folm.policy.engines.factory import make_engine
+from r4t_ray.folm.policy.engines.interface import Completion, Engine, EngineConfig, Sampling
 from r4t_ray.folm.policy.prompt import PromptStyle, answer_regex, parse_answer, render_prompt
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.types import Task

@@ -21,7 +21,7 @@ Soft-GRPO (arXiv 2603.06397). Not for any other use: it knows dish titles and in
 
 | | |
 |---|---|
-| script | `make base-model RECIPES=recipes.jsonl.gz` (`r4t_ray/folm/pretraining/make_base_model.py`, `r4t_ray/folm/pretraining/pretrain.py`) |
+| script | `make base-model RECIPES=recipes.jsonl.gz` (`r4t_ray/folm/pretraining/`) |
 | data | 73,322 recipes (titles, ingredient lines) of github.com/dpapathanasiou/recipes, MIT |
 | data file | sha256 `{data_sha256}` |
 | left out | recipes and themes that hash to a held-out split (20%); ingredients in over {staple_share:.0%} of recipes |

@@ -32,8 +32,8 @@ from r4t_ray.catalogue.ingredients import clean_ingredient
 from r4t_ray.catalogue.splits import normalise_title, split_of
 from r4t_ray.catalogue.themes import make_themes, title_words
 from r4t_ray.config import Settings
-from r4t_ray.folm.warm_start.expected_items import distinct_names, nearest_sets, rank_by_votes
 from r4t_ray.folm.policy.prompt import Example, format_answer
+from r4t_ray.folm.pretraining.votes import distinct_names, nearest_sets, rank_by_votes
 from r4t_ray.folm.warm_start.supervised import SupervisedConfig, train_on_examples
 from r4t_ray.progress import track
 from r4t_ray.types import Array, Rows

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from r4t_ray.errors import ConfigError, EngineError, read_error, write_error
-from r4t_ray.folm.policy.engines.interface import Completion
 from r4t_ray.folm.learner.learner import Learner
+from r4t_ray.folm.policy.engines.interface import Completion
 from r4t_ray.folm.rollout.worker import Rollout
 from r4t_ray.folm.settings import SoftGRPOConfig
 

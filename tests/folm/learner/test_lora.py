@@ -16,8 +16,9 @@ from r4t_ray.errors import ConfigError
 from r4t_ray.folm.dry_run import plan
 from r4t_ray.folm.learner.learner import grpo_arguments
 from r4t_ray.folm.learner.lora import LoRAConfig, add_adapters, merge_adapters
+from r4t_ray.folm.learner.optimizer import match_rates
+from r4t_ray.folm.policy.loading import load_trainable
 from r4t_ray.folm.settings import FolmConfig, SoftGRPOConfig
-from r4t_ray.folm.policy.loading import load_trainable, match_rates
 from r4t_ray.folm.weights.disk import publish_weights
 
 BASE = resolve_model("package:r4t_ray/folm/base_model")

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from r4t_ray.folm.learner.trainer import soft_grpo_loss
+from r4t_ray.folm.learner.loss import soft_grpo_loss
 
 
 def loss(

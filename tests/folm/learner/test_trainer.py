@@ -13,10 +13,10 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from r4t_ray.encoders import resolve_model
 from r4t_ray.errors import EngineError
-from r4t_ray.folm import soft_grpo
+from r4t_ray.folm.learner import trainer as trainer_module
 from r4t_ray.folm.learner.learner import grpo_arguments, set_reward
-from r4t_ray.folm.settings import FolmConfig, SoftGRPOConfig
 from r4t_ray.folm.learner.trainer import SoftGRPOTrainer
+from r4t_ray.folm.settings import FolmConfig, SoftGRPOConfig
 
 REWARDS = [1.0, math.nan, 0.0, 0.5]
 RATES = {r"^model\.norm": 0.2, r"layers\.0\..*layernorm": 0.1}
@@ -85,7 +85,7 @@ def test_samples_all_over_a_batch_are_held_against_the_learner(
         checked.append(batch["completion_mask"].sum(dim=1).tolist())
         return batch["sampling_per_token_logps"] + 0.25
 
-    monkeypatch.setattr(soft_grpo, "CHECKED_SAMPLES", 2)
+    monkeypatch.setattr(trainer_module, "CHECKED_SAMPLES", 2)
     monkeypatch.setattr(trainer, "_completion_logps", logps)
     trainer.max_logp_gap = 0.26
     trainer._generate_and_score_completions([{"prompt": "a"} for _ in REWARDS])

@@ -13,8 +13,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from r4t_ray.encoders import resolve_model
 from r4t_ray.errors import EngineError
-from r4t_ray.folm import engine as engines
-from r4t_ray.folm.policy.engines.interface import Completion, EngineConfig, Sampling, make_engine
+from r4t_ray.folm.policy.engines import factory
+from r4t_ray.folm.policy.engines.factory import engine_name, make_engine
+from r4t_ray.folm.policy.engines.interface import Completion, EngineConfig, Sampling
 from r4t_ray.folm.policy.prompt import answer_regex, parse_answer
 from r4t_ray.folm.weights.transfer import TransferredWeights
 
@@ -110,7 +111,7 @@ def test_weights_sent_from_memory_are_those_the_engine_samples_from(
 ) -> None:
     if request.node.callspec.params["engine"] == "transformers":
         with pytest.raises(EngineError, match="weight_transfer: got gloo, with the engine transformers"):
-            engines.engine_name(EngineConfig(type="transformers", weight_transfer="gloo"))
+            engine_name(EngineConfig(type="transformers", weight_transfer="gloo"))
         return
     sender = TransferredWeights([engine], "gloo", 120)
     trainer = trainer_at(AutoModelForCausalLM.from_pretrained(other_weights, dtype=torch.float32), 3)
@@ -149,7 +150,7 @@ def test_structured_output_is_well_formed_even_of_a_model_that_knows_no_form(
 ) -> None:
     if request.node.callspec.params["engine"] == "transformers":
         with pytest.raises(EngineError, match="which alone has it"):
-            engines.engine_name(EngineConfig(type="transformers", structured_output=True))
+            engine_name(EngineConfig(type="transformers", structured_output=True))
         return
     torch.manual_seed(0)
     tokenizer, config = AutoTokenizer.from_pretrained(base_model), AutoConfig.from_pretrained(base_model)
@@ -166,7 +167,7 @@ def test_structured_output_is_well_formed_even_of_a_model_that_knows_no_form(
 
 
 def test_an_engine_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(factory.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(EngineError, match="not installed"):
-        engines.engine_name(EngineConfig(type="vllm"))
-    assert engines.engine_name(EngineConfig()) == "transformers"
+        engine_name(EngineConfig(type="vllm"))
+    assert engine_name(EngineConfig()) == "transformers"

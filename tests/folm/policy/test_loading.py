@@ -1,4 +1,4 @@
-"""Which parameters RL moves, and how fast."""
+"""Language models loaded for training: their files, and the language model inside a multimodal one."""
 
 from __future__ import annotations
 
@@ -7,61 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from pydantic import ValidationError
 from transformers import AutoTokenizer, Gemma3Config, Gemma3ForCausalLM, Gemma3ForConditionalGeneration
 
 from r4t_ray.catalogue.wheel import fetch_wheel
-from r4t_ray.encoders import resolve_model
 from r4t_ray.errors import ConfigError
-from r4t_ray.folm import trainable
-from r4t_ray.folm.settings import SoftGRPOConfig
-from r4t_ray.folm.policy.loading import load_trainable, match_rates, model_source, parameter_groups, skeleton
+from r4t_ray.folm.learner.lora import skeleton
+from r4t_ray.folm.policy import loading
+from r4t_ray.folm.policy.loading import load_trainable, model_source
 
 SMOLLM2_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
-
-
-def test_a_parameter_moves_at_the_rate_of_the_expression_in_its_name_and_not_at_all_without() -> None:
-    model = load_trainable(resolve_model("package:r4t_ray/folm/base_model"))
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    groups = parameter_groups(model, {r"^model\.norm": 0.2, r"layers\.3\..*norm": 0.1})
-    found = [(group["lr"], [names[id(parameter)] for parameter in group["params"]]) for group in groups]
-    layer = "model.layers.3.{}_layernorm.weight"
-    assert found == [
-        (0.2, ["model.norm.weight"]),
-        (0.1, [layer.format(place) for place in ("input", "post_attention")]),
-    ]
-    model(torch.tensor([[5, 6, 7]]), labels=torch.tensor([[5, 6, 7]])).loss.backward()
-    moved = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
-    assert moved == {name for _, members in found for name in members}
-
-
-def test_one_rate_moves_every_parameter() -> None:
-    model = torch.nn.Linear(2, 2)
-    (group,) = parameter_groups(model, SoftGRPOConfig(learning_rate=0.5).rates)
-    assert group["lr"] == 0.5
-    assert len(group["params"]) == 2
-    assert all(parameter.requires_grad for parameter in model.parameters())
-
-
-def test_expressions_found_in_no_name_or_in_the_same_one_are_refused() -> None:
-    """Were the first of two to win, the order of a mapping would matter, which no manifest keeps."""
-    with pytest.raises(ConfigError, match=r"'norm', found in no parameter's name"):
-        match_rates(torch.nn.Linear(2, 2), {"weight": 0.1, "norm": 0.1})
-    for rates in ({"": 0.1, "bias": 0.2}, {"bias": 0.2, "": 0.1}):
-        with pytest.raises(ConfigError, match="share bias"):
-            match_rates(torch.nn.Linear(2, 2), rates)
-
-
-def test_settings_refuse_what_is_no_regular_expression_or_no_rate() -> None:
-    with pytest.raises(ValidationError, match="not a valid regular expression"):
-        SoftGRPOConfig(learning_rate={"(": 0.1})
-    with pytest.raises(ValidationError, match="no rate"):
-        SoftGRPOConfig(learning_rate={})
-    with pytest.raises(ValidationError, match="greater than 0"):
-        SoftGRPOConfig(learning_rate={"norm": 0.0})
-    config = SoftGRPOConfig(learning_rate={r"^model\.norm": 0.1})
-    assert SoftGRPOConfig.model_validate_json(config.model_dump_json()) == config
-    assert SoftGRPOConfig.model_validate(config.model_dump()) == config
 
 
 def test_a_gguf_file_is_named_alone_or_by_its_folder_and_never_guessed(tmp_path: Path) -> None:
@@ -79,7 +33,7 @@ def test_a_gguf_file_is_named_alone_or_by_its_folder_and_never_guessed(tmp_path:
 
 
 def test_a_gguf_without_its_reader_names_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainable.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(loading.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="pip install gguf"):
         model_source(tmp_path / "a.gguf")
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from r4t_ray.catalogue.splits import normalise_title, split_of
+from r4t_ray.folm.policy.prompt import format_answer
 from r4t_ray.folm.pretraining.pretrain import (
     MARKS,
     Corpus,
@@ -20,7 +21,6 @@ from r4t_ray.folm.pretraining.pretrain import (
     title_examples,
     train_tokenizer,
 )
-from r4t_ray.folm.policy.prompt import format_answer
 from r4t_ray.types import Array
 
 ANSWER = format_answer(["bay leaves", "olive oil", "red wine"])

@@ -15,11 +15,11 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Query, load_queries, recombined_queries
 from r4t_ray.encoders import resolve_model
 from r4t_ray.errors import EngineError
-from r4t_ray.folm.policy.engines.interface import EngineConfig
 from r4t_ray.folm.learner.metrics import rollout_rows
+from r4t_ray.folm.policy.engines.interface import EngineConfig
+from r4t_ray.folm.policy.loading import load_trainable
 from r4t_ray.folm.rollout.worker import Request, RolloutPool, rollout_on
 from r4t_ray.folm.settings import FolmConfig
-from r4t_ray.folm.policy.loading import load_trainable
 from r4t_ray.folm.weights.disk import publish_weights
 from r4t_ray.rewards import CoverageConfig
 from r4t_ray.rewards.format import FormatConfig

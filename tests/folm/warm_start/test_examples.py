@@ -15,7 +15,8 @@ from r4t_ray.folm import run, train
 from r4t_ray.folm.policy.prompt import parse_answer
 from r4t_ray.folm.settings import FolmConfig, SoftGRPOConfig
 from r4t_ray.folm.train import query_schedule
-from r4t_ray.folm.warm_start.examples import WarmStartConfig, warm_start_examples
+from r4t_ray.folm.warm_start.examples import warm_start_examples
+from r4t_ray.folm.warm_start.settings import WarmStartConfig
 from r4t_ray.rewards import CoverageConfig
 from r4t_ray.types import TASKS
 
