@@ -83,12 +83,12 @@ def run(grid: WorkspaceGrid, root: Path, board: Board) -> None:
     """Measure the diffusion, then the language model, whose engine then weighs on no other row."""
     workspace, config = Workspace(root), EvaluationConfig()
     settings = folm_settings(workspace)
-    threads = grid.threads or settings.engine.threads or torch.get_num_threads()
+    threads = grid.threads or settings.rollout.num_threads or torch.get_num_threads()
     torch.set_num_threads(threads)
     faiss.omp_set_num_threads(threads)
-    settings = settings.model_copy(update={"engine": settings.engine.model_copy(update={"threads": threads})})
+    settings = settings.model_copy(update={"rollout": settings.rollout.model_copy(update={"threads": threads})})
     engine = SharedEngine(partial(FanOutModel.load, config=settings))
-    trial = open_trial(config, workspace, grid.task, engine, settings.oar, grid.seed)
+    trial = open_trial(config, workspace, grid.task, engine, settings.reward.oar, grid.seed)
     encoder = load_encoder(workspace.root / "embed" / "encoder")
     # Both language-model rows sample the trained model, so best-of-5 differs by its five samples alone.
     trained = workspace.root / "folm" / grid.task / "model"

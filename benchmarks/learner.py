@@ -161,13 +161,15 @@ def random_trainer(options: argparse.Namespace, model: Any, folder: Path) -> tup
     """The stage's trainer on random samples, and the list that it adds a time to after every step."""
     from datasets import Dataset
 
-    from r4t_ray.folm.learner.learner import grpo_arguments, set_reward
+    from r4t_ray.folm.learner.build import grpo_arguments
+    from r4t_ray.folm.learner.rollout_bridge import set_reward
+    from r4t_ray.folm.learner.settings import SoftGRPOConfig
     from r4t_ray.folm.learner.trainer import SoftGRPOTrainer
-    from r4t_ray.folm.settings import FolmConfig, SoftGRPOConfig
+    from r4t_ray.folm.settings import FolmConfig
 
     steps = options.steps + 2
     grpo = SoftGRPOConfig(
-        steps=steps,
+        num_steps=steps,
         queries_per_step=options.queries,
         num_generations=options.generations,
         num_iterations=1,
@@ -186,10 +188,7 @@ def random_trainer(options: argparse.Namespace, model: Any, folder: Path) -> tup
         train_dataset=Dataset.from_dict({"prompt": [str(number) for number in range(steps * options.queries)]}),
         args=arguments,
         callbacks=[clock],
-        rates=grpo.rates,
-        beta_kl=grpo.beta_kl,
-        beta_entropy=grpo.beta_entropy,
-        max_logp_gap=grpo.max_logp_gap,
+        grpo=grpo,
         bf16=True,
         engine_bf16=True,
     )

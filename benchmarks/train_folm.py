@@ -93,11 +93,15 @@ def settings_of(options: argparse.Namespace, changes: dict[str, Any]) -> Any:
     from r4t_ray.folm import FolmConfig
 
     grpo = {
-        "steps": options.steps + 1,
+        "num_steps": options.steps + 1,
         "queries_per_step": options.queries,
         "num_generations": options.generations,
         "micro_batch_size": options.queries * options.generations,
         "learning_rate": 1e-6,
+        "lr_scheduler": "constant_with_warmup",
+        "num_recombined": 0,
+        "temperature": 1.0,
+        "max_logp_gap": 0.5,
         "bf16": False,
         "checkpoint_every": options.steps + 1,
         "max_staleness": changes.get("max_staleness", 0),
@@ -107,13 +111,10 @@ def settings_of(options: argparse.Namespace, changes: dict[str, Any]) -> Any:
             "base_model": options.model,
             "tasks": [options.task],
             "max_completion_tokens": options.new_tokens,
-            "engine": {
-                "max_model_len": 1024 if "package:r4t" not in options.model else 192,
-                "threads": options.threads,
-            },
-            "learner_threads": options.threads,
-            "num_rollout_actors": changes.get("num_rollout_actors", 1),
-            "rollout_cpus": 0.5,
+            "reward": {"wscr": {"expected_share": 0.0}},
+            "engine": {"max_model_len": 1024 if "package:r4t" not in options.model else 192},
+            "learner": {"threads": options.threads},
+            "rollout": {"num": changes.get("num_rollout_actors", 1), "cpus": 0.5, "threads": options.threads},
             "grpo": {options.task: grpo},
         }
     )
@@ -136,7 +137,8 @@ def prepared(options: argparse.Namespace) -> Iterator[Path]:
 def run_ours(options: argparse.Namespace, changes: dict[str, Any], seed: int) -> list[Step]:
     """One turn of ours, by the functions that the stage calls."""
     from r4t_ray.artifacts import Workspace
-    from r4t_ray.folm.rollout.worker import RolloutPool
+    from r4t_ray.folm.learner.job import LearnerJob
+    from r4t_ray.folm.rollout.pool import RolloutPool
     from r4t_ray.folm.train import query_schedule, reinforce_task
 
     config, workspace = settings_of(options, changes), Workspace(options.workspace)
@@ -144,7 +146,11 @@ def run_ours(options: argparse.Namespace, changes: dict[str, Any], seed: int) ->
         pool = RolloutPool(workspace, config, folder / "warm_start")
         try:
             schedule = query_schedule(options.task, config, workspace, seed)
-            rows = reinforce_task(options.task, config, folder, schedule, pool, seed)
+            rows = reinforce_task(
+                LearnerJob(
+                    task=options.task, config=config, folder=folder, schedule=schedule, actors=pool.actors, seed=seed
+                )
+            )
         finally:
             pool.shutdown()
     return [
@@ -166,7 +172,7 @@ def run_trl(options: argparse.Namespace, changes: dict[str, Any], seed: int) -> 
     from trl import GRPOTrainer
 
     from r4t_ray.artifacts import Workspace
-    from r4t_ray.folm.learner.learner import grpo_arguments
+    from r4t_ray.folm.learner.build import grpo_arguments
     from r4t_ray.folm.policy.loading import load_trainable
     from r4t_ray.folm.policy.prompt import parse_answer, render_prompt
     from r4t_ray.folm.task_rewards import TaskRewards
@@ -174,7 +180,7 @@ def run_trl(options: argparse.Namespace, changes: dict[str, Any], seed: int) -> 
 
     torch.set_num_threads(options.threads)
     config, workspace = settings_of(options, changes), Workspace(options.workspace)
-    rewards, grpo = TaskRewards(workspace, config), config.grpo_of(options.task)
+    rewards, grpo = TaskRewards(workspace, config), config.grpo[options.task]
     schedule = query_schedule(options.task, config, workspace, seed)
     by_id = {query.query_id: query for query in schedule}
     marks: list[tuple[float, float, int, int]] = []

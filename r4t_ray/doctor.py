@@ -164,7 +164,7 @@ def _machine() -> list[Finding]:
 def _precision() -> Finding:
     name = "folm trains in"
     try:
-        from r4t_ray.folm.learner.precision import computes_in_bf16
+        from r4t_ray.folm.policy.precision import computes_in_bf16
     except ImportError as error:
         return Finding(name, f"unknown without {error.name}")
     return Finding(name, "bfloat16" if computes_in_bf16(None) else "float32: bfloat16 would be emulated here")

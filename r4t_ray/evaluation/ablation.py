@@ -57,7 +57,8 @@ def ablate(
     """
     folder = workspace.root / FOLDER
     trained = {
-        name: folm.model_copy(update={"tasks": ("oar",), "oar": weights}) for name, weights in config.variants.items()
+        name: folm.model_copy(update={"tasks": ("oar",), "reward": folm.reward.model_copy(update={"oar": weights})})
+        for name, weights in config.variants.items()
     }
     # All are trained before one is measured: the engine that measures stays in this process.
     places = {name: linked_workspace(workspace, name) for name in trained}
@@ -87,7 +88,7 @@ def measure_variant(
 ) -> Variant:
     """The held-out means of one trained variant before and after RL, and answers of the trained model."""
     folder = place.artifact("folm").path
-    trial = open_trial(evaluation, place, "oar", engine, trained.oar, seed)
+    trial = open_trial(evaluation, place, "oar", engine, trained.reward.oar, seed)
     untimed = evaluation.model_copy(update={"latency_batches": ()})
     before, after = (try_method(untimed, trial, method, seed).values for method in ("zero_shot", "r4t_folm"))
     asked = draw(load_queries(place, "oar", "test"), config.num_shown, seed)
@@ -100,7 +101,9 @@ def measure_variant(
         seed=seed,
     )
     answers = {query.text: samples[0] for query, samples in zip(asked, fan_outs, strict=True)}
-    return Variant(name, trained.oar, read_rows(folder / "metrics.parquet"), _means(before), _means(after), answers)
+    return Variant(
+        name, trained.reward.oar, read_rows(folder / "metrics.parquet"), _means(before), _means(after), answers
+    )
 
 
 def linked_workspace(workspace: Workspace, name: str) -> Workspace:

@@ -46,7 +46,7 @@ def plan(config: FolmConfig, task: Task) -> Plan:
     """
     from transformers import AutoTokenizer
 
-    base, grpo = resolve_model(config.base_model), config.grpo_of(task)
+    base, grpo = resolve_model(config.base_model), config.grpo[task]
     model = skeleton(base, config.lora)
     shape, parameters = model.config, dict(model.named_parameters())
     trained = [name for names in match_rates(model, grpo.rates).values() for name in names]
@@ -56,10 +56,10 @@ def plan(config: FolmConfig, task: Task) -> Plan:
     prompt_tokens = len(tokenizer(render_prompt(task, WISH, config.k, config.prompt_style, tokenizer))["input_ids"])
     length = prompt_tokens + config.max_completion_tokens
     samples = grpo.queries_per_step * grpo.num_generations
-    micro = min(grpo.micro_batch_size, samples // config.num_workers)
+    micro = min(grpo.micro_batch_size, samples // config.learner.num)
     width = BYTES[config.engine.dtype]
     cache = width * cache_numbers(shape)
-    shards = config.num_workers if config.fsdp else 1
+    shards = config.learner.num if config.fsdp else 1
     # 2 operations a parameter and token forward, 4 backward; one forward pass more holds the engine to account.
     return Plan(
         num_parameters=num,
@@ -93,7 +93,7 @@ def cache_numbers(shape: Any) -> int:
 
 def describe(config: FolmConfig, task: Task, planned: Plan) -> list[str]:
     """The plan as lines for a person."""
-    actors, workers = config.num_rollout_actors, config.num_workers
+    actors, workers = config.rollout.num, config.learner.num
     learner, engine = (sum(memory.values()) for memory in (planned.learner_memory, planned.engine_memory))
     parts = "shards" if config.fsdp else "replicas"
     share = planned.learn_flop / workers / (planned.generate_flop / actors)

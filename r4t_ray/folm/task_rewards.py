@@ -23,7 +23,7 @@ from r4t_ray.rewards import (
     build_added,
     expected_coverage,
 )
-from r4t_ray.types import Array, Task
+from r4t_ray.types import TASKS, Array, Task
 
 
 class TaskRewards:
@@ -31,15 +31,17 @@ class TaskRewards:
 
     def __init__(self, workspace: Workspace, config: FolmConfig) -> None:
         self._config = config
-        self.scorer = SetScorer.open(workspace, config.k, config.num_hits, config.oar)
+        self.scorer = SetScorer.open(workspace, config.k, config.num_hits, config.reward.oar)
         self._similar: SimilarSets | None = None
-        if config.wscr.expected_share > 0 and "wscr" in config.tasks:
+        if config.reward.wscr.expected_share > 0 and "wscr" in config.tasks:
             pool_ids = self.scorer.indexes["wscr"].ids
-            self._similar = SimilarSets.open(workspace, pool_ids, config.wscr.temperature)
+            self._similar = SimilarSets.open(workspace, pool_ids, config.reward.wscr.temperature)
         self._added: dict[Task, list[AddedReward]] = {}
         self._pool: dict[Task, list[PoolEntry]] = {}
-        for task, configs in config.rewards.items():
-            self._added[task] = build_added(configs, 1 / config.num_rollout_actors)
+        for task in TASKS:
+            if not config.added_rewards[task]:
+                continue
+            self._added[task] = build_added(config.added_rewards[task], 1 / config.rollout.num)
             self._pool[task] = pool_entries(task, workspace, self.scorer.indexes[task].ids)
 
     def score(
@@ -63,7 +65,9 @@ class TaskRewards:
         if task == "wscr" and self._similar:
             score_QM = self._similar.expected(list(asked), query_emb_QD)
             parts["expected"] = expected_coverage(scored, score_QM[rows_B])
-            parts["reward"] = blend_expected(parts["coverage"], parts["expected"], self._config.wscr.expected_share)
+            parts["reward"] = blend_expected(
+                parts["coverage"], parts["expected"], self._config.reward.wscr.expected_share
+            )
         parts["parsed"] = np.array([fan_out is not None for fan_out in fan_outs], np.float32)
         parts["distinct"] = np.array([len(set(fan_out or ())) / self._config.k for fan_out in fan_outs], np.float32)
         if self._added.get(task):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 
-from r4t_ray.folm.policy.engines.interface import EngineConfig
+from r4t_ray.config import Resources
 
 
 def in_main_thread(num_actors: int) -> ray.data.ActorPoolStrategy:
@@ -29,9 +28,10 @@ class EngineActors:
     num_cpus: float
     num_gpus: float
 
-    def engine(self, config: EngineConfig) -> EngineConfig:
-        """The settings of such an engine: on a CPU as many threads as its actor has cores, rounded up."""
-        return config if self.num_gpus else config.model_copy(update={"threads": math.ceil(self.num_cpus)})
+    @property
+    def resources(self) -> Resources:
+        """What each of them reserves."""
+        return Resources(num=self.num_actors, cpus=self.num_cpus, gpus=self.num_gpus)
 
     def map(self, rows: ray.data.Dataset, holder: type[Any], arguments: tuple[Any, ...]) -> ray.data.Dataset:
         """Each row through an instance of ``holder``, which is made with the arguments."""

@@ -18,7 +18,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Query, load_items, load_queries
-from r4t_ray.config import Settings
+from r4t_ray.config import Resources, Settings
 from r4t_ray.encoders import load_embeddings, resolve_model
 from r4t_ray.errors import ConfigError, EngineError
 from r4t_ray.folm.policy.engines.factory import make_engine
@@ -57,7 +57,7 @@ class RecomposeConfig(Settings):
 class Recompose:
     """A chat model on an engine: pools in, answers out."""
 
-    def __init__(self, config: RecomposeConfig, model: str) -> None:
+    def __init__(self, config: RecomposeConfig, resources: Resources, model: str) -> None:
         from transformers import AutoTokenizer
 
         resolved = Path(resolve_model(model))
@@ -68,7 +68,7 @@ class Recompose:
                 "name an instruction-tuned model, or leave pairs.recompose out",
             )  # fmt: skip
         # Which refuses an engine that does not guide.
-        self._engine = make_engine(resolved, config.engine.model_copy(update={"structured_output": True}))
+        self._engine = make_engine(resolved, config.engine.model_copy(update={"structured_output": True}), resources)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Add ``answers``, one for each of the row's pools."""
@@ -153,8 +153,7 @@ def _recompose(config: RecomposeConfig, actors: EngineActors, workspace: Workspa
     batches = [pools[start : start + size] for start in range(0, len(pools), size)]
     columns = [{name: [pool[name] for pool in batch] for name in batch[0]} for batch in batches]
     rows = ray.data.from_items(columns, override_num_blocks=len(columns))
-    on_actors = config.model_copy(update={"engine": actors.engine(config.engine)})
-    asked = actors.map(rows, Recompose, (on_actors, model))
+    asked = actors.map(rows, Recompose, (config, actors.resources, model))
     answers = {n: text for row in asked.iter_rows() for n, text in zip(row["number"], row["answers"], strict=True)}
     made = []
     for pool in pools:

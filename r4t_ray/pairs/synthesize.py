@@ -57,10 +57,9 @@ class FanOuts:
 
     def __init__(self, workspace: str, config: PairsConfig, seed: int) -> None:
         self._artifact = Workspace(workspace).artifact("folm")
-        folm = FolmConfig.model_validate(self._artifact.manifest.config)
-        self._folm = folm.model_copy(update={"engine": config.actors.engine(folm.engine)})
+        self._folm = FolmConfig.model_validate(self._artifact.manifest.config)
         self._config, self._seed = config, seed
-        self._engine = SharedEngine(partial(FanOutModel.load, config=self._folm))
+        self._engine = SharedEngine(partial(FanOutModel.load, config=self._folm, resources=config.actors.resources))
         self._engine.at(self._weights(self._folm.tasks[0]))
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -86,7 +85,7 @@ class WritePairs:
         opened = Workspace(workspace)
         folm = FolmConfig.model_validate(opened.artifact("folm").manifest.config)
         # What settings add to a task's reward may cost a call of a judge each: here it is the task's own.
-        self._rewards = TaskRewards(opened, folm.model_copy(update={"rewards": {}}))
+        self._rewards = TaskRewards(opened, folm.model_copy(update={"added_rewards": FolmConfig().added_rewards}))
         self._config, self._folder = config, Path(folder)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:

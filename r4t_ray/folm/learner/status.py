@@ -1,18 +1,16 @@
-"""How far a running train-folm is, in a small file that its learner keeps up to date."""
+"""The progress of a running train-folm, in a small file that its learner rewrites at each step."""
 
 from __future__ import annotations
 
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 
 from r4t_ray.artifacts import MANIFEST, write_json
 from r4t_ray.errors import MissingArtifactError
+from r4t_ray.folm.learner.run_log import RunLog
 from r4t_ray.types import TASKS
-
-if TYPE_CHECKING:
-    from r4t_ray.folm.learner.learner import Learner
 
 STATUS = "status.json"
 PARTIAL = "folm.partial"
@@ -39,33 +37,33 @@ class Status(TypedDict):
     updated: float
 
 
-def write_status(learner: Learner) -> None:
-    """Write ``status.json`` into the folder of a learner that has rows; the pace is that of its own process."""
-    rows, steps, seconds = learner.rows, learner.grpo.steps, time.monotonic() - learner.started
-    last, done = rows[-1], rows[learner.num_resumed :]
+def write_status(log: RunLog) -> None:
+    """Write ``status.json`` from a log that has rows. The pace is measured since this process began."""
+    rows, steps, seconds = log.rows, log.num_steps, log.seconds
+    last, done = rows[-1], log.rows_of_this_start
     status: Status = {
         "task": last["task"],
         "step": len(rows),
         "steps": steps,
         "reward": last["reward"],
         "components": {name: value for name, value in last.items() if _is_component(name, value)},
-        "samples_per_s": learner.num_workers * sum(row["num_rollouts"] for row in done) / seconds,
+        "samples_per_s": log.num_workers * sum(row["num_rollouts"] for row in done) / seconds,
         "eta_s": (steps - len(rows)) * seconds / len(done),
         "staleness": last["staleness"],
-        "starts": learner.starts,
+        "starts": log.starts,
         "faults": {
-            "earlier starts": learner.starts - 1,
+            "earlier starts": log.starts - 1,
             "batches in which a rollout actor died": sum(row["restarted"] > 0 for row in rows),
             "dropped samples": sum(row["dropped"] for row in rows),
             "degenerate groups": sum(row["degenerate_groups"] for row in rows),
         },
         "updated": time.time(),
     }
-    write_json(learner.folder / STATUS, status)
+    write_json(log.folder / STATUS, status)
 
 
 def count_starts(folder: Path) -> int:
-    """How often a learner of this folder has been started, this time included."""
+    """How often a learner of this folder was started, this time included."""
     file = folder / STATUS
     return 1 + (json.loads(file.read_text(encoding="utf-8"))["starts"] if file.is_file() else 0)
 
@@ -76,7 +74,7 @@ def _is_component(name: str, value: Any) -> bool:
 
 
 def read_status(workspace: Path) -> list[Status]:
-    """The status of every task that a running or stopped train-folm has come to; none where the stage is finished.
+    """The status of every task that an unfinished train-folm has begun; none where the stage is finished.
 
     Raises:
         MissingArtifactError: The stage has neither been started nor finished here.

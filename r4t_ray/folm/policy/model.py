@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from r4t_ray.config import Resources
 from r4t_ray.folm.policy.engines.factory import make_engine
 from r4t_ray.folm.policy.engines.interface import Completion, Engine, EngineConfig, Sampling
 from r4t_ray.folm.policy.prompt import PromptStyle, answer_regex, parse_answer, render_prompt
@@ -24,12 +25,15 @@ class FanOutModel:
         self._tokenizer, self._style, self._max_tokens = tokenizer, style, max_tokens
 
     @classmethod
-    def load(cls, model_dir: Path, config: FolmConfig) -> FanOutModel:
-        """Load a Hugging Face model directory into the engine of the settings that it was trained with."""
+    def load(cls, model_dir: Path, config: FolmConfig, resources: Resources | None = None) -> FanOutModel:
+        """Load a Hugging Face model directory into the engine of the settings that it was trained with.
+
+        ``resources`` are those of the process; by default a rollout actor's.
+        """
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(model_dir)
-        engine = make_engine(model_dir, config.engine)
+        engine = make_engine(model_dir, config.engine, resources or config.rollout)
         return cls(engine, config.engine, tokenizer, config.prompt_style, config.max_completion_tokens)
 
     def load_weights(self, model_dir: Path) -> None:

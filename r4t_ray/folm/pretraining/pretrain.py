@@ -69,7 +69,7 @@ class PretrainConfig(Settings):
     num_oar: int = 60_000
     epochs: int = 2
     seed: int = 0
-    training: SupervisedConfig = SupervisedConfig(learning_rate=2e-3, warmup_steps=200)
+    training: SupervisedConfig = SupervisedConfig(batch_size=64, learning_rate=2e-3, warmup_steps=200)
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,13 @@ class RolloutPool:
     def __init__(self, workspace: Workspace, config: FolmConfig, model_dir: Path) -> None:
         self._timeout_s = config.rollout_timeout_s
         actor = ray.remote(RolloutWorker).options(
-            num_cpus=config.rollout_cpus, num_gpus=config.rollout_gpus, max_restarts=-1, max_task_retries=MAX_TRIES - 1
+            num_cpus=config.rollout.cpus,
+            num_gpus=config.rollout.gpus,
+            max_restarts=-1,
+            max_task_retries=MAX_TRIES - 1,
         )
         self.actors: list[Any] = [
-            actor.remote(str(workspace.root), config, str(model_dir)) for _ in range(config.num_rollout_actors)
+            actor.remote(str(workspace.root), config, str(model_dir)) for _ in range(config.rollout.num)
         ]
 
     def rollout(self, request: RolloutRequest) -> tuple[list[Rollout], dict[str, float]]:

@@ -79,7 +79,7 @@ class RolloutWorker:
                 [queries[place].text for place in asked],
                 self._config.k,
                 num_samples=request.num_samples,
-                temperature=self._config.grpo_of(task).temperature,
+                temperature=self._config.grpo[task].temperature,
                 seed=request.seed,
             )
             for task, asked in places.items()

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from r4t_ray.config import Resources
 from r4t_ray.folm.policy.engines.interface import Completion, EngineConfig, Sampling
 
 BATCH = 128
@@ -16,11 +17,11 @@ BATCH = 128
 class TransformersEngine:
     """A transformers model and its tokenizer."""
 
-    def __init__(self, model_dir: Path, config: EngineConfig) -> None:
+    def __init__(self, model_dir: Path, config: EngineConfig, resources: Resources) -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        if config.threads:
-            torch.set_num_threads(config.threads)
+        if not resources.gpus:
+            torch.set_num_threads(resources.num_threads)
         self._dtype = "auto" if config.dtype == "auto" else getattr(torch, config.dtype)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._tokenizer = AutoTokenizer.from_pretrained(model_dir, padding_side="left")

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from r4t_ray.config import Resources
 from r4t_ray.folm.policy.engines.interface import Completion, EngineConfig, Sampling
 
 CPU_KV_CACHE_GIB = "1"
@@ -20,7 +21,7 @@ class VLLMEngine:
     The engine core runs in this process, so that an actor which dies takes its engine along.
     """
 
-    def __init__(self, model_dir: Path, config: EngineConfig) -> None:
+    def __init__(self, model_dir: Path, config: EngineConfig, resources: Resources) -> None:
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", CPU_KV_CACHE_GIB)
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
@@ -32,8 +33,8 @@ class VLLMEngine:
         from r4t_ray.folm.weights.transfer import register_gloo
 
         register_gloo()
-        if config.threads:
-            torch.set_num_threads(config.threads)  # before the engine starts, which forbids it from then on
+        if not resources.gpus:
+            torch.set_num_threads(resources.num_threads)  # the engine forbids it once it has started
 
         self._llm = LLM(
             model=str(model_dir),
