@@ -18,7 +18,7 @@ from r4t_ray.folm.rollout.source import RolloutSource
 from r4t_ray.folm.rollout.worker import Rollout, RolloutRequest
 from r4t_ray.folm.weights.publisher import WeightPublisher
 
-SCHEDULE = [Query(f"q{number}", "oar", "soup", (), "train") for number in range(12)]
+SCHEDULE = [Query(f"q{number}", "oar", "soup", (), "train") for number in range(20)]
 
 
 class Actors:
