@@ -24,8 +24,8 @@ from r4t_ray.catalogue import Query, load_queries, recombined_queries
 from r4t_ray.encoders import load_encoder
 from r4t_ray.errors import ArtifactError
 from r4t_ray.folm import FanOutModel, SharedEngine
+from r4t_ray.folm.rollout.task_rewards import TaskRewards
 from r4t_ray.folm.settings import FolmConfig
-from r4t_ray.folm.task_rewards import TaskRewards
 from r4t_ray.pairs.actors import in_main_thread
 from r4t_ray.pairs.files import (
     Asked,
@@ -111,21 +111,21 @@ class WritePairs:
         counts = [count_equal(fan_outs) for fan_outs in samples]
         owners = [(q, place) for q, of_query in enumerate(counts) for place in of_query]
         fan_outs = [tuple(samples[q][place] or ()) for q, place in owners]
-        scored, parts = self._rewards.score(task, [queries[q] for q, _ in owners], fan_outs)
-        index = self._rewards.scorer.indexes[task]
-        kept = kept_rows(counts, parts["reward"], self._config.keep)
-        targets = [target_rows(task, scored, b, index.emb_MD, self._config.num_rows) for b in kept]
-        dim = scored.query_emb_BD.shape[1]
+        retrieved, output = self._rewards.score(task, [queries[q] for q, _ in owners], fan_outs)
+        index = self._rewards.indexes[task]
+        kept = kept_rows(counts, output.total_B, self._config.keep)
+        targets = [target_rows(task, retrieved, b, index.emb_MD, self._config.num_rows) for b in kept]
+        dim = retrieved.query_emb_BD.shape[1]
         pairs = Pairs(
             query_id=[queries[owners[b][0]].query_id for b in kept],
             split=[queries[owners[b][0]].split for b in kept],
             sample=[owners[b][1] for b in kept],
             weight=[counts[owners[b][0]][owners[b][1]] for b in kept],
-            z_q_ND=scored.query_emb_BD[kept],
+            z_q_ND=retrieved.query_emb_BD[kept],
             Z_NLD=np.stack(targets) if targets else np.empty((0, self._config.num_rows, dim), np.float32),
-            reward_N=parts["reward"][kept],
-            components={name: parts[name][kept] for name in sorted(parts.keys() - {"reward", "parsed"})},
-            item_ids=[[index.ids[hit] for hit in scored.hit_rows_BkK[b, : len(fan_outs[b]), 0]] for b in kept],
+            reward_N=output.total_B[kept],
+            components={name: output.breakdown[name][kept] for name in sorted(output.breakdown.keys() - {"parsed"})},
+            item_ids=[[index.ids[hit] for hit in retrieved.hit_rows_BkK[b, : len(fan_outs[b]), 0]] for b in kept],
             sub_queries=[list(fan_outs[b]) for b in kept],
         )
         return pairs, sum(sum(of_query.values()) for of_query in counts)

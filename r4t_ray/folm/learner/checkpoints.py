@@ -29,7 +29,7 @@ LOGGED = {
     "sampling/logp_gap_mean": "logp_gap_mean",
     "sampling/logp_gap_max": "logp_gap_max",
 }
-"""Names in the Trainer's log -> in metrics.parquet."""
+"""Names in the Trainer's log -> in ``StepMetrics.update``."""
 
 
 class ReportCheckpoint(TrainerCallback):
@@ -52,7 +52,7 @@ class ReportCheckpoint(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
         """Add the figures of an update to the row of its batch."""
-        self._log.complete_last({LOGGED[name]: value for name, value in logs.items() if name in LOGGED})
+        self._log.add_update({LOGGED[name]: value for name, value in logs.items() if name in LOGGED})
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Report the folder that the Trainer has just written."""

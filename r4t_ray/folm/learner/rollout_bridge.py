@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from r4t_ray.errors import ConfigError
-from r4t_ray.folm.learner.metrics import Row, rollout_rows
+from r4t_ray.folm.learner.metrics import StepMetrics, step_metrics
 from r4t_ray.folm.learner.run_log import RunLog
 from r4t_ray.folm.learner.settings import SoftGRPOConfig
 from r4t_ray.folm.learner.status import write_status
 from r4t_ray.folm.policy.prompt import format_answer
+from r4t_ray.folm.rollout.request import Rollout
 from r4t_ray.folm.rollout.source import RolloutSource
-from r4t_ray.folm.rollout.worker import Rollout
 
 MAX_SHOWN_CHARS = 300
 
@@ -36,13 +36,15 @@ class RolloutBridge:
         batch = self._source.batch(step, trainer)
         trainer.is_on_policy = batch.staleness == 0
         self._form.check(batch.rollouts)
-        stats = batch.stats | {
-            "staleness": float(batch.staleness),
-            "seconds_step": self._log.lap(),
-            "seconds_publish": self._source.weights.take_seconds(),
-            "start": float(self._log.starts),
-        }
-        self._record(step, rollout_rows(step, batch.rollouts, stats), trainer)
+        rows = step_metrics(
+            step,
+            batch.rollouts,
+            batch.stats,
+            seconds={"step": self._log.lap(), "publish": self._source.weights.take_seconds()},
+            staleness=batch.staleness,
+            start=self._log.starts,
+        )
+        self._record(step, rows, trainer)
         return {
             "prompt_ids": [list(rollout.prompt_ids) for rollout in batch.rollouts],
             "completion_ids": [list(rollout.completion.token_ids) for rollout in batch.rollouts],
@@ -50,16 +52,16 @@ class RolloutBridge:
             "set_reward": [rollout.reward for rollout in batch.rollouts],
         }
 
-    def _record(self, step: int, rows: list[Row], trainer: Any) -> None:
+    def _record(self, step: int, rows: list[StepMetrics], trainer: Any) -> None:
         """Put a step's rows into the run log, the status file, TensorBoard and the process's log."""
         self._log.add(rows)
         if trainer.accelerator.is_main_process:
             write_status(self._log)
         for row in rows:
-            for name, value in row.items():
+            for name, value in row.columns().items():
                 if isinstance(value, float):
-                    trainer._metrics["train"][f"{row['task']}/{name}"].append(value)
-        means = ", ".join(f"{row['task']} reward {row['reward']:.4f}" for row in rows)
+                    trainer._metrics["train"][f"{row.task}/{name}"].append(value)
+        means = ", ".join(f"{row.task} reward {row.reward:.4f}" for row in rows)
         _logger.info("Soft-GRPO step %d of %d: %s", step + 1, self._grpo.num_steps, means)
 
 

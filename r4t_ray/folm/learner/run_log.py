@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from r4t_ray.folm.learner.metrics import Row, read_rows, write_rows
+from r4t_ray.folm.learner.metrics import StepMetrics, read_metrics, write_metrics
 
 
 class RunLog:
@@ -21,12 +22,12 @@ class RunLog:
 
     def __init__(self, *, folder: Path, num_steps: int, num_workers: int, starts: int) -> None:
         self.folder, self.num_steps, self.num_workers, self.starts = folder, num_steps, num_workers, starts
-        self.rows: list[Row] = []
+        self.rows: list[StepMetrics] = []
         self._num_resumed = 0
         self._started = self._lap = time.monotonic()
 
     @property
-    def rows_of_this_start(self) -> Sequence[Row]:
+    def rows_of_this_start(self) -> Sequence[StepMetrics]:
         """The rows that this process added."""
         return self.rows[self._num_resumed :]
 
@@ -41,19 +42,20 @@ class RunLog:
         seconds, self._lap = now - self._lap, now
         return seconds
 
-    def add(self, rows: Sequence[Row]) -> None:
+    def add(self, rows: Sequence[StepMetrics]) -> None:
         """Append the rows of a step."""
         self.rows += rows
 
-    def complete_last(self, figures: Row) -> None:
+    def add_update(self, figures: Mapping[str, float]) -> None:
         """Add the figures of an update to the row of its batch. Of several updates the last one's figures stay."""
-        self.rows[-1].update(figures)
+        last = self.rows[-1]
+        self.rows[-1] = replace(last, update={**last.update, **figures})
 
     def resume(self, path: Path) -> None:
         """Take over the rows that an earlier start wrote to ``path``."""
-        self.rows = read_rows(path)
+        self.rows = read_metrics(path)
         self._num_resumed = len(self.rows)
 
     def write(self, path: Path) -> None:
         """Write all rows to one parquet file."""
-        write_rows(self.rows, path)
+        write_metrics(self.rows, path)

@@ -13,8 +13,8 @@ from r4t_ray.folm.policy.prompt import PromptStyle, answer_regex, parse_answer, 
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.types import Task
 
-FanOut = tuple[str, ...] | None
-"""Up to k sub-queries in the order they were written; None for an answer that cannot be parsed."""
+SubQueries = tuple[str, ...] | None
+"""The sub-queries of one answer, at most k, in the order in which they were written; None if it cannot be parsed."""
 
 
 class FanOutModel:
@@ -68,7 +68,7 @@ class FanOutModel:
         num_samples: int = 1,
         temperature: float = 0.9,
         seed: int | Sequence[int] = 0,
-    ) -> list[list[FanOut]]:
+    ) -> list[list[SubQueries]]:
         """Parsed fan-outs, ``num_samples`` a query; of the right form alone under ``structured_output``.
 
         ``seed`` is one for all queries or one for each, as in ``Sampling``.

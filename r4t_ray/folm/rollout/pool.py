@@ -13,7 +13,8 @@ import ray
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import EngineError
-from r4t_ray.folm.rollout.worker import Rollout, RolloutRequest, RolloutWorker
+from r4t_ray.folm.rollout.request import Rollout, RolloutRequest, RolloutStats, mean_stats
+from r4t_ray.folm.rollout.worker import RolloutWorker
 from r4t_ray.folm.settings import FolmConfig
 
 MAX_TRIES = 3
@@ -36,7 +37,7 @@ class RolloutPool:
             actor.remote(str(workspace.root), config, str(model_dir)) for _ in range(config.rollout.num)
         ]
 
-    def rollout(self, request: RolloutRequest) -> tuple[list[Rollout], dict[str, float]]:
+    def rollout(self, request: RolloutRequest) -> tuple[list[Rollout], RolloutStats]:
         """Scored samples of every query, in order; raises EngineError as ``PendingRollout.wait`` does."""
         return submit(self.actors, request).wait(self._timeout_s)
 
@@ -52,7 +53,7 @@ class PendingRollout:
 
     parts: Sequence[tuple[Any, Any]]
 
-    def wait(self, timeout_s: float) -> tuple[list[Rollout], dict[str, float]]:
+    def wait(self, timeout_s: float) -> tuple[list[Rollout], RolloutStats]:
         """The samples, in the order of the request's queries, and the mean of the actors' figures.
 
         Raises:
@@ -60,7 +61,7 @@ class PendingRollout:
         """
         answers = [_await(actor, reference, timeout_s) for actor, reference in self.parts]
         rollouts = [rollout for part_rollouts, _ in answers for rollout in part_rollouts]
-        return rollouts, {name: float(np.mean([s[name] for _, s in answers])) for name in answers[0][1]}
+        return rollouts, mean_stats([stats for _, stats in answers])
 
 
 def submit(actors: Sequence[Any], request: RolloutRequest) -> PendingRollout:
@@ -74,7 +75,7 @@ def submit(actors: Sequence[Any], request: RolloutRequest) -> PendingRollout:
     return PendingRollout(parts=[(actor, actor.rollout.remote(part)) for actor, part in pairs])
 
 
-def _await(actor: Any, reference: Any, timeout_s: float) -> tuple[list[Rollout], dict[str, float]]:
+def _await(actor: Any, reference: Any, timeout_s: float) -> tuple[list[Rollout], RolloutStats]:
     for tried in range(1, MAX_TRIES + 1):
         if ray.wait([reference], timeout=timeout_s)[0]:
             break
@@ -88,7 +89,7 @@ def _await(actor: Any, reference: Any, timeout_s: float) -> tuple[list[Rollout],
             "raise folm.rollout_timeout_s, or read the actor's log under the Ray session",
         )
     try:
-        answer: tuple[list[Rollout], dict[str, float]] = ray.get(reference)
+        answer: tuple[list[Rollout], RolloutStats] = ray.get(reference)
     except ray.exceptions.RayActorError as error:
         raise EngineError(
             "rollout actor",

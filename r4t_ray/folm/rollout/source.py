@@ -11,7 +11,7 @@ from r4t_ray.catalogue import Query
 from r4t_ray.errors import EngineError
 from r4t_ray.folm.learner.settings import SoftGRPOConfig
 from r4t_ray.folm.rollout.pool import PendingRollout, submit
-from r4t_ray.folm.rollout.worker import Rollout, RolloutRequest
+from r4t_ray.folm.rollout.request import Rollout, RolloutRequest, RolloutStats
 from r4t_ray.folm.weights.publisher import WeightPublisher
 
 
@@ -20,7 +20,7 @@ class SampledBatch:
     """One worker's samples of a step, the figures of the actors, and how many steps old the sampling weights are."""
 
     rollouts: Sequence[Rollout]
-    stats: dict[str, float]
+    stats: RolloutStats
     staleness: int
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,32 +17,11 @@ from r4t_ray.catalogue import Query
 from r4t_ray.folm.policy.engines.interface import Completion
 from r4t_ray.folm.policy.model import FanOutModel, SharedEngine
 from r4t_ray.folm.policy.prompt import parse_answer, preamble_chars
+from r4t_ray.folm.rollout.request import Rollout, RolloutRequest, RolloutStats
+from r4t_ray.folm.rollout.task_rewards import TaskRewards
 from r4t_ray.folm.settings import FolmConfig
-from r4t_ray.folm.task_rewards import TaskRewards
-from r4t_ray.types import TASKS, Task
-
-
-@dataclass(frozen=True)
-class Rollout:
-    """One scored sample of one query."""
-
-    query_id: str
-    task: Task
-    prompt_ids: tuple[int, ...]
-    completion: Completion
-    reward: float
-    components: dict[str, float]
-    weights: str
-
-
-@dataclass(frozen=True)
-class RolloutRequest:
-    """What an actor is asked for: G samples of each query from the weights of a directory."""
-
-    queries: tuple[Query, ...]
-    num_samples: int
-    weights: str
-    seed: int
+from r4t_ray.rewards import RewardOutput
+from r4t_ray.types import TASKS
 
 
 class RolloutWorker:
@@ -60,8 +39,8 @@ class RolloutWorker:
         """One call of vLLM's weight transfer; the last one names the weights that the engine then has."""
         self._engine.transfer(call, arguments, Path(weights) if weights else None)
 
-    def rollout(self, request: RolloutRequest) -> tuple[list[Rollout], dict[str, float]]:
-        """Samples of every query, in the request's order, and the seconds and cache figures behind them.
+    def rollout(self, request: RolloutRequest) -> tuple[list[Rollout], RolloutStats]:
+        """Scored samples of every query, in the request's order, and the figures of this request.
 
         Raises:
             RuntimeError: Weights come by transfer, and those of the request never came to this engine.
@@ -90,15 +69,17 @@ class RolloutWorker:
         for task, sampled in completions.items():
             scored = self._score(model, [queries[place] for place in places[task]], sampled)
             groups.update(zip(places[task], scored, strict=True))
-        encoder = self._rewards.scorer.encoder
+        encoder = self._rewards.encoder
         self._is_restarted, is_restarted = False, self._is_restarted
-        stats = {
-            "seconds_load": loaded - started,
-            "seconds_generate": generated - loaded,
-            "seconds_score": time.perf_counter() - generated,
-            "restarted": float(is_restarted),
-            "cache_hit_rate": encoder.hits / max(1, encoder.hits + encoder.misses),
-        }
+        stats = RolloutStats(
+            seconds={
+                "load": loaded - started,
+                "generate": generated - loaded,
+                "score": time.perf_counter() - generated,
+            },
+            restarted=float(is_restarted),
+            cache_hit_rate=encoder.hits / max(1, encoder.hits + encoder.misses),
+        )
         return [rollout for place in range(len(queries)) for rollout in groups[place]], stats
 
     def _score(
@@ -107,19 +88,31 @@ class RolloutWorker:
         task, n = queries[0].task, len(completions[0])
         flat = [completion for row in completions for completion in row]
         owners = [query for query in queries for _ in range(n)]
-        fan_outs = [parse_answer(completion.text, self._config.k) for completion in flat]
-        _, parts = self._rewards.score(task, owners, fan_outs)
-        parts["preamble_chars"] = np.array([preamble_chars(completion.text) for completion in flat], np.float32)
+        output = score_texts(self._rewards, owners, [completion.text for completion in flat], self._config.k)
         rollouts = [
             Rollout(
-                query.query_id,
-                task,
-                model.prompt_ids(task, query.text, self._config.k),
-                completion,
-                float(parts["reward"][b]),
-                {name: float(values[b]) for name, values in parts.items() if name != "reward"},
-                str(self._engine.weights),
+                query_id=query.query_id,
+                task=task,
+                prompt_ids=model.prompt_ids(task, query.text, self._config.k),
+                completion=completion,
+                reward=float(output.total_B[b]),
+                components={name: float(values_B[b]) for name, values_B in output.breakdown.items()},
+                weights=str(self._engine.weights),
             )
             for b, (query, completion) in enumerate(zip(owners, flat, strict=True))
         ]
         return [rollouts[start : start + n] for start in range(0, len(rollouts), n)]
+
+
+def score_texts(rewards: TaskRewards, queries: Sequence[Query], texts: Sequence[str], k: int) -> RewardOutput:
+    """From the text of B completions to their rewards.
+
+    Args:
+        rewards: Scores.
+        queries: The query of each completion, all of one task.
+        texts: The completions.
+        k: Sub-queries of an answer.
+    """
+    _, output = rewards.score(queries[0].task, queries, [parse_answer(text, k) for text in texts])
+    preamble_B = np.array([preamble_chars(text) for text in texts], np.float32)
+    return replace(output, breakdown={**output.breakdown, "preamble_chars": preamble_B})

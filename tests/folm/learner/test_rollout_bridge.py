@@ -9,7 +9,7 @@ import pytest
 from r4t_ray.errors import ConfigError, EngineError, read_error, write_error
 from r4t_ray.folm.learner.rollout_bridge import FormCheck
 from r4t_ray.folm.policy.engines.interface import Completion
-from r4t_ray.folm.rollout.worker import Rollout
+from r4t_ray.folm.rollout.request import Rollout
 
 
 def rollout(text: str, parsed: float) -> Rollout:
@@ -17,7 +17,7 @@ def rollout(text: str, parsed: float) -> Rollout:
         query_id="q",
         task="oar",
         prompt_ids=(1,),
-        completion=Completion(text, (1,), (-1.0,)),
+        completion=Completion(text=text, token_ids=(1,), logprobs=(-1.0,)),
         reward=0.0,
         components={"parsed": parsed},
         weights="weights/step-00000000",

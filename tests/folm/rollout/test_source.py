@@ -14,10 +14,11 @@ from r4t_ray.errors import EngineError
 from r4t_ray.folm.learner.settings import SoftGRPOConfig
 from r4t_ray.folm.policy.engines.interface import Completion
 from r4t_ray.folm.rollout import source as module
+from r4t_ray.folm.rollout.request import Rollout, RolloutRequest, RolloutStats
 from r4t_ray.folm.rollout.source import RolloutSource
-from r4t_ray.folm.rollout.worker import Rollout, RolloutRequest
 from r4t_ray.folm.weights.publisher import WeightPublisher
 
+STATS = RolloutStats(seconds={}, restarted=0.0, cache_hit_rate=0.0)
 SCHEDULE = [Query(f"q{number}", "oar", "soup", (), "train") for number in range(20)]
 
 
@@ -35,14 +36,14 @@ class Actors:
                 query_id=query.query_id,
                 task="oar",
                 prompt_ids=(1,),
-                completion=Completion("", (1,), (-1.0,)),
+                completion=Completion(text="", token_ids=(1,), logprobs=(-1.0,)),
                 reward=0.0,
                 components={},
                 weights=self._weights or request.weights,
             )
             for query in request.queries
         ]
-        return SimpleNamespace(wait=lambda timeout_s: (rollouts, {}))
+        return SimpleNamespace(wait=lambda timeout_s: (rollouts, STATS))
 
 
 def trainer_at(step: int) -> Any:

@@ -56,7 +56,7 @@ class Sampling(Settings):
     logprobs: bool = Field(True, description="Whether completions need their log-probabilities.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Completion:
     """One sampled continuation. ``logprobs`` are of the sampling distribution, temperature included."""
 

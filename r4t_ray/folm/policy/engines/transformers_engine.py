@@ -81,4 +81,4 @@ class TransformersEngine:
         eos = self._tokenizer.eos_token_id
         length = ids.index(eos) + 1 if eos in ids else len(ids)
         text = self._tokenizer.decode(ids[:length], skip_special_tokens=True)
-        return Completion(text, tuple(ids[:length]), tuple(logprobs_T[:length].tolist()))
+        return Completion(text=text, token_ids=tuple(ids[:length]), logprobs=tuple(logprobs_T[:length].tolist()))

@@ -101,7 +101,8 @@ class VLLMEngine:
         assert not has_logprobs or len(logprobs) == len(ids), (
             "logprobs=0 is one number a token, that of the token drawn"
         )
-        return Completion(self._tokenizer.decode(ids, skip_special_tokens=True), ids, logprobs)
+        text = self._tokenizer.decode(ids, skip_special_tokens=True)
+        return Completion(text=text, token_ids=ids, logprobs=logprobs)
 
 
 def repack_tied_head(model: Any) -> None:
