@@ -25,25 +25,25 @@ from r4t_ray.types import TASKS
 
 
 class RolloutWorker:
-    """Generates and scores; loads the weights that a request names before it samples from them."""
+    """Samples and scores answers. It first loads the weights that the request names."""
 
     def __init__(self, workspace: str, config: FolmConfig, model_dir: str) -> None:
         self._config = config
         self._engine = SharedEngine(partial(FanOutModel.load, config=config))
         self._engine.at(Path(model_dir))
         self._rewards = TaskRewards(Workspace(workspace), config)
-        # Whether the next answer is the first after a death.
+        # Whether this process replaces one that died, until the next answer.
         self._is_restarted = bool(ray.get_runtime_context().was_current_actor_reconstructed)
 
     def transfer(self, call: str, arguments: dict[str, Any], weights: str | None = None) -> None:
-        """One call of vLLM's weight transfer; the last one names the weights that the engine then has."""
+        """One call of vLLM's weight transfer. The last call names the weights that the engine then has."""
         self._engine.transfer(call, arguments, Path(weights) if weights else None)
 
     def rollout(self, request: RolloutRequest) -> tuple[list[Rollout], RolloutStats]:
         """Scored samples of every query, in the request's order, and the figures of this request.
 
         Raises:
-            RuntimeError: Weights come by transfer, and those of the request never came to this engine.
+            RuntimeError: Weights come by transfer, and the request's weights have not come to this engine.
         """
         if self._config.engine.weight_transfer != "disk" and self._engine.weights != Path(request.weights):
             raise RuntimeError(f"this engine was restarted and has not been sent {request.weights}")

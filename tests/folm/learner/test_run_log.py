@@ -4,7 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from r4t_ray.folm.learner.metrics import StepMetrics
 from r4t_ray.folm.learner.run_log import RunLog
+
+
+def step_of(number: int) -> StepMetrics:
+    return StepMetrics(
+        step=number,
+        task="oar",
+        start=1,
+        weights="step-00000000",
+        num_rollouts=8,
+        mean_tokens=20.0,
+        staleness=0.0,
+        cache_hit_rate=0.5,
+        reward=0.25,
+        reward_std=0.1,
+        components={"vendi": 0.2},
+        component_std={"vendi": 0.1},
+        seconds={"step": 2.0},
+        faults={"dropped": 0},
+    )
 
 
 def log_of(folder: Path) -> RunLog:
@@ -13,17 +33,18 @@ def log_of(folder: Path) -> RunLog:
 
 def test_a_log_goes_on_from_the_rows_of_a_checkpoint(tmp_path: Path) -> None:
     first = log_of(tmp_path)
-    first.add([{"step": 0, "task": "oar", "reward": 0.5}])
-    first.complete_last({"loss": 0.25})
-    first.complete_last({"loss": 0.125})
+    first.add([step_of(0)])
+    first.add_update({"loss": 0.25, "grad_norm": 1.0})
+    first.add_update({"loss": 0.125})
     first.write(tmp_path / "rows.parquet")
     second = log_of(tmp_path)
     second.resume(tmp_path / "rows.parquet")
-    assert second.rows == first.rows == [{"step": 0, "task": "oar", "reward": 0.5, "loss": 0.125}]
+    assert second.rows == first.rows
+    assert second.rows[0].update == {"loss": 0.125, "grad_norm": 1.0}
     assert second.rows_of_this_start == []
-    second.add([{"step": 1, "task": "oar", "reward": 0.75}])
-    assert [row["step"] for row in second.rows_of_this_start] == [1]
-    assert [row["step"] for row in second.rows] == [0, 1]
+    second.add([step_of(1)])
+    assert [row.step for row in second.rows_of_this_start] == [1]
+    assert [row.step for row in second.rows] == [0, 1]
 
 
 def test_laps_add_up_to_the_seconds_since_the_start(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Sampling by transformers' own generate, for platforms that have no vLLM wheel."""
+"""Sampling by ``generate`` of transformers, for platforms without a vLLM wheel."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TransformersEngine:
 
     @torch.inference_mode()
     def generate(self, prompts: Sequence[str], sampling: Sampling) -> list[list[Completion]]:
-        """See ``Engine.generate``; prompts with a seed each are sampled one after the other."""
+        """See ``Engine.generate``. Prompts with one seed each are sampled one after the other."""
         if isinstance(sampling.seed, tuple):
             alone = [sampling.model_copy(update={"seed": seed}) for seed in sampling.seed]
             return [self.generate([prompt], one)[0] for prompt, one in zip(prompts, alone, strict=True)]
