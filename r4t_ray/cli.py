@@ -16,6 +16,7 @@ import typer
 
 from r4t_ray import pipeline as flow
 from r4t_ray.artifacts import Workspace
+from r4t_ray.stages import PIPELINE, STAGES, find_stage
 from r4t_ray.types import Task
 
 if TYPE_CHECKING:
@@ -28,41 +29,33 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-STAGE_HELP = {
-    "ingest": "Read a catalogue into items, sets and queries.",
-    "embed": "Embed items, sets and queries as unit vectors (Ray Data).",
-    "build-index": "Build the FAISS shards of both pools.",
-    "train-folm": "Train the fan-out language model: warm start, then Soft-GRPO (Ray Train, vLLM).",
-    "synthesize-pairs": "Fan out every training query and write the pairs (z_q, Z) (Ray Data).",
-    "train-diffusion": "Train the diffusion retriever on the pairs (Ray Train).",
-    "evaluate": "Measure every method on the held-out queries and write the report.",
-    "pipeline": "Run every stage in order, skipping what is current; stop it at any point and run it again.",
-}
-
 ConfigPath = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="The experiment's YAML, e.g. jobs/configs/cookbook.yaml.")
 ]
 _WORKSPACE = typer.Option("--workspace", "-w", help="Folder that holds the experiment's artifacts.")
 WorkspaceOption = Annotated[Path, _WORKSPACE]
+FOLM = find_stage("train-folm")
+PIPELINE_HELP = "Run every stage in order, skipping what is current; stop it at any point and run it again."
 DEFAULT_WORKSPACE = Path("workspace/cookbook")
 
 
-def _stage_command(name: str) -> Callable[[Path, Path], None]:
+def _stage_command(name: str, text: str) -> Callable[[Path, Path], None]:
     def command(config: ConfigPath, workspace: WorkspaceOption) -> None:
         flow.set_up_logging()
         for artifact in flow.run_command(name, config, workspace).values():
             typer.echo(f"{artifact.path}: {artifact.manifest.rows} rows")
 
-    command.__doc__ = STAGE_HELP[name]
+    command.__doc__ = text
     return command
 
 
-for _name in STAGE_HELP:
-    if _name != "train-folm":
-        app.command(_name, rich_help_panel="Stages")(_stage_command(_name))
+for _stage in STAGES:
+    if _stage.name != FOLM.name:
+        app.command(_stage.name, rich_help_panel="Stages")(_stage_command(_stage.name, _stage.help))
+app.command(PIPELINE, rich_help_panel="Stages")(_stage_command(PIPELINE, PIPELINE_HELP))
 
 
-@app.command("train-folm", rich_help_panel="Stages", help=STAGE_HELP["train-folm"])
+@app.command(FOLM.name, rich_help_panel="Stages", help=FOLM.help)
 def train_folm(
     config: ConfigPath,
     workspace: Annotated[Path | None, _WORKSPACE] = None,
@@ -72,7 +65,7 @@ def train_folm(
     if not dry_run:
         if workspace is None:
             raise typer.BadParameter("is needed, but for --dry-run", param_hint="--workspace")
-        _stage_command("train-folm")(config, workspace)
+        _stage_command(FOLM.name, FOLM.help)(config, workspace)
         return
     from r4t_ray.folm.dry_run import describe, plan
 
@@ -230,7 +223,7 @@ def add(
 ) -> None:
     """Have new entries served with no retraining; they replace all that an earlier call added."""
     logging.basicConfig(level=logging.WARNING)
-    from r4t_ray.additions import add as add_entries
+    from r4t_ray.new_entries import add as add_entries
 
     artifact = add_entries(Workspace(workspace), items=items, sets=sets)
     typer.echo(f"{artifact.path}: {artifact.manifest.rows} rows; a running `r4t serve` finds them when started again")

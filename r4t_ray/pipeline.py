@@ -1,7 +1,4 @@
-"""The stages in the order of the flow, and how one or all of them are run on a workspace.
-
-Importing this module loads no stage: each is named by its module, imported when it runs.
-"""
+"""Run one stage or all of them on a workspace. Importing this module loads no stage."""
 
 from __future__ import annotations
 
@@ -15,13 +12,13 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from r4t_ray.artifacts import MANIFEST, STAGE_COMMANDS, Artifact, Workspace, write_json
+from r4t_ray.artifacts import MANIFEST, Artifact, Workspace, write_json
 from r4t_ray.config import load_settings
-from r4t_ray.errors import ConfigError, R4TError
+from r4t_ray.errors import R4TError
+from r4t_ray.stages import PIPELINE, STAGES, Stage, find_stage, parents_of
 
 if TYPE_CHECKING:
     from r4t_ray.experiment import Experiment
@@ -35,32 +32,6 @@ the page faults of the next one are a fifth of a small training step on the CPU.
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One stage: the folder it fills, the section that sets it, and the room whose ``run`` makes it."""
-
-    folder: str
-    section: str
-    module: str
-    on_ray: bool
-
-    @property
-    def command(self) -> str:
-        """Name of the stage on the command line."""
-        return STAGE_COMMANDS[self.folder]
-
-
-STAGES = (
-    Stage("ingest", "catalogue", "r4t_ray.catalogue", on_ray=False),
-    Stage("embed", "encoder", "r4t_ray.encoders", on_ray=True),
-    Stage("index", "index", "r4t_ray.index", on_ray=False),
-    Stage("folm", "folm", "r4t_ray.folm", on_ray=True),
-    Stage("pairs", "pairs", "r4t_ray.pairs", on_ray=True),
-    Stage("diffusion", "diffusion", "r4t_ray.diffusion", on_ray=True),
-    Stage("report", "evaluation", "r4t_ray.evaluation", on_ray=True),
-)
-
-
 def load_experiment(path: str | Path) -> Experiment:
     """Read an experiment's YAML; raises ConfigError naming each wrong key."""
     from r4t_ray.experiment import Experiment
@@ -68,44 +39,36 @@ def load_experiment(path: str | Path) -> Experiment:
     return load_settings(Experiment, path)
 
 
-def find_stage(command: str) -> Stage:
-    """The stage of one command name; raises ConfigError when there is none."""
-    for stage in STAGES:
-        if stage.command == command:
-            return stage
-    raise ConfigError("stage", repr(command), f"one of {[stage.command for stage in STAGES]}", "correct the name")
-
-
 def run_stage(stage: Stage, experiment: Experiment, workspace: Workspace) -> Artifact:
     """Run one stage, unless its artifact is current, and record the seconds it took in timings.json."""
     run = importlib.import_module(stage.module).run
     settings = getattr(experiment, stage.section)
     before, started = _manifest_time(workspace, stage), time.monotonic()
-    _logger.info("%s: started", stage.command)
+    _logger.info("%s: started", stage.name)
     with _ray_for(stage):
         artifact: Artifact = run(settings, workspace, experiment.seed)
     seconds = time.monotonic() - started
     if _manifest_time(workspace, stage) == before:
-        _logger.info("%s: unchanged, skipped", stage.command)
+        _logger.info("%s: unchanged, skipped", stage.name)
     else:
         _record_seconds(workspace, stage, seconds)
-        _logger.info("%s: %d rows in %.1f s", stage.command, artifact.manifest.rows, seconds)
+        _logger.info("%s: %d rows in %.1f s", stage.name, artifact.manifest.rows, seconds)
     return artifact
 
 
 def run_pipeline(experiment: Experiment, workspace: Workspace) -> dict[str, Artifact]:
     """Run every stage in order, skipping what is current; gives each stage folder's artifact."""
     with connected_to_ray():
-        return {stage.folder: run_stage(stage, experiment, workspace) for stage in STAGES}
+        return {stage.section: run_stage(stage, experiment, workspace) for stage in STAGES}
 
 
 def run_ablation(experiment: Experiment, workspace: Workspace) -> Path:
     """Compare the variants of the ``ablation`` section, after the stages that they share; gives the report."""
-    from r4t_ray.evaluation.ablation import SHARED, ablate
+    from r4t_ray.evaluation.ablation import ablate
 
     with connected_to_ray():
         for stage in STAGES:
-            if stage.folder in SHARED:
+            if stage.section in parents_of("folm"):
                 run_stage(stage, experiment, workspace)
         return ablate(experiment.ablation, experiment.folm, experiment.evaluation, workspace, experiment.seed)
 
@@ -160,10 +123,10 @@ def main(command: str, argv: Sequence[str] | None = None) -> None:
 def run_command(command: str, config: Path, workspace: Path) -> dict[str, Artifact]:
     """Run the stage of that name, or all of them for ``pipeline``; gives the artifacts by folder."""
     experiment, place = load_experiment(config), Workspace(workspace)
-    if command == "pipeline":
+    if command == PIPELINE:
         return run_pipeline(experiment, place)
     stage = find_stage(command)
-    return {stage.folder: run_stage(stage, experiment, place)}
+    return {stage.section: run_stage(stage, experiment, place)}
 
 
 def set_up_logging() -> None:
@@ -211,11 +174,11 @@ def _ray_for(stage: Stage) -> Iterator[None]:
 
 
 def _manifest_time(workspace: Workspace, stage: Stage) -> int | None:
-    manifest = workspace.root / stage.folder / MANIFEST
+    manifest = workspace.root / stage.section / MANIFEST
     return manifest.stat().st_mtime_ns if manifest.is_file() else None
 
 
 def _record_seconds(workspace: Workspace, stage: Stage, seconds: float) -> None:
     path = workspace.root / TIMINGS
     timings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    write_json(path, timings | {stage.folder: round(seconds, 2)})
+    write_json(path, timings | {stage.section: round(seconds, 2)})

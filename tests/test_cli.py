@@ -88,12 +88,12 @@ def test_ingest_then_skip(run: Run, config: Callable[..., Path], tmp_path: Path)
     workspace = tmp_path / "ws"
     status, out, err = run("ingest", config(), "--workspace", workspace)
     assert status == 0, err
-    manifest = workspace / "ingest" / "manifest.json"
+    manifest = workspace / "catalogue" / "manifest.json"
     assert str(manifest.parent) in out
     written = manifest.stat().st_mtime_ns
     timings = json.loads((workspace / "timings.json").read_text())
-    assert set(timings) == {"ingest"}
-    assert timings["ingest"] >= 0
+    assert set(timings) == {"catalogue"}
+    assert timings["catalogue"] >= 0
     assert run("ingest", config(), "--workspace", workspace)[0] == 0
     assert manifest.stat().st_mtime_ns == written
     assert json.loads((workspace / "timings.json").read_text()) == timings
@@ -158,7 +158,7 @@ def test_wrong_catalogue(
     path = config()
     spoil(tmp_path)
     assert_refused(run("ingest", path, "--workspace", tmp_path / "ws"), expected)
-    assert not (tmp_path / "ws" / "ingest").exists()
+    assert not (tmp_path / "ws" / "catalogue").exists()
 
 
 def test_stage_before_its_parent_names_the_command(run: Run, config: Callable[..., Path], tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from r4t_ray.diffusion.batches import count_pairs, mean_weight
 from r4t_ray.diffusion.settings import LABELS, DiffusionConfig
 from r4t_ray.diffusion.worker import METRICS, TaskJob, train_worker
 from r4t_ray.errors import DataError
+from r4t_ray.stages import parents_of
 from r4t_ray.train_state import STAGING, drop_broken_state
 from r4t_ray.types import TASKS, Task
 
@@ -40,7 +41,7 @@ def run(config: DiffusionConfig, workspace: Workspace, seed: int) -> Artifact:
         DataError: The pairs do not fit the network, or fill no batch.
     """
     make = partial(_train_all, config, workspace, seed)
-    return workspace.build("diffusion", config, seed, ["pairs"], make, resumes=True)
+    return workspace.build("diffusion", config, seed, parents_of("diffusion"), make, resumes=True)
 
 
 def _train_all(config: DiffusionConfig, workspace: Workspace, seed: int, folder: Path) -> int:

@@ -21,8 +21,9 @@ from r4t_ray.folm import FanOut, FanOutModel, FolmConfig, SharedEngine
 from r4t_ray.folm import run as train_folm
 from r4t_ray.folm.metrics import Row, read_rows
 from r4t_ray.rewards import OARConfig
+from r4t_ray.stages import parents_of
 
-SHARED = ("ingest", "embed", "index")
+SHARED = parents_of("folm")
 FOLDER = "ablation"
 COMPONENTS = ("groundedness", "vendi", "alignment", "distinct")
 """Columns of the metrics that are drawn: the three of eq. 1, and the share of the k sub-queries that differ."""

@@ -34,6 +34,7 @@ from r4t_ray.folm import FanOutModel, FolmConfig, SharedEngine
 from r4t_ray.index import load_index
 from r4t_ray.progress import track
 from r4t_ray.rewards import OARConfig
+from r4t_ray.stages import parents_of
 from r4t_ray.types import TASKS, Array, Rows, Task
 
 QUERIES_A_CALL = 64
@@ -67,9 +68,9 @@ class Trial:
 
 
 def evaluate(config: EvaluationConfig, workspace: Workspace, seed: int) -> Artifact:
-    """Build report/ in the workspace; see ``r4t_ray.evaluation.run``."""
+    """Build evaluation/ in the workspace; see ``r4t_ray.evaluation.run``."""
     needed = {PARENTS[method] for method in config.methods if method in PARENTS}
-    parents = ["ingest", "embed", "index", *sorted(needed)]
+    parents = [*parents_of("evaluation"), *sorted(needed)]
 
     def make(folder: Path) -> int:
         reward = folm_settings(workspace).oar if "folm" in needed else OARConfig()
@@ -79,7 +80,7 @@ def evaluate(config: EvaluationConfig, workspace: Workspace, seed: int) -> Artif
         training = workspace.root / "folm" / "metrics.parquet" if "folm" in needed else None
         return write_results(config, reward, results, folder, training, seed)
 
-    return workspace.build("report", config, seed, parents, make)
+    return workspace.build("evaluation", config, seed, parents, make)
 
 
 def measure(config: EvaluationConfig, trials: Sequence[Trial], seed: int) -> list[Result]:
@@ -139,7 +140,7 @@ def open_trial(
     row_of = {query_id: row for row, query_id in enumerate(ids)}
     train = load_queries(workspace, task, "train")
     test = draw(load_queries(workspace, task, "test"), config.max_queries, seed)
-    encoder_folder = workspace.root / "embed" / "encoder"
+    encoder_folder = workspace.root / "encoder" / "model"
 
     def make_bench() -> Bench:
         # A cache a method: one that embeds much pays for it, whichever came before.

@@ -26,7 +26,7 @@ class SetScorer:
     @classmethod
     def open(cls, workspace: Workspace, k: int, num_hits: int, oar: OARConfig) -> SetScorer:
         """Load the encoder and both pools of a workspace."""
-        encoder = CachedEncoder(load_encoder(workspace.artifact("embed").path / "encoder"))
+        encoder = CachedEncoder(load_encoder(workspace.artifact("encoder").path / "model"))
         return cls(encoder, {task: load_index(workspace, task) for task in TASKS}, k, num_hits, oar)
 
     def retrieve(self, task: Task, query_emb_BD: Array, fan_outs: Sequence[FanOut]) -> ScoredFanOut:

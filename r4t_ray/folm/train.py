@@ -25,6 +25,7 @@ from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.supervised import train_on_examples
 from r4t_ray.folm.trainable import load_trainable, match_rates, model_source, skeleton
 from r4t_ray.folm.warm_start import warm_start_examples
+from r4t_ray.stages import parents_of
 from r4t_ray.train_state import STAGING, drop_broken_state
 from r4t_ray.types import Task
 
@@ -56,7 +57,7 @@ def run(config: FolmConfig, workspace: Workspace, seed: int) -> Artifact:
             remove_scaffolding(folder / task)
         return sum(config.grpo_of(task).steps for task in config.tasks)
 
-    return workspace.build("folm", config, seed, ("ingest", "embed", "index"), make, resumes=True)
+    return workspace.build("folm", config, seed, parents_of("folm"), make, resumes=True)
 
 
 def remove_scaffolding(folder: Path) -> None:
@@ -167,7 +168,7 @@ def query_schedule(task: Task, config: FolmConfig, workspace: Workspace, seed: i
     queries, grpo = load_queries(workspace, task, "train"), config.grpo_of(task)
     if not queries:
         raise DataError(
-            "ingest/queries.parquet",
+            "catalogue/queries.parquet",
             f"no {task} training query",
             "at least one",
             f"add sets or leave {task} out of folm.tasks",

@@ -11,13 +11,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from r4t_ray.artifacts import STAGE_COMMANDS, Workspace
+from r4t_ray.artifacts import Workspace
+from r4t_ray.stages import STAGES
 
 JOBS = sorted((Path(__file__).parents[2] / "jobs").glob("*.py"))
 
 
 def test_every_stage_has_a_job() -> None:
-    commands = {*STAGE_COMMANDS.values(), "pipeline"}
+    commands = {*(stage.name for stage in STAGES), "pipeline"}
     assert {path.stem.replace("_", "-") for path in JOBS} == commands
 
 
@@ -54,7 +55,7 @@ def test_runs_by_ray_job_submit(repository: Path, sets_config: Path, ray_head: s
     done = submit(repository, ray_head, "jobs/embed.py", sets_config, workspace)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "succeeded" in done.stdout + done.stderr
-    table = pq.read_table(Workspace(workspace).artifact("embed").file("items.parquet"))
+    table = pq.read_table(Workspace(workspace).artifact("encoder").file("items.parquet"))
     assert table.column("id").to_pylist() == [f"i{number}" for number in range(6)]
 
 
@@ -84,7 +85,7 @@ def submit(repository: Path, address: str, job: str, config: Path, workspace: Pa
 
 
 def check_ingest(workspace: Path) -> None:
-    artifact = Workspace(workspace).artifact("ingest")
+    artifact = Workspace(workspace).artifact("catalogue")
     items = pq.read_table(artifact.file("items.parquet"))
     assert items.column("text").to_pylist() == ["salt", "thyme", "oil", "leek", "trout", "lemon"]
     assert pq.read_table(artifact.file("sets.parquet")).num_rows == 12

@@ -43,7 +43,7 @@ class Run:
     def __init__(self, repository: Path, source: Workspace, folder: Path) -> None:
         self._repository, self.root, self.log = repository, folder / "workspace", folder / "log.txt"
         shutil.copytree(source.root, self.root)
-        Workspace(self.root).build("folm", FOLM, 0, ("ingest", "embed", "index"), self._make_models)
+        Workspace(self.root).build("folm", FOLM, 0, ("catalogue", "encoder", "index"), self._make_models)
         self._config = folder / "config.yaml"
         self._config.write_text(yaml.safe_dump({"pairs": PAIRS, "catalogue": {"type": "cookbook"}}))
 

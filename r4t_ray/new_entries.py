@@ -1,6 +1,6 @@
 """Entries added to a workspace that has its stages: embedded by its encoder, served beside its index.
 
-They are no stage: none reads them, so what is current stays current and nothing is trained. ``additions/`` has a file
+They are no stage: none reads them, so what is current stays current and nothing is trained. ``new_entries/`` has a file
 a pool, ``items.parquet`` for wscr and ``sets.parquet`` for oar, with columns id, embedding and text.
 """
 
@@ -12,8 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from r4t_ray.artifacts import ADDITIONS, Artifact, Workspace, read_manifest, sha256_file
-from r4t_ray.catalogue import Catalogue, read_additions
+from r4t_ray.artifacts import NEW_ENTRIES, Artifact, Workspace, read_manifest, sha256_file
+from r4t_ray.catalogue import Catalogue, read_new_entries
 from r4t_ray.config import Settings
 from r4t_ray.embedding_table import embedding_table, read_embedding_table
 from r4t_ray.encoders import load_encoder, set_text
@@ -23,13 +23,13 @@ from r4t_ray.types import Array, Task
 
 
 class AddInputs(Settings):
-    """What decides whether the additions are up to date: sha256 of the file of ``items``, and of ``sets``."""
+    """What decides whether the new entries are up to date: sha256 of the file of ``items``, and of ``sets``."""
 
     sources: dict[str, str]
 
 
 @dataclass(frozen=True)
-class Added:
+class NewEntries:
     """What one pool gained: ids, the texts that people read, and unit embeddings, in one order."""
 
     ids: list[str]
@@ -38,16 +38,16 @@ class Added:
 
 
 def add(workspace: Workspace, *, items: Path | None = None, sets: Path | None = None) -> Artifact:
-    """Embed the entries of the files into ``additions``, in the place of all that was added before.
+    """Embed the entries of the files into ``new_entries``, in the place of all that was added before.
 
     Args:
-        workspace: A workspace with ``ingest`` and ``embed``.
+        workspace: A workspace with ``catalogue`` and ``encoder``.
         items: New items, as in a ``sets`` catalogue.
         sets: New sets, likewise.
 
     Raises:
         ConfigError: Neither file is named, or the encoder's model is not installed.
-        DataError: A file cannot be used; see `read_additions`.
+        DataError: A file cannot be used; see `read_new_entries`.
         ArtifactError: The workspace is not whole, or its encoder is another than the one that made its embeddings.
     """
     files = {name: path for name, path in (("items", items), ("sets", sets)) if path is not None}
@@ -56,46 +56,46 @@ def add(workspace: Workspace, *, items: Path | None = None, sets: Path | None = 
             "--items, --sets",
             "neither",
             "a file of new items, of new sets, or both",
-            f"name one; to drop what was added, remove {workspace.root / ADDITIONS}",
+            f"name one; to drop what was added, remove {workspace.root / NEW_ENTRIES}",
         )
-    new = read_additions(workspace, items, sets)
+    new = read_new_entries(workspace, items, sets)
     inputs = AddInputs(sources={name: sha256_file(path.expanduser()) for name, path in files.items()})
-    embed = workspace.root / "embed"
+    encoder_folder = workspace.root / "encoder"
 
     def make(folder: Path) -> int:
-        encoder = load_encoder(embed / "encoder")
+        encoder = load_encoder(encoder_folder / "model")
         for task, pool in POOLS.items():
-            ids, texts = new_entries(new, task)
+            ids, texts = entries_of_pool(new, task)
             if ids:
                 table = embedding_table(ids, encoder.encode(texts))
                 shown = [row.title for row in new.sets] if task == "oar" else texts
                 pq.write_table(table.append_column("text", pa.array(shown, pa.string())), folder / f"{pool}.parquet")
         return len(new.items) + len(new.sets)
 
-    return workspace.build(ADDITIONS, inputs, read_manifest(embed).seed, ["ingest", "embed"], make)
+    return workspace.build(NEW_ENTRIES, inputs, read_manifest(encoder_folder).seed, ["catalogue", "encoder"], make)
 
 
-def new_entries(additions: Catalogue, task: Task) -> tuple[list[str], list[str]]:
+def entries_of_pool(new: Catalogue, task: Task) -> tuple[list[str], list[str]]:
     """Ids and texts, as the embed stage makes them, of the entries that the task's pool gets."""
     if task == "oar":
-        rows = additions.sets
+        rows = new.sets
         return [row.set_id for row in rows], [set_text(row.title, row.description) for row in rows]
-    return [item.item_id for item in additions.items], [item.text for item in additions.items]
+    return [item.item_id for item in new.items], [item.text for item in new.items]
 
 
-def find_additions(workspace: Workspace) -> Artifact | None:
-    """The verified ``additions``, or None where nothing was added; raises ArtifactError as ``Workspace.artifact``."""
-    return workspace.artifact(ADDITIONS) if workspace.holds(ADDITIONS) else None
+def find_new_entries(workspace: Workspace) -> Artifact | None:
+    """The verified ``new_entries``, or None where nothing was added; raises ArtifactError as ``Workspace.artifact``."""
+    return workspace.artifact(NEW_ENTRIES) if workspace.holds(NEW_ENTRIES) else None
 
 
-def load_added(workspace: Workspace, task: Task) -> Added | None:
+def load_new_entries(workspace: Workspace, task: Task) -> NewEntries | None:
     """What was added to the task's pool, or None where nothing was.
 
     Raises:
-        ArtifactError: A file is tampered, truncated or missing, or was made for another ``ingest`` or ``embed``.
+        ArtifactError: A file is tampered, truncated or missing, or was made for another ``catalogue`` or ``encoder``.
     """
-    artifact, name = find_additions(workspace), f"{POOLS[task]}.parquet"
+    artifact, name = find_new_entries(workspace), f"{POOLS[task]}.parquet"
     if artifact is None or name not in artifact.manifest.files:
         return None
     ids, emb_MD = read_embedding_table(artifact.file(name))
-    return Added(ids, pq.read_table(artifact.file(name), columns=["text"])["text"].to_pylist(), emb_MD)
+    return NewEntries(ids, pq.read_table(artifact.file(name), columns=["text"])["text"].to_pylist(), emb_MD)
