@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from r4t_ray.files import whole_file
 from r4t_ray.folm.rollout import Rollout
 from r4t_ray.types import TASKS
 
@@ -62,6 +63,5 @@ def read_rows(path: Path) -> list[Row]:
 def write_rows(rows: Sequence[Row], path: Path) -> None:
     """One parquet file, whole or not there; a component that a task does not have is null in its rows."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    partial = path.with_name(f"{path.name}.tmp")
-    pq.write_table(pa.table({name: [row.get(name) for row in rows] for name in names}), partial)
-    partial.replace(path)
+    with whole_file(path) as partial:
+        pq.write_table(pa.table({name: [row.get(name) for row in rows] for name in names}), partial)

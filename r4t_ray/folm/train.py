@@ -18,6 +18,7 @@ from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.catalogue import Query, load_queries, recombined_queries
 from r4t_ray.encoders import resolve_model
 from r4t_ray.errors import DataError, R4TError, read_error, write_error
+from r4t_ray.files import whole_folder
 from r4t_ray.folm.engine import engine_name
 from r4t_ray.folm.metrics import METRICS, Row, read_rows, write_rows
 from r4t_ray.folm.prompt import render_prompt
@@ -85,10 +86,9 @@ def warm_start(task: Task, config: FolmConfig, workspace: Workspace, out: Path, 
         log.info("%s: warm start on %d examples", task, len(examples))
         history = train_on_examples(model, tokenizer, examples, stage.training, seed)
         log.info("%s: warm start: loss %.3f to %.3f", task, float(history[0]["loss"]), float(history[-1]["loss"]))
-    half = out.with_name(f"{out.name}.partial")
-    model.save_pretrained(half)
-    tokenizer.save_pretrained(half)
-    half.rename(out)
+    with whole_folder(out) as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
 
 
 def _render(task: Any, query: str, config: FolmConfig, tokenizer: Any) -> str:
