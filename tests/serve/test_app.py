@@ -111,7 +111,7 @@ def test_what_was_made_for_another_encoder_is_refused(copied: Workspace, tmp_pat
     with pytest.raises(ArtifactError, match="'pairs' built from another"):
         build_app(args)
     build_retrievers(copied)
-    with pytest.raises(ArtifactError, match=r"new_entries: got .*another 'encoder'.*run `r4t add DIR`"):
+    with pytest.raises(ArtifactError, match=r"new_entries: got .*another 'encoder'.*run `r4t add --workspace DIR`"):
         build_app(args)
     shutil.rmtree(copied.root / "new_entries")
     build_app(args)
