@@ -10,7 +10,6 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -24,7 +23,8 @@ from r4t_ray.files import (
     put_in_place,
     remove_leftovers,
     replaced_folder,
-    whole_file,
+    sha256_of,
+    write_json,
 )
 from r4t_ray.stages import command_of
 
@@ -264,7 +264,7 @@ def verify_files(path: Path, manifest: Manifest) -> None:
     for file, expected in files.items():
         if not file.is_file():
             raise ArtifactError(str(file), "no such file", f"sha256 {expected[:12]}", _rerun(manifest.stage))
-    for (file, expected), got in zip(files.items(), _sha256_of(list(files)), strict=True):
+    for (file, expected), got in zip(files.items(), sha256_of(list(files)), strict=True):
         if got != expected:
             raise ArtifactError(str(file), f"sha256 {got[:12]}", f"sha256 {expected[:12]}", _rerun(manifest.stage))
 
@@ -274,25 +274,7 @@ def hash_files(path: Path) -> dict[str, str]:
     own = {path / MANIFEST, path / KEY}
     files = sorted(file for file in path.rglob("*") if file.is_file() and file not in own)
     names = [file.relative_to(path).as_posix() for file in files]
-    return dict(zip(names, _sha256_of(files), strict=True))
-
-
-def _sha256_of(files: Sequence[Path]) -> list[str]:
-    """Hashes of all files, computed in parallel: hashing a chunk releases the interpreter lock."""
-    with ThreadPoolExecutor() as pool:
-        return list(pool.map(sha256_file, files))
-
-
-def sha256_file(path: Path) -> str:
-    """Hex sha256 of one file, read in chunks."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write JSON so that a reader sees either the old file or the whole new one."""
-    with whole_file(path) as partial, partial.open("w", encoding="utf-8") as stream:
-        json.dump(data, stream, indent=2, sort_keys=True, ensure_ascii=False)
+    return dict(zip(names, sha256_of(files), strict=True))
 
 
 def _hash_json(data: Any) -> str:

@@ -1,4 +1,4 @@
-"""Files and folders that are whole or not there: each is written under a temporary name, then renamed.
+"""Files and folders that are whole or not there: each is written under a temporary name, then renamed. And hashes.
 
 A rename is atomic. A reader therefore sees the old content, the new content, or nothing. A process that is killed
 leaves its temporary file or folder behind, recognised by the suffix. ``remove_leftovers`` and the next
@@ -7,12 +7,16 @@ leaves its temporary file or folder behind, recognised by the suffix. ``remove_l
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 PARTIAL = ".partial"
 """Ends the name of a file or folder that is being written."""
@@ -40,6 +44,12 @@ def whole_file(path: Path, *, keep_existing: bool = False) -> Iterator[Path]:
     finally:
         if partial.exists():
             partial.unlink()
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON so that a reader sees either the old file or the whole new one."""
+    with whole_file(path) as partial, partial.open("w", encoding="utf-8") as stream:
+        json.dump(data, stream, indent=2, sort_keys=True, ensure_ascii=False)
 
 
 @contextmanager
@@ -86,3 +96,15 @@ def remove_leftovers(folder: Path) -> None:
     for file in folder.rglob(f"*{PARTIAL}"):
         if file.is_file():
             file.unlink()
+
+
+def sha256_of(files: Sequence[Path]) -> list[str]:
+    """Hashes of all files, computed in parallel: hashing a chunk releases the interpreter lock."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(sha256_file, files))
+
+
+def sha256_file(path: Path) -> str:
+    """Hex sha256 of one file, read in chunks."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

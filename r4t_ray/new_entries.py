@@ -12,12 +12,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from r4t_ray.artifacts import NEW_ENTRIES, Artifact, Workspace, read_manifest, sha256_file
+from r4t_ray.artifacts import NEW_ENTRIES, Artifact, Workspace, read_manifest
 from r4t_ray.catalogue import Catalogue, read_new_entries
 from r4t_ray.config import Settings
 from r4t_ray.embedding_table import embedding_table, read_embedding_table
 from r4t_ray.encoders import load_encoder, set_text
 from r4t_ray.errors import ConfigError
+from r4t_ray.files import sha256_file
 from r4t_ray.index import POOLS
 from r4t_ray.types import Array, Task
 

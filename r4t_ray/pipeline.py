@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from r4t_ray.artifacts import MANIFEST, Artifact, Workspace, write_json
+from r4t_ray.artifacts import MANIFEST, Artifact, Workspace
 from r4t_ray.config import load_settings
 from r4t_ray.errors import R4TError
+from r4t_ray.files import write_json
 from r4t_ray.stages import PIPELINE, STAGES, Stage, find_stage, parents_of
 
 if TYPE_CHECKING:

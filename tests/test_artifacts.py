@@ -315,3 +315,15 @@ def test_a_stage_that_resumes_finds_what_it_left_for_the_same_inputs_alone(works
         assert list(artifact.manifest.files) == ["half.txt"]
         shutil.rmtree(artifact.path)
     assert found == [["half.txt", "key"], ["key"], ["key"]]
+
+
+@pytest.mark.parametrize("folder", ["ingest", "embed", "report"])
+def test_a_workspace_of_version_0_1_is_refused_and_left_alone(workspace: Workspace, folder: str) -> None:
+    (workspace.root / folder).mkdir(parents=True)
+    (workspace.root / folder / MANIFEST).write_text("{}")
+    make = Writer()
+    for use in (lambda: build(workspace, make=make), lambda: workspace.artifact("index")):
+        with pytest.raises(ArtifactError, match=rf"made by r4t_ray 0\.1 .*'{folder}'.*in a new workspace"):
+            use()
+    assert make.calls == 0
+    assert [path.name for path in workspace.root.iterdir()] == [folder]

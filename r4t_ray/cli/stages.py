@@ -17,23 +17,15 @@ FOLM = find_stage("train-folm")
 PIPELINE_HELP = "Run every stage in order. Current stages are skipped, so it can be stopped and started again."
 
 
-def _command(name: str, text: str) -> Callable[[Path, Path], None]:
+def _command(name: str) -> Callable[[Path, Path], None]:
     def command(config: ConfigPath, workspace: WorkspaceOption) -> None:
         flow.set_up_logging()
         for artifact in flow.run_command(name, config, workspace).values():
             typer.echo(f"{artifact.path}: {artifact.manifest.rows} rows")
 
-    command.__doc__ = text
     return command
 
 
-for _stage in STAGES:
-    if _stage is not FOLM:
-        app.command(_stage.name, rich_help_panel=STAGES_PANEL)(_command(_stage.name, _stage.help))
-app.command(PIPELINE, rich_help_panel=STAGES_PANEL)(_command(PIPELINE, PIPELINE_HELP))
-
-
-@app.command(FOLM.name, rich_help_panel=STAGES_PANEL, help=FOLM.help)
 def train_folm(
     config: ConfigPath,
     workspace: Annotated[Path | None, WORKSPACE] = None,
@@ -45,13 +37,19 @@ def train_folm(
     if not dry_run:
         if workspace is None:
             raise typer.BadParameter("is required without --dry-run", param_hint="--workspace")
-        _command(FOLM.name, FOLM.help)(config, workspace)
+        _command(FOLM.name)(config, workspace)
         return
     from r4t_ray.folm.dry_run import describe, plan
 
     settings = flow.load_experiment(config).folm
     for task in settings.tasks:
         typer.echo("\n".join(describe(settings, task, plan(settings, task))))
+
+
+for _stage in STAGES:
+    _run = train_folm if _stage is FOLM else _command(_stage.name)
+    app.command(_stage.name, rich_help_panel=STAGES_PANEL, help=_stage.help)(_run)
+app.command(PIPELINE, rich_help_panel=STAGES_PANEL, help=PIPELINE_HELP)(_command(PIPELINE))
 
 
 @app.command(rich_help_panel=STAGES_PANEL)

@@ -19,33 +19,37 @@ TASK_HELP = (
     "oar (open-ended abstract retrieval: a direction finds whole sets) or "
     "wscr (weakly supervised compositional retrieval: a direction finds items of one set)."
 )
+LocalFlag = Annotated[
+    bool, typer.Option("--local", help="Answer in this process from --workspace. Default: ask the server at --url.")
+]
+NumItems = Annotated[int, typer.Option("-n", help="Number of items that are searched for each direction.")]
+Like = Annotated[
+    list[str] | None,
+    typer.Option("--like", help="Steer the set towards this: an id of the catalogue, or words. May be repeated."),
+]
+Avoid = Annotated[
+    list[str] | None,
+    typer.Option("--avoid", help="Steer the set away from this: an id of the catalogue, or words. May be repeated."),
+]
+Temperature = Annotated[float, typer.Option(help="Diversity of the sets. Above 1 they vary more.")]
+Guidance = Annotated[float | None, typer.Option(help="Classifier-free guidance strength. Default: the model's.")]
 
 
 @app.command(rich_help_panel=USE_PANEL)
 def query(
     text: Annotated[str, typer.Argument(metavar="QUERY", help="The query, in words.")],
-    local: Annotated[
-        bool, typer.Option("--local", help="Answer in this process from --workspace. Default: ask the server at --url.")
-    ] = False,
+    local: LocalFlag = False,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     url: Annotated[str, typer.Option(help="Address of a running `r4t serve`.")] = "http://127.0.0.1:8000",
     k: Annotated[int, typer.Option("-k", help="Number of directions.")] = 10,
-    n: Annotated[int, typer.Option("-n", help="Number of items that are searched for each direction.")] = 10,
+    n: NumItems = 10,
     seed: Annotated[int, typer.Option(help="Seed of the generation. The same seed gives the same answer.")] = 0,
     task: Annotated[Task | None, typer.Option(help=f"{TASK_HELP} Default: the server's default task.")] = None,
-    like: Annotated[
-        list[str] | None,
-        typer.Option(help="Steer the set towards this: an id of the catalogue, or words. May be repeated."),
-    ] = None,
-    avoid: Annotated[
-        list[str] | None,
-        typer.Option(help="Steer the set away from this: an id of the catalogue, or words. May be repeated."),
-    ] = None,
+    like: Like = None,
+    avoid: Avoid = None,
     strength: Annotated[float, typer.Option(help="Strength of --like and --avoid.")] = 0.5,
-    temperature: Annotated[float, typer.Option(help="Diversity of the sets. Above 1 they vary more.")] = 1.0,
-    guidance: Annotated[
-        float | None, typer.Option(help="Classifier-free guidance strength. Default: the model's.")
-    ] = None,
+    temperature: Temperature = 1.0,
+    guidance: Guidance = None,
 ) -> None:
     """Ask a running server for a set, or answer in this process with --local."""
     logging.basicConfig(level=logging.WARNING)

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from r4t_ray.artifacts import Artifact, Workspace, read_manifest, write_json
+from r4t_ray.artifacts import Artifact, Workspace, read_manifest
 from r4t_ray.catalogue import load_queries
 from r4t_ray.config import recorded_settings
 from r4t_ray.diffusion.settings import STUDENT
@@ -30,6 +30,7 @@ from r4t_ray.evaluation.report import write_report
 from r4t_ray.evaluation.results import Result, metric_rows
 from r4t_ray.evaluation.scores import score
 from r4t_ray.evaluation.settings import EvaluationConfig
+from r4t_ray.files import write_json
 from r4t_ray.folm import FanOutModel, FolmConfig, SharedEngine
 from r4t_ray.index import load_index
 from r4t_ray.progress import track

@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from r4t_ray.artifacts import Artifact, Workspace, write_json
+from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.embedding_table import read_embedding_table
 from r4t_ray.errors import ConfigError
+from r4t_ray.files import write_json
 from r4t_ray.index.kinds import IndexConfig
 from r4t_ray.index.search import POOLS, ShardedIndex
 from r4t_ray.index.shard import INDEX_FILE, flat_shard, load_shard, shard_file

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from r4t_ray.artifacts import MANIFEST, write_json
+from r4t_ray.artifacts import MANIFEST
 from r4t_ray.cli import app
 from r4t_ray.errors import MissingArtifactError
+from r4t_ray.files import write_json
 from r4t_ray.folm.status import PARTIAL, STATUS, Status, read_status
 
 STATE: Status = {
