@@ -22,6 +22,19 @@ NewSets = Annotated[
     Path | None,
     typer.Option("--sets", help="File of new sets, JSON lines or parquet as in a catalogue. Default: none are new."),
 ]
+RemovedItems = Annotated[
+    Path | None, typer.Option(help="File of removed items' ids, one a line. Default: none are removed.")
+]
+RemovedSets = Annotated[
+    Path | None, typer.Option(help="File of removed sets' ids, one a line. Default: none are removed.")
+]
+Queries = Annotated[
+    Path | None, typer.Option(help="Text file of new queries, one a line. Default: the held-out queries.")
+]
+DriftConfigPath = Annotated[
+    Path | None,
+    typer.Option(help="An experiment's YAML whose `drift` and `evaluation` are used. Default: their defaults."),
+]
 
 
 @app.command(rich_help_panel=WORKSPACE_PANEL)
@@ -58,20 +71,11 @@ def drift(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     items: NewItems = None,
     sets: NewSets = None,
-    removed_items: Annotated[
-        Path | None, typer.Option(help="File of removed items' ids, one a line. Default: none are removed.")
-    ] = None,
-    removed_sets: Annotated[
-        Path | None, typer.Option(help="File of removed sets' ids, one a line. Default: none are removed.")
-    ] = None,
-    queries: Annotated[
-        Path | None, typer.Option(help="Text file of new queries, one a line. Default: the held-out queries.")
-    ] = None,
+    removed_items: RemovedItems = None,
+    removed_sets: RemovedSets = None,
+    queries: Queries = None,
     task: Annotated[Task | None, typer.Option(help="oar or wscr. Default: every task that has a retriever.")] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(help="An experiment's YAML whose `drift` and `evaluation` are used. Default: their defaults."),
-    ] = None,
+    config: DriftConfigPath = None,
     out: Annotated[Path | None, typer.Option(help="Also write the figures to this JSON file.")] = None,
 ) -> None:
     """Compare new queries and a changed catalogue with the training data; say whether to synthesize pairs again."""
