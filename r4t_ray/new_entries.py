@@ -29,7 +29,7 @@ class AddInputs(Settings):
     sources: dict[str, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NewEntries:
     """What one pool gained: ids, the texts that people read, and unit embeddings, in one order."""
 
@@ -99,4 +99,6 @@ def load_new_entries(workspace: Workspace, task: Task) -> NewEntries | None:
     if artifact is None or name not in artifact.manifest.files:
         return None
     ids, emb_MD = read_embedding_table(artifact.file(name))
-    return NewEntries(ids, pq.read_table(artifact.file(name), columns=["text"])["text"].to_pylist(), emb_MD)
+    return NewEntries(
+        ids=ids, texts=pq.read_table(artifact.file(name), columns=["text"])["text"].to_pylist(), emb_MD=emb_MD
+    )

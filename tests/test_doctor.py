@@ -86,7 +86,9 @@ def test_memory_is_this_machines() -> None:
 
 
 def test_table_shows_every_fix(capsys: pytest.CaptureFixture[str]) -> None:
-    doctor.print_diagnosis(doctor.Diagnosis((doctor.Finding("x", "gone", "get x", required=True),)))
+    doctor.print_diagnosis(
+        doctor.Diagnosis(findings=(doctor.Finding(name="x", value="gone", fix="get x", required=True),))
+    )
     printed = capsys.readouterr().out
     assert "missing" in printed
     assert "get x" in printed

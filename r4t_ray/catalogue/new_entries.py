@@ -13,7 +13,7 @@ from r4t_ray.catalogue.sets import read_items, read_sets
 from r4t_ray.errors import DataError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RemovedIds:
     """Ids of the entries that a catalogue has lost."""
 
@@ -80,7 +80,7 @@ def read_removed_ids(workspace: Workspace, items: Path | None, sets: Path | None
     """
     known_items = [item.item_id for item in load_items(workspace)] if items is not None else []
     known_sets = [row.set_id for row in load_sets(workspace)] if sets is not None else []
-    return RemovedIds(_read_ids(items, known_items, "item"), _read_ids(sets, known_sets, "set"))
+    return RemovedIds(items=_read_ids(items, known_items, "item"), sets=_read_ids(sets, known_sets, "set"))
 
 
 def _read_ids(path: Path | None, known: Collection[str], kind: str) -> frozenset[str]:

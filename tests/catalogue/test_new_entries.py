@@ -89,7 +89,7 @@ def test_an_id_that_is_gone_is_free_and_sets_are_left_without_it(workspace: Work
     items.write_text(lines({"item_id": "oil", "text": "olive oil"}))
     (tmp_path / "gone.txt").write_text("oil\n thyme \n\n")
     gone = read_removed_ids(workspace, tmp_path / "gone.txt", None)
-    assert gone == RemovedIds(frozenset({"oil", "thyme"}), frozenset())
+    assert gone == RemovedIds(items=frozenset({"oil", "thyme"}), sets=frozenset())
     assert [item.text for item in read_new_entries(workspace, items, None, gone).items] == ["olive oil"]
     sets.write_text(lines({"set_id": "s1", "title": "tea", "item_ids": ["thyme"]}))
     assert read_new_entries(workspace, None, sets).sets
