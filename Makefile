@@ -69,7 +69,7 @@ test-all: install ## every test
 	@$(BIN)/pytest
 
 base-model: install ## pretrain the shipped base model, RECIPES=recipes.jsonl.gz; about an hour and a half
-	@$(BIN)/python -m r4t_ray.folm.make_base_model --recipes $(RECIPES)
+	@$(BIN)/python -m r4t_ray.folm.pretraining.make_base_model --recipes $(RECIPES)
 
 clean: ## remove caches and build output; the workspace and the virtual environment stay
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

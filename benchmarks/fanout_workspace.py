@@ -35,7 +35,8 @@ from r4t_ray.evaluation.methods.r4t_diffusion import R4TDiffusion
 from r4t_ray.evaluation.methods.r4t_folm import R4TFolm
 from r4t_ray.evaluation.settings import EvaluationConfig
 from r4t_ray.folm import FanOutModel, SharedEngine
-from r4t_ray.folm.engine import EngineConfig, engine_name
+from r4t_ray.folm.policy.engines.factory import engine_name
+from r4t_ray.folm.policy.engines.interface import EngineConfig
 from r4t_ray.types import Task
 
 

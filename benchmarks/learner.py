@@ -127,7 +127,7 @@ def random_model(options: argparse.Namespace) -> tuple[Any, float]:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     from benchmarks.fanout_paper import QWEN3_4B, TINY_LM
-    from r4t_ray.folm.lora import LoRAConfig, add_adapters
+    from r4t_ray.folm.learner.lora import LoRAConfig, add_adapters
 
     qwen = {"model_type": "qwen3"}
     shape = {"smollm2-135m": SMOLLM2_135M, "qwen3-4b": QWEN3_4B | qwen, "tiny": TINY_LM | qwen}[options.shape]
@@ -161,9 +161,9 @@ def random_trainer(options: argparse.Namespace, model: Any, folder: Path) -> tup
     """The stage's trainer on random samples, and the list that it adds a time to after every step."""
     from datasets import Dataset
 
-    from r4t_ray.folm.learner import grpo_arguments, set_reward
+    from r4t_ray.folm.learner.learner import grpo_arguments, set_reward
+    from r4t_ray.folm.learner.trainer import SoftGRPOTrainer
     from r4t_ray.folm.settings import FolmConfig, SoftGRPOConfig
-    from r4t_ray.folm.soft_grpo import SoftGRPOTrainer
 
     steps = options.steps + 2
     grpo = SoftGRPOConfig(

@@ -136,7 +136,7 @@ def prepared(options: argparse.Namespace) -> Iterator[Path]:
 def run_ours(options: argparse.Namespace, changes: dict[str, Any], seed: int) -> list[Step]:
     """One turn of ours, by the functions that the stage calls."""
     from r4t_ray.artifacts import Workspace
-    from r4t_ray.folm.rollout import RolloutPool
+    from r4t_ray.folm.rollout.worker import RolloutPool
     from r4t_ray.folm.train import query_schedule, reinforce_task
 
     config, workspace = settings_of(options, changes), Workspace(options.workspace)
@@ -166,11 +166,11 @@ def run_trl(options: argparse.Namespace, changes: dict[str, Any], seed: int) -> 
     from trl import GRPOTrainer
 
     from r4t_ray.artifacts import Workspace
-    from r4t_ray.folm.learner import grpo_arguments
-    from r4t_ray.folm.prompt import parse_answer, render_prompt
+    from r4t_ray.folm.learner.learner import grpo_arguments
+    from r4t_ray.folm.policy.loading import load_trainable
+    from r4t_ray.folm.policy.prompt import parse_answer, render_prompt
     from r4t_ray.folm.task_rewards import TaskRewards
     from r4t_ray.folm.train import query_schedule
-    from r4t_ray.folm.trainable import load_trainable
 
     torch.set_num_threads(options.threads)
     config, workspace = settings_of(options, changes), Workspace(options.workspace)

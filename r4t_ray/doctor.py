@@ -170,7 +170,7 @@ def _machine() -> list[Finding]:
 def _precision() -> Finding:
     name = "folm trains in"
     try:
-        from r4t_ray.folm.precision import computes_in_bf16
+        from r4t_ray.folm.learner.precision import computes_in_bf16
     except ImportError as error:
         return Finding(name=name, value=f"unknown without {error.name}")
     return Finding(

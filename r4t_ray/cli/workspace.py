@@ -40,7 +40,7 @@ DriftConfigPath = Annotated[
 @app.command(rich_help_panel=WORKSPACE_PANEL)
 def status(workspace: WorkspaceOption = DEFAULT_WORKSPACE) -> None:
     """Print how far train-folm is: step, reward and components, samples/s, time left, faults."""
-    from r4t_ray.folm.status import PARTIAL, read_status
+    from r4t_ray.folm.learner.status import PARTIAL, read_status
 
     found = read_status(workspace)
     if not found:

@@ -20,7 +20,7 @@ from r4t_ray.evaluation.settings import AblationConfig, EvaluationConfig
 from r4t_ray.files import write_json
 from r4t_ray.folm import FanOut, FanOutModel, FolmConfig, SharedEngine
 from r4t_ray.folm import run as train_folm
-from r4t_ray.folm.metrics import Row, read_rows
+from r4t_ray.folm.learner.metrics import Row, read_rows
 from r4t_ray.rewards import OARConfig
 from r4t_ray.stages import parents_of
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.encoders import CachedEncoder, load_encoder
-from r4t_ray.folm.fan_out import FanOut
+from r4t_ray.folm.policy.model import FanOut
 from r4t_ray.index import ShardedIndex, load_index
 from r4t_ray.rewards import OARConfig, ScoredFanOut, coverage_rewards, oar_rewards
 from r4t_ray.types import TASKS, Array, Task

@@ -10,7 +10,7 @@ import numpy as np
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import load_queries
 from r4t_ray.encoders import load_embeddings
-from r4t_ray.folm.answers import expected_items, membership
+from r4t_ray.folm.warm_start.expected_items import expected_items, membership
 from r4t_ray.types import Array
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Query, load_items, load_sets
-from r4t_ray.folm.fan_out import FanOut
+from r4t_ray.folm.policy.model import FanOut
 from r4t_ray.folm.scorer import SetScorer
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.similar_sets import SimilarSets

@@ -22,7 +22,8 @@ from r4t_ray.config import Settings
 from r4t_ray.encoders import load_embeddings, resolve_model
 from r4t_ray.errors import ConfigError, EngineError
 from r4t_ray.files import whole_file
-from r4t_ray.folm.engine import EngineConfig, Sampling, make_engine
+from r4t_ray.folm.policy.engines.factory import make_engine
+from r4t_ray.folm.policy.engines.interface import EngineConfig, Sampling
 from r4t_ray.index import load_index
 from r4t_ray.pairs.actors import EngineActors
 from r4t_ray.pairs.files import query_seed
