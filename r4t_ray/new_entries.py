@@ -1,7 +1,8 @@
-"""Entries added to a workspace that has its stages: embedded by its encoder, served beside its index.
+"""Entries added to a finished workspace: embedded by its encoder, searched beside its index.
 
-They are no stage: none reads them, so what is current stays current and nothing is trained. ``new_entries/`` has a file
-a pool, ``items.parquet`` for wscr and ``sets.parquet`` for oar, with columns id, embedding and text.
+No stage reads them. So the current stages stay current and nothing is trained. ``new_entries/`` has one file for each
+pool that gained entries, with columns id, embedding and text: ``items.parquet`` for wscr (weakly supervised
+compositional retrieval) and ``sets.parquet`` for oar (open-ended abstract retrieval).
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from r4t_ray.types import Array, Task
 
 
 class AddInputs(Settings):
-    """What decides whether the new entries are up to date: sha256 of the file of ``items``, and of ``sets``."""
+    """The inputs of which new entries are made: sha256 of the file of ``items`` and of the file of ``sets``."""
 
     sources: dict[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class NewEntries:
-    """What one pool gained: ids, the texts that people read, and unit embeddings, in one order."""
+    """New entries of one pool: ids, the texts that people read, and unit embeddings, in one order."""
 
     ids: list[str]
     texts: list[str]
@@ -39,17 +40,17 @@ class NewEntries:
 
 
 def add(workspace: Workspace, *, items: Path | None = None, sets: Path | None = None) -> Artifact:
-    """Embed the entries of the files into ``new_entries``, in the place of all that was added before.
+    """Embed the entries of the files into ``new_entries``, replacing everything that was added before.
 
     Args:
         workspace: A workspace with ``catalogue`` and ``encoder``.
-        items: New items, as in a ``sets`` catalogue.
-        sets: New sets, likewise.
+        items: File of new items, in the format of a ``sets`` catalogue.
+        sets: File of new sets, in the same format.
 
     Raises:
         ConfigError: Neither file is named, or the encoder's model is not installed.
         DataError: A file cannot be used; see `read_new_entries`.
-        ArtifactError: The workspace is not whole, or its encoder is another than the one that made its embeddings.
+        ArtifactError: A stage is missing or was changed, or the encoder did not make the workspace's embeddings.
     """
     files = {name: path for name, path in (("items", items), ("sets", sets)) if path is not None}
     if not files:
@@ -57,7 +58,7 @@ def add(workspace: Workspace, *, items: Path | None = None, sets: Path | None = 
             "--items, --sets",
             "neither",
             "a file of new items, of new sets, or both",
-            f"name one; to drop what was added, remove {workspace.root / NEW_ENTRIES}",
+            f"name one; to drop the added entries, remove {workspace.root / NEW_ENTRIES}",
         )
     new = read_new_entries(workspace, items, sets)
     inputs = AddInputs(sources={name: sha256_file(path.expanduser()) for name, path in files.items()})
@@ -77,7 +78,7 @@ def add(workspace: Workspace, *, items: Path | None = None, sets: Path | None = 
 
 
 def entries_of_pool(new: Catalogue, task: Task) -> tuple[list[str], list[str]]:
-    """Ids and texts, as the embed stage makes them, of the entries that the task's pool gets."""
+    """Ids of the entries that the task's pool gets, and their texts as the embed stage makes them."""
     if task == "oar":
         rows = new.sets
         return [row.set_id for row in rows], [set_text(row.title, row.description) for row in rows]
@@ -85,15 +86,15 @@ def entries_of_pool(new: Catalogue, task: Task) -> tuple[list[str], list[str]]:
 
 
 def find_new_entries(workspace: Workspace) -> Artifact | None:
-    """The verified ``new_entries``, or None where nothing was added; raises ArtifactError as ``Workspace.artifact``."""
+    """The verified ``new_entries``, or None if nothing was added; raises what ``Workspace.artifact`` raises."""
     return workspace.artifact(NEW_ENTRIES) if workspace.holds(NEW_ENTRIES) else None
 
 
 def load_new_entries(workspace: Workspace, task: Task) -> NewEntries | None:
-    """What was added to the task's pool, or None where nothing was.
+    """The new entries of the task's pool, or None if it has none.
 
     Raises:
-        ArtifactError: A file is tampered, truncated or missing, or was made for another ``catalogue`` or ``encoder``.
+        ArtifactError: A file was changed, truncated or removed, or was made for another ``catalogue`` or ``encoder``.
     """
     artifact, name = find_new_entries(workspace), f"{POOLS[task]}.parquet"
     if artifact is None or name not in artifact.manifest.files:

@@ -64,7 +64,7 @@ def run_pipeline(experiment: Experiment, workspace: Workspace) -> dict[str, Arti
 
 
 def run_ablation(experiment: Experiment, workspace: Workspace) -> Path:
-    """Compare the variants of the ``ablation`` section, after the stages that they share; gives the report."""
+    """Run the stages that all variants of the ``ablation`` section share, then compare them; gives the report."""
     from r4t_ray.evaluation.ablation import ablate
 
     with connected_to_ray():
@@ -76,10 +76,10 @@ def run_ablation(experiment: Experiment, workspace: Workspace) -> Path:
 
 @contextmanager
 def connected_to_ray() -> Iterator[None]:
-    """Hold a connection to Ray: the caller's own, the cluster at RAY_ADDRESS, or a local one that ends with it."""
+    """Connect to Ray: the caller's connection, the cluster at RAY_ADDRESS, or a local Ray that ends with the block."""
     import ray.data
 
-    # A fault found in a Ray Data worker arrives here as it was raised, so that find_fault can tell whose it is.
+    # A fault in a Ray Data worker arrives here as it was raised, so that find_fault recognises it.
     ray.data.DataContext.get_current().raise_original_map_exception = True
     if ray.is_initialized():
         yield
@@ -88,7 +88,7 @@ def connected_to_ray() -> Iterator[None]:
         ray.init()
     else:
         keep_freed_memory()
-        # Ray Train asks the dashboard whether its controller lives, and warns every second where there is none.
+        # Without the dashboard Ray Train warns every second, because it asks it whether the controller lives.
         ray.init(address="local", include_dashboard=True)
     try:
         yield
@@ -97,7 +97,7 @@ def connected_to_ray() -> Iterator[None]:
 
 
 def keep_freed_memory() -> None:
-    """Set ``MALLOC_OPTIONS`` for this process and those it starts, where the C library is glibc."""
+    """Set ``MALLOC_OPTIONS`` for this process and its children, if the C library is glibc."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     for name, (number, size) in MALLOC_OPTIONS.items():
         os.environ.setdefault(f"MALLOC_{name}_", str(size))
@@ -148,7 +148,7 @@ def set_up_logging() -> None:
 
 
 def find_fault(error: BaseException) -> R4TError | None:
-    """The R4TError that ``error`` is, wraps or came from: Ray wraps what a task or a training worker raised."""
+    """The R4TError that ``error`` is or wraps, or None. Ray wraps the errors of its tasks and training workers."""
     queue: list[BaseException] = [error]
     seen: set[int] = set()
     while queue:
@@ -156,7 +156,7 @@ def find_fault(error: BaseException) -> R4TError | None:
         if id(found) in seen:
             continue
         seen.add(id(found))
-        # A task's error poses as its cause, without the cause's fields: go on to the cause itself.
+        # Ray's error of a task is an instance of the cause's class but lacks its fields: go on to the cause itself.
         if isinstance(found, R4TError) and len(found.args) == 4:
             return found
         workers = getattr(found, "worker_failures", None) or {}
@@ -166,7 +166,7 @@ def find_fault(error: BaseException) -> R4TError | None:
 
 
 def report_fault(fault: R4TError) -> int:
-    """Print what a person has to mend on stderr; gives the exit status, 2."""
+    """Print a user's fault and its fix on stderr; gives the exit status, 2."""
     print(f"error: {fault.where}", file=sys.stderr)
     for label, text in (("got", fault.got), ("expected", fault.expected), ("fix", fault.fix)):
         print(f"  {label + ':':<10}{text}", file=sys.stderr)

@@ -52,14 +52,14 @@ def test_this_environment_is_ready() -> None:
 def test_precision_is_what_training_takes(monkeypatch: pytest.MonkeyPatch, is_made_for_it: bool, expected: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": is_made_for_it})
-    (finding,) = [one for one in doctor.diagnose().findings if one.name == "folm trains in"]
+    (finding,) = [one for one in doctor.diagnose().findings if one.name == "precision of train-folm"]
     assert finding.value.startswith(expected)
     assert not finding.fix
 
 
 def test_precision_is_unknown_where_a_package_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "r4t_ray.folm.learner.precision", None)
-    (finding,) = [one for one in doctor.diagnose().findings if one.name == "folm trains in"]
+    (finding,) = [one for one in doctor.diagnose().findings if one.name == "precision of train-folm"]
     assert finding.value == "unknown without r4t_ray.folm.learner.precision"
 
 

@@ -24,7 +24,7 @@ class RemovedIds:
 def read_new_entries(
     workspace: Workspace, items: Path | None, sets: Path | None, removed: RemovedIds = RemovedIds()
 ) -> Catalogue:
-    """The entries of the files, in the format of ``SetsConfig``; None brings no entry.
+    """Read new entries from files in the format of ``SetsConfig``; None brings no entry.
 
     A set may name items of the workspace and of ``items``.
 
@@ -64,7 +64,7 @@ def read_new_entries(
 
 
 def read_query_texts(path: Path) -> list[str]:
-    """The queries of a UTF-8 text file, one a line, spaces around them and blank lines left out.
+    """Queries of a UTF-8 text file with one a line; surrounding spaces and blank lines are dropped.
 
     Raises:
         DataError: The file is missing, is not text, or has no query.
@@ -73,7 +73,7 @@ def read_query_texts(path: Path) -> list[str]:
 
 
 def read_removed_ids(workspace: Workspace, items: Path | None, sets: Path | None) -> RemovedIds:
-    """The ids in two UTF-8 text files with one a line; None names no entry.
+    """Read the ids of removed entries from UTF-8 text files with one a line; None names no entry.
 
     Raises:
         DataError: A file is missing, is not text, or has no id or one that no entry of the workspace has.
