@@ -32,6 +32,17 @@ def test_every_stage_has_a_room_with_a_run(stage: object) -> None:
     assert find_stage(stage.name) is stage
 
 
+def test_parents_run_before_their_children() -> None:
+    sections = [stage.section for stage in STAGES]
+    for number, stage in enumerate(STAGES):
+        assert set(stage.parents) <= set(sections[:number])
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_the_page_on_resuming_has_a_row_for_every_stage(stage: Stage, repository: Path) -> None:
+    assert f"| `{stage.name}` | `{stage.section}` |" in (repository / "docs" / "resuming.md").read_text()
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_shipped_experiment_is_valid(path: Path) -> None:
     assert load_experiment(path).catalogue.type
