@@ -50,7 +50,7 @@ lock: | $(BIN)/python ## resolve requirements/cpu.txt anew
 demo: install ## run the cookbook end to end, ask one query, print the results
 	@$(BIN)/r4t pipeline $(CONFIG) --workspace $(WORKSPACE)
 	$(BIN)/r4t query --local --workspace $(WORKSPACE) "$(QUERY)"
-	cat $(WORKSPACE)/report/report.md
+	cat $(WORKSPACE)/evaluation/report.md
 
 lint: install ## ruff, mypy, import-linter
 	@$(BIN)/ruff check .

@@ -89,7 +89,7 @@ def run(grid: WorkspaceGrid, root: Path, board: Board) -> None:
     settings = settings.model_copy(update={"rollout": settings.rollout.model_copy(update={"threads": threads})})
     engine = SharedEngine(partial(FanOutModel.load, config=settings))
     trial = open_trial(config, workspace, grid.task, engine, settings.reward.oar, grid.seed)
-    encoder = load_encoder(workspace.root / "embed" / "encoder")
+    encoder = load_encoder(workspace.root / "encoder" / "model")
     # Both language-model rows sample the trained model, so best-of-5 differs by its five samples alone.
     trained = workspace.root / "folm" / grid.task / "model"
     bench = replace(trial.make_bench(), encode=encoder.encode, policy=lambda _: engine.at(trained))

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from r4t_ray.artifacts import sha256_file
 from r4t_ray.catalogue.catalogue import Catalogue, DatasetSettings, Item, ItemSet, check_catalogue
 from r4t_ray.catalogue.records import ids_field, object_field, read_records, text_field
 from r4t_ray.errors import DataError
+from r4t_ray.files import sha256_file
 
 
 class SetsConfig(DatasetSettings):

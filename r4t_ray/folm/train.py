@@ -16,6 +16,7 @@ from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.catalogue import Query, load_queries, recombined_queries
 from r4t_ray.encoders import resolve_model
 from r4t_ray.errors import DataError
+from r4t_ray.files import whole_folder
 from r4t_ray.folm.learner.job import LearnerJob
 from r4t_ray.folm.learner.loop import FAULT, train_worker
 from r4t_ray.folm.learner.lora import skeleton
@@ -29,6 +30,7 @@ from r4t_ray.folm.rollout.pool import RolloutPool
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.warm_start.examples import warm_start_examples
 from r4t_ray.folm.warm_start.supervised import train_on_examples
+from r4t_ray.stages import parents_of
 from r4t_ray.train_state import STAGING, drop_broken_state
 from r4t_ray.types import Task
 
@@ -54,7 +56,7 @@ def run(config: FolmConfig, workspace: Workspace, seed: int) -> Artifact:
             remove_scaffolding(folder / task)
         return sum(config.grpo[task].num_steps for task in config.tasks)
 
-    return workspace.build("folm", config, seed, ("ingest", "embed", "index"), make, resumes=True)
+    return workspace.build("folm", config, seed, parents_of("folm"), make, resumes=True)
 
 
 def remove_scaffolding(folder: Path) -> None:
@@ -81,10 +83,9 @@ def warm_start(task: Task, config: FolmConfig, workspace: Workspace, out: Path, 
         _logger.info("%s: warm start on %d examples", task, len(examples))
         history = train_on_examples(model, tokenizer, examples, stage.training, seed)
         _logger.info("%s: warm start: loss %.3f to %.3f", task, float(history[0]["loss"]), float(history[-1]["loss"]))
-    half = out.with_name(f"{out.name}.partial")
-    model.save_pretrained(half)
-    tokenizer.save_pretrained(half)
-    half.rename(out)
+    with whole_folder(out) as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
 
 
 def _render(task: Any, query: str, config: FolmConfig, tokenizer: Any) -> str:
@@ -153,7 +154,7 @@ def query_schedule(task: Task, config: FolmConfig, workspace: Workspace, seed: i
     queries, grpo = load_queries(workspace, task, "train"), config.grpo[task]
     if not queries:
         raise DataError(
-            "ingest/queries.parquet",
+            "catalogue/queries.parquet",
             f"no {task} training query",
             "at least one",
             f"add sets or leave {task} out of folm.tasks",

@@ -29,7 +29,10 @@ def ask(url: str, request: RetrieveRequest, timeout_s: float = 30.0) -> Retrieve
         ) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise RequestError(
-            endpoint, f"no connection ({error})", "a running server", "start `r4t serve WORKSPACE`, or use --local"
+            endpoint,
+            f"no connection ({error})",
+            "a running server",
+            "start `r4t serve --workspace DIR`, or use --local",
         ) from None
     try:
         if reply.is_success:

@@ -58,7 +58,7 @@ class FanOut:
     @classmethod
     def load(cls, workspace: Workspace, args: AppArgs) -> Self:
         """Open the verified encoder and retrievers of a workspace; raises ArtifactError."""
-        encoder_path = workspace.artifact("embed").path / "encoder"
+        encoder_path = workspace.artifact("encoder").path / "model"
         workspace.artifact("diffusion")
         device = "cuda" if args.generator.num_gpus else "cpu"
         retrievers = {

@@ -79,7 +79,7 @@ class ModelInfo(_Message):
     encoder: str
     index: str
     diffusion: str
-    additions: str | None = Field(None, description="What `r4t add` brought (sha256 prefix), if any to this task.")
+    new_entries: str | None = Field(None, description="What `r4t add` brought (sha256 prefix), if any to this task.")
     num_added: int = Field(0, description="Entries of `r4t add` that are searched beside the index.")
     num_rows: int = Field(description="L, the rows generated; the upper bound of k.")
     solver: str

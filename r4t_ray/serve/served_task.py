@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from r4t_ray.additions import load_added
 from r4t_ray.artifacts import Workspace
 from r4t_ray.diffusion import UNGUIDED_SOLVERS
 from r4t_ray.errors import RequestError
 from r4t_ray.index import Shard, flat_shard, load_index, search_shards
+from r4t_ray.new_entries import load_new_entries
 from r4t_ray.serve.answer import Labels, Pool, compose
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.fan_out import Ask
@@ -80,7 +80,7 @@ def load_tasks(workspace: Workspace, args: AppArgs, with_index: bool) -> dict[Ta
 
 def open_task(workspace: Workspace, task: Task, args: AppArgs, with_index: bool) -> ServedTask:
     """One task of ``load_tasks``; the rows of what was added follow those of the index."""
-    pool, added = load_pool(workspace, task), load_added(workspace, task)
+    pool, added = load_pool(workspace, task), load_new_entries(workspace, task)
     shards = load_index(workspace, task).shards if with_index else ()
     if added is not None:
         shards = (*shards, flat_shard(added.emb_MD, offset=len(pool.ids)))

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from r4t_ray.additions import find_additions
 from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import RequestError
 from r4t_ray.index import load_shard
+from r4t_ray.new_entries import find_new_entries
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.fan_out import FanOut
 from r4t_ray.serve.local import LocalRetriever
@@ -66,8 +66,8 @@ def test_either_topology_answers_as_the_local_path(
             assert answer == local.answer(asked)
             assert [len(direction.items) for direction in answer.directions] == [min(n, pool + added)] * 3
         assert (answer.model.num_steps, answer.model.num_added) == (3, added)
-        brought = find_additions(workspace)
-        assert answer.model.additions == (brought.manifest.fingerprint[:12] if brought else None)
+        brought = find_new_entries(workspace)
+        assert answer.model.new_entries == (brought.manifest.fingerprint[:12] if brought else None)
 
 
 def test_the_gateways_own_deadline_fires(tiny_workspace: Workspace) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from r4t_ray.files import whole_file
 from r4t_ray.folm.rollout.request import Rollout, RolloutStats
 from r4t_ray.rewards import RewardOutput
 from r4t_ray.types import TASKS, Task
@@ -161,6 +162,5 @@ def write_metrics(rows: Sequence[StepMetrics], path: Path) -> None:
     """One parquet file, whole or not there; a component that a task does not have is null in its rows."""
     written = [row.columns() for row in rows]
     names = list(dict.fromkeys(name for row in written for name in row))
-    partial = path.with_name(f"{path.name}.tmp")
-    pq.write_table(pa.table({name: [row.get(name) for row in written] for name in names}), partial)
-    partial.replace(path)
+    with whole_file(path) as partial:
+        pq.write_table(pa.table({name: [row.get(name) for row in written] for name in names}), partial)

@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 from typing import TypedDict
 
-from r4t_ray.artifacts import MANIFEST, write_json
+from r4t_ray.artifacts import MANIFEST
 from r4t_ray.errors import MissingArtifactError
+from r4t_ray.files import write_json
 from r4t_ray.folm.learner.run_log import RunLog
 from r4t_ray.types import TASKS
 

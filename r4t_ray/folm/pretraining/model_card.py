@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-from r4t_ray.artifacts import sha256_file
+from r4t_ray.files import sha256_file
 from r4t_ray.folm.policy.precision import computes_in_bf16
 from r4t_ray.folm.pretraining.pretrain import PretrainConfig
 

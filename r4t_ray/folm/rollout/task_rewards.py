@@ -32,7 +32,7 @@ class TaskRewards:
 
     def __init__(self, workspace: Workspace, config: FolmConfig) -> None:
         self._k, self._num_hits = config.k, config.num_hits
-        self.encoder = CachedEncoder(load_encoder(workspace.artifact("embed").path / "encoder"))
+        self.encoder = CachedEncoder(load_encoder(workspace.artifact("encoder").path / "model"))
         self.indexes = {task: load_index(workspace, task) for task in TASKS}
         self.rubrics = {task: open_rubric(task, workspace, config, self.indexes[task].ids) for task in config.tasks}
         self._row_of = {name: row for row, name in enumerate(self.indexes["wscr"].ids)}

@@ -97,7 +97,7 @@ def _wanted_items(
         yield from zip(texts, score_BM + config.own_weight * member_BM, strict=True)
     new = recombine(texts, config.num_recombined.wscr, seed)
     if new:
-        new_emb_ND = load_encoder(workspace.artifact("embed").path / "encoder").encode(new)
+        new_emb_ND = load_encoder(workspace.artifact("encoder").path / "model").encode(new)
         for start in range(0, len(new), BLOCK):
             block_BD = new_emb_ND[start : start + BLOCK]
             every_BB = np.ones((len(block_BD), len(sets)), np.bool_)

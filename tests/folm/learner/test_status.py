@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from r4t_ray.artifacts import MANIFEST, write_json
+from r4t_ray.artifacts import MANIFEST
 from r4t_ray.cli import app
 from r4t_ray.errors import MissingArtifactError
+from r4t_ray.files import write_json
 from r4t_ray.folm.learner.metrics import StepMetrics, write_metrics
 from r4t_ray.folm.learner.run_log import RunLog
 from r4t_ray.folm.learner.status import PARTIAL, STATUS, Status, read_status, write_status
@@ -31,7 +32,7 @@ STATE: Status = {
 
 
 def ask(workspace: Path) -> str:
-    return CliRunner().invoke(app, ["status", str(workspace)]).output
+    return CliRunner().invoke(app, ["status", "--workspace", str(workspace)]).output
 
 
 def test_a_run_tells_step_reward_pace_and_faults(tmp_path: Path) -> None:

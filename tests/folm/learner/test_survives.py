@@ -54,7 +54,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 class Run:
-    """`jobs/train_folm.py` on a copy of a workspace, as a process of its own."""
+    """`train-folm` on a copy of a workspace, as a process of its own."""
 
     def __init__(self, repository: Path, source: Workspace, folder: Path, **changes: Any) -> None:
         self.folder, self._repository = folder, repository
@@ -65,8 +65,8 @@ class Run:
 
     def started(self) -> AbstractContextManager[psutil.Process]:
         """The driver, for as long as the context lasts."""
-        arguments = ["--config", str(self.folder / "config.yaml"), "--workspace", str(self.workspace)]
-        return running("train_folm", arguments, self._repository, self.folder / "log.txt")
+        arguments = [str(self.folder / "config.yaml"), "--workspace", str(self.workspace)]
+        return running("train-folm", arguments, self._repository, self.folder / "log.txt")
 
     def wait_for(self, what: Callable[[], Any], driver: psutil.Process) -> Any:
         """Poll until ``what`` holds; fails where the driver ends before."""

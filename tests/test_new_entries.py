@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import TypeAdapter
 
-from r4t_ray import additions, catalogue, cli, index
-from r4t_ray.additions import add, find_additions, load_added
+from r4t_ray import catalogue, cli, index, new_entries
 from r4t_ray.artifacts import Workspace
 from r4t_ray.config import Settings
 from r4t_ray.embedding_table import embedding_table
 from r4t_ray.errors import ArtifactError, ConfigError, DataError
+from r4t_ray.new_entries import add, find_new_entries, load_new_entries
 from r4t_ray.types import Array
 
 from .conftest import DIM, SEED, write_catalogue
@@ -44,17 +44,17 @@ def settings(tmp_path: Path) -> Any:
 def write_embed(workspace: Workspace, seed: int = SEED) -> None:
     def make(folder: Path) -> int:
         for kind, key in (("items", "item_id"), ("sets", "set_id"), ("queries", "query_id")):
-            ids = pq.read_table(workspace.root / "ingest" / f"{kind}.parquet")[key].to_pylist()
+            ids = pq.read_table(workspace.root / "catalogue" / f"{kind}.parquet")[key].to_pylist()
             pq.write_table(embedding_table(ids, encode([f"{seed} {name}" for name in ids])), folder / f"{kind}.parquet")
         return 1
 
-    workspace.build("embed", Settings(), seed, ["ingest"], make)
+    workspace.build("encoder", Settings(), seed, ["catalogue"], make)
 
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """The shared catalogue of 18 items and 48 sets, indexed, with an encoder by hash."""
-    monkeypatch.setattr(additions, "load_encoder", lambda folder: HashEncoder())
+    monkeypatch.setattr(new_entries, "load_encoder", lambda folder: HashEncoder())
     workspace = Workspace(tmp_path / "workspace")
     catalogue.run(settings(tmp_path), workspace, SEED)
     write_embed(workspace)
@@ -73,27 +73,27 @@ def hashes(root: Path) -> dict[Path, tuple[str, int]]:
     return {path: (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns) for path in files}
 
 
-def test_additions_whose_replacement_was_cut_off_are_not_taken_for_none(workspace: Workspace, tmp_path: Path) -> None:
+def test_new_entries_whose_replacement_was_cut_off_are_not_taken_for_none(workspace: Workspace, tmp_path: Path) -> None:
     items = rows_of(tmp_path / "i.jsonl", BASIL)
     add(workspace, items=items)
-    (workspace.root / "additions").rename(workspace.root / "additions.replaced")
+    (workspace.root / "new_entries").rename(workspace.root / "new_entries.replaced")
     with pytest.raises(ArtifactError, match="r4t add"):
-        find_additions(workspace)
+        find_new_entries(workspace)
     add(workspace, items=items)
-    assert find_additions(workspace) is not None
+    assert find_new_entries(workspace) is not None
 
 
 def test_entries_are_embedded_and_read_as_those_of_the_catalogue(workspace: Workspace, tmp_path: Path) -> None:
-    assert (find_additions(workspace), load_added(workspace, "oar")) == (None, None)
+    assert (find_new_entries(workspace), load_new_entries(workspace, "oar")) == (None, None)
     made = add(workspace, items=rows_of(tmp_path / "i.jsonl", BASIL, MINT), sets=rows_of(tmp_path / "s.jsonl", PESTO))
-    items, sets = load_added(workspace, "wscr"), load_added(workspace, "oar")
+    items, sets = load_new_entries(workspace, "wscr"), load_new_entries(workspace, "oar")
     assert items is not None
     assert sets is not None
     assert (items.ids, items.texts) == (["i-purple basil", "i-mint"], ["purple basil", "mint"])
     assert np.array_equal(items.emb_MD, encode(["purple basil", "mint"]))
     assert (sets.ids, sets.texts) == (["s-pesto"], ["pesto"])
     assert np.array_equal(sets.emb_MD, encode(["pesto. green sauces"]))
-    assert (made.manifest.rows, set(made.manifest.parents)) == (3, {"ingest", "embed"})
+    assert (made.manifest.rows, set(made.manifest.parents)) == (3, {"catalogue", "encoder"})
 
 
 def test_every_stage_is_as_current_as_before(workspace: Workspace, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_every_stage_is_as_current_as_before(workspace: Workspace, tmp_path: Pat
     index.run(index.IndexConfig(type="flat"), workspace, SEED)
     after = hashes(workspace.root)
     assert {path: after[path] for path in before} == before
-    assert {path.parent.name for path in set(after) - set(before)} == {"additions"}
+    assert {path.parent.name for path in set(after) - set(before)} == {"new_entries"}
 
 
 def test_adding_again_replaces_all_and_the_same_files_change_nothing(workspace: Workspace, tmp_path: Path) -> None:
@@ -114,12 +114,12 @@ def test_adding_again_replaces_all_and_the_same_files_change_nothing(workspace: 
     add(workspace, items=items, sets=sets)
     assert hashes(workspace.root) == first
     add(workspace, items=rows_of(items, MINT, BASIL), sets=sets)
-    found = load_added(workspace, "wscr")
+    found = load_new_entries(workspace, "wscr")
     assert found is not None
     assert found.ids == ["i-mint", "i-purple basil"]
     add(workspace, items=items)
-    assert load_added(workspace, "wscr") is not None
-    assert load_added(workspace, "oar") is None
+    assert load_new_entries(workspace, "wscr") is not None
+    assert load_new_entries(workspace, "oar") is None
 
 
 FAULTS: dict[str, tuple[list[dict[str, Any]] | None, list[dict[str, Any]] | None, str]] = {
@@ -159,39 +159,39 @@ def test_nothing_half_written_is_served(workspace: Workspace, tmp_path: Path, mo
             return encode(texts)
 
     items, sets = rows_of(tmp_path / "i.jsonl", MINT, BASIL), rows_of(tmp_path / "s.jsonl", PESTO)
-    monkeypatch.setattr(additions, "load_encoder", lambda folder: Failing())
+    monkeypatch.setattr(new_entries, "load_encoder", lambda folder: Failing())
     for kept in (None, ["s-pesto"]):
         with pytest.raises(MemoryError):
             add(workspace, items=items, sets=sets)
-        found = load_added(workspace, "oar")
+        found = load_new_entries(workspace, "oar")
         assert (found and found.ids) == kept
-        assert load_added(workspace, "wscr") is None
+        assert load_new_entries(workspace, "wscr") is None
         add(workspace, sets=rows_of(tmp_path / "old.jsonl", PESTO | {"item_ids": ["i-salt"]}))
-    monkeypatch.setattr(additions, "load_encoder", lambda folder: HashEncoder())
+    monkeypatch.setattr(new_entries, "load_encoder", lambda folder: HashEncoder())
     assert add(workspace, items=items, sets=sets).manifest.rows == 3
-    assert not (workspace.root / "additions.partial").exists()
+    assert not (workspace.root / "new_entries.partial").exists()
 
 
 def test_another_embed_or_a_changed_file_is_refused_and_names_the_command(workspace: Workspace, tmp_path: Path) -> None:
     items = rows_of(tmp_path / "i.jsonl", BASIL)
     add(workspace, items=items)
     write_embed(workspace, seed=SEED + 1)
-    with pytest.raises(ArtifactError, match=r"another 'embed'.*run `r4t add DIR` again"):
-        load_added(workspace, "wscr")
+    with pytest.raises(ArtifactError, match=r"another 'encoder'.*run `r4t add --workspace DIR` again"):
+        load_new_entries(workspace, "wscr")
     path = add(workspace, items=items).path / "items.parquet"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ArtifactError, match=r"items\.parquet: got sha256 .*run `r4t add DIR` again"):
-        load_added(workspace, "wscr")
+    with pytest.raises(ArtifactError, match=r"items\.parquet: got sha256 .*run `r4t add --workspace DIR` again"):
+        load_new_entries(workspace, "wscr")
     with pytest.raises(ArtifactError, match="sha256"):
-        load_added(workspace, "oar")
+        load_new_entries(workspace, "oar")
 
 
 def test_the_command_says_what_was_added(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     items = rows_of(tmp_path / "i.jsonl", BASIL, MINT)
-    monkeypatch.setattr("sys.argv", ["r4t", "add", str(workspace.root), "--items", str(items)])
+    monkeypatch.setattr("sys.argv", ["r4t", "add", "--workspace", str(workspace.root), "--items", str(items)])
     with pytest.raises(SystemExit) as caught:
         cli.main()
     assert not caught.value.code
-    assert f"{workspace.root / 'additions'}: 2 rows" in capsys.readouterr().out
+    assert f"{workspace.root / 'new_entries'}: 2 rows" in capsys.readouterr().out

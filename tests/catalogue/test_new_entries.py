@@ -11,7 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.catalogue import Catalogue, Gone, SetsConfig, read_additions, read_gone, read_query_texts, run
+from r4t_ray.catalogue import (
+    Catalogue,
+    RemovedIds,
+    SetsConfig,
+    read_new_entries,
+    read_query_texts,
+    read_removed_ids,
+    run,
+)
 from r4t_ray.errors import DataError
 
 OLD = ["salt", "thyme", "oil"]
@@ -36,11 +44,11 @@ def test_new_sets_may_name_old_items_and_new_ones(workspace: Workspace, tmp_path
     items, sets = tmp_path / "items.jsonl", tmp_path / "sets.parquet"
     items.write_text(lines({"item_id": "basil", "text": " basil "}))
     pq.write_table(pa.table({"set_id": ["s1"], "title": ["pesto"], "item_ids": [["basil", "oil"]]}), sets)
-    found = read_additions(workspace, items, sets)
+    found = read_new_entries(workspace, items, sets)
     assert [(item.item_id, item.text) for item in found.items] == [("basil", "basil")]
     assert [(row.set_id, row.title, row.item_ids) for row in found.sets] == [("s1", "pesto", ("basil", "oil"))]
-    assert read_additions(workspace, items, None) == Catalogue(found.items, ())
-    assert read_additions(workspace, None, None) == Catalogue((), ())
+    assert read_new_entries(workspace, items, None) == Catalogue(found.items, ())
+    assert read_new_entries(workspace, None, None) == Catalogue((), ())
 
 
 FAULTS = {
@@ -73,47 +81,47 @@ def test_fault_is_named(workspace: Workspace, tmp_path: Path, fault: str) -> Non
             paths[number] = tmp_path / f"{name}.jsonl"
             (tmp_path / f"{name}.jsonl").write_text(content)
     with pytest.raises(DataError, match=message):
-        read_additions(workspace, *paths)
+        read_new_entries(workspace, *paths)
 
 
 def test_an_id_that_is_gone_is_free_and_sets_are_left_without_it(workspace: Workspace, tmp_path: Path) -> None:
     items, sets = tmp_path / "items.jsonl", tmp_path / "sets.jsonl"
     items.write_text(lines({"item_id": "oil", "text": "olive oil"}))
     (tmp_path / "gone.txt").write_text("oil\n thyme \n\n")
-    gone = read_gone(workspace, tmp_path / "gone.txt", None)
-    assert gone == Gone(frozenset({"oil", "thyme"}), frozenset())
-    assert [item.text for item in read_additions(workspace, items, None, gone).items] == ["olive oil"]
+    gone = read_removed_ids(workspace, tmp_path / "gone.txt", None)
+    assert gone == RemovedIds(items=frozenset({"oil", "thyme"}), sets=frozenset())
+    assert [item.text for item in read_new_entries(workspace, items, None, gone).items] == ["olive oil"]
     sets.write_text(lines({"set_id": "s1", "title": "tea", "item_ids": ["thyme"]}))
-    assert read_additions(workspace, None, sets).sets
+    assert read_new_entries(workspace, None, sets).sets
     with pytest.raises(DataError, match=r"sets\.jsonl:1: .*'thyme'"):
-        read_additions(workspace, None, sets, gone)
+        read_new_entries(workspace, None, sets, gone)
 
 
 def test_all_may_be_gone_where_others_come(workspace: Workspace, tmp_path: Path) -> None:
-    sets, gone = tmp_path / "sets.jsonl", Gone(sets=frozenset({"s0"}))
+    sets, gone = tmp_path / "sets.jsonl", RemovedIds(sets=frozenset({"s0"}))
     sets.write_text(lines({"set_id": "s0", "title": "another rub", "item_ids": ["oil"]}))
-    assert [row.title for row in read_additions(workspace, None, sets, gone).sets] == ["another rub"]
-    with pytest.raises(DataError, match="without what is gone: got no sets"):
-        read_additions(workspace, None, None, gone)
+    assert [row.title for row in read_new_entries(workspace, None, sets, gone).sets] == ["another rub"]
+    with pytest.raises(DataError, match="without the removed entries: got no sets"):
+        read_new_entries(workspace, None, None, gone)
 
 
 def test_an_id_that_is_gone_was_there(workspace: Workspace, tmp_path: Path) -> None:
     path = tmp_path / "gone.txt"
     path.write_text("oil\ntin\ns0\n")
     with pytest.raises(DataError, match=r"gone\.txt: got 's0', which no item has, and 1 more"):
-        read_gone(workspace, path, None)
+        read_removed_ids(workspace, path, None)
     with pytest.raises(DataError, match=r"gone\.txt: got 'oil', which no set has, and 1 more"):
-        read_gone(workspace, None, path)
+        read_removed_ids(workspace, None, path)
     path.write_text("\n")
     with pytest.raises(DataError, match=r"gone\.txt: got no ids"):
-        read_gone(workspace, path, None)
+        read_removed_ids(workspace, path, None)
     with pytest.raises(DataError, match=r"none\.txt: got no such file"):
-        read_gone(workspace, None, tmp_path / "none.txt")
+        read_removed_ids(workspace, None, tmp_path / "none.txt")
 
 
 def test_missing_file(workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.jsonl: got no such file"):
-        read_additions(workspace, tmp_path / "none.jsonl", None)
+        read_new_entries(workspace, tmp_path / "none.jsonl", None)
 
 
 def test_queries_are_lines(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What came after a workspace was made: new entries for its catalogue, those that are gone, and new queries."""
+"""Readers of files that came after a workspace was made: new entries, ids of removed entries, new queries."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from r4t_ray.catalogue.sets import read_items, read_sets
 from r4t_ray.errors import DataError
 
 
-@dataclass(frozen=True)
-class Gone:
-    """Ids of the entries that a catalogue lost."""
+@dataclass(frozen=True, kw_only=True)
+class RemovedIds:
+    """Ids of the entries that a catalogue has lost."""
 
     items: frozenset[str] = frozenset()
     sets: frozenset[str] = frozenset()
 
 
-def read_additions(workspace: Workspace, items: Path | None, sets: Path | None, gone: Gone = Gone()) -> Catalogue:
-    """The entries of the files, in the format of ``SetsConfig``; None brings no entry.
+def read_new_entries(
+    workspace: Workspace, items: Path | None, sets: Path | None, removed: RemovedIds = RemovedIds()
+) -> Catalogue:
+    """Read new entries from files in the format of ``SetsConfig``; None brings no entry.
 
     A set may name items of the workspace and of ``items``.
 
@@ -30,7 +32,7 @@ def read_additions(workspace: Workspace, items: Path | None, sets: Path | None, 
         workspace: With a finished ingest.
         items: File of new items.
         sets: File of new sets.
-        gone: Entries of the workspace that are no more; new ones may have their ids.
+        removed: Entries that the workspace has and the catalogue has lost; new ones may have their ids.
 
     Raises:
         DataError: A file is missing, unreadable or without an entry, an id is in the workspace already or stands
@@ -46,15 +48,15 @@ def read_additions(workspace: Workspace, items: Path | None, sets: Path | None, 
     if sets is not None:
         set_places, new_sets = read_sets(sets)
         check_some(str(sets), "sets", new_sets)
-    old_items = [item for item in load_items(workspace) if item.item_id not in gone.items]
+    old_items = [item for item in load_items(workspace) if item.item_id not in removed.items]
     old_sets = [
-        replace(row, item_ids=tuple(item_id for item_id in row.item_ids if item_id not in gone.items))
+        replace(row, item_ids=tuple(item_id for item_id in row.item_ids if item_id not in removed.items))
         for row in load_sets(workspace)
-        if row.set_id not in gone.sets
+        if row.set_id not in removed.sets
     ]
     check_catalogue(
         Catalogue((*old_items, *new_items), (*old_sets, *new_sets)),
-        f"{workspace.root} without what is gone" if gone != Gone() else str(workspace.root),
+        f"{workspace.root} without the removed entries" if removed != RemovedIds() else str(workspace.root),
         [f"the workspace's item '{item.item_id}'" for item in old_items] + item_places,
         [f"the workspace's set '{row.set_id}'" for row in old_sets] + set_places,
     )
@@ -62,7 +64,7 @@ def read_additions(workspace: Workspace, items: Path | None, sets: Path | None, 
 
 
 def read_query_texts(path: Path) -> list[str]:
-    """The queries of a UTF-8 text file, one a line, spaces around them and blank lines left out.
+    """Queries of a UTF-8 text file with one a line; surrounding spaces and blank lines are dropped.
 
     Raises:
         DataError: The file is missing, is not text, or has no query.
@@ -70,15 +72,15 @@ def read_query_texts(path: Path) -> list[str]:
     return _read_lines(path, "queries")
 
 
-def read_gone(workspace: Workspace, items: Path | None, sets: Path | None) -> Gone:
-    """The ids in two UTF-8 text files with one a line; None names no entry.
+def read_removed_ids(workspace: Workspace, items: Path | None, sets: Path | None) -> RemovedIds:
+    """Read the ids of removed entries from UTF-8 text files with one a line; None names no entry.
 
     Raises:
         DataError: A file is missing, is not text, or has no id or one that no entry of the workspace has.
     """
     known_items = [item.item_id for item in load_items(workspace)] if items is not None else []
     known_sets = [row.set_id for row in load_sets(workspace)] if sets is not None else []
-    return Gone(_read_ids(items, known_items, "item"), _read_ids(sets, known_sets, "set"))
+    return RemovedIds(items=_read_ids(items, known_items, "item"), sets=_read_ids(sets, known_sets, "set"))
 
 
 def _read_ids(path: Path | None, known: Collection[str], kind: str) -> frozenset[str]:
