@@ -17,7 +17,17 @@ HIDDEN = "/private/place"
 
 
 def manifest(stage: str, rows: int, config: dict[str, Any]) -> Manifest:
-    return Manifest(1, stage, "key", rows, config, 3, {}, {f"{stage}.parquet": stage * 8}, {})
+    return Manifest(
+        schema=1,
+        stage=stage,
+        key="key",
+        rows=rows,
+        config=config,
+        seed=3,
+        versions={},
+        files={f"{stage}.parquet": stage * 8},
+        parents={},
+    )
 
 
 MANIFESTS = {
