@@ -53,9 +53,8 @@ def plan(config: FolmConfig, task: Task) -> Plan:
     num_trained = sum(parameters[name].numel() for name in trained)
     num = sum(weight.numel() for name, weight in parameters.items() if not is_adapter(name))
     tokenizer = AutoTokenizer.from_pretrained(**model_source(base))
-    prompt_tokens = len(
-        tokenizer(render_prompt(task, EXAMPLE_QUERY, config.k, config.prompt_style, tokenizer))["input_ids"]
-    )
+    prompt = render_prompt(task, EXAMPLE_QUERY, config.k, config.prompt_style, tokenizer)
+    prompt_tokens = len(tokenizer(prompt)["input_ids"])
     length = prompt_tokens + config.max_completion_tokens
     samples = grpo.queries_per_step * grpo.num_generations
     micro = min(grpo.micro_batch_size, samples // config.learner.num)
