@@ -29,8 +29,8 @@ from r4t_ray.folm.rollout.worker import RolloutPool
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.warm_start.examples import warm_start_examples
 from r4t_ray.folm.warm_start.supervised import train_on_examples
+from r4t_ray.ray_train_runs import STAGING, drop_broken_state
 from r4t_ray.stages import parents_of
-from r4t_ray.train_state import STAGING, drop_broken_state
 from r4t_ray.types import Task
 
 log = logging.getLogger(__name__)
