@@ -10,16 +10,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from r4t_ray import pipeline as flow
 from r4t_ray.artifacts import Workspace
 from r4t_ray.types import Task
-
-if TYPE_CHECKING:
-    from r4t_ray.serve.schema import RetrieveResponse
 
 app = typer.Typer(
     help="Compile a set-level objective into a fast retriever (R4T) on Ray.",
@@ -98,30 +95,47 @@ def serve(
     """Serve a workspace over HTTP with Ray Serve until interrupted."""
     flow.set_up_logging()
     args = flow.load_experiment(config).serve if config else None
-    from r4t_ray.serve.local import serve_workspace
+    from r4t_ray.serve.server import serve_workspace
 
     serve_workspace(workspace, host=host, port=port, args=args)
 
 
 @app.command(rich_help_panel="Use")
 def query(
-    text: Annotated[str, typer.Argument(metavar="QUERY", help="What is wanted, in words.")],
-    local: Annotated[bool, typer.Option("--local", help="Answer in this process, from --workspace.")] = False,
+    text: Annotated[str, typer.Argument(metavar="QUERY", help="The query, in words.")],
+    local: Annotated[
+        bool, typer.Option("--local", help="Answer in this process from --workspace, without a server.")
+    ] = False,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     url: Annotated[str, typer.Option(help="Address of a running `r4t serve`.")] = "http://127.0.0.1:8000",
-    k: Annotated[int, typer.Option("-k", help="Directions.")] = 10,
+    k: Annotated[int, typer.Option("-k", help="Directions to return.")] = 10,
     n: Annotated[int, typer.Option("-n", help="Items of each direction.")] = 10,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same answer.")] = 0,
-    task: Annotated[Task | None, typer.Option(help="oar: collections; wscr: items of one set.")] = None,
-    like: Annotated[list[str] | None, typer.Option(help="Id of the catalogue, or words: draws the set there.")] = None,
-    avoid: Annotated[list[str] | None, typer.Option(help="Likewise: pushes it from there.")] = None,
-    strength: Annotated[float, typer.Option(help="Of that draw and push.")] = 0.5,
-    temperature: Annotated[float, typer.Option(help="Diversity: 1 is the model's own, above it sets vary more.")] = 1.0,
-    guidance: Annotated[float | None, typer.Option(help="How closely to keep to the query; the model's own.")] = None,
+    seed: Annotated[int, typer.Option(help="Random seed. The same seed gives the same answer.")] = 0,
+    task: Annotated[
+        Task | None,
+        typer.Option(help="oar retrieves collections, wscr the items of one set. Default: the server's (oar)."),
+    ] = None,
+    like: Annotated[
+        list[str] | None,
+        typer.Option(help="Id of the catalogue, or words, to pull the directions towards. Repeatable."),
+    ] = None,
+    avoid: Annotated[
+        list[str] | None,
+        typer.Option(help="Id or words to push the directions away from. Items named by id are left out. Repeatable."),
+    ] = None,
+    strength: Annotated[float, typer.Option(help="Strength of --like and --avoid, 0 to 4.")] = 0.5,
+    temperature: Annotated[
+        float, typer.Option(help="Scale of the noise. 1 is the model's own; above 1 the sets vary more.")
+    ] = 1.0,
+    guidance: Annotated[
+        float | None, typer.Option(help="Classifier-free guidance strength. Default: the model's.")
+    ] = None,
 ) -> None:
-    """Ask a running server for a set, or answer in this process with --local; --like and --avoid may be repeated."""
+    """Send a query to a running server, or answer it in this process with --local."""
     logging.basicConfig(level=logging.WARNING)
-    from r4t_ray.serve.schema import parse_request
+    from r4t_ray.retrieval.client import Client
+    from r4t_ray.retrieval.request import parse_request
+    from r4t_ray.retrieval.retriever import Retriever
 
     request = parse_request(
         query=text,
@@ -135,15 +149,8 @@ def query(
         temperature=temperature,
         guidance=guidance,
     )
-    if local:
-        from r4t_ray.serve.local import answer_locally
-
-        answer = answer_locally(workspace, request)
-    else:
-        from r4t_ray.serve.client import ask
-
-        answer = ask(url, request)
-    _print_answer(answer)
+    answer = Retriever(workspace).answer(request) if local else Client(url).retrieve(request)
+    typer.echo(answer.table())
 
 
 @app.command(rich_help_panel="Use")
@@ -255,21 +262,6 @@ def main() -> None:
         if fault is None:
             raise
         sys.exit(flow.report_fault(fault))
-
-
-def _print_answer(answer: RetrieveResponse) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("direction", "items (cosine)", title=Text(answer.query), show_lines=True)
-    for direction in answer.directions:
-        items = "\n".join(f"{item.text} ({item.score:.2f})" for item in direction.items)
-        name = f"{direction.index + 1}" if direction.label is None else f"{direction.index + 1} {direction.label}"
-        table.add_row(Text(name), Text(items))
-    console = Console()
-    console.print(table)
-    console.print(f"{len(answer.items)} distinct items in {len(answer.directions)} directions, task {answer.task}")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ from r4t_ray.diffusion.settings import (
 )
 
 if TYPE_CHECKING:
-    from r4t_ray.diffusion.directions import select_directions
     from r4t_ray.diffusion.retriever import DiffusionRetriever
     from r4t_ray.diffusion.training import run
 
@@ -41,10 +40,9 @@ __all__ = [
     "StudentConfig",
     "answering",
     "run",
-    "select_directions",
 ]
 
-_HOMES = {"DiffusionRetriever": "retriever", "run": "training", "select_directions": "directions"}
+_HOMES = {"DiffusionRetriever": "retriever", "run": "training"}
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,7 @@ from r4t_ray.embedding_table import read_embedding_table
 from r4t_ray.errors import ArtifactError
 from r4t_ray.index.merge import merge_topk
 from r4t_ray.index.shard import Shard, flat_shard, load_shard, read_index_file, require_queries
-from r4t_ray.types import Array, Rows, Task
+from r4t_ray.types import Array, Rows, Search, Task
 
 POOLS: dict[Task, str] = {"oar": "sets", "wscr": "items"}
 """What a task retrieves: collections for oar, single items for wscr."""
@@ -46,7 +46,7 @@ class ShardedIndex:
             RequestError: k < 1, another width, or a value that is not finite.
         """
         q_BD = require_queries(q_BD, k, self.emb_MD.shape[1])
-        return search_shards(self.shards, q_BD, k)
+        return search_shards(self.shards, Search(z_LD=q_BD, num_hits=k))
 
     def with_rows(self, ids: Sequence[str], emb_MD: Array) -> ShardedIndex:
         """The index with more rows after its own, in a flat shard beside its shards; nothing on disk changes.
@@ -67,10 +67,29 @@ class ShardedIndex:
         return ShardedIndex(shards, [self.ids[row] for row in rows], emb_MD)
 
 
-def search_shards(shards: Sequence[Shard], q_BD: Array, k: int) -> tuple[Array, Rows]:
-    """The k best rows over shards of one pool; see ``ShardedIndex.search``."""
-    scores, rows = zip(*(shard.search(q_BD, k) for shard in shards), strict=True)
-    return merge_topk(scores, rows, k)
+def search_shards(shards: Sequence[Shard], search: Search) -> tuple[Array, Rows]:
+    """The nearest rows over shards of one pool. Rows that are excluded, and later any filter, are left out here.
+
+    Args:
+        shards: All shards of a pool, or some of them.
+        search: The directions, the hits of each, and the rows to leave out.
+
+    Returns:
+        ``scores_LK``, cosines, descending, and ``rows_LK``, global rows; of equal scores the lower row is first. K is
+        ``num_hits``, or less where the shards hold fewer rows. Row -1 with score -inf stands where too few are left.
+    """
+    num_asked = search.num_hits + len(search.exclude)
+    scores, rows = zip(*(shard.search(search.z_LD, num_asked) for shard in shards), strict=True)
+    scores_LK, rows_LK = merge_topk(scores, rows, num_asked)
+    return leave_out(scores_LK, rows_LK, search.exclude, search.num_hits) if search.exclude else (scores_LK, rows_LK)
+
+
+def leave_out(scores_LK: Array, rows_LK: Rows, excluded: Sequence[int], num_hits: int) -> tuple[Array, Rows]:
+    """Each direction's first ``num_hits`` hits that are not excluded, then row -1 with score -inf if they are fewer."""
+    is_out_LK = np.isin(rows_LK, excluded)
+    order_LK = np.argsort(is_out_LK, axis=1, kind="stable")[:, :num_hits]
+    scores_Ln, rows_Ln, is_out_Ln = (np.take_along_axis(each, order_LK, 1) for each in (scores_LK, rows_LK, is_out_LK))
+    return np.where(is_out_Ln, -np.inf, scores_Ln).astype(np.float32), np.where(is_out_Ln, -1, rows_Ln)
 
 
 def load_index(workspace: Workspace, task: Task) -> ShardedIndex:

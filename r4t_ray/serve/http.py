@@ -14,7 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from r4t_ray.errors import RequestError
-from r4t_ray.serve.schema import EXPECTED_BODY, error_of, error_response, request_fault
+from r4t_ray.retrieval.request import EXPECTED_BODY, request_fault
+from r4t_ray.retrieval.response import error_of, error_response
 
 RETRY_AFTER_S = 1
 

@@ -10,8 +10,8 @@ from r4t_ray.diffusion import DiffusionRetriever
 from r4t_ray.diffusion.samplers import SAMPLERS
 from r4t_ray.diffusion.settings import NetworkConfig, NoiseConfig, SamplerConfig
 from r4t_ray.diffusion.steering import Steering
-from r4t_ray.serve.args import AppArgs
-from r4t_ray.serve.sampling import sample_each, sampler_settings
+from r4t_ray.retrieval.sampling import sample_each
+from r4t_ray.retrieval.settings import RetrievalSettings
 
 SEEDS = [5, 2**62, 5, 0]
 
@@ -69,7 +69,7 @@ def test_the_likeliest_rows_of_a_batch_are_those_of_generate() -> None:
 
 
 @pytest.mark.parametrize("solver", ["euler", "sde"])
-def test_wishes_are_a_querys_own(retriever: DiffusionRetriever, solver: str) -> None:
+def test_steering_is_a_querys_own(retriever: DiffusionRetriever, solver: str) -> None:
     z_q_BD = functional.normalize(torch.randn(4, 8, generator=torch.Generator().manual_seed(1)), dim=-1)
     settings = SamplerConfig(solver=solver, num_steps=4)
     plain_BLD = sample_each(retriever, z_q_BD, SEEDS, settings)
@@ -83,7 +83,6 @@ def test_wishes_are_a_querys_own(retriever: DiffusionRetriever, solver: str) -> 
 
 def test_stated_sampler_settings_replace_the_trained_ones() -> None:
     trained = SamplerConfig(solver="heun", num_steps=8, guidance=0.1, levels="tangent")
-    assert sampler_settings(trained, AppArgs()) == trained
-    assert sampler_settings(trained, AppArgs(guidance=0.2), 0.7).guidance == 0.7
-    stated = sampler_settings(trained, AppArgs(solver="sde", num_steps=256, guidance=0.0))
+    assert RetrievalSettings().sampler(trained) == trained
+    stated = RetrievalSettings(solver="sde", num_steps=256, guidance=0.0).sampler(trained)
     assert stated == SamplerConfig(solver="sde", num_steps=256, guidance=0.0, levels="tangent")

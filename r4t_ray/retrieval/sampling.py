@@ -10,17 +10,9 @@ from torch import Tensor
 from r4t_ray.diffusion import DiffusionRetriever
 from r4t_ray.diffusion.settings import SamplerConfig
 from r4t_ray.diffusion.steering import Steering
-from r4t_ray.serve.args import AppArgs
 
 NOISY_SOLVERS = frozenset({"sde"})
 """Solvers that draw noise at every step, from one generator for the whole batch."""
-
-
-def sampler_settings(trained: SamplerConfig, args: AppArgs, guidance: float | None = None) -> SamplerConfig:
-    """The trained model's sampler settings, with those that ``args`` and a request state in their place."""
-    guidance = args.guidance if guidance is None else guidance
-    stated = {"solver": args.solver, "num_steps": args.num_steps, "guidance": guidance}
-    return trained.model_copy(update={name: value for name, value in stated.items() if value is not None})
 
 
 @torch.inference_mode()
