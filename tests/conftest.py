@@ -130,7 +130,7 @@ class NoSettings(Settings):
     """Settings of a stage that has none."""
 
 
-def build_retrievers(workspace: Workspace, seed: int = SEED) -> None:
+def build_retrievers(workspace: Workspace, seed: int = SEED, solver: str = "heun", num_anchors: int = 0) -> None:
     """The pairs and diffusion folders with retrievers of random weights, saved as the stage saves them."""
     import torch
 
@@ -138,11 +138,13 @@ def build_retrievers(workspace: Workspace, seed: int = SEED) -> None:
     from r4t_ray.diffusion.settings import NetworkConfig, NoiseConfig, SamplerConfig
 
     def save(folder: Path) -> int:
-        network = NetworkConfig(num_rows=NUM_ROWS, dim=DIM, hidden=32, mlp=32, num_heads=2, num_layers=2)
+        network = NetworkConfig(
+            num_rows=NUM_ROWS, dim=DIM, hidden=32, mlp=32, num_heads=2, num_layers=2, num_anchors=num_anchors
+        )
         noise = NoiseConfig(sigma_min=0.05, sigma_max=1.0, sigma_data=DIM**-0.5)
         for task in ("oar", "wscr"):
             torch.manual_seed(seed)
-            retriever = DiffusionRetriever(network, noise, SamplerConfig(solver="heun", num_steps=6))
+            retriever = DiffusionRetriever(network, noise, SamplerConfig(solver=solver, num_steps=6))
             with torch.no_grad():  # The output layers start at zero, which would hide query and seed of the weights.
                 for parameter in retriever.parameters():
                     parameter.normal_(0, 0.3)

@@ -21,7 +21,7 @@ _logger = logging.getLogger(__name__)
 def serve_workspace(workspace: Path, host: str = "127.0.0.1", port: int = 8000, args: AppArgs | None = None) -> None:
     """Serve a workspace from a Ray cluster of this machine until SIGINT or SIGTERM.
 
-    Whether the cluster asks its clients for a token is Ray's default or RAY_AUTH_MODE, which Ray reads at import.
+    RAY_AUTH_MODE says whether the cluster asks its clients for a token. Ray reads it at import.
 
     Args:
         workspace: Folder of the experiment's artifacts.
@@ -70,7 +70,7 @@ def check_address(host: str, port: int) -> None:
 
 @contextmanager
 def _stop_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; the former handlers come back at the end."""
+    """An event that SIGINT and SIGTERM set; the former handlers are restored at the end."""
     stop = threading.Event()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
