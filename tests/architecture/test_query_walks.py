@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -54,9 +55,9 @@ class LocalHandle:
         return await self._replica.generate(request)
 
 
-def test_a_query_over_http(workspace: Workspace) -> None:
+def test_a_query_over_http(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The gateway and the generator in one process: the files of both together."""
-    from ray.serve._private.http_util import get_current_servable_instance
+    from ray import serve
 
     from r4t_ray.serve.gateway import Gateway, api
     from r4t_ray.serve.generator import Generator
@@ -67,17 +68,16 @@ def test_a_query_over_http(workspace: Workspace) -> None:
     async def ask() -> tuple[httpx.Response, set[str]]:
         generator = Generator.func_or_class(args)
         gateway = gateway_class(args, LocalHandle(generator), {"oar": [], "wscr": []})
-        api.dependency_overrides[get_current_servable_instance] = lambda: gateway
+        deployment = SimpleNamespace(max_ongoing_requests=args.generator.max_ongoing_requests)
+        replica = SimpleNamespace(servable_object=gateway, _deployment_config=deployment)
+        monkeypatch.setattr(serve, "get_replica_context", lambda: replica)
         transport = httpx.ASGITransport(app=api)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             with walk() as files:
                 reply = await client.post("/v1/retrieve", json={"query": "a warm soup", "k": 3, "n": 4})
         return reply, files
 
-    try:
-        reply, files = asyncio.run(ask())
-    finally:
-        api.dependency_overrides.clear()
+    reply, files = asyncio.run(ask())
     assert reply.json() == Retriever(workspace.root).answer(parse_request(query="a warm soup", k=3, n=4)).model_dump()
     assert {
         f"r4t_ray/{name}.py" for name in ("serve/gateway", "serve/generator", "encoders/encoder", "index/shard")
