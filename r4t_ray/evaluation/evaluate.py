@@ -18,7 +18,7 @@ import numpy as np
 from r4t_ray.artifacts import Artifact, Workspace, read_manifest, write_json
 from r4t_ray.catalogue import load_queries
 from r4t_ray.config import recorded_settings
-from r4t_ray.diffusion.settings import STUDENT
+from r4t_ray.diffusion import STUDENT
 from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
 from r4t_ray.errors import DataError
 from r4t_ray.evaluation.answers import Answer, Generative, Index, Query, batches

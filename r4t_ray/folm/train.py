@@ -25,7 +25,7 @@ from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.supervised import train_on_examples
 from r4t_ray.folm.trainable import load_trainable, match_rates, model_source, skeleton
 from r4t_ray.folm.warm_start import warm_start_examples
-from r4t_ray.train_state import STAGING, drop_broken_state
+from r4t_ray.ray_train_runs import STAGING, drop_broken_state
 from r4t_ray.types import Task
 
 if TYPE_CHECKING:

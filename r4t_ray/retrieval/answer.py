@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from r4t_ray.diffusion import SOLVERS
 from r4t_ray.errors import RequestError
 from r4t_ray.retrieval.open_task import Labels, OpenTask, Pool
 from r4t_ray.retrieval.request import RetrieveRequest
@@ -90,7 +91,9 @@ def compose(request: RetrieveRequest, opened: OpenTask, z_LD: Array, hits: tuple
     """
     scores_LK, rows_LK = hits
     nearest_cos_L, nearest_rows_L = np.ascontiguousarray(scores_LK[:, 0]), np.ascontiguousarray(rows_LK[:, 0])
-    kept = select_directions(z_LD, nearest_rows_L, nearest_cos_L, request.k, ranked=opened.is_ranked)
+    kept = select_directions(
+        z_LD, nearest_rows_L, nearest_cos_L, request.k, ranked=SOLVERS[opened.model.solver].is_ranked
+    )
     scores_kK, rows_kK = scores_LK[kept], rows_LK[kept]
     names = nearest_labels(opened.labels, z_LD[kept]) if opened.labels else [None] * len(kept)
     return RetrieveResponse(

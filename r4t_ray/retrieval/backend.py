@@ -11,13 +11,13 @@ import torch
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.diffusion import DiffusionRetriever
+from r4t_ray.diffusion.generation import generate_each, sampler_with
 from r4t_ray.diffusion.settings import SamplerConfig
-from r4t_ray.diffusion.steering import Steering
+from r4t_ray.diffusion.transforms import Steering
 from r4t_ray.encoders import Encoder, load_encoder
 from r4t_ray.index import Shard, search_shards
-from r4t_ray.retrieval.loading import retriever_folder, served_tasks
+from r4t_ray.retrieval.loading import retriever_folder, served_sampler, served_tasks
 from r4t_ray.retrieval.request import GenerationRequest
-from r4t_ray.retrieval.sampling import sample_each
 from r4t_ray.retrieval.settings import RetrievalSettings
 from r4t_ray.types import Array, Rows, Search, Task
 
@@ -48,7 +48,7 @@ class DirectionGenerator:
             task: DiffusionRetriever.from_pretrained(retriever_folder(workspace, task, settings)).to(device).eval()
             for task in served_tasks(workspace)
         }
-        samplers = {task: settings.sampler(retriever.sampler) for task, retriever in retrievers.items()}
+        samplers = {task: served_sampler(retriever.sampler, settings) for task, retriever in retrievers.items()}
         return cls(load_encoder(encoder_path), retrievers, samplers)
 
     def __call__(self, requests: Sequence[GenerationRequest]) -> list[Array]:
@@ -69,13 +69,11 @@ class DirectionGenerator:
     def _sample(self, requests: Sequence[GenerationRequest], embs: Sequence[Array]) -> Array:
         """Directions for requests of one task and guidance, each with the embeddings of its ``texts``."""
         task, guidance = requests[0].task, requests[0].guidance
-        retriever, sampler = self.retrievers[task], self.samplers[task]
-        if guidance is not None:
-            sampler = sampler.model_copy(update={"guidance": guidance})
+        retriever, sampler = self.retrievers[task], sampler_with(self.samplers[task], guidance=guidance)
         device = next(retriever.parameters()).device
         z_q_BD = torch.from_numpy(np.stack([emb_ND[0] for emb_ND in embs])).to(device)
         steering = None if all(one.is_plain for one in requests) else steering_of(requests, embs, device)
-        z_BLD = sample_each(retriever, z_q_BD, [one.seed for one in requests], sampler, steering)
+        z_BLD = generate_each(retriever, z_q_BD, sampler, seeds=[one.seed for one in requests], steering=steering)
         return np.asarray(z_BLD.float().cpu().numpy())
 
 
@@ -90,7 +88,10 @@ def steering_of(requests: Sequence[GenerationRequest], embs: Sequence[Array], de
     numbers = [[one.temperature for one in requests], [one.strength for one in requests]]
     temperature_B, strength_B = torch.tensor(numbers, dtype=torch.float32, device=device)
     return Steering(
-        temperature_B, strength_B, torch.from_numpy(like_BD).to(device), torch.from_numpy(avoid_BJD).to(device)
+        temperature_B=temperature_B,
+        strength_B=strength_B,
+        like_BD=torch.from_numpy(like_BD).to(device),
+        avoid_BJD=torch.from_numpy(avoid_BJD).to(device),
     )
 
 

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 
 from r4t_ray.additions import find_additions, load_added
 from r4t_ray.artifacts import ADDITIONS, Workspace, read_manifest
-from r4t_ray.diffusion import LABELS, RANKED_SOLVERS, UNGUIDED_SOLVERS, answering
+from r4t_ray.diffusion import LABELS, serving_folder
+from r4t_ray.diffusion.generation import sampler_with
 from r4t_ray.diffusion.settings import NetworkConfig, SamplerConfig
 from r4t_ray.errors import ArtifactError
 from r4t_ray.index import Shard, flat_shard, load_index
@@ -66,8 +67,6 @@ def open_task(
         task=task,
         pool=pool,
         model=model,
-        is_guided=model.solver not in UNGUIDED_SOLVERS,
-        is_ranked=model.solver in RANKED_SOLVERS,
         labels=load_labels(workspace, task),
     )
     return opened, shards
@@ -123,13 +122,18 @@ def load_labels(workspace: Workspace, task: Task) -> Labels | None:
 
 def retriever_folder(workspace: Workspace, task: Task, settings: RetrievalSettings) -> Path:
     """Folder of the model that answers for a task: its student where it has one and ``settings`` state no sampler."""
-    return answering(workspace.root / "diffusion" / task, settings.solver, settings.num_steps, settings.guidance)
+    return serving_folder(workspace.root / "diffusion" / task, settings.solver, settings.num_steps, settings.guidance)
+
+
+def served_sampler(trained: SamplerConfig, settings: RetrievalSettings) -> SamplerConfig:
+    """The trained model's sampler settings, replaced where ``settings`` state a value."""
+    return sampler_with(trained, solver=settings.solver, num_steps=settings.num_steps, guidance=settings.guidance)
 
 
 def describe(workspace: Workspace, task: Task, settings: RetrievalSettings, num_added: int) -> ModelInfo:
     """The artifacts that answer for a task, its added entries, L, and the sampler's settings."""
     config = json.loads((retriever_folder(workspace, task, settings) / "config.json").read_text(encoding="utf-8"))
-    sampler = settings.sampler(SamplerConfig.model_validate(config["sampler"]))
+    sampler = served_sampler(SamplerConfig.model_validate(config["sampler"]), settings)
     return ModelInfo(
         encoder=_fingerprint(workspace, "embed"),
         index=_fingerprint(workspace, "index"),

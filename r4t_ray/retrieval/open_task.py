@@ -36,14 +36,10 @@ class OpenTask:
         task: Its name.
         pool: What it retrieves from.
         model: The artifacts and the sampler that answer.
-        is_guided: Whether the solver takes guidance.
-        is_ranked: Whether the solver emits the best directions first.
         labels: Names for directions, where the pairs stage kept sub-queries.
     """
 
     task: Task
     pool: Pool
     model: ModelInfo
-    is_guided: bool
-    is_ranked: bool
     labels: Labels | None = None

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, ValidationError
 
+from r4t_ray.diffusion import SOLVERS
 from r4t_ray.errors import RequestError
 from r4t_ray.retrieval.open_task import OpenTask, Pool
 from r4t_ray.retrieval.response import Message
@@ -92,7 +93,7 @@ def generation_request(request: RetrieveRequest, opened: OpenTask) -> Generation
         RequestError: ``k`` exceeds the model's rows, or ``guidance`` is set for a solver that ignores it.
     """
     check_k(request.k, opened.model.num_rows)
-    if request.guidance is not None and not opened.is_guided:
+    if request.guidance is not None and not SOLVERS[opened.model.solver].is_guided:
         raise RequestError(
             "guidance",
             str(request.guidance),

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from r4t_ray.diffusion import SolverName
 from r4t_ray.errors import R4TError
 from r4t_ray.types import Task
 
@@ -51,7 +52,7 @@ class ModelInfo(Message):
     additions: str | None = Field(None, description="sha256 prefix of the entries of `r4t add`, if this task has any.")
     num_added: int = Field(0, description="Entries of `r4t add` that are searched beside the index.")
     num_rows: int = Field(description="L, the directions generated. It is the upper bound of k.")
-    solver: str = Field(description="Solver that sampled the directions.")
+    solver: SolverName = Field(description="Solver that sampled the directions.")
     num_steps: int = Field(description="Steps of the solver.")
     guidance: float = Field(description="Classifier-free guidance strength, unless the request states its own.")
 

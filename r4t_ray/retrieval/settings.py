@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from r4t_ray.config import Settings
-from r4t_ray.diffusion.settings import SamplerConfig, Solver
+from r4t_ray.diffusion import SolverName
 from r4t_ray.types import Task
 
 
@@ -18,7 +18,7 @@ class RetrievalSettings(Settings):
         "oar retrieves collections (open-ended abstract retrieval), wscr the items of one set "
         "(weakly supervised compositional retrieval).",
     )
-    solver: Solver | None = Field(
+    solver: SolverName | None = Field(
         None, description="Solver that samples the directions. None takes the trained model's solver."
     )
     num_steps: int | None = Field(
@@ -31,8 +31,3 @@ class RetrievalSettings(Settings):
         ge=0,
         description="Classifier-free guidance strength. None takes the trained model's strength. 0 halves the work.",
     )
-
-    def sampler(self, trained: SamplerConfig) -> SamplerConfig:
-        """The trained model's sampler settings, replaced where these settings state a value."""
-        stated = {"solver": self.solver, "num_steps": self.num_steps, "guidance": self.guidance}
-        return trained.model_copy(update={name: value for name, value in stated.items() if value is not None})

@@ -21,7 +21,7 @@ from ..conftest import build_retrievers
 from .walks import walk
 
 IN_PROCESS, OVER_HTTP = 12, 16
-SOLVERS = ("likeliest", "one_step")
+SOLVERS = ("top_anchors", "one_step")
 """The solvers of the shipped configurations: of wscr, and of the student that answers for oar."""
 
 

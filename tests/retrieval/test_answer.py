@@ -16,7 +16,7 @@ from r4t_ray.retrieval.response import ModelInfo
 
 MODEL = ModelInfo(encoder="e", index="i", diffusion="d", num_rows=4, solver="heun", num_steps=8, guidance=0.1)
 POOL = Pool(ids=[f"item-{row}" for row in range(6)], texts=[f"text {row}" for row in range(6)])
-OPENED = OpenTask(task="oar", pool=POOL, model=MODEL, is_guided=True, is_ranked=False)
+OPENED = OpenTask(task="oar", pool=POOL, model=MODEL)
 
 # Directions 0 and 1 share their nearest item, row 5; 1 is nearer to it. Direction 2 is at 90 degrees to 1, 3 at 45.
 HALF = np.sqrt(0.5)
@@ -78,7 +78,9 @@ def test_compose_writes_directions_and_their_union() -> None:
 
 def test_compose_keeps_the_order_of_a_ranking_solver() -> None:
     request = parse_request(query="dinner", k=2, n=2, seed=3)
-    answer = compose(request, replace(OPENED, is_ranked=True), Z_LD, (SCORES_LK, ROWS_LK))
+    answer = compose(
+        request, replace(OPENED, model=MODEL.model_copy(update={"solver": "top_anchors"})), Z_LD, (SCORES_LK, ROWS_LK)
+    )
     assert [[item.id for item in direction.items] for direction in answer.directions] == [
         ["item-5", "item-1"],
         ["item-3", "item-1"],
