@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from r4t_ray.diffusion import SOLVERS
+from r4t_ray.diffusion import SOLVERS, SolverName
 from r4t_ray.errors import RequestError
 from r4t_ray.retrieval.open_task import Labels, OpenTask, Pool
 from r4t_ray.retrieval.request import RetrieveRequest
@@ -15,9 +15,7 @@ from r4t_ray.retrieval.response import Direction, Item, MergedItem, RetrieveResp
 from r4t_ray.types import Array, Rows
 
 
-def select_directions(
-    z_LD: Array, nearest_rows_L: Rows, nearest_cos_L: Array, k: int, *, ranked: bool = False
-) -> list[int]:
+def select_directions(z_LD: Array, nearest_rows_L: Rows, nearest_cos_L: Array, k: int, solver: SolverName) -> list[int]:
     """Keep k rows that lead to different items, are grounded, and cover different ground.
 
     1. Of the rows that share a nearest item only the closest to it stays.
@@ -26,14 +24,14 @@ def select_directions(
        then to the lower row number.
     3. When fewer than k items are distinct, the rows set aside in step 1 fill up by the same rule.
 
-    Rows that come best first are kept as ``first_distinct`` says.
+    Rows of a solver that ranks them are kept as ``first_distinct`` says.
 
     Args:
         z_LD: Generated unit rows.
         nearest_rows_L: Pool row of each row's nearest item.
         nearest_cos_L: Cosine of a row and its item.
         k: Rows to keep.
-        ranked: Whether the rows come best first, as a ranking solver emits them.
+        solver: The solver that generated the rows.
 
     Returns:
         k row numbers in the order they were kept.
@@ -43,7 +41,7 @@ def select_directions(
     """
     if not 1 <= k <= len(z_LD):
         raise RequestError("k", str(k), f"1 to {len(z_LD)} (the rows generated)", "ask for fewer directions")
-    if ranked:
+    if SOLVERS[solver].is_ranked:
         return first_distinct(nearest_rows_L, k)
     by_groundedness = sorted(range(len(z_LD)), key=lambda row: (-float(nearest_cos_L[row]), row))
     closest: dict[int, int] = {}
@@ -91,9 +89,7 @@ def compose(request: RetrieveRequest, opened: OpenTask, z_LD: Array, hits: tuple
     """
     scores_LK, rows_LK = hits
     nearest_cos_L, nearest_rows_L = np.ascontiguousarray(scores_LK[:, 0]), np.ascontiguousarray(rows_LK[:, 0])
-    kept = select_directions(
-        z_LD, nearest_rows_L, nearest_cos_L, request.k, ranked=SOLVERS[opened.model.solver].is_ranked
-    )
+    kept = select_directions(z_LD, nearest_rows_L, nearest_cos_L, request.k, opened.model.solver)
     scores_kK, rows_kK = scores_LK[kept], rows_LK[kept]
     names = nearest_labels(opened.labels, z_LD[kept]) if opened.labels else [None] * len(kept)
     return RetrieveResponse(

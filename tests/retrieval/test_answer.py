@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from r4t_ray.diffusion import SolverName
 from r4t_ray.errors import RequestError
 from r4t_ray.index.search import leave_out
 from r4t_ray.retrieval.answer import compose, merge_directions, select_directions
@@ -25,19 +26,19 @@ ROWS_LK = np.array([[5, 1], [5, 2], [3, 1], [4, 3]], np.int64)
 SCORES_LK = np.array([[0.80, 0.30], [0.90, 0.50], [0.70, 0.40], [0.85, 0.75]], np.float32)
 
 
-def keep(k: int, ranked: bool) -> list[int]:
-    return select_directions(Z_LD, ROWS_LK[:, 0], SCORES_LK[:, 0], k, ranked=ranked)
+def keep(k: int, solver: SolverName) -> list[int]:
+    return select_directions(Z_LD, ROWS_LK[:, 0], SCORES_LK[:, 0], k, solver)
 
 
 def test_of_rows_with_one_nearest_item_the_closer_stays_and_the_rest_spread() -> None:
     # 1 is the most grounded; 2 is farther from it (cosine 0) than 3 (0.71); 0 repeats item 5 and comes last.
-    assert keep(3, ranked=False) == [1, 2, 3]
-    assert keep(4, ranked=False) == [1, 2, 3, 0]
+    assert keep(3, "heun") == [1, 2, 3]
+    assert keep(4, "heun") == [1, 2, 3, 0]
 
 
 def test_directions_of_a_ranking_solver_keep_its_order() -> None:
-    assert keep(2, ranked=True) == [0, 2]
-    assert keep(4, ranked=True) == [0, 2, 3, 1]
+    assert keep(2, "top_anchors") == [0, 2]
+    assert keep(4, "top_anchors") == [0, 2, 3, 1]
 
 
 def test_merged_items_keep_the_best_score_and_every_direction_that_found_them() -> None:
@@ -78,9 +79,8 @@ def test_compose_writes_directions_and_their_union() -> None:
 
 def test_compose_keeps_the_order_of_a_ranking_solver() -> None:
     request = parse_request(query="dinner", k=2, n=2, seed=3)
-    answer = compose(
-        request, replace(OPENED, model=MODEL.model_copy(update={"solver": "top_anchors"})), Z_LD, (SCORES_LK, ROWS_LK)
-    )
+    ranking = replace(OPENED, model=MODEL.model_copy(update={"solver": "top_anchors"}))
+    answer = compose(request, ranking, Z_LD, (SCORES_LK, ROWS_LK))
     assert [[item.id for item in direction.items] for direction in answer.directions] == [
         ["item-5", "item-1"],
         ["item-3", "item-1"],
