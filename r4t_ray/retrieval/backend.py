@@ -69,7 +69,9 @@ class DirectionGenerator:
     def _sample(self, requests: Sequence[GenerationRequest], embs: Sequence[Array]) -> Array:
         """Directions for requests of one task and guidance, each with the embeddings of its ``texts``."""
         task, guidance = requests[0].task, requests[0].guidance
-        retriever, sampler = self.retrievers[task], sampler_with(self.samplers[task], guidance=guidance)
+        retriever, sampler = self.retrievers[task], self.samplers[task]
+        if guidance is not None:
+            sampler = sampler_with(sampler, guidance=guidance)
         device = next(retriever.parameters()).device
         z_q_BD = torch.from_numpy(np.stack([emb_ND[0] for emb_ND in embs])).to(device)
         steering = None if all(one.is_plain for one in requests) else steering_of(requests, embs, device)
