@@ -102,36 +102,21 @@ def serve(
 
 @app.command(rich_help_panel="Use")
 def query(
-    text: Annotated[str, typer.Argument(metavar="QUERY", help="The query, in words.")],
-    local: Annotated[
-        bool, typer.Option("--local", help="Answer in this process from --workspace, without a server.")
-    ] = False,
+    text: Annotated[str, typer.Argument(metavar="QUERY", help="What is wanted, in words.")],
+    local: Annotated[bool, typer.Option("--local", help="Answer in this process, from --workspace.")] = False,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     url: Annotated[str, typer.Option(help="Address of a running `r4t serve`.")] = "http://127.0.0.1:8000",
-    k: Annotated[int, typer.Option("-k", help="Directions to return.")] = 10,
+    k: Annotated[int, typer.Option("-k", help="Directions.")] = 10,
     n: Annotated[int, typer.Option("-n", help="Items of each direction.")] = 10,
-    seed: Annotated[int, typer.Option(help="Random seed. The same seed gives the same answer.")] = 0,
-    task: Annotated[
-        Task | None,
-        typer.Option(help="oar retrieves collections, wscr the items of one set. Default: the server's (oar)."),
-    ] = None,
-    like: Annotated[
-        list[str] | None,
-        typer.Option(help="Id of the catalogue, or words, to pull the directions towards. Repeatable."),
-    ] = None,
-    avoid: Annotated[
-        list[str] | None,
-        typer.Option(help="Id or words to push the directions away from. Items named by id are left out. Repeatable."),
-    ] = None,
-    strength: Annotated[float, typer.Option(help="Strength of --like and --avoid, 0 to 4.")] = 0.5,
-    temperature: Annotated[
-        float, typer.Option(help="Scale of the noise. 1 is the model's own; above 1 the sets vary more.")
-    ] = 1.0,
-    guidance: Annotated[
-        float | None, typer.Option(help="Classifier-free guidance strength. Default: the model's.")
-    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same answer.")] = 0,
+    task: Annotated[Task | None, typer.Option(help="oar: collections; wscr: items of one set.")] = None,
+    like: Annotated[list[str] | None, typer.Option(help="Id of the catalogue, or words: draws the set there.")] = None,
+    avoid: Annotated[list[str] | None, typer.Option(help="Id or words: pushes the set away from there.")] = None,
+    strength: Annotated[float, typer.Option(help="Strength of --like and --avoid.")] = 0.5,
+    temperature: Annotated[float, typer.Option(help="Diversity: 1 is the model's own, above it sets vary more.")] = 1.0,
+    guidance: Annotated[float | None, typer.Option(help="Classifier-free guidance strength. Default: the model's.")] = None,
 ) -> None:
-    """Send a query to a running server, or answer it in this process with --local."""
+    """Ask a running server for a set, or answer in this process with --local; --like and --avoid may be repeated."""
     logging.basicConfig(level=logging.WARNING)
     from r4t_ray.retrieval.client import Client
     from r4t_ray.retrieval.request import parse_request
