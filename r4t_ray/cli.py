@@ -114,7 +114,7 @@ def query(
     avoid: Annotated[list[str] | None, typer.Option(help="Id or words: pushes the set away from there.")] = None,
     strength: Annotated[float, typer.Option(help="Strength of --like and --avoid.")] = 0.5,
     temperature: Annotated[float, typer.Option(help="Diversity: 1 is the model's own, above it sets vary more.")] = 1.0,
-    guidance: Annotated[float | None, typer.Option(help="Classifier-free guidance strength. Default: the model's.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="Classifier-free guidance. Default: the model's.")] = None,
 ) -> None:
     """Ask a running server for a set, or answer in this process with --local; --like and --avoid may be repeated."""
     logging.basicConfig(level=logging.WARNING)
