@@ -1,14 +1,13 @@
-"""Texts to unit vectors: a model, a projection fitted on the catalogue, and the embed stage."""
+"""Texts to unit vectors: a model, a projection that is fitted on the catalogue, and the embed stage."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from r4t_ray.encoders.encoder import CachedEncoder, Encoder, load_encoder
+from r4t_ray.encoders.encoder import CachedEncoder, Encoder, load_encoder, set_text
 from r4t_ray.encoders.models import resolve_model
 from r4t_ray.encoders.sentence_transformer import EncoderConfig
-from r4t_ray.encoders.texts import set_text
 
 if TYPE_CHECKING:
     from r4t_ray.encoders.embed import load_embeddings, run

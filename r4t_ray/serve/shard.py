@@ -5,7 +5,7 @@ from __future__ import annotations
 from ray import serve
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.index import load_shard, search_shards
+from r4t_ray.index import load_shard
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.types import Array, Rows, Search, Task
 
@@ -34,7 +34,7 @@ class Shard:
         Returns:
             Cosines and global pool rows, both L x K with K at most ``search.num_hits``, best first.
         """
-        return search_shards([self._shard], search)
+        return self._shard.search(search)
 
     def ready(self) -> bool:
         """True once the shard is loaded."""

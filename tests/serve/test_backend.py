@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 from r4t_ray.additions import find_additions
 from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import RequestError
-from r4t_ray.index import load_shard, search_shards
+from r4t_ray.index import load_shard
 from r4t_ray.retrieval.backend import DirectionGenerator
 from r4t_ray.retrieval.loading import open_tasks
 from r4t_ray.retrieval.request import parse_request
@@ -54,7 +53,7 @@ def test_either_topology_answers_as_the_local_path(
     workspace: Workspace = request.getfixturevalue(place)
     deployed = {
         task: [
-            handle(search=partial(search_shards, [load_shard(workspace.root / "index" / task, number)]))
+            handle(search=load_shard(workspace.root / "index" / task, number).search)
             for number in range(shards_per_task)
         ]
         for task in ("oar", "wscr")
