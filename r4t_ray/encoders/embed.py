@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.embedding_table import embedding_schema, embedding_table, read_embedding_table
-from r4t_ray.encoders.encoder import fit_projection, project, save_encoder, second_moment
+from r4t_ray.encoders.encoder import fit_projection, project, save_encoder, second_moment, set_text
 from r4t_ray.encoders.models import model_fingerprint, resolve_model
 from r4t_ray.encoders.sentence_transformer import EncoderConfig
 from r4t_ray.progress import track
@@ -34,7 +34,6 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 ID_COLUMNS: dict[Kind, str] = {"items": "item_id", "sets": "set_id", "queries": "query_id"}
 STREAM_ROWS = 256
 READ_ROWS = 16_384
-MAX_DESCRIPTION_WORDS = 30
 
 
 class EmbedInputs(EncoderConfig):
@@ -106,18 +105,6 @@ def catalogue_texts(row_group: pa.Table, ingest: Path) -> Iterator[pa.Table]:
                 texts = batch["text"]
             kinds = pa.array([kind] * batch.num_rows, pa.string())
             yield pa.table({"kind": kinds, "id": batch[ID_COLUMNS[kind]], "text": texts})
-
-
-def set_text(title: str, description: str) -> str:
-    """The text of a set: its title, then the first MAX_DESCRIPTION_WORDS words of its description if it has one.
-
-    >>> set_text("Lentil soup", "Soup recipes")
-    'Lentil soup. Soup recipes'
-    >>> set_text("Lentil soup", "")
-    'Lentil soup'
-    """
-    words = description.split()[:MAX_DESCRIPTION_WORDS]
-    return f"{title}. {' '.join(words)}" if words else title
 
 
 def _write_native(config: EncoderConfig, ingest: Path, native: Path, counts: dict[Kind, int]) -> None:

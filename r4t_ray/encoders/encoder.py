@@ -63,6 +63,21 @@ def project(emb_MD: Array, projection_Dd: Array) -> Array:
     return np.asarray(out_Md / np.maximum(norms_M1, np.finfo(np.float32).tiny), dtype=np.float32)
 
 
+MAX_DESCRIPTION_WORDS = 30
+
+
+def set_text(title: str, description: str) -> str:
+    """The text of a set: its title, then the first MAX_DESCRIPTION_WORDS words of its description if it has one.
+
+    >>> set_text("Lentil soup", "Soup recipes")
+    'Lentil soup. Soup recipes'
+    >>> set_text("Lentil soup", "")
+    'Lentil soup'
+    """
+    words = description.split()[:MAX_DESCRIPTION_WORDS]
+    return f"{title}. {' '.join(words)}" if words else title
+
+
 class Encoder:
     """Texts to unit vectors in the space of one catalogue."""
 
