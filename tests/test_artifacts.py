@@ -317,7 +317,7 @@ def test_a_stage_that_resumes_finds_what_it_left_for_the_same_inputs_alone(works
     assert found == [["half.txt", "key"], ["key"], ["key"]]
 
 
-@pytest.mark.parametrize("folder", ["ingest", "embed", "report"])
+@pytest.mark.parametrize("folder", ["catalogue", "encoder", "evaluation"])
 def test_a_workspace_of_version_0_1_is_refused_and_left_alone(workspace: Workspace, folder: str) -> None:
     (workspace.root / folder).mkdir(parents=True)
     (workspace.root / folder / MANIFEST).write_text("{}")

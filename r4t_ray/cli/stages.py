@@ -57,3 +57,11 @@ def ablate(config: ConfigPath, workspace: WorkspaceOption) -> None:
     """Train the fan-out model on parts of the OAR reward and compare them: a table, curves, sample answers."""
     flow.set_up_logging()
     typer.echo(flow.run_ablation(flow.load_experiment(config), Workspace(workspace)).read_text(encoding="utf-8"))
+
+
+@app.command("config", rich_help_panel=STAGES_PANEL)
+def config_command(config: ConfigPath) -> None:
+    """Print every setting of a YAML file with its description, and mark the values that differ from the default."""
+    from r4t_ray.explain import resolved_config
+
+    typer.echo(resolved_config(config), nl=False)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from r4t_ray import pipeline as flow
 from r4t_ray.cli.group import DEFAULT_WORKSPACE, USE_PANEL, WorkspaceOption, app
 from r4t_ray.types import Task
-
-if TYPE_CHECKING:
-    from r4t_ray.serve.schema import RetrieveResponse
 
 TASK_HELP = (
     "oar (open-ended abstract retrieval: a direction finds whole sets) or "
@@ -53,7 +50,9 @@ def query(
 ) -> None:
     """Ask a running server for a set, or answer in this process with --local."""
     logging.basicConfig(level=logging.WARNING)
-    from r4t_ray.serve.schema import parse_request
+    from r4t_ray.retrieval.client import Client
+    from r4t_ray.retrieval.request import parse_request
+    from r4t_ray.retrieval.retriever import Retriever
 
     request = parse_request(
         query=text,
@@ -67,15 +66,8 @@ def query(
         temperature=temperature,
         guidance=guidance,
     )
-    if local:
-        from r4t_ray.serve.local import answer_locally
-
-        answer = answer_locally(workspace, request)
-    else:
-        from r4t_ray.serve.client import ask
-
-        answer = ask(url, request)
-    _print_answer(answer)
+    answer = Retriever(workspace).answer(request) if local else Client(url).retrieve(request)
+    typer.echo(answer.table())
 
 
 @app.command(rich_help_panel=USE_PANEL)
@@ -91,7 +83,7 @@ def serve(
     """Serve a workspace over HTTP with Ray Serve until interrupted."""
     flow.set_up_logging()
     args = flow.load_experiment(config).serve if config else None
-    from r4t_ray.serve.local import serve_workspace
+    from r4t_ray.serve.server import serve_workspace
 
     serve_workspace(workspace, host=host, port=port, args=args)
 
@@ -111,18 +103,3 @@ def push(
     from r4t_ray.push import push as push_retriever
 
     typer.echo(push_retriever(workspace, repo_id, task, student=student, private=private, out=out))
-
-
-def _print_answer(answer: RetrieveResponse) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("direction", "items (cosine)", title=Text(answer.query), show_lines=True)
-    for direction in answer.directions:
-        items = "\n".join(f"{item.text} ({item.score:.2f})" for item in direction.items)
-        name = f"{direction.index + 1}" if direction.label is None else f"{direction.index + 1} {direction.label}"
-        table.add_row(Text(name), Text(items))
-    console = Console()
-    console.print(table)
-    console.print(f"{len(answer.items)} distinct items in {len(answer.directions)} directions, task {answer.task}")

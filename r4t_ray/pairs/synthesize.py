@@ -128,7 +128,7 @@ class WritePairs:
             Z_NLD=np.stack(targets) if targets else np.empty((0, self._config.num_rows, dim), np.float32),
             reward_N=output.total_B[selected],
             components={
-                name: output.breakdown[name][selected] for name in sorted(output.breakdown) if name != "parsed"
+                name: values_B[selected] for name, values_B in sorted(output.breakdown.items()) if name != "parsed"
             },
             item_ids=[[index.ids[hit] for hit in retrieved.hit_rows_BkK[b, : len(fan_outs[b]), 0]] for b in selected],
             sub_queries=[list(fan_outs[b]) for b in selected],
