@@ -294,11 +294,11 @@ def test_all_entries_may_be_gone_and_others_there(files):
 def test_where_entries_are_gone_neither_pool_is_approximate(files):
     ws, _ = files()
     index = load_index(ws, "oar")
-    changed = drift.Changed(Catalogue((), ()), RemovedIds(sets=frozenset(index.ids[:1])))
+    changed = drift.Changed(Catalogue(items=(), sets=()), RemovedIds(sets=frozenset(index.ids[:1])))
     then, now, gone_rows = changed.pools(index, "oar", lambda texts: np.zeros((0, 8), np.float32))
     assert [each.shards[0].index is each.shards[0].storage for each in (then, now)] == [True, True]
     assert (then.ids, now.ids, gone_rows) == (index.ids, index.ids[1:], {0})
-    unchanged = drift.Changed(Catalogue((), ()), RemovedIds())
+    unchanged = drift.Changed(Catalogue(items=(), sets=()), RemovedIds())
     then, now, _ = unchanged.pools(index, "oar", lambda texts: np.zeros((0, 8), np.float32))
     assert then is now is index
 
@@ -310,7 +310,7 @@ def test_the_student_is_measured_where_it_answers(files, monkeypatch):
     opened = []
     monkeypatch.setattr(drift, "load_retriever", lambda folder: opened.append(folder) or TurningRetriever(0.0))
     for asked in ({}, {"num_steps": 2}):
-        evaluation, new = EvaluationConfig(**asked), Catalogue((), ())
+        evaluation, new = EvaluationConfig(**asked), Catalogue(items=(), sets=())
         drift.open_situation(
             DriftConfig(),
             evaluation,
