@@ -21,18 +21,11 @@ from torch.nn import functional
 from benchmarks.evaluations import describe, evaluations_of, steps_within
 from benchmarks.fanout import Mode
 from benchmarks.stopwatch import BASELINE, Board, Call, Cell, attempt
+from r4t_ray.config.presets import preset_values
 from r4t_ray.diffusion import NetworkConfig, NoiseConfig, SamplerConfig, SolverName
 from r4t_ray.diffusion.hub import DiffusionRetriever
 
-PAPER_NETWORK = NetworkConfig(
-    hidden=1024,
-    mlp=1024,
-    num_heads=16,
-    num_layers=6,
-    dropout=0.1,
-    attention_dropout=0.1,
-    num_anchors=0,
-)
+PAPER_NETWORK = NetworkConfig.model_validate(preset_values("paper")["diffusion"]["network"])
 TINY_NETWORK = NetworkConfig(hidden=32, mlp=32, num_heads=2, num_layers=2)
 QWEN3_4B: dict[str, Any] = {
     "hidden_size": 2560,

@@ -104,10 +104,11 @@ def training_config(settings: TrainDiffusionSettings) -> Any:
     import torch
 
     from r4t_ray.config import load_settings
-    from r4t_ray.diffusion import DiffusionConfig
     from r4t_ray.experiment import Experiment
 
-    config = DiffusionConfig() if settings.paper else load_settings(Experiment, CONFIG).diffusion
+    paper = {"catalogue": {"type": "cookbook"}, "preset": "paper"}
+    experiment = Experiment.model_validate(paper) if settings.paper else load_settings(Experiment, CONFIG)
+    config = experiment.diffusion
     optimizer = config.optimizer.model_copy(
         update={
             "num_steps": settings.windows * settings.window,
