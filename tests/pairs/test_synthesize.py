@@ -105,7 +105,7 @@ def test_an_engine_on_a_cpu_has_a_thread_for_each_of_its_actors_cores(
 
 
 def test_files_that_are_gone_are_missed(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage, "synthesize", lambda *asked: None)
+    monkeypatch.setattr(stage, "synthesize", lambda *asked, **source: None)
     with pytest.raises(ArtifactError, match=r"files gone since they were written, \w+/000000.parquet first"):
         stage.run(CONFIG, workspace, 0)
     assert not (workspace.root / "pairs").exists()
@@ -123,7 +123,7 @@ def test_the_graph_writes_every_query_once_and_goes_on_with_what_is_missing(
 ) -> None:
     files = files_of(workspace)
     assert len({file["task"] for file in files}) == 2
-    synthesize(files, CONFIG, workspace, tmp_path, Recorded, ())
+    synthesize(files, CONFIG, workspace, tmp_path, source=Recorded, source_args=())
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.parquet")) == sorted(
         file["file"] for file in files
     )
@@ -140,10 +140,10 @@ def test_the_graph_writes_every_query_once_and_goes_on_with_what_is_missing(
     for path in gone:
         path.unlink()
     kept = {path: path.stat().st_mtime_ns for path in before if path not in gone}
-    synthesize(files, CONFIG, workspace, tmp_path, Recorded, ())
+    synthesize(files, CONFIG, workspace, tmp_path, source=Recorded, source_args=())
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")} == before
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
-    assert synthesize(files, CONFIG, workspace, tmp_path, Recorded, ()) is None
+    assert synthesize(files, CONFIG, workspace, tmp_path, source=Recorded, source_args=()) is None
 
 
 def has_four_samples(asked: dict[str, Any], row: dict[str, Any]) -> bool:
