@@ -56,7 +56,7 @@ def open_tasks(
 def open_task(
     workspace: Workspace, task: Task, settings: RetrievalSettings, with_index: bool
 ) -> tuple[OpenTask, tuple[Shard, ...]]:
-    """One task of ``open_tasks`` and its shards; the rows of added entries follow those of the index."""
+    """One task of ``open_tasks`` and its shards; the rows of added entries follow the rows of the index."""
     pool, added = load_pool(workspace, task), load_added(workspace, task)
     shards = load_index(workspace, task).shards if with_index else ()
     if added is not None:

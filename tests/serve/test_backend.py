@@ -24,7 +24,7 @@ ARGS = AppArgs(num_steps=3, deadline_s=0.3)
 
 
 def handle(**methods: Callable[..., Any]) -> Any:
-    """What a DeploymentHandle looks like to its caller."""
+    """A stand-in for a DeploymentHandle, as its caller sees it."""
 
     def remote(method: Callable[..., Any]) -> SimpleNamespace:
         async def call(*args: Any) -> Any:
