@@ -34,8 +34,8 @@ def test_a_local_answer_is_steered_and_its_directions_are_named(tiny_workspace: 
     assert first.id not in {item.id for item in without.items}
     assert all(len(direction.items) == 3 for direction in without.directions)
     by_id, in_words = (
-        local.answer(parse_request(query="a warm soup", k=4, n=3, like=[wish], strength=2.0))
-        for wish in (first.id, first.text)
+        local.answer(parse_request(query="a warm soup", k=4, n=3, like=[term], strength=2.0))
+        for term in (first.id, first.text)
     )
     assert by_id.directions == in_words.directions != plain.directions
     assert max(item.score for item in by_id.items if item.id == first.id) >= first.score
