@@ -25,7 +25,7 @@ FOLM = FolmConfig.model_validate(
         "k": 5,
         "num_hits": 2,
         "max_completion_tokens": 64,
-        "engine": {"type": "vllm", "max_model_len": 192, "max_num_seqs": 32, "threads": 1},
+        "engine": {"type": "vllm", "max_model_len": 192, "max_num_seqs": 32},
     }
 )
 PAIRS = {"num_samples": 16, "num_recombined": {"oar": 0, "wscr": 0}, "queries_per_file": 1}
