@@ -92,6 +92,7 @@ STILL_MISNAMED_LOGGERS = {
 STILL_CIRCLES: list[list[str]] = [
     ["r4t_ray.folm.learner.checkpoints", "r4t_ray.folm.learner.learner", "r4t_ray.folm.learner.status"]
 ]
+STILL_LARGE = {"r4t_ray/evaluation"}
 
 
 def short(path: Path) -> str:
@@ -188,7 +189,7 @@ def test_folders_are_small() -> None:
     assert {
         short(folder): count
         for folder, count in counts.items()
-        if count > MAX_MODULES and folder.name not in ONE_FILE_A_MEMBER
+        if count > MAX_MODULES and folder.name not in ONE_FILE_A_MEMBER and short(folder) not in STILL_LARGE
     } == {}
 
 
