@@ -41,8 +41,8 @@ KEPT: dict[Task, tuple[str, ...]] = {"oar": ("oar_reward", "vendi"), "wscr": ("r
 def fit(config: DiffusionConfig, pairs: Path, task: Task, seed: int) -> DiffusionRetriever:
     """The averaged retriever after the settings' steps on one task's pairs, all of them in memory."""
     job = prepare_task(config, pairs, task)
-    learner = Learner(job.config, task, seed, 0, job.anchors_ND)
-    loaded = load_pairs(pairs, "train", PairCollate(config.network, job.mean_weight))
+    learner = Learner(job.config, job.shape, task, seed=seed, rank=0, anchors_ND=job.anchors_ND)
+    loaded = load_pairs(pairs, "train", PairCollate(job.shape, job.mean_weight))
     for batch in islice(cached_batches(loaded, config.optimizer.batch_size, seed), config.optimizer.num_steps):
         learner.update(batch["z_q"], batch["Z"], batch["weight"])
     return learner.ema.model.eval()

@@ -86,7 +86,7 @@ def measured(options: argparse.Namespace, name: str, pairs: pa.Table) -> list[Ro
     """Train on some pairs, once a seed, and answer the held-out queries."""
     task: Task = options.task
     config, trial = load_settings(Experiment, options.config).diffusion, trial_of(options.workspace, task)
-    solver = config.sampler_of(task).solver
+    solver = config.sampler[task].solver
     found = []
     with tempfile.TemporaryDirectory() as place:
         pq.write_table(pairs, Path(place) / "pairs.parquet")

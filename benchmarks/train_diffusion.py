@@ -32,9 +32,11 @@ from benchmarks.stopwatch import provenance
 
 VARIANTS = ("bare loop", "all cores", "beside Ray", "cached", "streamed")
 BARE = ("bare loop", "all cores")
-CONFIG = Path("jobs/configs/cookbook.yaml")
+CONFIG, PAPER_CONFIG = Path("jobs/configs/cookbook.yaml"), Path("jobs/configs/polyvore.yaml")
 PARQUET_ROWS = 50_000
 """Pairs of one file."""
+NUM_ROWS, DIM = 12, 128
+"""L and d of arXiv 2603.06397, Table 3, and of the cookbook."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -65,13 +67,13 @@ def main() -> None:
     rates: dict[str, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as place:
         pairs = Path(place) / "pairs"
-        write_random_pairs(pairs, options.pairs, config)
+        write_random_pairs(pairs, options.pairs)
         for turn in range(options.turns):
             for variant in options.variants:
-                if variant == "all cores" and config.use_gpu:
+                if variant == "all cores" and config.workers.gpus:
                     continue
                 if variant in BARE:
-                    threads = config.num_threads if variant == "bare loop" else len(os.sched_getaffinity(0))
+                    threads = config.workers.num_threads if variant == "bare loop" else len(os.sched_getaffinity(0))
                     rates[variant] += bare_loop(config, pairs, options, turn, threads)
                     continue
                 folder = Path(place) / f"{variant}-{turn}"
@@ -80,9 +82,12 @@ def main() -> None:
                         rates[variant] += beside_ray(config, pairs, options, folder, turn)
                     else:
                         rates[variant] += ray_train(config, pairs, variant == "cached", folder, turn)
-    torch.set_num_threads(config.num_threads)
-    flops, peak = update_flops(config), matrix_rate("cuda" if config.use_gpu else "cpu")
-    device = torch.cuda.get_device_name() if config.use_gpu else "cpu"
+    torch.set_num_threads(config.workers.num_threads)
+    flops, peak = (
+        update_flops(config, config.network.for_pairs(NUM_ROWS, DIM)),
+        matrix_rate("cuda" if config.workers.gpus else "cpu"),
+    )
+    device = torch.cuda.get_device_name() if config.workers.gpus else "cpu"
     print(table(rates, device, config, flops, peak))
     if options.out:
         more = {"device": device, "flops_a_pair": flops, "matrix_flops": peak, "config": config.model_dump()}
@@ -94,11 +99,10 @@ def settings_of(options: argparse.Namespace) -> Any:
     """The DiffusionConfig of all variants, on a GPU where there is one."""
     import torch
 
-    from r4t_ray.config import load_settings
-    from r4t_ray.diffusion import DiffusionConfig
+    from r4t_ray.config import PerTask, Resources, load_settings
     from r4t_ray.experiment import Experiment
 
-    config = DiffusionConfig() if options.paper else load_settings(Experiment, CONFIG).diffusion
+    config = load_settings(Experiment, PAPER_CONFIG if options.paper else CONFIG).diffusion
     optimizer = config.optimizer.model_copy(
         update={
             "num_steps": options.windows * options.window,
@@ -111,30 +115,28 @@ def settings_of(options: argparse.Namespace) -> Any:
             "log_every": options.window,
             "validation_rows": 0,
             "checkpoint_every": optimizer.num_steps + 1,
-            "use_gpu": torch.cuda.is_available(),
+            "workers": Resources(gpus=float(torch.cuda.is_available())),
             "compile": options.compile,
-            "student": {},
+            "student": PerTask(oar=None, wscr=None),
         }
     )
 
 
-def write_random_pairs(folder: Path, count: int, config: Any) -> None:
+def write_random_pairs(folder: Path, count: int) -> None:
     """Training pairs of random unit rows, in the columns of the pairs stage."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    network, rng = config.network, np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     folder.mkdir()
     for first in range(0, count, PARQUET_ROWS):
         size = min(PARQUET_ROWS, count - first)
         columns: dict[str, Any] = {"split": ["train"] * size, "weight": np.ones(size, np.int32)}
-        for name, rows in (("z_q", 1), ("Z", network.num_rows)):
-            values = rng.normal(size=(size, rows, network.dim))
+        for name, rows in (("z_q", 1), ("Z", NUM_ROWS)):
+            values = rng.normal(size=(size, rows, DIM))
             values /= np.linalg.norm(values, axis=-1, keepdims=True)
-            columns[name] = pa.FixedSizeListArray.from_arrays(
-                pa.array(values.astype(np.float16).ravel()), rows * network.dim
-            )
+            columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(values.astype(np.float16).ravel()), rows * DIM)
         pq.write_table(pa.table(columns), folder / f"part-{first}.parquet")
 
 
@@ -146,12 +148,12 @@ def bare_loop(config: Any, pairs: Path, options: argparse.Namespace, seed: int, 
     from r4t_ray.diffusion.training.learner import Learner
     from r4t_ray.diffusion.training.stage import prepare_task
 
-    device = torch.device("cuda" if config.use_gpu else "cpu")
-    if not config.use_gpu:
+    device = torch.device("cuda" if config.workers.gpus else "cpu")
+    if not config.workers.gpus:
         torch.set_num_threads(threads)
     job = prepare_task(config, pairs, "oar")  # which counts the anchors
-    learner = Learner(job.config, "oar", seed, 0, job.anchors_ND, device)
-    loaded = load_pairs(pairs, "train", PairCollate(config.network, job.mean_weight))
+    learner = Learner(job.config, job.shape, "oar", seed=seed, rank=0, anchors_ND=job.anchors_ND, device=device)
+    loaded = load_pairs(pairs, "train", PairCollate(job.shape, job.mean_weight))
     tensors = {name: values.to(device) for name, values in loaded.items()}
     batches = cached_batches(tensors, config.optimizer.batch_size, seed)
     rates = []
@@ -175,7 +177,7 @@ def beside_ray(config: Any, pairs: Path, options: argparse.Namespace, folder: Pa
     trainer = TorchTrainer(
         wait_between,
         train_loop_config={"began": str(began), "end": str(end)},
-        scaling_config=ScalingConfig(num_workers=1, use_gpu=config.use_gpu),
+        scaling_config=ScalingConfig(num_workers=1, use_gpu=config.workers.gpus > 0),
         run_config=RunConfig(storage_path=str(folder)),
     )
     with ThreadPoolExecutor() as pool:
@@ -184,7 +186,7 @@ def beside_ray(config: Any, pairs: Path, options: argparse.Namespace, folder: Pa
             assert not waiting.done(), waiting.exception()
             time.sleep(0.1)
         try:
-            return bare_loop(config, pairs, options, seed, config.num_threads)
+            return bare_loop(config, pairs, options, seed, config.workers.num_threads)
         finally:
             end.touch()
 
@@ -207,7 +209,7 @@ def ray_train(config: Any, pairs: Path, is_cached: bool, folder: Path, seed: int
     return rates[1:]
 
 
-def update_flops(config: Any) -> float:
+def update_flops(config: Any, network: Any) -> float:
     """Operations of the products and attentions of one pair's share of an update, forward and backward."""
     import numpy as np
     import torch
@@ -216,9 +218,9 @@ def update_flops(config: Any) -> float:
 
     from r4t_ray.diffusion.training.learner import Learner
 
-    network, size = config.network, 8
+    size = 8
     anchors_ND = np.zeros((network.num_anchors, network.dim), np.float32) if network.num_anchors else None
-    learner = Learner(config, "oar", 0, 0, anchors_ND)
+    learner = Learner(config, network, "oar", seed=0, rank=0, anchors_ND=anchors_ND)
     target_BLD = torch.nn.functional.normalize(torch.randn(size, network.num_rows, network.dim), dim=-1)
     # The counter knows attention by its products alone on a CPU.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
@@ -232,7 +234,7 @@ def table(rates: dict[str, list[float]], device: str, config: Any, flops: float,
     first = statistics.median(next(iter(rates.values())))
     for variant, made in rates.items():
         middle = statistics.median(made)
-        share = f"{middle * flops / peak:>7.1%}" if config.use_gpu else f"{'-':>7}"
+        share = f"{middle * flops / peak:>7.1%}" if config.workers.gpus else f"{'-':>7}"
         lines.append(
             f"{variant:<12} {len(made):>7} {middle:>10,.0f} {min(made):>10,.0f} {max(made):>10,.0f} "
             f"{middle / first:>6.2f} {share}"

@@ -12,7 +12,7 @@ STAGING = "ray_train"
 SNAPSHOT = "checkpoint_manager_snapshot.json"
 """Ray Train's own list of the checkpoints it has, beside them."""
 
-log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 def drop_broken_state(folder: Path) -> None:
@@ -21,6 +21,6 @@ def drop_broken_state(folder: Path) -> None:
         try:
             json.loads(snapshot.read_text(encoding="utf-8"))
         except ValueError:
-            log.warning("%s is cut off: the checkpoints are dropped, what was being trained begins anew", snapshot)
+            _logger.warning("%s is cut off: the checkpoints are dropped, what was being trained begins anew", snapshot)
             shutil.rmtree(folder / STAGING)
             return

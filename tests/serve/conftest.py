@@ -77,7 +77,9 @@ def build_retrievers(workspace: Workspace, seed: int = SEED) -> None:
     from r4t_ray.diffusion.settings import NetworkConfig, NoiseConfig, SamplerConfig
 
     def save(folder: Path) -> int:
-        network = NetworkConfig(num_rows=NUM_ROWS, dim=DIM, hidden=32, mlp=32, num_heads=2, num_layers=2)
+        network = NetworkConfig(
+            num_rows=NUM_ROWS, dim=DIM, hidden_size=32, mlp_size=32, num_heads=2, num_layers=2, num_anchors=0
+        )
         noise = NoiseConfig(sigma_min=0.05, sigma_max=1.0, sigma_data=DIM**-0.5)
         for task in ("oar", "wscr"):
             torch.manual_seed(seed)

@@ -21,38 +21,47 @@ COLUMNS = ["z_q", "Z", "weight"]
 RERUN = "run `r4t synthesize-pairs CONFIG --workspace DIR`"
 
 
-class PairCounts(NamedTuple):
-    """How many pairs: ``train`` those of each file that has any, by its path in order, ``val`` those of all files."""
+class PairFolder(NamedTuple):
+    """One task's pairs on disk.
+
+    Attributes:
+        train: Training pairs of each file that has any, by its path, in the files' order.
+        val: Validation pairs of all files.
+        num_rows: L, rows of a target.
+        dim: d, width of the embeddings.
+    """
 
     train: dict[str, int]
     val: int
+    num_rows: int
+    dim: int
 
 
-def count_pairs(folder: Path, shape: NetworkConfig) -> PairCounts:
-    """Rows of the train and val splits of one task's folder, once its columns are found to fit the network.
+def inspect_pairs(folder: Path) -> PairFolder:
+    """Count the pairs of one task's folder and read their shape from its columns.
 
     Raises:
         MissingArtifactError: The folder holds no parquet file.
-        DataError: A column is missing, or not a fixed-size list of the network's length.
+        DataError: A column is missing, z_q or Z is not a fixed-size list, or Z is not a whole number of rows.
     """
     if not any(folder.glob("*.parquet")):
         raise MissingArtifactError(str(folder), "no parquet file", "pairs of this task", RERUN)
     pairs = pads.dataset(folder, format="parquet")
-    expected = {"z_q": shape.dim, "Z": shape.num_rows * shape.dim}
     missing = [name for name in ("split", *COLUMNS) if name not in pairs.schema.names]
     if missing:
         raise DataError(str(folder), f"columns {pairs.schema.names}", f"also {missing}", RERUN)
-    for name, width in expected.items():
-        kind = pairs.schema.field(name).type
-        if not pa.types.is_fixed_size_list(kind) or kind.list_size != width:
-            raise DataError(
-                f"{folder}: column {name!r}", str(kind), f"a fixed-size list of {width} floats",
-                "set diffusion.network.num_rows and dim to those of the pairs, or rerun synthesize-pairs",
-            )  # fmt: skip
+    kinds = {name: pairs.schema.field(name).type for name in ("z_q", "Z")}
+    for name, kind in kinds.items():
+        if not pa.types.is_fixed_size_list(kind):
+            raise DataError(f"{folder}: column {name!r}", str(kind), "a fixed-size list of floats", RERUN)
+    dim, num_values = kinds["z_q"].list_size, kinds["Z"].list_size
+    if num_values % dim:
+        raise DataError(f"{folder}: column 'Z'", f"{num_values} floats", f"a multiple of the {dim} of z_q", RERUN)
     files = sorted(pairs.get_fragments(), key=lambda file: file.path)
     train = {file.path: file.count_rows(filter=pads.field("split") == "train") for file in files}
     num_val = pairs.count_rows(filter=pads.field("split") == "val")
-    return PairCounts({path: count for path, count in train.items() if count}, num_val)
+    used = {path: count for path, count in train.items() if count}
+    return PairFolder(train=used, val=num_val, num_rows=num_values // dim, dim=dim)
 
 
 def mean_weight(folder: Path) -> float:

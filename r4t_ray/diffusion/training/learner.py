@@ -12,7 +12,7 @@ from torch import Tensor
 
 from r4t_ray.diffusion.hub import WEIGHTS, DiffusionRetriever
 from r4t_ray.diffusion.schedule import training_sigmas
-from r4t_ray.diffusion.settings import DiffusionConfig
+from r4t_ray.diffusion.settings import DiffusionConfig, NetworkConfig
 from r4t_ray.diffusion.training.batches import permute_rows
 from r4t_ray.diffusion.training.ema import Ema
 from r4t_ray.diffusion.training.loss import SetLoss
@@ -42,19 +42,22 @@ class Learner:
     as it would have.
 
     Args:
-        config: Of the stage.
-        task: Whose sampler settings are stored with the retriever.
-        seed: Of the first weights, the noise and dropout.
-        rank: Of this worker, which draws noise and dropout of its own.
-        anchors_ND: For ``config.network.num_anchors``.
+        config: Settings of the stage.
+        shape: Shape of the network.
+        task: Its sampler settings are stored with the retriever.
+        seed: Seed of the first weights, the noise and dropout.
+        rank: Rank of this worker; each draws other noise and dropout.
+        anchors_ND: Rows for ``shape.num_anchors``.
         device: Where it trains.
-        wrap: Makes of the loss module one whose gradients the workers share.
+        wrap: Wraps the loss module so that the workers share its gradients.
     """
 
     def __init__(
         self,
         config: DiffusionConfig,
+        shape: NetworkConfig,
         task: Task,
+        *,
         seed: int,
         rank: int,
         anchors_ND: Array | None = None,
@@ -64,7 +67,7 @@ class Learner:
         self.config, self.device = config, device or torch.device("cpu")
         self.seed, self.rank = seed, rank
         torch.manual_seed(seed)
-        retriever = DiffusionRetriever(config.network, config.noise, config.sampler_of(task)).to(self.device)
+        retriever = DiffusionRetriever(shape, config.noise.for_width(shape.dim), config.sampler[task]).to(self.device)
         if anchors_ND is not None:
             retriever.mixture.anchors_ND.copy_(torch.tensor(anchors_ND))
         self.generator = default_generator(self.device)
@@ -73,7 +76,7 @@ class Learner:
         if config.compile:
             retriever.compile()
         self.set_loss = wrap(SetLoss(retriever, config.prior_weight))
-        self.optimizer = torch.optim.Adam(retriever.parameters(), lr=config.optimizer.peak_lr, fused=True)
+        self.optimizer = torch.optim.Adam(retriever.parameters(), lr=config.optimizer.learning_rate, fused=True)
 
     def update(self, z_q_BD: Tensor, target_BLD: Tensor, weight_B: Tensor) -> Tensor:
         """One step of eq. 9 on one batch; returns its loss, detached."""
@@ -106,8 +109,7 @@ class Learner:
         generator: torch.Generator,
     ) -> Tensor:
         z_q_BD, target_BLD, weight_B = batch
-        noise = self.config.noise
-        sigma_B = training_sigmas(len(z_q_BD), noise, generator)
+        sigma_B = training_sigmas(len(z_q_BD), self.retriever.noise, generator)
         eps_BLD = torch.randn(target_BLD.shape, generator=generator, device=self.device)
         if self.config.row_matching == "noise":
             target_BLD = match_rows(target_BLD, eps_BLD)

@@ -92,7 +92,7 @@ def rows_of_block(shuffle_rows: int, batch_size: int, num_pairs: int) -> int:
 
 
 def streamed_batches(
-    blocks: Blocks, batch_size: int, used: int, num_steps: int, rank: int, num_workers: int, collate: PairCollate
+    blocks: Blocks, batch_size: int, collate: PairCollate, *, used: int, num_steps: int, rank: int, num_workers: int
 ) -> Generator[dict[str, Tensor], None, None]:
     """This worker's share of the batches after the first ``used``, up to ``num_steps`` of them or a few more.
 

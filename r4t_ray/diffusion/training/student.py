@@ -35,7 +35,7 @@ LOG_EVERY = 100
 OWN_STEP = 2**40
 """Number of an update that no ``Learner`` makes: a student's noise is that of none of them."""
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 class StudentLoss(nn.Module):
@@ -67,6 +67,7 @@ def distill(
     teacher: DiffusionRetriever,
     z_q_ND: Tensor,
     config: StudentConfig,
+    *,
     seed: int,
     rank: int = 0,
     num_workers: int = 1,
@@ -96,7 +97,7 @@ def distill(
     settings, shape = config.optimizer, teacher.network.config
     batch_size = settings.batch_size // num_workers
     loss_of, ema = wrap(StudentLoss(student)), Ema(student, settings.ema_decay)
-    optimizer = torch.optim.Adam(student.parameters(), lr=settings.peak_lr, fused=True)
+    optimizer = torch.optim.Adam(student.parameters(), lr=settings.learning_rate, fused=True)
     generator = torch.Generator(z_q_ND.device).manual_seed(step_seed(seed, rank, OWN_STEP))
     for step in range(settings.num_steps):
         chosen_B = torch.randint(len(z_q_ND), (batch_size,), generator=generator, device=z_q_ND.device)
@@ -107,7 +108,7 @@ def distill(
         optimizer_step(optimizer, loss, step, settings)
         ema.update(student, step)
         if step % LOG_EVERY == 0 or step + 1 == settings.num_steps:
-            logger.info("student: step %d of %d, loss %.4f", step + 1, settings.num_steps, float(loss.detach()))
+            _logger.info("student: step %d of %d, loss %.4f", step + 1, settings.num_steps, float(loss.detach()))
     return ema.model.eval()
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from r4t_ray.diffusion.folders import STUDENT
 from r4t_ray.diffusion.hub import DiffusionRetriever
-from r4t_ray.diffusion.settings import DiffusionConfig
+from r4t_ray.diffusion.settings import DiffusionConfig, NetworkConfig
 from r4t_ray.diffusion.training.batches import PairCollate, cached_batches, load_pairs
 from r4t_ray.diffusion.training.learner import Learner
 from r4t_ray.diffusion.training.optimizer import learning_rate
@@ -46,19 +46,28 @@ SCHEMA = pa.schema(
     ]
 )
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TaskJob:
-    """One task's part of a run; ``anchors_ND`` is None, or (N, D) for the ``num_anchors`` of ``config.network``.
+    """One task's part of a run.
 
-    ``files`` has the number of training pairs of each file by its path, and ``mean_weight`` is that of their weights.
+    Attributes:
+        task: The task.
+        pairs_folder: Its pairs.
+        config: Settings of the stage.
+        shape: Of the network, for these pairs.
+        anchors_ND: (N, D) for the ``num_anchors`` of ``shape``; None without anchors.
+        has_validation: There are pairs to validate on.
+        files: Training pairs of each file, by its path.
+        mean_weight: Mean weight of the training pairs.
     """
 
     task: Task
     pairs_folder: Path
     config: DiffusionConfig
+    shape: NetworkConfig
     anchors_ND: Array | None
     has_validation: bool
     files: dict[str, int]
@@ -66,8 +75,8 @@ class TaskJob:
 
     @property
     def names(self) -> list[str]:
-        """Folders that come of it, in the order of making."""
-        return [self.task, *([f"{self.task}/{STUDENT}"] if self.task in self.config.student else [])]
+        """Folders that it writes, in their order."""
+        return [self.task, *([f"{self.task}/{STUDENT}"] if self.config.student[self.task] else [])]
 
 
 def train_worker(run: dict[str, Any]) -> None:
@@ -91,7 +100,9 @@ def train_task(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
     """Train one task's retriever, from its last checkpoint if there is one; the first worker writes ``finished``."""
     config = job.config
     device, wrap = ray.train.torch.get_device(), ray.train.torch.prepare_model
-    learner = Learner(config, job.task, seed, rank, job.anchors_ND, device, wrap)
+    learner = Learner(
+        config, job.shape, job.task, seed=seed, rank=rank, anchors_ND=job.anchors_ND, device=device, wrap=wrap
+    )
     rows = _restore(learner, job.task)
     validation = _validation_pairs(job, learner.device) if rank == 0 and job.has_validation else None
     num_workers, num_steps = ray.train.get_context().get_world_size(), config.optimizer.num_steps
@@ -111,7 +122,7 @@ def train_task(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
                 rows.append(_metrics(job.task, learner, losses, time.monotonic() - started, num_workers))
                 if is_validated and validation is not None:
                     rows[-1]["val_loss"] = learner.validate(*validation)
-                logger.info("%s", rows[-1])
+                _logger.info("%s", rows[-1])
                 losses, started = [], time.monotonic()
             if is_kept:
                 _report(learner, rows, rank, job.task)
@@ -126,7 +137,8 @@ def train_student(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
     teacher = DiffusionRetriever.from_pretrained(finished.parent).to(device)
     queries_ND = training_queries(job.pairs_folder).to(device)
     settings, wrap = job.config.student[job.task], ray.train.torch.prepare_model
-    student = distill(teacher, queries_ND, settings, seed, rank, num_workers, wrap)
+    assert settings is not None, "a job names a student only where the settings have one"
+    student = distill(teacher, queries_ND, settings, seed=seed, rank=rank, num_workers=num_workers, wrap=wrap)
     if rank == 0:
         half = finished.with_name(f"{finished.name}.partial")
         _save(student, half)
@@ -135,8 +147,8 @@ def train_student(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
 
 
 def _set_up_process(config: DiffusionConfig, rank: int) -> None:
-    if not config.use_gpu:
-        torch.set_num_threads(config.num_threads)
+    if not config.workers.gpus:
+        torch.set_num_threads(config.workers.num_threads)
     if rank == 0:
         logging.basicConfig(level=logging.INFO, format="%(message)s")
 
@@ -145,17 +157,25 @@ def _batches(job: TaskJob, seed: int, learner: Learner) -> Generator[dict[str, T
     """This worker's share of every batch from the learner's step on, epoch after epoch."""
     config, context = job.config, ray.train.get_context()
     part = (context.get_world_rank(), context.get_world_size())
-    batch_size, collate = config.optimizer.batch_size // part[1], PairCollate(config.network, job.mean_weight)
+    batch_size, collate = config.optimizer.batch_size // part[1], PairCollate(job.shape, job.mean_weight)
     if config.cache_pairs:
         pairs = load_pairs(job.pairs_folder, "train", collate, part=part)
         on_device = {name: values.to(learner.device) for name, values in pairs.items()}
         return cached_batches(on_device, batch_size, seed, learner.step)
     blocks = Blocks(job.files, rows_of_block(config.shuffle_rows, batch_size, sum(job.files.values())), seed)
-    return streamed_batches(blocks, batch_size, learner.step, config.optimizer.num_steps, *part, collate)
+    return streamed_batches(
+        blocks,
+        batch_size,
+        collate,
+        used=learner.step,
+        num_steps=config.optimizer.num_steps,
+        rank=part[0],
+        num_workers=part[1],
+    )
 
 
 def _validation_pairs(job: TaskJob, device: torch.device) -> list[Tensor]:
-    collate = PairCollate(job.config.network, job.mean_weight)
+    collate = PairCollate(job.shape, job.mean_weight)
     pairs = load_pairs(job.pairs_folder, "val", collate, job.config.validation_rows)
     return [pairs[name].to(device) for name in ("z_q", "Z", "weight")]
 
