@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from r4t_ray.config import PerTask, Resources, load_settings, read_yaml
+from r4t_ray.config import PerTask, Resources, read_yaml
 from r4t_ray.diffusion import DiffusionConfig, NetworkConfig, NoiseConfig, OptimizerConfig, StudentConfig
 from r4t_ray.diffusion.settings import NetworkSettings, sigma_data_of
 from r4t_ray.experiment import Experiment
@@ -15,8 +15,8 @@ from r4t_ray.experiment import Experiment
 CONFIGS = Path(__file__).parents[2] / "jobs" / "configs"
 
 
-def test_the_papers_configuration_is_table_3() -> None:
-    experiment = load_settings(Experiment, CONFIGS / "polyvore.yaml")
+def test_the_preset_paper_is_table_3() -> None:
+    experiment = Experiment.model_validate({"preset": "paper", "catalogue": {"type": "cookbook"}})
     config = experiment.diffusion
     optimizer, sampler = config.optimizer, config.sampler.wscr
     network = config.network.for_pairs(experiment.pairs.num_rows, experiment.encoder.dim)
