@@ -3,7 +3,7 @@
 Rows carry no positional encoding, so permuting the input's rows permutes the output's. The query enters by
 cross-attention, the noise level by adaptive normalisation with zero-initialised gates (arXiv 2212.09748).
 
-What the paper leaves open and this file fixes:
+Choices that the paper leaves open:
 
 1. z_q becomes ``num_query_tokens`` tokens of width d by one linear map; attention to a single token would not depend on
    the row.

@@ -1,4 +1,4 @@
-"""Pairs (z_q, Z) on disk to torch batches, from memory; ``stream`` has those that Ray Data reads."""
+"""Pairs (z_q, Z) on disk, and batches of them from memory; ``stream`` has the batches that Ray Data reads."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def inspect_pairs(folder: Path) -> PairFolder:
 
 
 def mean_weight(folder: Path) -> float:
-    """Mean of the weights of one task's training pairs, of which there are some."""
+    """Mean weight of one task's training pairs; there is at least one."""
     weights = pads.dataset(folder, format="parquet").to_table(["weight"], filter=pads.field("split") == "train")
     return float(pc.mean(weights["weight"]).as_py())
 
@@ -95,10 +95,10 @@ def _column(batch: pa.Table, name: str, shape: tuple[int, ...]) -> Tensor:
 def cached_batches(
     pairs: dict[str, Tensor], batch_size: int, seed: int, num_used: int = 0
 ) -> Generator[dict[str, Tensor], None, None]:
-    """Whole batches of pairs in memory, again and again: every epoch shuffles all of them.
+    """Whole batches of pairs in memory, epoch after epoch; each epoch shuffles all pairs.
 
-    Epochs have orders of their own, by their number and the seed, so the batches after the first ``num_used`` are
-    reached without those.
+    The order of an epoch follows from its number and the seed, so the first ``num_used`` batches are skipped without
+    being read.
     """
     num_pairs = len(pairs["z_q"])
     num_batches = num_pairs // batch_size
@@ -117,10 +117,10 @@ def load_pairs(
 
     Args:
         folder: One task's parquet files.
-        split: train or val, which has pairs.
-        collate: Of the network's shape.
-        num_rows: The first so many; all by default.
-        part: (i, n) takes every n-th of them, from the i-th on.
+        split: train or val; it has at least one pair.
+        collate: Conversion of a batch, for the network's shape.
+        num_rows: Number of pairs, from the first on. Default: all.
+        part: (i, n) takes every n-th pair, from the i-th on.
     """
     scanner = pads.dataset(folder, format="parquet").scanner(COLUMNS, filter=pads.field("split") == split)
     parts, offset = [], 0
@@ -133,6 +133,6 @@ def load_pairs(
 
 
 def permute_rows(z_BLD: Tensor, generator: torch.Generator) -> Tensor:
-    """Shuffle the rows of each Z on its own (arXiv 2603.06397, sec. 2.4)."""
+    """Shuffle the rows of each Z separately (arXiv 2603.06397, sec. 2.4)."""
     order_BL = torch.rand(z_BLD.shape[:2], generator=generator, device=z_BLD.device).argsort(dim=1)
     return z_BLD.gather(1, order_BL[:, :, None].expand_as(z_BLD))

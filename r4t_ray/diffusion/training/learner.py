@@ -1,4 +1,4 @@
-"""What one training worker holds, and one update of it."""
+"""The state of one training worker, and one update."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ STATE = "state.pt"
 
 
 def step_seed(seed: int, rank: int, step: int) -> int:
-    """Seed of one worker's draws in one update, none of them negative; 64 bits that mix all three."""
+    """Seed of one worker's draws in one update: 64 bits that mix all three numbers, each 0 or more."""
     return int(np.random.SeedSequence((seed, rank, step)).generate_state(1, np.uint64)[0])
 
 
 def default_generator(device: torch.device) -> torch.Generator:
-    """The generator that dropout draws from, which takes no other."""
+    """The generator that dropout draws from; dropout takes no other."""
     if device.type == "cuda":
         return torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]
     return torch.default_generator
@@ -38,8 +38,8 @@ def default_generator(device: torch.device) -> torch.Generator:
 class Learner:
     """The network, its average and the optimizer. ``step`` counts the updates made.
 
-    All that an update draws follows from the seed, the rank and the step: restored, a learner of the same three goes on
-    as it would have.
+    All draws of an update follow from the seed, the rank and the step. So a restored learner with the same three
+    continues as if it had not stopped.
 
     Args:
         config: Settings of the stage.
@@ -118,13 +118,13 @@ class Learner:
         return loss
 
     def save(self, folder: Path) -> None:
-        """Write the averaged retriever, loadable by ``from_pretrained``, and what a restart needs."""
+        """Write the averaged retriever, loadable by ``from_pretrained``, and the state that a restart needs."""
         self.ema.model.save_pretrained(folder)
         state = {"step": self.step, "weights": self.retriever.state_dict(), "adam": self.optimizer.state_dict()}
         torch.save(state, folder / STATE)
 
     def restore(self, folder: Path) -> None:
-        """Go on from what ``save`` wrote, under this learner's seed and rank."""
+        """Continue from a folder of ``save``, under this learner's seed and rank."""
         state = torch.load(folder / STATE, map_location=self.device, weights_only=True)
         self.step = int(state["step"])
         self.retriever.load_state_dict(state["weights"])

@@ -1,4 +1,4 @@
-"""The train-diffusion stage: one retriever a task, by one run of Ray Train on pairs that are streamed or cached."""
+"""The train-diffusion stage: one run of Ray Train that trains a retriever for each task."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def run(config: DiffusionConfig, workspace: Workspace, seed: int) -> Artifact:
     weights, the same below ``student/`` for a task that has one, the pairs' ``labels.parquet``, and
     ``diffusion/metrics.parquet`` (task, step, loss, val_loss, lr, samples_per_s).
 
-    A run that lost a worker, or that was ended and is started again, ends with the weights and losses of one that ran
-    through.
+    A run that lost a worker, or that was stopped and started again, ends with the weights and losses of an
+    uninterrupted run.
 
     Raises:
         MissingArtifactError: The pairs are not there.
@@ -52,7 +52,7 @@ def _train_all(config: DiffusionConfig, workspace: Workspace, seed: int, folder:
     if not whole.exists():
         pq.write_table(train_jobs(jobs, config, folder, seed), half)
         half.rename(whole)
-    # Last: where its checkpoints are half gone Ray Train would refuse to go on.
+    # Last, because Ray Train refuses to continue from checkpoints that are partly removed.
     shutil.rmtree(folder / STAGING, ignore_errors=True)
     for job in jobs:
         (folder / job.task / METRICS).unlink(missing_ok=True)
@@ -76,7 +76,7 @@ def train_jobs(jobs: list[TaskJob], config: DiffusionConfig, folder: Path, seed:
 
 
 def prepare_task(config: DiffusionConfig, pairs_folder: Path, task: Task) -> TaskJob:
-    """Look at one task's pairs, before a worker starts: whether they fill a batch, and which rows are the anchors."""
+    """Read one task's pairs before a worker starts: their shape, whether they fill a batch, and the anchors."""
     pairs = inspect_pairs(pairs_folder)
     num_train = sum(pairs.train.values())
     if num_train < config.optimizer.batch_size:
@@ -104,7 +104,7 @@ def prepare_task(config: DiffusionConfig, pairs_folder: Path, task: Task) -> Tas
 
 
 def _scaling(config: DiffusionConfig) -> ray.train.ScalingConfig:
-    """Resources of the workers. Unless the pairs are cached, Ray Data reads with what they leave, at least one CPU."""
+    """Resources of the workers. Streamed pairs are read with the remaining CPUs, at least one."""
     workers = config.workers
     return ray.train.ScalingConfig(
         num_workers=workers.num,

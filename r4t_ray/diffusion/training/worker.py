@@ -1,4 +1,4 @@
-"""What one Ray Train worker does: the training loop of every task."""
+"""The work of one Ray Train worker: the training loops of all tasks, one after the other."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class TaskJob:
         task: The task.
         pairs_folder: Its pairs.
         config: Settings of the stage.
-        shape: Of the network, for these pairs.
+        shape: Shape of the network, which fits these pairs.
         anchors_ND: (N, D) for the ``num_anchors`` of ``shape``; None without anchors.
         has_validation: There are pairs to validate on.
         files: Training pairs of each file, by its path.
@@ -83,12 +83,13 @@ def train_worker(run: dict[str, Any]) -> None:
     """Train every task's retriever, and its student where it has one, on this worker's share of every batch.
 
     Args:
-        run: ``jobs`` (of TaskJob), ``folder``, which all workers share, and ``seed``. The first worker validates, logs,
-            keeps the state of the task at work in the checkpoint, and puts a finished one into ``folder/<task>``. A
-            student that is not finished begins anew after a restart.
+        run: ``jobs`` (a list of TaskJob), ``folder``, which all workers share, and ``seed``.
+
+    The first worker validates and logs. It keeps the state of the current task in the checkpoint and moves a finished
+    retriever into ``folder/<task>``. After a restart an unfinished student starts from its first step.
     """
     rank, folder = ray.train.get_context().get_world_rank(), Path(run["folder"])
-    # The first worker alone looks: a shared file system may tell another of a new folder later.
+    # Only the first worker looks, because on a shared file system others may see a new folder later.
     made = [(job, name) for job in run["jobs"] for name in job.names]
     left = broadcast_from_rank_zero([name for _, name in made if not (folder / name).exists()])
     for job, name in (each for each in made if each[1] in left):
@@ -109,7 +110,7 @@ def train_task(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
     losses: list[Tensor] = []
     started = time.monotonic()
     remaining = num_steps - learner.step
-    # Closed at the end: Ray Data reads on for an iterator that is still held.
+    # Closed at the end, because Ray Data keeps reading while an iterator is held.
     with closing(_batches(job, seed, learner)) as batches:
         for batch in track(islice(batches, remaining), f"train-diffusion {job.task}", total=remaining):
             losses.append(learner.update(batch["z_q"], batch["Z"], batch["weight"]))
@@ -117,7 +118,7 @@ def train_task(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
             is_last = step == num_steps
             is_validated = validation is not None and (is_last or step % config.validate_every == 0)
             is_kept = step % config.checkpoint_every == 0 and not is_last
-            # Logged where it is kept, so that no loss is left over for a run that goes on from there.
+            # Logged at every checkpoint too, so that a run that continues there has no unlogged losses.
             if rank == 0 and (is_last or is_validated or is_kept or step % config.log_every == 0):
                 rows.append(_metrics(job.task, learner, losses, time.monotonic() - started, num_workers))
                 if is_validated and validation is not None:
@@ -132,7 +133,7 @@ def train_task(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
 
 
 def train_student(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
-    """Distill the finished retriever beside which ``finished`` comes to lie; the first worker writes it."""
+    """Distill the retriever in ``finished``'s parent folder; the first worker writes the student to ``finished``."""
     device, num_workers = ray.train.torch.get_device(), ray.train.get_context().get_world_size()
     teacher = DiffusionRetriever.from_pretrained(finished.parent).to(device)
     queries_ND = training_queries(job.pairs_folder).to(device)
@@ -193,7 +194,7 @@ def _metrics(task: str, learner: Learner, losses: list[Tensor], seconds: float, 
 
 
 def _restore(learner: Learner, task: Task) -> list[dict[str, Any]]:
-    """Go on from the last checkpoint after a restart, if it is one of this task; returns the metrics up to it."""
+    """Continue from the last checkpoint after a restart, if it is of this task; returns the metrics up to it."""
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
         return []
@@ -207,7 +208,7 @@ def _restore(learner: Learner, task: Task) -> list[dict[str, Any]]:
 
 
 def _report(learner: Learner, rows: list[dict[str, Any]], rank: int, task: Task) -> None:
-    """Report to Ray Train; a barrier, so every worker calls it and rank 0 alone brings the checkpoint."""
+    """Report to Ray Train. It is a barrier, so every worker calls it; only rank 0 hands over the checkpoint."""
     if rank != 0:
         ray.train.report({"step": learner.step})
         return
@@ -220,7 +221,7 @@ def _report(learner: Learner, rows: list[dict[str, Any]], rank: int, task: Task)
 
 
 def _write_finished(learner: Learner, rows: list[dict[str, Any]], finished: Path) -> None:
-    """The averaged retriever and its metrics, all of them or nothing."""
+    """Write the averaged retriever and its metrics, whole or not at all."""
     half = finished.with_name(f"{finished.name}.partial")
     _save(learner.ema.model, half)
     _write_metrics(rows, half)
