@@ -12,17 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from r4t_ray.artifacts import Workspace, write_json
+from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import load_queries
 from r4t_ray.evaluation.evaluate import draw, open_trial, try_method
 from r4t_ray.evaluation.plots import SMOOTHING_STEPS, running_mean
 from r4t_ray.evaluation.settings import AblationConfig, EvaluationConfig
+from r4t_ray.files import write_json
 from r4t_ray.folm import FanOut, FanOutModel, FolmConfig, SharedEngine
 from r4t_ray.folm import run as train_folm
-from r4t_ray.folm.metrics import StepMetrics, read_metrics
+from r4t_ray.folm.learner.metrics import StepMetrics, read_metrics
 from r4t_ray.rewards import OARConfig
+from r4t_ray.stages import parents_of
 
-SHARED = ("ingest", "embed", "index")
+SHARED = parents_of("folm")
 FOLDER = "ablation"
 COMPONENTS = ("groundedness", "vendi", "alignment", "distinct")
 """Components that are drawn: the three of eq. 1, and the share of the k sub-queries that differ."""

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from r4t_ray.encoders import resolve_model
-from r4t_ray.folm.lora import is_adapter
-from r4t_ray.folm.prompt import render_prompt
+from r4t_ray.folm.learner.lora import is_adapter, skeleton
+from r4t_ray.folm.learner.optimizer import match_rates
+from r4t_ray.folm.policy.loading import model_source
+from r4t_ray.folm.policy.prompt import render_prompt
 from r4t_ray.folm.settings import FolmConfig
-from r4t_ray.folm.trainable import match_rates, model_source, skeleton
 from r4t_ray.types import Task
 
 BYTES = {"float32": 4, "bfloat16": 2, "auto": 2}

@@ -16,10 +16,10 @@ from pydantic import (
 )
 
 from r4t_ray.config import Settings
-from r4t_ray.folm.engine import EngineConfig
-from r4t_ray.folm.lora import LoRAConfig
-from r4t_ray.folm.prompt import PromptStyle
-from r4t_ray.folm.warm_start import WarmStartConfig
+from r4t_ray.folm.learner.lora import LoRAConfig
+from r4t_ray.folm.policy.engines.interface import EngineConfig
+from r4t_ray.folm.policy.prompt import PromptStyle
+from r4t_ray.folm.warm_start.settings import WarmStartConfig
 from r4t_ray.rewards import AddedRewardConfig, CoverageConfig, OARConfig
 from r4t_ray.types import TASKS, Task
 

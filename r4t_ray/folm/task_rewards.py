@@ -12,9 +12,9 @@ import numpy as np
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Query, load_items, load_queries, load_sets
 from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
-from r4t_ray.folm.answers import expected_items, membership
-from r4t_ray.folm.fan_out import FanOut
+from r4t_ray.folm.policy.model import FanOut
 from r4t_ray.folm.settings import FolmConfig
+from r4t_ray.folm.warm_start.expected_items import expected_items, membership
 from r4t_ray.index import ShardedIndex, load_index
 from r4t_ray.rewards import Answers, PoolEntry, Retrieved, RewardOutput, Rubric, build_added, oar_rubric, wscr_rubric
 from r4t_ray.rewards.coverage import ExpectedItems
@@ -32,7 +32,7 @@ class TaskRewards:
 
     def __init__(self, workspace: Workspace, config: FolmConfig) -> None:
         self._k, self._num_hits = config.k, config.num_hits
-        self.encoder = CachedEncoder(load_encoder(workspace.artifact("embed").path / "encoder"))
+        self.encoder = CachedEncoder(load_encoder(workspace.artifact("encoder").path / "model"))
         self.indexes = {task: load_index(workspace, task) for task in TASKS}
         self.rubrics = {task: open_rubric(task, workspace, config, self.indexes[task].ids) for task in config.tasks}
         self._row_of = {name: row for row, name in enumerate(self.indexes["wscr"].ids)}

@@ -10,31 +10,30 @@ import random
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import torch
+from typing import Any
 
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.catalogue import Query, load_queries, recombined_queries
 from r4t_ray.encoders import resolve_model
-from r4t_ray.errors import DataError, R4TError, read_error, write_error
-from r4t_ray.folm.engine import engine_name
-from r4t_ray.folm.metrics import METRICS, StepMetrics, read_metrics, write_metrics
-from r4t_ray.folm.prompt import render_prompt
+from r4t_ray.errors import DataError
+from r4t_ray.files import whole_folder
+from r4t_ray.folm.learner.loop import FAULT, learn
+from r4t_ray.folm.learner.lora import skeleton
+from r4t_ray.folm.learner.metrics import METRICS, StepMetrics, read_metrics, write_metrics
+from r4t_ray.folm.learner.optimizer import match_rates
+from r4t_ray.folm.learner.status import STATUS
+from r4t_ray.folm.policy.engines.factory import engine_name
+from r4t_ray.folm.policy.loading import load_trainable, model_source
+from r4t_ray.folm.policy.prompt import render_prompt
+from r4t_ray.folm.rollout.worker import RolloutPool
 from r4t_ray.folm.settings import FolmConfig
-from r4t_ray.folm.supervised import train_on_examples
-from r4t_ray.folm.trainable import load_trainable, match_rates, model_source, skeleton
-from r4t_ray.folm.warm_start import warm_start_examples
+from r4t_ray.folm.warm_start.examples import warm_start_examples
+from r4t_ray.folm.warm_start.supervised import train_on_examples
 from r4t_ray.ray_train_runs import STAGING, drop_broken_state
+from r4t_ray.stages import parents_of
 from r4t_ray.types import Task
 
-if TYPE_CHECKING:
-    from r4t_ray.folm.rollout import RolloutPool
-
 log = logging.getLogger(__name__)
-
-FAULT = "fault.json"
-"""Why a task's learner ended, where a person has to mend it."""
 
 
 def run(config: FolmConfig, workspace: Workspace, seed: int) -> Artifact:
@@ -56,13 +55,11 @@ def run(config: FolmConfig, workspace: Workspace, seed: int) -> Artifact:
             remove_scaffolding(folder / task)
         return sum(config.grpo_of(task).steps for task in config.tasks)
 
-    return workspace.build("folm", config, seed, ("ingest", "embed", "index"), make, resumes=True)
+    return workspace.build("folm", config, seed, parents_of("folm"), make, resumes=True)
 
 
 def remove_scaffolding(folder: Path) -> None:
     """Remove what only a run that goes on needs: checkpoints, and the weights that rollout actors read."""
-    from r4t_ray.folm.status import STATUS
-
     for scaffold in (folder / STAGING, folder / "weights", *folder.glob("trl/checkpoint-*")):
         shutil.rmtree(scaffold, ignore_errors=True)
     (folder / STATUS).unlink(missing_ok=True)
@@ -84,10 +81,9 @@ def warm_start(task: Task, config: FolmConfig, workspace: Workspace, out: Path, 
         log.info("%s: warm start on %d examples", task, len(examples))
         history = train_on_examples(model, tokenizer, examples, stage.training, seed)
         log.info("%s: warm start: loss %.3f to %.3f", task, float(history[0]["loss"]), float(history[-1]["loss"]))
-    half = out.with_name(f"{out.name}.partial")
-    model.save_pretrained(half)
-    tokenizer.save_pretrained(half)
-    half.rename(out)
+    with whole_folder(out) as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
 
 
 def _render(task: Any, query: str, config: FolmConfig, tokenizer: Any) -> str:
@@ -96,8 +92,6 @@ def _render(task: Any, query: str, config: FolmConfig, tokenizer: Any) -> str:
 
 def reinforce(config: FolmConfig, workspace: Workspace, folder: Path, seed: int) -> list[StepMetrics]:
     """Run Soft-GRPO from ``folder/<task>/warm_start`` to ``folder/<task>/model``; returns what it logged."""
-    from r4t_ray.folm.rollout import RolloutPool
-
     schedules = {task: query_schedule(task, config, workspace, seed) for task in config.tasks}
     for task in [task for task, schedule in schedules.items() if not schedule]:
         shutil.copytree(folder / task / "warm_start", folder / task / "model", dirs_exist_ok=True)
@@ -126,7 +120,7 @@ def reinforce_task(
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    from r4t_ray.folm.checkpoints import stop_on_sigterm
+    from r4t_ray.folm.learner.checkpoints import stop_on_sigterm
 
     settings = {
         "task": task,
@@ -167,7 +161,7 @@ def query_schedule(task: Task, config: FolmConfig, workspace: Workspace, seed: i
     queries, grpo = load_queries(workspace, task, "train"), config.grpo_of(task)
     if not queries:
         raise DataError(
-            "ingest/queries.parquet",
+            "catalogue/queries.parquet",
             f"no {task} training query",
             "at least one",
             f"add sets or leave {task} out of folm.tasks",
@@ -177,41 +171,3 @@ def query_schedule(task: Task, config: FolmConfig, workspace: Workspace, seed: i
     rng, needed = random.Random(seed), grpo.steps * grpo.queries_per_step
     passes = -(-needed // len(queries))
     return [query for _ in range(passes) for query in rng.sample(queries, len(queries))][:needed]
-
-
-def keep_vllm_out_of_trl() -> None:
-    """Have trl, imported later, do without vLLM: it takes seconds of every start, and a learner does not sample."""
-    from trl import import_utils
-
-    import_utils.is_vllm_available = lambda min_version=None: False
-
-
-def learn(settings: dict[str, Any]) -> None:
-    """The Ray Train worker's loop: build the learner, train, and write the result.
-
-    A fault that is a person's to mend comes again however often Ray restarts the workers: it is kept in a file, and the
-    next start ends on it at once.
-    """
-    import ray.train
-    from ray.train.huggingface.transformers import prepare_trainer
-
-    keep_vllm_out_of_trl()
-    from r4t_ray.folm.checkpoints import train_from_last_checkpoint
-    from r4t_ray.folm.learner import build_learner
-
-    fault = Path(settings["folder"]) / FAULT
-    if fault.exists():
-        raise read_error(fault)
-    config = FolmConfig.model_validate(settings["config"])
-    if config.learner_threads:
-        torch.set_num_threads(config.learner_threads)
-    try:
-        learner = build_learner(config, settings)
-        prepare_trainer(learner.trainer)
-        train_from_last_checkpoint(learner)
-    except R4TError as error:
-        write_error(error, fault)
-        raise
-    if learner.num_batches == learner.grpo.steps:
-        learner.write()
-    ray.train.report({"steps": learner.num_batches})

@@ -7,7 +7,7 @@ from typing import Any
 import ray
 
 from r4t_ray.config import Resources
-from r4t_ray.folm.engine import EngineConfig
+from r4t_ray.folm.policy.engines.interface import EngineConfig
 
 
 def in_main_thread(num_actors: int) -> ray.data.ActorPoolStrategy:

@@ -23,7 +23,9 @@ from r4t_ray.catalogue import Query, load_items, load_queries
 from r4t_ray.config import Resources, Settings
 from r4t_ray.encoders import load_embeddings, resolve_model
 from r4t_ray.errors import ConfigError, EngineError
-from r4t_ray.folm.engine import EngineConfig, Sampling, make_engine
+from r4t_ray.files import whole_file
+from r4t_ray.folm.policy.engines.factory import make_engine
+from r4t_ray.folm.policy.engines.interface import EngineConfig, Sampling
 from r4t_ray.index import load_index
 from r4t_ray.pairs.actors import engine_of_actor, map_on_actors
 from r4t_ray.pairs.files import query_seed
@@ -144,9 +146,8 @@ def recomposed_queries(
     path = folder / "recomposed.parquet"
     if not path.exists():
         made = _recompose(config, actors, workspace, seed)
-        half = path.with_suffix(".half")
-        pq.write_table(pa.Table.from_pylist(made, schema=SCHEMA), half)
-        half.rename(path)
+        with whole_file(path) as partial:
+            pq.write_table(pa.Table.from_pylist(made, schema=SCHEMA), partial)
     rows = pq.read_table(path).to_pylist()
     return [Query(row["query_id"], "wscr", row["text"], tuple(row["item_ids"]), "train") for row in rows]
 

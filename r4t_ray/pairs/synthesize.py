@@ -45,6 +45,7 @@ from r4t_ray.pairs.select import SelectRule, count_equal
 from r4t_ray.pairs.settings import PairsConfig
 from r4t_ray.pairs.targets import target_rows
 from r4t_ray.progress import track
+from r4t_ray.stages import parents_of
 from r4t_ray.types import Array, Task
 
 _logger = logging.getLogger(__name__)
@@ -179,12 +180,12 @@ def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
             )
         num_pairs = sum(check_written(folder / task) for task in tasks)
         if config.num_labels:
-            encoder = load_encoder(workspace.artifact("embed").path / "encoder")
+            encoder = load_encoder(workspace.artifact("encoder").path / "model")
             for task in tasks:
                 write_labels(folder / task, folder / "labels" / f"{task}.parquet", encoder, config.num_labels)
         return num_pairs
 
-    return workspace.build("pairs", config, seed, ("ingest", "embed", "index", "folm"), make, resumes=True)
+    return workspace.build("pairs", config, seed, parents_of("pairs"), make, resumes=True)
 
 
 def planned_queries(

@@ -16,3 +16,15 @@ def test_batches_that_workers_or_micro_batches_cannot_share_are_refused() -> Non
         FolmConfig(grpo={"wscr": grpo.model_copy(update={"micro_batch_size": 160})}, tasks=("wscr",), num_workers=3)
     # A micro-batch larger than the batch is the batch.
     FolmConfig(grpo={"wscr": grpo.model_copy(update={"micro_batch_size": 512})})
+
+
+def test_settings_refuse_what_is_no_regular_expression_or_no_rate() -> None:
+    with pytest.raises(ValidationError, match="not a valid regular expression"):
+        SoftGRPOConfig(learning_rate={"(": 0.1})
+    with pytest.raises(ValidationError, match="no rate"):
+        SoftGRPOConfig(learning_rate={})
+    with pytest.raises(ValidationError, match="greater than 0"):
+        SoftGRPOConfig(learning_rate={"norm": 0.0})
+    config = SoftGRPOConfig(learning_rate={r"^model\.norm": 0.1})
+    assert SoftGRPOConfig.model_validate_json(config.model_dump_json()) == config
+    assert SoftGRPOConfig.model_validate(config.model_dump()) == config

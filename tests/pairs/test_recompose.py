@@ -15,7 +15,7 @@ from r4t_ray.catalogue import load_queries
 from r4t_ray.config import Resources
 from r4t_ray.encoders import load_embeddings, resolve_model
 from r4t_ray.errors import ConfigError
-from r4t_ray.folm.engine import EngineConfig
+from r4t_ray.folm.policy.engines.interface import EngineConfig
 from r4t_ray.index import load_index
 from r4t_ray.pairs.recompose import (
     Recompose,

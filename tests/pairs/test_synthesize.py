@@ -61,7 +61,7 @@ def workspace(indexed_workspace: Workspace, tmp_path_factory: pytest.TempPathFac
     root = tmp_path_factory.mktemp("pairs") / "workspace"
     shutil.copytree(indexed_workspace.root, root)
     workspace = Workspace(root)
-    workspace.build("folm", FOLM, 0, ["ingest", "embed", "index"], lambda folder: 1)
+    workspace.build("folm", FOLM, 0, ["catalogue", "encoder", "index"], lambda folder: 1)
     return workspace
 
 

@@ -1,0 +1,1 @@
+"""The learner: Soft-GRPO inside Ray Train."""
