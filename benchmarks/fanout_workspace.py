@@ -82,12 +82,12 @@ def run(grid: WorkspaceGrid, root: Path, board: Board) -> None:
     """Time the diffusion first, then the language model, so that its engine slows no other row."""
     workspace, config = Workspace(root), EvaluationConfig()
     settings = folm_settings(workspace)
-    threads = grid.threads or settings.engine.threads or torch.get_num_threads()
+    threads = grid.threads or settings.rollout.num_threads or torch.get_num_threads()
     torch.set_num_threads(threads)
     faiss.omp_set_num_threads(threads)
-    settings = settings.model_copy(update={"engine": settings.engine.model_copy(update={"threads": threads})})
+    settings = settings.model_copy(update={"rollout": settings.rollout.model_copy(update={"threads": threads})})
     engine = SharedEngine(partial(FanOutModel.load, config=settings))
-    trial = open_trial(config, workspace, grid.task, engine, settings.oar, grid.seed)
+    trial = open_trial(config, workspace, grid.task, engine, settings.reward.oar, grid.seed)
     encoder = load_encoder(workspace.root / "encoder" / "model")
     # Both rows of the language model sample the trained model; best-of-5 differs only by its five samples.
     trained = workspace.root / "folm" / grid.task / "model"

@@ -138,13 +138,15 @@ def random_trainer(settings: LearnerSettings, model: Any, folder: Path) -> tuple
     """The trainer of the stage on random samples, and the list of the times at which its steps ended."""
     from datasets import Dataset
 
-    from r4t_ray.folm.learner.learner import grpo_arguments, set_reward
+    from r4t_ray.folm.learner.build import grpo_arguments
+    from r4t_ray.folm.learner.rollout_bridge import set_reward
+    from r4t_ray.folm.learner.settings import SoftGRPOConfig
     from r4t_ray.folm.learner.trainer import SoftGRPOTrainer
-    from r4t_ray.folm.settings import FolmConfig, SoftGRPOConfig
+    from r4t_ray.folm.settings import FolmConfig
 
     steps = settings.steps + 2
     grpo = SoftGRPOConfig(
-        steps=steps,
+        num_steps=steps,
         queries_per_step=settings.queries,
         num_generations=settings.generations,
         num_iterations=1,
@@ -163,10 +165,7 @@ def random_trainer(settings: LearnerSettings, model: Any, folder: Path) -> tuple
         train_dataset=Dataset.from_dict({"prompt": [str(number) for number in range(steps * settings.queries)]}),
         args=arguments,
         callbacks=[clock],
-        rates=grpo.rates,
-        beta_kl=grpo.beta_kl,
-        beta_entropy=grpo.beta_entropy,
-        max_logp_gap=grpo.max_logp_gap,
+        grpo=grpo,
         bf16=True,
         engine_bf16=True,
     )

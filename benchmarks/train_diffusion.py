@@ -36,7 +36,7 @@ from benchmarks.tables.speed import train_diffusion_table
 Variant = Literal["bare loop", "all cores", "beside Ray", "cached", "streamed"]
 VARIANTS: tuple[Variant, ...] = ("bare loop", "all cores", "beside Ray", "cached", "streamed")
 BARE = ("bare loop", "all cores")
-CONFIG, PAPER_CONFIG = Path("jobs/configs/cookbook.yaml"), Path("jobs/configs/polyvore.yaml")
+CONFIG = Path("jobs/configs/cookbook.yaml")
 PARQUET_ROWS = 50_000
 """Pairs of one file."""
 NUM_ROWS, DIM = 12, 128
@@ -108,7 +108,9 @@ def training_config(settings: TrainDiffusionSettings) -> Any:
     from r4t_ray.config import PerTask, Resources, load_settings
     from r4t_ray.experiment import Experiment
 
-    config = load_settings(Experiment, PAPER_CONFIG if settings.paper else CONFIG).diffusion
+    paper = {"catalogue": {"type": "cookbook"}, "preset": "paper"}
+    experiment = Experiment.model_validate(paper) if settings.paper else load_settings(Experiment, CONFIG)
+    config = experiment.diffusion
     optimizer = config.optimizer.model_copy(
         update={
             "num_steps": settings.windows * settings.window,

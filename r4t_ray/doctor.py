@@ -170,7 +170,7 @@ def _machine() -> list[Finding]:
 def _precision() -> Finding:
     name = "precision of train-folm"
     try:
-        from r4t_ray.folm.learner.precision import computes_in_bf16
+        from r4t_ray.folm.policy.precision import computes_in_bf16
     except ImportError as error:
         return Finding(name=name, value=f"unknown without {error.name}")
     return Finding(

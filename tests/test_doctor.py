@@ -58,9 +58,9 @@ def test_precision_is_what_training_takes(monkeypatch: pytest.MonkeyPatch, is_ma
 
 
 def test_precision_is_unknown_where_a_package_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "r4t_ray.folm.learner.precision", None)
+    monkeypatch.setitem(sys.modules, "r4t_ray.folm.policy.precision", None)
     (finding,) = [one for one in doctor.diagnose().findings if one.name == "precision of train-folm"]
-    assert finding.value == "unknown without r4t_ray.folm.learner.precision"
+    assert finding.value == "unknown without r4t_ray.folm.policy.precision"
 
 
 def test_missing_package_fails_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,7 +74,7 @@ def evaluate(config: EvaluationConfig, workspace: Workspace, seed: int) -> Artif
     parents = [*parents_of("evaluation"), *sorted(needed)]
 
     def make(folder: Path) -> int:
-        reward = folm_settings(workspace).oar if "folm" in needed else OARConfig()
+        reward = folm_settings(workspace).reward.oar if "folm" in needed else OARConfig()
         engine = SharedEngine(lambda model: FanOutModel.load(model, folm_settings(workspace)))
         trials = [open_trial(config, workspace, task, engine, reward, seed) for task in TASKS]
         results = measure(config, trials, seed)

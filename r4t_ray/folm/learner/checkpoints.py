@@ -1,8 +1,8 @@
 """Checkpoints of Soft-GRPO between two batches of rollouts, and the stop that a SIGTERM asks for.
 
-A checkpoint is what transformers' Trainer writes (weights, optimizer, schedule, random states) and the metrics so far.
-Samples depend on the weights and on a seed of the step alone, so a run that goes on from one ends as an unbroken one.
-With ``max_staleness`` 1 it does not, in one step: the samples that were being made from older weights are made anew.
+A checkpoint holds what transformers' Trainer writes (weights, optimizer, schedule, random states) and the metrics so
+far. Samples depend only on the weights and on the step's seed, so a resumed run ends as an uninterrupted one. The
+exception is the first step after a resume with ``max_staleness`` 1: its samples come from newer weights.
 """
 
 from __future__ import annotations
@@ -11,20 +11,17 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from transformers import TrainerCallback
 
-from r4t_ray.folm.learner.metrics import METRICS, read_metrics, write_metrics
-
-if TYPE_CHECKING:
-    from r4t_ray.folm.learner.learner import Learner
+from r4t_ray.folm.learner.metrics import METRICS
+from r4t_ray.folm.learner.run_log import RunLog
 
 STOP = "STOP"
-"""A file of this name in a task's folder asks its learner for a checkpoint and an early end."""
+"""Name of a file in a task's folder. While it is there, the learner writes a checkpoint and ends."""
 LOGGED = {
     "loss": "loss",
     "grad_norm": "grad_norm",
@@ -36,27 +33,26 @@ LOGGED = {
 
 
 class ReportCheckpoint(TrainerCallback):
-    """Hands every checkpoint to Ray Train, and makes one when a stop is asked for.
+    """Reports every checkpoint to Ray Train, and asks for one when the run is to stop.
 
-    Reporting is a barrier: every worker calls it, and rank 0 alone brings the files.
+    Reporting is a barrier: every worker calls it, and only rank 0 brings files.
     """
 
-    def __init__(self, learner: Learner) -> None:
-        self._learner = learner
+    def __init__(self, trainer: Any, log: RunLog) -> None:
+        self._trainer, self._log = trainer, log
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Between two batches, save and end if any worker sees the file ``STOP``."""
-        if state.global_step % self._learner.grpo.num_iterations:
+        if state.global_step % self._trainer.grpo.num_iterations:
             return
-        seen = torch.tensor([float((self._learner.folder / STOP).exists())])
-        accelerator = self._learner.trainer.accelerator
+        seen = torch.tensor([float((self._log.folder / STOP).exists())])
+        accelerator = self._trainer.accelerator
         if float(accelerator.gather(seen.to(accelerator.device)).max()):
             control.should_save = control.should_training_stop = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
-        """Put the figures of the update beside those of the batch it used; of several passes the last one's stay."""
-        rows, logged = self._learner.rows, {LOGGED[name]: value for name, value in logs.items() if name in LOGGED}
-        rows[-1] = replace(rows[-1], update={**rows[-1].update, **logged})
+        """Add the figures of an update to the row of its batch."""
+        self._log.add_update({LOGGED[name]: value for name, value in logs.items() if name in LOGGED})
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Report the folder that the Trainer has just written."""
@@ -65,32 +61,31 @@ class ReportCheckpoint(TrainerCallback):
         checkpoint = None
         if ray.train.get_context().get_world_rank() == 0:
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            write_metrics(self._learner.rows, folder / METRICS)
+            self._log.write(folder / METRICS)
             checkpoint = ray.train.Checkpoint.from_directory(folder)
         ray.train.report(
-            {"step": self._learner.num_batches}, checkpoint=checkpoint, delete_local_checkpoint_after_upload=True
+            {"step": self._trainer.num_batches}, checkpoint=checkpoint, delete_local_checkpoint_after_upload=True
         )
 
 
-def train_from_last_checkpoint(learner: Learner) -> None:
-    """Train to the end, or to a stop, from the last checkpoint that Ray Train has of this run."""
+def train_from_last_checkpoint(trainer: Any, log: RunLog) -> None:
+    """Train to the end, or to a stop, from Ray Train's last checkpoint of this run, if there is one."""
     import ray.train
 
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
-        learner.trainer.train()
+        trainer.train()
         return
     with checkpoint.as_directory() as folder:
-        learner.rows = read_metrics(Path(folder) / METRICS)
-        learner.num_resumed = len(learner.rows)
-        learner.trainer.train(resume_from_checkpoint=str(folder))
+        log.resume(Path(folder) / METRICS)
+        trainer.train(resume_from_checkpoint=str(folder))
 
 
 @contextmanager
 def stop_on_sigterm(folder: Path) -> Iterator[None]:
-    """While this holds, SIGTERM asks the learner that works in ``folder`` to stop, and ends the process once it has.
+    """In the body, SIGTERM asks the learner of ``folder`` to stop; the process ends once the learner has stopped.
 
-    Outside the main thread, where Python allows no signal handler, it does nothing.
+    Outside the main thread it does nothing, because Python allows signal handlers only there.
 
     Raises:
         SystemExit: With 143, after the body, when a stop was asked for.

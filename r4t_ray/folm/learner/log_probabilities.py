@@ -1,4 +1,4 @@
-"""Log-probabilities of sampled completions under the learner, without the work that padding makes."""
+"""Log-probabilities of sampled completions under the learner, computed without most of the padding."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 ROWS = 64
-"""Rows of one forward pass; they are of similar length."""
+"""Rows of one forward pass. They have similar lengths."""
 
 
 def completion_logps(model: Any, input_ids: Tensor, attention_mask: Tensor, num_completion: int, tau: float) -> Tensor:
-    """Log-probability of every completion token, softmax at temperature ``tau``; 0 where the mask is 0.
+    """Log-probability of every completion token, with softmax at temperature ``tau``; 0 where the mask is 0.
 
-    Rows are sorted by length and each pass is trimmed to its longest row, which leaves every value as it is. The logits
-    of a pass are held at once, so this is for vocabularies that memory has room for.
+    Rows are sorted by length and each pass is trimmed to its longest row. That changes no value. Memory must hold all
+    logits of one pass.
 
     Args:
         model: A causal language model, wrapped for training or not.
@@ -49,15 +49,15 @@ def completion_logps(model: Any, input_ids: Tensor, attention_mask: Tensor, num_
 
 
 class TargetLogps(torch.autograd.Function):
-    """Log-probabilities of one target a position, at a temperature, with their gradient: ``(B, T, V) -> (B, T)``.
+    """Log-probability of one target token at each position, at a temperature: ``(B, T, V) -> (B, T)``.
 
-    In float32 whatever the logits are in, and in place wherever it can be: on a CPU a pass over the logits of a
-    vocabulary costs as much as a layer of a small model, and autograd would make three times as many.
+    Computed in float32 for logits of any precision, and in place where possible. On a CPU one pass over the logits
+    costs as much as a layer of a small model, and autograd would make three times as many passes.
     """
 
     @staticmethod
     def forward(ctx: Any, logits_BTV: Tensor, targets_BT: Tensor, tau: float) -> Tensor:
-        """See the class; ``targets_BT`` are vocabulary ids."""
+        """See the class. ``targets_BT`` are vocabulary ids."""
         scaled_BTV = _scaled(logits_BTV, tau)
         lse_BT1 = scaled_BTV.logsumexp(-1, keepdim=True)
         ctx.save_for_backward(logits_BTV, targets_BT, lse_BT1)
@@ -76,5 +76,5 @@ class TargetLogps(torch.autograd.Function):
 
 
 def _scaled(logits_BTV: Tensor, tau: float) -> Tensor:
-    """A float32 copy of the logits, over ``tau``."""
+    """A float32 copy of the logits, divided by ``tau``."""
     return logits_BTV.to(torch.float32, copy=True).div_(tau)

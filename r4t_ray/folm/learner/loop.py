@@ -2,51 +2,55 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import torch
 
 from r4t_ray.errors import R4TError, read_error, write_error
-from r4t_ray.folm.settings import FolmConfig
+from r4t_ray.folm.learner.job import LearnerJob
+from r4t_ray.folm.learner.metrics import METRICS
+from r4t_ray.folm.weights.disk import save_weights
 
 FAULT = "fault.json"
-"""Why a task's learner ended, where a person has to mend it."""
+"""Name of the file with the fault that ended a task's learner, where only a person can correct it."""
 
 
 def keep_vllm_out_of_trl() -> None:
-    """Have trl, imported later, do without vLLM: it takes seconds of every start, and a learner does not sample."""
+    """Have trl, which is imported later, not import vLLM. That takes seconds, and a learner does not sample."""
     from trl import import_utils
 
     import_utils.is_vllm_available = lambda min_version=None: False
 
 
-def learn(settings: dict[str, Any]) -> None:
-    """The Ray Train worker's loop: build the learner, train, and write the result.
+def train_worker(arguments: dict[str, LearnerJob]) -> None:
+    """Ray Train's loop of one worker: build the learner, train, and write the result.
 
-    A fault that is a person's to mend comes again however often Ray restarts the workers: it is kept in a file, and the
-    next start ends on it at once.
+    A fault that only a person can correct comes back however often Ray restarts the workers. It is kept in a file, and
+    the next start ends on it at once.
+
+    Args:
+        arguments: The job, under the key "job".
     """
     import ray.train
     from ray.train.huggingface.transformers import prepare_trainer
 
     keep_vllm_out_of_trl()
+    from r4t_ray.folm.learner.build import build_learner
     from r4t_ray.folm.learner.checkpoints import train_from_last_checkpoint
-    from r4t_ray.folm.learner.learner import build_learner
 
-    fault = Path(settings["folder"]) / FAULT
+    job = arguments["job"]
+    fault = job.folder / FAULT
     if fault.exists():
         raise read_error(fault)
-    config = FolmConfig.model_validate(settings["config"])
-    if config.learner_threads:
-        torch.set_num_threads(config.learner_threads)
+    if not job.config.learner.gpus:
+        torch.set_num_threads(job.config.learner.num_threads)
     try:
-        learner = build_learner(config, settings)
-        prepare_trainer(learner.trainer)
-        train_from_last_checkpoint(learner)
+        trainer, log = build_learner(job)
+        prepare_trainer(trainer)
+        train_from_last_checkpoint(trainer, log)
     except R4TError as error:
         write_error(error, fault)
         raise
-    if learner.num_batches == learner.grpo.steps:
-        learner.write()
-    ray.train.report({"steps": learner.num_batches})
+    if trainer.num_batches == job.grpo.num_steps:
+        save_weights(trainer, job.folder / "model")
+        if trainer.accelerator.is_main_process:
+            log.write(job.folder / METRICS)  # last: a task with metrics is finished
+    ray.train.report({"steps": trainer.num_batches})

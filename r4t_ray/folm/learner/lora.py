@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA, arXiv 2106.09685) on the learner's model; what leaves the learner has them merged in."""
+"""Low-rank adapters (LoRA, arXiv 2106.09685) on the learner's model, merged into all weights that leave it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from r4t_ray.config import Settings
 from r4t_ray.errors import ConfigError
@@ -14,15 +14,18 @@ from r4t_ray.folm.policy.loading import model_source
 
 
 class LoRAConfig(Settings):
-    """Train B A beside each frozen weight W: W + (alpha / rank) B A, with A of ``rank`` rows.
+    """Low-rank adapters: W + (alpha / rank) B A, where W is frozen and A has ``rank`` rows.
 
-    ``target_modules`` ends the names of the linear layers that get adapters; ``all-linear`` is all but the head. There
-    is no dropout: the learner would not see the probabilities that the engine sampled from.
+    There is no dropout, because the learner would then not see the probabilities that the engine sampled from.
     """
 
-    rank: PositiveInt = 16
-    alpha: PositiveInt = 32
-    target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    rank: PositiveInt = Field(16, description="Rank of each adapter. A higher one can change more and costs more.")
+    alpha: PositiveInt = Field(32, description="Scale of the adapters: they count alpha / rank times.")
+    target_modules: Literal["all-linear"] | tuple[str, ...] = Field(
+        "all-linear",
+        description="Linear layers that get adapters, by the last part of their names. `all-linear` is every linear "
+        "layer except the head.",
+    )
 
 
 def is_adapter(name: str) -> bool:
@@ -31,10 +34,10 @@ def is_adapter(name: str) -> bool:
 
 
 def add_adapters(model: Any, config: LoRAConfig, seed: int) -> Any:
-    """``model`` with adapters that change nothing yet, as a peft.PeftModel; only they can be trained.
+    """``model`` with adapters that change nothing yet, as a peft.PeftModel. Only the adapters are trainable.
 
     Raises:
-        ConfigError: ``target_modules`` fit no layer, or one that ``merge_adapters`` cannot merge.
+        ConfigError: ``target_modules`` match no layer, or one that ``merge_adapters`` cannot merge.
     """
     import peft
     from peft.tuners.lora import LoraLayer
@@ -53,7 +56,7 @@ def add_adapters(model: Any, config: LoRAConfig, seed: int) -> Any:
     layers = {name: layer.base_layer for name, layer in adapted.named_modules() if isinstance(layer, LoraLayer)}
     unfit = [name for name, layer in layers.items() if type(layer) is not torch.nn.Linear or layer is head]
     if unfit:
-        raise _refusal(config, f"{unfit[0]}, which is no linear layer inside the model")
+        raise _refusal(config, f"{unfit[0]}, which is not a linear layer inside the model")
     return adapted
 
 
@@ -61,21 +64,21 @@ def _refusal(config: LoRAConfig, got: str) -> ConfigError:
     return ConfigError(
         "folm.lora.target_modules",
         f"{config.target_modules}: {got}",
-        "the last parts of linear layers' names, the head's aside",
+        "the last parts of the names of linear layers, except the head",
         "write all-linear, or names such as [q_proj, v_proj]",
     )
 
 
 def merge_adapters(model: Any, state: dict[str, torch.Tensor]) -> tuple[Any, dict[str, torch.Tensor]]:
-    """The model without adapters and a state dict for it in which they are added to the weights.
+    """The model without adapters, and a state dict for it in which they are added to the weights.
 
     Args:
-        model: What ``add_adapters`` gave; left as it is, for adding and subtracting would round the weights each time.
+        model: A model from ``add_adapters``. It is not changed, because adding and subtracting would round its weights.
         state: Its whole state dict.
 
     Returns:
-        The base model, for its configuration and ``save_pretrained``, and its state under its own names; weights that
-        have adapters lie in main memory.
+        The base model, for its configuration and ``save_pretrained``, and its state dict. Weights that have adapters
+        are in main memory.
     """
     from peft.tuners.lora import LoraLayer
 
@@ -95,7 +98,7 @@ def merge_adapters(model: Any, state: dict[str, torch.Tensor]) -> tuple[Any, dic
 
 
 def skeleton(resolved: str | Path, lora: LoRAConfig | None) -> Any:
-    """The model of ``load_trainable`` on the meta device, with the adapters that RL would add: names and shapes."""
+    """The model of ``load_trainable`` with RL's adapters on the meta device: names and shapes without weights."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     with torch.device("meta"):

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from r4t_ray.files import whole_file
-from r4t_ray.folm.rollout.worker import Rollout, RolloutStats
+from r4t_ray.folm.rollout.request import Rollout, RolloutStats
 from r4t_ray.rewards import RewardOutput
 from r4t_ray.types import TASKS, Task
 

@@ -9,14 +9,14 @@ from typing import Any
 from r4t_ray.errors import ConfigError
 
 BETAS = (0.9, 0.95)
-"""AdamW's, as in Table 3 of arXiv 2603.06397."""
+"""Betas of AdamW, from Table 3 of arXiv 2603.06397."""
 
 
 def match_rates(model: Any, rates: Mapping[str, float]) -> dict[str, list[str]]:
-    """The names of the trainable parameters in which each regular expression is found.
+    """For each regular expression, the names of the trainable parameters in which it is found.
 
     Raises:
-        ConfigError: An expression is found in no name, or two are found in one.
+        ConfigError: An expression is found in no name, or two expressions are found in the same name.
     """
     names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     members = {expression: [name for name in names if re.search(expression, name)] for expression in rates}
@@ -27,14 +27,14 @@ def match_rates(model: Any, rates: Mapping[str, float]) -> dict[str, list[str]]:
         raise ConfigError(
             "folm.grpo.<task>.learning_rate",
             f"expressions that share {twice}" if twice else f"{nowhere!r}, found in no parameter's name",
-            f"expressions of which each is found in names of its own, among {names[:3]} ... {names[-1]}",
+            f"expressions that each match other parameters, among {names[:3]} ... {names[-1]}",
             "correct the expressions, or write one number to train all parameters at one rate",
         )
     return members
 
 
 def parameter_groups(model: Any, rates: Mapping[str, float]) -> list[dict[str, Any]]:
-    """An optimizer's groups, one an expression of ``match_rates``, each with its rate; all other parameters freeze."""
+    """Groups for an optimizer, one for each expression, with its rate. All other parameters are frozen."""
     members, parameters = match_rates(model, rates), dict(model.named_parameters())
     model.requires_grad_(False)
     for name in (name for found in members.values() for name in found):

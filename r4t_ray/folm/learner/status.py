@@ -1,19 +1,17 @@
-"""The progress of a running train-folm, in a small file that its learner keeps up to date."""
+"""The progress of a running train-folm, in a small file that its learner rewrites at each step."""
 
 from __future__ import annotations
 
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 
 from r4t_ray.artifacts import MANIFEST
 from r4t_ray.errors import MissingArtifactError
 from r4t_ray.files import write_json
+from r4t_ray.folm.learner.run_log import RunLog
 from r4t_ray.types import TASKS
-
-if TYPE_CHECKING:
-    from r4t_ray.folm.learner.learner import Learner
 
 STATUS = "status.json"
 PARTIAL = "folm.partial"
@@ -38,39 +36,39 @@ class Status(TypedDict):
     updated: float
 
 
-def write_status(learner: Learner) -> None:
-    """Write ``status.json`` into the folder of a learner that has rows; the pace is of this process."""
-    rows, steps, seconds = learner.rows, learner.grpo.steps, time.monotonic() - learner.started
-    last, done = rows[-1], rows[learner.num_resumed :]
+def write_status(log: RunLog) -> None:
+    """Write ``status.json`` from a log that has rows. The pace is measured since this process began."""
+    rows, steps, seconds = log.rows, log.num_steps, log.seconds
+    last, done = rows[-1], log.rows_of_this_start
     status: Status = {
         "task": last.task,
         "step": len(rows),
         "steps": steps,
         "reward": last.reward,
         "components": dict(last.components),
-        "samples_per_s": learner.num_workers * sum(row.num_rollouts for row in done) / seconds,
+        "samples_per_s": log.num_workers * sum(row.num_rollouts for row in done) / seconds,
         "eta_s": (steps - len(rows)) * seconds / len(done),
         "staleness": last.staleness,
-        "starts": learner.starts,
+        "starts": log.starts,
         "faults": {
-            "earlier starts": learner.starts - 1,
+            "earlier starts": log.starts - 1,
             "batches in which a rollout actor died": sum(row.faults["restarted"] > 0 for row in rows),
             "dropped samples": sum(int(row.faults["dropped"]) for row in rows),
             "degenerate groups": sum(int(row.faults["degenerate_groups"]) for row in rows),
         },
         "updated": time.time(),
     }
-    write_json(learner.folder / STATUS, status)
+    write_json(log.folder / STATUS, status)
 
 
 def count_starts(folder: Path) -> int:
-    """How often a learner of this folder has been started, this time included."""
+    """How often a learner of this folder was started, this time included."""
     file = folder / STATUS
     return 1 + (json.loads(file.read_text(encoding="utf-8"))["starts"] if file.is_file() else 0)
 
 
 def read_status(workspace: Path) -> list[Status]:
-    """The status of every task that a running or stopped train-folm has come to; none where the stage is finished.
+    """The status of every task that an unfinished train-folm has begun; none where the stage is finished.
 
     Raises:
         MissingArtifactError: The stage has neither been started nor finished here.

@@ -1,4 +1,4 @@
-"""Language models loaded for training."""
+"""Language models loaded for training, from a hub, a directory or a GGUF file."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from r4t_ray.errors import ConfigError
 
 
 def model_source(resolved: str | Path) -> dict[str, str]:
-    """What ``from_pretrained`` takes for a resolved model reference.
+    """The arguments of ``from_pretrained`` for a resolved model reference.
 
     Args:
         resolved: A Hugging Face directory, a hub id, a GGUF file, or a directory with one GGUF file and no config.json.
 
     Raises:
-        ConfigError: Several GGUF files to choose from, or no package that reads them.
+        ConfigError: There are several GGUF files, or no package that reads them.
     """
     path = Path(resolved)
     files = [path] if path.suffix == ".gguf" else [] if (path / "config.json").exists() else sorted(path.glob("*.gguf"))
@@ -33,10 +33,10 @@ def model_source(resolved: str | Path) -> dict[str, str]:
 
 
 def load_trainable(resolved: str | Path) -> Any:
-    """A causal language model with float32 weights, of what ``model_source`` takes.
+    """A causal language model with float32 weights, from a reference that ``model_source`` accepts.
 
-    GGUF is dequantised; of a multimodal model the language model is taken. On a CPU its attention is the eager one: the
-    backward pass of torch's fused attention takes 40% of a step there.
+    GGUF is dequantised. From a multimodal model only the language model is taken. On a CPU attention is eager, because
+    the backward pass of torch's fused attention takes 40% of a training step there.
     """
     from transformers import AutoModelForCausalLM, GgufConfig
 
@@ -52,10 +52,10 @@ def load_trainable(resolved: str | Path) -> Any:
 
 
 def language_part(model: Any, config: Any) -> Any:
-    """The language model inside a multimodal one, as Gemma3-4B is, with the weights it has there.
+    """The language model inside a multimodal model such as Gemma3-4B, with the same weights.
 
     Raises:
-        ConfigError: The model keeps its language model elsewhere than Gemma3 does.
+        ConfigError: The model does not keep its language model where Gemma3 does.
     """
     from transformers import AutoModelForCausalLM
 
@@ -63,7 +63,7 @@ def language_part(model: Any, config: Any) -> Any:
     if inner is None:
         raise ConfigError(
             "folm.base_model",
-            f"{type(model).__name__}, whose language model is not at model.language_model",
+            f"{type(model).__name__}, which has no model.language_model",
             "a language model, or a multimodal one built as Gemma3 is",
             "name a text-only checkpoint",
         )

@@ -1,4 +1,4 @@
-"""The fan-out policy: queries in, lists of sub-queries out (arXiv 2603.06397, sec. 2.2)."""
+"""The fan-out policy: a language model that writes sub-queries for a query (arXiv 2603.06397, sec. 2.2)."""
 
 from __future__ import annotations
 
@@ -6,34 +6,46 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from r4t_ray.config import Resources
 from r4t_ray.folm.policy.engines.factory import make_engine
-from r4t_ray.folm.policy.engines.interface import Completion, Engine, EngineConfig, Sampling
+from r4t_ray.folm.policy.engines.interface import Completion, Engine, Sampling
 from r4t_ray.folm.policy.prompt import PromptStyle, answer_regex, parse_answer, render_prompt
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.types import Task
 
-FanOut = tuple[str, ...] | None
-"""Up to k sub-queries in the order they were written; None for an answer that cannot be parsed."""
+SubQueries = tuple[str, ...] | None
+"""The sub-queries of one answer, at most k, in the order in which they were written; None if it cannot be parsed."""
 
 
 class FanOutModel:
-    """A language model that fans a query out, behind whichever engine is installed."""
+    """A fan-out language model (FOLM): its engine, its tokenizer and its prompts."""
 
-    def __init__(self, engine: Engine, config: EngineConfig, tokenizer: Any, style: PromptStyle, max_tokens: int):
-        self._engine, self._is_structured = engine, config.structured_output
+    def __init__(
+        self, engine: Engine, *, tokenizer: Any, style: PromptStyle, max_tokens: int, is_structured: bool = False
+    ) -> None:
+        self._engine, self._is_structured = engine, is_structured
         self._tokenizer, self._style, self._max_tokens = tokenizer, style, max_tokens
 
     @classmethod
-    def load(cls, model_dir: Path, config: FolmConfig) -> FanOutModel:
-        """Load a Hugging Face model directory into the engine of the settings that it was trained with."""
+    def load(cls, model_dir: Path, config: FolmConfig, resources: Resources | None = None) -> FanOutModel:
+        """Load a Hugging Face model directory into the engine of the settings that it was trained with.
+
+        ``resources`` are the CPUs and GPUs of the process; by default a rollout actor's.
+        """
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(model_dir)
-        engine = make_engine(model_dir, config.engine)
-        return cls(engine, config.engine, tokenizer, config.prompt_style, config.max_completion_tokens)
+        engine = make_engine(model_dir, config.engine, resources or config.rollout)
+        return cls(
+            engine,
+            tokenizer=tokenizer,
+            style=config.prompt_style,
+            max_tokens=config.max_completion_tokens,
+            is_structured=config.engine.structured_output,
+        )
 
     def load_weights(self, model_dir: Path) -> None:
-        """Replace the weights by those of another directory of the same architecture."""
+        """Load other weights of the same architecture from a directory."""
         self._engine.load_weights(model_dir)
 
     def transfer(self, call: str, arguments: dict[str, Any]) -> None:
@@ -47,7 +59,7 @@ class FanOutModel:
     def complete(
         self, task: Task, queries: Sequence[str], k: int, *, num_samples: int, temperature: float, seed: int
     ) -> list[list[Completion]]:
-        """Raw completions, ``num_samples`` a query, from the model's own distribution."""
+        """Raw completions, ``num_samples`` for each query, from the model's unchanged distribution."""
         sampling = Sampling(num_samples=num_samples, temperature=temperature, max_tokens=self._max_tokens, seed=seed)
         return self._generate(task, queries, k, sampling)
 
@@ -64,10 +76,11 @@ class FanOutModel:
         num_samples: int = 1,
         temperature: float = 0.9,
         seed: int | Sequence[int] = 0,
-    ) -> list[list[FanOut]]:
-        """Parsed fan-outs, ``num_samples`` a query; of the right form alone under ``structured_output``.
+    ) -> list[list[SubQueries]]:
+        """Parsed answers, ``num_samples`` for each query.
 
-        ``seed`` is one for all queries or one for each, as in ``Sampling``.
+        With ``structured_output`` the engine samples only well-formed answers. ``seed`` is one for all queries, or one
+        for each, as in ``Sampling``.
         """
         sampling = Sampling(
             num_samples=num_samples,
@@ -82,10 +95,10 @@ class FanOutModel:
 
 
 class SharedEngine:
-    """One engine for several fan-out models: starting it takes long, swapping its weights does not.
+    """One engine for several fan-out models, because an engine takes long to start and little to load other weights.
 
-    A model handed out earlier answers with the weights asked for last, so callers take turns. ``weights`` is the
-    directory that the engine has loaded; None where that failed.
+    All models that ``at`` returned share the weights that were loaded last, so callers take turns. ``weights`` is the
+    directory that the engine has loaded; None after a load that failed.
 
     Args:
         load: Starts the engine on a model directory, as ``FanOutModel.load`` does.
@@ -97,17 +110,17 @@ class SharedEngine:
         self.weights: Path | None = None
 
     def at(self, model_dir: Path) -> FanOutModel:
-        """The model with the weights of ``model_dir``, of the architecture of the first directory asked for."""
+        """The model with the weights of ``model_dir``. All directories must hold the same architecture."""
         if self._model is None:
             self._model = self._load(model_dir)
         elif self.weights != model_dir:
-            self.weights = None  # a load that fails half-way leaves neither
+            self.weights = None  # stays None if the load fails half-way
             self._model.load_weights(model_dir)
         self.weights = model_dir
         return self._model
 
     def transfer(self, call: str, arguments: dict[str, Any], weights: Path | None) -> None:
-        """One call of a weight transfer, after the first ``at``; the last one names the weights that arrived."""
+        """One call of a weight transfer, after the first ``at``. The last call names the weights that have arrived."""
         assert self._model is not None
         self.weights = None
         self._model.transfer(call, arguments)

@@ -1,6 +1,6 @@
-"""Prompts of the two tasks, and the parser of what the fan-out language model answers (arXiv 2603.06397, sec. 2.2).
+"""Prompts of the two tasks, and the parser of the fan-out language model's answers (arXiv 2603.06397, sec. 2.2).
 
-An answer is free text (a thinking part, if any), then ``<queries>["first", "second", ...]</queries>``.
+An answer may begin with free text, such as a thinking part. Then comes ``<queries>["first", "second", ...]</queries>``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ANSWER_FORM = (
 
 
 class Example(NamedTuple):
-    """A prompt and the answer that supervised training teaches."""
+    """A prompt and the answer that supervised training teaches for it."""
 
     prompt: str
     completion: str
@@ -43,8 +43,8 @@ class Example(NamedTuple):
 def render_prompt(task: Task, query: str, k: int, style: PromptStyle, tokenizer: Any) -> str:
     """The text that the model continues.
 
-    ``compact`` is for models pretrained on it: the task's token, then the lower-case query. ``chat`` writes the
-    instructions as a user turn in the tokenizer's own chat template.
+    ``compact`` is the task's token and the lower-case query, for models pretrained on it. ``chat`` writes the
+    instructions as a user turn in the tokenizer's chat template.
 
     Raises:
         ConfigError: ``chat``, and the tokenizer has no chat template.
@@ -55,8 +55,8 @@ def render_prompt(task: Task, query: str, k: int, style: PromptStyle, tokenizer:
         raise ConfigError(
             "folm.prompt_style",
             "chat, and a tokenizer without a chat template",
-            "a model that was taught to chat",
-            "name an instruction-tuned folm.base_model, or write prompt_style: compact for one trained on it",
+            "the tokenizer of a chat model",
+            "name an instruction-tuned folm.base_model, or write prompt_style: compact for a model trained on it",
         )
     turn = (INSTRUCTIONS[task] + ANSWER_FORM).format(k=k) + f"\n\nWish: {query.strip()}"
     text = tokenizer.apply_chat_template(
@@ -66,12 +66,12 @@ def render_prompt(task: Task, query: str, k: int, style: PromptStyle, tokenizer:
 
 
 def format_answer(queries: Sequence[str]) -> str:
-    """The answer form of a list of sub-queries; ``parse_answer`` is its inverse."""
+    """The text of an answer with these sub-queries. ``parse_answer`` is the inverse."""
     return OPEN + json.dumps(list(queries), ensure_ascii=False) + CLOSE
 
 
 def answer_regex(k: int) -> str:
-    r"""The form of an answer of one to k sub-queries, a thinking part before it allowed.
+    r"""A regular expression for answers with one to k sub-queries, which may begin with a thinking part.
 
     >>> import re
     >>> bool(re.fullmatch(answer_regex(2), '<think>hm</think><queries>["red apple", "pear"]</queries>'))
@@ -85,7 +85,7 @@ def answer_regex(k: int) -> str:
 
 
 def preamble_chars(text: str) -> int:
-    """Characters before the answer's list, a thinking part above all; all of them where there is no list.
+    """Characters before the list of an answer, most of them a thinking part; the whole length if there is no list.
 
     >>> preamble_chars('<think>red?</think><queries>["red apple"]</queries>')
     19
@@ -94,7 +94,7 @@ def preamble_chars(text: str) -> int:
 
 
 def parse_answer(text: str, k: int) -> tuple[str, ...] | None:
-    """The first k sub-queries of an answer, repeats kept; None when there is no well-formed list of strings.
+    """The first k sub-queries of an answer, repetitions included; None if there is no well-formed list of strings.
 
     >>> parse_answer('<think>red?</think><queries>["red apple", "pear"]</queries>', k=10)
     ('red apple', 'pear')

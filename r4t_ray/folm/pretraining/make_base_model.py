@@ -14,8 +14,12 @@ from r4t_ray.folm.pretraining.pretrain import PretrainConfig, pretrain
 def main() -> None:
     """Parse the arguments, train, write the model card."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--recipes", type=Path, required=True, help="recipes.jsonl.gz: a title and ingredients a line")
-    parser.add_argument("--out", type=Path, default=Path("r4t_ray/folm/base_model"), help="folder to write")
+    parser.add_argument(
+        "--recipes", type=Path, required=True, help="recipes.jsonl.gz: one title with its ingredients a line"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("r4t_ray/folm/base_model"), help="folder to write (default: %(default)s)"
+    )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     config = PretrainConfig()

@@ -1,4 +1,4 @@
-"""The card that goes with the base model: script, data, licence, sizes."""
+"""The model card of the base model: script, data, licence, sizes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 
 from r4t_ray.files import sha256_file
-from r4t_ray.folm.learner.precision import computes_in_bf16
+from r4t_ray.folm.policy.precision import computes_in_bf16
 from r4t_ray.folm.pretraining.pretrain import PretrainConfig
 
 CARD = """---
@@ -16,8 +16,8 @@ library_name: transformers
 ---
 # r4t_ray cookbook base model
 
-A small causal language model that fans a wish out into {k} search queries, pretrained as the starting point of
-Soft-GRPO (arXiv 2603.06397). Not for any other use: it knows dish titles and ingredient names in English.
+A small causal language model that writes {k} search queries for one query. It is the starting point of Soft-GRPO
+(arXiv 2603.06397) and has no other use: it knows dish titles and ingredient names in English.
 
 | | |
 |---|---|
@@ -27,17 +27,17 @@ Soft-GRPO (arXiv 2603.06397). Not for any other use: it knows dish titles and in
 | left out | recipes and themes that hash to a held-out split (20%); ingredients in over {staple_share:.0%} of recipes |
 | shape | Llama; {layers} layers, width {hidden}, {heads} heads, own byte-level BPE of {vocab} tokens, tied embeddings |
 | answers | names voted by the {num_neighbours} recipes of the nearest titles, softmax temperature {vote_temperature} |
-| titles | those of the recipes and {num_recombined:,} recombined of them, less those of a held-out split |
+| titles | of the recipes, and {num_recombined:,} recombined from them, except titles of a held-out split |
 | training | {epochs} epochs, AdamW, peak learning rate {learning_rate}, batch {batch}, {precision}, seed {seed} |
-| final loss | {loss:.3f} nats a token, mean over the last tenth of the steps, on training text |
+| final loss | {loss:.3f} nats a token on training text, mean over the last tenth of the steps |
 | weights | float16 safetensors, sha256 `{weights_sha256}` |
 
-Prompt: `<wscr>` or `<oar>` and the lower-case wish. Answer: `<queries>["...", "..."]</queries>`.
+Prompt: `<wscr>` or `<oar>` and the lower-case query. Answer: `<queries>["...", "..."]</queries>`.
 """
 
 
 def write_model_card(folder: Path, config: PretrainConfig, recipes: Path, losses: Sequence[float]) -> None:
-    """Write README.md beside the weights; ``losses`` are the logged ones, in order."""
+    """Write README.md beside the weights. ``losses`` are the logged losses, in order."""
     text = CARD.format(
         k=config.k,
         data_sha256=sha256_file(recipes),

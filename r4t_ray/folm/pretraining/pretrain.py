@@ -1,13 +1,14 @@
-"""Pretraining of the small base model that the package ships: recipes to fan-outs, for both tasks.
+"""Pretraining of the small base model that the package ships, on recipes, for both tasks.
 
-Run by `make base-model RECIPES=recipes.jsonl.gz`. Titles whose hash falls in a held-out split are left out, so no
-held-out dish or theme of any catalogue that is split by title is seen. A WSCR example is a title and the k ingredients
-most expected of it, by the vote of the recipes with the most similar titles, in alphabetical order. Most titles are
-recombined ones, for a small model learns the answers of a fixed list of titles by heart. An OAR example is a theme and
-k titles that match it.
+Run by `make base-model RECIPES=recipes.jsonl.gz`. Titles whose hash falls in a held-out split are left out, so that the
+model sees no held-out dish or theme of a catalogue that is split by title.
 
-What a small model of recipes alone cannot know is what words mean, so each token starts as the sentence encoder's
-embedding of its text; and most names are one token, so that an answer is about as many steps as it has names.
+An example for WSCR (weakly supervised compositional retrieval) is a title with the k ingredients that recipes with
+similar titles vote for, in alphabetical order. Most titles are recombined, because a small model memorises a fixed list
+of titles. An example for OAR (open-ended abstract retrieval) is a theme with k titles that match it.
+
+A small model cannot learn from recipes what words mean. Therefore each token embedding starts from the sentence
+encoder's embedding of the token's text. Most names are one token, so an answer takes about one step a name.
 """
 
 from __future__ import annotations
@@ -38,21 +39,21 @@ from r4t_ray.folm.warm_start.supervised import SupervisedConfig, train_on_exampl
 from r4t_ray.progress import track
 from r4t_ray.types import Array, Rows
 
-log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 MARKS = ("<wscr>", "<oar>", '<queries>["', '"]</queries>')
-"""The parts of the form of a prompt and its answer, a token each."""
+"""Parts of prompts and answers that are one token each."""
 
 PIECES = r'", "[^"]+| ?[^\s"]+|\s+'
-"""What one token may span: a name of an answer with the separator before it; elsewhere, a word."""
+"""The span of a token: in an answer, a name with the separator before it; elsewhere, a word."""
 
 
 BLOCK = 4096
-"""Titles that are compared with all recipes at a time."""
+"""Titles that are compared with all recipes at the same time."""
 
 
 class PretrainConfig(Settings):
-    """Size and schedule of the base model; the defaults made the shipped one."""
+    """Size and schedule of the base model. The defaults made the shipped one."""
 
     vocab_size: int = 5120
     hidden_size: int = 256
@@ -69,12 +70,12 @@ class PretrainConfig(Settings):
     num_oar: int = 60_000
     epochs: int = 2
     seed: int = 0
-    training: SupervisedConfig = SupervisedConfig(learning_rate=2e-3, warmup_steps=200)
+    training: SupervisedConfig = SupervisedConfig(batch_size=64, learning_rate=2e-3, warmup_steps=200)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """Recipes: titles, ingredients that are neither staples nor rare, and the unit vectors of both."""
+    """Recipes: titles, ingredients that are neither staples nor rare, and unit vectors of both."""
 
     titles: list[str]
     items: list[list[str]]
@@ -85,8 +86,8 @@ class Corpus:
 def read_recipes(path: Path, staple_share: float, min_recipes: int) -> tuple[list[str], list[list[str]]]:
     """Titles and cleaned ingredients of a gzipped JSON-lines file, training split only.
 
-    Ingredients of more than ``staple_share`` of the recipes or of fewer than ``min_recipes`` are left out, and then
-    recipes with none left.
+    Ingredients in more than ``staple_share`` of the recipes or in fewer than ``min_recipes`` are left out. Then recipes
+    without ingredients are left out.
     """
     titles, lists = [], []
     with gzip.open(path, "rt", encoding="utf-8") as lines:
@@ -99,7 +100,7 @@ def read_recipes(path: Path, staple_share: float, min_recipes: int) -> tuple[lis
     counts = Counter(name for names in lists for name in names)
     named = {name for name, count in counts.items() if min_recipes <= count <= staple_share * len(lists)}
     kept = [[name for name in names if name in named] for names in lists]
-    log.info("%d recipes, %d ingredients named in answers", len(titles), len(named))
+    _logger.info("%d recipes, %d ingredients named in answers", len(titles), len(named))
     keep = [row for row, names in enumerate(kept) if names]
     return [titles[row] for row in keep], [kept[row] for row in keep]
 
@@ -108,18 +109,23 @@ def build_corpus(path: Path, config: PretrainConfig, encode: Any) -> Corpus:
     """Read and encode the recipes."""
     titles, items = read_recipes(path, config.staple_share, config.min_recipes)
     names = sorted({name for row in items for name in row})
-    return Corpus(titles, items, encode(titles), dict(zip(names, encode(names), strict=True)))
+    return Corpus(
+        titles=titles,
+        items=items,
+        title_emb_MD=encode(titles),
+        item_emb=dict(zip(names, encode(names), strict=True)),
+    )
 
 
 def title_examples(corpus: Corpus, config: PretrainConfig) -> Iterator[Example]:
-    """One WSCR example a recipe; its own ingredients have no vote."""
+    """One WSCR example for each recipe. The recipe itself has no vote."""
     for start in range(0, len(corpus.titles), BLOCK):
         titles, emb_BD = corpus.titles[start : start + BLOCK], corpus.title_emb_MD[start : start + BLOCK]
         yield from _wscr_examples(corpus, config, titles, emb_BD, start + np.arange(len(titles)))
 
 
 def recombined_examples(corpus: Corpus, config: PretrainConfig, encode: Any) -> Iterator[Example]:
-    """One WSCR example for each of ``num_recombined`` recombined titles, less those that hash to a held-out split."""
+    """One WSCR example for each of ``num_recombined`` recombined titles, except titles of a held-out split."""
     made = recombine(corpus.titles, config.num_recombined, config.seed)
     titles = [title for title in made if split_of(normalise_title(title)) == "train"]
     for start in track(range(0, len(titles), BLOCK), f"answers to recombined titles, in blocks of {BLOCK}"):
@@ -137,7 +143,7 @@ def _wscr_examples(
 
 
 def oar_examples(titles: Sequence[str], k: int, count: int, rng: random.Random) -> Iterator[Example]:
-    """``count`` examples: a training theme, the commoner the likelier, and k of the titles that match it."""
+    """``count`` examples: a training theme, drawn by the root of its number of titles, and k of its titles."""
     rows_by_word: dict[str, set[int]] = defaultdict(set)
     for row, title in enumerate(titles):
         for word in title_words(title):
@@ -154,7 +160,7 @@ def oar_examples(titles: Sequence[str], k: int, count: int, rng: random.Random) 
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
-    """A byte-level BPE whose tokens span ``PIECES``, with each of ``MARKS`` a token of its own."""
+    """A byte-level BPE whose tokens span ``PIECES``. Each of ``MARKS`` is one token."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -204,7 +210,7 @@ def make_model(config: PretrainConfig, eos_token_id: int, pad_token_id: int) -> 
 def start_from_meanings(model: Any, tokenizer: Any, encode: Any) -> None:
     """Set the token embeddings to the leading principal components of the encodings of the tokens' texts.
 
-    The spread over all entries stays that of the random start.
+    They are scaled to the standard deviation of the random initialisation.
     """
     texts = [tokenizer.decode([token]).strip(' ",') for token in range(len(tokenizer))]
     emb_VD = torch.from_numpy(encode(texts)).float()
@@ -237,8 +243,8 @@ def pretrain(recipes: Path, out: Path, config: PretrainConfig, encode: Any) -> l
     tokenizer = train_tokenizer(spelled, config.vocab_size)
     model = make_model(config, tokenizer.eos_token_id, tokenizer.pad_token_id)
     start_from_meanings(model, tokenizer, encode)
-    model.set_attn_implementation("eager")  # on a CPU the fused kernel's backward pass takes 40% of a step
-    log.info("%d examples, %.2fM parameters", len(examples), model.num_parameters() / 1e6)
+    model.set_attn_implementation("eager")  # on a CPU the backward pass of the fused kernel takes 40% of a step
+    _logger.info("%d examples, %.2fM parameters", len(examples), model.num_parameters() / 1e6)
     history = train_on_examples(model, tokenizer, examples, config.training, config.seed)
     model.to(torch.float16).save_pretrained(out)
     tokenizer.save_pretrained(out)

@@ -10,7 +10,7 @@ import numpy as np
 from r4t_ray.types import Array, Rows
 
 NEAR_DUPLICATE = 0.9
-"""Two names closer than this cosine would find the same items, so a list holds one of them."""
+"""Two names with a higher cosine would find the same items, so a list holds only one of them."""
 
 
 def nearest_sets(
@@ -21,8 +21,8 @@ def nearest_sets(
     Args:
         query_emb_BD: Unit rows.
         set_emb_MD: Unit rows, one a set.
-        num_neighbours: K, clipped to the number of sets that a query has.
-        own_B: The set that each query belongs to, which is left out; none by default.
+        num_neighbours: K, clipped to the number of candidate sets.
+        own_B: Row of the set that each query belongs to, which is left out. By default none is.
 
     Returns:
         ``rows_BK`` in no particular order, and their cosines ``cos_BK``.
@@ -36,9 +36,9 @@ def nearest_sets(
 
 
 def rank_by_votes(voters: Sequence[Sequence[str]], cos_K: Array, temperature: float) -> list[str]:
-    """The names that K sets hold, the most expected first: each scores the softmax weight of every set that holds it.
+    """The names in K sets by descending vote: each set gives its softmax weight to every name that it holds.
 
-    Ties go to the name that comes first in the alphabet.
+    Ties are in alphabetical order.
 
     >>> rank_by_votes([["egg", "rice"], ["rice"], ["salt"]], np.array([0.9, 0.9, 0.8]), 0.1)
     ['rice', 'egg', 'salt']
@@ -52,7 +52,7 @@ def rank_by_votes(voters: Sequence[Sequence[str]], cos_K: Array, temperature: fl
 
 
 def distinct_names(ranked: Sequence[str], k: int, emb: Mapping[str, Array]) -> list[str]:
-    """The first k names, leaving out near duplicates of what is already in.
+    """The first k names, without near duplicates of the names before them.
 
     ``emb`` maps every name to its unit vector.
     """

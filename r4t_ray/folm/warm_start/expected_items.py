@@ -11,7 +11,7 @@ from r4t_ray.types import Array, Rows
 
 
 def membership(sets: Sequence[Sequence[str]], pool_ids: Sequence[str]) -> Array:
-    """``member_BM``: 1 where item m of the pool is in set b, else 0; an item that the pool lacks is a KeyError.
+    """``member_BM``: 1 where item m of the pool is in set b, else 0. An item that the pool lacks raises KeyError.
 
     >>> membership([["b"], ["a", "c"]], ["a", "b", "c"]).tolist()
     [[0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
@@ -26,17 +26,17 @@ def membership(sets: Sequence[Sequence[str]], pool_ids: Sequence[str]) -> Array:
 def expected_items(
     query_emb_BD: Array, set_emb_VD: Array, member_VM: Array, temperature: float, votes_BV: NDArray[np.bool_]
 ) -> Array:
-    """What each query's items may be, judged by the sets of similar queries: a softmax-weighted mean of their members.
+    """The items expected for each query: the softmax-weighted mean of the sets of similar queries.
 
     Args:
         query_emb_BD: Unit rows.
-        set_emb_VD: Unit rows, the queries that the V sets belong to.
+        set_emb_VD: Unit rows, the queries of the V sets.
         member_VM: 1 where item m is in set v.
-        temperature: Of the softmax over cosines; a small one trusts the nearest sets alone.
-        votes_BV: Where set v has a vote on query b; every query hears one set or more.
+        temperature: Of the softmax over cosines. A low one listens to the nearest sets alone.
+        votes_BV: Where set v has a vote on query b. Every query needs at least one voter.
 
     Returns:
-        ``score_BM``, rows summing to the weighted mean size of the sets.
+        ``score_BM``. A row sums to the weighted mean size of the sets.
     """
     weights_BV = np.where(votes_BV, query_emb_BD @ set_emb_VD.T / temperature, -np.inf)
     weights_BV = np.exp(weights_BV - weights_BV.max(axis=1, keepdims=True))
@@ -44,12 +44,12 @@ def expected_items(
 
 
 def greedy_cover(score_M: Array, hits_CK: Rows, k: int) -> list[int]:
-    """Pick k of C candidates, each the one whose hits hold the most score that is not covered yet.
+    """Pick k of C candidates; each pick is the candidate whose hits have the largest score not covered yet.
 
     Args:
-        score_M: How much each item is wanted.
-        hits_CK: The K items that a search for candidate c brings back.
-        k: Candidates to pick; fewer where there are fewer.
+        score_M: Score of each item.
+        hits_CK: The K items that a search for each candidate returns.
+        k: Candidates to pick; all of them if there are fewer.
     """
     left_M = score_M.copy()
     picked: list[int] = []

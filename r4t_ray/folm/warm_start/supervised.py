@@ -1,4 +1,4 @@
-"""Supervised training on written answers, by transformers' Trainer: pretraining and warm start."""
+"""Supervised training on given answers by transformers' Trainer, for the warm start and for pretraining."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from r4t_ray.config import Settings
-from r4t_ray.folm.learner.precision import computes_in_bf16
+from r4t_ray.folm.policy.precision import computes_in_bf16
 from r4t_ray.folm.policy.prompt import Example
 
 IGNORED = -100
@@ -18,24 +18,24 @@ IGNORED = -100
 
 
 class SupervisedConfig(Settings):
-    """One pass of AdamW over the examples, linear warm-up and cosine decay.
+    """Supervised training: one pass of AdamW over the examples, with linear warm-up and cosine decay."""
 
-    ``bf16`` is by default what the device is made for.
-    """
-
-    batch_size: PositiveInt = 64
-    learning_rate: PositiveFloat = 1e-3
-    warmup_steps: NonNegativeInt = 20
-    weight_decay: float = 0.1
-    max_length: PositiveInt = 192
-    bf16: bool | None = None
-    logging_steps: PositiveInt = 50
+    batch_size: PositiveInt = Field(32, description="Examples of one optimizer step.")
+    learning_rate: PositiveFloat = Field(2e-3, description="Peak learning rate. Lower it for larger models.")
+    warmup_steps: NonNegativeInt = Field(20, description="Optimizer steps in which the learning rate rises from 0.")
+    weight_decay: float = Field(0.1, description="AdamW's weight decay.")
+    max_length: PositiveInt = Field(192, description="Longest example in tokens, prompt included. Longer ones are cut.")
+    bf16: bool | None = Field(
+        None,
+        description="Train in bfloat16 autocast. null does so where the GPU or CPU multiplies bfloat16 in hardware.",
+    )
+    logging_steps: PositiveInt = Field(50, description="Optimizer steps between two logged losses.")
 
 
 def train_on_examples(
     model: Any, tokenizer: Any, examples: Sequence[Example], config: SupervisedConfig, seed: int
 ) -> list[dict[str, float]]:
-    """Train ``model`` in place to continue each prompt with its completion; only completions are targets.
+    """Train ``model`` in place to continue each prompt with its completion. Only completions are targets.
 
     Returns:
         The trainer's log: dicts with step, loss and learning rate.

@@ -1,4 +1,4 @@
-"""vLLM's dense weight transfer over gloo, for engines on CPU: what its NCCL engines do, but for the transport."""
+"""vLLM's dense weight transfer over gloo, for engines on CPU. It does the same as vLLM's NCCL engines."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from vllm.distributed.weight_transfer.nccl_engine import (
 )
 
 MEETING = timedelta(minutes=10)
-"""How long the group waits for its members, and a member for a tensor."""
+"""Limit for the forming of the process group, and for each tensor."""
 
 
 def join(info: Any, rank: int) -> Any:
-    """The process group that ``info`` names the meeting place of."""
+    """Join the process group at the address in ``info``."""
     return stateless_init_torch_distributed_process_group(
         info.master_address, info.master_port, rank, info.world_size, "gloo", timeout=MEETING
     )
@@ -36,7 +36,7 @@ def broadcast(group: Any, tensor: torch.Tensor) -> None:
 
 
 def leave(engine: Any) -> None:
-    """Close what an engine holds of its group, if it is in one."""
+    """Close the engine's process group, if it has one."""
     if engine.model_update_group is not None:
         engine.model_update_group.shutdown()
         engine.model_update_group = None
@@ -63,7 +63,7 @@ class GlooWeightTransferEngine(NCCLWeightTransferEngine):
 
 
 class GlooTrainerInitInfo(NCCLTrainerInitInfo):
-    """Where the group meets; its type tells vLLM's factory which engine to make."""
+    """Address of the process group. vLLM's factory chooses the engine by this type."""
 
     backend: ClassVar[str] = "gloo"
 
@@ -73,7 +73,7 @@ class GlooTrainerWeightTransferEngine(NCCLTrainerWeightTransferEngine):
 
     @classmethod
     def trainer_init(cls, init_info: Any, *, client: Any, source: Any = None) -> Self:
-        """Meet the engines, which wait for rank 0 as it waits for them."""
+        """Form the process group with the engines. Both sides wait for each other, so they join at the same time."""
         engine = cls(client=client, source=source, is_sender=init_info.is_sender, packed=False)
         if not engine.is_sender:
             return engine

@@ -1,8 +1,10 @@
-"""Weights from the learner to the engines by vLLM's weight transfer: broadcast by the first worker, nothing on disk.
+"""Weights from the learner to the engines by vLLM's weight transfer: broadcast by the first worker, not by disk.
 
-The first worker is rank 0 of the group, rollout actor n is rank 1 + n. A transfer that breaks, or an engine that was
-restarted and so holds other weights than a request names, ends the learner's process: Ray Train starts it again from
-its last checkpoint, with a group of its own.
+The first worker is rank 0 of the process group, rollout actor n is rank 1 + n. Two faults end the learner's process: a
+transfer that breaks, and a restarted engine, which does not hold the weights that a request names. Ray Train then
+starts the learner again from its last checkpoint, with a new process group.
+
+``gloo`` (CPU) is tested. ``nccl`` is experimental: not run on GPUs yet.
 """
 
 from __future__ import annotations
@@ -18,20 +20,18 @@ from typing import Any, Literal
 import ray
 import torch
 
-from r4t_ray.folm.weights.disk import full_state
-
-log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 Backend = Literal["gloo", "nccl"]
 
 
 class TransferredWeights:
-    """The learner's end of the transfer; made and used by every worker, for a sharded model is gathered from all.
+    """The learner's end of the transfer. Every worker makes and uses one, because a sharded model is gathered from all.
 
     Args:
         actors: Every rollout actor of the pool.
         backend: ``nccl`` between GPUs, ``gloo`` on CPU.
-        timeout_s: For the meeting of the group, and for each transfer.
+        timeout_s: Limit for the forming of the process group, and for each transfer.
     """
 
     def __init__(self, actors: Sequence[Any], backend: Backend, timeout_s: float) -> None:
@@ -40,7 +40,7 @@ class TransferredWeights:
         self._sender: Any = None
 
     def publish(self, trainer: Any) -> Path:
-        """Send the learner's weights to all engines and give their name; no worker returns before they are there.
+        """Send the learner's weights to all engines and give their name. No worker returns before they have arrived.
 
         Raises:
             RuntimeError: The transfer broke, or took longer than its timeout.
@@ -53,7 +53,7 @@ class TransferredWeights:
         return Path(self._client.weights)
 
     def _connect(self, trainer: Any) -> Any:
-        """Have the engines leave the group of an earlier start, and meet in a new one."""
+        """Have the engines leave the process group of an earlier start, and form a new one."""
         from vllm.distributed.weight_transfer.factory import WeightTransferTrainerFactory
         from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo
 
@@ -82,10 +82,10 @@ class LearnerWeights:
         self._state: dict[str, torch.Tensor] = {}
 
     def metadata(self) -> list[Any]:
-        """Gather the weights, which every worker takes part in; those of other workers than the first are none."""
+        """Gather the weights, in which every worker takes part. All workers except the first get none."""
         from vllm.distributed.weight_transfer.base import ParamMeta
 
-        _, self._state = full_state(self._trainer)
+        _, self._state = self._trainer.full_state()
         return [ParamMeta(name, weight.dtype, tuple(weight.shape)) for name, weight in self._state.items()]
 
     def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:
@@ -103,11 +103,11 @@ class RolloutActors:
         self.weights = ""
 
     def leave(self) -> None:
-        """Have every actor leave its group; one that cannot, for it waits in a broken transfer, is restarted."""
+        """Have every actor leave its process group. An actor that hangs in a broken transfer is restarted."""
         asked = {actor.transfer.remote("shutdown_weight_transfer_engine", {}): actor for actor in self._actors}
         _, late = ray.wait(list(asked), num_returns=len(asked), timeout=self._timeout_s)
         for reference in late:
-            log.warning("a rollout actor has not left its last transfer in %.0f s: restarted", self._timeout_s)
+            _logger.warning("a rollout actor has not left its last transfer in %.0f s: restarted", self._timeout_s)
             ray.kill(asked[reference], no_restart=False)
         ray.get(list(asked), timeout=self._timeout_s)
 
@@ -140,7 +140,7 @@ class RolloutActors:
 
 
 def register_gloo() -> None:
-    """Make vLLM's factories know the backend ``gloo``; to be called in the learner's and in the engines' processes."""
+    """Register the backend ``gloo`` with vLLM, in the learner's process and in each engine's."""
     from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory, WeightTransferTrainerFactory
 
     if "gloo" not in WeightTransferEngineFactory._registry:
@@ -150,15 +150,15 @@ def register_gloo() -> None:
 
 
 def within(seconds: float, device: torch.device, call: Callable[[], Any]) -> Any:
-    """What ``call`` gives in a thread of its own, which stays behind if it takes longer: no broadcast can be ended.
+    """The result of ``call``, which runs in a new thread. A late call keeps its thread: a broadcast cannot be stopped.
 
     Raises:
-        TimeoutError: It took longer.
+        TimeoutError: It took longer than ``seconds``.
     """
 
     def run() -> Any:
         if device.type == "cuda":
-            torch.cuda.set_device(device)  # the current device is a thread's own
+            torch.cuda.set_device(device)  # each thread has its own current device
         return call()
 
     threads = ThreadPoolExecutor(max_workers=1)

@@ -14,15 +14,17 @@ from transformers import AutoModelForCausalLM
 from r4t_ray.encoders import resolve_model
 from r4t_ray.errors import ConfigError
 from r4t_ray.folm.dry_run import plan
-from r4t_ray.folm.learner.learner import grpo_arguments
+from r4t_ray.folm.learner.build import grpo_arguments
 from r4t_ray.folm.learner.lora import LoRAConfig, add_adapters, merge_adapters
 from r4t_ray.folm.learner.optimizer import match_rates
+from r4t_ray.folm.learner.settings import SoftGRPOConfig
 from r4t_ray.folm.policy.loading import load_trainable
-from r4t_ray.folm.settings import FolmConfig, SoftGRPOConfig
+from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.weights.disk import publish_weights
 
 BASE = resolve_model("package:r4t_ray/folm/base_model")
 LORA = LoRAConfig(rank=4, alpha=8)
+GRPO = {"oar": {"queries_per_step": 4}}
 IDS = torch.tensor([[5, 6, 7, 8]])
 
 
@@ -99,12 +101,12 @@ def test_a_plan_counts_adapters_by_hand() -> None:
 
 
 def test_shards_are_of_workers_with_gpus_and_reach_the_trainer(tmp_path: Path) -> None:
-    for few in ({"num_workers": 2}, {"worker_gpus": 1}):
-        with pytest.raises(ValidationError, match="fsdp shards over workers with a GPU each"):
-            FolmConfig(fsdp=True, **few)
-    sharded = FolmConfig(fsdp=True, num_workers=2, worker_gpus=1)
-    whole = FolmConfig(num_workers=2, worker_gpus=1)
+    for few in ({"num": 2}, {"gpus": 1}):
+        with pytest.raises(ValidationError, match="fsdp shards over learners with a GPU each"):
+            FolmConfig(fsdp=True, learner=few, grpo=GRPO)
+    sharded = FolmConfig(fsdp=True, learner={"num": 2, "gpus": 1}, grpo=GRPO)
+    whole = FolmConfig(learner={"num": 2, "gpus": 1}, grpo=GRPO)
     halves, full = (plan(config, "oar").learner_memory for config in (sharded, whole))
     assert all(halves[name] == full[name] // 2 for name in ("weights, float32", "gradients", "Adam"))
-    assert grpo_arguments(sharded.grpo_of("oar"), sharded, tmp_path, 0).fsdp_config["version"] == 2
-    assert not grpo_arguments(whole.grpo_of("oar"), whole, tmp_path, 0).fsdp
+    assert grpo_arguments(sharded.grpo.oar, sharded, tmp_path, 0).fsdp_config["version"] == 2
+    assert not grpo_arguments(whole.grpo.oar, whole, tmp_path, 0).fsdp

@@ -12,7 +12,7 @@ from r4t_ray.folm.learner.loss import soft_grpo_loss
 def loss(
     logp: torch.Tensor, old: torch.Tensor, adv: torch.Tensor, mask: torch.Tensor, kl: float, ent: float
 ) -> torch.Tensor:
-    return soft_grpo_loss(logp, old, adv, mask, clip=0.2, beta_kl=kl, beta_entropy=ent)
+    return soft_grpo_loss(logp, old, adv, mask, clip_eps=0.2, beta_kl=kl, beta_entropy=ent)
 
 
 def test_eq_8_by_hand_with_clipping_on_both_sides_and_padding() -> None:

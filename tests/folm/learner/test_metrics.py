@@ -11,7 +11,7 @@ import pytest
 
 from r4t_ray.folm.learner.metrics import StepMetrics, read_metrics, step_metrics, write_metrics
 from r4t_ray.folm.policy.engines.interface import Completion
-from r4t_ray.folm.rollout.worker import Rollout, RolloutStats, mean_stats
+from r4t_ray.folm.rollout.request import Rollout, RolloutStats, mean_stats
 from r4t_ray.types import Task
 
 NAN = math.nan
@@ -19,7 +19,13 @@ NAN = math.nan
 
 def rollout(query_id: str, reward: float, task: Task = "wscr", **components: float) -> Rollout:
     return Rollout(
-        query_id, task, (1,), Completion("", (1, 2), (-1.0, -1.0)), reward, components, "weights/step-00000007"
+        query_id=query_id,
+        task=task,
+        prompt_ids=(1,),
+        completion=Completion(text="", token_ids=(1, 2), logprobs=(-1.0, -1.0)),
+        reward=reward,
+        components=components,
+        weights="weights/step-00000007",
     )
 
 

@@ -8,8 +8,8 @@ import torch
 from r4t_ray.encoders import resolve_model
 from r4t_ray.errors import ConfigError
 from r4t_ray.folm.learner.optimizer import match_rates, parameter_groups
+from r4t_ray.folm.learner.settings import SoftGRPOConfig
 from r4t_ray.folm.policy.loading import load_trainable
-from r4t_ray.folm.settings import SoftGRPOConfig
 
 
 def test_a_parameter_moves_at_the_rate_of_the_expression_in_its_name_and_not_at_all_without() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -13,9 +12,9 @@ from r4t_ray.artifacts import MANIFEST
 from r4t_ray.cli import app
 from r4t_ray.errors import MissingArtifactError
 from r4t_ray.files import write_json
-from r4t_ray.folm.learner.metrics import StepMetrics
+from r4t_ray.folm.learner.metrics import StepMetrics, write_metrics
+from r4t_ray.folm.learner.run_log import RunLog
 from r4t_ray.folm.learner.status import PARTIAL, STATUS, Status, read_status, write_status
-from r4t_ray.folm.settings import SoftGRPOConfig
 
 STATE: Status = {
     "task": "wscr",
@@ -82,16 +81,12 @@ def test_what_is_written_of_a_run_are_the_components_and_the_faults_of_all_steps
         for step in range(3)
     ]
     (tmp_path / PARTIAL / "wscr").mkdir(parents=True)
-    learner = SimpleNamespace(
-        rows=rows,
-        grpo=SoftGRPOConfig(steps=12),
-        folder=tmp_path / PARTIAL / "wscr",
-        started=time.monotonic() - 4.0,
-        num_resumed=1,
-        num_workers=2,
-        starts=2,
-    )
-    write_status(learner)
+    write_metrics(rows[:1], tmp_path / "rows.parquet")
+    log = RunLog(folder=tmp_path / PARTIAL / "wscr", num_steps=12, num_workers=2, starts=2)
+    log.resume(tmp_path / "rows.parquet")
+    log.add(rows[1:])
+    log._started -= 4.0
+    write_status(log)
     (status,) = read_status(tmp_path)
     assert status["components"] == {"coverage": 0.2, "start": 1.0}
     assert status["faults"] == {

@@ -31,14 +31,17 @@ FOLM: dict[str, Any] = {
     "max_completion_tokens": 64,
     "engine": {"type": "transformers"},
     "rollout_timeout_s": 60,
-    "warm_start": {"oar_passes": 0, "wscr_passes": 0},
+    "rollout": {"threads": 1},
+    "learner": {"threads": 1},
+    "warm_start": {"num_passes": {"oar": 0}},
     "grpo": {
         "oar": {
-            "steps": STEPS,
+            "num_steps": STEPS,
             "queries_per_step": 2,
             "num_generations": 4,
             "micro_batch_size": 8,
             "learning_rate": 1e-3,
+            "lr_scheduler": "constant_with_warmup",
             "bf16": False,
             "max_logp_gap": 1e-3,
             "checkpoint_every": 2,
@@ -213,7 +216,7 @@ def test_a_rollout_actor_that_is_killed_or_hangs_is_asked_again(
 def test_all_rollout_actors_killed_at_once_are_asked_again(
     repository: Path, indexed_workspace: Workspace, tmp_path: Path
 ) -> None:
-    two = {"num_rollout_actors": 2, "rollout_cpus": 0.5}
+    two = {"rollout": {"num": 2, "cpus": 0.5, "threads": 1}}
     whole = Run(repository, indexed_workspace, tmp_path / "whole", **two).finish()
     run = Run(repository, indexed_workspace, tmp_path / "killed", **two)
     with run.started() as driver:
@@ -242,8 +245,9 @@ def test_adapters_alone_are_trained_arrive_at_the_engine_and_outlive_a_killed_le
 def test_weights_sent_from_memory_outlive_a_killed_engine_by_the_last_checkpoint(
     repository: Path, indexed_workspace: Workspace, tmp_path: Path
 ) -> None:
-    engine = {"type": "vllm", "max_model_len": 192, "max_num_seqs": 16, "threads": 1, "weight_transfer": "gloo"}
-    run = Run(repository, indexed_workspace, tmp_path, engine=engine, num_rollout_actors=2, rollout_cpus=0.5)
+    engine = {"type": "vllm", "max_model_len": 192, "max_num_seqs": 16, "weight_transfer": "gloo"}
+    two = {"num": 2, "cpus": 0.5, "threads": 1}
+    run = Run(repository, indexed_workspace, tmp_path, engine=engine, rollout=two)
     with run.started() as driver:
         run.wait_for(run.has_checkpoint, driver)
         assert not (run.workspace / "folm.partial/oar/weights").exists()
@@ -260,7 +264,7 @@ def test_weights_sent_from_memory_outlive_a_killed_engine_by_the_last_checkpoint
 def test_two_learners_train_on_samples_of_the_same_weights(
     repository: Path, indexed_workspace: Workspace, tmp_path: Path
 ) -> None:
-    two = {"num_workers": 2, "rollout_cpus": 0, "lora": {"rank": 4}}
+    two = {"learner": {"num": 2, "threads": 1}, "rollout": {"cpus": 0, "threads": 1}, "lora": {"rank": 4}}
     run = Run(repository, indexed_workspace, tmp_path, **two)
     rows = run.finish()
     assert [row["step"] for row in rows] == list(range(STEPS))

@@ -11,6 +11,7 @@ import ray
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from r4t_ray.config import Resources
 from r4t_ray.encoders import resolve_model
 from r4t_ray.errors import EngineError
 from r4t_ray.folm.policy.engines import factory
@@ -20,7 +21,7 @@ from r4t_ray.folm.policy.prompt import answer_regex, parse_answer
 from r4t_ray.folm.weights.transfer import TransferredWeights
 
 PROMPTS = ["<wscr>lemon poppy seed muffins", "<oar>soup"]
-CONFIG = {"max_model_len": 192, "max_num_seqs": 16, "threads": 1}
+CONFIG = {"max_model_len": 192, "max_num_seqs": 16}
 SAMPLING = Sampling(num_samples=2, temperature=0.8, max_tokens=60, seed=3)
 
 
@@ -30,7 +31,8 @@ class EngineActor:
 
     def __init__(self, model_dir: str, kind: str) -> None:
         transfer = "gloo" if kind == "vllm" else "disk"
-        self._engine = make_engine(Path(model_dir), EngineConfig(type=kind, weight_transfer=transfer, **CONFIG))
+        config = EngineConfig(type=kind, weight_transfer=transfer, **CONFIG)
+        self._engine = make_engine(Path(model_dir), config, Resources(threads=1))
 
     def generate(self, prompts: list[str], sampling: Sampling) -> list[list[Completion]]:
         return self._engine.generate(prompts, sampling)

@@ -81,7 +81,8 @@ def corpus() -> Corpus:
     items = [["oil", f"item {i}"] for i in range(9)]
     emb_MD = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     names = sorted({name for row in items for name in row})
-    return Corpus(titles, items, emb_MD, dict(zip(names, np.eye(len(names), dtype=np.float32), strict=True)))
+    item_emb = dict(zip(names, np.eye(len(names), dtype=np.float32), strict=True))
+    return Corpus(titles=titles, items=items, title_emb_MD=emb_MD, item_emb=item_emb)
 
 
 def test_a_recipe_is_answered_with_what_its_neighbours_hold_and_it_alone_does_not_vote(corpus: Corpus) -> None:

@@ -13,15 +13,16 @@ import ray
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Query, load_queries, recombined_queries
+from r4t_ray.config import Resources
 from r4t_ray.encoders import resolve_model
 from r4t_ray.errors import EngineError
 from r4t_ray.folm.learner.metrics import step_metrics
 from r4t_ray.folm.policy.engines.interface import EngineConfig
 from r4t_ray.folm.policy.loading import load_trainable
-from r4t_ray.folm.rollout.worker import Request, RolloutPool, rollout_on
+from r4t_ray.folm.rollout.pool import RolloutPool, submit
+from r4t_ray.folm.rollout.request import RolloutRequest
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.weights.disk import publish_weights
-from r4t_ray.rewards import CoverageConfig
 from r4t_ray.rewards.format import FormatConfig
 
 BASE = "package:r4t_ray/folm/base_model"
@@ -29,10 +30,16 @@ CONFIG = FolmConfig(
     k=5,
     num_hits=2,
     max_completion_tokens=80,
-    wscr=CoverageConfig(expected_share=0.75),
-    rewards={"wscr": (FormatConfig(type="format", weight=0.5),)},
-    engine=EngineConfig(max_model_len=192, max_num_seqs=16, threads=1),
+    reward={"wscr": {"expected_share": 0.75}},
+    added_rewards={"wscr": (FormatConfig(type="format", weight=0.5),)},
+    engine=EngineConfig(max_model_len=192, max_num_seqs=16),
+    rollout=Resources(threads=1),
+    grpo={"wscr": {"temperature": 1.0}},
 )
+
+
+def request_of(queries: tuple[Query, ...], num_samples: int, weights: str = BASE) -> RolloutRequest:
+    return RolloutRequest(queries=queries, num_samples=num_samples, weights=resolve_model(weights), seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +56,7 @@ def test_rollouts_come_in_order_scored_and_stamped_with_their_weights(
     queries = [*load_queries(indexed_workspace, "wscr", "train")[:2], *load_queries(indexed_workspace, "oar")[:1]]
     queries += recombined_queries("wscr", load_queries(indexed_workspace, "wscr", "train"), 1, seed=0)
     asked = tuple(reversed(queries))
-    rollouts, stats = pool.rollout(Request(asked, 3, resolve_model(BASE), seed=1))
+    rollouts, stats = pool.rollout(request_of(asked, 3))
     assert [rollout.query_id for rollout in rollouts] == [query.query_id for query in asked for _ in range(3)]
     assert all(len(r.completion.token_ids) == len(r.completion.logprobs) > 0 for r in rollouts)
     for parts, reward in ((r.components, r.reward) for r in rollouts if r.task == "wscr"):
@@ -62,7 +69,7 @@ def test_rollouts_come_in_order_scored_and_stamped_with_their_weights(
     assert [math.isnan(r.components["coverage"]) for r in rollouts if r.task == "wscr"] == 3 * [True] + 6 * [False]
     assert stats.seconds["generate"] > 0
     folder = publish_weights(trainer_at(load_trainable(resolve_model(BASE)), 7), tmp_path)
-    again, _ = pool.rollout(Request(asked, 3, str(folder), seed=1))
+    again, _ = pool.rollout(request_of(asked, 3, str(folder)))
     assert {rollout.weights for rollout in again} == {str(folder)}
     assert [r.completion.token_ids for r in again] == [r.completion.token_ids for r in rollouts]
     rows = step_metrics(4, again, stats, seconds={"step": 1.0}, staleness=0, start=1)
@@ -77,7 +84,7 @@ def test_rollouts_come_in_order_scored_and_stamped_with_their_weights(
 @pytest.mark.timeout(300)
 def test_a_query_asked_twice_gets_two_groups_of_its_own(pool: RolloutPool, indexed_workspace: Workspace) -> None:
     query = load_queries(indexed_workspace, "wscr", "train")[0]
-    rollouts, _ = pool.rollout(Request((query, query), 3, resolve_model(BASE), seed=1))
+    rollouts, _ = pool.rollout(request_of((query, query), 3))
     assert len(rollouts) == 6
     first, second = ([r.completion.token_ids for r in rollouts[start : start + 3]] for start in (0, 3))
     assert first != second
@@ -86,7 +93,7 @@ def test_a_query_asked_twice_gets_two_groups_of_its_own(pool: RolloutPool, index
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_an_actor_that_dies_is_restarted_and_asked_again(pool: RolloutPool, indexed_workspace: Workspace) -> None:
-    request = Request(tuple(load_queries(indexed_workspace, "wscr", "train")[:2]), 2, resolve_model(BASE), seed=1)
+    request = request_of(tuple(load_queries(indexed_workspace, "wscr", "train")[:2]), 2)
     before, _ = pool.rollout(request)
     ray.kill(pool.actors[0], no_restart=False)
     after, stats = pool.rollout(request)
@@ -98,16 +105,9 @@ def test_an_actor_that_dies_is_restarted_and_asked_again(pool: RolloutPool, inde
 @pytest.mark.timeout(120)
 def test_an_actor_that_cannot_live_is_an_engine_error(ray_session: str) -> None:
     class Dying:
-        def rollout(self, request: Request) -> None:
+        def rollout(self, request: RolloutRequest) -> None:
             os._exit(1)
 
     actor = ray.remote(Dying).options(num_cpus=0.1).remote()
     with pytest.raises(EngineError, match="deaths on one request"):
-        rollout_on([actor], Request((Query("a", "wscr", "soup", (), "train"),), 2, "weights", seed=1), 60.0)
-
-
-def test_published_weights_keep_the_newest_two(trainer_at: Callable[[Any, int], Any], tmp_path: Path) -> None:
-    model = load_trainable(resolve_model(BASE))
-    for step in (0, 2, 4):
-        assert (publish_weights(trainer_at(model, step), tmp_path) / "COMPLETE").exists()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000002", "step-00000004"]
+        submit([actor], request_of((Query("a", "wscr", "soup", (), "train"),), 2)).wait(60.0)

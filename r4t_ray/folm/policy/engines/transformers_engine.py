@@ -1,4 +1,4 @@
-"""Sampling by transformers' own generate, for platforms that have no vLLM wheel."""
+"""Sampling by ``generate`` of transformers, for platforms without a vLLM wheel."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from r4t_ray.config import Resources
 from r4t_ray.folm.policy.engines.interface import Completion, EngineConfig, Sampling
 
 BATCH = 128
@@ -16,11 +17,11 @@ BATCH = 128
 class TransformersEngine:
     """A transformers model and its tokenizer."""
 
-    def __init__(self, model_dir: Path, config: EngineConfig) -> None:
+    def __init__(self, model_dir: Path, config: EngineConfig, resources: Resources) -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        if config.threads:
-            torch.set_num_threads(config.threads)
+        if not resources.gpus:
+            torch.set_num_threads(resources.num_threads)
         self._dtype = "auto" if config.dtype == "auto" else getattr(torch, config.dtype)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._tokenizer = AutoTokenizer.from_pretrained(model_dir, padding_side="left")
@@ -28,7 +29,7 @@ class TransformersEngine:
 
     @torch.inference_mode()
     def generate(self, prompts: Sequence[str], sampling: Sampling) -> list[list[Completion]]:
-        """See ``Engine.generate``; prompts with a seed each are sampled one after the other."""
+        """See ``Engine.generate``. Prompts with one seed each are sampled one after the other."""
         if isinstance(sampling.seed, tuple):
             alone = [sampling.model_copy(update={"seed": seed}) for seed in sampling.seed]
             return [self.generate([prompt], one)[0] for prompt, one in zip(prompts, alone, strict=True)]
@@ -80,4 +81,4 @@ class TransformersEngine:
         eos = self._tokenizer.eos_token_id
         length = ids.index(eos) + 1 if eos in ids else len(ids)
         text = self._tokenizer.decode(ids[:length], skip_special_tokens=True)
-        return Completion(text, tuple(ids[:length]), tuple(logprobs_T[:length].tolist()))
+        return Completion(text=text, token_ids=tuple(ids[:length]), logprobs=tuple(logprobs_T[:length].tolist()))

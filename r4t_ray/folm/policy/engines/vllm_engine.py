@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from r4t_ray.config import Resources
 from r4t_ray.folm.policy.engines.interface import Completion, EngineConfig, Sampling
 
 CPU_KV_CACHE_GIB = "1"
@@ -17,10 +18,10 @@ CPU_KV_CACHE_GIB = "1"
 class VLLMEngine:
     """A vLLM engine whose weights can be replaced in place.
 
-    The engine core runs in this process, so that an actor which dies takes its engine along.
+    The engine core runs in this process, so that it ends with its actor.
     """
 
-    def __init__(self, model_dir: Path, config: EngineConfig) -> None:
+    def __init__(self, model_dir: Path, config: EngineConfig, resources: Resources) -> None:
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", CPU_KV_CACHE_GIB)
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
@@ -32,8 +33,8 @@ class VLLMEngine:
         from r4t_ray.folm.weights.transfer import register_gloo
 
         register_gloo()
-        if config.threads:
-            torch.set_num_threads(config.threads)  # before the engine starts, which forbids it from then on
+        if not resources.gpus:
+            torch.set_num_threads(resources.num_threads)  # the engine forbids it once it has started
 
         self._llm = LLM(
             model=str(model_dir),
@@ -53,7 +54,7 @@ class VLLMEngine:
     def generate(self, prompts: Sequence[str], sampling: Sampling) -> list[list[Completion]]:
         """See ``Engine.generate``.
 
-        Texts are decoded once, at the end: token by token, as a stream needs it, takes a quarter of the time.
+        Texts are decoded once, at the end. Decoding token by token takes a quarter of the time of sampling.
         """
         from vllm import SamplingParams
         from vllm.sampling_params import StructuredOutputsParams
@@ -81,30 +82,31 @@ class VLLMEngine:
         return [[self._completion(choice, sampling.logprobs) for choice in output.outputs] for output in outputs]
 
     def load_weights(self, model_dir: Path) -> None:
-        """Reload every weight from a directory and drop cached prefixes, which other weights computed."""
+        """Reload every weight from a directory, and drop cached prefixes because the old weights computed them."""
         self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(model_dir)})
-        self._adopt()
+        self._use_new_weights()
 
     def transfer(self, call: str, arguments: dict[str, Any]) -> None:
         """See ``Engine.transfer``."""
         self._llm.collective_rpc(call, kwargs=arguments)
         if call == "finish_weight_update":
-            self._adopt()
+            self._use_new_weights()
 
-    def _adopt(self) -> None:
+    def _use_new_weights(self) -> None:
         self._llm.apply_model(repack_tied_head)
         self._llm.reset_prefix_cache()
 
     def _completion(self, choice: Any, has_logprobs: bool) -> Completion:
         ids, logprobs = tuple(choice.token_ids), tuple(choice.logprobs.logprobs) if has_logprobs else ()
         assert not has_logprobs or len(logprobs) == len(ids), (
-            "logprobs=0 is one number a token, that of the token drawn"
+            "logprobs=0 gives one number a token, for the sampled token"
         )
-        return Completion(self._tokenizer.decode(ids, skip_special_tokens=True), ids, logprobs)
+        text = self._tokenizer.decode(ids, skip_special_tokens=True)
+        return Completion(text=text, token_ids=ids, logprobs=logprobs)
 
 
 def repack_tied_head(model: Any) -> None:
-    """Give a head that shares the embedding's weights the reloaded ones: on CPU it multiplies by a packed copy."""
+    """Update a head that shares the embedding's weights. On a CPU it multiplies by a packed copy of them."""
     if getattr(model.config, "tie_word_embeddings", False):
         model.lm_head.weight = model.model.embed_tokens.weight
         model.lm_head.quant_method.process_weights_after_loading(model.lm_head)

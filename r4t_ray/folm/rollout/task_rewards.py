@@ -12,7 +12,7 @@ import numpy as np
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Query, load_items, load_queries, load_sets
 from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
-from r4t_ray.folm.policy.model import FanOut
+from r4t_ray.folm.policy.model import SubQueries
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.warm_start.expected_items import expected_items, membership
 from r4t_ray.index import ShardedIndex, load_index
@@ -39,11 +39,11 @@ class TaskRewards:
         self._pool = {
             task: pool_entries(task, workspace, self.indexes[task].ids)
             for task in config.tasks
-            if config.rewards.get(task)
+            if config.added_rewards[task]
         }
 
     def score(
-        self, task: Task, queries: Sequence[Query], sub_queries: Sequence[FanOut]
+        self, task: Task, queries: Sequence[Query], sub_queries: Sequence[SubQueries]
     ) -> tuple[Retrieved, RewardOutput]:
         """Embed, search and score.
 
@@ -59,7 +59,9 @@ class TaskRewards:
         row_of = {query_id: row for row, query_id in enumerate(text_of)}
         query_emb_QD = self.encoder.encode(list(text_of.values()))
         query_emb_BD = query_emb_QD[[row_of[query.query_id] for query in queries]]
-        retrieved = retrieve(self.encoder, self.indexes[task], query_emb_BD, sub_queries, self._k, self._num_hits)
+        retrieved = retrieve(
+            self.encoder, self.indexes[task], query_emb_BD, sub_queries, k=self._k, num_hits=self._num_hits
+        )
         answers = Answers(
             query_ids=[query.query_id for query in queries],
             queries=[query.text for query in queries],
@@ -77,7 +79,8 @@ def retrieve(
     encoder: CachedEncoder,
     index: ShardedIndex,
     query_emb_BD: Array,
-    sub_queries: Sequence[FanOut],
+    sub_queries: Sequence[SubQueries],
+    *,
     k: int,
     num_hits: int,
 ) -> Retrieved:
@@ -127,13 +130,13 @@ def answer_form(answers: Answers) -> dict[str, Array]:
 
 def open_rubric(task: Task, workspace: Workspace, config: FolmConfig, pool_ids: Sequence[str]) -> Rubric:
     """The rubric of one task for one of the rollout actors."""
-    added = build_added(config.rewards.get(task, ()), 1 / config.num_rollout_actors)
+    added, reward = build_added(config.added_rewards[task], 1 / config.rollout.num), config.reward
     if task == "oar":
-        return oar_rubric(config.oar, logged=[answer_form], added=added)
+        return oar_rubric(reward.oar, logged=[answer_form], added=added)
     expected = None
-    if config.wscr.expected_share > 0:
-        expected = open_similar_sets(workspace, pool_ids, config.wscr.temperature)
-    return wscr_rubric(config.wscr, expected, logged=[answer_form], added=added)
+    if reward.wscr.expected_share > 0:
+        expected = open_similar_sets(workspace, pool_ids, reward.wscr.temperature)
+    return wscr_rubric(reward.wscr, expected, logged=[answer_form], added=added)
 
 
 def open_similar_sets(workspace: Workspace, pool_ids: Sequence[str], temperature: float) -> ExpectedItems:

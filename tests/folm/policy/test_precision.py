@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from r4t_ray.folm.learner.precision import computes_in_bf16
+from r4t_ray.folm.policy.precision import computes_in_bf16
 
 
 @pytest.mark.parametrize(

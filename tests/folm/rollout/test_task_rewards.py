@@ -7,9 +7,8 @@ import pytest
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import load_queries
+from r4t_ray.folm.rollout.task_rewards import TaskRewards, retrieve
 from r4t_ray.folm.settings import FolmConfig
-from r4t_ray.folm.task_rewards import TaskRewards, retrieve
-from r4t_ray.rewards import CoverageConfig
 from r4t_ray.rewards.constraint import ConstraintConfig
 
 ANSWERS = [("salt", "lentil", "basil"), None, ("lentil", "salt"), ("rice", "rice", "lentil\0"), ("lentil", "garlic")]
@@ -34,7 +33,7 @@ def test_texts_that_answers_share_are_searched_once_and_found_everywhere(indexed
 
 
 def test_expected_items_are_those_of_other_queries_sets(indexed_workspace: Workspace) -> None:
-    config = FolmConfig(k=3, num_hits=1, wscr=CoverageConfig(expected_share=0.5, temperature=0.01))
+    config = FolmConfig(k=3, num_hits=1, reward={"wscr": {"expected_share": 0.5, "temperature": 0.01}})
     queries = load_queries(indexed_workspace, "wscr", "train")[:2]
     _, output = TaskRewards(indexed_workspace, config).score("wscr", queries, [("salt", "garlic", "basil"), None])
     assert list(output.breakdown)[3:] == ["coverage", "expected", "parsed", "distinct"]
@@ -48,7 +47,7 @@ def test_expected_items_are_those_of_other_queries_sets(indexed_workspace: Works
 
 def test_an_added_reward_reads_the_entries_of_its_own_task(indexed_workspace: Workspace) -> None:
     added = {"wscr": (ConstraintConfig(type="constraint", attribute="text", max_per_value=1),)}
-    rewards = TaskRewards(indexed_workspace, FolmConfig(k=3, num_hits=1, rewards=added))
+    rewards = TaskRewards(indexed_workspace, FolmConfig(k=3, num_hits=1, added_rewards=added))
     assert [each.name for each in rewards.rubrics["wscr"].rewards if each.name] == ["constraint"]
     assert not [each.name for each in rewards.rubrics["oar"].rewards if each.name]
     assert list(rewards._pool) == ["wscr"]
