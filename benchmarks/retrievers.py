@@ -24,10 +24,10 @@ from r4t_ray.diffusion.learner import Learner
 from r4t_ray.diffusion.retriever import DiffusionRetriever
 from r4t_ray.diffusion.settings import SamplerConfig, Solver
 from r4t_ray.diffusion.training import prepare_task
-from r4t_ray.evaluation.evaluate import Trial, open_trial
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.scores import score
 from r4t_ray.evaluation.settings import EvaluationConfig
+from r4t_ray.evaluation.trial import Trial, open_trial
 from r4t_ray.folm import SharedEngine
 from r4t_ray.rewards import OARConfig
 from r4t_ray.types import Task
@@ -57,7 +57,8 @@ def sampling(retriever: DiffusionRetriever, **settings: Any) -> Generate:
 def trial_of(workspace: Path, task: Task) -> Trial:
     """A task's held-out queries at the tables' budget; no language model is asked."""
     config = EvaluationConfig(methods=("r4t_diffusion",), latency_batches=())
-    return open_trial(config, Workspace(workspace), task, SharedEngine(_no_language_model), OARConfig(), 0)
+    engine = SharedEngine(_no_language_model)
+    return open_trial(config, Workspace(workspace), task, engine=engine, reward=OARConfig(), seed=0)
 
 
 def _no_language_model(folder: Path) -> Any:
@@ -78,12 +79,11 @@ def scored(trial: Trial, generate: Generate, solver: Solver, draws: int) -> dict
         generate=lambda z_q_BD, generator, **_: generate(z_q_BD, generator),
     )
     bench = replace(trial.make_bench(), retriever=lambda name: retriever)
-    method = METHODS["r4t_diffusion"].build(bench)
     rows = [
         [
-            score(trial.task, answer, query, z_q_D, trial.index, bench.k, bench.n, bench.reward)
+            score(bench, answer, query, z_q_D)
             for answer, query, z_q_D in zip(
-                method.fan_out(trial.queries, trial.query_emb_BD, 1000 * draw),
+                METHODS["r4t_diffusion"].answer(bench, trial.queries, trial.query_emb_BD, 1000 * draw),
                 trial.queries,
                 trial.query_emb_BD,
                 strict=True,

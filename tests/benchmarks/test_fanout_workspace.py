@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ import torch
 from benchmarks.fanout_workspace import Subject, WorkspaceGrid, compiled, measure_diffusion
 from benchmarks.stopwatch import Board
 from r4t_ray.diffusion import STUDENT, DiffusionRetriever, NetworkConfig, SamplerConfig
+from r4t_ray.evaluation.bench import Bench
 
 SHAPE = NetworkConfig(
     num_rows=3, dim=6, hidden=16, mlp=16, num_heads=2, num_layers=1, dropout=0, attention_dropout=0, num_anchors=6
@@ -45,7 +46,25 @@ def test_every_cell_of_the_retriever_and_one_of_its_student_are_measured(folder:
     queries = [SimpleNamespace(text=letter) for letter in "abc"]
     trial: Any = SimpleNamespace(queries=queries, query_emb_BD=np.eye(6, dtype=np.float32)[:3])
     encoder: Any = SimpleNamespace(encode=lambda texts: np.eye(6, dtype=np.float32)[["abc".index(t) for t in texts]])
-    bench: Any = SimpleNamespace(index=Axes(), k=2, n=2)
+    unread: Any = None
+    bench = Bench(
+        task="oar",
+        index=cast(Any, Axes()),
+        k=2,
+        n=2,
+        train_emb_BD=unread,
+        train_references=unread,
+        reward=unread,
+        num_candidates=unread,
+        mmr_lambda=unread,
+        temperature=unread,
+        solver=None,
+        num_steps=None,
+        guidance=None,
+        encode=unread,
+        policy=unread,
+        retriever=unread,
+    )
     board = Board(lambda: None, None, float("inf"), 60.0)
     measure_diffusion(Subject(trial, bench, encoder, grid), board, folder)
     assert [row.not_measured for row in board.rows] == [None] * 8

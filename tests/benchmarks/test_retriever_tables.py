@@ -32,7 +32,8 @@ def test_every_way_is_measured_once_and_the_reference_first() -> None:
 
 def test_a_way_is_kept_if_all_its_measures_are() -> None:
     def row(solver: str, measure: str, ratio: float) -> quality.Row:
-        return quality.Row("oar", solver, 4, measure, Estimate(0.5, 0.4, 0.6, 9), Estimate(ratio, 0.9, 1.1, 9))
+        value = Estimate(value=0.5, low=0.4, high=0.6, n=9)
+        return quality.Row("oar", solver, 4, measure, value, Estimate(value=ratio, low=0.9, high=1.1, n=9))
 
     rows = [row("sde", "oar_reward", 0.98), row("sde", "vendi", 1.2), row("heun", "oar_reward", 1.0)]
     rows.append(row("heun", "vendi", 0.97))
