@@ -31,6 +31,7 @@ from typing import Any
 
 from benchmarks.stopwatch import provenance
 from benchmarks.usage import Usage, watched
+from r4t_ray.config import Resources
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Replay:
         self._recorded: list[list[list[str]]] = json.loads(Path(path).read_text(encoding="utf-8"))
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """As ``FanOuts``: the row with its ``fan_outs``, repeated where fewer were recorded than are asked for."""
+        """The row with ``fan_outs``, as ``SampleFanOuts`` gives it; recorded ones repeat when there are too few."""
         num, answers = int(row["num_samples"]), []
         for query_id in row["query_id"]:
             known = self._recorded[zlib.crc32(query_id.encode()) % len(self._recorded)]
@@ -116,28 +117,28 @@ def planned(options: argparse.Namespace, num_fan_outs: int, seed: int) -> list[d
     """Files of recombined queries that ask for so many fan-outs in all."""
     from r4t_ray.artifacts import Workspace
     from r4t_ray.catalogue import load_queries, recombined_queries
-    from r4t_ray.pairs.files import Asked, plan_files
+    from r4t_ray.pairs.files import PlannedQuery, plan_files
 
     train = load_queries(Workspace(options.workspace), options.task, "train")
     num_queries = -(-num_fan_outs // options.samples)
     new = recombined_queries(options.task, train, num_queries, seed)
     if len(new) < num_queries:
         raise SystemExit(f"{len(new)} queries can be recombined, {num_queries} are asked for: raise --samples")
-    return plan_files(options.task, [Asked(query, options.samples) for query in new], options.queries)
+    return plan_files(options.task, [PlannedQuery(query, options.samples) for query in new], options.queries)
 
 
-def settings_of(options: argparse.Namespace, **more: Any) -> Any:
+def settings_of(options: argparse.Namespace, actors: Resources) -> Any:
     """The PairsConfig of a run."""
     from r4t_ray.pairs import PairsConfig
 
-    return PairsConfig(num_samples=options.samples, queries_per_file=options.queries, **more)
+    return PairsConfig(num_samples=options.samples, queries_per_file=options.queries, actors=actors)
 
 
 def plain_loop(options: argparse.Namespace, threads: int, folder: Path, seed: int) -> dict[str, float]:
     """Pairs a second of ``loop_here`` over half of the live fan-outs, in a process of its own as an engine has."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
     files = planned(options, options.live // 2, seed)
-    arguments = (options.workspace, settings_of(options, actor_cpus=threads), files, folder, seed, sender)
+    arguments = (options.workspace, settings_of(options, Resources(cpus=threads)), files, folder, seed, sender)
     process = multiprocessing.get_context("spawn").Process(target=loop_here, args=arguments)
     process.start()
     sender.close()
@@ -150,10 +151,10 @@ def loop_here(
     workspace: Path, config: Any, files: Sequence[dict[str, Any]], folder: Path, seed: int, sender: Any
 ) -> None:
     """Make the graph's calls one after the other; sends pairs a second with and without the writing."""
-    from r4t_ray.pairs.synthesize import FanOuts, WritePairs
+    from r4t_ray.pairs.synthesize import SampleFanOuts, WritePairs
 
     (folder / files[0]["task"]).mkdir(parents=True)
-    fan_outs = FanOuts(str(workspace), config, seed)
+    fan_outs = SampleFanOuts(str(workspace), config, seed)
     writer = WritePairs(str(workspace), config, str(folder))
     pairs, generating, writing = 0, 0.0, 0.0
     for number, file in enumerate(files):
@@ -173,11 +174,11 @@ def run_graph(
 ) -> Run:
     """One run of the stage's own graph in a Ray of its own."""
     from r4t_ray.artifacts import Workspace
-    from r4t_ray.pairs.synthesize import FanOuts, synthesize
+    from r4t_ray.pairs.synthesize import SampleFanOuts, synthesize
     from r4t_ray.pipeline import connected_to_ray
 
-    config, workspace, seed = settings_of(options, num_actors=actors), Workspace(options.workspace), 2
-    source = (Replay, (str(replayed),)) if replayed else (FanOuts, (str(workspace.root), config, seed))
+    config, workspace, seed = settings_of(options, Resources(num=actors, cpus=0.5)), Workspace(options.workspace), 2
+    source = (Replay, (str(replayed),)) if replayed else (SampleFanOuts, (str(workspace.root), config, seed))
     files = planned(options, num_fan_outs, seed)
     folder.mkdir()
     started = time.monotonic()

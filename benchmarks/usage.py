@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-OPERATORS = {"Map(FanOuts)": "fan-outs", "Map(Replay)": "fan-outs", "Map(WritePairs)": "writer"}
+OPERATORS = {"Map(SampleFanOuts)": "fan-outs", "Map(Replay)": "fan-outs", "Map(WritePairs)": "writer"}
 LOOK_EVERY_S = 2.0
 """Between two looks at all processes: one takes some 25 ms of a core, which the engine wants."""
 

@@ -118,7 +118,7 @@ def figures(folder: Path) -> int:
 def workspace(tmp_path: Path) -> Workspace:
     """The stages that a card is made from, each with next to nothing in it."""
     made = Workspace(tmp_path / "ws")
-    pairs = {"num_samples": 2, "temperature": 0.9, "num_recombined": {}, "keep": {"type": "all"}}
+    pairs = {"num_samples": 2, "temperature": 0.9, "num_recombined": {"oar": 0, "wscr": 0}, "select": {"type": "all"}}
     made.build("ingest", Recorded(catalogue={"type": "sets", "items": str(tmp_path)}), 0, [], nothing)
     made.build("embed", Recorded(model=str(tmp_path), model_sha256="ab12", dim=8), 0, ["ingest"], nothing)
     made.build("pairs", Recorded(**pairs), 0, ["embed"], nothing)

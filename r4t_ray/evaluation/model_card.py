@@ -60,7 +60,7 @@ def encoder_name(config: Mapping[str, Any]) -> str:
 
 
 def _data(task: Task, ingest: Manifest, embed: Manifest, pairs: Manifest) -> str:
-    sha256, recombined = embed.config["model_sha256"], pairs.config["num_recombined"].get(task, 0)
+    sha256, recombined = embed.config["model_sha256"], pairs.config["num_recombined"][task]
     made = f"{pairs.config['num_samples']} fan-outs a query at temperature {pairs.config['temperature']:g}"
     told = {
         "catalogue": (ingest, "items, sets and queries", f"catalogue of type {ingest.config['catalogue']['type']}"),
@@ -73,7 +73,7 @@ def _data(task: Task, ingest: Manifest, embed: Manifest, pairs: Manifest) -> str
         "pairs": (
             pairs,
             "of all tasks",
-            f"{made}, 1 for each of {recombined:,} recombined queries; kept: {pairs.config['keep']['type']}",
+            f"{made}, 1 for each of {recombined:,} recombined queries; selected: {pairs.config['select']['type']}",
         ),
     }
     lines = [

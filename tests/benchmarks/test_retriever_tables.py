@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from benchmarks import keep, quality, students
+from benchmarks import quality, select, students
 from benchmarks.evaluations import evaluations_of
 from r4t_ray.diffusion.settings import NetworkConfig
 from r4t_ray.evaluation.bootstrap import Estimate
-from r4t_ray.pairs.keep import KeepAbove, KeepAll, KeepBest
+from r4t_ray.pairs.select import SelectAbove, SelectAll, SelectBest
 
 SHAPE = NetworkConfig(
     num_rows=3, dim=6, hidden=32, mlp=32, num_heads=2, num_layers=1, noise_dim=4, dropout=0, attention_dropout=0
@@ -50,10 +50,10 @@ def test_rules_choose_among_each_querys_own() -> None:
             "weight": pa.array([1, 1, 1, 3, 2], pa.int32()),
         }
     )
-    assert keep.kept(pairs, KeepAll()).equals(pairs)
-    best = keep.kept(pairs, KeepBest(type="best", fraction=0.5))
+    assert select.kept(pairs, SelectAll()).equals(pairs)
+    best = select.kept(pairs, SelectBest(type="best", fraction=0.5))
     assert best["reward"].to_pylist() == pytest.approx([0.9, 0.8, None, 0.3], nan_ok=True)
-    assert keep.kept(pairs, KeepAbove(type="above", reward=0.3)).num_rows == 3  # 0.3 in float32 is above 0.3
+    assert select.kept(pairs, SelectAbove(type="above", reward=0.3)).num_rows == 3  # 0.3 in float32 is above 0.3
 
 
 def unit_pairs(num: int) -> dict[str, torch.Tensor]:

@@ -26,7 +26,7 @@ MANIFESTS = {
     "pairs": manifest(
         "pairs",
         15_667,
-        {"num_samples": 2, "temperature": 0.9, "num_recombined": {"wscr": 8000}, "keep": {"type": "best"}},
+        {"num_samples": 2, "temperature": 0.9, "num_recombined": {"oar": 0, "wscr": 8000}, "select": {"type": "best"}},
     ),
     "diffusion": manifest(
         "diffusion",
@@ -112,7 +112,7 @@ def test_data_and_training() -> None:
         "| embeddings | 11,010 unit vectors | local files, sha256 `ab12`, projected to width 128 "
         f"| `{MANIFESTS['embed'].fingerprint}` |",
         "| pairs | 15,667 of all tasks | 2 fan-outs a query at temperature 0.9, 1 for each of 8,000 recombined "
-        f"queries; kept: best | `{MANIFESTS['pairs'].fingerprint}` |",
+        f"queries; selected: best | `{MANIFESTS['pairs'].fingerprint}` |",
     ]
     assert "| optimizer.num_steps | 500 |" in facts["training"].splitlines()
     assert "| training.seed | 3 |" in facts["training"].splitlines()

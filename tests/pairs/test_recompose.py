@@ -12,11 +12,11 @@ from transformers import AutoTokenizer
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import load_queries
+from r4t_ray.config import Resources
 from r4t_ray.encoders import load_embeddings, resolve_model
 from r4t_ray.errors import ConfigError
 from r4t_ray.folm.engine import EngineConfig
 from r4t_ray.index import load_index
-from r4t_ray.pairs.actors import EngineActors
 from r4t_ray.pairs.recompose import (
     Recompose,
     RecomposeConfig,
@@ -79,11 +79,11 @@ def test_the_model_is_on_the_actors_that_are_named(
     class AskedError(Exception):
         """Before anything runs."""
 
-    def asked(actors: EngineActors, rows: Any, holder: type[Any], arguments: tuple[Any, ...]) -> None:
+    def asked(rows: Any, holder: type[Any], arguments: tuple[Any, ...], actors: Resources) -> None:
         raise AskedError(actors, holder, *arguments)
 
-    monkeypatch.setattr(EngineActors, "map", asked)
-    actors = EngineActors(num_actors=2, num_cpus=1.5, num_gpus=0.0)
+    monkeypatch.setattr("r4t_ray.pairs.recompose.map_on_actors", asked)
+    actors = Resources(num=2, cpus=1.5)
     config = CONFIG.model_copy(update={"model": "a chat model"})
     with pytest.raises(AskedError) as caught:
         recomposed_queries(config, actors, indexed_workspace, tmp_path, seed=0)
@@ -97,7 +97,7 @@ def test_new_sets_are_of_the_pool_and_made_once(
     ray_session: str, indexed_workspace: Workspace, chat_model: Path, tmp_path: Path
 ) -> None:
     config = CONFIG.model_copy(update={"model": str(chat_model)})
-    actors = EngineActors(num_actors=1, num_cpus=1.0, num_gpus=0.0)
+    actors = Resources(num=1, cpus=1.0)
     made = recomposed_queries(config, actors, indexed_workspace, tmp_path, seed=0)
     assert len(made) >= 6
     # The pool of the n-th new query is what lies nearest to the n-th training query, all of them again and again.

@@ -1,9 +1,9 @@
-"""What ``pairs.keep`` does: reward of the pairs that a rule keeps, and quality of the retriever trained on them.
+"""Compare the rules of ``pairs.select``: the reward of the selected pairs, and the retriever trained on them.
 
-``python -m benchmarks.keep WORKSPACE PAIRS`` takes a workspace whose ingest, embed and index stages are finished, and a
-folder of one task's pairs that were all kept, several to a query (``benchmarks.synthesize --pairs`` leaves one). Each
-rule is applied to them query by query as the pairs stage would, and a retriever of the settings is trained on what is
-left, all for the same number of updates.
+``python -m benchmarks.select WORKSPACE PAIRS`` needs a workspace with finished catalogue, encoder and index stages, and
+a folder with all pairs of one task, several for each query (``benchmarks.synthesize --pairs`` writes one). Each rule
+selects among the pairs of each query, as the pairs stage does. One retriever is trained on each selection, with the
+same settings and number of updates.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from benchmarks.retrievers import KEPT, fit, sampling, scored, trial_of, write_r
 from r4t_ray.config import load_settings
 from r4t_ray.evaluation.bootstrap import Estimate, bootstrap_mean
 from r4t_ray.experiment import Experiment
-from r4t_ray.pairs.keep import KeepAbove, KeepAll, KeepBest, KeepRule
+from r4t_ray.pairs.select import SelectAbove, SelectAll, SelectBest, SelectRule
 from r4t_ray.types import Task
 
 
@@ -42,7 +42,7 @@ class Row:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.keep", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.select", description=__doc__.split("\n")[0])
     parser.add_argument("workspace", type=Path, help="folder with finished ingest, embed and index stages")
     parser.add_argument("pairs", type=Path, help="folder of one task's parquet files")
     parser.add_argument("--task", choices=("oar", "wscr"), default="wscr")
@@ -60,19 +60,19 @@ def main() -> None:
     options = parser().parse_args()
     table_all = pads.dataset(options.pairs, format="parquet").to_table()
     median = float(np.nanmedian(table_all["reward"].to_numpy()))
-    rules: dict[str, KeepRule] = {
-        "all": KeepAll(),
-        "best half": KeepBest(type="best", fraction=0.5),
-        "best quarter": KeepBest(type="best", fraction=0.25),
-        "best one": KeepBest(type="best", fraction=1e-6),
-        f"above {median:.3f}": KeepAbove(type="above", reward=median),
+    rules: dict[str, SelectRule] = {
+        "all": SelectAll(),
+        "best half": SelectBest(type="best", fraction=0.5),
+        "best quarter": SelectBest(type="best", fraction=0.25),
+        "best one": SelectBest(type="best", fraction=1e-6),
+        f"above {median:.3f}": SelectAbove(type="above", reward=median),
     }
     rows = [row for name, rule in rules.items() for row in measured(options, name, kept(table_all, rule))]
     print(table(rows))
     write_rows(options, rows)
 
 
-def kept(pairs: pa.Table, rule: KeepRule) -> pa.Table:
+def kept(pairs: pa.Table, rule: SelectRule) -> pa.Table:
     """The rows that a rule keeps of each query's own."""
     rows_of: dict[str, list[int]] = defaultdict(list)
     for row, query_id in enumerate(pairs["query_id"].to_pylist()):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r4t_ray.pairs.keep import KeepAbove, KeepAll, KeepBest, count_equal
+from r4t_ray.pairs.select import SelectAbove, SelectAll, SelectBest, count_equal
 
 NAN = math.nan
 words = st.sampled_from("abc")
@@ -30,7 +30,7 @@ def test_every_parsed_fan_out_is_counted_once(asked: list[list[str] | None]) -> 
 
 
 def test_the_best_half_by_weight() -> None:
-    half = KeepBest(type="best", fraction=0.5)
+    half = SelectBest(type="best", fraction=0.5)
     assert half.choose([0.1, 0.9, 0.4, 0.9], [1, 1, 1, 1]) == [1, 3]
     assert half.choose([0.1, 0.9, 0.4], [6, 1, 1]) == [0, 1, 2]
     assert half.choose([0.5, 0.5, 0.5], [1, 1, 1]) == [0, 1]
@@ -39,7 +39,7 @@ def test_the_best_half_by_weight() -> None:
 
 
 def test_above_is_strict_and_refuses_what_has_no_reward() -> None:
-    assert KeepAbove(type="above", reward=0.4).choose([0.4, 0.41, NAN], [1, 9, 1]) == [1]
+    assert SelectAbove(type="above", reward=0.4).choose([0.4, 0.41, NAN], [1, 9, 1]) == [1]
 
 
 @given(rewarded, st.floats(0.01, 1.0))
@@ -47,16 +47,16 @@ def test_the_best_are_at_least_the_fraction_and_no_more_than_it_needs(
     rows: list[tuple[float, int]], fraction: float
 ) -> None:
     rewards, weights = [row[0] for row in rows], [row[1] for row in rows]
-    kept = KeepBest(type="best", fraction=fraction).choose(rewards, weights)
-    assert kept == sorted(set(kept))
+    selected = SelectBest(type="best", fraction=fraction).choose(rewards, weights)
+    assert selected == sorted(set(selected))
     needed = math.ceil(fraction * sum(weights))
-    assert sum(weights[n] for n in kept) >= needed
+    assert sum(weights[n] for n in selected) >= needed
     rank = {n: -1.0 if math.isnan(rewards[n]) else rewards[n] for n in range(len(rows))}
-    assert all(rank[n] >= rank[other] for n in kept for other in range(len(rows)) if other not in kept)
-    if kept:
-        assert sum(weights[n] for n in kept) - weights[min(kept, key=lambda n: (rank[n], -n))] < needed
+    assert all(rank[n] >= rank[other] for n in selected for other in range(len(rows)) if other not in selected)
+    if selected:
+        assert sum(weights[n] for n in selected) - weights[min(selected, key=lambda n: (rank[n], -n))] < needed
 
 
 @pytest.mark.parametrize("weights", [[1, 1], [5, 2]])
-def test_all_keeps_all(weights: list[int]) -> None:
-    assert KeepAll().choose([NAN, 0.1], weights) == [0, 1]
+def test_all_selects_all(weights: list[int]) -> None:
+    assert SelectAll().choose([NAN, 0.1], weights) == [0, 1]
