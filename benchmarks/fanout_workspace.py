@@ -170,8 +170,13 @@ def samplers(
 
 def diffusion_bench(bench: Bench, retriever: DiffusionRetriever, sampler: SamplerConfig) -> Bench:
     """The bench with this retriever and sampler."""
-    settings = {"solver": sampler.solver, "num_steps": sampler.num_steps, "guidance": sampler.guidance}
-    return replace(bench, retriever=lambda _: retriever, **settings)
+    return replace(
+        bench,
+        retriever=lambda _: retriever,
+        solver=sampler.solver,
+        num_steps=sampler.num_steps,
+        guidance=sampler.guidance,
+    )
 
 
 def compiled(folder: Path) -> DiffusionRetriever:

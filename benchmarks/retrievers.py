@@ -74,7 +74,7 @@ def scored(trial: Trial, generate: Generate, solver: Solver, draws: int) -> dict
         solver: Whose rows they are like: those of a ranking solver are kept in their order.
         draws: Answers to each query, each from other noise.
     """
-    retriever = SimpleNamespace(
+    retriever: Any = SimpleNamespace(
         sampler=SamplerConfig(solver=solver),
         generate=lambda z_q_BD, generator, **_: generate(z_q_BD, generator),
     )

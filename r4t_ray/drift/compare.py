@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -147,11 +148,15 @@ def compare(config: DriftConfig, evaluation: EvaluationConfig, situation: Situat
 
 def generate(situation: Situation, query_emb_BD: Array, evaluation: EvaluationConfig, seed: int, kind: str) -> Array:
     """The rows z_BLD of every query, generated in batches as by the evaluate stage; ``kind`` is for the progress."""
-    settings = {"solver": evaluation.solver, "num_steps": evaluation.num_steps, "guidance": evaluation.guidance}
-    blocks = track(list(batches(len(query_emb_BD), QUERIES_A_CALL)), f"{situation.task} {kind} queries")
-    return np.concatenate(
-        [generate_rows(situation.retriever, query_emb_BD[block], seed + block.start, **settings) for block in blocks]
+    generate_block = partial(
+        generate_rows,
+        situation.retriever,
+        solver=evaluation.solver,
+        num_steps=evaluation.num_steps,
+        guidance=evaluation.guidance,
     )
+    blocks = track(list(batches(len(query_emb_BD), QUERIES_A_CALL)), f"{situation.task} {kind} queries")
+    return np.concatenate([generate_block(query_emb_BD[block], seed + block.start) for block in blocks])
 
 
 def answers_from(index: ShardedIndex, z_BLD: Array, situation: Situation, evaluation: EvaluationConfig) -> list[Answer]:

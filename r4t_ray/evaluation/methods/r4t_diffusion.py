@@ -32,8 +32,14 @@ def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: in
 
 def generate(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> Array:
     """The L generated rows of every query, z_BLD."""
-    settings = {"solver": bench.solver, "num_steps": bench.num_steps, "guidance": bench.guidance}
-    return generate_rows(bench.retriever(RETRIEVER), query_emb_BD, seed, **settings)
+    return generate_rows(
+        bench.retriever(RETRIEVER),
+        query_emb_BD,
+        seed,
+        solver=bench.solver,
+        num_steps=bench.num_steps,
+        guidance=bench.guidance,
+    )
 
 
 def generate_rows(
