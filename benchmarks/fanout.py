@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, get_args
 from benchmarks.stopwatch import HEAD, Board, provenance, table
 
 if TYPE_CHECKING:
-    from r4t_ray.diffusion.settings import Solver
+    from r4t_ray.diffusion import SolverName
 
 BATCHES = (1, 8, 64, 256, 1024)
 EVALUATIONS = (256, 16, 8, 4, 1)
-SOLVERS: tuple[Solver, ...] = ("heun", "euler", "dpmpp_2m", "sde")
+SOLVERS: tuple[SolverName, ...] = ("heun", "euler", "dpmpp_2m", "sde")
 PAPER_MINUTES = 5.5
 
 

@@ -20,8 +20,8 @@ from torch.nn import functional
 
 from benchmarks.evaluations import describe, evaluations_of, steps_within
 from benchmarks.stopwatch import BASELINE, Board, Call, Cell, attempt
-from r4t_ray.diffusion.retriever import DiffusionRetriever
-from r4t_ray.diffusion.settings import NetworkConfig, NoiseConfig, SamplerConfig, Solver
+from r4t_ray.diffusion import NetworkConfig, NoiseConfig, SamplerConfig, SolverName
+from r4t_ray.diffusion.hub import DiffusionRetriever
 
 Mode = Literal["eager", "graph", "compile", "compile+graph"]
 PAPER_NETWORK = NetworkConfig()
@@ -63,7 +63,7 @@ class PaperGrid:
     device: str
     batches: tuple[int, ...]
     evaluations: tuple[int, ...]
-    solvers: tuple[Solver, ...]
+    solvers: tuple[SolverName, ...]
     modes: tuple[Mode, ...]
     guidance: float
     prompt_tokens: int
@@ -230,12 +230,12 @@ class Sampler:
         """Why this mode cannot run here, if so."""
         return "a CUDA graph needs CUDA" if "graph" in self.mode and self.device.type != "cuda" else None
 
-    def sample(self, solver: Solver, num_steps: int) -> Tensor:
+    def sample(self, solver: SolverName, num_steps: int) -> Tensor:
         """z_BLD of the queries, noise from the device's own generator."""
         with torch.autocast(self.device.type, torch.bfloat16):
             return self.retriever.generate(self.z_q_BD, num_steps=num_steps, solver=solver, guidance=self.guidance)
 
-    def call(self, solver: Solver, num_steps: int) -> Call:
+    def call(self, solver: SolverName, num_steps: int) -> Call:
         """What is timed: fresh noise, the same queries; a graph also takes the queries from a copy."""
         if "graph" not in self.mode:
             return lambda _: self.sample(solver, num_steps)
@@ -247,7 +247,7 @@ class Sampler:
 
         return copy_and_replay
 
-    def captured(self, solver: Solver, num_steps: int) -> Callable[[], Tensor]:
+    def captured(self, solver: SolverName, num_steps: int) -> Callable[[], Tensor]:
         """The whole sampler as one CUDA graph, noise included; a replay draws anew from the device's generator."""
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())

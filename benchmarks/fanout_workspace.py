@@ -24,8 +24,7 @@ import torch
 from benchmarks.evaluations import describe, evaluations_of, steps_within
 from benchmarks.stopwatch import BASELINE, Board, Call, Cell, attempt
 from r4t_ray.artifacts import Workspace
-from r4t_ray.diffusion.retriever import DiffusionRetriever
-from r4t_ray.diffusion.settings import STUDENT, UNGUIDED_SOLVERS, SamplerConfig, Solver
+from r4t_ray.diffusion import SOLVERS, STUDENT, DiffusionRetriever, SamplerConfig, SolverName
 from r4t_ray.encoders import Encoder, load_encoder
 from r4t_ray.evaluation.bench import Bench
 from r4t_ray.evaluation.methods import METHODS
@@ -43,7 +42,7 @@ class WorkspaceGrid:
     task: Task
     batches: tuple[int, ...]
     evaluations: tuple[int, ...]
-    solvers: tuple[Solver, ...]
+    solvers: tuple[SolverName, ...]
     modes: tuple[str, ...]
     scopes: tuple[str, ...]
     guidance: float | None
@@ -160,7 +159,7 @@ def samplers(
     grid: WorkspaceGrid, configured: SamplerConfig, guidance: float
 ) -> Iterator[tuple[str, SamplerConfig, int | None]]:
     """Name, settings and number of evaluations asked for: the configured one, then the grid, few evaluations first."""
-    steps = 1 if configured.solver in UNGUIDED_SOLVERS else configured.num_steps
+    steps = configured.num_steps if SOLVERS[configured.solver].is_stepwise else 1
     yield f"configured {configured.solver}", configured.model_copy(update={"num_steps": steps}), None
     for solver in grid.solvers:
         for asked in sorted(grid.evaluations):
@@ -180,18 +179,19 @@ def diffusion_bench(bench: Bench, retriever: DiffusionRetriever, sampler: Sample
 
 
 def compiled(folder: Path) -> DiffusionRetriever:
-    """The retriever with its denoiser compiled, and the two solvers that do not call it."""
+    """The retriever with its denoiser compiled, and the logits that solvers of one evaluation read."""
     retriever = DiffusionRetriever.from_pretrained(folder)
     retriever.compile(fullgraph=True, dynamic=False)
-    for name in UNGUIDED_SOLVERS:
-        setattr(retriever, name, torch.compile(getattr(retriever, name), fullgraph=True, dynamic=False))
+    logits = torch.compile(retriever.anchor_logits, fullgraph=True, dynamic=False)
+    setattr(retriever, "anchor_logits", logits)  # noqa: B010 - mypy refuses to assign to a method
     return retriever
 
 
 def warm_up(subject: Subject, retriever: DiffusionRetriever, guidance: float, batch: int) -> str | None:
     """Compile for one batch size and the samplers of the grid; why it was not, if so."""
     configured, start = retriever.sampler, time.perf_counter()
-    tried = [configured if configured.solver in UNGUIDED_SOLVERS else configured.model_copy(update={"num_steps": 2})]
+    is_stepwise = SOLVERS[configured.solver].is_stepwise
+    tried = [configured.model_copy(update={"num_steps": 2}) if is_stepwise else configured]
     if subject.grid.solvers:
         tried.append(configured.model_copy(update={"solver": "euler", "num_steps": 2, "guidance": guidance}))
     for sampler in tried:

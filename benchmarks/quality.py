@@ -16,14 +16,14 @@ from pathlib import Path
 
 from benchmarks.evaluations import evaluations_of, steps_within
 from benchmarks.retrievers import KEPT, sampling, scored, trial_of, write_rows
-from r4t_ray.diffusion.retriever import DiffusionRetriever
-from r4t_ray.diffusion.settings import STUDENT, Solver
+from r4t_ray.diffusion import STUDENT, SolverName
+from r4t_ray.diffusion.hub import DiffusionRetriever
 from r4t_ray.evaluation.bootstrap import Estimate, bootstrap_mean, paired_ratio
 from r4t_ray.types import TASKS, Task
 
-REFERENCE: tuple[Solver, int] = ("sde", 256)
+REFERENCE: tuple[SolverName, int] = ("sde", 256)
 EVALUATIONS = (64, 16, 8, 4, 3, 2, 1)
-SOLVERS: tuple[Solver, ...] = ("sde", "euler", "heun", "dpmpp_2m", "likeliest", "one_step")
+SOLVERS: tuple[SolverName, ...] = ("sde", "euler", "heun", "dpmpp_2m", "top_anchors", "one_step")
 GOAL = 0.98
 
 
@@ -57,7 +57,7 @@ def main() -> None:
     write_rows(options, rows)
 
 
-def ways(solvers: Sequence[Solver] | None) -> Iterator[tuple[Solver, int]]:
+def ways(solvers: Sequence[SolverName] | None) -> Iterator[tuple[SolverName, int]]:
     """Solvers and their steps, the reference first, each number of evaluations once."""
     yield REFERENCE
     for solver in solvers or SOLVERS:
@@ -76,7 +76,7 @@ def task_rows(options: argparse.Namespace, task: Task) -> Iterator[Row]:
         sampled.append((DiffusionRetriever.from_pretrained(folder / STUDENT), "one_step", 1))
     reference = None
     for asked, solver, num_steps in sampled:
-        if solver == "likeliest" and asked.mixture is None:
+        if solver == "top_anchors" and asked.mixture is None:
             continue
         name = solver if asked is retriever else "student"
         values = scored(trial, sampling(asked, solver=solver, num_steps=num_steps), solver, options.draws)

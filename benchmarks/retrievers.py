@@ -18,12 +18,11 @@ from torch import Tensor
 
 from benchmarks.stopwatch import provenance
 from r4t_ray.artifacts import Workspace
-from r4t_ray.diffusion import DiffusionConfig
-from r4t_ray.diffusion.batches import PairCollate, cached_batches, load_pairs
-from r4t_ray.diffusion.learner import Learner
-from r4t_ray.diffusion.retriever import DiffusionRetriever
-from r4t_ray.diffusion.settings import SamplerConfig, Solver
-from r4t_ray.diffusion.training import prepare_task
+from r4t_ray.diffusion import DiffusionConfig, SamplerConfig, SolverName
+from r4t_ray.diffusion.hub import DiffusionRetriever
+from r4t_ray.diffusion.training.batches import PairCollate, cached_batches, load_pairs
+from r4t_ray.diffusion.training.learner import Learner
+from r4t_ray.diffusion.training.stage import prepare_task
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.scores import score
 from r4t_ray.evaluation.settings import EvaluationConfig
@@ -65,7 +64,7 @@ def _no_language_model(folder: Path) -> Any:
     raise AssertionError(f"{folder} is asked for")
 
 
-def scored(trial: Trial, generate: Generate, solver: Solver, draws: int) -> dict[str, NDArray[np.float64]]:
+def scored(trial: Trial, generate: Generate, solver: SolverName, draws: int) -> dict[str, NDArray[np.float64]]:
     """Each held-out query's measures, means over draws.
 
     Args:

@@ -27,11 +27,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.retrievers import KEPT, Generate, sampling, scored, trial_of, write_rows
-from r4t_ray.diffusion.batches import PairCollate, cached_batches, load_pairs
-from r4t_ray.diffusion.matching import match_rows
+from r4t_ray.diffusion import STUDENT, NetworkConfig, SolverName
+from r4t_ray.diffusion.hub import DiffusionRetriever
 from r4t_ray.diffusion.network import SetTransformer
-from r4t_ray.diffusion.retriever import DiffusionRetriever
-from r4t_ray.diffusion.settings import STUDENT, NetworkConfig, Solver
+from r4t_ray.diffusion.training.batches import PairCollate, cached_batches, load_pairs
+from r4t_ray.diffusion.training.matching import match_rows
 from r4t_ray.evaluation.bootstrap import Estimate, bootstrap_mean, paired_ratio
 from r4t_ray.types import TASKS, Task
 
@@ -87,10 +87,10 @@ def compare(options: argparse.Namespace, task: Task) -> Iterator[Row]:
 
 def students(
     options: argparse.Namespace, task: Task, folder: Path, teacher: DiffusionRetriever
-) -> Iterator[tuple[str, float | None, Solver, Generate, int]]:
+) -> Iterator[tuple[str, float | None, SolverName, Generate, int]]:
     """Name, seconds of fitting, what solver its rows are like, how it answers, and how often it is asked."""
     own = teacher.sampler.solver
-    yield "diffusion", None, own, sampling(teacher), options.draws if own != "likeliest" else 1
+    yield "diffusion", None, own, sampling(teacher), options.draws if own != "top_anchors" else 1
     if (folder / STUDENT).is_dir():
         student = DiffusionRetriever.from_pretrained(folder / STUDENT)
         yield "one-step student", None, "one_step", sampling(student), options.draws
@@ -102,7 +102,7 @@ def students(
         generate = fit(loaded, shape, options.steps, options.seed)
         yield name, time.monotonic() - started, "euler", generate, 1
     yield "copy of nearest", None, "euler", copy_nearest(pairs, loaded, 1), 1
-    yield f"copy of {NUM_NEIGHBOURS} nearest", None, "likeliest", copy_nearest(pairs, loaded, NUM_NEIGHBOURS), 1
+    yield f"copy of {NUM_NEIGHBOURS} nearest", None, "top_anchors", copy_nearest(pairs, loaded, NUM_NEIGHBOURS), 1
 
 
 def fit_regressor(pairs: dict[str, Tensor], shape: NetworkConfig, steps: int, seed: int) -> Generate:

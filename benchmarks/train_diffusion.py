@@ -142,9 +142,9 @@ def bare_loop(config: Any, pairs: Path, options: argparse.Namespace, seed: int, 
     """Samples/s of every window but the first, without Ray."""
     import torch
 
-    from r4t_ray.diffusion.batches import PairCollate, cached_batches, load_pairs
-    from r4t_ray.diffusion.learner import Learner
-    from r4t_ray.diffusion.training import prepare_task
+    from r4t_ray.diffusion.training.batches import PairCollate, cached_batches, load_pairs
+    from r4t_ray.diffusion.training.learner import Learner
+    from r4t_ray.diffusion.training.stage import prepare_task
 
     device = torch.device("cuda" if config.use_gpu else "cpu")
     if not config.use_gpu:
@@ -198,7 +198,7 @@ def wait_between(files: dict[str, str]) -> None:
 
 def ray_train(config: Any, pairs: Path, is_cached: bool, folder: Path, seed: int) -> list[float]:
     """Samples/s of every window but the first, by the functions that the stage calls."""
-    from r4t_ray.diffusion.training import prepare_task, train_jobs
+    from r4t_ray.diffusion.training.stage import prepare_task, train_jobs
 
     config = config.model_copy(update={"cache_pairs": is_cached})
     folder.mkdir()
@@ -214,7 +214,7 @@ def update_flops(config: Any) -> float:
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
-    from r4t_ray.diffusion.learner import Learner
+    from r4t_ray.diffusion.training.learner import Learner
 
     network, size = config.network, 8
     anchors_ND = np.zeros((network.num_anchors, network.dim), np.float32) if network.num_anchors else None

@@ -36,7 +36,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "ours, overlapped": {"max_staleness": 1},
     "ours, 2 actors": {"num_rollout_actors": 2},
 }
-PARTS = ("seconds_generate", "seconds_score", "seconds_load", "seconds_publish")
+PARTS = ("generate", "score", "load", "publish")
 
 
 @dataclass(frozen=True)
@@ -149,10 +149,10 @@ def run_ours(options: argparse.Namespace, changes: dict[str, Any], seed: int) ->
             pool.shutdown()
     return [
         Step(
-            row["num_rollouts"],
-            row["num_rollouts"] * row["mean_tokens"],
-            row["seconds_step"],
-            {part: row[part] for part in PARTS},
+            row.num_rollouts,
+            row.num_rollouts * row.mean_tokens,
+            row.seconds["step"],
+            {part: row.seconds[part] for part in PARTS},
         )
         for row in rows[1:]
     ]
@@ -182,10 +182,10 @@ def run_trl(options: argparse.Namespace, changes: dict[str, Any], seed: int) -> 
     def set_reward(completions: list[str], completion_ids: list[Any], query_id: list[str], **_: Any) -> list[float]:
         started = time.monotonic()
         fan_outs = [parse_answer(text, config.k) for text in completions]
-        parts = rewards.score(options.task, [by_id[name] for name in query_id], fan_outs)[1]
+        output = rewards.score(options.task, [by_id[name] for name in query_id], fan_outs)[1]
         ended = time.monotonic()
         marks.append((ended, ended - started, len(completions), sum(map(len, completion_ids))))
-        return [float(value) for value in parts["reward"]]
+        return [float(value) for value in output.total_B]
 
     with prepared(options) as folder:
         tokenizer = AutoTokenizer.from_pretrained(folder / "warm_start", padding_side="left")
@@ -196,7 +196,7 @@ def run_trl(options: argparse.Namespace, changes: dict[str, Any], seed: int) -> 
         trainer = GRPOTrainer(model, set_reward, arguments, train_dataset=data, processing_class=tokenizer)
         trainer.train()
     return [
-        Step(samples, tokens, at - before[0], {"seconds_score": scoring})
+        Step(samples, tokens, at - before[0], {"score": scoring})
         for before, (at, scoring, samples, tokens) in pairwise(marks)
     ]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from r4t_ray.additions import new_entries
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Catalogue, Gone, load_queries, read_additions, read_gone, read_query_texts
-from r4t_ray.diffusion import answering
+from r4t_ray.diffusion import serving_folder
 from r4t_ray.drift.compare import Drift, Situation, compare
 from r4t_ray.drift.settings import DriftConfig
 from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
@@ -134,7 +134,7 @@ def open_situation(
     folder = workspace.root / "diffusion" / task
     return Situation(
         task=task,
-        retriever=load_retriever(answering(folder, evaluation.solver, evaluation.num_steps, evaluation.guidance)),
+        retriever=load_retriever(serving_folder(folder, evaluation.solver, evaluation.num_steps, evaluation.guidance)),
         then=then,
         now=now,
         removed_rows=removed_rows,

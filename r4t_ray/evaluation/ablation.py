@@ -23,13 +23,13 @@ from r4t_ray.evaluation.settings import AblationConfig, EvaluationConfig
 from r4t_ray.evaluation.trial import draw, open_trial
 from r4t_ray.folm import FanOut, FanOutModel, FolmConfig, SharedEngine
 from r4t_ray.folm import run as train_folm
-from r4t_ray.folm.metrics import Row, read_rows
+from r4t_ray.folm.metrics import StepMetrics, read_metrics
 from r4t_ray.rewards import OARConfig
 
 SHARED = ("ingest", "embed", "index")
 FOLDER = "ablation"
 COMPONENTS = ("groundedness", "vendi", "alignment", "distinct")
-"""Columns of the metrics that are drawn: the three of eq. 1, and the share of the k sub-queries that differ."""
+"""Components that are drawn: the three of eq. 1, and the share of the k sub-queries that differ."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Variant:
 
     name: str
     weights: OARConfig
-    rows: Sequence[Row]
+    rows: Sequence[StepMetrics]
     before: Mapping[str, float]
     after: Mapping[str, float]
     answers: Mapping[str, FanOut]
@@ -117,7 +117,7 @@ def measure_variant(
         seed=seed,
     )
     answers = {query.text: samples[0] for query, samples in zip(shown, outputs, strict=True)}
-    rows = read_rows(folder / "metrics.parquet")
+    rows = read_metrics(folder / "metrics.parquet")
     return Variant(name=name, weights=trained.oar, rows=rows, before=before, after=after, answers=answers)
 
 
@@ -147,7 +147,7 @@ def plot_curves(variants: Sequence[Variant], path: Path) -> None:
     figure = Figure(figsize=(4 * len(COMPONENTS), 3.6), layout="constrained")
     for panel, name in zip(figure.subplots(1, len(COMPONENTS)), COMPONENTS, strict=True):
         for variant in variants:
-            values = np.array([row[name] for row in variant.rows], dtype=np.float64)
+            values = np.array([row.components[name] for row in variant.rows], dtype=np.float64)
             panel.plot(running_mean(values, SMOOTHING_STEPS), label=variant.name)
         panel.set(title=name, xlabel="step")
     figure.axes[0].legend(fontsize="small")
@@ -200,5 +200,5 @@ def _means(values: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
     return {measure: float(of_N.mean()) for measure, of_N in values.items()}
 
 
-def _mean(rows: Sequence[Row], name: str) -> float:
-    return float(np.mean([row[name] for row in rows]))
+def _mean(rows: Sequence[StepMetrics], name: str) -> float:
+    return float(np.mean([row.components[name] for row in rows]))

@@ -13,8 +13,7 @@ from r4t_ray.types import TASKS, Array, Rows, Task
 
 if TYPE_CHECKING:
     from r4t_ray.catalogue import Query
-    from r4t_ray.diffusion import DiffusionRetriever
-    from r4t_ray.diffusion.settings import Solver
+    from r4t_ray.diffusion import DiffusionRetriever, SolverName
     from r4t_ray.folm import FanOutModel
     from r4t_ray.index import ShardedIndex
 
@@ -56,7 +55,7 @@ class Bench:
     num_candidates: int
     mmr_lambda: float
     temperature: float
-    solver: Solver | None
+    solver: SolverName | None
     num_steps: int | None
     guidance: float | None
     encode: EncodeTexts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 
 from r4t_ray.config import Settings
-from r4t_ray.diffusion.settings import Solver
+from r4t_ray.diffusion import SolverName
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.rewards import OARConfig
 
@@ -44,7 +44,7 @@ class EvaluationConfig(Settings):
     latency_repeats: int = Field(
         3, ge=1, description="Timed calls a batch size. More repeats narrow the interval of a latency."
     )
-    solver: Solver | None = Field(
+    solver: SolverName | None = Field(
         None, description="Solver of r4t_diffusion. null takes the solver that is stored with the model."
     )
     num_steps: int | None = Field(

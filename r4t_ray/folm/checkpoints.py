@@ -11,13 +11,14 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import TrainerCallback
 
-from r4t_ray.folm.metrics import METRICS, read_rows, write_rows
+from r4t_ray.folm.metrics import METRICS, read_metrics, write_metrics
 
 if TYPE_CHECKING:
     from r4t_ray.folm.learner import Learner
@@ -31,7 +32,7 @@ LOGGED = {
     "sampling/logp_gap_mean": "logp_gap_mean",
     "sampling/logp_gap_max": "logp_gap_max",
 }
-"""Names in the Trainer's log -> in metrics.parquet."""
+"""Names in the Trainer's log -> in ``StepMetrics.update``."""
 
 
 class ReportCheckpoint(TrainerCallback):
@@ -54,7 +55,8 @@ class ReportCheckpoint(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
         """Put the figures of the update beside those of the batch it used; of several passes the last one's stay."""
-        self._learner.rows[-1].update({LOGGED[name]: value for name, value in logs.items() if name in LOGGED})
+        rows, logged = self._learner.rows, {LOGGED[name]: value for name, value in logs.items() if name in LOGGED}
+        rows[-1] = replace(rows[-1], update={**rows[-1].update, **logged})
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Report the folder that the Trainer has just written."""
@@ -63,7 +65,7 @@ class ReportCheckpoint(TrainerCallback):
         checkpoint = None
         if ray.train.get_context().get_world_rank() == 0:
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            write_rows(self._learner.rows, folder / METRICS)
+            write_metrics(self._learner.rows, folder / METRICS)
             checkpoint = ray.train.Checkpoint.from_directory(folder)
         ray.train.report(
             {"step": self._learner.num_batches}, checkpoint=checkpoint, delete_local_checkpoint_after_upload=True
@@ -79,7 +81,7 @@ def train_from_last_checkpoint(learner: Learner) -> None:
         learner.trainer.train()
         return
     with checkpoint.as_directory() as folder:
-        learner.rows = read_rows(Path(folder) / METRICS)
+        learner.rows = read_metrics(Path(folder) / METRICS)
         learner.num_resumed = len(learner.rows)
         learner.trainer.train(resume_from_checkpoint=str(folder))
 

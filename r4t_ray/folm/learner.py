@@ -18,7 +18,7 @@ from r4t_ray.catalogue import Query
 from r4t_ray.errors import ConfigError, EngineError
 from r4t_ray.folm.checkpoints import ReportCheckpoint
 from r4t_ray.folm.lora import add_adapters
-from r4t_ray.folm.metrics import METRICS, Row, rollout_rows, write_rows
+from r4t_ray.folm.metrics import METRICS, StepMetrics, step_metrics, write_metrics
 from r4t_ray.folm.precision import computes_in_bf16
 from r4t_ray.folm.prompt import format_answer
 from r4t_ray.folm.rollout import PendingRollout, Request, Rollout, ask
@@ -52,7 +52,7 @@ class Learner:
     seed: int
     timeout_s: float
     trainer: Any = None
-    rows: list[Row] = field(default_factory=list)
+    rows: list[StepMetrics] = field(default_factory=list)
     num_resumed: int = 0
     starts: int = 1
     started: float = field(default_factory=time.monotonic)
@@ -81,10 +81,10 @@ class Learner:
         self._check_form(rollouts)
         self._check_weights(rollouts, asked_at)
         now = time.monotonic()
-        stats |= {"staleness": float(staleness), "seconds_step": now - self._last, "seconds_publish": self._publishing}
-        stats |= {"start": float(self.starts)}
+        seconds = {"step": now - self._last, "publish": self._publishing}
         self._last, self._publishing = now, 0.0
-        self._log(step, rollout_rows(step, rollouts, stats), trainer)
+        rows = step_metrics(step, rollouts, stats, seconds=seconds, staleness=staleness, start=self.starts)
+        self._log(step, rows, trainer)
         return {
             "prompt_ids": [list(rollout.prompt_ids) for rollout in rollouts],
             "completion_ids": [list(rollout.completion.token_ids) for rollout in rollouts],
@@ -139,22 +139,22 @@ class Learner:
         request = Request(tuple(self._queries_of(step)), self.grpo.num_generations, str(weights), seed)
         return self.num_batches, ask(self.actors, request)
 
-    def _log(self, step: int, rows: list[Row], trainer: Any) -> None:
+    def _log(self, step: int, rows: list[StepMetrics], trainer: Any) -> None:
         self.rows += rows
         if trainer.accelerator.is_main_process:
             write_status(self)
         for row in rows:
-            for name, value in row.items():
+            for name, value in row.columns().items():
                 if isinstance(value, float):
-                    trainer._metrics["train"][f"{row['task']}/{name}"].append(value)
-        means = ", ".join(f"{row['task']} reward {row['reward']:.4f}" for row in rows)
+                    trainer._metrics["train"][f"{row.task}/{name}"].append(value)
+        means = ", ".join(f"{row.task} reward {row.reward:.4f}" for row in rows)
         log.info("Soft-GRPO step %d of %d: %s", step + 1, self.grpo.steps, means)
 
     def write(self) -> None:
         """Write the trained model, its tokenizer and, last, the metrics; every worker calls this."""
         save_weights(self.trainer, self.folder / "model")
         if self.trainer.accelerator.is_main_process:
-            write_rows(self.rows, self.folder / METRICS)
+            write_metrics(self.rows, self.folder / METRICS)
 
 
 def build_learner(config: FolmConfig, settings: dict[str, Any]) -> Learner:

@@ -1,10 +1,10 @@
-"""Rollout workers: Ray actors that each hold a generation engine and score what it writes."""
+"""Rollout workers: Ray actors that each hold a generation engine and score its completions."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from r4t_ray.folm.fan_out import FanOutModel, SharedEngine
 from r4t_ray.folm.prompt import parse_answer, preamble_chars
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.task_rewards import TaskRewards
+from r4t_ray.rewards import RewardOutput
 from r4t_ray.types import TASKS, Task
 
 MAX_TRIES = 3
@@ -43,12 +44,36 @@ class Rollout:
 
 @dataclass(frozen=True)
 class Request:
-    """What an actor is asked for: G samples of each query from the weights of a directory."""
+    """The input of a rollout: G samples of each query from the weights of a directory."""
 
     queries: tuple[Query, ...]
     num_samples: int
     weights: str
     seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutStats:
+    """Figures of one request, of one actor or the mean over actors.
+
+    Attributes:
+        seconds: Spent on load (weights), generate and score.
+        restarted: 1 where the actor had died since its last answer.
+        cache_hit_rate: Share of texts whose embedding was in the actor's cache, since its start.
+    """
+
+    seconds: Mapping[str, float]
+    restarted: float
+    cache_hit_rate: float
+
+
+def mean_stats(stats: Sequence[RolloutStats]) -> RolloutStats:
+    """The mean over actors of every figure."""
+    return RolloutStats(
+        seconds={name: float(np.mean([each.seconds[name] for each in stats])) for name in stats[0].seconds},
+        restarted=float(np.mean([each.restarted for each in stats])),
+        cache_hit_rate=float(np.mean([each.cache_hit_rate for each in stats])),
+    )
 
 
 class RolloutWorker:
@@ -66,8 +91,8 @@ class RolloutWorker:
         """One call of vLLM's weight transfer; the last one names the weights that the engine then has."""
         self._engine.transfer(call, arguments, Path(weights) if weights else None)
 
-    def rollout(self, request: Request) -> tuple[list[Rollout], dict[str, float]]:
-        """Samples of every query, in the request's order, and the seconds and cache figures behind them.
+    def rollout(self, request: Request) -> tuple[list[Rollout], RolloutStats]:
+        """Scored samples of every query, in the request's order, and the figures of this request.
 
         Raises:
             RuntimeError: Weights come by transfer, and those of the request never came to this engine.
@@ -96,15 +121,17 @@ class RolloutWorker:
         for task, sampled in completions.items():
             scored = self._score(model, [queries[place] for place in places[task]], sampled)
             groups.update(zip(places[task], scored, strict=True))
-        encoder = self._rewards.scorer.encoder
+        encoder = self._rewards.encoder
         self._is_restarted, is_restarted = False, self._is_restarted
-        stats = {
-            "seconds_load": loaded - started,
-            "seconds_generate": generated - loaded,
-            "seconds_score": time.perf_counter() - generated,
-            "restarted": float(is_restarted),
-            "cache_hit_rate": encoder.hits / max(1, encoder.hits + encoder.misses),
-        }
+        stats = RolloutStats(
+            seconds={
+                "load": loaded - started,
+                "generate": generated - loaded,
+                "score": time.perf_counter() - generated,
+            },
+            restarted=float(is_restarted),
+            cache_hit_rate=encoder.hits / max(1, encoder.hits + encoder.misses),
+        )
         return [rollout for place in range(len(queries)) for rollout in groups[place]], stats
 
     def _score(
@@ -113,22 +140,34 @@ class RolloutWorker:
         task, n = queries[0].task, len(completions[0])
         flat = [completion for row in completions for completion in row]
         owners = [query for query in queries for _ in range(n)]
-        fan_outs = [parse_answer(completion.text, self._config.k) for completion in flat]
-        _, parts = self._rewards.score(task, owners, fan_outs)
-        parts["preamble_chars"] = np.array([preamble_chars(completion.text) for completion in flat], np.float32)
+        output = score_texts(self._rewards, owners, [completion.text for completion in flat], self._config.k)
         rollouts = [
             Rollout(
                 query.query_id,
                 task,
                 model.prompt_ids(task, query.text, self._config.k),
                 completion,
-                float(parts["reward"][b]),
-                {name: float(values[b]) for name, values in parts.items() if name != "reward"},
+                float(output.total_B[b]),
+                {name: float(values_B[b]) for name, values_B in output.breakdown.items()},
                 str(self._engine.weights),
             )
             for b, (query, completion) in enumerate(zip(owners, flat, strict=True))
         ]
         return [rollouts[start : start + n] for start in range(0, len(rollouts), n)]
+
+
+def score_texts(rewards: TaskRewards, queries: Sequence[Query], texts: Sequence[str], k: int) -> RewardOutput:
+    """From the text of B completions to their rewards.
+
+    Args:
+        rewards: Scores.
+        queries: The query of each completion, all of one task.
+        texts: The completions.
+        k: Sub-queries of an answer.
+    """
+    _, output = rewards.score(queries[0].task, queries, [parse_answer(text, k) for text in texts])
+    preamble_B = np.array([preamble_chars(text) for text in texts], np.float32)
+    return replace(output, breakdown={**output.breakdown, "preamble_chars": preamble_B})
 
 
 class RolloutPool:
@@ -143,7 +182,7 @@ class RolloutPool:
             actor.remote(str(workspace.root), config, str(model_dir)) for _ in range(config.num_rollout_actors)
         ]
 
-    def rollout(self, request: Request) -> tuple[list[Rollout], dict[str, float]]:
+    def rollout(self, request: Request) -> tuple[list[Rollout], RolloutStats]:
         """Scored samples of every query, in order; raises EngineError as ``rollout_on`` does."""
         return rollout_on(self.actors, request, self._timeout_s)
 
@@ -153,7 +192,7 @@ class RolloutPool:
             ray.kill(actor)
 
 
-def rollout_on(actors: Sequence[Any], request: Request, timeout_s: float) -> tuple[list[Rollout], dict[str, float]]:
+def rollout_on(actors: Sequence[Any], request: Request, timeout_s: float) -> tuple[list[Rollout], RolloutStats]:
     """Ask and wait; raises EngineError as ``PendingRollout.wait`` does."""
     return ask(actors, request).wait(timeout_s)
 
@@ -164,7 +203,7 @@ class PendingRollout:
 
     parts: Sequence[tuple[Any, Any]]
 
-    def wait(self, timeout_s: float) -> tuple[list[Rollout], dict[str, float]]:
+    def wait(self, timeout_s: float) -> tuple[list[Rollout], RolloutStats]:
         """The samples, in the order of the queries asked, and the actors' mean figures.
 
         Raises:
@@ -172,7 +211,7 @@ class PendingRollout:
         """
         answers = [_await(actor, reference, timeout_s) for actor, reference in self.parts]
         rollouts = [rollout for part_rollouts, _ in answers for rollout in part_rollouts]
-        return rollouts, {name: float(np.mean([s[name] for _, s in answers])) for name in answers[0][1]}
+        return rollouts, mean_stats([stats for _, stats in answers])
 
 
 def ask(actors: Sequence[Any], request: Request) -> PendingRollout:
@@ -185,7 +224,7 @@ def ask(actors: Sequence[Any], request: Request) -> PendingRollout:
     return PendingRollout([(actor, actor.rollout.remote(part)) for part, actor in zip(parts, actors, strict=False)])
 
 
-def _await(actor: Any, reference: Any, timeout_s: float) -> tuple[list[Rollout], dict[str, float]]:
+def _await(actor: Any, reference: Any, timeout_s: float) -> tuple[list[Rollout], RolloutStats]:
     for tried in range(1, MAX_TRIES + 1):
         if ray.wait([reference], timeout=timeout_s)[0]:
             break
@@ -199,7 +238,7 @@ def _await(actor: Any, reference: Any, timeout_s: float) -> tuple[list[Rollout],
             "raise folm.rollout_timeout_s, or read the actor's log under the Ray session",
         )
     try:
-        answer: tuple[list[Rollout], dict[str, float]] = ray.get(reference)
+        answer: tuple[list[Rollout], RolloutStats] = ray.get(reference)
     except ray.exceptions.RayActorError as error:
         raise EngineError(
             "rollout actor",

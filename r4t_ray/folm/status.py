@@ -1,11 +1,11 @@
-"""How far a running train-folm is, in a small file that its learner keeps up to date."""
+"""The progress of a running train-folm, in a small file that its learner keeps up to date."""
 
 from __future__ import annotations
 
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from r4t_ray.artifacts import MANIFEST, write_json
 from r4t_ray.errors import MissingArtifactError
@@ -16,14 +16,12 @@ if TYPE_CHECKING:
 
 STATUS = "status.json"
 PARTIAL = "folm.partial"
-FIGURES = ("num_rollouts", "reward_std", "mean_tokens", "degenerate_groups", "dropped")
-"""What a row of the metrics holds beside the components of the reward."""
 
 
 class Status(TypedDict):
-    """One task's training: the batch ``step`` of ``steps``, its figures, the pace, and what went wrong so far.
+    """One task's training: the batch ``step`` of ``steps``, its figures, the pace, and the faults so far.
 
-    The figures are those of the first worker, the pace that of all. ``updated`` is in seconds since 1970.
+    The figures are of the first worker, the pace is of all workers. ``updated`` is in seconds since 1970.
     """
 
     task: str
@@ -40,24 +38,24 @@ class Status(TypedDict):
 
 
 def write_status(learner: Learner) -> None:
-    """Write ``status.json`` into the folder of a learner that has rows; the pace is that of its own process."""
+    """Write ``status.json`` into the folder of a learner that has rows; the pace is of this process."""
     rows, steps, seconds = learner.rows, learner.grpo.steps, time.monotonic() - learner.started
     last, done = rows[-1], rows[learner.num_resumed :]
     status: Status = {
-        "task": last["task"],
+        "task": last.task,
         "step": len(rows),
         "steps": steps,
-        "reward": last["reward"],
-        "components": {name: value for name, value in last.items() if _is_component(name, value)},
-        "samples_per_s": learner.num_workers * sum(row["num_rollouts"] for row in done) / seconds,
+        "reward": last.reward,
+        "components": dict(last.components),
+        "samples_per_s": learner.num_workers * sum(row.num_rollouts for row in done) / seconds,
         "eta_s": (steps - len(rows)) * seconds / len(done),
-        "staleness": last["staleness"],
+        "staleness": last.staleness,
         "starts": learner.starts,
         "faults": {
             "earlier starts": learner.starts - 1,
-            "batches in which a rollout actor died": sum(row["restarted"] > 0 for row in rows),
-            "dropped samples": sum(row["dropped"] for row in rows),
-            "degenerate groups": sum(row["degenerate_groups"] for row in rows),
+            "batches in which a rollout actor died": sum(row.faults["restarted"] > 0 for row in rows),
+            "dropped samples": sum(int(row.faults["dropped"]) for row in rows),
+            "degenerate groups": sum(int(row.faults["degenerate_groups"]) for row in rows),
         },
         "updated": time.time(),
     }
@@ -68,11 +66,6 @@ def count_starts(folder: Path) -> int:
     """How often a learner of this folder has been started, this time included."""
     file = folder / STATUS
     return 1 + (json.loads(file.read_text(encoding="utf-8"))["starts"] if file.is_file() else 0)
-
-
-def _is_component(name: str, value: Any) -> bool:
-    others = {"reward", "cache_hit_rate", "restarted", "staleness", "start", *FIGURES}
-    return isinstance(value, float) and name not in others and not name.startswith("seconds_")
 
 
 def read_status(workspace: Path) -> list[Status]:

@@ -1,79 +1,165 @@
-"""The reward that RL maximises: a task's own, what similar sets hold, and those that settings add."""
+"""The rewards of a rollout actor: sub-queries of the policy are embedded and searched, then the task's rubric scores.
+
+OAR is open-ended abstract retrieval over collections, WSCR weakly supervised compositional retrieval of a set's items.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.catalogue import Query, load_items, load_sets
+from r4t_ray.catalogue import Query, load_items, load_queries, load_sets
+from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
+from r4t_ray.folm.answers import expected_items, membership
 from r4t_ray.folm.fan_out import FanOut
-from r4t_ray.folm.scorer import SetScorer
 from r4t_ray.folm.settings import FolmConfig
-from r4t_ray.folm.similar_sets import SimilarSets
-from r4t_ray.rewards import (
-    AddedReward,
-    Answers,
-    PoolEntry,
-    ScoredFanOut,
-    add_rewards,
-    blend_expected,
-    build_added,
-    expected_coverage,
-)
-from r4t_ray.types import Array, Task
+from r4t_ray.index import ShardedIndex, load_index
+from r4t_ray.rewards import Answers, PoolEntry, Retrieved, RewardOutput, Rubric, build_added, oar_rubric, wscr_rubric
+from r4t_ray.rewards.coverage import ExpectedItems
+from r4t_ray.types import TASKS, Array, Task
 
 
 class TaskRewards:
-    """Scores answers of any task; opened once in each rollout actor."""
+    """Scores answers of every task; a rollout actor opens it once.
+
+    Attributes:
+        encoder: Remembers the texts that it has embedded.
+        indexes: The pool of each task.
+        rubrics: What RL maximises, by task.
+    """
 
     def __init__(self, workspace: Workspace, config: FolmConfig) -> None:
-        self._config = config
-        self.scorer = SetScorer.open(workspace, config.k, config.num_hits, config.oar)
-        self._similar: SimilarSets | None = None
-        if config.wscr.expected_share > 0 and "wscr" in config.tasks:
-            pool_ids = self.scorer.indexes["wscr"].ids
-            self._similar = SimilarSets.open(workspace, pool_ids, config.wscr.temperature)
-        self._added: dict[Task, list[AddedReward]] = {}
-        self._pool: dict[Task, list[PoolEntry]] = {}
-        for task, configs in config.rewards.items():
-            self._added[task] = build_added(configs, 1 / config.num_rollout_actors)
-            self._pool[task] = pool_entries(task, workspace, self.scorer.indexes[task].ids)
+        self._k, self._num_hits = config.k, config.num_hits
+        self.encoder = CachedEncoder(load_encoder(workspace.artifact("embed").path / "encoder"))
+        self.indexes = {task: load_index(workspace, task) for task in TASKS}
+        self.rubrics = {task: open_rubric(task, workspace, config, self.indexes[task].ids) for task in config.tasks}
+        self._row_of = {name: row for row, name in enumerate(self.indexes["wscr"].ids)}
+        self._pool = {
+            task: pool_entries(task, workspace, self.indexes[task].ids)
+            for task in config.tasks
+            if config.rewards.get(task)
+        }
 
     def score(
-        self, task: Task, queries: Sequence[Query], fan_outs: Sequence[FanOut]
-    ) -> tuple[ScoredFanOut, dict[str, Array]]:
-        """The answers after search, and the components of their reward, (B,) each.
-
-        "reward" is among the components; NaN means that an answer has none.
+        self, task: Task, queries: Sequence[Query], sub_queries: Sequence[FanOut]
+    ) -> tuple[Retrieved, RewardOutput]:
+        """Embed, search and score.
 
         Args:
-            task: Whose pool is searched.
+            task: Decides the pool and the rubric.
             queries: The query of each answer.
-            fan_outs: The answers; None is one that could not be parsed.
+            sub_queries: The answers; None is one that could not be parsed.
+
+        Raises:
+            RewardError: No answer could be scored.
         """
-        asked = {query.query_id: query for query in queries}
-        row_of = {query_id: row for row, query_id in enumerate(asked)}
-        rows_B = [row_of[query.query_id] for query in queries]
-        query_emb_QD = self.scorer.encoder.encode([query.text for query in asked.values()])
-        scored = self.scorer.retrieve(task, query_emb_QD[rows_B], fan_outs)
-        parts: dict[str, Any] = self.scorer.reward(task, scored, [query.item_ids for query in queries])
-        if task == "wscr" and self._similar:
-            score_QM = self._similar.expected(list(asked), query_emb_QD)
-            parts["expected"] = expected_coverage(scored, score_QM[rows_B])
-            parts["reward"] = blend_expected(parts["coverage"], parts["expected"], self._config.wscr.expected_share)
-        parts["parsed"] = np.array([fan_out is not None for fan_out in fan_outs], np.float32)
-        parts["distinct"] = np.array([len(set(fan_out or ())) / self._config.k for fan_out in fan_outs], np.float32)
-        if self._added.get(task):
-            answers = Answers([query.text for query in queries], fan_outs, scored, self._pool[task])
-            parts = add_rewards(parts, self._added[task], answers)
-        return scored, parts
+        text_of = {query.query_id: query.text for query in queries}
+        row_of = {query_id: row for row, query_id in enumerate(text_of)}
+        query_emb_QD = self.encoder.encode(list(text_of.values()))
+        query_emb_BD = query_emb_QD[[row_of[query.query_id] for query in queries]]
+        retrieved = retrieve(self.encoder, self.indexes[task], query_emb_BD, sub_queries, self._k, self._num_hits)
+        answers = Answers(
+            query_ids=[query.query_id for query in queries],
+            queries=[query.text for query in queries],
+            sub_queries=sub_queries,
+            retrieved=retrieved,
+            references=[
+                {self._row_of[name] for name in query.item_ids} if task == "wscr" else frozenset() for query in queries
+            ],
+            pool=self._pool.get(task, ()),
+        )
+        return retrieved, self.rubrics[task].score(answers)
+
+
+def retrieve(
+    encoder: CachedEncoder,
+    index: ShardedIndex,
+    query_emb_BD: Array,
+    sub_queries: Sequence[FanOut],
+    k: int,
+    num_hits: int,
+) -> Retrieved:
+    """Embed and search the first k sub-queries of every answer in one call; a text is searched once.
+
+    Args:
+        encoder: Embeds the sub-queries.
+        index: The pool.
+        query_emb_BD: Unit rows, the query of each answer.
+        sub_queries: B answers; None is one that could not be parsed.
+        k: Directions of an answer.
+        num_hits: Hits of a direction, clipped to the size of the pool.
+    """
+    size, num_hits = (len(sub_queries), k), min(num_hits, index.size)
+    sub_emb_BkD = np.zeros((*size, query_emb_BD.shape[1]), np.float32)
+    nearest_emb_BkD = np.zeros_like(sub_emb_BkD)
+    nearest_cos_Bk = np.full(size, np.nan, np.float32)
+    hit_rows_BkK = np.full((*size, num_hits), -1, np.int64)
+    places = [(b, i) for b, texts in enumerate(sub_queries) for i in range(len((texts or ())[:k]))]
+    if places:
+        at = tuple(np.array(places).T)
+        texts_N = [(sub_queries[b] or ())[i] for b, i in places]
+        sub_emb_BkD[at] = sub_emb_ND = encoder.encode(texts_N)
+        # A text that several answers share is searched once.
+        number = {text: u for u, text in enumerate(dict.fromkeys(texts_N))}
+        owner_N = [number[text] for text in texts_N]
+        first_U = np.unique(owner_N, return_index=True)[1]
+        cos_UK, rows_UK = index.search(sub_emb_ND[first_U], num_hits)
+        hit_rows_BkK[at], nearest_cos_Bk[at] = rows_UK[owner_N], cos_UK[owner_N, 0]
+        nearest_emb_BkD[at] = index.emb_MD[rows_UK[owner_N, 0]]
+    return Retrieved(
+        query_emb_BD=query_emb_BD,
+        sub_emb_BkD=sub_emb_BkD,
+        nearest_cos_Bk=nearest_cos_Bk,
+        nearest_emb_BkD=nearest_emb_BkD,
+        hit_rows_BkK=hit_rows_BkK,
+    )
+
+
+def answer_form(answers: Answers) -> dict[str, Array]:
+    """Logged only: "parsed", 1 where the answer could be parsed, and "distinct", the share of k that differ, (B,)."""
+    return {
+        "parsed": np.array([texts is not None for texts in answers.sub_queries], np.float32),
+        "distinct": np.array([len(set(texts or ())) / answers.k for texts in answers.sub_queries], np.float32),
+    }
+
+
+def open_rubric(task: Task, workspace: Workspace, config: FolmConfig, pool_ids: Sequence[str]) -> Rubric:
+    """The rubric of one task for one of the rollout actors."""
+    added = build_added(config.rewards.get(task, ()), 1 / config.num_rollout_actors)
+    if task == "oar":
+        return oar_rubric(config.oar, logged=[answer_form], added=added)
+    expected = None
+    if config.wscr.expected_share > 0:
+        expected = open_similar_sets(workspace, pool_ids, config.wscr.temperature)
+    return wscr_rubric(config.wscr, expected, logged=[answer_form], added=added)
+
+
+def open_similar_sets(workspace: Workspace, pool_ids: Sequence[str], temperature: float) -> ExpectedItems:
+    """The expected items of a WSCR query, judged by the training sets; a query's own set has no vote.
+
+    Args:
+        workspace: Holds the finished catalogue and encoder stages.
+        pool_ids: The items of the WSCR pool, in the order of its rows.
+        temperature: As in ``expected_items``.
+    """
+    sets = load_queries(workspace, "wscr", "train")
+    ids, emb_MD = load_embeddings(workspace, "queries")
+    row_of = {name: row for row, name in enumerate(ids)}
+    set_ids_V = np.array([query.query_id for query in sets])
+    set_emb_VD = emb_MD[[row_of[query.query_id] for query in sets]]
+    member_VM = membership([query.item_ids for query in sets], pool_ids)
+
+    def score(query_ids: Sequence[str], query_emb_QD: Array) -> Array:
+        votes_QV = np.array(query_ids)[:, None] != set_ids_V[None]
+        return expected_items(query_emb_QD, set_emb_VD, member_VM, temperature, votes_QV)
+
+    return score
 
 
 def pool_entries(task: Task, workspace: Workspace, pool_ids: Sequence[str]) -> list[PoolEntry]:
-    """Text and attributes of each row of a task's pool: items for wscr, collections for oar."""
+    """Text and attributes of each row of a task's pool: items for WSCR, titles of collections for OAR."""
     if task == "wscr":
         entries = {item.item_id: PoolEntry(item.text, item.attributes) for item in load_items(workspace)}
     else:

@@ -19,13 +19,13 @@ from r4t_ray.catalogue import Query, load_queries, recombined_queries
 from r4t_ray.encoders import resolve_model
 from r4t_ray.errors import DataError, R4TError, read_error, write_error
 from r4t_ray.folm.engine import engine_name
-from r4t_ray.folm.metrics import METRICS, Row, read_rows, write_rows
+from r4t_ray.folm.metrics import METRICS, StepMetrics, read_metrics, write_metrics
 from r4t_ray.folm.prompt import render_prompt
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.supervised import train_on_examples
 from r4t_ray.folm.trainable import load_trainable, match_rates, model_source, skeleton
 from r4t_ray.folm.warm_start import warm_start_examples
-from r4t_ray.train_state import STAGING, drop_broken_state
+from r4t_ray.ray_train_runs import STAGING, drop_broken_state
 from r4t_ray.types import Task
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def run(config: FolmConfig, workspace: Workspace, seed: int) -> Artifact:
                 warm_start(task, config, workspace, folder / task / "warm_start", seed)
         rows = reinforce(config, workspace, folder, seed)
         if rows:
-            write_rows(rows, folder / "metrics.parquet")
+            write_metrics(rows, folder / "metrics.parquet")
         for task in config.tasks:
             remove_scaffolding(folder / task)
         return sum(config.grpo_of(task).steps for task in config.tasks)
@@ -94,7 +94,7 @@ def _render(task: Any, query: str, config: FolmConfig, tokenizer: Any) -> str:
     return render_prompt(task, query, config.k, config.prompt_style, tokenizer)
 
 
-def reinforce(config: FolmConfig, workspace: Workspace, folder: Path, seed: int) -> list[Row]:
+def reinforce(config: FolmConfig, workspace: Workspace, folder: Path, seed: int) -> list[StepMetrics]:
     """Run Soft-GRPO from ``folder/<task>/warm_start`` to ``folder/<task>/model``; returns what it logged."""
     from r4t_ray.folm.rollout import RolloutPool
 
@@ -105,7 +105,7 @@ def reinforce(config: FolmConfig, workspace: Workspace, folder: Path, seed: int)
     if not schedules:
         return []
     if all((folder / task / METRICS).exists() for task in schedules):
-        return [row for task in schedules for row in read_rows(folder / task / METRICS)]
+        return [row for task in schedules for row in read_metrics(folder / task / METRICS)]
     pool = RolloutPool(workspace, config, folder / next(iter(schedules)) / "warm_start")
     try:
         return [
@@ -119,10 +119,10 @@ def reinforce(config: FolmConfig, workspace: Workspace, folder: Path, seed: int)
 
 def reinforce_task(
     task: Task, config: FolmConfig, folder: Path, schedule: list[Query], pool: RolloutPool, seed: int
-) -> list[Row]:
+) -> list[StepMetrics]:
     """Run one task's Soft-GRPO on a pool of rollout actors, unless an earlier run came to its end."""
     if (folder / METRICS).exists():  # written last
-        return read_rows(folder / METRICS)
+        return read_metrics(folder / METRICS)
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
@@ -155,7 +155,7 @@ def reinforce_task(
     (folder / FAULT).unlink(missing_ok=True)
     with stop_on_sigterm(folder):
         trainer.fit()
-    return read_rows(folder / METRICS)
+    return read_metrics(folder / METRICS)
 
 
 def query_schedule(task: Task, config: FolmConfig, workspace: Workspace, seed: int) -> list[Query]:

@@ -114,21 +114,23 @@ class WritePairs:
         counts = [count_equal(fan_outs) for fan_outs in samples]
         owners = [(q, position) for q, of_query in enumerate(counts) for position in of_query]
         fan_outs = [tuple(samples[q][position] or ()) for q, position in owners]
-        scored, parts = self._rewards.score(task, [queries[q] for q, _ in owners], fan_outs)
-        index = self._rewards.scorer.indexes[task]
-        selected = selected_rows(counts, parts["reward"], self._config.select)
-        targets = [target_rows(task, scored, b, index.emb_MD, self._config.num_rows) for b in selected]
-        dim = scored.query_emb_BD.shape[1]
+        retrieved, output = self._rewards.score(task, [queries[q] for q, _ in owners], fan_outs)
+        index = self._rewards.indexes[task]
+        selected = selected_rows(counts, output.total_B, self._config.select)
+        targets = [target_rows(task, retrieved, b, index.emb_MD, self._config.num_rows) for b in selected]
+        dim = retrieved.query_emb_BD.shape[1]
         pairs = Pairs(
             query_id=[queries[owners[b][0]].query_id for b in selected],
             split=[queries[owners[b][0]].split for b in selected],
             sample=[owners[b][1] for b in selected],
             weight=[counts[owners[b][0]][owners[b][1]] for b in selected],
-            z_q_ND=scored.query_emb_BD[selected],
+            z_q_ND=retrieved.query_emb_BD[selected],
             Z_NLD=np.stack(targets) if targets else np.empty((0, self._config.num_rows, dim), np.float32),
-            reward_N=parts["reward"][selected],
-            components={name: parts[name][selected] for name in sorted(parts.keys() - {"reward", "parsed"})},
-            item_ids=[[index.ids[hit] for hit in scored.hit_rows_BkK[b, : len(fan_outs[b]), 0]] for b in selected],
+            reward_N=output.total_B[selected],
+            components={
+                name: values_B[selected] for name, values_B in sorted(output.breakdown.items()) if name != "parsed"
+            },
+            item_ids=[[index.ids[hit] for hit in retrieved.hit_rows_BkK[b, : len(fan_outs[b]), 0]] for b in selected],
             sub_queries=[list(fan_outs[b]) for b in selected],
         )
         return pairs, sum(sum(of_query.values()) for of_query in counts)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from r4t_ray.rewards import ScoredFanOut
+from r4t_ray.rewards import Retrieved
 from r4t_ray.types import Array, Task
 
 
-def target_rows(task: Task, scored: ScoredFanOut, b: int, pool_emb_MD: Array, num_rows: int) -> Array:
+def target_rows(task: Task, retrieved: Retrieved, b: int, pool_emb_MD: Array, num_rows: int) -> Array:
     """The (L, D) target of fan-out b, which has at least one direction.
 
     For OAR (open-ended abstract retrieval) the rows are content embeddings of the retrieved items: first the nearest
@@ -21,16 +21,16 @@ def target_rows(task: Task, scored: ScoredFanOut, b: int, pool_emb_MD: Array, nu
 
     Args:
         task: Decides which rows are taken.
-        scored: A batch of fan-outs after search.
+        retrieved: A batch of fan-outs after search.
         b: Position of the fan-out in the batch.
         pool_emb_MD: Content embeddings of the pool.
         num_rows: L.
     """
-    present_k = np.isfinite(scored.nearest_cos_Bk[b])
+    present_k = np.isfinite(retrieved.nearest_cos_Bk[b])
     assert present_k.any()
     if task == "wscr":
-        rows_ND = scored.sub_emb_BkD[b][present_k]
+        rows_ND = retrieved.sub_emb_BkD[b][present_k]
     else:
-        by_rank = scored.hit_rows_BkK[b][present_k].T.ravel().tolist()
+        by_rank = retrieved.hit_rows_BkK[b][present_k].T.ravel().tolist()
         rows_ND = pool_emb_MD[list(dict.fromkeys(by_rank))[:num_rows]]
     return np.asarray(rows_ND[np.arange(num_rows) % len(rows_ND)], np.float32)

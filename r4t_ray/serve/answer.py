@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from r4t_ray.diffusion import RANKED_SOLVERS, select_directions
+from r4t_ray.diffusion import SOLVERS, SolverName, select_directions
 from r4t_ray.errors import RequestError
 from r4t_ray.serve.schema import Direction, Item, MergedItem, ModelInfo, RetrieveRequest, RetrieveResponse
 from r4t_ray.types import Array, Rows, Task
@@ -57,7 +57,7 @@ def check_k(k: int, num_rows: int) -> None:
         raise RequestError("k", str(k), f"1 to {num_rows}, the directions this model generates", "ask for fewer")
 
 
-def keep_directions(z_LD: Array, scores_LK: Array, rows_LK: Rows, k: int, solver: str) -> list[int]:
+def keep_directions(z_LD: Array, scores_LK: Array, rows_LK: Rows, k: int, solver: SolverName) -> list[int]:
     """Choose k of the L generated directions by their nearest items: distinct ones, near ones, diverse ones.
 
     Directions that a ranking solver gave stay in its order; of them the first distinct ones are kept.
@@ -74,7 +74,7 @@ def keep_directions(z_LD: Array, scores_LK: Array, rows_LK: Rows, k: int, solver
     """
     nearest_cos_L = np.ascontiguousarray(scores_LK[:, 0])
     nearest_rows_L = np.ascontiguousarray(rows_LK[:, 0])
-    return select_directions(z_LD, nearest_rows_L, nearest_cos_L, k, ranked=solver in RANKED_SOLVERS)
+    return select_directions(z_LD, nearest_rows_L, nearest_cos_L, k, ranked=SOLVERS[solver].is_ranked)
 
 
 def leave_out(scores_LK: Array, rows_LK: Rows, rows: Sequence[int], n: int) -> tuple[Array, Rows]:

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from r4t_ray.config import Settings
-from r4t_ray.diffusion.settings import Solver
+from r4t_ray.diffusion import SolverName
 from r4t_ray.types import Task
 
 
@@ -39,7 +39,7 @@ class AppArgs(Settings):
 
     workspace: str = "workspace/cookbook"
     default_task: Task = "oar"
-    solver: Solver | None = None
+    solver: SolverName | None = None
     num_steps: int | None = Field(None, ge=1)
     guidance: float | None = Field(None, ge=0)
     shards: Literal["inline", "deployed"] = "inline"

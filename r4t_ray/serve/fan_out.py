@@ -11,11 +11,11 @@ import torch
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.diffusion import DiffusionRetriever
-from r4t_ray.diffusion.steering import Steering
+from r4t_ray.diffusion.generation import generate_each, sampler_with
+from r4t_ray.diffusion.transforms import Steering
 from r4t_ray.encoders import Encoder, load_encoder
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.loading import retriever_folder, served_tasks
-from r4t_ray.serve.sampling import sample_each, sampler_settings
 from r4t_ray.types import Array, Task
 
 
@@ -86,10 +86,12 @@ class FanOut:
         """Rows of asks of one task and guidance, each with the embeddings of its ``texts``."""
         retriever = self.retrievers[asks[0].task]
         device = next(retriever.parameters()).device
-        settings = sampler_settings(retriever.sampler, self.args, asks[0].guidance)
+        guidance = self.args.guidance if asks[0].guidance is None else asks[0].guidance
+        solver, num_steps = self.args.solver, self.args.num_steps
+        sampler = sampler_with(retriever.sampler, solver=solver, num_steps=num_steps, guidance=guidance)
         z_q_BD = torch.from_numpy(np.stack([emb_ND[0] for emb_ND in embs])).to(device)
         steering = None if all(ask.is_plain for ask in asks) else steering_of(asks, embs, device)
-        z_BLD = sample_each(retriever, z_q_BD, [ask.seed for ask in asks], settings, steering)
+        z_BLD = generate_each(retriever, z_q_BD, sampler, seeds=[ask.seed for ask in asks], steering=steering)
         return np.asarray(z_BLD.float().cpu().numpy())
 
 
@@ -104,5 +106,8 @@ def steering_of(asks: Sequence[Ask], embs: Sequence[Array], device: torch.device
     numbers = [[ask.temperature for ask in asks], [ask.strength for ask in asks]]
     temperature_B, strength_B = torch.tensor(numbers, dtype=torch.float32, device=device)
     return Steering(
-        temperature_B, strength_B, torch.from_numpy(like_BD).to(device), torch.from_numpy(avoid_BJD).to(device)
+        temperature_B=temperature_B,
+        strength_B=strength_B,
+        like_BD=torch.from_numpy(like_BD).to(device),
+        avoid_BJD=torch.from_numpy(avoid_BJD).to(device),
     )

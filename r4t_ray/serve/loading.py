@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 
 from r4t_ray.additions import find_additions
 from r4t_ray.artifacts import ADDITIONS, Workspace, read_manifest
-from r4t_ray.diffusion import LABELS, answering
+from r4t_ray.diffusion import LABELS, serving_folder
+from r4t_ray.diffusion.generation import sampler_with
 from r4t_ray.diffusion.settings import NetworkConfig, SamplerConfig
 from r4t_ray.errors import ArtifactError
 from r4t_ray.serve.answer import Labels, Pool
 from r4t_ray.serve.args import AppArgs
-from r4t_ray.serve.sampling import sampler_settings
 from r4t_ray.serve.schema import ModelInfo
 from r4t_ray.types import TASKS, Task
 
@@ -78,13 +78,14 @@ def load_labels(workspace: Workspace, task: Task) -> Labels | None:
 
 def retriever_folder(workspace: Workspace, task: Task, args: AppArgs) -> Path:
     """What answers for a task under the sampler settings of ``args``."""
-    return answering(workspace.root / "diffusion" / task, args.solver, args.num_steps, args.guidance)
+    return serving_folder(workspace.root / "diffusion" / task, args.solver, args.num_steps, args.guidance)
 
 
 def describe(workspace: Workspace, task: Task, args: AppArgs, num_added: int) -> ModelInfo:
     """What answers for a task: contents of the artifacts, entries added, L, and the sampler's settings."""
     config = json.loads((retriever_folder(workspace, task, args) / "config.json").read_text(encoding="utf-8"))
-    sampler = sampler_settings(SamplerConfig.model_validate(config["sampler"]), args)
+    trained = SamplerConfig.model_validate(config["sampler"])
+    sampler = sampler_with(trained, solver=args.solver, num_steps=args.num_steps, guidance=args.guidance)
     return ModelInfo(
         encoder=_fingerprint(workspace, "embed"),
         index=_fingerprint(workspace, "index"),

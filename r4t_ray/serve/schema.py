@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from r4t_ray.diffusion import SolverName
 from r4t_ray.errors import R4TError, RequestError
 from r4t_ray.types import Task
 
@@ -82,7 +83,7 @@ class ModelInfo(_Message):
     additions: str | None = Field(None, description="What `r4t add` brought (sha256 prefix), if any to this task.")
     num_added: int = Field(0, description="Entries of `r4t add` that are searched beside the index.")
     num_rows: int = Field(description="L, the rows generated; the upper bound of k.")
-    solver: str
+    solver: SolverName
     num_steps: int
     guidance: float
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from r4t_ray.additions import load_added
 from r4t_ray.artifacts import Workspace
-from r4t_ray.diffusion import UNGUIDED_SOLVERS
+from r4t_ray.diffusion import SOLVERS
 from r4t_ray.errors import RequestError
 from r4t_ray.index import Shard, flat_shard, load_index, search_shards
 from r4t_ray.serve.answer import Labels, Pool, compose
@@ -34,7 +34,7 @@ class ServedTask:
 
     def ask(self, request: RetrieveRequest) -> Ask:
         """What the generator is asked for a request; raises RequestError for guidance that would say nothing."""
-        if request.guidance is not None and self.model.solver in UNGUIDED_SOLVERS:
+        if request.guidance is not None and not SOLVERS[self.model.solver].is_guided:
             raise RequestError(
                 "guidance",
                 str(request.guidance),

@@ -27,7 +27,7 @@ def test_every_way_is_measured_once_and_the_reference_first() -> None:
     assert ways[0] == ("sde", 256)
     assert len(set(ways)) == len(ways)
     assert {evaluations_of(*way) for way in ways if way[0] == "heun"} == {63, 15, 7, 3, 1}
-    assert [way for way in ways if way[0] in ("likeliest", "one_step")] == [("likeliest", 1), ("one_step", 1)]
+    assert [way for way in ways if way[0] in ("top_anchors", "one_step")] == [("top_anchors", 1), ("one_step", 1)]
 
 
 def test_a_way_is_kept_if_all_its_measures_are() -> None:

@@ -33,7 +33,7 @@ def chord(degrees):
 class TurningRetriever:
     """Emits, for a query of the plane, the rows at these degrees from it, in this order."""
 
-    sampler = SamplerConfig(solver="likeliest")
+    sampler = SamplerConfig(solver="top_anchors")
 
     def __init__(self, *offsets):
         self.offsets = torch.deg2rad(torch.tensor(offsets))

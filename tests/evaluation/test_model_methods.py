@@ -127,7 +127,7 @@ class FixedRetriever:
     def __init__(self, z_LD):
         self.z_LD = torch.as_tensor(z_LD)
         self.asked = []
-        self.sampler = SamplerConfig(solver="likeliest")
+        self.sampler = SamplerConfig(solver="top_anchors")
 
     def generate(self, z_q_BD, *, num_steps=None, solver=None, guidance=None, generator=None):
         self.asked.append((num_steps, solver, guidance, generator.initial_seed()))
@@ -151,11 +151,11 @@ def test_rows_that_come_ranked_stay_in_their_order(bench, ask, at):
     retriever = FixedRetriever(at(42, 2, 1, 11))  # the third is closer to item 0 than the second, and comes later
     answers = [
         R4T_DIFFUSION.answer(bench(retriever=lambda name: retriever, solver=solver), [ask("a", "")], at(0), seed=3)[0]
-        for solver in (None, "likeliest", "heun")
+        for solver in (None, "top_anchors", "heun")
     ]
-    own, likeliest, heun = (answer.directions_kD for answer in answers)
+    own, top_anchors, heun = (answer.directions_kD for answer in answers)
     assert np.allclose(own, at(42, 2))
-    assert np.allclose(likeliest, at(42, 2))
+    assert np.allclose(top_anchors, at(42, 2))
     assert np.allclose(heun, at(1, 42))
 
 

@@ -117,7 +117,7 @@ def test_reward_curves_draw_the_components_there_are(tmp_path):
             "step": [0, 0, 1, 1],
             "task": ["oar", "wscr", "oar", "wscr"],
             "reward": [0.1, 0.2, 0.3, 0.4],
-            "coverage": [None, 0.2, None, 0.4],
+            "component/coverage": [None, 0.2, None, 0.4],
             "note": ["a", "b", "c", "d"],
         }
     )

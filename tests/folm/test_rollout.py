@@ -16,7 +16,7 @@ from r4t_ray.catalogue import Query, load_queries, recombined_queries
 from r4t_ray.encoders import resolve_model
 from r4t_ray.errors import EngineError
 from r4t_ray.folm.engine import EngineConfig
-from r4t_ray.folm.metrics import rollout_rows
+from r4t_ray.folm.metrics import step_metrics
 from r4t_ray.folm.rollout import Request, RolloutPool, rollout_on
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.trainable import load_trainable
@@ -60,18 +60,18 @@ def test_rollouts_come_in_order_scored_and_stamped_with_their_weights(
         assert reward == pytest.approx(own + 0.5 * parts["format"])
     assert all(0 <= r.reward <= 1 and "format" not in r.components for r in rollouts if r.task == "oar")
     assert [math.isnan(r.components["coverage"]) for r in rollouts if r.task == "wscr"] == 3 * [True] + 6 * [False]
-    assert stats["seconds_generate"] > 0
+    assert stats.seconds["generate"] > 0
     folder = publish_weights(trainer_at(load_trainable(resolve_model(BASE)), 7), tmp_path)
     again, _ = pool.rollout(Request(asked, 3, str(folder), seed=1))
     assert {rollout.weights for rollout in again} == {str(folder)}
     assert [r.completion.token_ids for r in again] == [r.completion.token_ids for r in rollouts]
-    rows = rollout_rows(4, again, stats)
-    assert [(row["task"], row["num_rollouts"], row["weights"]) for row in rows] == [
+    rows = step_metrics(4, again, stats, seconds={"step": 1.0}, staleness=0, start=1)
+    assert [(row.task, row.num_rollouts, row.weights) for row in rows] == [
         ("oar", 3, "step-00000007"),
         ("wscr", 9, "step-00000007"),
     ]
     covered = [r.components["coverage"] for r in again if r.components.get("coverage", math.nan) >= 0]
-    assert rows[1]["coverage"] == pytest.approx(sum(covered) / 6)
+    assert rows[1].components["coverage"] == pytest.approx(sum(covered) / 6)
 
 
 @pytest.mark.timeout(300)
@@ -91,7 +91,7 @@ def test_an_actor_that_dies_is_restarted_and_asked_again(pool: RolloutPool, inde
     ray.kill(pool.actors[0], no_restart=False)
     after, stats = pool.rollout(request)
     assert [r.completion.token_ids for r in after] == [r.completion.token_ids for r in before]
-    assert [stats["restarted"], pool.rollout(request)[1]["restarted"]] == [1.0, 0.0]
+    assert [stats.restarted, pool.rollout(request)[1].restarted] == [1.0, 0.0]
 
 
 @pytest.mark.slow

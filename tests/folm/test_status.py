@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -11,7 +12,9 @@ from typer.testing import CliRunner
 from r4t_ray.artifacts import MANIFEST, write_json
 from r4t_ray.cli import app
 from r4t_ray.errors import MissingArtifactError
-from r4t_ray.folm.status import PARTIAL, STATUS, Status, read_status
+from r4t_ray.folm.metrics import StepMetrics
+from r4t_ray.folm.settings import SoftGRPOConfig
+from r4t_ray.folm.status import PARTIAL, STATUS, Status, read_status, write_status
 
 STATE: Status = {
     "task": "wscr",
@@ -54,3 +57,48 @@ def test_a_rerun_beside_a_finished_stage_has_started_and_a_finished_one_is_so(tm
 def test_a_workspace_without_the_stage_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingArtifactError, match="no train-folm, running or finished"):
         read_status(tmp_path)
+
+
+def test_what_is_written_of_a_run_are_the_components_and_the_faults_of_all_steps(tmp_path: Path) -> None:
+    rows = [
+        StepMetrics(
+            step=step,
+            task="wscr",
+            start=2,
+            weights="step-00000000",
+            num_rollouts=8,
+            mean_tokens=20.0,
+            staleness=0.0,
+            cache_hit_rate=0.5,
+            reward=0.25,
+            reward_std=0.1,
+            components={"coverage": 0.2, "start": 1.0},
+            component_std={"coverage": 0.1, "start": 0.0},
+            seconds={"step": 2.0},
+            faults={"dropped": step, "degenerate_groups": 1, "restarted": 0.5 * step},
+            update={"loss": 0.1},
+        )
+        for step in range(3)
+    ]
+    (tmp_path / PARTIAL / "wscr").mkdir(parents=True)
+    learner = SimpleNamespace(
+        rows=rows,
+        grpo=SoftGRPOConfig(steps=12),
+        folder=tmp_path / PARTIAL / "wscr",
+        started=time.monotonic() - 4.0,
+        num_resumed=1,
+        num_workers=2,
+        starts=2,
+    )
+    write_status(learner)
+    (status,) = read_status(tmp_path)
+    assert status["components"] == {"coverage": 0.2, "start": 1.0}
+    assert status["faults"] == {
+        "earlier starts": 1,
+        "batches in which a rollout actor died": 2,
+        "dropped samples": 3,
+        "degenerate groups": 3,
+    }
+    assert (status["step"], status["steps"]) == (3, 12)
+    assert status["samples_per_s"] == pytest.approx(2 * 16 / 4.0, rel=0.2)
+    assert status["eta_s"] == pytest.approx(9 * 4.0 / 2, rel=0.2)

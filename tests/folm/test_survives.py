@@ -20,7 +20,7 @@ from safetensors.numpy import load_file
 from r4t_ray.artifacts import Workspace
 from r4t_ray.folm.status import read_status
 from r4t_ray.folm.weights import MARKER
-from r4t_ray.train_state import SNAPSHOT, STAGING
+from r4t_ray.ray_train_runs import SNAPSHOT, STAGING
 from tests.processes import kill_all, kill_driver, last_of, named, running, wait_for
 
 STEPS = 6
@@ -119,8 +119,8 @@ def assert_same_run(rows: list[dict[str, Any]], unbroken: list[dict[str, Any]], 
     # What the first start left is there, and it is not all.
     starts = [row["start"] for row in rows]
     assert starts == sorted(starts)
-    assert (starts[0], starts[-1]) == ((1.0, 2.0) if resumed else (1.0, 1.0))
-    for name in ("loss", "reward", "mean_tokens", "grad_norm", "learning_rate"):
+    assert (starts[0], starts[-1]) == ((1, 2) if resumed else (1, 1))
+    for name in ("update/loss", "reward", "mean_tokens", "update/grad_norm", "update/learning_rate"):
         got, expected = ([row[name] for row in of] for of in (rows, unbroken))
         assert got == pytest.approx(expected, abs=1e-5), name
 
@@ -129,7 +129,7 @@ def assert_same_run(rows: list[dict[str, Any]], unbroken: list[dict[str, Any]], 
 def unbroken(repository: Path, indexed_workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     rows = Run(repository, indexed_workspace, tmp_path_factory.mktemp("unbroken")).finish()
     assert [row["step"] for row in rows] == list(range(STEPS))
-    assert len({row["loss"] for row in rows}) == STEPS
+    assert len({row["update/loss"] for row in rows}) == STEPS
     return rows
 
 
@@ -191,7 +191,7 @@ def test_a_run_with_other_settings_does_not_go_on_from_the_checkpoint(
     other = dict(FOLM["grpo"]["oar"]) | {"learning_rate": 2e-3}
     rows = Run(repository, indexed_workspace, tmp_path, grpo={"oar": other}).finish()
     assert [row["step"] for row in rows] == list(range(STEPS))
-    assert rows[0]["learning_rate"] == pytest.approx(2e-3)
+    assert rows[0]["update/learning_rate"] == pytest.approx(2e-3)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSTOP])
@@ -205,7 +205,7 @@ def test_a_rollout_actor_that_is_killed_or_hangs_is_asked_again(
         os.kill(actor.pid, signum)
         assert driver.wait(timeout=400) == 0, run.log
     assert_same_run(run.rows(), unbroken, resumed=False)
-    assert sum(row["restarted"] for row in run.rows()) == 1
+    assert sum(row["fault/restarted"] for row in run.rows()) == 1
     if signum == signal.SIGSTOP:
         assert "has not answered in 60 s" in (tmp_path / "log.txt").read_text()
 
@@ -223,7 +223,7 @@ def test_all_rollout_actors_killed_at_once_are_asked_again(
         kill_all(actors)
         assert driver.wait(timeout=400) == 0, run.log
     assert_same_run(run.rows(), whole, resumed=False)
-    assert sum(row["restarted"] for row in run.rows()) == 1
+    assert sum(row["fault/restarted"] for row in run.rows()) == 1
 
 
 def test_adapters_alone_are_trained_arrive_at_the_engine_and_outlive_a_killed_learner(
@@ -232,7 +232,7 @@ def test_adapters_alone_are_trained_arrive_at_the_engine_and_outlive_a_killed_le
     lora = {"lora": {"rank": 4, "alpha": 8}}
     whole = Run(repository, indexed_workspace, tmp_path / "whole", **lora)
     rows = whole.finish()
-    assert all(row["logp_gap_max"] < 1e-3 for row in rows)
+    assert all(row["update/logp_gap_max"] < 1e-3 for row in rows)
     moved = {name.split(".")[-2] for name in whole.moved()}
     assert moved == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
     killed = Run(repository, indexed_workspace, tmp_path / "killed", **lora)
@@ -252,8 +252,8 @@ def test_weights_sent_from_memory_outlive_a_killed_engine_by_the_last_checkpoint
     rows = run.rows()
     assert [row["step"] for row in rows] == list(range(STEPS))
     assert [row["weights"] for row in rows] == [f"step-{2 * step:08d}" for step in range(STEPS)]
-    assert {row["start"] for row in rows} == {1.0, 2.0}
-    assert all(row["logp_gap_max"] < 1e-3 for row in rows)
+    assert {row["start"] for row in rows} == {1, 2}
+    assert all(row["update/logp_gap_max"] < 1e-3 for row in rows)
     assert run.moved()
 
 
@@ -264,7 +264,7 @@ def test_two_learners_train_on_samples_of_the_same_weights(
     run = Run(repository, indexed_workspace, tmp_path, **two)
     rows = run.finish()
     assert [row["step"] for row in rows] == list(range(STEPS))
-    assert all(row["logp_gap_max"] < 1e-3 for row in rows)
+    assert all(row["update/logp_gap_max"] < 1e-3 for row in rows)
     assert run.moved()
 
 
@@ -309,5 +309,5 @@ def test_samples_of_the_step_before_are_learnt_from_by_their_ratio(
     names = [f"step-{2 * max(0, step - 1):08d}" for step in range(STEPS)]
     assert [row["weights"] for row in rows] == names
     assert [row["staleness"] for row in unbroken] == [0.0] * STEPS
-    assert rows[0]["loss"] == pytest.approx(unbroken[0]["loss"], abs=1e-5)
-    assert rows[1]["logp_gap_mean"] > 10 * unbroken[1]["logp_gap_mean"]
+    assert rows[0]["update/loss"] == pytest.approx(unbroken[0]["update/loss"], abs=1e-5)
+    assert rows[1]["update/logp_gap_mean"] > 10 * unbroken[1]["update/logp_gap_mean"]

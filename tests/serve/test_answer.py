@@ -26,8 +26,8 @@ def test_of_rows_with_one_nearest_item_the_closer_stays_and_the_rest_spread() ->
 
 
 def test_directions_of_a_ranking_solver_keep_its_order() -> None:
-    assert keep_directions(Z_LD, SCORES_LK, ROWS_LK, 2, "likeliest") == [0, 2]
-    assert keep_directions(Z_LD, SCORES_LK, ROWS_LK, 4, "likeliest") == [0, 2, 3, 1]
+    assert keep_directions(Z_LD, SCORES_LK, ROWS_LK, 2, "top_anchors") == [0, 2]
+    assert keep_directions(Z_LD, SCORES_LK, ROWS_LK, 4, "top_anchors") == [0, 2, 3, 1]
 
 
 def test_merged_items_keep_the_best_score_and_every_direction_that_found_them() -> None:
@@ -68,7 +68,7 @@ def test_compose_writes_directions_and_their_union() -> None:
 
 def test_compose_keeps_the_order_of_a_ranking_solver() -> None:
     request = parse_request(query="dinner", k=2, n=2, seed=3)
-    ranking = MODEL.model_copy(update={"solver": "likeliest"})
+    ranking = MODEL.model_copy(update={"solver": "top_anchors"})
     answer = compose(request, "oar", Z_LD, SCORES_LK, ROWS_LK, POOL, ranking)
     assert [[item.id for item in direction.items] for direction in answer.directions] == [
         ["item-5", "item-1"],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from r4t_ray.diffusion.settings import RANKED_SOLVERS, Solver
+from r4t_ray.diffusion import SolverName
 from r4t_ray.evaluation.answers import NO_ROW, Answer, nearest
 from r4t_ray.evaluation.bench import Bench, Method, ModelFolder
 from r4t_ray.types import Array, Rows
@@ -47,7 +47,7 @@ def generate_rows(
     query_emb_BD: Array,
     seed: int,
     *,
-    solver: Solver | None = None,
+    solver: SolverName | None = None,
     num_steps: int | None = None,
     guidance: float | None = None,
 ) -> Array:
@@ -64,9 +64,11 @@ def generate_rows(
     return np.asarray(z_BLD.detach().cpu().numpy(), dtype=np.float32)
 
 
-def is_ranked(retriever: DiffusionRetriever, solver: Solver | None) -> bool:
+def is_ranked(retriever: DiffusionRetriever, solver: SolverName | None) -> bool:
     """Whether the solver, or the stored one for None, gives its rows best first."""
-    return (solver or retriever.sampler.solver) in RANKED_SOLVERS
+    from r4t_ray.diffusion import SOLVERS
+
+    return SOLVERS[solver or retriever.sampler.solver].is_ranked
 
 
 def answers_of_rows(z_BLD: Array, index: ShardedIndex, k: int, n: int, *, ranked: bool) -> list[Answer]:
