@@ -10,16 +10,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from r4t_ray import pipeline as flow
 from r4t_ray.artifacts import Workspace
 from r4t_ray.types import Task
-
-if TYPE_CHECKING:
-    from r4t_ray.serve.schema import RetrieveResponse
 
 app = typer.Typer(
     help="Compile a set-level objective into a fast retriever (R4T) on Ray.",
@@ -88,6 +85,14 @@ def ablate(config: ConfigPath, workspace: WorkspaceOption) -> None:
     typer.echo(flow.run_ablation(flow.load_experiment(config), Workspace(workspace)).read_text(encoding="utf-8"))
 
 
+@app.command("config", rich_help_panel="Stages")
+def config_command(config: ConfigPath) -> None:
+    """Print every setting of a YAML file with its description, and mark what differs from the default."""
+    from r4t_ray.explain import resolved_config
+
+    typer.echo(resolved_config(config), nl=False)
+
+
 @app.command(rich_help_panel="Use")
 def serve(
     workspace: Annotated[Path, typer.Argument(metavar="WORKSPACE", help="Folder that `r4t pipeline` filled.")],
@@ -98,7 +103,7 @@ def serve(
     """Serve a workspace over HTTP with Ray Serve until interrupted."""
     flow.set_up_logging()
     args = flow.load_experiment(config).serve if config else None
-    from r4t_ray.serve.local import serve_workspace
+    from r4t_ray.serve.server import serve_workspace
 
     serve_workspace(workspace, host=host, port=port, args=args)
 
@@ -114,14 +119,16 @@ def query(
     seed: Annotated[int, typer.Option(help="The same seed gives the same answer.")] = 0,
     task: Annotated[Task | None, typer.Option(help="oar: collections; wscr: items of one set.")] = None,
     like: Annotated[list[str] | None, typer.Option(help="Id of the catalogue, or words: draws the set there.")] = None,
-    avoid: Annotated[list[str] | None, typer.Option(help="Likewise: pushes it from there.")] = None,
-    strength: Annotated[float, typer.Option(help="Of that draw and push.")] = 0.5,
+    avoid: Annotated[list[str] | None, typer.Option(help="Id or words: pushes the set away from there.")] = None,
+    strength: Annotated[float, typer.Option(help="Strength of --like and --avoid.")] = 0.5,
     temperature: Annotated[float, typer.Option(help="Diversity: 1 is the model's own, above it sets vary more.")] = 1.0,
-    guidance: Annotated[float | None, typer.Option(help="How closely to keep to the query; the model's own.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="Classifier-free guidance. Default: the model's.")] = None,
 ) -> None:
     """Ask a running server for a set, or answer in this process with --local; --like and --avoid may be repeated."""
     logging.basicConfig(level=logging.WARNING)
-    from r4t_ray.serve.schema import parse_request
+    from r4t_ray.retrieval.client import Client
+    from r4t_ray.retrieval.request import parse_request
+    from r4t_ray.retrieval.retriever import Retriever
 
     request = parse_request(
         query=text,
@@ -135,15 +142,8 @@ def query(
         temperature=temperature,
         guidance=guidance,
     )
-    if local:
-        from r4t_ray.serve.local import answer_locally
-
-        answer = answer_locally(workspace, request)
-    else:
-        from r4t_ray.serve.client import ask
-
-        answer = ask(url, request)
-    _print_answer(answer)
+    answer = Retriever(workspace).answer(request) if local else Client(url).retrieve(request)
+    typer.echo(answer.table())
 
 
 @app.command(rich_help_panel="Use")
@@ -256,21 +256,6 @@ def main() -> None:
         if fault is None:
             raise
         sys.exit(flow.report_fault(fault))
-
-
-def _print_answer(answer: RetrieveResponse) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("direction", "items (cosine)", title=Text(answer.query), show_lines=True)
-    for direction in answer.directions:
-        items = "\n".join(f"{item.text} ({item.score:.2f})" for item in direction.items)
-        name = f"{direction.index + 1}" if direction.label is None else f"{direction.index + 1} {direction.label}"
-        table.add_row(Text(name), Text(items))
-    console = Console()
-    console.print(table)
-    console.print(f"{len(answer.items)} distinct items in {len(answer.directions)} directions, task {answer.task}")
 
 
 if __name__ == "__main__":

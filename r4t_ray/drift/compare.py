@@ -29,7 +29,7 @@ from r4t_ray.drift.verdict import (
 )
 from r4t_ray.evaluation.answers import Answer, batches
 from r4t_ray.evaluation.evaluate import QUERIES_A_CALL
-from r4t_ray.evaluation.methods.r4t_diffusion import answers_of_rows, generate_rows, is_ranked
+from r4t_ray.evaluation.methods.r4t_diffusion import answers_of_rows, generate_rows
 from r4t_ray.evaluation.scores import geometric_scores, nearest_cosines
 from r4t_ray.evaluation.settings import EvaluationConfig
 from r4t_ray.measures import unit_distance
@@ -161,8 +161,8 @@ def generate(situation: Situation, query_emb_BD: Array, evaluation: EvaluationCo
 
 def answers_from(index: ShardedIndex, z_BLD: Array, situation: Situation, evaluation: EvaluationConfig) -> list[Answer]:
     """The answers of generated rows from a pool, as the evaluate stage has them."""
-    ranked = is_ranked(situation.retriever, evaluation.solver)
-    return answers_of_rows(z_BLD, index, evaluation.k, evaluation.n, ranked=ranked)
+    solver = evaluation.solver or situation.retriever.sampler.solver
+    return answers_of_rows(z_BLD, index, evaluation.k, evaluation.n, solver=solver)
 
 
 def measure_answers(

@@ -14,7 +14,7 @@ from r4t_ray.config import Settings
 from r4t_ray.embedding_table import embedding_table
 from r4t_ray.errors import ArtifactError, ConfigError, MissingArtifactError
 from r4t_ray.index import IndexConfig, load_index, load_shard, merge_topk, run
-from r4t_ray.types import Array
+from r4t_ray.types import Array, Search
 
 SIZES = {"items": 500, "sets": 60, "queries": 20}
 
@@ -56,7 +56,7 @@ def test_both_pools_are_built_and_found(workspace: Workspace) -> None:
 def test_a_lone_shard_answers_with_global_rows(workspace: Workspace) -> None:
     run(IndexConfig(type="flat", num_shards=2), workspace, seed=0)
     whole, folder = load_index(workspace, "wscr"), workspace.root / "index" / "wscr"
-    parts = [load_shard(folder, number).search(whole.emb_MD[:5], 7) for number in range(2)]
+    parts = [load_shard(folder, number).search(Search(z_LD=whole.emb_MD[:5], num_hits=7)) for number in range(2)]
     merged = merge_topk([scores for scores, _ in parts], [rows for _, rows in parts], 7)
     scores_BK, rows_BK = whole.search(whole.emb_MD[:5], 7)
     assert np.array_equal(merged[0], scores_BK)

@@ -17,13 +17,13 @@ from r4t_ray import index
 from r4t_ray.artifacts import Workspace
 from r4t_ray.embedding_table import embedding_table, read_embedding_table
 from r4t_ray.errors import ArtifactError, MissingArtifactError
+from r4t_ray.retrieval.request import parse_request
+from r4t_ray.retrieval.retriever import Retriever
 from r4t_ray.serve.app import AppArgs, build_app, scaled
 from r4t_ray.serve.args import Scaling
-from r4t_ray.serve.local import LocalRetriever
-from r4t_ray.serve.schema import parse_request
 from r4t_ray.serve.shard import Shard
 
-from .conftest import SEED, NoSettings, build_retrievers
+from ..conftest import SEED, NoSettings, build_retrievers
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_a_tampered_file_is_refused(copied: Workspace, name: str) -> None:
     with pytest.raises(ArtifactError, match=f"{path.name}.*sha256"):
         build_app(AppArgs(workspace=str(copied.root)))
     with pytest.raises(ArtifactError, match="sha256"):
-        LocalRetriever(copied.root)
+        Retriever(copied.root)
 
 
 def replace_encoder(workspace: Workspace, folder: Path) -> None:
@@ -120,7 +120,7 @@ def test_what_was_made_for_another_encoder_is_refused(copied: Workspace, tmp_pat
 def test_another_retriever_is_another_model_in_the_answer(grown_workspace: Workspace, copied: Workspace) -> None:
     build_retrievers(copied, seed=9)
     request = parse_request(query="dinner", k=2, n=3)
-    before, after = (LocalRetriever(place.root).answer(request) for place in (grown_workspace, copied))
+    before, after = (Retriever(place.root).answer(request) for place in (grown_workspace, copied))
     assert before.model.diffusion != after.model.diffusion
     assert before.model.index == after.model.index
     assert before.directions != after.directions

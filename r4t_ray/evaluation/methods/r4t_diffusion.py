@@ -10,6 +10,7 @@ import numpy as np
 from r4t_ray.diffusion import SolverName
 from r4t_ray.evaluation.answers import NO_ROW, Answer, nearest
 from r4t_ray.evaluation.bench import Bench, Method, ModelFolder
+from r4t_ray.retrieval.answer import select_directions
 from r4t_ray.types import Array, Rows
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: in
     the generated embeddings themselves.
     """
     z_BLD = generate(bench, queries, query_emb_BD, seed)
-    ranked = is_ranked(bench.retriever(RETRIEVER), bench.solver)
-    return answers_of_rows(z_BLD, bench.index, bench.k, bench.n, ranked=ranked)
+    solver = bench.solver or bench.retriever(RETRIEVER).sampler.solver
+    return answers_of_rows(z_BLD, bench.index, bench.k, bench.n, solver=solver)
 
 
 def generate(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> Array:
@@ -64,30 +65,21 @@ def generate_rows(
     return np.asarray(z_BLD.detach().cpu().numpy(), dtype=np.float32)
 
 
-def is_ranked(retriever: DiffusionRetriever, solver: SolverName | None) -> bool:
-    """Whether the solver, or the stored one for None, gives its rows best first."""
-    from r4t_ray.diffusion import SOLVERS
-
-    return SOLVERS[solver or retriever.sampler.solver].is_ranked
-
-
-def answers_of_rows(z_BLD: Array, index: ShardedIndex, k: int, n: int, *, ranked: bool) -> list[Answer]:
-    """Search every generated row and keep k rows of each query, with n items each."""
+def answers_of_rows(z_BLD: Array, index: ShardedIndex, k: int, n: int, *, solver: SolverName) -> list[Answer]:
+    """Search every row that the solver generated and keep k rows of each query, with n items each."""
     hits = nearest(index, z_BLD.reshape(-1, z_BLD.shape[-1]), n)
     return [
-        keep_rows(z_LD, hits_Ln, index.emb_MD, k, ranked=ranked)
+        keep_rows(z_LD, hits_Ln, index.emb_MD, k, solver)
         for z_LD, hits_Ln in zip(z_BLD, hits.reshape(*z_BLD.shape[:2], n), strict=True)
     ]
 
 
-def keep_rows(z_LD: Array, hits_Ln: Rows, item_emb_MD: Array, k: int, *, ranked: bool) -> Answer:
+def keep_rows(z_LD: Array, hits_Ln: Rows, item_emb_MD: Array, k: int, solver: SolverName) -> Answer:
     """The answer of k of the L rows."""
-    from r4t_ray.diffusion import select_directions
-
     nearest_L = hits_Ln[:, 0]
     assert (nearest_L != NO_ROW).all(), "a pool holds at least one item"
     cos_L = np.einsum("ld,ld->l", z_LD, item_emb_MD[nearest_L])
-    kept = select_directions(z_LD, nearest_L, cos_L, k, ranked=ranked)
+    kept = select_directions(z_LD, nearest_L, cos_L, k, solver)
     return Answer(directions_kD=z_LD[kept], hits_kn=hits_Ln[kept])
 
 

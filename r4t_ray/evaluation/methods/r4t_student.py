@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from r4t_ray.evaluation.answers import Answer
 from r4t_ray.evaluation.bench import Bench, Method, ModelFolder
-from r4t_ray.evaluation.methods.r4t_diffusion import answers_of_rows, generate_rows, is_ranked
+from r4t_ray.evaluation.methods.r4t_diffusion import answers_of_rows, generate_rows
 from r4t_ray.types import Array
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
     """As r4t_diffusion, with the rows of one evaluation of the student (diffusion/<task>/student)."""
     z_BLD = generate(bench, queries, query_emb_BD, seed)
-    ranked = is_ranked(bench.retriever(STUDENT), None)
-    return answers_of_rows(z_BLD, bench.index, bench.k, bench.n, ranked=ranked)
+    solver = bench.retriever(STUDENT).sampler.solver
+    return answers_of_rows(z_BLD, bench.index, bench.k, bench.n, solver=solver)
 
 
 def generate(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> Array:

@@ -1,4 +1,4 @@
-"""One machine: a server that this process owns, and answers with no server at all."""
+"""A server on one machine, with a Ray cluster that this process owns."""
 
 from __future__ import annotations
 
@@ -12,53 +12,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import ConfigError
-from r4t_ray.serve.answer import check_k
 from r4t_ray.serve.args import AppArgs
-from r4t_ray.serve.fan_out import FanOut
-from r4t_ray.serve.schema import RetrieveRequest, RetrieveResponse
-from r4t_ray.serve.served_task import choose_task, load_tasks
 
 _logger = logging.getLogger(__name__)
-
-
-class LocalRetriever:
-    """The served path without Ray: the same generator, search, selection and merge.
-
-    Args:
-        workspace: Folder of the experiment's artifacts.
-        args: Sampler settings and the default task.
-    """
-
-    def __init__(self, workspace: Path, args: AppArgs | None = None) -> None:
-        self._args = args or AppArgs()
-        opened = Workspace(workspace)
-        self._tasks = load_tasks(opened, self._args, with_index=True)
-        self._fan_out = FanOut.load(opened, self._args)
-
-    def answer(self, request: RetrieveRequest) -> RetrieveResponse:
-        """Answer one validated request; raises RequestError for a task or a k that the workspace cannot serve."""
-        served = choose_task(self._tasks, request.task or self._args.default_task)
-        check_k(request.k, served.model.num_rows)
-        (z_LD,) = self._fan_out([served.ask(request)])
-        return served.compose(request, z_LD, *served.search(z_LD, served.num_hits(request)))
-
-
-def answer_locally(workspace: Path, request: RetrieveRequest) -> RetrieveResponse:
-    """Answer one request, of ``parse_request``, in this process.
-
-    Raises:
-        RequestError: The workspace cannot serve the task, the k or a setting of the request.
-        ArtifactError: The workspace cannot be served.
-    """
-    return LocalRetriever(workspace).answer(request)
 
 
 def serve_workspace(workspace: Path, host: str = "127.0.0.1", port: int = 8000, args: AppArgs | None = None) -> None:
     """Serve a workspace from a Ray cluster of this machine until SIGINT or SIGTERM.
 
-    Whether the cluster asks its clients for a token is Ray's default or RAY_AUTH_MODE, which Ray reads at import.
+    RAY_AUTH_MODE says whether the cluster asks its clients for a token. Ray reads it at import.
 
     Args:
         workspace: Folder of the experiment's artifacts.
@@ -107,7 +70,7 @@ def check_address(host: str, port: int) -> None:
 
 @contextmanager
 def _stop_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; the former handlers come back at the end."""
+    """An event that SIGINT and SIGTERM set; the former handlers are restored at the end."""
     stop = threading.Event()
 
     def on_signal(number: int, frame: FrameType | None) -> None:

@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from r4t_ray.errors import RequestError
-from r4t_ray.serve.args import AppArgs
-from r4t_ray.serve.schema import (
+from r4t_ray.retrieval.request import (
     MAX_BODY_BYTES,
     MAX_QUERY_CHARS,
     RetrieveRequest,
-    error_of,
     parse_request,
     shown,
 )
+from r4t_ray.retrieval.response import error_of
+from r4t_ray.serve.args import AppArgs
 
 
 def test_defaults_and_stripping() -> None:

@@ -13,12 +13,12 @@ from r4t_ray.additions import find_additions
 from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import RequestError
 from r4t_ray.index import load_shard
+from r4t_ray.retrieval.backend import DirectionGenerator
+from r4t_ray.retrieval.loading import open_tasks
+from r4t_ray.retrieval.request import parse_request
+from r4t_ray.retrieval.retriever import Retriever
 from r4t_ray.serve.args import AppArgs
-from r4t_ray.serve.fan_out import FanOut
-from r4t_ray.serve.local import LocalRetriever
-from r4t_ray.serve.scatter import Scatter
-from r4t_ray.serve.schema import parse_request
-from r4t_ray.serve.served_task import load_tasks
+from r4t_ray.serve.backend import ServeBackend
 
 ARGS = AppArgs(num_steps=3, deadline_s=0.3)
 
@@ -37,37 +37,53 @@ def handle(**methods: Callable[..., Any]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def fan_out(tiny_workspace: Workspace) -> FanOut:
-    return FanOut.load(tiny_workspace, ARGS)
+def directions(tiny_workspace: Workspace) -> DirectionGenerator:
+    return DirectionGenerator.load(tiny_workspace, ARGS)
 
 
 @pytest.mark.parametrize(("place", "num_added"), [("tiny_workspace", [0, 0]), ("grown_workspace", [1, 2])])
 @pytest.mark.parametrize("shards_per_task", [0, 2])
 def test_either_topology_answers_as_the_local_path(
-    request: pytest.FixtureRequest, fan_out: FanOut, shards_per_task: int, place: str, num_added: list[int]
+    request: pytest.FixtureRequest,
+    directions: DirectionGenerator,
+    shards_per_task: int,
+    place: str,
+    num_added: list[int],
 ) -> None:
     workspace: Workspace = request.getfixturevalue(place)
-    shards = {
+    deployed = {
         task: [
             handle(search=load_shard(workspace.root / "index" / task, number).search)
             for number in range(shards_per_task)
         ]
         for task in ("oar", "wscr")
     }
-    tasks = load_tasks(workspace, ARGS, with_index=not shards_per_task)
-    generator = handle(generate=lambda ask: fan_out([ask])[0])
+    tasks, shards = open_tasks(workspace, ARGS, with_index=not shards_per_task)
+    generator = handle(generate=lambda one: directions([one])[0])
     args = ARGS.model_copy(update={"deadline_s": 60.0})
-    scatter = Scatter(args, tasks, generator, shards)  # type: ignore[arg-type]
-    local = LocalRetriever(workspace.root, ARGS)
+    served = ServeBackend(args, tasks=tasks, generator=generator, deployed=deployed, shards=shards)  # type: ignore[arg-type]
+    local = Retriever(workspace.root, ARGS)
     for task, pool, added in zip(("oar", "wscr"), (48, 18), num_added, strict=True):
         for n in (5, 60):
             asked = parse_request(query="a light lunch", k=3, n=n, seed=2, task=task)
-            answer = asyncio.run(scatter.answer(asked))
+            answer = asyncio.run(served.retrieve(asked))
             assert answer == local.answer(asked)
             assert [len(direction.items) for direction in answer.directions] == [min(n, pool + added)] * 3
+            avoided = {direction.items[0].id for direction in answer.directions}
+            without = asked.model_copy(update={"avoid": tuple(avoided), "strength": 0.0})
+            answer = asyncio.run(served.retrieve(without))
+            assert answer == local.answer(without)
+            left = min(n, pool + added - len(avoided))
+            assert [len(direction.items) for direction in answer.directions] == [left] * 3
+            assert not avoided & {item.id for item in answer.items}
         assert (answer.model.num_steps, answer.model.num_added) == (3, added)
         brought = find_additions(workspace)
         assert answer.model.additions == (brought.manifest.fingerprint[:12] if brought else None)
+
+
+def backend_of(workspace: Workspace, generator: Any, deployed: dict[Any, list[Any]]) -> ServeBackend:
+    tasks, shards = open_tasks(workspace, ARGS, with_index=False)
+    return ServeBackend(ARGS, tasks=tasks, generator=generator, deployed=deployed, shards=shards)
 
 
 def test_the_gateways_own_deadline_fires(tiny_workspace: Workspace) -> None:
@@ -75,9 +91,9 @@ def test_the_gateways_own_deadline_fires(tiny_workspace: Workspace) -> None:
         await asyncio.sleep(30)
 
     stalled = SimpleNamespace(generate=SimpleNamespace(remote=stall))
-    scatter = Scatter(ARGS, load_tasks(tiny_workspace, ARGS, with_index=True), stalled, {})  # type: ignore[arg-type]
+    backend = backend_of(tiny_workspace, stalled, {})
     with pytest.raises(TimeoutError):
-        asyncio.run(scatter.answer(parse_request(query="dinner", k=1)))
+        asyncio.run(backend.retrieve(parse_request(query="dinner", k=1)))
 
 
 def test_ready_only_when_every_deployment_is(tiny_workspace: Workspace) -> None:
@@ -85,14 +101,13 @@ def test_ready_only_when_every_deployment_is(tiny_workspace: Workspace) -> None:
         raise ConnectionError("shard 1")
 
     up, broken = handle(ready=lambda: True), handle(ready=down)
-    tasks = load_tasks(tiny_workspace, ARGS, with_index=False)
-    asyncio.run(Scatter(ARGS, tasks, up, {"oar": [up, up]}).check_ready())
+    asyncio.run(backend_of(tiny_workspace, up, {"oar": [up, up]}).check_ready())
     with pytest.raises(ConnectionError):
-        asyncio.run(Scatter(ARGS, tasks, up, {"oar": [up, broken]}).check_ready())
+        asyncio.run(backend_of(tiny_workspace, up, {"oar": [up, broken]}).check_ready())
 
 
 def test_a_task_that_was_not_trained_is_refused(tiny_workspace: Workspace) -> None:
-    tasks = load_tasks(tiny_workspace, ARGS, with_index=False)
-    only_oar = {"oar": tasks["oar"]}
+    backend = backend_of(tiny_workspace, handle(), {})
+    backend.tasks = {"oar": backend.tasks["oar"]}
     with pytest.raises(RequestError, match="one of oar"):
-        asyncio.run(Scatter(ARGS, only_oar, handle(), {}).answer(parse_request(query="dinner", k=1, task="wscr")))  # type: ignore[arg-type]
+        asyncio.run(backend.retrieve(parse_request(query="dinner", k=1, task="wscr")))

@@ -3,21 +3,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from r4t_ray.diffusion import select_directions
 from r4t_ray.errors import RequestError
+from r4t_ray.retrieval.answer import select_directions
 
 EAST, NORTH, WEST = [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]
 NORTH_EAST = [0.8, 0.6]
 
 
 def select(z: list[list[float]], rows: list[int], cosines: list[float], k: int) -> list[int]:
-    return select_directions(np.array(z, np.float32), np.array(rows), np.array(cosines, np.float32), k)
+    return select_directions(np.array(z, np.float32), np.array(rows), np.array(cosines, np.float32), k, "heun")
 
 
 def first_distinct(rows: list[int], k: int) -> list[int]:
     """Of rows that come ranked, in no order of groundedness or diversity."""
     z_LD, cosines_L = np.zeros((len(rows), 2), np.float32), np.linspace(0, 1, len(rows), dtype=np.float32)
-    return select_directions(z_LD, np.array(rows), cosines_L, k, ranked=True)
+    return select_directions(z_LD, np.array(rows), cosines_L, k, "top_anchors")
 
 
 def test_most_grounded_first_then_least_similar() -> None:
@@ -53,9 +53,9 @@ def test_the_kept_items_do_not_depend_on_row_order() -> None:
     pool_MD = z_LD[:9]
     cosines_LM = z_LD @ pool_MD.T * rng.uniform(0.9, 1, size=(12, 1)).astype(np.float32)
     nearest_L, cos_L = cosines_LM.argmax(axis=1), cosines_LM.max(axis=1)
-    kept = select_directions(z_LD, nearest_L, cos_L, 7)
+    kept = select_directions(z_LD, nearest_L, cos_L, 7, "heun")
     order = rng.permutation(12)
-    shuffled = select_directions(z_LD[order], nearest_L[order], cos_L[order], 7)
+    shuffled = select_directions(z_LD[order], nearest_L[order], cos_L[order], 7, "heun")
     assert [int(order[row]) for row in shuffled] == kept
     assert len(set(nearest_L[kept])) == 7
 

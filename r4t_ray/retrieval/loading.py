@@ -1,4 +1,4 @@
-"""Opening a workspace for serving: verified artifacts, their lineage, and the texts of a pool."""
+"""Opening a workspace for retrieval: verified artifacts, their lineage, each task's pool, labels and shards."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from r4t_ray.additions import find_additions
+from r4t_ray.additions import find_additions, load_added
 from r4t_ray.artifacts import ADDITIONS, Workspace, read_manifest
 from r4t_ray.diffusion import LABELS, serving_folder
 from r4t_ray.diffusion.generation import sampler_with
 from r4t_ray.diffusion.settings import NetworkConfig, SamplerConfig
 from r4t_ray.errors import ArtifactError
-from r4t_ray.serve.answer import Labels, Pool
-from r4t_ray.serve.args import AppArgs
-from r4t_ray.serve.schema import ModelInfo
+from r4t_ray.index import Shard, flat_shard, load_index
+from r4t_ray.retrieval.open_task import Labels, OpenTask, Pool
+from r4t_ray.retrieval.response import ModelInfo
+from r4t_ray.retrieval.settings import RetrievalSettings
 from r4t_ray.types import TASKS, Task
 
 SERVED_STAGES = ("ingest", "embed", "index", "diffusion")
@@ -26,6 +27,49 @@ POOL_COLUMNS: dict[Task, tuple[str, str, str]] = {
     "wscr": ("items.parquet", "item_id", "text"),
 }
 """File of ingest that holds a task's pool, its column of ids, and the column that people read."""
+
+
+def open_tasks(
+    workspace: Workspace, settings: RetrievalSettings, with_index: bool
+) -> tuple[dict[Task, OpenTask], dict[Task, tuple[Shard, ...]]]:
+    """Open every task that the workspace can serve, its artifacts verified.
+
+    Args:
+        workspace: The experiment's artifacts.
+        settings: Sampler settings, reported in the answers.
+        with_index: Whether to load the shards of the index too. The shard of the entries that `r4t add` brought is
+            always loaded, together with the pool that names its rows, so that the two agree.
+
+    Returns:
+        The tasks, and for each task the shards that were loaded.
+
+    Raises:
+        ArtifactError: A stage is missing, changed, or made from other inputs.
+    """
+    verify(workspace)
+    opened, shards = {}, {}
+    for task in served_tasks(workspace):
+        opened[task], shards[task] = open_task(workspace, task, settings, with_index)
+    return opened, shards
+
+
+def open_task(
+    workspace: Workspace, task: Task, settings: RetrievalSettings, with_index: bool
+) -> tuple[OpenTask, tuple[Shard, ...]]:
+    """One task of ``open_tasks`` and its shards; the rows of added entries follow those of the index."""
+    pool, added = load_pool(workspace, task), load_added(workspace, task)
+    shards = load_index(workspace, task).shards if with_index else ()
+    if added is not None:
+        shards = (*shards, flat_shard(added.emb_MD, offset=len(pool.ids)))
+        pool = Pool(ids=[*pool.ids, *added.ids], texts=[*pool.texts, *added.texts])
+    model = describe(workspace, task, settings, num_added=len(added.ids) if added else 0)
+    opened = OpenTask(
+        task=task,
+        pool=pool,
+        model=model,
+        labels=load_labels(workspace, task),
+    )
+    return opened, shards
 
 
 def verify(workspace: Workspace) -> None:
@@ -62,30 +106,34 @@ def load_pool(workspace: Workspace, task: Task) -> Pool:
     ids = pq.read_table(workspace.artifact("index").file(f"{task}/ids.parquet"), columns=["id"])["id"].to_pylist()
     table = pq.read_table(workspace.artifact("ingest").file(file), columns=[identifier, text])
     texts = dict(zip(table[identifier].to_pylist(), table[text].to_pylist(), strict=True))
-    return Pool(ids, [texts[identifier] for identifier in ids])
+    return Pool(ids=ids, texts=[texts[identifier] for identifier in ids])
 
 
 def load_labels(workspace: Workspace, task: Task) -> Labels | None:
-    """What directions of a task are called, or None where the pairs stage kept no sub-queries."""
+    """Names for the directions of a task, or None where the pairs stage kept no sub-queries."""
     name = f"{task}/{LABELS}"
     artifact = workspace.artifact("diffusion")
     if name not in artifact.manifest.files:
         return None
     table = pq.read_table(artifact.file(name))
     emb_ND = np.stack(table["emb"].to_numpy()).astype(np.float32)
-    return Labels(table["text"].to_pylist(), emb_ND)
+    return Labels(texts=table["text"].to_pylist(), emb_ND=emb_ND)
 
 
-def retriever_folder(workspace: Workspace, task: Task, args: AppArgs) -> Path:
-    """What answers for a task under the sampler settings of ``args``."""
-    return serving_folder(workspace.root / "diffusion" / task, args.solver, args.num_steps, args.guidance)
+def retriever_folder(workspace: Workspace, task: Task, settings: RetrievalSettings) -> Path:
+    """Folder of the model that answers for a task: its student where it has one and ``settings`` state no sampler."""
+    return serving_folder(workspace.root / "diffusion" / task, settings.solver, settings.num_steps, settings.guidance)
 
 
-def describe(workspace: Workspace, task: Task, args: AppArgs, num_added: int) -> ModelInfo:
-    """What answers for a task: contents of the artifacts, entries added, L, and the sampler's settings."""
-    config = json.loads((retriever_folder(workspace, task, args) / "config.json").read_text(encoding="utf-8"))
-    trained = SamplerConfig.model_validate(config["sampler"])
-    sampler = sampler_with(trained, solver=args.solver, num_steps=args.num_steps, guidance=args.guidance)
+def served_sampler(trained: SamplerConfig, settings: RetrievalSettings) -> SamplerConfig:
+    """The trained model's sampler settings, replaced where ``settings`` state a value."""
+    return sampler_with(trained, solver=settings.solver, num_steps=settings.num_steps, guidance=settings.guidance)
+
+
+def describe(workspace: Workspace, task: Task, settings: RetrievalSettings, num_added: int) -> ModelInfo:
+    """The artifacts that answer for a task, its added entries, L, and the sampler's settings."""
+    config = json.loads((retriever_folder(workspace, task, settings) / "config.json").read_text(encoding="utf-8"))
+    sampler = served_sampler(SamplerConfig.model_validate(config["sampler"]), settings)
     return ModelInfo(
         encoder=_fingerprint(workspace, "embed"),
         index=_fingerprint(workspace, "index"),

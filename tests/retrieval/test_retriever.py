@@ -1,97 +1,32 @@
-"""Answers in this process, and `serve_workspace` as a process of its own: on loopback, until a signal."""
+"""Answers in this process, without Ray and without an event loop."""
 
 from __future__ import annotations
 
-import os
+import asyncio
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
-import httpx
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from r4t_ray import cli
 from r4t_ray.artifacts import Workspace
-from r4t_ray.errors import ConfigError, RequestError
-from r4t_ray.serve.args import AppArgs
-from r4t_ray.serve.client import ask
-from r4t_ray.serve.loading import retriever_folder
-from r4t_ray.serve.local import LocalRetriever, answer_locally, check_address
-from r4t_ray.serve.schema import parse_request
-from r4t_ray.serve.served_task import load_tasks
+from r4t_ray.errors import RequestError
+from r4t_ray.retrieval.loading import open_tasks, retriever_folder
+from r4t_ray.retrieval.request import GenerationRequest, generation_request, parse_request
+from r4t_ray.retrieval.response import RetrieveResponse
+from r4t_ray.retrieval.retriever import Retriever, retrieve
+from r4t_ray.retrieval.settings import RetrievalSettings
+from r4t_ray.types import Array, Rows, Search, Task
 
-from .conftest import ADDED_ITEMS, ADDED_SETS, LABELS, NUM_ROWS
-
-PROGRAM = """
-import sys
-from r4t_ray.serve.local import serve_workspace
-serve_workspace(sys.argv[1], port=int(sys.argv[2]))
-"""
-
-
-@pytest.fixture
-def server(tiny_workspace: Workspace) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    command = [sys.executable, "-c", PROGRAM, str(tiny_workspace.root), str(port)]
-    process = subprocess.Popen(command, env=environment)
-    yield process, f"http://127.0.0.1:{port}"
-    process.kill()
-    process.wait()
-
-
-def wait_for(url: str, process: subprocess.Popen[bytes], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "the server left early"
-        try:
-            if httpx.get(f"{url}/healthz", timeout=5).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass  # Not listening yet.
-        time.sleep(0.5)
-    pytest.fail(f"no healthy server in {seconds} s")
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(420)
-def test_a_served_workspace_answers_and_stops_on_sigterm(
-    server: tuple[subprocess.Popen[bytes], str], tiny_workspace: Workspace
-) -> None:
-    process, url = server
-    wait_for(url, process, 240)
-    request = parse_request(query="a warm soup", k=2, n=3)
-    over_http, locally = ask(url, request), answer_locally(tiny_workspace.root, request)
-    assert over_http.directions[0].items[0].id == locally.directions[0].items[0].id
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 0
-    with pytest.raises(httpx.TransportError):
-        httpx.get(f"{url}/healthz", timeout=2)
-
-
-def test_a_taken_or_foreign_address_is_refused_before_ray_starts() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        with pytest.raises(ConfigError, match=f"127.0.0.1:{port}"):
-            check_address("127.0.0.1", port)
-    check_address("127.0.0.1", port)
-    with pytest.raises(ConfigError, match="address of this machine"):
-        check_address("203.0.113.1", 8000)
+from ..conftest import ADDED_ITEMS, ADDED_SETS, DIM, LABELS, NUM_ROWS
 
 
 def test_a_local_answer_is_steered_and_its_directions_are_named(tiny_workspace: Workspace) -> None:
-    local = LocalRetriever(tiny_workspace.root)
+    local = Retriever(tiny_workspace.root)
     plain = local.answer(parse_request(query="a warm soup", k=4, n=3))
     assert {direction.label for direction in plain.directions} <= set(LABELS)
     first = plain.directions[0].items[0]
@@ -123,7 +58,7 @@ def test_the_command_names_the_directions_and_steers_them(
 
     steering = {"like": ("lentil", "soup"), "avoid": ("pie",), "strength": 2.0, "temperature": 1.5, "guidance": 1.0}
     plain, steered = (
-        answer_locally(tiny_workspace.root, parse_request(query=asked[1], k=4, n=3, **options))
+        Retriever(tiny_workspace.root).answer(parse_request(query=asked[1], k=4, n=3, **options))
         for options in ({}, steering)
     )
     assert plain.directions != steered.directions
@@ -141,7 +76,7 @@ def test_the_command_names_the_directions_and_steers_them(
 def test_what_was_added_is_found_liked_and_avoided(
     tiny_workspace: Workspace, grown_workspace: Workspace, task: str, added: dict[str, str]
 ) -> None:
-    before, local = LocalRetriever(tiny_workspace.root), LocalRetriever(grown_workspace.root)
+    before, local = Retriever(tiny_workspace.root), Retriever(grown_workspace.root)
     asked = {"query": "a warm soup", "k": NUM_ROWS, "task": task}
     whole = local.answer(parse_request(**asked, n=1000))
     old = before.answer(parse_request(**asked, n=1000))
@@ -158,7 +93,7 @@ def test_what_was_added_is_found_liked_and_avoided(
 
 
 def test_an_added_twin_has_the_cosine_of_its_elder(grown_workspace: Workspace) -> None:
-    answer = LocalRetriever(grown_workspace.root).answer(parse_request(query="a warm soup", k=4, n=20, task="wscr"))
+    answer = Retriever(grown_workspace.root).answer(parse_request(query="a warm soup", k=4, n=20, task="wscr"))
     for direction in answer.directions:
         score_of = {item.id: item.score for item in direction.items}
         assert score_of["i-more lentil"] == pytest.approx(score_of["i-lentil"], abs=1e-5)
@@ -167,19 +102,88 @@ def test_an_added_twin_has_the_cosine_of_its_elder(grown_workspace: Workspace) -
 
 
 def test_guidance_that_would_say_nothing_is_refused(tiny_workspace: Workspace) -> None:
-    served = load_tasks(tiny_workspace, AppArgs(), with_index=False)["oar"]
-    student = replace(served, model=served.model.model_copy(update={"solver": "one_step"}))
-    assert student.ask(parse_request(query="soup")).guidance is None
+    settings = RetrievalSettings(solver="one_step")
+    student = open_tasks(tiny_workspace, settings, with_index=False)[0]["oar"]
+    assert generation_request(parse_request(query="soup", k=1), student).guidance is None
     with pytest.raises(RequestError, match="the solver one_step takes no guidance"):
-        student.ask(parse_request(query="soup", guidance=1.0))
+        generation_request(parse_request(query="soup", k=1, guidance=1.0), student)
 
 
 def test_the_student_answers_unless_the_sampler_is_set(tiny_workspace: Workspace, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "workspace")
     shutil.copytree(tiny_workspace.root, workspace.root)
     oar = workspace.root / "diffusion" / "oar"
-    assert retriever_folder(workspace, "oar", AppArgs()) == oar
+    assert retriever_folder(workspace, "oar", RetrievalSettings()) == oar
     shutil.copytree(oar, oar / "student")
-    assert retriever_folder(workspace, "oar", AppArgs()) == oar / "student"
+    assert retriever_folder(workspace, "oar", RetrievalSettings()) == oar / "student"
     for stated in ({"solver": "euler"}, {"num_steps": 4}, {"guidance": 0.5}):
-        assert retriever_folder(workspace, "oar", AppArgs(**stated)) == oar
+        assert retriever_folder(workspace, "oar", RetrievalSettings(**stated)) == oar
+
+
+def test_a_requests_guidance_replaces_the_settings(tiny_workspace: Workspace) -> None:
+    asked = {"query": "a warm soup", "k": 4, "n": 3}
+    low, high = (Retriever(tiny_workspace.root, RetrievalSettings(guidance=strength)) for strength in (0.2, 3.0))
+    assert low.retrieve(**asked, guidance=3.0).directions == high.retrieve(**asked).directions
+    assert low.retrieve(**asked).directions != high.retrieve(**asked).directions
+
+
+def test_it_answers_inside_a_running_event_loop_as_in_a_notebook(tiny_workspace: Workspace) -> None:
+    retriever = Retriever(str(tiny_workspace.root))
+    asked = {"query": "a warm soup", "k": 3, "n": 2, "seed": 4}
+
+    async def cell() -> RetrieveResponse:
+        asyncio.get_running_loop()
+        return retriever.retrieve(**asked)
+
+    assert asyncio.run(cell()) == retriever.answer(parse_request(**asked))
+
+
+WITHOUT_RAY = """
+import sys
+from r4t_ray import Retriever
+assert not {"torch", "faiss", "pyarrow", "ray"} & set(sys.modules), "named only"
+Retriever("http://127.0.0.1:9")
+assert not {"torch", "faiss", "pyarrow", "ray"} & set(sys.modules), "a client of a server"
+answer = Retriever(sys.argv[1]).retrieve("a warm soup", k=2, n=3, like=["lentil"])
+assert len(answer.directions) == 2
+assert not {"ray", "fastapi"} & set(sys.modules), "an answer in process"
+"""
+
+
+def test_an_answer_in_process_loads_no_ray_and_a_client_no_torch(tiny_workspace: Workspace, repository: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", WITHOUT_RAY, str(tiny_workspace.root)]
+    subprocess.run(command, cwd=repository, check=True, timeout=120)
+
+
+class Recorded:
+    """A backend that answers with the same directions and hits, and notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[object] = []
+
+    def generate(self, request: GenerationRequest) -> Array:
+        self.asked.append(request)
+        return np.eye(2, DIM, dtype=np.float32)
+
+    def search(self, task: Task, search: Search) -> tuple[Array, Rows]:
+        self.asked.append((task, search.num_hits, search.exclude))
+        return np.array([[0.9], [0.8]], np.float32), np.array([[3], [4]])
+
+
+def test_a_backend_gets_words_to_generate_from_and_rows_to_leave_out(tiny_workspace: Workspace) -> None:
+    opened = open_tasks(tiny_workspace, RetrievalSettings(), with_index=False)[0]["oar"]
+    backend, known = Recorded(), opened.pool.ids[7]
+    request = parse_request(query="soup", k=2, n=1, seed=5, like=[known], avoid=["cheese", known])
+    answer = retrieve(request, opened, backend)
+    assert backend.asked == [
+        GenerationRequest(
+            task="oar",
+            query="soup",
+            seed=5,
+            strength=0.5,
+            like=(opened.pool.texts[7],),
+            avoid=("cheese", opened.pool.texts[7]),
+        ),
+        ("oar", 1, (7,)),
+    ]
+    assert [item.id for item in answer.items] == [opened.pool.ids[3], opened.pool.ids[4]]
