@@ -66,10 +66,10 @@ def push(
 
 
 def _facts(workspace: Workspace, repo_id: str, task: Task, student: bool) -> dict[str, str]:
-    stages = ["ingest", "embed", "pairs", "diffusion"]
+    stages = ["catalogue", "encoder", "pairs", "diffusion"]
     rows = []
-    if (workspace.root / "report").is_dir():
-        stages.append("report")
-        rows = json.loads(workspace.artifact("report").file("metrics.json").read_text(encoding="utf-8"))
+    if (workspace.root / "evaluation").is_dir():
+        stages.append("evaluation")
+        rows = json.loads(workspace.artifact("evaluation").file("metrics.json").read_text(encoding="utf-8"))
     manifests = {stage: workspace.artifact(stage).manifest for stage in stages}
     return workspace_facts(task, repo_id, manifests, rows, student=student)

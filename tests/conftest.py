@@ -156,7 +156,7 @@ def build_retrievers(workspace: Workspace, seed: int = SEED, solver: str = "heun
         (folder / "pairs.txt").write_text("none", encoding="utf-8")
         return 0
 
-    workspace.build("pairs", NoSettings(), seed, ["embed", "index"], no_pairs)
+    workspace.build("pairs", NoSettings(), seed, ["encoder", "index"], no_pairs)
     workspace.build("diffusion", NoSettings(), seed, ["pairs"], save)
 
 
@@ -168,7 +168,7 @@ ADDED_SETS = {"s-quince-tart": "quince tart"}
 @pytest.fixture(scope="session")
 def grown_workspace(tiny_workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The tiny workspace after `r4t add`."""
-    from r4t_ray.additions import add
+    from r4t_ray.new_entries import add
 
     folder = tmp_path_factory.mktemp("grown")
     shutil.copytree(tiny_workspace.root, folder / "workspace")

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from r4t_ray.additions import new_entries
 from r4t_ray.artifacts import Workspace
-from r4t_ray.catalogue import Catalogue, Gone, load_queries, read_additions, read_gone, read_query_texts
+from r4t_ray.catalogue import Catalogue, RemovedIds, load_queries, read_new_entries, read_query_texts, read_removed_ids
 from r4t_ray.diffusion import serving_folder
 from r4t_ray.drift.compare import Drift, Situation, compare
 from r4t_ray.drift.settings import DriftConfig
@@ -22,9 +21,10 @@ from r4t_ray.evaluation.answers import EncodeTexts
 from r4t_ray.evaluation.settings import EvaluationConfig
 from r4t_ray.evaluation.trial import draw, load_retriever
 from r4t_ray.index import POOLS, ShardedIndex, load_index
+from r4t_ray.new_entries import entries_of_pool
 from r4t_ray.types import TASKS, Task
 
-STAGES = ("ingest", "embed", "index", "diffusion")
+STAGES = ("catalogue", "encoder", "index", "diffusion")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class CatalogueChange:
     """The entries that a catalogue gained and the ids that it lost."""
 
     new: Catalogue
-    removed: Gone
+    removed: RemovedIds
 
     def pools(
         self, index: ShardedIndex, task: Task, encode: EncodeTexts
@@ -47,7 +47,7 @@ class CatalogueChange:
         if removed_rows:
             then = index.of_rows(range(index.size))
             kept = index.of_rows([row for row in range(index.size) if row not in removed_rows])
-        ids, texts = new_entries(self.new, task)
+        ids, texts = entries_of_pool(self.new, task)
         return then, kept.with_rows(ids, encode(texts)), removed_rows
 
 
@@ -82,13 +82,13 @@ def measure_drift(
         RequestError: The retriever has fewer rows than the k directions of ``evaluation``.
         ArtifactError: The workspace is not whole, or its stages were made from other inputs.
     """
-    removed = read_gone(workspace, removed_items, removed_sets)
-    change = CatalogueChange(new=read_additions(workspace, items, sets, removed), removed=removed)
+    removed = read_removed_ids(workspace, removed_items, removed_sets)
+    change = CatalogueChange(new=read_new_entries(workspace, items, sets, removed), removed=removed)
     texts = read_query_texts(queries) if queries is not None else None
     seed = workspace.artifact("diffusion").manifest.seed
     workspace.check_lineage(STAGES)
     tasks = trained_tasks(workspace, task)
-    encode = CachedEncoder(load_encoder(workspace.root / "embed" / "encoder")).encode
+    encode = CachedEncoder(load_encoder(workspace.root / "encoder" / "model")).encode
     situations = (
         open_situation(config, evaluation, workspace, name, change=change, texts=texts, encode=encode, seed=seed)
         for name in tasks

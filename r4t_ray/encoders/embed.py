@@ -1,6 +1,6 @@
 """The embed stage: catalogue texts to unit vectors, as one Ray Data stream.
 
-row group -> text of each row -> model actors -> (second moment -> projection) -> embed/{items,sets,queries}.parquet.
+row group -> text of each row -> model actors -> (second moment -> projection) -> encoder/{items,sets,queries}.parquet.
 Each row gives one row, in the order of the catalogue. The projection is fitted on items and sets, and is applied to
 queries too.
 """
@@ -26,6 +26,7 @@ from r4t_ray.encoders.encoder import fit_projection, project, save_encoder, seco
 from r4t_ray.encoders.models import model_fingerprint, resolve_model
 from r4t_ray.encoders.sentence_transformer import EncoderConfig
 from r4t_ray.progress import track
+from r4t_ray.stages import parents_of
 from r4t_ray.types import Array
 
 Kind = Literal["items", "sets", "queries"]
@@ -42,15 +43,19 @@ class EmbedInputs(EncoderConfig):
 
 
 def run(config: EncoderConfig, workspace: Workspace, seed: int) -> Artifact:
-    """Embed items, sets and queries of ``ingest`` into the stage folder ``embed``."""
+    """Embed items, sets and queries of ``catalogue`` into the stage folder ``encoder``."""
     inputs = EmbedInputs(**config.model_dump(), model_sha256=model_fingerprint(resolve_model(config.model)))
-    ingest = workspace.root / "ingest"
-    return workspace.build("embed", inputs, seed, ["ingest"], lambda folder: embed_catalogue(config, ingest, folder))
+    ingest = workspace.root / "catalogue"
+
+    def make(folder: Path) -> int:
+        return embed_catalogue(config, ingest, folder)
+
+    return workspace.build("encoder", inputs, seed, parents_of("encoder"), make)
 
 
 def load_embeddings(workspace: Workspace, kind: Kind) -> tuple[list[str], Array]:
-    """Ids and ``emb_MD`` (unit rows) of one kind, in the order of ``ingest``."""
-    return read_embedding_table(workspace.artifact("embed").file(f"{kind}.parquet"))
+    """Ids and ``emb_MD`` (unit rows) of one kind, in the order of ``catalogue``."""
+    return read_embedding_table(workspace.artifact("encoder").file(f"{kind}.parquet"))
 
 
 def embed_catalogue(config: EncoderConfig, ingest: Path, folder: Path) -> int:
@@ -66,7 +71,7 @@ def embed_catalogue(config: EncoderConfig, ingest: Path, folder: Path) -> int:
             for ids, emb_MD in _parts(native, kind):
                 writer.write_table(embedding_table(ids, project(emb_MD, projection_Dd)))
         assert _same_ids(ingest, folder, kind), f"{kind}: rows were lost or reordered"
-    save_encoder(folder / "encoder", config, projection_Dd)
+    save_encoder(folder / "model", config, projection_Dd)
     shutil.rmtree(native)
     return sum(counts.values())
 

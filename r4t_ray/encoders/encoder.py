@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from r4t_ray.artifacts import sha256_file, write_json
 from r4t_ray.encoders.models import model_fingerprint, resolve_model
 from r4t_ray.encoders.sentence_transformer import EncoderConfig, SentenceEncoder
 from r4t_ray.errors import ArtifactError, ConfigError
+from r4t_ray.files import sha256_file, write_json
 from r4t_ray.types import Array
 
 CONFIG_FILE = "config.json"

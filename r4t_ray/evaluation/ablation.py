@@ -14,19 +14,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from r4t_ray.artifacts import Workspace, write_json
+from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import load_queries
 from r4t_ray.evaluation.evaluate import try_method
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.plots import SMOOTHING_STEPS, running_mean
 from r4t_ray.evaluation.settings import AblationConfig, EvaluationConfig
 from r4t_ray.evaluation.trial import draw, open_trial
-from r4t_ray.folm import FanOut, FanOutModel, FolmConfig, SharedEngine
+from r4t_ray.files import write_json
+from r4t_ray.folm import FanOutModel, FolmConfig, SharedEngine, SubQueries
 from r4t_ray.folm import run as train_folm
-from r4t_ray.folm.metrics import StepMetrics, read_metrics
+from r4t_ray.folm.learner.metrics import StepMetrics, read_metrics
 from r4t_ray.rewards import OARConfig
+from r4t_ray.stages import parents_of
 
-SHARED = ("ingest", "embed", "index")
+SHARED = parents_of("folm")
 FOLDER = "ablation"
 COMPONENTS = ("groundedness", "vendi", "alignment", "distinct")
 """Components that are drawn: the three of eq. 1, and the share of the k sub-queries that differ."""
@@ -50,7 +52,7 @@ class Variant:
     rows: Sequence[StepMetrics]
     before: Mapping[str, float]
     after: Mapping[str, float]
-    answers: Mapping[str, FanOut]
+    answers: Mapping[str, SubQueries]
 
 
 def ablate(
@@ -60,10 +62,10 @@ def ablate(
 
     Args:
         config: The variants.
-        folm: How each model is trained. Its ``tasks`` and ``oar`` are replaced.
+        folm: How each model is trained. Its ``tasks`` and ``reward.oar`` are replaced.
         evaluation: How each model is measured on the held-out themes.
-        workspace: Holds the finished ingest, embed and index stages. Variants are kept in ``ablation/<name>``, and an
-            unchanged variant is not trained again.
+        workspace: Holds the finished catalogue, encoder and index stages. Variants are kept in ``ablation/<name>``, and
+            an unchanged variant is not trained again.
         seed: The seed of the training and of the evaluation.
 
     Returns:
@@ -71,7 +73,8 @@ def ablate(
     """
     folder = workspace.root / FOLDER
     trained = {
-        name: folm.model_copy(update={"tasks": ("oar",), "oar": weights}) for name, weights in config.variants.items()
+        name: folm.model_copy(update={"tasks": ("oar",), "reward": folm.reward.model_copy(update={"oar": weights})})
+        for name, weights in config.variants.items()
     }
     # All models are trained before one is measured, because the engine that measures stays in this process.
     places = {name: linked_workspace(workspace, name) for name in trained}
@@ -102,7 +105,7 @@ def measure_variant(
 ) -> Variant:
     """The held-out means of one trained variant before and after RL, and answers of the trained model."""
     folder = place.artifact("folm").path
-    trial = open_trial(evaluation, place, "oar", engine=engine, reward=trained.oar, seed=seed)
+    trial = open_trial(evaluation, place, "oar", engine=engine, reward=trained.reward.oar, seed=seed)
     untimed = evaluation.model_copy(update={"latency_batches": ()})
     before, after = (
         _means(try_method(untimed, trial, METHODS[method], seed).values) for method in ("zero_shot", "r4t_folm")
@@ -118,7 +121,7 @@ def measure_variant(
     )
     answers = {query.text: samples[0] for query, samples in zip(shown, outputs, strict=True)}
     rows = read_metrics(folder / "metrics.parquet")
-    return Variant(name=name, weights=trained.oar, rows=rows, before=before, after=after, answers=answers)
+    return Variant(name=name, weights=trained.reward.oar, rows=rows, before=before, after=after, answers=answers)
 
 
 def linked_workspace(workspace: Workspace, name: str) -> Workspace:

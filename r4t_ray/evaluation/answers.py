@@ -11,7 +11,7 @@ import numpy as np
 from r4t_ray.types import Array, Rows
 
 if TYPE_CHECKING:
-    from r4t_ray.folm import FanOut
+    from r4t_ray.folm import SubQueries
     from r4t_ray.index import ShardedIndex
 
 NO_ROW = -1
@@ -99,7 +99,7 @@ def answers_of_directions(index: ShardedIndex, directions: Sequence[Array], n: i
     ]
 
 
-def directions_of(outputs: Sequence[FanOut], encode: EncodeTexts, k: int, dim: int) -> list[Array]:
+def directions_of(outputs: Sequence[SubQueries], encode: EncodeTexts, k: int, dim: int) -> list[Array]:
     """Embed the first k sub-queries of every output in one call of the encoder.
 
     Returns:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from r4t_ray.artifacts import Artifact, Workspace, write_json
+from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.errors import DataError
 from r4t_ray.evaluation.answers import Answer, batches
 from r4t_ray.evaluation.bench import Bench, Method
@@ -27,9 +27,11 @@ from r4t_ray.evaluation.results import Result, metric_rows
 from r4t_ray.evaluation.scores import score
 from r4t_ray.evaluation.settings import EvaluationConfig
 from r4t_ray.evaluation.trial import Trial, folm_settings, open_trial
+from r4t_ray.files import write_json
 from r4t_ray.folm import FanOutModel, SharedEngine
 from r4t_ray.progress import track
 from r4t_ray.rewards import OARConfig
+from r4t_ray.stages import parents_of
 from r4t_ray.types import TASKS
 
 QUERIES_A_CALL = 64
@@ -38,11 +40,11 @@ _logger = logging.getLogger(__name__)
 
 
 def evaluate(config: EvaluationConfig, workspace: Workspace, seed: int) -> Artifact:
-    """Build report/ in the workspace; see ``r4t_ray.evaluation.run``."""
+    """Build evaluation/ in the workspace; see ``r4t_ray.evaluation.run``."""
     stages = {stage for name in config.methods if (stage := METHODS[name].stage)}
 
     def make(folder: Path) -> int:
-        reward = folm_settings(workspace).oar if "folm" in stages else OARConfig()
+        reward = folm_settings(workspace).reward.oar if "folm" in stages else OARConfig()
         engine = SharedEngine(lambda model: FanOutModel.load(model, folm_settings(workspace)))
         open_task = partial(open_trial, config, workspace, engine=engine, reward=reward, seed=seed)
         results = measure(config, [open_task(task) for task in TASKS], seed)
@@ -54,7 +56,7 @@ def evaluate(config: EvaluationConfig, workspace: Workspace, seed: int) -> Artif
         write_report(folder / "report.md", results, rows, config=config, reward=reward, plots=plots, seed=seed)
         return len(rows)
 
-    return workspace.build("report", config, seed, ["ingest", "embed", "index", *sorted(stages)], make)
+    return workspace.build("evaluation", config, seed, [*parents_of("evaluation"), *sorted(stages)], make)
 
 
 def measure(config: EvaluationConfig, trials: Sequence[Trial], seed: int) -> list[Result]:

@@ -1,7 +1,7 @@
 """The tables over seeds: ``python -m r4t_ray.evaluation.seeds WORKSPACE...`` prints them as markdown.
 
-Each workspace holds the report/metrics.json of one seed. A cell is the mean over seeds and, in brackets, the least and
-the greatest value.
+Each workspace holds the evaluation/metrics.json of one seed. A cell is the mean over seeds and, in brackets, the least
+and the greatest value.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Spread:
 
 def read_rows(root: Path) -> list[MetricRow]:
     """The verified metrics.json of one workspace; raises ArtifactError."""
-    rows: list[MetricRow] = json.loads(Workspace(root).artifact("report").file("metrics.json").read_text("utf-8"))
+    rows: list[MetricRow] = json.loads(Workspace(root).artifact("evaluation").file("metrics.json").read_text("utf-8"))
     return rows
 
 

@@ -66,7 +66,7 @@ def open_trial(
     row_of = {query_id: row for row, query_id in enumerate(ids)}
     train = load_queries(workspace, task, "train")
     test = draw(load_queries(workspace, task, "test"), config.max_queries, seed)
-    encoder_folder = workspace.root / "embed" / "encoder"
+    encoder_folder = workspace.root / "encoder" / "model"
 
     def make_bench() -> Bench:
         return Bench(

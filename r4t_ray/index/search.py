@@ -81,7 +81,7 @@ def load_index(workspace: Workspace, task: Task) -> ShardedIndex:
         ArtifactError: A file was changed, is truncated or missing, or index and embeddings disagree.
     """
     folder = workspace.artifact("index").path / task
-    ids, emb_MD = read_embedding_table(workspace.artifact("embed").file(f"{POOLS[task]}.parquet"))
+    ids, emb_MD = read_embedding_table(workspace.artifact("encoder").file(f"{POOLS[task]}.parquet"))
     if pq.read_table(folder / "ids.parquet")["id"].to_pylist() != ids:
         raise ArtifactError(
             str(folder / "ids.parquet"), "other ids than the embeddings", "the same rows", "run `r4t build-index`"

@@ -42,7 +42,7 @@ class DirectionGenerator:
     @classmethod
     def load(cls, workspace: Workspace, settings: RetrievalSettings, device: str = "cpu") -> Self:
         """Open the verified encoder and retrievers of a workspace; raises ArtifactError."""
-        encoder_path = workspace.artifact("embed").path / "encoder"
+        encoder_path = workspace.artifact("encoder").path / "model"
         workspace.artifact("diffusion")
         retrievers = {
             task: DiffusionRetriever.from_pretrained(retriever_folder(workspace, task, settings)).to(device).eval()

@@ -36,7 +36,7 @@ class Client:
             ) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise RequestError(
-                endpoint, f"no connection ({error})", "a running server", "start `r4t serve WORKSPACE`, or use --local"
+                endpoint, f"no connection ({error})", "a server", "start `r4t serve --workspace DIR`, or use --local"
             ) from None
         try:
             if reply.is_success:

@@ -8,19 +8,19 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from r4t_ray.additions import find_additions, load_added
-from r4t_ray.artifacts import ADDITIONS, Workspace, read_manifest
+from r4t_ray.artifacts import NEW_ENTRIES, Workspace, read_manifest
 from r4t_ray.diffusion import LABELS, serving_folder
 from r4t_ray.diffusion.generation import sampler_with
 from r4t_ray.diffusion.settings import NetworkConfig, SamplerConfig
 from r4t_ray.errors import ArtifactError
 from r4t_ray.index import Shard, flat_shard, load_index
+from r4t_ray.new_entries import find_new_entries, load_new_entries
 from r4t_ray.retrieval.open_task import Labels, OpenTask, Pool
 from r4t_ray.retrieval.response import ModelInfo
 from r4t_ray.retrieval.settings import RetrievalSettings
 from r4t_ray.types import TASKS, Task
 
-SERVED_STAGES = ("ingest", "embed", "index", "diffusion")
+SERVED_STAGES = ("catalogue", "encoder", "index", "diffusion")
 
 POOL_COLUMNS: dict[Task, tuple[str, str, str]] = {
     "oar": ("sets.parquet", "set_id", "title"),
@@ -57,7 +57,7 @@ def open_task(
     workspace: Workspace, task: Task, settings: RetrievalSettings, with_index: bool
 ) -> tuple[OpenTask, tuple[Shard, ...]]:
     """One task of ``open_tasks`` and its shards; the rows of added entries follow those of the index."""
-    pool, added = load_pool(workspace, task), load_added(workspace, task)
+    pool, added = load_pool(workspace, task), load_new_entries(workspace, task)
     shards = load_index(workspace, task).shards if with_index else ()
     if added is not None:
         shards = (*shards, flat_shard(added.emb_MD, offset=len(pool.ids)))
@@ -77,7 +77,7 @@ def verify(workspace: Workspace) -> None:
     for stage in SERVED_STAGES:
         workspace.artifact(stage)
     workspace.check_lineage(SERVED_STAGES)
-    find_additions(workspace)
+    find_new_entries(workspace)
 
 
 def served_tasks(workspace: Workspace) -> tuple[Task, ...]:
@@ -104,7 +104,7 @@ def load_pool(workspace: Workspace, task: Task) -> Pool:
     """The pool of the stages in the row order of the index, with titles of sets for oar and texts of items for wscr."""
     file, identifier, text = POOL_COLUMNS[task]
     ids = pq.read_table(workspace.artifact("index").file(f"{task}/ids.parquet"), columns=["id"])["id"].to_pylist()
-    table = pq.read_table(workspace.artifact("ingest").file(file), columns=[identifier, text])
+    table = pq.read_table(workspace.artifact("catalogue").file(file), columns=[identifier, text])
     texts = dict(zip(table[identifier].to_pylist(), table[text].to_pylist(), strict=True))
     return Pool(ids=ids, texts=[texts[identifier] for identifier in ids])
 
@@ -135,10 +135,10 @@ def describe(workspace: Workspace, task: Task, settings: RetrievalSettings, num_
     config = json.loads((retriever_folder(workspace, task, settings) / "config.json").read_text(encoding="utf-8"))
     sampler = served_sampler(SamplerConfig.model_validate(config["sampler"]), settings)
     return ModelInfo(
-        encoder=_fingerprint(workspace, "embed"),
+        encoder=_fingerprint(workspace, "encoder"),
         index=_fingerprint(workspace, "index"),
         diffusion=_fingerprint(workspace, "diffusion"),
-        additions=_fingerprint(workspace, ADDITIONS) if num_added else None,
+        new_entries=_fingerprint(workspace, NEW_ENTRIES) if num_added else None,
         num_added=num_added,
         num_rows=NetworkConfig.model_validate(config["network"]).num_rows,
         solver=sampler.solver,

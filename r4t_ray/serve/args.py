@@ -40,7 +40,7 @@ class AppArgs(RetrievalSettings):
     workspace: str = Field(
         "workspace/cookbook",
         description="Folder of the artifacts. A relative path starts at the directory in which Ray was started. "
-        "`r4t serve WORKSPACE` replaces it.",
+        "`r4t serve --workspace DIR` replaces it.",
     )
     shards: Literal["inline", "deployed"] = Field(
         "inline",

@@ -34,7 +34,7 @@ def write_embeddings(folder: Path, first_seed: int = 0) -> int:
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     workspace = Workspace(tmp_path)
-    workspace.build("embed", Settings(), 0, [], write_embeddings)
+    workspace.build("encoder", Settings(), 0, [], write_embeddings)
     return workspace
 
 
@@ -92,8 +92,8 @@ def test_a_truncated_shard_is_an_error_not_a_crash(workspace: Workspace) -> None
 
 def test_new_embeddings_make_the_index_stale(workspace: Workspace) -> None:
     run(IndexConfig(), workspace, seed=0)
-    workspace.build("embed", Settings(), 1, [], lambda folder: write_embeddings(folder, first_seed=7))
-    with pytest.raises(ArtifactError, match="another 'embed'"):
+    workspace.build("encoder", Settings(), 1, [], lambda folder: write_embeddings(folder, first_seed=7))
+    with pytest.raises(ArtifactError, match="another 'encoder'"):
         load_index(workspace, "wscr")
 
 

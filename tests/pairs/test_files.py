@@ -69,7 +69,7 @@ def test_a_file_that_is_there_stays_and_halves_go(tmp_path: Path) -> None:
     assert size == len(before)
     assert write_file(pairs_table(pairs(2)), path) == size
     assert path.read_bytes() == before
-    (tmp_path / "oar" / "000001.parquet.77.half").write_bytes(b"PAR1")
+    (tmp_path / "oar" / "000001.parquet.0a1b2c3d.partial").write_bytes(b"PAR1")
     files = [{"file": f"oar/00000{number}.parquet"} for number in range(2)]
     assert missing_files(files, tmp_path) == files[1:]
     assert [each.name for each in (tmp_path / "oar").iterdir()] == ["000000.parquet"]

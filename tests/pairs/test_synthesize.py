@@ -14,18 +14,18 @@ import pytest
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import load_queries
+from r4t_ray.config import Resources
 from r4t_ray.encoders import load_embeddings
 from r4t_ray.errors import ArtifactError
-from r4t_ray.folm import EngineConfig, FanOutModel
+from r4t_ray.folm import FanOutModel
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.pairs import synthesize as stage
 from r4t_ray.pairs.files import plan_files, query_seed
 from r4t_ray.pairs.select import SelectAbove, SelectBest
 from r4t_ray.pairs.settings import PairsConfig
 from r4t_ray.pairs.synthesize import SampleFanOuts, WritePairs, planned_queries, selected_rows, synthesize
-from r4t_ray.rewards import CoverageConfig
 
-FOLM = FolmConfig(k=3, num_hits=2, wscr=CoverageConfig(expected_share=0.5), engine=EngineConfig(threads=7))
+FOLM = FolmConfig(k=3, num_hits=2, reward={"wscr": {"expected_share": 0.5}})
 CONFIG = PairsConfig(num_samples=4, num_rows=4, queries_per_file=16, num_recombined={"oar": 0, "wscr": 5})
 
 
@@ -61,7 +61,7 @@ def workspace(indexed_workspace: Workspace, tmp_path_factory: pytest.TempPathFac
     root = tmp_path_factory.mktemp("pairs") / "workspace"
     shutil.copytree(indexed_workspace.root, root)
     workspace = Workspace(root)
-    workspace.build("folm", FOLM, 0, ["ingest", "embed", "index"], lambda folder: 1)
+    workspace.build("folm", FOLM, 0, ["catalogue", "encoder", "index"], lambda folder: 1)
     return workspace
 
 
@@ -87,20 +87,20 @@ def test_every_query_is_answered_by_its_own_tasks_model_from_its_own_seed(
 
 
 @pytest.mark.parametrize(
-    ("resources", "threads"),
-    [({}, 1), ({"cpus": 1.5}, 2), ({"cpus": 2}, 2), ({"cpus": 1, "threads": 3}, 3), ({"gpus": 0.5}, 7)],
+    ("settings", "threads"),
+    [({}, 1), ({"cpus": 1.5}, 2), ({"cpus": 2}, 2), ({"cpus": 1, "threads": 3}, 3), ({"cpus": 0.5}, 1)],
 )
 def test_an_engine_on_a_cpu_has_a_thread_for_each_of_its_actors_cores(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, resources: dict[str, float], threads: int
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, settings: dict[str, float], threads: int
 ) -> None:
     asked = []
 
-    def load(model_dir: Path, config: FolmConfig) -> Echo:
-        asked.append(config.engine.threads)
+    def load(model_dir: Path, config: FolmConfig, resources: Resources) -> Echo:
+        asked.append(resources.num_threads)
         return Echo(model_dir)
 
     monkeypatch.setattr(FanOutModel, "load", load)
-    SampleFanOuts(str(workspace.root), PairsConfig.model_validate({"actors": resources}), seed=5)
+    SampleFanOuts(str(workspace.root), PairsConfig.model_validate({"actors": settings}), seed=5)
     assert asked == [threads]
 
 

@@ -72,8 +72,8 @@ def test_a_workspace_without_stages_is_refused(tmp_path: Path) -> None:
     [
         "index/oar/shard_001.faiss",
         "diffusion/wscr/model.safetensors",
-        "embed/encoder/pca.safetensors",
-        "additions/items.parquet",
+        "encoder/model/pca.safetensors",
+        "new_entries/items.parquet",
     ],
 )
 def test_a_tampered_file_is_refused(copied: Workspace, name: str) -> None:
@@ -89,7 +89,7 @@ def test_a_tampered_file_is_refused(copied: Workspace, name: str) -> None:
 
 def replace_encoder(workspace: Workspace, folder: Path) -> None:
     """Rebuild `embed` in place as another encoder would: the same rows turned by one rotation."""
-    shutil.copytree(workspace.root / "embed", folder, ignore=shutil.ignore_patterns("manifest.json"))
+    shutil.copytree(workspace.root / "encoder", folder, ignore=shutil.ignore_patterns("manifest.json"))
 
     def make(partial: Path) -> int:
         shutil.copytree(folder, partial, dirs_exist_ok=True)
@@ -98,22 +98,22 @@ def replace_encoder(workspace: Workspace, folder: Path) -> None:
             pq.write_table(embedding_table(ids, np.roll(emb_MD, 1, axis=1)), partial / f"{kind}.parquet")
         return 1
 
-    workspace.build("embed", NoSettings(), SEED, ["ingest"], make)
+    workspace.build("encoder", NoSettings(), SEED, ["catalogue"], make)
 
 
 def test_what_was_made_for_another_encoder_is_refused(copied: Workspace, tmp_path: Path) -> None:
     args = AppArgs(workspace=str(copied.root))
-    replace_encoder(copied, tmp_path / "embed")
-    with pytest.raises(ArtifactError, match=r"index.*another 'embed'"):
+    replace_encoder(copied, tmp_path / "encoder")
+    with pytest.raises(ArtifactError, match=r"index.*another 'encoder'"):
         build_app(args)
     # The index fits again, but the retriever's pairs still stem from the former encoder.
     index.run(index.IndexConfig(type="flat", num_shards=2), copied, SEED)
     with pytest.raises(ArtifactError, match="'pairs' built from another"):
         build_app(args)
     build_retrievers(copied)
-    with pytest.raises(ArtifactError, match=r"additions: got .*another 'embed'.*run `r4t add DIR`"):
+    with pytest.raises(ArtifactError, match=r"new_entries: got .*another 'encoder'.*run `r4t add --workspace DIR`"):
         build_app(args)
-    shutil.rmtree(copied.root / "additions")
+    shutil.rmtree(copied.root / "new_entries")
     build_app(args)
 
 

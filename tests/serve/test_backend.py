@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from r4t_ray.additions import find_additions
 from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import RequestError
 from r4t_ray.index import load_shard
+from r4t_ray.new_entries import find_new_entries
 from r4t_ray.retrieval.backend import DirectionGenerator
 from r4t_ray.retrieval.loading import open_tasks
 from r4t_ray.retrieval.request import parse_request
@@ -77,8 +77,8 @@ def test_either_topology_answers_as_the_local_path(
             assert [len(direction.items) for direction in answer.directions] == [left] * 3
             assert not avoided & {item.id for item in answer.items}
         assert (answer.model.num_steps, answer.model.num_added) == (3, added)
-        brought = find_additions(workspace)
-        assert answer.model.additions == (brought.manifest.fingerprint[:12] if brought else None)
+        brought = find_new_entries(workspace)
+        assert answer.model.new_entries == (brought.manifest.fingerprint[:12] if brought else None)
 
 
 def backend_of(workspace: Workspace, generator: Any, deployed: dict[Any, list[Any]]) -> ServeBackend:

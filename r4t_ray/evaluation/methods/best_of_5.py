@@ -16,7 +16,7 @@ from r4t_ray.types import Array
 
 if TYPE_CHECKING:
     from r4t_ray.catalogue import Query
-    from r4t_ray.folm import FanOut
+    from r4t_ray.folm import SubQueries
 
 NUM_SAMPLES = 5
 
@@ -34,7 +34,7 @@ def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: in
     return best_sample(bench, queries, query_emb_BD, seed, judge=judge_oar if bench.task == "oar" else judge_wscr)
 
 
-def generate(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[list[FanOut]]:
+def generate(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[list[SubQueries]]:
     """Five outputs a query, parsed."""
     return sample(bench, WARM_START, queries, NUM_SAMPLES, seed)
 

@@ -12,7 +12,7 @@ from r4t_ray.types import Array
 
 if TYPE_CHECKING:
     from r4t_ray.catalogue import Query
-    from r4t_ray.folm import FanOut
+    from r4t_ray.folm import SubQueries
 
 
 def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
@@ -23,7 +23,7 @@ def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: in
     return answers_of_sub_queries(bench, generate(bench, queries, query_emb_BD, seed))
 
 
-def generate(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[FanOut]:
+def generate(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[SubQueries]:
     """One output a query, parsed."""
     return [samples[0] for samples in sample(bench, TRAINED, queries, 1, seed)]
 

@@ -11,7 +11,7 @@ from r4t_ray.types import Array
 
 if TYPE_CHECKING:
     from r4t_ray.catalogue import Query
-    from r4t_ray.folm import FanOut
+    from r4t_ray.folm import SubQueries
 
 
 def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
@@ -22,21 +22,21 @@ def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: in
     return answers_of_sub_queries(bench, generate(bench, queries, query_emb_BD, seed))
 
 
-def generate(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[FanOut]:
+def generate(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[SubQueries]:
     """One output a query, parsed."""
     return [samples[0] for samples in sample(bench, WARM_START, queries, 1, seed)]
 
 
 def sample(
     bench: Bench, model: ModelFolder, queries: Sequence[Query], num_samples: int, seed: int
-) -> list[list[FanOut]]:
+) -> list[list[SubQueries]]:
     """Sub-queries that the language model samples: one list a query, with ``num_samples`` parsed outputs."""
     texts = [query.text for query in queries]
     policy, temperature = bench.policy(model), bench.temperature
     return policy.fan_out(bench.task, texts, bench.k, num_samples=num_samples, temperature=temperature, seed=seed)
 
 
-def answers_of_sub_queries(bench: Bench, outputs: Sequence[FanOut]) -> list[Answer]:
+def answers_of_sub_queries(bench: Bench, outputs: Sequence[SubQueries]) -> list[Answer]:
     """Embed the sub-queries of every output and search them."""
     directions = directions_of(outputs, bench.encode, bench.k, bench.index.emb_MD.shape[1])
     return answers_of_directions(bench.index, directions, bench.n)
