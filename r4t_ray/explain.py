@@ -59,6 +59,32 @@ The defaults are made for two CPU cores. `jobs/configs/polyvore.yaml` shows a wh
 
 GPU_SETTINGS: tuple[tuple[str, str, str], ...] = (
     ("encoder.actors.gpus", "1", "The encoder embeds the catalogue on a GPU."),
+    ("encoder.batch_size", "256 or more", "Small batches leave a GPU idle."),
+    ("folm.engine.type", "vllm", "vLLM samples; auto takes it too if it is installed."),
+    ("folm.engine.dtype", "bfloat16", "Half the memory of float32, and a much higher matmul rate."),
+    ("folm.grpo.{oar,wscr}.max_logp_gap", "0.5", "In bfloat16, engine and learner differ more than in float32."),
+    ("folm.engine.max_model_len", "2048", "Prompt and completion must fit; larger values need more memory."),
+    ("folm.rollout.gpus", "1", "Each rollout actor samples on a GPU; `folm.rollout.num` is the number of actors."),
+    ("folm.learner.gpus", "1", "Each learner worker trains on a GPU; `folm.learner.num` is the number of workers."),
+    ("folm.fsdp", "true", "Shards a model that does not fit into the memory of one GPU. Experimental."),
+    ("folm.lora", "{rank: 16}", "Trains adapters only, which needs much less memory."),
+    ("folm.grpo.{oar,wscr}.micro_batch_size", "8 to 64", "The largest value that fits into the memory is the fastest."),
+    ("folm.grpo.{oar,wscr}.max_staleness", "1", "Sampling and learning overlap instead of waiting for each other."),
+    ("pairs.actors.gpus", "1", "Each actor samples pairs on a GPU; `pairs.actors.num` is the number of actors."),
+    (
+        "pairs.num_writers",
+        "2 or more",
+        "One writer embeds and searches on half a CPU and can be slower than the engines.",
+    ),
+    ("diffusion.workers.gpus", "1", "Each worker trains on a GPU; `diffusion.workers.num` is the number of workers."),
+    (
+        "diffusion.cache_pairs",
+        "true if they fit",
+        "The pairs stay in the GPU's memory, so training does not wait for files.",
+    ),
+    ("diffusion.compile", "true", "torch.compile makes a step of a large network faster."),
+    ("diffusion.optimizer.batch_size", "512", "The batch of all workers together; larger batches use a GPU better."),
+    ("serve.generator.num_gpus", "1", "The diffusion generates on a GPU. Fractions let replicas share one."),
 )
 """Setting, its value on a GPU, and the reason."""
 
