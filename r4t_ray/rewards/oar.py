@@ -1,7 +1,7 @@
 """The reward of open-ended abstract retrieval (OAR), eq. 1 of arXiv 2603.06397.
 
 Where we leave the paper: (1) the Vendi score enters as Vendi / k, in 0..1, because the paper does not state its scale;
-(2) an answer without directions is worth 0.
+(2) the reward of an answer without directions is 0.
 """
 
 from __future__ import annotations
