@@ -17,7 +17,7 @@ TORCH := torch==2.13.0+cpu
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 UV := uv==0.13.9
 
-.PHONY: help venv install lock demo lint format test test-all base-model clean
+.PHONY: help venv install lock demo lint format test test-all docs base-model clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -67,6 +67,9 @@ test: install ## the tests, without the slow ones
 
 test-all: install ## every test
 	@$(BIN)/pytest
+
+docs: install ## write the pages that are generated from the code
+	@$(BIN)/python -m r4t_ray.explain docs/settings.md
 
 base-model: install ## pretrain the shipped base model, RECIPES=recipes.jsonl.gz; about an hour and a half
 	@$(BIN)/python -m r4t_ray.folm.make_base_model --recipes $(RECIPES)

@@ -1,6 +1,6 @@
-"""How many evaluations of the network a solver's steps take, and the steps that a number of evaluations allows.
+"""Network evaluations of a solver's steps, and the steps that fit into a number of evaluations.
 
-Guidance other than 0 makes each evaluation one batch of twice the queries; it counts as one.
+Guidance other than 0 doubles the batch of an evaluation; it still counts as one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def evaluations_of(solver: SolverName, num_steps: int) -> int:
 
 
 def steps_within(solver: SolverName, evaluations: int) -> int:
-    """The most steps that take at most ``evaluations``, 1 or more, evaluations.
+    """The greatest number of steps that take at most ``evaluations`` (1 or more) evaluations.
 
     >>> steps_within("heun", 16), steps_within("sde", 16)
     (8, 16)
@@ -29,7 +29,7 @@ def steps_within(solver: SolverName, evaluations: int) -> int:
 
 
 def describe(evaluations: int) -> str:
-    """One line that says what ``evaluations`` become, for the head of a table."""
+    """One line with the steps and evaluations that ``evaluations`` become, printed above a run."""
     steps = steps_within("heun", evaluations)
     return (
         f"asked {evaluations}: euler, dpmpp_2m, sde steps {evaluations}, evaluations {evaluations}; "

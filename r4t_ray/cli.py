@@ -88,6 +88,14 @@ def ablate(config: ConfigPath, workspace: WorkspaceOption) -> None:
     typer.echo(flow.run_ablation(flow.load_experiment(config), Workspace(workspace)).read_text(encoding="utf-8"))
 
 
+@app.command("config", rich_help_panel="Stages")
+def config_command(config: ConfigPath) -> None:
+    """Print every setting of a YAML file with its description, and mark what differs from the default."""
+    from r4t_ray.explain import resolved_config
+
+    typer.echo(resolved_config(config), nl=False)
+
+
 @app.command(rich_help_panel="Use")
 def serve(
     workspace: Annotated[Path, typer.Argument(metavar="WORKSPACE", help="Folder that `r4t pipeline` filled.")],

@@ -39,7 +39,7 @@ QUERY_SCHEMA = pa.schema(
 
 
 class IngestInputs(Settings):
-    """What decides whether ingest is up to date: the settings and the input files' contents."""
+    """The inputs of the stage, to tell whether its artifact is current: the settings and the hashes of the files."""
 
     catalogue: CatalogueConfig
     sources: dict[str, str]
@@ -80,13 +80,13 @@ def load_items(workspace: Workspace) -> list[Item]:
 
 
 def load_sets(workspace: Workspace) -> list[ItemSet]:
-    """All sets, in row order; the splits are those of the queries."""
+    """All sets, in row order; splits and categories are not stored with them."""
     rows = _rows(workspace, "sets")
     return [ItemSet(row["set_id"], row["title"], row["description"], tuple(row["item_ids"])) for row in rows]
 
 
 def load_queries(workspace: Workspace, task: Task | None = None, split: Split | None = None) -> list[Query]:
-    """The queries of one task and split, or of all, in row order."""
+    """The queries of one task and split, in row order; None takes every task or split."""
     queries = [Query(**{**row, "item_ids": tuple(row["item_ids"])}) for row in _rows(workspace, "queries")]
     return [query for query in queries if task in (None, query.task) and split in (None, query.split)]
 

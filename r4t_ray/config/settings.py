@@ -5,7 +5,7 @@ A ``Settings`` subclass sits in the file of the class that it configures; ``r4t_
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -27,25 +27,35 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _fill_from_defaults(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        return {
-            name: _filled(cls.model_fields[name], value) if name in cls.model_fields else value
-            for name, value in data.items()
-            if not (value is None and name in cls.model_fields and _null_is_default(cls.model_fields[name]))
-        }
+        return _given(cls.model_fields, data) if isinstance(data, dict) else data
 
 
 S = TypeVar("S", bound=Settings)
+Fields = Mapping[str, FieldInfo]
+Loc = tuple[int | str, ...]
+"""Path of a key, as pydantic names it in an error."""
 
 
-def parse_settings(kind: type[S], data: dict[str, Any], where: str) -> S:
-    """Validate ``data`` as ``kind``; raises ConfigError naming each wrong key."""
+def parse_settings(
+    kind: type[S], data: dict[str, Any], where: str, origin: Callable[[Loc], str | None] = lambda loc: None
+) -> S:
+    """Validate ``data`` as ``kind``.
+
+    Args:
+        kind: The settings class.
+        data: Its values by key.
+        where: The file that they come from.
+        origin: The file of one key, given as its path, if that is another file.
+
+    Raises:
+        ConfigError: It names each wrong key.
+    """
     try:
         return kind.model_validate(data)
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(map(str, fault['loc'])) or 'top level'}: {fault['msg']} (got {fault['input']!r:.80})"
+            + (f" in {file}" if (file := origin(fault["loc"])) else "")
             for fault in error.errors()
         )
         raise ConfigError(
@@ -53,32 +63,55 @@ def parse_settings(kind: type[S], data: dict[str, Any], where: str) -> S:
         ) from None
 
 
+def merged(below: Any, above: Any) -> Any:
+    """``above`` laid over ``below``: mappings merge key by key, anything else replaces.
+
+    A mapping with another ``type`` replaces as well, because its other keys belong to another class.
+
+    >>> merged({"folm": {"k": 10, "num_hits": 5}}, {"folm": {"k": 12}})
+    {'folm': {'k': 12, 'num_hits': 5}}
+    """
+    if not isinstance(below, dict) or not isinstance(above, dict):
+        return above
+    if "type" in below and above.get("type", below["type"]) != below["type"]:
+        return above
+    return below | {key: merged(below.get(key), value) for key, value in above.items()}
+
+
 def recorded_settings(kind: type[S], recorded: Mapping[str, Any]) -> S:
     """``kind``'s settings from a manifest; keys of the manifest that ``kind`` lacks are left out."""
     return kind.model_validate({name: recorded[name] for name in kind.model_fields if name in recorded})
 
 
-def _null_is_default(info: FieldInfo) -> bool:
-    return not info.is_required() and type(None) not in get_args(info.annotation)
+def _given(fields: Fields, data: Mapping[str, Any], held: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The values of ``data`` without the nulls that mean a default, each section filled from its default.
 
-
-def _filled(info: FieldInfo, value: Any) -> Any:
-    """``value``; a mapping for a section gets the keys that it lacks from the field's default."""
-    if info.is_required():
-        return value
-    return _over_default(info.get_default(call_default_factory=True), value)
+    Args:
+        fields: The fields of a settings class.
+        data: Values by name; unknown names stay, so that pydantic refuses them.
+        held: The defaults in use; with None the defaults of the class.
+    """
+    given: dict[str, Any] = {}
+    for name, value in data.items():
+        info = fields.get(name)
+        if info is None:
+            given[name] = value
+        elif value is not None or not _null_is_default(info):
+            default = held[name] if held is not None else info.get_default(call_default_factory=True)
+            given[name] = _over_default(default, value)
+    return given
 
 
 def _over_default(default: Any, value: Any) -> Any:
+    """``value``; a mapping for a section gets the keys that it lacks from ``default``."""
     if not isinstance(default, Settings) or not isinstance(value, dict):
         return value
-    if "type" in value and value["type"] != getattr(default, "type", value["type"]):
+    if value.get("type", getattr(default, "type", None)) != getattr(default, "type", None):
         return value
-    held = {name: getattr(default, name) for name in type(default).model_fields}
     fields = type(default).model_fields
-    given = {
-        name: _over_default(held.get(name), part)
-        for name, part in value.items()
-        if not (part is None and name in fields and _null_is_default(fields[name]))
-    }
-    return held | given
+    held = {name: getattr(default, name) for name in fields}
+    return held | _given(fields, value, held)
+
+
+def _null_is_default(info: FieldInfo) -> bool:
+    return not info.is_required() and type(None) not in get_args(info.annotation)

@@ -1,10 +1,9 @@
-"""Texts to unit vectors: a model, a projection fitted on the catalogue, and the embed stage."""
+"""Texts to unit vectors: a model, a projection that is fitted on the catalogue, and the embed stage."""
 
-from r4t_ray.encoders.embed import load_embeddings, run
+from r4t_ray.encoders.embed import load_embeddings, run, set_text
 from r4t_ray.encoders.encoder import CachedEncoder, Encoder, load_encoder
 from r4t_ray.encoders.models import resolve_model
 from r4t_ray.encoders.sentence_transformer import EncoderConfig
-from r4t_ray.encoders.texts import set_text
 
 __all__ = [
     "CachedEncoder",

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from r4t_ray.artifacts import Artifact, Workspace, write_json
 from r4t_ray.embedding_table import read_embedding_table
 from r4t_ray.errors import ConfigError
-from r4t_ray.index.kinds import IndexConfig
+from r4t_ray.index.index_types import IndexConfig
 from r4t_ray.index.search import POOLS, ShardedIndex
 from r4t_ray.index.shard import INDEX_FILE, flat_shard, load_shard, shard_file
 from r4t_ray.progress import track
@@ -59,7 +59,7 @@ def _build_task(config: IndexConfig, embed: Path, folder: Path, task: Task, quer
     offsets = shard_offsets(len(ids), config.num_shards)
     folder.mkdir(parents=True)
     threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(config.build_threads)
+    faiss.omp_set_num_threads(config.num_threads)
     for number in track(range(config.num_shards), f"build the {task} index"):
         index = config.build(np.ascontiguousarray(emb_MD[offsets[number] : offsets[number + 1]]))
         faiss.write_index(index, str(folder / shard_file(number)))

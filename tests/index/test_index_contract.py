@@ -10,11 +10,11 @@ import pytest
 from r4t_ray.errors import RequestError
 from r4t_ray.index import IndexConfig, Shard, ShardedIndex
 from r4t_ray.index.build import recall_against_flat, shard_offsets
-from r4t_ray.index.kinds import KINDS, KindName
+from r4t_ray.index.index_types import INDEX_TYPES, IndexTypeName
 from r4t_ray.types import Array, Rows
 
-TYPES = list(KINDS)
-LEAST_RECALL: dict[KindName, float] = {"flat": 1.0, "hnsw": 0.95}
+TYPES = list(INDEX_TYPES)
+LEAST_RECALL: dict[IndexTypeName, float] = {"flat": 1.0, "hnsw": 0.95}
 
 
 def unit_rows(seed: int, num: int, dim: int = 16) -> Array:
@@ -22,12 +22,12 @@ def unit_rows(seed: int, num: int, dim: int = 16) -> Array:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
 
 
-def make_index(kind: KindName, emb_MD: Array, num_shards: int) -> ShardedIndex:
+def make_index(kind: IndexTypeName, emb_MD: Array, num_shards: int) -> ShardedIndex:
     config, offsets = IndexConfig(type=kind), shard_offsets(len(emb_MD), num_shards)
     shards = []
     for start, end in itertools.pairwise(offsets):
         index = config.build(emb_MD[start:end].copy())
-        shards.append(Shard(index, KINDS[kind].storage(index), start))
+        shards.append(Shard(index, INDEX_TYPES[kind].storage(index), start))
     return ShardedIndex(tuple(shards), [f"i{row}" for row in range(len(emb_MD))], emb_MD)
 
 
@@ -40,7 +40,7 @@ def brute_force(q_BD: Array, emb_MD: Array, k: int) -> Rows:
 
 @pytest.mark.parametrize("num_shards", [1, 3, 7])
 @pytest.mark.parametrize("kind", TYPES)
-def test_recall_against_brute_force(kind: KindName, num_shards: int) -> None:
+def test_recall_against_brute_force(kind: IndexTypeName, num_shards: int) -> None:
     emb_MD, q_BD = unit_rows(0, 1000), unit_rows(1, 40)
     scores_BK, rows_BK = make_index(kind, emb_MD, num_shards).search(q_BD, 10)
     found = [len(set(got) & set(true)) for got, true in zip(rows_BK, brute_force(q_BD, emb_MD, 10), strict=True)]
@@ -64,7 +64,7 @@ def test_flat_shards_equal_one_flat_index_to_the_bit(num_shards: int, k: int) ->
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_a_score_does_not_depend_on_the_batch(kind: KindName) -> None:
+def test_a_score_does_not_depend_on_the_batch(kind: IndexTypeName) -> None:
     index, q_BD = make_index(kind, unit_rows(4, 300, dim=128), 2), unit_rows(5, 50, dim=128)
     scores_BK, rows_BK = index.search(q_BD, 5)
     alone = [index.search(q_BD[row : row + 1], 5) for row in range(50)]
@@ -73,7 +73,7 @@ def test_a_score_does_not_depend_on_the_batch(kind: KindName) -> None:
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_equal_rows_come_in_row_order(kind: KindName) -> None:
+def test_equal_rows_come_in_row_order(kind: IndexTypeName) -> None:
     emb_MD = unit_rows(6, 60)
     emb_MD[[50, 7, 31]] = emb_MD[20]
     _, rows_BK = make_index(kind, emb_MD, 3).search(emb_MD[20:21], 4)
@@ -81,14 +81,14 @@ def test_equal_rows_come_in_row_order(kind: KindName) -> None:
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_k_beyond_the_pool_is_clipped_to_every_row_once(kind: KindName) -> None:
+def test_k_beyond_the_pool_is_clipped_to_every_row_once(kind: IndexTypeName) -> None:
     scores_BK, rows_BK = make_index(kind, unit_rows(7, 9), 4).search(unit_rows(8, 2), 50)
     assert scores_BK.shape == (2, 9)
     assert np.sort(rows_BK, axis=1).tolist() == [list(range(9))] * 2
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_bad_queries_are_refused(kind: KindName) -> None:
+def test_bad_queries_are_refused(kind: IndexTypeName) -> None:
     index = make_index(kind, unit_rows(9, 20), 2)
     with pytest.raises(RequestError, match="k: got 0"):
         index.search(unit_rows(0, 1), 0)
@@ -111,12 +111,12 @@ def test_a_graph_with_unreachable_rows_still_fills_every_hit() -> None:
     emb_MD = unit_rows(12, 500)
     index = IndexConfig(hnsw_m=2, ef_construction=1, ef_search=1).build(emb_MD)
     assert (index.search(emb_MD[:50], 100)[1] < 0).any()
-    _, rows_BK = Shard(index, KINDS["hnsw"].storage(index), 0).search(emb_MD[:50], 100)
+    _, rows_BK = Shard(index, INDEX_TYPES["hnsw"].storage(index), 0).search(emb_MD[:50], 100)
     assert all(len(set(rows)) == 100 and min(rows) >= 0 for rows in rows_BK.tolist())
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_rows_beside_an_index_are_found_as_if_they_were_in_it(kind: KindName) -> None:
+def test_rows_beside_an_index_are_found_as_if_they_were_in_it(kind: IndexTypeName) -> None:
     emb_MD, q_BD = unit_rows(8, 300), unit_rows(9, 40)
     old = make_index(kind, emb_MD[:270], 2)
     grown = old.with_rows([f"new{row}" for row in range(30)], emb_MD[270:])
@@ -130,7 +130,7 @@ def test_rows_beside_an_index_are_found_as_if_they_were_in_it(kind: KindName) ->
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_an_index_of_some_rows_finds_those_alone_under_new_numbers(kind: KindName) -> None:
+def test_an_index_of_some_rows_finds_those_alone_under_new_numbers(kind: IndexTypeName) -> None:
     emb_MD, q_BD = unit_rows(8, 300), unit_rows(9, 40)
     rows, index = list(range(0, 300, 3)), make_index(kind, emb_MD, 2)
     some = index.of_rows(rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from r4t_ray.encoders.projection import fit_projection, project, second_moment
+from r4t_ray.encoders.encoder import fit_projection, project, second_moment
 from r4t_ray.errors import ConfigError
 from r4t_ray.types import Array
 
