@@ -34,7 +34,8 @@ from r4t_ray.evaluation.methods.r4t_diffusion import R4TDiffusion
 from r4t_ray.evaluation.methods.r4t_folm import R4TFolm
 from r4t_ray.evaluation.settings import EvaluationConfig
 from r4t_ray.folm import FanOutModel, SharedEngine
-from r4t_ray.folm.engine import EngineConfig, engine_name
+from r4t_ray.folm.policy.engines.factory import engine_name
+from r4t_ray.folm.policy.engines.interface import EngineConfig
 from r4t_ray.types import Task
 
 
@@ -81,13 +82,13 @@ def run(grid: WorkspaceGrid, root: Path, board: Board) -> None:
     """Time the diffusion first, then the language model, so that its engine slows no other row."""
     workspace, config = Workspace(root), EvaluationConfig()
     settings = folm_settings(workspace)
-    threads = grid.threads or settings.engine.threads or torch.get_num_threads()
+    threads = grid.threads or settings.rollout.num_threads or torch.get_num_threads()
     torch.set_num_threads(threads)
     faiss.omp_set_num_threads(threads)
-    settings = settings.model_copy(update={"engine": settings.engine.model_copy(update={"threads": threads})})
+    settings = settings.model_copy(update={"rollout": settings.rollout.model_copy(update={"threads": threads})})
     engine = SharedEngine(partial(FanOutModel.load, config=settings))
-    trial = open_trial(config, workspace, grid.task, engine, settings.oar, grid.seed)
-    encoder = load_encoder(workspace.root / "embed" / "encoder")
+    trial = open_trial(config, workspace, grid.task, engine, settings.reward.oar, grid.seed)
+    encoder = load_encoder(workspace.root / "encoder" / "model")
     # Both rows of the language model sample the trained model; best-of-5 differs only by its five samples.
     trained = workspace.root / "folm" / grid.task / "model"
     bench = replace(trial.make_bench(), encode=encoder.encode, policy=lambda _: engine.at(trained))

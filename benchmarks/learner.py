@@ -104,7 +104,7 @@ def random_model(settings: LearnerSettings) -> tuple[Any, float]:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     from benchmarks.fanout_paper import QWEN3_4B, TINY_LM
-    from r4t_ray.folm.lora import LoRAConfig, add_adapters
+    from r4t_ray.folm.learner.lora import LoRAConfig, add_adapters
 
     qwen = {"model_type": "qwen3"}
     shape = {"smollm2-135m": SMOLLM2_135M, "qwen3-4b": QWEN3_4B | qwen, "tiny": TINY_LM | qwen}[settings.shape]
@@ -138,13 +138,15 @@ def random_trainer(settings: LearnerSettings, model: Any, folder: Path) -> tuple
     """The trainer of the stage on random samples, and the list of the times at which its steps ended."""
     from datasets import Dataset
 
-    from r4t_ray.folm.learner import grpo_arguments, set_reward
-    from r4t_ray.folm.settings import FolmConfig, SoftGRPOConfig
-    from r4t_ray.folm.soft_grpo import SoftGRPOTrainer
+    from r4t_ray.folm.learner.build import grpo_arguments
+    from r4t_ray.folm.learner.rollout_bridge import set_reward
+    from r4t_ray.folm.learner.settings import SoftGRPOConfig
+    from r4t_ray.folm.learner.trainer import SoftGRPOTrainer
+    from r4t_ray.folm.settings import FolmConfig
 
     steps = settings.steps + 2
     grpo = SoftGRPOConfig(
-        steps=steps,
+        num_steps=steps,
         queries_per_step=settings.queries,
         num_generations=settings.generations,
         num_iterations=1,
@@ -163,10 +165,7 @@ def random_trainer(settings: LearnerSettings, model: Any, folder: Path) -> tuple
         train_dataset=Dataset.from_dict({"prompt": [str(number) for number in range(steps * settings.queries)]}),
         args=arguments,
         callbacks=[clock],
-        rates=grpo.rates,
-        beta_kl=grpo.beta_kl,
-        beta_entropy=grpo.beta_entropy,
-        max_logp_gap=grpo.max_logp_gap,
+        grpo=grpo,
         bf16=True,
         engine_bf16=True,
     )

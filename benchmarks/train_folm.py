@@ -82,11 +82,15 @@ def training_config(settings: TrainFolmSettings, changes: dict[str, Any]) -> Any
     from r4t_ray.folm import FolmConfig
 
     grpo = {
-        "steps": settings.steps + 1,
+        "num_steps": settings.steps + 1,
         "queries_per_step": settings.queries,
         "num_generations": settings.generations,
         "micro_batch_size": settings.queries * settings.generations,
         "learning_rate": 1e-6,
+        "lr_scheduler": "constant_with_warmup",
+        "num_recombined": 0,
+        "temperature": 1.0,
+        "max_logp_gap": 0.5,
         "bf16": False,
         "checkpoint_every": settings.steps + 1,
         "max_staleness": changes.get("max_staleness", 0),
@@ -96,13 +100,10 @@ def training_config(settings: TrainFolmSettings, changes: dict[str, Any]) -> Any
             "base_model": settings.model,
             "tasks": [settings.task],
             "max_completion_tokens": settings.new_tokens,
-            "engine": {
-                "max_model_len": 1024 if "package:r4t" not in settings.model else 192,
-                "threads": settings.threads,
-            },
-            "learner_threads": settings.threads,
-            "num_rollout_actors": changes.get("num_rollout_actors", 1),
-            "rollout_cpus": 0.5,
+            "reward": {"wscr": {"expected_share": 0.0}},
+            "engine": {"max_model_len": 1024 if "package:r4t" not in settings.model else 192},
+            "learner": {"threads": settings.threads},
+            "rollout": {"num": changes.get("num_rollout_actors", 1), "cpus": 0.5, "threads": settings.threads},
             "grpo": {settings.task: grpo},
         }
     )
@@ -125,7 +126,8 @@ def prepared(settings: TrainFolmSettings) -> Iterator[Path]:
 def run_ours(settings: TrainFolmSettings, changes: dict[str, Any], seed: int) -> list[Row]:
     """One turn of ours, with the functions of the stage; one row for each counted step."""
     from r4t_ray.artifacts import Workspace
-    from r4t_ray.folm.rollout import RolloutPool
+    from r4t_ray.folm.learner.job import LearnerJob
+    from r4t_ray.folm.rollout.pool import RolloutPool
     from r4t_ray.folm.train import query_schedule, reinforce_task
 
     config, workspace = training_config(settings, changes), Workspace(settings.workspace)
@@ -133,7 +135,10 @@ def run_ours(settings: TrainFolmSettings, changes: dict[str, Any], seed: int) ->
         pool = RolloutPool(workspace, config, folder / "warm_start")
         try:
             schedule = query_schedule(settings.task, config, workspace, seed)
-            rows = reinforce_task(settings.task, config, folder, schedule, pool, seed)
+            job = LearnerJob(
+                task=settings.task, config=config, folder=folder, schedule=schedule, actors=pool.actors, seed=seed
+            )
+            rows = reinforce_task(job)
         finally:
             pool.shutdown()
     return [
@@ -155,15 +160,15 @@ def run_trl(settings: TrainFolmSettings, changes: dict[str, Any], seed: int) -> 
     from trl import GRPOTrainer
 
     from r4t_ray.artifacts import Workspace
-    from r4t_ray.folm.learner import grpo_arguments
-    from r4t_ray.folm.prompt import parse_answer, render_prompt
-    from r4t_ray.folm.task_rewards import TaskRewards
+    from r4t_ray.folm.learner.build import grpo_arguments
+    from r4t_ray.folm.policy.loading import load_trainable
+    from r4t_ray.folm.policy.prompt import parse_answer, render_prompt
+    from r4t_ray.folm.rollout.task_rewards import TaskRewards
     from r4t_ray.folm.train import query_schedule
-    from r4t_ray.folm.trainable import load_trainable
 
     torch.set_num_threads(settings.threads)
     config, workspace = training_config(settings, changes), Workspace(settings.workspace)
-    rewards, grpo = TaskRewards(workspace, config), config.grpo_of(settings.task)
+    rewards, grpo = TaskRewards(workspace, config), config.grpo[settings.task]
     schedule = query_schedule(settings.task, config, workspace, seed)
     by_id = {query.query_id: query for query in schedule}
     marks: list[tuple[float, float, int, int]] = []

@@ -18,6 +18,7 @@ from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, sample_sets
 from r4t_ray.catalogue.datasets import CatalogueConfig
 from r4t_ray.catalogue.queries import Query, oar_queries, wscr_queries
 from r4t_ray.config import Settings
+from r4t_ray.stages import parents_of
 from r4t_ray.types import Split, Task
 
 _logger = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ def run(config: CatalogueConfig, workspace: Workspace, seed: int) -> Artifact:
         write_catalogue(folder, catalogue, queries)
         return len(catalogue.items) + len(catalogue.sets) + len(queries)
 
-    return workspace.build("ingest", inputs, seed, [], make)
+    return workspace.build("catalogue", inputs, seed, parents_of("catalogue"), make)
 
 
 def write_catalogue(folder: Path, catalogue: Catalogue, queries: Sequence[Query]) -> None:
@@ -92,5 +93,5 @@ def load_queries(workspace: Workspace, task: Task | None = None, split: Split | 
 
 
 def _rows(workspace: Workspace, name: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(workspace.artifact("ingest").file(f"{name}.parquet")).to_pylist()
+    rows: list[dict[str, Any]] = pq.read_table(workspace.artifact("catalogue").file(f"{name}.parquet")).to_pylist()
     return rows

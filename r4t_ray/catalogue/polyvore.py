@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from r4t_ray.artifacts import sha256_file
 from r4t_ray.catalogue.catalogue import Catalogue, DatasetSettings, Item, ItemSet, check_catalogue
 from r4t_ray.catalogue.sets import with_categories
 from r4t_ray.errors import DataError
+from r4t_ray.files import sha256_file
 from r4t_ray.types import Split
 
 SPLIT_FILES: dict[str, Split] = {

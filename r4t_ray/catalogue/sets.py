@@ -8,10 +8,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from r4t_ray.artifacts import sha256_file
 from r4t_ray.catalogue.catalogue import Catalogue, DatasetSettings, Item, ItemSet, check_catalogue
 from r4t_ray.catalogue.records import ids_field, object_field, read_records, text_field
 from r4t_ray.errors import DataError
+from r4t_ray.files import sha256_file
 
 
 class SetsConfig(DatasetSettings):

@@ -8,8 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from r4t_ray.artifacts import sha256_file
 from r4t_ray.errors import DataError
+from r4t_ray.files import sha256_file
 
 FETCH_SECONDS = 300
 

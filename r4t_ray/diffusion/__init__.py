@@ -20,7 +20,6 @@ from r4t_ray.diffusion.settings import (
 )
 
 if TYPE_CHECKING:
-    from r4t_ray.diffusion.directions import select_directions
     from r4t_ray.diffusion.hub import DiffusionRetriever
     from r4t_ray.diffusion.training.stage import run
 
@@ -38,11 +37,10 @@ __all__ = [
     "SolverName",
     "StudentConfig",
     "run",
-    "select_directions",
     "serving_folder",
 ]
 
-_MODULES = {"DiffusionRetriever": "hub", "run": "training.stage", "select_directions": "directions"}
+_MODULES = {"DiffusionRetriever": "hub", "run": "training.stage"}
 
 
 def __getattr__(name: str) -> Any:

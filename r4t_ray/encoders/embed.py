@@ -1,6 +1,6 @@
 """The embed stage: catalogue texts to unit vectors, as one Ray Data stream.
 
-row group -> text of each row -> model actors -> (second moment -> projection) -> embed/{items,sets,queries}.parquet.
+row group -> text of each row -> model actors -> (second moment -> projection) -> encoder/{items,sets,queries}.parquet.
 Each row gives one row, in the order of the catalogue. The projection is fitted on items and sets, and is applied to
 queries too.
 """
@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.embedding_table import embedding_schema, embedding_table, read_embedding_table
-from r4t_ray.encoders.encoder import fit_projection, project, save_encoder, second_moment
+from r4t_ray.encoders.encoder import fit_projection, project, save_encoder, second_moment, set_text
 from r4t_ray.encoders.models import model_fingerprint, resolve_model
 from r4t_ray.encoders.sentence_transformer import EncoderConfig
 from r4t_ray.progress import track
+from r4t_ray.stages import parents_of
 from r4t_ray.types import Array
 
 Kind = Literal["items", "sets", "queries"]
@@ -33,7 +34,6 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 ID_COLUMNS: dict[Kind, str] = {"items": "item_id", "sets": "set_id", "queries": "query_id"}
 STREAM_ROWS = 256
 READ_ROWS = 16_384
-MAX_DESCRIPTION_WORDS = 30
 
 
 class EmbedInputs(EncoderConfig):
@@ -43,15 +43,19 @@ class EmbedInputs(EncoderConfig):
 
 
 def run(config: EncoderConfig, workspace: Workspace, seed: int) -> Artifact:
-    """Embed items, sets and queries of ``ingest`` into the stage folder ``embed``."""
+    """Embed items, sets and queries of ``catalogue`` into the stage folder ``encoder``."""
     inputs = EmbedInputs(**config.model_dump(), model_sha256=model_fingerprint(resolve_model(config.model)))
-    ingest = workspace.root / "ingest"
-    return workspace.build("embed", inputs, seed, ["ingest"], lambda folder: embed_catalogue(config, ingest, folder))
+    ingest = workspace.root / "catalogue"
+
+    def make(folder: Path) -> int:
+        return embed_catalogue(config, ingest, folder)
+
+    return workspace.build("encoder", inputs, seed, parents_of("encoder"), make)
 
 
 def load_embeddings(workspace: Workspace, kind: Kind) -> tuple[list[str], Array]:
-    """Ids and ``emb_MD`` (unit rows) of one kind, in the order of ``ingest``."""
-    return read_embedding_table(workspace.artifact("embed").file(f"{kind}.parquet"))
+    """Ids and ``emb_MD`` (unit rows) of one kind, in the order of ``catalogue``."""
+    return read_embedding_table(workspace.artifact("encoder").file(f"{kind}.parquet"))
 
 
 def embed_catalogue(config: EncoderConfig, ingest: Path, folder: Path) -> int:
@@ -67,7 +71,7 @@ def embed_catalogue(config: EncoderConfig, ingest: Path, folder: Path) -> int:
             for ids, emb_MD in _parts(native, kind):
                 writer.write_table(embedding_table(ids, project(emb_MD, projection_Dd)))
         assert _same_ids(ingest, folder, kind), f"{kind}: rows were lost or reordered"
-    save_encoder(folder / "encoder", config, projection_Dd)
+    save_encoder(folder / "model", config, projection_Dd)
     shutil.rmtree(native)
     return sum(counts.values())
 
@@ -101,18 +105,6 @@ def catalogue_texts(row_group: pa.Table, ingest: Path) -> Iterator[pa.Table]:
                 texts = batch["text"]
             kinds = pa.array([kind] * batch.num_rows, pa.string())
             yield pa.table({"kind": kinds, "id": batch[ID_COLUMNS[kind]], "text": texts})
-
-
-def set_text(title: str, description: str) -> str:
-    """The text of a set: its title, then the first MAX_DESCRIPTION_WORDS words of its description if it has one.
-
-    >>> set_text("Lentil soup", "Soup recipes")
-    'Lentil soup. Soup recipes'
-    >>> set_text("Lentil soup", "")
-    'Lentil soup'
-    """
-    words = description.split()[:MAX_DESCRIPTION_WORDS]
-    return f"{title}. {' '.join(words)}" if words else title
 
 
 def _write_native(config: EncoderConfig, ingest: Path, native: Path, counts: dict[Kind, int]) -> None:

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from r4t_ray.artifacts import sha256_file, write_json
 from r4t_ray.encoders.models import model_fingerprint, resolve_model
 from r4t_ray.encoders.sentence_transformer import EncoderConfig, SentenceEncoder
 from r4t_ray.errors import ArtifactError, ConfigError
+from r4t_ray.files import sha256_file, write_json
 from r4t_ray.types import Array
 
 CONFIG_FILE = "config.json"
@@ -61,6 +61,21 @@ def project(emb_MD: Array, projection_Dd: Array) -> Array:
     out_Md = emb_MD @ projection_Dd
     norms_M1 = np.linalg.norm(out_Md, axis=1, keepdims=True)
     return np.asarray(out_Md / np.maximum(norms_M1, np.finfo(np.float32).tiny), dtype=np.float32)
+
+
+MAX_DESCRIPTION_WORDS = 30
+
+
+def set_text(title: str, description: str) -> str:
+    """The text of a set: its title, then the first MAX_DESCRIPTION_WORDS words of its description if it has one.
+
+    >>> set_text("Lentil soup", "Soup recipes")
+    'Lentil soup. Soup recipes'
+    >>> set_text("Lentil soup", "")
+    'Lentil soup'
+    """
+    words = description.split()[:MAX_DESCRIPTION_WORDS]
+    return f"{title}. {' '.join(words)}" if words else title
 
 
 class Encoder:

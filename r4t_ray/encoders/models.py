@@ -7,8 +7,8 @@ import importlib.util
 import re
 from pathlib import Path
 
-from r4t_ray.artifacts import sha256_file
 from r4t_ray.errors import ConfigError
+from r4t_ray.files import sha256_file
 
 PACKAGE_PREFIX = "package:"
 HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")

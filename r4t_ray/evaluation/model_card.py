@@ -46,9 +46,11 @@ def workspace_facts(
     return {
         "title": f"Diffusion retriever, {'one-step student, ' if student else ''}task {task}",
         "repo_id": repo_id,
-        "data": _data(task, manifests["ingest"], manifests["embed"], manifests["pairs"]),
+        "data": _data(task, manifests["catalogue"], manifests["encoder"], manifests["pairs"]),
         "training": "\n".join([*(setting_rows(name, values) for name, values in sections.items()), training]),
-        "measured": _measured(task, method, manifests["report"], rows) if "report" in manifests else NOT_MEASURED,
+        "measured": _measured(task, method, manifests["evaluation"], rows)
+        if "evaluation" in manifests
+        else NOT_MEASURED,
     }
 
 

@@ -12,7 +12,7 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.embedding_table import read_embedding_table
 from r4t_ray.errors import ArtifactError
 from r4t_ray.index.shard import Shard, flat_shard, load_shard, merge_topk, read_index_file, require_queries
-from r4t_ray.types import Array, Rows, Task
+from r4t_ray.types import Array, Rows, Search, Task
 
 POOLS: dict[Task, str] = {"oar": "sets", "wscr": "items"}
 """The pool of each task: collections for oar (open-ended abstract retrieval), items for wscr (weakly supervised
@@ -47,7 +47,7 @@ class ShardedIndex:
             RequestError: k is below 1, the width is wrong, or a value is not finite.
         """
         q_BD = require_queries(q_BD, k, self.emb_MD.shape[1])
-        return search_shards(self.shards, q_BD, k)
+        return search_shards(self.shards, Search(z_LD=q_BD, num_hits=k))
 
     def with_rows(self, ids: Sequence[str], emb_MD: Array) -> ShardedIndex:
         """The index with more rows at its end, in an additional flat shard; files do not change.
@@ -68,10 +68,10 @@ class ShardedIndex:
         return ShardedIndex(shards, [self.ids[row] for row in rows], emb_MD)
 
 
-def search_shards(shards: Sequence[Shard], q_BD: Array, k: int) -> tuple[Array, Rows]:
-    """The k best rows over the shards of one pool; see ``ShardedIndex.search``."""
-    scores, rows = zip(*(shard.search(q_BD, k) for shard in shards), strict=True)
-    return merge_topk(scores, rows, k)
+def search_shards(shards: Sequence[Shard], search: Search) -> tuple[Array, Rows]:
+    """The nearest rows over shards of one pool; see ``Shard.search``."""
+    scores, rows = zip(*(shard.search(search) for shard in shards), strict=True)
+    return merge_topk(scores, rows, search.num_hits)
 
 
 def load_index(workspace: Workspace, task: Task) -> ShardedIndex:
@@ -81,7 +81,7 @@ def load_index(workspace: Workspace, task: Task) -> ShardedIndex:
         ArtifactError: A file was changed, is truncated or missing, or index and embeddings disagree.
     """
     folder = workspace.artifact("index").path / task
-    ids, emb_MD = read_embedding_table(workspace.artifact("embed").file(f"{POOLS[task]}.parquet"))
+    ids, emb_MD = read_embedding_table(workspace.artifact("encoder").file(f"{POOLS[task]}.parquet"))
     if pq.read_table(folder / "ids.parquet")["id"].to_pylist() != ids:
         raise ArtifactError(
             str(folder / "ids.parquet"), "other ids than the embeddings", "the same rows", "run `r4t build-index`"

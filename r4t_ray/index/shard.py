@@ -19,7 +19,7 @@ import numpy as np
 from r4t_ray.errors import ArtifactError, RequestError
 from r4t_ray.index.flat import build_flat
 from r4t_ray.index.index_types import INDEX_TYPES
-from r4t_ray.types import Array, Rows
+from r4t_ray.types import Array, Rows, Search
 
 INDEX_FILE = "index.json"
 TIE_MARGIN = 16
@@ -39,28 +39,32 @@ class Shard:
         """Rows in this shard."""
         return int(self.index.ntotal)
 
-    def search(self, q_BD: Array, k: int) -> tuple[Array, Rows]:
-        """The best rows by inner product, which is the cosine for unit rows.
+    def search(self, search: Search) -> tuple[Array, Rows]:
+        """The best rows by inner product, which is the cosine for unit rows. Excluded rows are left out here.
 
         Args:
-            q_BD: Queries, float32.
-            k: Hits of a query, at most the size of the shard.
+            search: Directions, the hits of each, and the rows of the pool to leave out.
 
         Returns:
-            ``scores_BK`` in descending order and ``rows_BK``, rows of the pool. Of equal scores the lower row comes
-            first; this holds for up to TIE_MARGIN rows beyond k that tie with the last hit.
+            ``scores_LK`` in descending order and ``rows_LK``, rows of the pool. K is ``num_hits``, or less if the shard
+            is smaller. Row -1 with score -inf stands where too few rows are left. Of equal scores the lower row comes
+            first; this holds for up to TIE_MARGIN rows beyond the last hit that tie with it.
 
         Raises:
-            RequestError: k is below 1, the width is wrong, or a value is not finite.
+            RequestError: ``num_hits`` is below 1, the width is wrong, or a value is not finite.
         """
-        q_BD = require_queries(q_BD, k, int(self.index.d))
-        num_candidates = min(k + TIE_MARGIN, self.size)
-        _, rows_BK = self.index.search(q_BD, num_candidates)
-        short_B = (rows_BK < 0).any(axis=1)
-        if short_B.any():
-            rows_BK[short_B] = self.storage.search(q_BD[short_B], num_candidates)[1]
-        scores_BK = exact_scores(q_BD, self._stored_rows(), rows_BK)
-        return merge_topk([scores_BK], [rows_BK + self.offset], k)
+        z_LD = require_queries(search.z_LD, search.num_hits, int(self.index.d))
+        num_hits = search.num_hits + len(search.exclude)
+        num_candidates = min(num_hits + TIE_MARGIN, self.size)
+        _, rows_LK = self.index.search(z_LD, num_candidates)
+        short_L = (rows_LK < 0).any(axis=1)
+        if short_L.any():
+            rows_LK[short_L] = self.storage.search(z_LD[short_L], num_candidates)[1]
+        scores_LK = exact_scores(z_LD, self._stored_rows(), rows_LK)
+        scores_LK, rows_LK = merge_topk([scores_LK], [rows_LK + self.offset], num_hits)
+        if not search.exclude:
+            return scores_LK, rows_LK
+        return leave_out(scores_LK, rows_LK, search.exclude, search.num_hits)
 
     def _stored_rows(self) -> Array:
         flat = faiss.rev_swig_ptr(self.storage.get_xb(), self.size * int(self.index.d))
@@ -75,6 +79,14 @@ def exact_scores(q_BD: Array, emb_MD: Array, rows_BK: Rows) -> Array:
         part = slice(start, start + step)
         scores_BK[part] = np.einsum("bd,bkd->bk", q_BD[part], emb_MD[rows_BK[part]])
     return scores_BK
+
+
+def leave_out(scores_LK: Array, rows_LK: Rows, excluded: Sequence[int], num_hits: int) -> tuple[Array, Rows]:
+    """Each direction's first ``num_hits`` hits that are not excluded, then row -1 with score -inf if they are fewer."""
+    is_out_LK = np.isin(rows_LK, excluded)
+    order_LK = np.argsort(is_out_LK, axis=1, kind="stable")[:, :num_hits]
+    scores_Ln, rows_Ln, is_out_Ln = (np.take_along_axis(each, order_LK, 1) for each in (scores_LK, rows_LK, is_out_LK))
+    return np.where(is_out_Ln, -np.inf, scores_Ln).astype(np.float32), np.where(is_out_Ln, -1, rows_Ln)
 
 
 def merge_topk(scores: Sequence[Array], rows: Sequence[Rows], k: int) -> tuple[Array, Rows]:

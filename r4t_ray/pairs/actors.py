@@ -7,7 +7,6 @@ from typing import Any
 import ray
 
 from r4t_ray.config import Resources
-from r4t_ray.folm.engine import EngineConfig
 
 
 def in_main_thread(num_actors: int) -> ray.data.ActorPoolStrategy:
@@ -18,11 +17,6 @@ def in_main_thread(num_actors: int) -> ray.data.ActorPoolStrategy:
     its rate.
     """
     return ray.data.ActorPoolStrategy(size=num_actors, enable_true_multi_threading=True)
-
-
-def engine_of_actor(engine: EngineConfig, actors: Resources) -> EngineConfig:
-    """The engine's settings in such an actor: without a GPU it uses the actor's number of threads."""
-    return engine if actors.gpus else engine.model_copy(update={"threads": actors.num_threads})
 
 
 def map_on_actors(

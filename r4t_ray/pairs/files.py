@@ -8,7 +8,6 @@ by its id and one query makes many rows: the written rows of a query would hide 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,10 +18,8 @@ import pyarrow.parquet as pq
 
 from r4t_ray.catalogue import Query
 from r4t_ray.errors import EngineError
+from r4t_ray.files import remove_leftovers, whole_file
 from r4t_ray.types import Array, Task
-
-HALF = ".half"
-"""Ends the name of a file that is being written."""
 
 
 class PlannedQuery(NamedTuple):
@@ -110,19 +107,14 @@ def _nullable(values_N: Array) -> pa.Array:
 
 def write_file(table: pa.Table, path: Path) -> int:
     """Write a parquet file whole and return its size in bytes; a file that exists is left as it is."""
-    half = path.with_name(f"{path.name}.{os.getpid()}{HALF}")
-    pq.write_table(table, half, compression="zstd")
-    if path.exists():
-        half.unlink()
-    else:
-        half.rename(path)
+    with whole_file(path, keep_existing=True) as partial:
+        pq.write_table(table, partial, compression="zstd")
     return path.stat().st_size
 
 
 def missing_files(files: Sequence[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
     """The rows of ``files`` whose file is not in ``folder`` yet; removes files that an ended run left half written."""
-    for half in folder.rglob(f"*{HALF}"):
-        half.unlink()
+    remove_leftovers(folder)
     return [file for file in files if not (folder / file["file"]).exists()]
 
 

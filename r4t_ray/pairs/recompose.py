@@ -23,9 +23,11 @@ from r4t_ray.catalogue import Query, load_items, load_queries
 from r4t_ray.config import Resources, Settings
 from r4t_ray.encoders import load_embeddings, resolve_model
 from r4t_ray.errors import ConfigError, EngineError
-from r4t_ray.folm.engine import EngineConfig, Sampling, make_engine
+from r4t_ray.files import whole_file
+from r4t_ray.folm.policy.engines.factory import make_engine
+from r4t_ray.folm.policy.engines.interface import EngineConfig, Sampling
 from r4t_ray.index import load_index
-from r4t_ray.pairs.actors import engine_of_actor, map_on_actors
+from r4t_ray.pairs.actors import map_on_actors
 from r4t_ray.pairs.files import query_seed
 
 ANSWER = re.compile(r"<items>\[([\d, ]+)\]</items><query>([^<]+)</query>")
@@ -65,7 +67,7 @@ class RecomposeConfig(Settings):
 class Recompose:
     """Ray Data's actor: a chat model that answers pools."""
 
-    def __init__(self, config: RecomposeConfig, model: str) -> None:
+    def __init__(self, config: RecomposeConfig, resources: Resources, model: str) -> None:
         from transformers import AutoTokenizer
 
         resolved = Path(resolve_model(model))
@@ -76,7 +78,7 @@ class Recompose:
                 "name an instruction-tuned model, or leave pairs.recompose out",
             )  # fmt: skip
         # make_engine refuses an engine that cannot constrain the form of answers.
-        self._engine = make_engine(resolved, config.engine.model_copy(update={"structured_output": True}))
+        self._engine = make_engine(resolved, config.engine.model_copy(update={"structured_output": True}), resources)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return the row with ``answers``, one for each of its pools."""
@@ -144,9 +146,8 @@ def recomposed_queries(
     path = folder / "recomposed.parquet"
     if not path.exists():
         made = _recompose(config, actors, workspace, seed)
-        half = path.with_suffix(".half")
-        pq.write_table(pa.Table.from_pylist(made, schema=SCHEMA), half)
-        half.rename(path)
+        with whole_file(path) as partial:
+            pq.write_table(pa.Table.from_pylist(made, schema=SCHEMA), partial)
     rows = pq.read_table(path).to_pylist()
     return [Query(row["query_id"], "wscr", row["text"], tuple(row["item_ids"]), "train") for row in rows]
 
@@ -161,8 +162,7 @@ def _recompose(config: RecomposeConfig, actors: Resources, workspace: Workspace,
     batches = [pools[start : start + size] for start in range(0, len(pools), size)]
     columns = [{name: [pool[name] for pool in batch] for name in batch[0]} for batch in batches]
     rows = ray.data.from_items(columns, override_num_blocks=len(columns))
-    of_actor = config.model_copy(update={"engine": engine_of_actor(config.engine, actors)})
-    answered = map_on_actors(rows, Recompose, (of_actor, model), actors)
+    answered = map_on_actors(rows, Recompose, (config, actors, model), actors)
     answers = {n: text for row in answered.iter_rows() for n, text in zip(row["number"], row["answers"], strict=True)}
     made = []
     for pool in pools:

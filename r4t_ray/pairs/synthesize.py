@@ -26,9 +26,9 @@ from r4t_ray.catalogue import Query, load_queries, recombined_queries
 from r4t_ray.encoders import load_encoder
 from r4t_ray.errors import ArtifactError
 from r4t_ray.folm import FanOutModel, SharedEngine
+from r4t_ray.folm.rollout.task_rewards import TaskRewards
 from r4t_ray.folm.settings import FolmConfig
-from r4t_ray.folm.task_rewards import TaskRewards
-from r4t_ray.pairs.actors import engine_of_actor, in_main_thread, map_on_actors
+from r4t_ray.pairs.actors import in_main_thread, map_on_actors
 from r4t_ray.pairs.files import (
     Pairs,
     PlannedQuery,
@@ -45,6 +45,7 @@ from r4t_ray.pairs.select import SelectRule, count_equal
 from r4t_ray.pairs.settings import PairsConfig
 from r4t_ray.pairs.targets import target_rows
 from r4t_ray.progress import track
+from r4t_ray.stages import parents_of
 from r4t_ray.types import Array, Task
 
 _logger = logging.getLogger(__name__)
@@ -59,10 +60,9 @@ class SampleFanOuts:
 
     def __init__(self, workspace: str, config: PairsConfig, seed: int) -> None:
         self._artifact = Workspace(workspace).artifact("folm")
-        folm = FolmConfig.model_validate(self._artifact.manifest.config)
-        self._folm = folm.model_copy(update={"engine": engine_of_actor(folm.engine, config.actors)})
+        self._folm = FolmConfig.model_validate(self._artifact.manifest.config)
         self._config, self._seed = config, seed
-        self._engine = SharedEngine(partial(FanOutModel.load, config=self._folm))
+        self._engine = SharedEngine(partial(FanOutModel.load, config=self._folm, resources=config.actors))
         self._engine.at(self._weights(self._folm.tasks[0]))
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class WritePairs:
         opened = Workspace(workspace)
         folm = FolmConfig.model_validate(opened.artifact("folm").manifest.config)
         # Added rewards are left out, because a judge may cost one call a fan-out.
-        self._rewards = TaskRewards(opened, folm.model_copy(update={"rewards": {}}))
+        self._rewards = TaskRewards(opened, folm.model_copy(update={"added_rewards": FolmConfig().added_rewards}))
         self._config, self._folder = config, Path(folder)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -168,7 +168,8 @@ def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
                 task, planned_queries(task, config, workspace, folder, seed), config.queries_per_file
             )
         ]
-        synthesize(files, config, workspace, folder, SampleFanOuts, (str(workspace.root), config, seed))
+        arguments = (str(workspace.root), config, seed)
+        synthesize(files, config, workspace, folder, source=SampleFanOuts, source_args=arguments)
         left = missing_files(files, folder)  # this also removes what a killed writer left half written
         if left:
             raise ArtifactError(
@@ -179,12 +180,12 @@ def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
             )
         num_pairs = sum(check_written(folder / task) for task in tasks)
         if config.num_labels:
-            encoder = load_encoder(workspace.artifact("embed").path / "encoder")
+            encoder = load_encoder(workspace.artifact("encoder").path / "model")
             for task in tasks:
                 write_labels(folder / task, folder / "labels" / f"{task}.parquet", encoder, config.num_labels)
         return num_pairs
 
-    return workspace.build("pairs", config, seed, ("ingest", "embed", "index", "folm"), make, resumes=True)
+    return workspace.build("pairs", config, seed, parents_of("pairs"), make, resumes=True)
 
 
 def planned_queries(
@@ -207,6 +208,7 @@ def synthesize(
     config: PairsConfig,
     workspace: Workspace,
     folder: Path,
+    *,
     source: type[Any],
     source_args: tuple[Any, ...],
 ) -> ray.data.Dataset | None:

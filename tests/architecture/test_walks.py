@@ -6,10 +6,10 @@ import pytest
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import load_queries
-from r4t_ray.folm.prompt import format_answer
-from r4t_ray.folm.rollout import score_texts
+from r4t_ray.folm.policy.prompt import format_answer
+from r4t_ray.folm.rollout.task_rewards import TaskRewards
+from r4t_ray.folm.rollout.worker import score_texts
 from r4t_ray.folm.settings import FolmConfig
-from r4t_ray.folm.task_rewards import TaskRewards
 from r4t_ray.rewards import CoverageConfig
 from r4t_ray.types import Task
 from tests.architecture.walks import walk

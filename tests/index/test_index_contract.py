@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from r4t_ray.errors import RequestError
-from r4t_ray.index import IndexConfig, Shard, ShardedIndex
+from r4t_ray.index import IndexConfig, Shard, ShardedIndex, search_shards
 from r4t_ray.index.build import recall_against_flat, shard_offsets
 from r4t_ray.index.index_types import INDEX_TYPES, IndexTypeName
-from r4t_ray.types import Array, Rows
+from r4t_ray.types import Array, Rows, Search
 
 TYPES = list(INDEX_TYPES)
 LEAST_RECALL: dict[IndexTypeName, float] = {"flat": 1.0, "hnsw": 0.95}
@@ -63,6 +63,23 @@ def test_flat_shards_equal_one_flat_index_to_the_bit(num_shards: int, k: int) ->
     assert np.array_equal(rows_BK, brute_force(q_BD, emb_MD, k))
 
 
+@pytest.mark.parametrize("num_shards", [1, 3, 8])
+@pytest.mark.parametrize("num_hits", [1, 10, 40])
+def test_excluded_rows_make_room_for_the_next(num_shards: int, num_hits: int) -> None:
+    emb_MD, z_LD = unit_rows(2, 45), unit_rows(3, 12)
+    excluded = (0, 7, 8, 9, 44)
+    index = make_index("flat", emb_MD, num_shards)
+    search = Search(z_LD=z_LD, num_hits=num_hits, exclude=excluded)
+    scores_LK, rows_LK = search_shards(index.shards, search)
+    left = [row for row in range(45) if row not in excluded]
+    assert np.array_equal(rows_LK, np.array(left)[brute_force(z_LD, emb_MD[left], num_hits)])
+    assert np.abs(scores_LK - np.einsum("ld,lkd->lk", z_LD, emb_MD[rows_LK])).max() < 1e-6
+    scores_LK, rows_LK = search_shards(index.shards, Search(z_LD=z_LD, num_hits=43, exclude=excluded))
+    assert (rows_LK[:, 40:] == -1).all()
+    assert (rows_LK[:, :40] >= 0).all()
+    assert (scores_LK[:, 40:] == -np.inf).all()
+
+
 @pytest.mark.parametrize("kind", TYPES)
 def test_a_score_does_not_depend_on_the_batch(kind: IndexTypeName) -> None:
     index, q_BD = make_index(kind, unit_rows(4, 300, dim=128), 2), unit_rows(5, 50, dim=128)
@@ -111,7 +128,7 @@ def test_a_graph_with_unreachable_rows_still_fills_every_hit() -> None:
     emb_MD = unit_rows(12, 500)
     index = IndexConfig(hnsw_m=2, ef_construction=1, ef_search=1).build(emb_MD)
     assert (index.search(emb_MD[:50], 100)[1] < 0).any()
-    _, rows_BK = Shard(index, INDEX_TYPES["hnsw"].storage(index), 0).search(emb_MD[:50], 100)
+    _, rows_BK = Shard(index, INDEX_TYPES["hnsw"].storage(index), 0).search(Search(z_LD=emb_MD[:50], num_hits=100))
     assert all(len(set(rows)) == 100 and min(rows) >= 0 for rows in rows_BK.tolist())
 
 

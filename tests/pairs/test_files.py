@@ -1,4 +1,4 @@
-"""Plans, seeds and files of pairs: nothing twice, nothing lost, nothing half written, readable without Ray."""
+"""Plans, seeds and files of pairs: nothing is repeated, lost or half written, and files are readable without Ray."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_every_query_is_in_one_file_with_its_number_of_samples(nums: list[int], 
     assert len({file["file"] for file in files}) == len(files)
 
 
-def test_a_seed_is_the_querys_own() -> None:
+def test_a_seed_depends_on_the_query_and_the_run_alone() -> None:
     seeds = {query_seed(f"q{i}", seed) for i in range(1000) for seed in (0, 1)}
     assert len(seeds) == 2000
     assert all(0 <= seed < 2**31 for seed in seeds)
@@ -69,7 +69,7 @@ def test_a_file_that_is_there_stays_and_halves_go(tmp_path: Path) -> None:
     assert size == len(before)
     assert write_file(pairs_table(pairs(2)), path) == size
     assert path.read_bytes() == before
-    (tmp_path / "oar" / "000001.parquet.77.half").write_bytes(b"PAR1")
+    (tmp_path / "oar" / "000001.parquet.0a1b2c3d.partial").write_bytes(b"PAR1")
     files = [{"file": f"oar/00000{number}.parquet"} for number in range(2)]
     assert missing_files(files, tmp_path) == files[1:]
     assert [each.name for each in (tmp_path / "oar").iterdir()] == ["000000.parquet"]

@@ -1,4 +1,4 @@
-"""Recomposed queries: the form by hand, and the whole step on the shipped model, taught to chat in name only."""
+"""Recomposed queries: the form of answers by hand, and the whole step on the shipped model with a chat template."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from r4t_ray.catalogue import load_queries
 from r4t_ray.config import Resources
 from r4t_ray.encoders import load_embeddings, resolve_model
 from r4t_ray.errors import ConfigError
-from r4t_ray.folm.engine import EngineConfig
+from r4t_ray.folm.policy.engines.interface import EngineConfig
 from r4t_ray.index import load_index
 from r4t_ray.pairs.recompose import (
     Recompose,
@@ -32,12 +32,12 @@ CONFIG = RecomposeConfig(
     least_items=2,
     most_items=4,
     queries_per_batch=5,
-    engine=EngineConfig(max_model_len=512, max_num_seqs=8, threads=1),
+    engine=EngineConfig(max_model_len=512, max_num_seqs=8),
 )
 IDS = [f"i{number}" for number in range(1, 13)]
 
 
-def test_numbers_are_those_of_the_pool_each_once() -> None:
+def test_numbers_name_items_of_the_pool_each_once() -> None:
     answer = "<think>fish</think> <items>[2, 12, 2, 13]</items><query> a  fish\nsupper </query>"
     assert parse_recomposed(answer, IDS, 2) == ("a fish supper", ("i2", "i12"))
     assert parse_recomposed(answer, IDS, 3) is None
@@ -70,7 +70,7 @@ def test_the_prompt_lists_the_pool(chat_model: Path) -> None:
 
 def test_a_model_that_was_not_taught_to_chat_is_refused() -> None:
     with pytest.raises(ConfigError, match="no chat template"):
-        Recompose(CONFIG, "package:r4t_ray/folm/base_model")
+        Recompose(CONFIG, Resources(), "package:r4t_ray/folm/base_model")
 
 
 def test_the_model_is_on_the_actors_that_are_named(
@@ -87,8 +87,7 @@ def test_the_model_is_on_the_actors_that_are_named(
     config = CONFIG.model_copy(update={"model": "a chat model"})
     with pytest.raises(AskedError) as caught:
         recomposed_queries(config, actors, indexed_workspace, tmp_path, seed=0)
-    engine = config.engine.model_copy(update={"threads": 2})
-    assert caught.value.args == (actors, Recompose, config.model_copy(update={"engine": engine}), "a chat model")
+    assert caught.value.args == (actors, Recompose, config, Resources(num=2, cpus=1.5), "a chat model")
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Pairs under fire: driver, workers and engine are killed outright, and nothing is lost, twice there or changed."""
+"""Driver, workers and engine are killed, and no pair is lost, repeated or changed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FOLM = FolmConfig.model_validate(
         "k": 5,
         "num_hits": 2,
         "max_completion_tokens": 64,
-        "engine": {"type": "vllm", "max_model_len": 192, "max_num_seqs": 32, "threads": 1},
+        "engine": {"type": "vllm", "max_model_len": 192, "max_num_seqs": 32},
     }
 )
 PAIRS = {"num_samples": 16, "num_recombined": {"oar": 0, "wscr": 0}, "queries_per_file": 1}
@@ -38,12 +38,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
 class Run:
-    """`jobs/synthesize_pairs.py` on a workspace whose fan-out models are the shipped base model."""
+    """`synthesize-pairs` on a workspace whose fan-out models are the shipped base model."""
 
     def __init__(self, repository: Path, source: Workspace, folder: Path) -> None:
         self._repository, self.root, self.log = repository, folder / "workspace", folder / "log.txt"
         shutil.copytree(source.root, self.root)
-        Workspace(self.root).build("folm", FOLM, 0, ("ingest", "embed", "index"), self._make_models)
+        Workspace(self.root).build("folm", FOLM, 0, ("catalogue", "encoder", "index"), self._make_models)
         self._config = folder / "config.yaml"
         self._config.write_text(yaml.safe_dump({"pairs": PAIRS, "catalogue": {"type": "cookbook"}}))
 
@@ -54,15 +54,15 @@ class Run:
         return 1
 
     def started(self) -> Any:
-        arguments = ["--config", str(self._config), "--workspace", str(self.root)]
-        return running("synthesize_pairs", arguments, self._repository, self.log)
+        arguments = [str(self._config), "--workspace", str(self.root)]
+        return running("synthesize-pairs", arguments, self._repository, self.log)
 
     def finish(self) -> None:
         with self.started() as driver:
             assert driver.wait(timeout=600) == 0, last_of(self.log)
 
     def files(self) -> dict[str, str]:
-        """sha256 of every file that is there whole."""
+        """sha256 of every whole file."""
         folder = self.root / ("pairs" if (self.root / "pairs").exists() else "pairs.partial")
         found = sorted(folder.rglob("*.parquet"))
         return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
@@ -84,7 +84,7 @@ class Run:
 
 
 def assert_same(made: dict[tuple[str, int], dict[str, Any]], whole: dict[tuple[str, int], dict[str, Any]]) -> None:
-    """The same pairs, numbers up to rounding: the encoder rounds a text by what else is in its batch.
+    """The same pairs, numbers up to rounding, because the encoder rounds a text differently in another batch.
 
     Z is float16, and the distance sqrt(2 - 2 cos) in groundedness makes 5e-4 of a cosine's last bit at 1.
     """

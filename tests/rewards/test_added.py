@@ -52,10 +52,10 @@ def answers() -> Answers:
 
 
 def built(task_rewards: list[dict[str, Any]]) -> list[Any]:
-    config = parse_settings(FolmConfig, {"rewards": {"wscr": task_rewards}}, "folm")
+    config = parse_settings(FolmConfig, {"added_rewards": {"wscr": task_rewards}}, "folm")
     again = FolmConfig.model_validate(config.model_dump())
     assert again == config
-    return build_added(again.rewards["wscr"], 1.0)
+    return build_added(again.added_rewards["wscr"], 1.0)
 
 
 def test_a_constraint_takes_off_the_share_of_the_set_that_is_too_many(answers: Answers) -> None:

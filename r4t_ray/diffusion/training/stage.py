@@ -20,7 +20,9 @@ from r4t_ray.diffusion.training.anchors import commonest_rows
 from r4t_ray.diffusion.training.batches import count_pairs, mean_weight
 from r4t_ray.diffusion.training.worker import METRICS, TaskJob, train_worker
 from r4t_ray.errors import DataError
+from r4t_ray.files import whole_file
 from r4t_ray.ray_train_runs import STAGING, drop_broken_state
+from r4t_ray.stages import parents_of
 from r4t_ray.types import TASKS, Task
 
 logger = logging.getLogger(__name__)
@@ -41,17 +43,18 @@ def run(config: DiffusionConfig, workspace: Workspace, seed: int) -> Artifact:
         DataError: The pairs do not fit the network, or fill no batch.
     """
     make = partial(_train_all, config, workspace, seed)
-    return workspace.build("diffusion", config, seed, ["pairs"], make, resumes=True)
+    return workspace.build("diffusion", config, seed, parents_of("diffusion"), make, resumes=True)
 
 
 def _train_all(config: DiffusionConfig, workspace: Workspace, seed: int, folder: Path) -> int:
     if not ray.is_initialized():
         ray.init(ignore_reinit_error=True)
     jobs = [prepare_task(config, workspace.root / "pairs" / task, task) for task in TASKS]
-    whole, half = folder / METRICS, folder / f"{METRICS}.partial"
-    if not whole.exists():
-        pq.write_table(train_jobs(jobs, config, folder, seed), half)
-        half.rename(whole)
+    metrics = folder / METRICS
+    if not metrics.exists():
+        table = train_jobs(jobs, config, folder, seed)
+        with whole_file(metrics) as partial_file:
+            pq.write_table(table, partial_file)
     # Last: where its checkpoints are half gone Ray Train would refuse to go on.
     shutil.rmtree(folder / STAGING, ignore_errors=True)
     for job in jobs:
@@ -59,7 +62,7 @@ def _train_all(config: DiffusionConfig, workspace: Workspace, seed: int, folder:
         labels = workspace.root / "pairs" / "labels" / f"{job.task}.parquet"
         if labels.exists():
             shutil.copyfile(labels, folder / job.task / LABELS)
-    return int(pq.read_metadata(whole).num_rows)
+    return int(pq.read_metadata(metrics).num_rows)
 
 
 def train_jobs(jobs: list[TaskJob], config: DiffusionConfig, folder: Path, seed: int) -> pa.Table:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import tempfile
 import time
 from collections.abc import Generator
@@ -29,6 +28,7 @@ from r4t_ray.diffusion.training.learner import Learner
 from r4t_ray.diffusion.training.optimizer import learning_rate
 from r4t_ray.diffusion.training.stream import Blocks, rows_of_block, streamed_batches
 from r4t_ray.diffusion.training.student import distill, training_queries
+from r4t_ray.files import whole_folder
 from r4t_ray.progress import track
 from r4t_ray.types import Array, Task
 
@@ -128,9 +128,8 @@ def train_student(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
     settings, wrap = job.config.student[job.task], ray.train.torch.prepare_model
     student = distill(teacher, queries_ND, settings, seed, rank, num_workers, wrap)
     if rank == 0:
-        half = finished.with_name(f"{finished.name}.partial")
-        _save(student, half)
-        half.rename(finished)
+        with whole_folder(finished) as partial:
+            _save(student, partial)
     ray.train.report({"step": settings.optimizer.num_steps})
 
 
@@ -201,14 +200,12 @@ def _report(learner: Learner, rows: list[dict[str, Any]], rank: int, task: Task)
 
 def _write_finished(learner: Learner, rows: list[dict[str, Any]], finished: Path) -> None:
     """The averaged retriever and its metrics, all of them or nothing."""
-    half = finished.with_name(f"{finished.name}.partial")
-    _save(learner.ema.model, half)
-    _write_metrics(rows, half)
-    half.rename(finished)
+    with whole_folder(finished) as partial:
+        _save(learner.ema.model, partial)
+        _write_metrics(rows, partial)
 
 
 def _save(retriever: DiffusionRetriever, folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
     retriever.save_pretrained(folder)
     (folder / CARD).unlink()
 

@@ -275,8 +275,8 @@ def test_a_killed_driver_goes_on_in_the_task_it_was_in(repository: Path, tmp_pat
     unbroken, resumed = (workspace_with_pairs(tmp_path / name) for name in ("unbroken", "resumed"))
 
     def started(workspace: Workspace) -> AbstractContextManager[psutil.Process]:
-        arguments = ["--config", str(settings), "--workspace", str(workspace.root)]
-        return running("train_diffusion", arguments, repository, log)
+        arguments = [str(settings), "--workspace", str(workspace.root)]
+        return running("train-diffusion", arguments, repository, log)
 
     with started(resumed) as driver:
         half = resumed.root / "diffusion.partial"
