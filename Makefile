@@ -17,7 +17,7 @@ TORCH := torch==2.13.0+cpu
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 UV := uv==0.13.9
 
-.PHONY: help venv install lock demo lint format test test-all base-model clean
+.PHONY: help venv install lock demo lint format test test-all docs base-model clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -50,7 +50,7 @@ lock: | $(BIN)/python ## resolve requirements/cpu.txt anew
 demo: install ## run the cookbook end to end, ask one query, print the results
 	@$(BIN)/r4t pipeline $(CONFIG) --workspace $(WORKSPACE)
 	$(BIN)/r4t query --local --workspace $(WORKSPACE) "$(QUERY)"
-	cat $(WORKSPACE)/report/report.md
+	cat $(WORKSPACE)/evaluation/report.md
 
 lint: install ## ruff, mypy, import-linter
 	@$(BIN)/ruff check .
@@ -68,8 +68,11 @@ test: install ## the tests, without the slow ones
 test-all: install ## every test
 	@$(BIN)/pytest
 
+docs: install ## write the pages that are generated from the code
+	@$(BIN)/python -m r4t_ray.explain docs/settings.md
+
 base-model: install ## pretrain the shipped base model, RECIPES=recipes.jsonl.gz; about an hour and a half
-	@$(BIN)/python -m r4t_ray.folm.make_base_model --recipes $(RECIPES)
+	@$(BIN)/python -m r4t_ray.folm.pretraining.make_base_model --recipes $(RECIPES)
 
 clean: ## remove caches and build output; the workspace and the virtual environment stay
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,1 +1,1 @@
-"""Measurements that no test asserts; ``python -m benchmarks.NAME`` prints a table and writes its rows as JSON."""
+"""Measurements that no test asserts; ``python -m benchmarks.NAME`` prints tables and writes a result as JSON."""

@@ -1,39 +1,35 @@
-"""How many evaluations of the network a solver's steps take, and the steps that a number of evaluations allows.
+"""Network evaluations of a solver's steps, and the steps that fit into a number of evaluations.
 
-euler, dpmpp_2m and sde evaluate once a step. heun evaluates twice a step but once in the last, so n steps take 2n - 1.
-likeliest and one_step have no steps and evaluate once. Guidance other than 0 makes each evaluation one batch of twice
-the queries; it counts as one.
+Guidance other than 0 doubles the batch of an evaluation; it still counts as one.
 """
 
 from __future__ import annotations
 
-from r4t_ray.diffusion.settings import Solver
+from r4t_ray.diffusion import SOLVERS, SolverName
 
 
-def evaluations_of(solver: Solver, num_steps: int) -> int:
+def evaluations_of(solver: SolverName, num_steps: int) -> int:
     """Evaluations that ``num_steps`` steps take.
 
     >>> evaluations_of("heun", 8), evaluations_of("sde", 8)
     (15, 8)
     """
-    if solver in ("likeliest", "one_step"):
-        return 1
-    return 2 * num_steps - 1 if solver == "heun" else num_steps
+    return SOLVERS[solver].evaluations(num_steps)
 
 
-def steps_within(solver: Solver, evaluations: int) -> int:
-    """The most steps that take at most ``evaluations``, 1 or more, evaluations.
+def steps_within(solver: SolverName, evaluations: int) -> int:
+    """The greatest number of steps that take at most ``evaluations`` (1 or more) evaluations.
 
     >>> steps_within("heun", 16), steps_within("sde", 16)
     (8, 16)
     """
-    if solver in ("likeliest", "one_step"):
+    if not SOLVERS[solver].is_stepwise:
         return 1
-    return (evaluations + 1) // 2 if solver == "heun" else evaluations
+    return max(steps for steps in range(1, evaluations + 1) if evaluations_of(solver, steps) <= evaluations)
 
 
 def describe(evaluations: int) -> str:
-    """One line that says what ``evaluations`` become, for the head of a table."""
+    """One line with the steps and evaluations that ``evaluations`` become, printed above a run."""
     steps = steps_within("heun", evaluations)
     return (
         f"asked {evaluations}: euler, dpmpp_2m, sde steps {evaluations}, evaluations {evaluations}; "

@@ -1,113 +1,135 @@
-"""Latency of the fan-out: a language model beside the diffusion, as ratios within one run.
+"""Time the fan-out: the language model beside the diffusion retriever, in one run.
 
-``python -m benchmarks.fanout WORKSPACE --task oar`` takes a finished workspace and runs on the CPU, in float32.
-``python -m benchmarks.fanout --paper`` takes the paper's shapes with random weights and runs on a CUDA device.
-A cell that could not be measured says why. Nothing is asserted.
+``python -m benchmarks.fanout WORKSPACE --task oar`` times the models of a finished workspace on the CPU, in float32.
+``python -m benchmarks.fanout --paper`` times the paper's shapes with random weights on a CUDA device. Tasks: OAR
+(open-ended abstract retrieval) and WSCR (weakly supervised compositional retrieval). A cell that cannot be timed says
+why.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import Annotated, Literal
 
-from benchmarks.stopwatch import HEAD, Board, provenance, table
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-if TYPE_CHECKING:
-    from r4t_ray.diffusion.settings import Solver
+from benchmarks.harness import POSITIONAL, Benchmark, BenchmarkSettings, Result, new_result
+from benchmarks.stopwatch import Board
+from benchmarks.tables.speed import fanout_tables
+from r4t_ray.types import Task
 
-BATCHES = (1, 8, 64, 256, 1024)
-EVALUATIONS = (256, 16, 8, 4, 1)
-SOLVERS: tuple[Solver, ...] = ("heun", "euler", "dpmpp_2m", "sde")
+GridSolver = Literal["heun", "euler", "dpmpp_2m", "sde"]
+SOLVERS: tuple[GridSolver, ...] = ("heun", "euler", "dpmpp_2m", "sde")
+Mode = Literal["eager", "compile", "graph", "compile+graph"]
+PAPER_MODES: tuple[Mode, ...] = ("eager", "graph", "compile+graph")
 PAPER_MINUTES = 5.5
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fanout", description=__doc__.split("\n")[0])
-    parser.add_argument("workspace", type=Path, nargs="?", help="folder that `r4t pipeline` filled")
-    parser.add_argument("--paper", action="store_true", help="the paper's shapes with random weights, no workspace")
-    parser.add_argument("--task", choices=("oar", "wscr"), default="oar")
-    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
-    parser.add_argument("--evaluations", type=int, nargs="+", default=EVALUATIONS)
-    parser.add_argument("--solvers", choices=SOLVERS, nargs="+", help="all; with --paper, the paper's sde")
-    parser.add_argument("--modes", nargs="+", choices=("eager", "compile", "graph", "compile+graph"))
-    parser.add_argument("--scopes", nargs="+", choices=("fan-out", "with search"), default=("fan-out", "with search"))
-    parser.add_argument("--guidance", type=float, help="default: the model's own; with --paper, 0.1")
-    parser.add_argument("--threads", type=int, help="of everything, on a CPU; default: the engine's own setting")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="JSON file of all rows")
-    parser.add_argument("--minutes", type=float, help=f"time limit; default none, with --paper {PAPER_MINUTES}")
-    parser.add_argument("--call-limit", type=float, default=60.0, help="seconds that a single timed call may take")
-    parser.add_argument("--prompt-tokens", type=int, default=128, help="--paper: of the language model")
-    parser.add_argument("--new-tokens", type=int, default=128, help="--paper: of the language model, a fixed number")
-    parser.add_argument("--device", choices=("cuda", "cpu"), help="--paper; cuda by default")
-    parser.add_argument("--tiny", action="store_true", help="--paper: toy shapes, to try the program")
-    return parser
+class FanoutSettings(BenchmarkSettings):
+    """What is timed."""
 
-
-def main() -> None:
-    """Measure, then print the whole table with its ratios."""
-    started, options = time.perf_counter(), parser().parse_args()
-    if options.paper == bool(options.workspace):
-        parser().error("name a WORKSPACE or give --paper, one of the two")
-    minutes = options.minutes or (PAPER_MINUTES if options.paper else float("inf"))
-    deadline = started + minutes * 60
-    board = Board(lambda: None, options.out, deadline, options.call_limit, provenance(options))
-    print(HEAD)
-    (run_paper if options.paper else run_workspace)(options, board)
-    print(f"\n{table(board.rows)}")
-    print(
-        "eval (st): network evaluations (steps). LM / this: the language model's median over this one, same batch and "
-        f"scope.\n{time.perf_counter() - started:.0f} s in all",
-        flush=True,
+    workspace: Annotated[Path | None, POSITIONAL] = Field(None, description="Folder that `r4t pipeline` filled.")
+    paper: bool = Field(False, description="Time the paper's shapes with random weights; takes no workspace.")
+    task: Task = Field("oar", description="Task whose models are timed.")
+    batches: tuple[PositiveInt, ...] = Field((1, 8, 64, 256, 1024), description="Queries in a call.")
+    evaluations: tuple[PositiveInt, ...] = Field(
+        (256, 16, 8, 4, 1), description="Network evaluations of the diffusion; a solver takes the steps that fit."
     )
+    solvers: tuple[GridSolver, ...] | None = Field(
+        None, description="Solvers of the diffusion. Default: all; with --paper, sde."
+    )
+    modes: tuple[Mode, ...] | None = Field(
+        None, description="How the diffusion runs. Default: eager and compile; with --paper, all but compile."
+    )
+    scopes: tuple[Literal["fan-out", "with search"], ...] = Field(
+        ("fan-out", "with search"), description="The fan-out alone, or with embedding and search."
+    )
+    guidance: float | None = Field(
+        None, description="Classifier-free guidance strength. Default: the model's; with --paper, 0.1."
+    )
+    threads: PositiveInt | None = Field(None, description="CPU threads of everything. Default: the engine's setting.")
+    seed: int = Field(0, description="Seed of all sampling.")
+    minutes: PositiveFloat | None = Field(
+        None, description=f"Time limit of the run. Default: none; with --paper, {PAPER_MINUTES}."
+    )
+    call_limit: PositiveFloat = Field(60.0, description="Seconds that one timed call may take.")
+    prompt_tokens: PositiveInt = Field(128, description="--paper: tokens of the language model's prompt.")
+    new_tokens: PositiveInt = Field(128, description="--paper: tokens that the language model always generates.")
+    device: Literal["cuda", "cpu"] = Field("cuda", description="--paper: the device.")
+    tiny: bool = Field(False, description="--paper: toy shapes, to try the program.")
+
+    @model_validator(mode="after")
+    def _one_subject(self) -> FanoutSettings:
+        if self.paper == bool(self.workspace):
+            raise ValueError("name a WORKSPACE or give --paper, one of the two")
+        return self
 
 
-def run_paper(options: argparse.Namespace, board: Board) -> None:
+def measure(settings: FanoutSettings) -> Result:
+    """Time all cells; each is printed and written at once."""
+    minutes = settings.minutes or (PAPER_MINUTES if settings.paper else float("inf"))
+    board = Board(
+        synchronize=lambda: None,
+        result=new_result("fanout", settings),
+        out=settings.out,
+        deadline=time.perf_counter() + minutes * 60,
+        call_limit_s=settings.call_limit,
+    )
+    (measure_paper if settings.paper else measure_workspace)(settings, board)
+    return board.result
+
+
+def measure_paper(settings: FanoutSettings, board: Board) -> None:
     """The paper's shapes on a CUDA device."""
     import torch
 
-    from benchmarks.fanout_paper import Mode, PaperGrid, run
+    from benchmarks.fanout_paper import PaperGrid, run
 
-    device = options.device or "cuda"
-    if device == "cuda":
+    if settings.device == "cuda":
         if not torch.cuda.is_available():
             raise SystemExit("--paper needs CUDA, or --device cpu --tiny to try the program")
         board.synchronize = torch.cuda.synchronize
-    modes = options.modes or [mode for mode in get_args(Mode) if mode != "compile"]
     grid = PaperGrid(
-        device=device,
-        batches=tuple(options.batches),
-        evaluations=tuple(options.evaluations),
-        solvers=tuple(options.solvers or ("sde",)),
-        modes=tuple(modes),
-        guidance=0.1 if options.guidance is None else options.guidance,
-        prompt_tokens=options.prompt_tokens,
-        new_tokens=options.new_tokens,
-        is_tiny=options.tiny,
+        device=settings.device,
+        batches=settings.batches,
+        evaluations=settings.evaluations,
+        solvers=settings.solvers or ("sde",),
+        modes=settings.modes or PAPER_MODES,
+        guidance=0.1 if settings.guidance is None else settings.guidance,
+        prompt_tokens=settings.prompt_tokens,
+        new_tokens=settings.new_tokens,
+        is_tiny=settings.tiny,
     )
     run(grid, board)
 
 
-def run_workspace(options: argparse.Namespace, board: Board) -> None:
+def measure_workspace(settings: FanoutSettings, board: Board) -> None:
     """A workspace's models on the CPU."""
     from benchmarks.fanout_workspace import WorkspaceGrid, run
 
+    assert settings.workspace is not None
     grid = WorkspaceGrid(
-        task=options.task,
-        batches=tuple(options.batches),
-        evaluations=tuple(options.evaluations),
-        solvers=tuple(options.solvers or SOLVERS),
-        modes=tuple(options.modes or ("eager", "compile")),
-        scopes=tuple(options.scopes),
-        guidance=options.guidance,
-        threads=options.threads,
-        seed=options.seed,
+        task=settings.task,
+        batches=settings.batches,
+        evaluations=settings.evaluations,
+        solvers=settings.solvers or SOLVERS,
+        modes=settings.modes or ("eager", "compile"),
+        scopes=settings.scopes,
+        guidance=settings.guidance,
+        threads=settings.threads,
+        seed=settings.seed,
     )
-    run(grid, options.workspace, board)
+    run(grid, settings.workspace, board)
 
+
+BENCHMARK = Benchmark(
+    name="fanout",
+    settings=FanoutSettings,
+    measure=measure,
+    tables=fanout_tables,
+    about=__doc__,
+)
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()

@@ -1,8 +1,8 @@
 """The shapes of arXiv 2603.06397, Table 3, with random weights: the diffusion beside a language model of 4B parameters.
 
-Random weights give the time of trained ones: no step of either depends on what was learnt. What is timed lies on the
-device from end to end: z_q (B, d) to unit rows (B, L, d), and prompt ids to new ids. Tokenizer, encoder and search
-are on neither clock. The diffusion's linear layers run in bfloat16, as in training; rows and noise levels stay float32.
+Random weights take the time of trained ones, because the computation does not depend on the weights. All timed data
+is on the device: z_q (B, d) to unit rows (B, L, d), and prompt ids to new ids. Tokenizer, encoder and search are not
+timed. The linear layers of the diffusion run in bfloat16, as in training; rows and noise levels stay in float32.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.evaluations import describe, evaluations_of, steps_within
+from benchmarks.fanout import Mode
 from benchmarks.stopwatch import BASELINE, Board, Call, Cell, attempt
-from r4t_ray.diffusion.retriever import DiffusionRetriever
-from r4t_ray.diffusion.settings import NetworkConfig, NoiseConfig, SamplerConfig, Solver
+from r4t_ray.diffusion import NetworkConfig, NoiseConfig, SamplerConfig, SolverName
+from r4t_ray.diffusion.hub import DiffusionRetriever
 
-Mode = Literal["eager", "graph", "compile", "compile+graph"]
 PAPER_NETWORK = NetworkConfig()
 TINY_NETWORK = NetworkConfig(hidden=32, mlp=32, num_heads=2, num_layers=2)
 QWEN3_4B: dict[str, Any] = {
@@ -47,23 +47,23 @@ TINY_LM = QWEN3_4B | {
 }
 WARM_UP_TOKENS = 8
 LM_SHARE = 0.5
-"""Share of the time limit in which the language model has to be done."""
+"""Share of the time limit that the language model gets."""
 COMPILE_RESERVE_S = 45.0
-"""Seconds that have to be left for the compiler to be started on one more batch size."""
+"""The compiler is started on another batch size only when so many seconds are left."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PaperGrid:
-    """What is measured.
+    """What is timed.
 
-    ``is_tiny`` takes shapes of a few thousand parameters, to try the program without a GPU. ``guidance`` is that of
-    every diffusion row; the paper's is 0.1, which doubles the batch of each evaluation.
+    ``is_tiny`` takes shapes of a few thousand parameters, to try the program without a GPU. ``guidance`` holds for
+    every diffusion row. The paper uses 0.1; any value other than 0 doubles the batch of each evaluation.
     """
 
     device: str
     batches: tuple[int, ...]
     evaluations: tuple[int, ...]
-    solvers: tuple[Solver, ...]
+    solvers: tuple[SolverName, ...]
     modes: tuple[Mode, ...]
     guidance: float
     prompt_tokens: int
@@ -72,7 +72,7 @@ class PaperGrid:
 
 
 def run(grid: PaperGrid, board: Board) -> None:
-    """Measure the language model, free it, then the diffusion mode by mode."""
+    """Time the language model, free its memory, then time the diffusion in each mode."""
     device = torch.device(grid.device)
     name = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
     print(f"{name}, torch {torch.__version__}; bfloat16; random weights", flush=True)
@@ -93,7 +93,7 @@ def run(grid: PaperGrid, board: Board) -> None:
 
 
 def measure_language_model(grid: PaperGrid, board: Board, name: str) -> int:
-    """Time generation at every batch size; returns the bytes of the model's parameters."""
+    """Time generation at every batch size; return the bytes of the model's parameters."""
     import transformers
 
     model = random_language_model(TINY_LM if grid.is_tiny else QWEN3_4B, torch.device(grid.device))
@@ -101,15 +101,15 @@ def measure_language_model(grid: PaperGrid, board: Board, name: str) -> int:
     print(
         f"language model: {parameters / 1e9:.3f}B parameters, {grid.prompt_tokens} prompt tokens, always "
         f"{grid.new_tokens} new tokens, sampled at temperature 0.9, attention {model.config._attn_implementation}. It "
-        f"runs under transformers {transformers.__version__}, not vLLM, and slower than it would under vLLM.",
+        f"runs under transformers {transformers.__version__}; vLLM would be faster.",
         flush=True,
     )
     whole_deadline = board.deadline
     board.deadline -= (whole_deadline - time.perf_counter()) * (1 - LM_SHARE)
     tokens = {"prompt_tokens": grid.prompt_tokens, "new_tokens": grid.new_tokens}
-    board.settings["language_model"] = {"parameters": parameters, **tokens}
+    board.result.facts["language_model"] = {"parameters": parameters, **tokens}
     for batch in sorted(grid.batches):
-        cell = Cell(BASELINE, "fan-out", name, "bfloat16", "transformers", batch)
+        cell = Cell(what=BASELINE, scope="fan-out", device=name, dtype="bfloat16", mode="transformers", batch=batch)
 
         def make(batch: int = batch) -> Call:
             generate_tokens(model, batch, grid.prompt_tokens, min(WARM_UP_TOKENS, grid.new_tokens), seed=0)
@@ -123,7 +123,7 @@ def measure_language_model(grid: PaperGrid, board: Board, name: str) -> int:
 
 
 def random_language_model(shape: dict[str, Any], device: torch.device) -> Any:
-    """A Qwen3 of this shape with bfloat16 weights drawn on the device, which never ends a sequence by itself."""
+    """A Qwen3 model of this shape with random bfloat16 weights on the device; it never ends a sequence."""
     from transformers import AutoModelForCausalLM, Qwen3Config
 
     with device:
@@ -136,7 +136,7 @@ def random_language_model(shape: dict[str, Any], device: torch.device) -> Any:
 
 @torch.inference_mode()
 def generate_tokens(model: Any, batch: int, prompt_tokens: int, new_tokens: int, seed: int) -> Tensor:
-    """Sample exactly ``new_tokens`` after random prompts; returns prompts and new ids, (B, T)."""
+    """Sample exactly ``new_tokens`` after random prompts; return prompts and new ids, (B, T)."""
     torch.manual_seed(seed)
     ids_BT = torch.randint(0, model.config.vocab_size, (batch, prompt_tokens), device=model.device)
     out_BT: Tensor = model.generate(
@@ -154,9 +154,9 @@ def generate_tokens(model: Any, batch: int, prompt_tokens: int, new_tokens: int,
 
 
 def random_retriever(grid: PaperGrid, device: torch.device) -> DiffusionRetriever:
-    """The paper's network; the layers that training starts at zero are drawn too, the same at every call.
+    """The paper's network with the same random weights at every call, also in layers that training starts at zero.
 
-    Linear layers hold bfloat16, which autocast would cast them to at each call.
+    Linear layers hold bfloat16; otherwise autocast would cast them at each call.
     """
     torch.manual_seed(0)
     retriever = DiffusionRetriever(TINY_NETWORK if grid.is_tiny else PAPER_NETWORK, NoiseConfig(), SamplerConfig())
@@ -175,7 +175,7 @@ def measure_diffusion(grid: PaperGrid, board: Board, name: str) -> None:
     retriever = random_retriever(grid, device)
     parameters = sum(parameter.numel() for parameter in retriever.parameters())
     print(f"diffusion: {parameters / 1e6:.2f}M parameters, {retriever.network.config!r}", flush=True)
-    board.settings["diffusion"] = {
+    board.result.facts["diffusion"] = {
         "parameters": parameters,
         "network": retriever.network.config.model_dump(),
         "levels": retriever.sampler.levels,
@@ -191,7 +191,17 @@ def measure_diffusion(grid: PaperGrid, board: Board, name: str) -> None:
                 for asked in sorted(grid.evaluations):
                     steps = steps_within(solver, asked)
                     count = evaluations_of(solver, steps)
-                    cell = Cell(f"diffusion {solver}", "fan-out", name, "bfloat16", mode, batch, asked, steps, count)
+                    cell = Cell(
+                        what=f"diffusion {solver}",
+                        scope="fan-out",
+                        device=name,
+                        dtype="bfloat16",
+                        mode=mode,
+                        batch=batch,
+                        asked=asked,
+                        steps=steps,
+                        evaluations=count,
+                    )
                     board.measure(cell, partial(sampler.call, solver, steps), why=why)
             if why is None and mode != "eager":
                 failure = attempt(partial(print_agreement, sampler, reference[batch], grid))
@@ -200,7 +210,7 @@ def measure_diffusion(grid: PaperGrid, board: Board, name: str) -> None:
 
 
 def _compile(compiled: DiffusionRetriever | None, sampler: Sampler, board: Board) -> str | None:
-    """Compile the network for the sampler's batch size; why it was not, if so."""
+    """Compile the network for the sampler's batch size; return the reason when it is not compiled."""
     if compiled is None:
         return None
     left_s = board.deadline - time.perf_counter()
@@ -217,7 +227,7 @@ def _compile(compiled: DiffusionRetriever | None, sampler: Sampler, board: Board
 
 
 class Sampler:
-    """Calls of one batch size in one mode; ``z_q_BD`` is where a captured graph reads its queries."""
+    """The timed calls of one batch size in one mode; a captured graph reads its queries from ``z_q_BD``."""
 
     def __init__(self, retriever: DiffusionRetriever, grid: PaperGrid, mode: Mode, batch: int) -> None:
         self.retriever, self.guidance, self.mode = retriever, grid.guidance, mode
@@ -227,16 +237,16 @@ class Sampler:
         self.z_q_BD = functional.normalize(torch.randn(shape, generator=generator, device=self.device), dim=-1)
 
     def unsound(self) -> str | None:
-        """Why this mode cannot run here, if so."""
+        """The reason why this mode cannot run here; None when it can."""
         return "a CUDA graph needs CUDA" if "graph" in self.mode and self.device.type != "cuda" else None
 
-    def sample(self, solver: Solver, num_steps: int) -> Tensor:
-        """z_BLD of the queries, noise from the device's own generator."""
+    def sample(self, solver: SolverName, num_steps: int) -> Tensor:
+        """z_BLD of the queries, with noise from the generator of the device."""
         with torch.autocast(self.device.type, torch.bfloat16):
             return self.retriever.generate(self.z_q_BD, num_steps=num_steps, solver=solver, guidance=self.guidance)
 
-    def call(self, solver: Solver, num_steps: int) -> Call:
-        """What is timed: fresh noise, the same queries; a graph also takes the queries from a copy."""
+    def call(self, solver: SolverName, num_steps: int) -> Call:
+        """The timed call: new noise and the same queries; with a graph it also copies the queries."""
         if "graph" not in self.mode:
             return lambda _: self.sample(solver, num_steps)
         queries_BD, replay = self.z_q_BD.clone(), self.captured(solver, num_steps)
@@ -247,8 +257,8 @@ class Sampler:
 
         return copy_and_replay
 
-    def captured(self, solver: Solver, num_steps: int) -> Callable[[], Tensor]:
-        """The whole sampler as one CUDA graph, noise included; a replay draws anew from the device's generator."""
+    def captured(self, solver: SolverName, num_steps: int) -> Callable[[], Tensor]:
+        """The whole sampler as one CUDA graph, noise included; each replay samples new noise."""
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
@@ -266,7 +276,7 @@ class Sampler:
 
 
 def print_agreement(sampler: Sampler, eager: Sampler, grid: PaperGrid) -> None:
-    """Say how close a mode's rows are to those of eager mode for the same seed."""
+    """Print how close a mode's rows are to the rows of eager mode with the same seed."""
     solver = grid.solvers[0]
     num_steps = steps_within(solver, sorted(grid.evaluations)[min(1, len(grid.evaluations) - 1)])
     call = sampler.call(solver, num_steps)

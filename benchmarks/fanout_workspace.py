@@ -1,13 +1,13 @@
-"""A workspace's own models on the CPU: its language model on the configured engine beside its diffusion retriever.
+"""Time a workspace's models on the CPU: its language model on the configured engine beside its diffusion retriever.
 
 Two scopes are timed:
 
-- "fan-out", as ``r4t_ray.evaluation.latency`` has it: query texts to parsed sub-query texts for the language model, z_q
-  to the L rows for the diffusion. No encoder and no search.
-- "with search": query texts to k directions with n items each. The language model's sub-queries are encoded, without
-  a cache; the diffusion's query is encoded to z_q first, as is best-of-5's, whose choice needs it.
+- "fan-out", as in ``r4t_ray.evaluation.latency``: query texts to parsed sub-query texts for the language model, z_q to
+  the L rows for the diffusion. Encoder and search are not timed.
+- "with search": query texts to k directions with n items each. The sub-queries of the language model are encoded
+  without a cache. The query is encoded to z_q for the diffusion, and for best-of-5, whose choice needs it.
 
-The held-out queries are taken in turn, from the start again when they run out, so a large batch may hold some twice.
+The held-out queries are used in turn and start again when they run out; a large batch may hold a query twice.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ import torch
 from benchmarks.evaluations import describe, evaluations_of, steps_within
 from benchmarks.stopwatch import BASELINE, Board, Call, Cell, attempt
 from r4t_ray.artifacts import Workspace
-from r4t_ray.diffusion.retriever import DiffusionRetriever
-from r4t_ray.diffusion.settings import STUDENT, UNGUIDED_SOLVERS, SamplerConfig, Solver
+from r4t_ray.diffusion import SOLVERS, STUDENT, DiffusionRetriever, SamplerConfig, SolverName
 from r4t_ray.encoders import Encoder, load_encoder
 from r4t_ray.evaluation.bench import Bench
 from r4t_ray.evaluation.evaluate import Trial, folm_settings, open_trial
@@ -35,18 +34,19 @@ from r4t_ray.evaluation.methods.r4t_diffusion import R4TDiffusion
 from r4t_ray.evaluation.methods.r4t_folm import R4TFolm
 from r4t_ray.evaluation.settings import EvaluationConfig
 from r4t_ray.folm import FanOutModel, SharedEngine
-from r4t_ray.folm.engine import EngineConfig, engine_name
+from r4t_ray.folm.policy.engines.factory import engine_name
+from r4t_ray.folm.policy.engines.interface import EngineConfig
 from r4t_ray.types import Task
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WorkspaceGrid:
-    """What is measured. None takes the retriever's own guidance and the engine's own threads."""
+    """What is timed. None takes the guidance of the retriever and the threads of the engine."""
 
     task: Task
     batches: tuple[int, ...]
     evaluations: tuple[int, ...]
-    solvers: tuple[Solver, ...]
+    solvers: tuple[SolverName, ...]
     modes: tuple[str, ...]
     scopes: tuple[str, ...]
     guidance: float | None
@@ -54,9 +54,9 @@ class WorkspaceGrid:
     seed: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Subject:
-    """One task's held-out queries and models; ``encoder`` has no cache, so a repeat costs what the first call does."""
+    """The held-out queries and the models of one task; ``encoder`` has no cache, so every call encodes."""
 
     trial: Trial
     bench: Bench
@@ -64,7 +64,7 @@ class Subject:
     grid: WorkspaceGrid
 
     def call(self, method: Any, scope: str, batch: int, *, needs_query_emb: bool = True) -> Call:
-        """What is timed of a method of the tables: ``batch`` queries, others at each repeat."""
+        """The timed call of a method: ``batch`` queries, different ones at each repeat."""
         queries, emb_BD = self.trial.queries, self.trial.query_emb_BD
 
         def once(repeat: int) -> object:
@@ -79,20 +79,20 @@ class Subject:
 
 
 def run(grid: WorkspaceGrid, root: Path, board: Board) -> None:
-    """Measure the diffusion, then the language model, whose engine then weighs on no other row."""
+    """Time the diffusion first, then the language model, so that its engine slows no other row."""
     workspace, config = Workspace(root), EvaluationConfig()
     settings = folm_settings(workspace)
-    threads = grid.threads or settings.engine.threads or torch.get_num_threads()
+    threads = grid.threads or settings.rollout.num_threads or torch.get_num_threads()
     torch.set_num_threads(threads)
     faiss.omp_set_num_threads(threads)
-    settings = settings.model_copy(update={"engine": settings.engine.model_copy(update={"threads": threads})})
+    settings = settings.model_copy(update={"rollout": settings.rollout.model_copy(update={"threads": threads})})
     engine = SharedEngine(partial(FanOutModel.load, config=settings))
-    trial = open_trial(config, workspace, grid.task, engine, settings.oar, grid.seed)
-    encoder = load_encoder(workspace.root / "embed" / "encoder")
-    # Both language-model rows sample the trained model, so best-of-5 differs by its five samples alone.
+    trial = open_trial(config, workspace, grid.task, engine, settings.reward.oar, grid.seed)
+    encoder = load_encoder(workspace.root / "encoder" / "model")
+    # Both rows of the language model sample the trained model; best-of-5 differs only by its five samples.
     trained = workspace.root / "folm" / grid.task / "model"
     bench = replace(trial.make_bench(), encode=encoder.encode, policy=lambda _: engine.at(trained))
-    subject = Subject(trial, bench, encoder, grid)
+    subject = Subject(trial=trial, bench=bench, encoder=encoder, grid=grid)
     print(
         f"{grid.task}: {len(trial.queries)} held-out queries, pool of {len(trial.index.ids)}, k = {config.k}, "
         f"n = {config.n}; float32, {threads} thread(s); language model on "
@@ -105,7 +105,7 @@ def run(grid: WorkspaceGrid, root: Path, board: Board) -> None:
 
 
 def measure_language_model(subject: Subject, board: Board, engine: EngineConfig) -> None:
-    """One fan-out and best-of-5 of the trained language model, at every batch size."""
+    """Time one fan-out and best-of-5 of the trained language model, at every batch size."""
     grid = subject.grid
     why = None if "r4t_folm" in subject.trial.methods else f"no language model was trained for {grid.task}"
     built: dict[str, Any] = {}
@@ -116,13 +116,20 @@ def measure_language_model(subject: Subject, board: Board, engine: EngineConfig)
     for batch in sorted(grid.batches):
         for scope in grid.scopes:
             for what in (BASELINE, f"{BASELINE}, best of 5"):
-                cell = Cell(what, scope, "cpu", engine.dtype, engine_name(engine), batch)
+                cell = Cell(
+                    what=what,
+                    scope=scope,
+                    device="cpu",
+                    dtype=engine.dtype,
+                    mode=engine_name(engine),
+                    batch=batch,
+                )
                 make = partial(subject.call, built.get(what), scope, batch, needs_query_emb=what != BASELINE)
                 board.measure(cell, make, why=why)
 
 
 def measure_diffusion(subject: Subject, board: Board, folder: Path) -> None:
-    """The retriever by every solver, then its one-step student, where there is one, by its own."""
+    """Time the retriever with every solver, then its one-step student if there is one."""
     measure_retriever(subject, board, "diffusion", folder)
     if (folder / STUDENT).is_dir():
         alone = replace(subject, grid=replace(subject.grid, solvers=()))
@@ -130,7 +137,7 @@ def measure_diffusion(subject: Subject, board: Board, folder: Path) -> None:
 
 
 def measure_retriever(subject: Subject, board: Board, name: str, folder: Path) -> None:
-    """The configured sampler, and every solver at every number of evaluations; eager, then compiled."""
+    """Time the configured sampler, and every solver at every number of evaluations, in every mode."""
     grid, own = subject.grid, DiffusionRetriever.from_pretrained(folder)
     parameters = sum(parameter.numel() for parameter in own.parameters())
     guidance = own.sampler.guidance if grid.guidance is None else grid.guidance
@@ -152,7 +159,15 @@ def measure_retriever(subject: Subject, board: Board, name: str, folder: Path) -
                     method = diffusion_method(subject.bench, retriever, settings)
                     count = evaluations_of(settings.solver, settings.num_steps)
                     cell = Cell(
-                        f"{name} {what}", scope, "cpu", "float32", mode, batch, asked, settings.num_steps, count
+                        what=f"{name} {what}",
+                        scope=scope,
+                        device="cpu",
+                        dtype="float32",
+                        mode=mode,
+                        batch=batch,
+                        asked=asked,
+                        steps=settings.num_steps,
+                        evaluations=count,
                     )
                     board.measure(cell, partial(subject.call, method, scope, batch), why=why)
 
@@ -160,8 +175,8 @@ def measure_retriever(subject: Subject, board: Board, name: str, folder: Path) -
 def samplers(
     grid: WorkspaceGrid, configured: SamplerConfig, guidance: float
 ) -> Iterator[tuple[str, SamplerConfig, int | None]]:
-    """Name, settings and number of evaluations asked for: the configured one, then the grid, few evaluations first."""
-    steps = 1 if configured.solver in UNGUIDED_SOLVERS else configured.num_steps
+    """Yield name, settings and evaluations asked for: the configured sampler, then the grid, few evaluations first."""
+    steps = configured.num_steps if SOLVERS[configured.solver].is_stepwise else 1
     yield f"configured {configured.solver}", configured.model_copy(update={"num_steps": steps}), None
     for solver in grid.solvers:
         for asked in sorted(grid.evaluations):
@@ -170,23 +185,24 @@ def samplers(
 
 
 def diffusion_method(bench: Bench, retriever: Any, sampler: SamplerConfig) -> R4TDiffusion:
-    """The table's method with this sampler."""
+    """The method of the evaluation with this sampler."""
     return R4TDiffusion(bench.index, bench.k, bench.n, retriever, sampler.solver, sampler.num_steps, sampler.guidance)
 
 
 def compiled(folder: Path) -> DiffusionRetriever:
-    """The retriever with its denoiser compiled, and the two solvers that do not call it."""
+    """The retriever with its denoiser compiled, and the logits that solvers of one evaluation read."""
     retriever = DiffusionRetriever.from_pretrained(folder)
     retriever.compile(fullgraph=True, dynamic=False)
-    for name in UNGUIDED_SOLVERS:
-        setattr(retriever, name, torch.compile(getattr(retriever, name), fullgraph=True, dynamic=False))
+    logits = torch.compile(retriever.anchor_logits, fullgraph=True, dynamic=False)
+    setattr(retriever, "anchor_logits", logits)  # noqa: B010 - mypy refuses to assign to a method
     return retriever
 
 
 def warm_up(subject: Subject, retriever: DiffusionRetriever, guidance: float, batch: int) -> str | None:
-    """Compile for one batch size and the samplers of the grid; why it was not, if so."""
+    """Compile for one batch size and the samplers of the grid; return the reason when compiling fails."""
     configured, start = retriever.sampler, time.perf_counter()
-    tried = [configured if configured.solver in UNGUIDED_SOLVERS else configured.model_copy(update={"num_steps": 2})]
+    is_stepwise = SOLVERS[configured.solver].is_stepwise
+    tried = [configured.model_copy(update={"num_steps": 2}) if is_stepwise else configured]
     if subject.grid.solvers:
         tried.append(configured.model_copy(update={"solver": "euler", "num_steps": 2, "guidance": guidance}))
     for sampler in tried:

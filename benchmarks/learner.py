@@ -1,29 +1,29 @@
-"""Pace of the Soft-GRPO learner by itself, on random weights: tokens/s, and the share of the device's matrix rate.
+"""Time the Soft-GRPO learner alone, on random weights: tokens/s, and the share of the device's matmul rate.
 
-``python -m benchmarks.learner --shape smollm2-135m`` steps the trainer of ``train-folm`` without Ray, one update a
-batch. Samples are random tokens of one length, and making them takes no time: what is timed is trl's bookkeeping, the
-check of 32 samples against the engine's log-probabilities, and the update. Float32 weights, bfloat16 autocast.
+``python -m benchmarks.learner --shape smollm2-135m`` steps the trainer of ``train-folm`` without Ray, with one update a
+batch. Samples are random tokens of one length and take no time to make. The timed work is trl's bookkeeping, the check
+of 32 samples against the log-probabilities of the engine, and the update. Weights are float32 with bfloat16 autocast.
 
-Tokens are those of prompts and answers. Counted are the operations of a model's matrices and its causal attention,
-forward and backward, once: what gradient checkpointing computes again, and the check, are work of the device but not of
-the model. The matrix rate is that of one large bfloat16 product, measured in the same run.
+Tokens include prompt and completion. The counted operations are the model's matrix products and causal attention,
+forward and backward, once. Recomputation by gradient checkpointing and the check take time and are not counted. The
+matmul rate is measured in the same run on one large bfloat16 product.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from benchmarks.stopwatch import provenance
+from pydantic import Field, PositiveInt
+
+from benchmarks.harness import Benchmark, BenchmarkSettings, Result, Row, new_result
+from benchmarks.tables.speed import learner_table
 
 SMOLLM2_135M: dict[str, Any] = {
     "model_type": "llama",
@@ -38,116 +38,93 @@ SMOLLM2_135M: dict[str, Any] = {
 }
 NUM_IDS = 256
 MATRIX = {"cuda": 8192, "cpu": 1024}
-"""Rows and columns of the product that the matrix rate is measured on."""
+"""Rows and columns of the matrices whose product gives the matmul rate."""
 
 
-@dataclass(frozen=True)
-class Pace:
-    """One shape's row. Rates are medians over the counted steps; ``share`` is model FLOP/s over ``matrix_flops``."""
+class LearnerSettings(BenchmarkSettings):
+    """The shape, the batch and the number of steps."""
 
-    shape: str
-    device: str
-    parameters: int
-    trained: int
-    tokens_a_step: int
-    seconds: tuple[float, ...]
-    tokens_per_s: float
-    model_flops: float
-    matrix_flops: float
-    share: float
-    peak_gib: float | None
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.learner", description=__doc__.split("\n")[0])
-    parser.add_argument("--shape", choices=("smollm2-135m", "qwen3-4b", "tiny"), default="smollm2-135m")
-    parser.add_argument("--queries", type=int, default=8, help="of a step")
-    parser.add_argument("--generations", type=int, default=8, help="samples of a query")
-    parser.add_argument("--micro-batch", type=int, default=8, help="samples of one forward and backward pass")
-    parser.add_argument("--prompt-tokens", type=int, default=128)
-    parser.add_argument("--new-tokens", type=int, default=256)
-    parser.add_argument("--lora-rank", type=int, help="train adapters of this rank alone")
-    parser.add_argument("--steps", type=int, default=5, help="and two more that are not counted")
-    parser.add_argument("--out", type=Path, help="JSON file that the row is added to")
-    return parser
-
-
-def main() -> None:
-    """Measure one shape and print its row."""
-    options = parser().parse_args()
-    pace = measure(options)
-    memory = "not measured" if pace.peak_gib is None else f"{pace.peak_gib:.1f} GiB"
-    print(
-        f"{pace.shape} on {pace.device}: {pace.parameters / 1e6:.1f}M parameters, {pace.trained / 1e6:.1f}M trained\n"
-        f"{pace.tokens_a_step} tokens a step, median of {len(pace.seconds)} steps "
-        f"{statistics.median(pace.seconds):.3f} s [{min(pace.seconds):.3f}, {max(pace.seconds):.3f}]\n"
-        f"{pace.tokens_per_s:,.0f} tokens/s, {pace.model_flops / 1e12:.3g} model TFLOP/s, {pace.share:.1%} of the "
-        f"{pace.matrix_flops / 1e12:.3g} TFLOP/s of a bfloat16 product; most memory {memory}"
+    shape: Literal["smollm2-135m", "qwen3-4b", "tiny"] = Field("smollm2-135m", description="Shape of the model.")
+    queries: PositiveInt = Field(8, description="Queries of a step.")
+    generations: PositiveInt = Field(8, description="Samples of a query.")
+    micro_batch: PositiveInt = Field(8, description="Samples of one forward and backward pass.")
+    prompt_tokens: PositiveInt = Field(128, description="Tokens of a prompt.")
+    new_tokens: PositiveInt = Field(256, description="Tokens of a completion.")
+    lora_rank: PositiveInt | None = Field(
+        None, description="Train adapters of this rank only. Default: all weights are trained."
     )
-    if options.out:
-        rows = json.loads(options.out.read_text()) if options.out.exists() else []
-        row = asdict(pace) | provenance(options)
-        options.out.write_text(json.dumps([*rows, row], indent=1))
+    steps: PositiveInt = Field(5, description="Counted steps; two more run before them.")
+    out: Path | None = Field(None, description="JSON file that the row is appended to.")
 
 
-def measure(options: argparse.Namespace) -> Pace:
-    """Train for ``options.steps`` and two steps more, and time those after the first two."""
+def measure(settings: LearnerSettings) -> Result:
+    """Time one shape; the result holds the rows of ``--out`` as well, each with its settings and machine."""
+    row = timed(settings)
+    new = new_result("learner", settings)
+    row |= {"settings": new.settings, "machine": new.machine, "versions": new.versions}
+    known = Result.read(settings.out).rows if settings.out and settings.out.exists() else []
+    return Result(benchmark="learner", rows=[*known, row])
+
+
+def timed(settings: LearnerSettings) -> Row:
+    """Train for two steps, then for the counted ones; rates are medians over the counted steps.
+
+    ``share`` is the model's FLOP/s divided by ``matrix_flops``, the matmul rate of the device.
+    """
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model, flops_a_sample = random_model(options)
+    model, flops_a_sample = random_model(settings)
     with tempfile.TemporaryDirectory() as place:
-        trainer, marks = random_trainer(options, model, Path(place))
+        trainer, marks = random_trainer(settings, model, Path(place))
         trainer.train()
-    seconds = tuple(after - before for before, after in pairwise(marks[1:]))
-    samples = options.queries * options.generations
-    tokens = samples * (options.prompt_tokens + options.new_tokens)
+    seconds = [after - before for before, after in pairwise(marks[1:])]
+    samples = settings.queries * settings.generations
+    tokens = samples * (settings.prompt_tokens + settings.new_tokens)
     middle = statistics.median(seconds)
-    peak_gib = torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else None
     rate = matrix_rate(device)
-    return Pace(
-        shape=options.shape,
-        device=torch.cuda.get_device_name() if device == "cuda" else "cpu",
-        parameters=sum(each.numel() for each in trainer.model.parameters()),
-        trained=sum(each.numel() for each in trainer.model.parameters() if each.requires_grad),
-        tokens_a_step=tokens,
-        seconds=seconds,
-        tokens_per_s=tokens / middle,
-        model_flops=samples * flops_a_sample / middle,
-        matrix_flops=rate,
-        share=samples * flops_a_sample / middle / rate,
-        peak_gib=peak_gib,
-    )
+    return {
+        "shape": settings.shape,
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "parameters": sum(each.numel() for each in trainer.model.parameters()),
+        "trained": sum(each.numel() for each in trainer.model.parameters() if each.requires_grad),
+        "tokens_a_step": tokens,
+        "seconds": seconds,
+        "tokens_per_s": tokens / middle,
+        "model_flops": samples * flops_a_sample / middle,
+        "matrix_flops": rate,
+        "share": samples * flops_a_sample / middle / rate,
+        "peak_gib": torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else None,
+    }
 
 
-def random_model(options: argparse.Namespace) -> tuple[Any, float]:
-    """A model of the shape with float32 weights, and the floating-point operations of one sample's step."""
+def random_model(settings: LearnerSettings) -> tuple[Any, float]:
+    """A model of the shape with float32 weights, and the floating-point operations of a step for one sample."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
     from benchmarks.fanout_paper import QWEN3_4B, TINY_LM
-    from r4t_ray.folm.lora import LoRAConfig, add_adapters
+    from r4t_ray.folm.learner.lora import LoRAConfig, add_adapters
 
     qwen = {"model_type": "qwen3"}
-    shape = {"smollm2-135m": SMOLLM2_135M, "qwen3-4b": QWEN3_4B | qwen, "tiny": TINY_LM | qwen}[options.shape]
+    shape = {"smollm2-135m": SMOLLM2_135M, "qwen3-4b": QWEN3_4B | qwen, "tiny": TINY_LM | qwen}[settings.shape]
     config = AutoConfig.for_model(**shape)
     on_gpu = torch.cuda.is_available()
     with torch.device("cuda" if on_gpu else "cpu"):
         model = AutoModelForCausalLM.from_config(
             config, dtype=torch.float32, attn_implementation="sdpa" if on_gpu else "eager"
         )
-    flops = sample_flops(model, options.prompt_tokens, options.new_tokens, is_frozen=bool(options.lora_rank))
-    if options.lora_rank:
-        model = add_adapters(model, LoRAConfig(rank=options.lora_rank), seed=0)
+    flops = sample_flops(model, settings.prompt_tokens, settings.new_tokens, is_frozen=bool(settings.lora_rank))
+    if settings.lora_rank:
+        model = add_adapters(model, LoRAConfig(rank=settings.lora_rank), seed=0)
     return model, flops
 
 
 def sample_flops(model: Any, prompt_tokens: int, new_tokens: int, *, is_frozen: bool) -> float:
-    """Forward and backward of one sample, the head at the new tokens alone.
+    """Floating-point operations of forward and backward for one sample; the head counts at the new tokens only.
 
-    Two operations a weight and token forward and two for the gradient of what goes in; two more for that of the
-    weights, unless they are frozen. A frozen model's adapters are not counted.
+    For each weight and token: two operations forward, two for the gradient of the input, and two for the gradient of
+    the weight unless it is frozen. Adapters of a frozen model are not counted.
     """
     config = model.config
     length = prompt_tokens + new_tokens
@@ -157,24 +134,26 @@ def sample_flops(model: Any, prompt_tokens: int, new_tokens: int, *, is_frozen: 
     return (4 if is_frozen else 6) * (body * length + head * new_tokens) + 3 * attention
 
 
-def random_trainer(options: argparse.Namespace, model: Any, folder: Path) -> tuple[Any, list[float]]:
-    """The stage's trainer on random samples, and the list that it adds a time to after every step."""
+def random_trainer(settings: LearnerSettings, model: Any, folder: Path) -> tuple[Any, list[float]]:
+    """The trainer of the stage on random samples, and the list of the times at which its steps ended."""
     from datasets import Dataset
 
-    from r4t_ray.folm.learner import grpo_arguments, set_reward
-    from r4t_ray.folm.settings import FolmConfig, SoftGRPOConfig
-    from r4t_ray.folm.soft_grpo import SoftGRPOTrainer
+    from r4t_ray.folm.learner.build import grpo_arguments
+    from r4t_ray.folm.learner.rollout_bridge import set_reward
+    from r4t_ray.folm.learner.settings import SoftGRPOConfig
+    from r4t_ray.folm.learner.trainer import SoftGRPOTrainer
+    from r4t_ray.folm.settings import FolmConfig
 
-    steps = options.steps + 2
+    steps = settings.steps + 2
     grpo = SoftGRPOConfig(
-        steps=steps,
-        queries_per_step=options.queries,
-        num_generations=options.generations,
+        num_steps=steps,
+        queries_per_step=settings.queries,
+        num_generations=settings.generations,
         num_iterations=1,
-        micro_batch_size=options.micro_batch,
-        max_logp_gap=math.inf,  # random samples are of no policy
+        micro_batch_size=settings.micro_batch,
+        max_logp_gap=math.inf,  # random samples have no meaningful log-probabilities
     )
-    arguments = grpo_arguments(grpo, FolmConfig(max_completion_tokens=options.new_tokens), folder, seed=0)
+    arguments = grpo_arguments(grpo, FolmConfig(max_completion_tokens=settings.new_tokens), folder, seed=0)
     arguments.save_strategy = "no"
     vocabulary = min(model.config.vocab_size, NUM_IDS)
     clock, marks = stopwatch()
@@ -182,22 +161,19 @@ def random_trainer(options: argparse.Namespace, model: Any, folder: Path) -> tup
         model=model,
         processing_class=number_tokenizer(vocabulary),
         reward_funcs=set_reward,
-        rollout_func=random_rollout(options, vocabulary, -math.log(model.config.vocab_size)),
-        train_dataset=Dataset.from_dict({"prompt": [str(number) for number in range(steps * options.queries)]}),
+        rollout_func=random_rollout(settings, vocabulary, -math.log(model.config.vocab_size)),
+        train_dataset=Dataset.from_dict({"prompt": [str(number) for number in range(steps * settings.queries)]}),
         args=arguments,
         callbacks=[clock],
-        rates=grpo.rates,
-        beta_kl=grpo.beta_kl,
-        beta_entropy=grpo.beta_entropy,
-        max_logp_gap=grpo.max_logp_gap,
+        grpo=grpo,
         bf16=True,
         engine_bf16=True,
     )
     return trainer, marks
 
 
-def random_rollout(options: argparse.Namespace, vocabulary: int, logp: float) -> Callable[..., dict[str, Any]]:
-    """What trl calls for samples: random ids below ``vocabulary``, each of the log-probability ``logp``."""
+def random_rollout(settings: LearnerSettings, vocabulary: int, logp: float) -> Callable[..., dict[str, Any]]:
+    """The function that trl calls for samples: random ids below ``vocabulary``, each with log-probability ``logp``."""
     import torch
 
     draw = torch.Generator().manual_seed(0)
@@ -208,9 +184,9 @@ def random_rollout(options: argparse.Namespace, vocabulary: int, logp: float) ->
             return made
 
         return {
-            "prompt_ids": ids(options.prompt_tokens),
-            "completion_ids": ids(options.new_tokens),
-            "logprobs": [[logp] * options.new_tokens for _ in prompts],
+            "prompt_ids": ids(settings.prompt_tokens),
+            "completion_ids": ids(settings.new_tokens),
+            "logprobs": [[logp] * settings.new_tokens for _ in prompts],
             "set_reward": torch.rand(len(prompts), generator=draw).tolist(),
         }
 
@@ -218,7 +194,7 @@ def random_rollout(options: argparse.Namespace, vocabulary: int, logp: float) ->
 
 
 def stopwatch() -> tuple[Any, list[float]]:
-    """A trainer's callback that adds a time to the list after every step, once the device is done."""
+    """A callback of the trainer that waits for the device after every step, and the list of times it fills."""
     import torch
     from transformers import TrainerCallback
 
@@ -234,7 +210,7 @@ def stopwatch() -> tuple[Any, list[float]]:
 
 
 def number_tokenizer(vocabulary: int) -> Any:
-    """A tokenizer of words that are numbers; the trainer decodes the samples with it."""
+    """A tokenizer whose words are numbers; the trainer decodes the samples with it."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -264,5 +240,13 @@ def matrix_rate(device: str, seconds: float = 1.0) -> float:
     return count * 2 * size**3 / (time.perf_counter() - started)
 
 
+BENCHMARK = Benchmark(
+    name="learner",
+    settings=LearnerSettings,
+    measure=measure,
+    tables=lambda result: [learner_table(result)],
+    about=__doc__,
+)
+
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()

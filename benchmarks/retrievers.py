@@ -1,11 +1,9 @@
-"""Retrievers fitted and scored without Ray, for tables that compare several on one workspace."""
+"""Trains and scores retrievers without Ray, for benchmarks that compare several on one workspace."""
 
 from __future__ import annotations
 
-import argparse
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,14 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.stopwatch import provenance
 from r4t_ray.artifacts import Workspace
-from r4t_ray.diffusion import DiffusionConfig
-from r4t_ray.diffusion.batches import PairCollate, cached_batches, load_pairs
-from r4t_ray.diffusion.learner import Learner
-from r4t_ray.diffusion.retriever import DiffusionRetriever
-from r4t_ray.diffusion.settings import SamplerConfig, Solver
-from r4t_ray.diffusion.training import prepare_task
+from r4t_ray.diffusion import DiffusionConfig, SamplerConfig, SolverName
+from r4t_ray.diffusion.hub import DiffusionRetriever
+from r4t_ray.diffusion.training.batches import PairCollate, cached_batches, load_pairs
+from r4t_ray.diffusion.training.learner import Learner
+from r4t_ray.diffusion.training.stage import prepare_task
 from r4t_ray.evaluation.evaluate import Trial, open_trial
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.scores import score
@@ -33,14 +29,14 @@ from r4t_ray.rewards import OARConfig
 from r4t_ray.types import Task
 
 Generate = Callable[[Tensor, torch.Generator], Tensor]
-"""(z_q_BD, source of noise) -> unit rows z_BLD."""
+"""(z_q_BD, generator of the noise) -> unit rows z_BLD."""
 
-KEPT: dict[Task, tuple[str, ...]] = {"oar": ("oar_reward", "vendi"), "wscr": ("recall@100", "vendi")}
-"""What a retriever has to keep: a task's own reward, and diversity."""
+COMPARED: dict[Task, tuple[str, ...]] = {"oar": ("oar_reward", "vendi"), "wscr": ("recall@100", "vendi")}
+"""The measures that are compared: the quality of a task, and diversity."""
 
 
 def fit(config: DiffusionConfig, pairs: Path, task: Task, seed: int) -> DiffusionRetriever:
-    """The averaged retriever after the settings' steps on one task's pairs, all of them in memory."""
+    """Train a retriever on one task's pairs in memory; returns the average of its weights."""
     job = prepare_task(config, pairs, task)
     learner = Learner(job.config, task, seed, 0, job.anchors_ND)
     loaded = load_pairs(pairs, "train", PairCollate(config.network, job.mean_weight))
@@ -50,27 +46,27 @@ def fit(config: DiffusionConfig, pairs: Path, task: Task, seed: int) -> Diffusio
 
 
 def sampling(retriever: DiffusionRetriever, **settings: Any) -> Generate:
-    """A retriever's ``generate`` with some of its settings."""
+    """The ``generate`` of a retriever with some settings changed."""
     return lambda z_q_BD, source: retriever.generate(z_q_BD, generator=source, **settings)
 
 
 def trial_of(workspace: Path, task: Task) -> Trial:
-    """A task's held-out queries at the tables' budget; no language model is asked."""
+    """The held-out queries of a task with the k and n of the evaluation; no language model is used."""
     config = EvaluationConfig(methods=("r4t_diffusion",), latency_batches=())
     return open_trial(config, Workspace(workspace), task, SharedEngine(_no_language_model), OARConfig(), 0)
 
 
 def _no_language_model(folder: Path) -> Any:
-    raise AssertionError(f"{folder} is asked for")
+    raise AssertionError(f"no language model is expected, but {folder} is loaded")
 
 
-def scored(trial: Trial, generate: Generate, solver: Solver, draws: int) -> dict[str, NDArray[np.float64]]:
-    """Each held-out query's measures, means over draws.
+def scored(trial: Trial, generate: Generate, solver: SolverName, draws: int) -> dict[str, NDArray[np.float64]]:
+    """The measures of each held-out query, averaged over draws.
 
     Args:
         trial: The queries and their pool.
-        generate: What answers.
-        solver: Whose rows they are like: those of a ranking solver are kept in their order.
+        generate: Generates the rows.
+        solver: A ranking solver means that the rows are ranked, so that their order is kept.
         draws: Answers to each query, each from other noise.
     """
     retriever = SimpleNamespace(
@@ -92,10 +88,3 @@ def scored(trial: Trial, generate: Generate, solver: Solver, draws: int) -> dict
         for draw in range(draws)
     ]
     return {name: np.array([[row[name] for row in draw] for draw in rows]).mean(axis=0) for name in rows[0][0]}
-
-
-def write_rows(options: argparse.Namespace, rows: Sequence[Any]) -> None:
-    """Write a benchmark's rows where ``--out`` says, if anywhere, with what stands beside figures."""
-    if options.out is None:
-        return
-    options.out.write_text(json.dumps({**provenance(options), "rows": [asdict(row) for row in rows]}, indent=1))

@@ -1,112 +1,108 @@
-"""The diffusion retriever beside cheaper students of the same pairs.
+"""Compare the diffusion retriever with cheaper students of the same pairs.
 
-``python -m benchmarks.students WORKSPACE`` takes a workspace whose ingest, embed, index, pairs and diffusion stages are
-finished, fits each student on the training pairs and answers the held-out queries:
+``python -m benchmarks.students WORKSPACE`` needs a workspace with finished stages up to diffusion. It fits each student
+on the training pairs and answers the held-out queries:
 
-- regressor: an MLP from z_q to the L rows in their stored order, by mean squared error;
-- set transformer: the retriever's network on L learnt rows in place of noise, by mean squared error to the target's
-  rows as matched by the Hungarian algorithm;
-- copy of nearest ("retrieve and copy"): the target of the nearest training query's best rewarded pair, or the rows
-  that those of the 20 nearest have most in common, counted by the queries' cosines.
+- regressor: an MLP from z_q to the L rows in their stored order, trained by mean squared error;
+- set transformer: the network of the retriever on L learned rows in place of noise, trained by mean squared error to
+  the rows of the target after matching by the Hungarian algorithm;
+- copy of nearest ("retrieve and copy"): the target of the pair with the highest reward of the nearest training query;
+- copy of 20 nearest: the rows that the targets of the 20 nearest training queries share most, weighted by cosine.
 
-Ratios are to the retriever with its own sampler, with the 95% interval of a bootstrap over the queries.
+Ratios are to the retriever with its configured sampler. Intervals are 95% intervals of a bootstrap over the queries.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pyarrow.dataset as pads
 import torch
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.retrievers import KEPT, Generate, sampling, scored, trial_of, write_rows
-from r4t_ray.diffusion.batches import PairCollate, cached_batches, load_pairs
-from r4t_ray.diffusion.matching import match_rows
+from benchmarks.harness import POSITIONAL, Benchmark, BenchmarkSettings, Result, Row, new_result
+from benchmarks.retrievers import COMPARED, Generate, sampling, scored, trial_of
+from benchmarks.tables.quality import students_tables
+from r4t_ray.diffusion import STUDENT, NetworkConfig, SolverName
+from r4t_ray.diffusion.hub import DiffusionRetriever
 from r4t_ray.diffusion.network import SetTransformer
-from r4t_ray.diffusion.retriever import DiffusionRetriever
-from r4t_ray.diffusion.settings import STUDENT, NetworkConfig, Solver
-from r4t_ray.evaluation.bootstrap import Estimate, bootstrap_mean, paired_ratio
+from r4t_ray.diffusion.training.batches import PairCollate, cached_batches, load_pairs
+from r4t_ray.diffusion.training.matching import match_rows
+from r4t_ray.evaluation.bootstrap import bootstrap_mean, paired_ratio
 from r4t_ray.types import TASKS, Task
 
 HIDDEN = 512
 NUM_NEIGHBOURS = 20
 
 
-@dataclass(frozen=True)
-class Row:
-    """One measure of one student, the seconds that it took to fit, and its ratio to the retriever's."""
+class StudentsSettings(BenchmarkSettings):
+    """What is compared."""
 
-    task: Task
-    student: str
-    fit_s: float | None
-    measure: str
-    value: Estimate
-    ratio: Estimate
+    workspace: Annotated[Path, POSITIONAL] = Field(description="Folder with finished stages up to diffusion.")
+    steps: PositiveInt = Field(500, description="Updates of each fitted student, of 64 pairs each.")
+    draws: PositiveInt = Field(3, description="Answers to each query of the retrievers that start from noise.")
+    seed: int = Field(0, description="Seed of the fitted students.")
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.students", description=__doc__.split("\n")[0])
-    parser.add_argument("workspace", type=Path, help="folder with finished stages up to diffusion")
-    parser.add_argument("--steps", type=int, default=500, help="updates of each fitted student, of 64 pairs")
-    parser.add_argument("--draws", type=int, default=3, help="answers of what draws noise to each query")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="JSON file of all rows")
-    return parser
-
-
-def main() -> None:
-    """Fit, answer, print the table."""
-    options = parser().parse_args()
-    rows = [
-        row for task in TASKS if (options.workspace / "diffusion" / task).is_dir() for row in compare(options, task)
+def measure(settings: StudentsSettings) -> Result:
+    """Fit every student of every task, and answer the held-out queries."""
+    result = new_result("students", settings)
+    result.rows = [
+        row for task in TASKS if (settings.workspace / "diffusion" / task).is_dir() for row in compare(settings, task)
     ]
-    print(table(rows))
-    write_rows(options, rows)
+    return result
 
 
-def compare(options: argparse.Namespace, task: Task) -> Iterator[Row]:
-    """The retriever's rows, its one-step student's, and those of the cheap students."""
-    trial, folder = trial_of(options.workspace, task), options.workspace / "diffusion" / task
+def compare(settings: StudentsSettings, task: Task) -> Iterator[Row]:
+    """The rows of the retriever, of its one-step student and of the cheap students."""
+    trial, folder = trial_of(settings.workspace, task), settings.workspace / "diffusion" / task
     teacher = DiffusionRetriever.from_pretrained(folder)
     reference = None
-    for name, fit_s, solver, generate, draws in students(options, task, folder, teacher):
+    for name, fit_s, solver, generate, draws in students(settings, task, folder, teacher):
         values = scored(trial, generate, solver, draws)
         reference = reference or values
-        for measure in KEPT[task]:
+        for measure in COMPARED[task]:
             ratio = paired_ratio(values[measure], reference[measure], 1000, 0)
-            yield Row(task, name, fit_s, measure, bootstrap_mean(values[measure], 1000, 0), ratio)
+            value = bootstrap_mean(values[measure], 1000, 0)
+            yield {
+                "task": task,
+                "student": name,
+                "fit_s": fit_s,
+                "measure": measure,
+                "value": asdict(value),
+                "ratio": asdict(ratio),
+            }
 
 
 def students(
-    options: argparse.Namespace, task: Task, folder: Path, teacher: DiffusionRetriever
-) -> Iterator[tuple[str, float | None, Solver, Generate, int]]:
-    """Name, seconds of fitting, what solver its rows are like, how it answers, and how often it is asked."""
+    settings: StudentsSettings, task: Task, folder: Path, teacher: DiffusionRetriever
+) -> Iterator[tuple[str, float | None, SolverName, Generate, int]]:
+    """Yield name, seconds to fit, a solver whose rows are ordered alike, how it generates, and the number of draws."""
     own = teacher.sampler.solver
-    yield "diffusion", None, own, sampling(teacher), options.draws if own != "likeliest" else 1
+    yield "diffusion", None, own, sampling(teacher), settings.draws if own != "top_anchors" else 1
     if (folder / STUDENT).is_dir():
         student = DiffusionRetriever.from_pretrained(folder / STUDENT)
-        yield "one-step student", None, "one_step", sampling(student), options.draws
-    shape, pairs = teacher.network.config, options.workspace / "pairs" / task
+        yield "one-step student", None, "one_step", sampling(student), settings.draws
+    shape, pairs = teacher.network.config, settings.workspace / "pairs" / task
     loaded = load_pairs(pairs, "train", PairCollate(shape, 1.0))
     for name, fit in (("regressor", fit_regressor), ("set transformer", fit_set_transformer)):
-        torch.manual_seed(options.seed)
+        torch.manual_seed(settings.seed)
         started = time.monotonic()
-        generate = fit(loaded, shape, options.steps, options.seed)
+        generate = fit(loaded, shape, settings.steps, settings.seed)
         yield name, time.monotonic() - started, "euler", generate, 1
     yield "copy of nearest", None, "euler", copy_nearest(pairs, loaded, 1), 1
-    yield f"copy of {NUM_NEIGHBOURS} nearest", None, "likeliest", copy_nearest(pairs, loaded, NUM_NEIGHBOURS), 1
+    yield f"copy of {NUM_NEIGHBOURS} nearest", None, "top_anchors", copy_nearest(pairs, loaded, NUM_NEIGHBOURS), 1
 
 
 def fit_regressor(pairs: dict[str, Tensor], shape: NetworkConfig, steps: int, seed: int) -> Generate:
-    """An MLP of one hidden layer, by the squared error of all rows in their stored order."""
+    """Fit an MLP with one hidden layer by the squared error of all rows in their stored order."""
     width = shape.num_rows * shape.dim
     model = nn.Sequential(
         nn.Linear(shape.dim, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, width), nn.Unflatten(1, (shape.num_rows, shape.dim))
@@ -115,12 +111,14 @@ def fit_regressor(pairs: dict[str, Tensor], shape: NetworkConfig, steps: int, se
 
 
 def fit_set_transformer(pairs: dict[str, Tensor], shape: NetworkConfig, steps: int, seed: int) -> Generate:
-    """The retriever's transformer on learnt rows, by the squared error of rows matched one to one."""
-    return _fitted(LearntRows(shape), lambda rows_BLD, target_BLD: match_rows(target_BLD, rows_BLD), pairs, steps, seed)
+    """Fit the transformer of the retriever on learned rows by the squared error of rows matched one to one."""
+    return _fitted(
+        LearnedRows(shape), lambda rows_BLD, target_BLD: match_rows(target_BLD, rows_BLD), pairs, steps, seed
+    )
 
 
-class LearntRows(nn.Module):
-    """z_q_BD -> (B, L, D): a set transformer whose input is the same for every query."""
+class LearnedRows(nn.Module):
+    """z_q_BD -> (B, L, D): a set transformer whose input rows are learned and the same for every query."""
 
     def __init__(self, shape: NetworkConfig) -> None:
         super().__init__()
@@ -159,12 +157,12 @@ def _fitted(
 
 
 def copy_nearest(folder: Path, pairs: dict[str, Tensor], num_neighbours: int) -> Generate:
-    """The best rewarded pairs of the training queries nearest to z_q, their commonest rows first where several.
+    """Copy from the training queries nearest to z_q, from the pair of each with the highest reward.
 
     Args:
-        folder: Of the pairs, among which unrewarded ones count as worst.
-        pairs: The training ones, as ``load_pairs`` reads them.
-        num_neighbours: Queries, one pair each.
+        folder: Folder of the pairs; a pair without a reward counts as the lowest.
+        pairs: The training pairs, as ``load_pairs`` reads them.
+        num_neighbours: Number of training queries; with several, their most shared rows are copied.
     """
     rows = pads.dataset(folder, format="parquet").to_table(
         ["query_id", "reward"], filter=pads.field("split") == "train"
@@ -176,7 +174,7 @@ def copy_nearest(folder: Path, pairs: dict[str, Tensor], num_neighbours: int) ->
     z_q_QD, target_QLD = functional.normalize(pairs["z_q"][best_Q], dim=-1), pairs["Z"][best_Q]
 
     def generate(z_q_BD: Tensor, generator: torch.Generator) -> Tensor:
-        # Stable: of equal queries the first, best rewarded, one comes first.
+        # The sort is stable: of equal queries the one with the highest reward comes first.
         near = (z_q_BD @ z_q_QD.T).sort(descending=True, stable=True)
         cos_BK, of_BK = near.values[:, :num_neighbours], near.indices[:, :num_neighbours]
         if num_neighbours == 1:
@@ -187,9 +185,9 @@ def copy_nearest(folder: Path, pairs: dict[str, Tensor], num_neighbours: int) ->
 
 
 def commonest(rows_KLD: Tensor, weight_K: Tensor) -> Tensor:
-    """The L rows of greatest summed weight among those of K sets, (L, D); equal ones count together.
+    """The L rows of K sets with the greatest summed weight, (L, D); weights of equal rows are added.
 
-    Where fewer than L are distinct they come again, in the same order.
+    Fewer than L distinct rows are repeated in the same order.
     """
     num_rows = rows_KLD.shape[1]
     distinct_RD, which = rows_KLD.flatten(0, 1).unique(dim=0, return_inverse=True)
@@ -198,22 +196,13 @@ def commonest(rows_KLD: Tensor, weight_K: Tensor) -> Tensor:
     return distinct_RD[order_R[torch.arange(num_rows) % len(order_R)]]
 
 
-def table(rows: list[Row]) -> str:
-    """A line for each student of each task."""
-    lines = []
-    for task in dict.fromkeys(row.task for row in rows):
-        lines.append(f"{task:<5} {'student':<18} {'fit s':>6}   {'  '.join(f'{name:<46}' for name in KEPT[task])}")
-        for name in dict.fromkeys(row.student for row in rows if row.task == task):
-            own = [row for row in rows if (row.task, row.student) == (task, name)]
-            fit_s = "-" if own[0].fit_s is None else f"{own[0].fit_s:.0f}"
-            cells = (
-                f"{row.value.value:.3f} [{row.value.low:.3f}, {row.value.high:.3f}] "
-                f"{row.ratio.value:.1%} [{row.ratio.low:.1%}, {row.ratio.high:.1%}]"
-                for row in own
-            )
-            lines.append(f"{'':<5} {name:<18} {fit_s:>6}   {'  '.join(f'{cell:<46}' for cell in cells)}")
-    return "\n".join(lines)
-
+BENCHMARK = Benchmark(
+    name="students",
+    settings=StudentsSettings,
+    measure=measure,
+    tables=students_tables,
+    about=__doc__,
+)
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()

@@ -1,125 +1,134 @@
-"""Training speed of the retriever: train-diffusion's worker beside a bare loop over tensors in memory, as ratios.
+"""Time the training of the retriever: the worker of train-diffusion beside a loop without Ray.
 
-``python -m benchmarks.train_diffusion`` trains the network of jobs/configs/cookbook.yaml, with ``--paper`` that of
-arXiv 2603.06397 (Table 3, batches of 512), on random unit rows. In turns, all with the same updates:
+``python -m benchmarks.train_diffusion`` trains the network of jobs/configs/cookbook.yaml on random unit rows;
+``--paper`` trains the network of arXiv 2603.06397 (Table 3, batches of 512). The variants take turns and make the same
+updates:
 
-- bare loop: one process without Ray, pairs on its device, as many threads as the worker has;
-- all cores: on a CPU, the same loop with a thread for every core;
-- beside Ray: the bare loop while a worker of Ray Train, with all that Ray has up for it, does nothing;
-- cached: Ray Train, whose worker reads the pairs into its device's memory;
+- bare loop: one process without Ray, with pairs on its device and as many threads as the worker;
+- all cores: on a CPU, the same loop with one thread for each core;
+- beside Ray: the bare loop while a worker of Ray Train waits and does nothing;
+- cached: Ray Train, whose worker reads the pairs into the memory of its device;
 - streamed: Ray Train, fed by Ray Data from parquet.
 
-A figure is the median of the windows of ``--window`` steps after the first, so neither a start nor the first read is
-in it. On a GPU the share of the device's matrix rate is that of the products and attentions of an update, over one
-large bfloat16 product measured in the same run.
+A figure is the median over windows of ``--window`` steps. The first window of a turn is left out, and with it the start
+and the first read. On a GPU the share of the matmul rate counts the matrix products and attention of an update; the
+matmul rate is measured in the same run on one large bfloat16 product.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
 import tempfile
 import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from benchmarks.stopwatch import provenance
+from pydantic import Field, PositiveInt
 
-VARIANTS = ("bare loop", "all cores", "beside Ray", "cached", "streamed")
+from benchmarks.harness import Benchmark, BenchmarkSettings, Result, Table, new_result
+from benchmarks.tables.speed import train_diffusion_table
+
+Variant = Literal["bare loop", "all cores", "beside Ray", "cached", "streamed"]
+VARIANTS: tuple[Variant, ...] = ("bare loop", "all cores", "beside Ray", "cached", "streamed")
 BARE = ("bare loop", "all cores")
 CONFIG = Path("jobs/configs/cookbook.yaml")
 PARQUET_ROWS = 50_000
 """Pairs of one file."""
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.train_diffusion", description=__doc__.split("\n")[0])
-    parser.add_argument("--paper", action="store_true", help="the paper's network and batch, instead of the cookbook's")
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS)
-    parser.add_argument("--pairs", type=int, default=20_000)
-    parser.add_argument("--batch", type=int, help="pairs of an update; default: the configuration's")
-    parser.add_argument("--turns", type=int, default=2)
-    parser.add_argument("--windows", type=int, default=5, help="of a turn, the first of which is not counted")
-    parser.add_argument("--window", type=int, default=50, help="steps")
-    parser.add_argument("--compile", action="store_true", help="torch.compile the network, as diffusion.compile does")
-    parser.add_argument("--out", type=Path, help="JSON file of all windows")
-    return parser
+class TrainDiffusionSettings(BenchmarkSettings):
+    """The network, the variants, and how long each is timed."""
+
+    paper: bool = Field(False, description="Train the paper's network with its batch, instead of the cookbook's.")
+    variants: tuple[Variant, ...] = Field(VARIANTS, description="The variants that are timed.")
+    pairs: PositiveInt = Field(20_000, description="Training pairs.")
+    batch: PositiveInt | None = Field(None, description="Pairs of an update. Default: of the configuration.")
+    turns: PositiveInt = Field(2, description="Times that each variant is run.")
+    windows: int = Field(5, ge=2, description="Windows of a turn; the first one is not counted.")
+    window: PositiveInt = Field(50, description="Steps of a window.")
+    compile: bool = Field(False, description="Compile the network with torch.compile, as `diffusion.compile` does.")
 
 
-def main() -> None:
-    """Train by every variant in turns and print the table."""
-    options = parser().parse_args()
+def measure(settings: TrainDiffusionSettings) -> Result:
+    """Train with every variant, in turns."""
     import torch
 
     from benchmarks.learner import matrix_rate
-    from r4t_ray.pipeline import connected_to_ray, set_up_logging
+    from r4t_ray.pipeline import set_up_logging
 
     set_up_logging()
-    config = settings_of(options)
+    config = training_config(settings)
     rates: dict[str, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as place:
         pairs = Path(place) / "pairs"
-        write_random_pairs(pairs, options.pairs, config)
-        for turn in range(options.turns):
-            for variant in options.variants:
-                if variant == "all cores" and config.use_gpu:
-                    continue
-                if variant in BARE:
-                    threads = config.num_threads if variant == "bare loop" else len(os.sched_getaffinity(0))
-                    rates[variant] += bare_loop(config, pairs, options, turn, threads)
-                    continue
-                folder = Path(place) / f"{variant}-{turn}"
-                with connected_to_ray():
-                    if variant == "beside Ray":
-                        rates[variant] += beside_ray(config, pairs, options, folder, turn)
-                    else:
-                        rates[variant] += ray_train(config, pairs, variant == "cached", folder, turn)
+        write_random_pairs(pairs, settings.pairs, config)
+        for turn in range(settings.turns):
+            for variant in settings.variants:
+                if not (variant == "all cores" and config.use_gpu):
+                    folder = Path(place) / f"{variant}-{turn}"
+                    rates[variant] += turn_of(variant, settings, config, pairs, folder=folder, seed=turn)
     torch.set_num_threads(config.num_threads)
-    flops, peak = update_flops(config), matrix_rate("cuda" if config.use_gpu else "cpu")
-    device = torch.cuda.get_device_name() if config.use_gpu else "cpu"
-    print(table(rates, device, config, flops, peak))
-    if options.out:
-        more = {"device": device, "flops_a_pair": flops, "matrix_flops": peak, "config": config.model_dump()}
-        figures = {**provenance(options), "samples_per_s": rates, **more}
-        options.out.write_text(json.dumps(figures, indent=1))
+    result = new_result("train_diffusion", settings)
+    result.rows = [{"variant": variant, "samples_per_s": made} for variant, made in rates.items()]
+    result.facts = {
+        "device": torch.cuda.get_device_name() if config.use_gpu else "cpu",
+        "flops_a_pair": update_flops(config),
+        "matrix_flops": matrix_rate("cuda" if config.use_gpu else "cpu"),
+        "config": config.model_dump(mode="json"),
+    }
+    return result
 
 
-def settings_of(options: argparse.Namespace) -> Any:
-    """The DiffusionConfig of all variants, on a GPU where there is one."""
+def turn_of(
+    variant: Variant, settings: TrainDiffusionSettings, config: Any, pairs: Path, *, folder: Path, seed: int
+) -> list[float]:
+    """Samples/s of the counted windows of one turn."""
+    from r4t_ray.pipeline import connected_to_ray
+
+    if variant in BARE:
+        threads = config.num_threads if variant == "bare loop" else len(os.sched_getaffinity(0))
+        return bare_loop(config, pairs, settings, seed, threads)
+    with connected_to_ray():
+        if variant == "beside Ray":
+            return beside_ray(config, pairs, settings, folder, seed)
+        return ray_train(config, pairs, variant == "cached", folder, seed)
+
+
+def training_config(settings: TrainDiffusionSettings) -> Any:
+    """The DiffusionConfig of all variants, on a GPU if there is one."""
     import torch
 
     from r4t_ray.config import load_settings
     from r4t_ray.diffusion import DiffusionConfig
     from r4t_ray.experiment import Experiment
 
-    config = DiffusionConfig() if options.paper else load_settings(Experiment, CONFIG).diffusion
+    config = DiffusionConfig() if settings.paper else load_settings(Experiment, CONFIG).diffusion
     optimizer = config.optimizer.model_copy(
         update={
-            "num_steps": options.windows * options.window,
-            "batch_size": options.batch or config.optimizer.batch_size,
+            "num_steps": settings.windows * settings.window,
+            "batch_size": settings.batch or config.optimizer.batch_size,
         }
     )
     return config.model_copy(
         update={
             "optimizer": optimizer,
-            "log_every": options.window,
+            "log_every": settings.window,
             "validation_rows": 0,
             "checkpoint_every": optimizer.num_steps + 1,
             "use_gpu": torch.cuda.is_available(),
-            "compile": options.compile,
+            "compile": settings.compile,
             "student": {},
         }
     )
 
 
 def write_random_pairs(folder: Path, count: int, config: Any) -> None:
-    """Training pairs of random unit rows, in the columns of the pairs stage."""
+    """Write training pairs of random unit rows in the columns of the pairs stage."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -138,34 +147,34 @@ def write_random_pairs(folder: Path, count: int, config: Any) -> None:
         pq.write_table(pa.table(columns), folder / f"part-{first}.parquet")
 
 
-def bare_loop(config: Any, pairs: Path, options: argparse.Namespace, seed: int, threads: int) -> list[float]:
-    """Samples/s of every window but the first, without Ray."""
+def bare_loop(config: Any, pairs: Path, settings: TrainDiffusionSettings, seed: int, threads: int) -> list[float]:
+    """Samples/s of every window except the first, without Ray."""
     import torch
 
-    from r4t_ray.diffusion.batches import PairCollate, cached_batches, load_pairs
-    from r4t_ray.diffusion.learner import Learner
-    from r4t_ray.diffusion.training import prepare_task
+    from r4t_ray.diffusion.training.batches import PairCollate, cached_batches, load_pairs
+    from r4t_ray.diffusion.training.learner import Learner
+    from r4t_ray.diffusion.training.stage import prepare_task
 
     device = torch.device("cuda" if config.use_gpu else "cpu")
     if not config.use_gpu:
         torch.set_num_threads(threads)
-    job = prepare_task(config, pairs, "oar")  # which counts the anchors
+    job = prepare_task(config, pairs, "oar")  # it sets the number of anchors
     learner = Learner(job.config, "oar", seed, 0, job.anchors_ND, device)
     loaded = load_pairs(pairs, "train", PairCollate(config.network, job.mean_weight))
     tensors = {name: values.to(device) for name, values in loaded.items()}
     batches = cached_batches(tensors, config.optimizer.batch_size, seed)
     rates = []
-    for _ in range(options.windows):
+    for _ in range(settings.windows):
         started = time.monotonic()
         losses = [
-            learner.update(batch["z_q"], batch["Z"], batch["weight"]) for batch in islice(batches, options.window)
+            learner.update(batch["z_q"], batch["Z"], batch["weight"]) for batch in islice(batches, settings.window)
         ]
         float(torch.stack(losses).mean())  # waits for the device, as the worker's log does
-        rates.append(options.window * config.optimizer.batch_size / (time.monotonic() - started))
+        rates.append(settings.window * config.optimizer.batch_size / (time.monotonic() - started))
     return rates[1:]
 
 
-def beside_ray(config: Any, pairs: Path, options: argparse.Namespace, folder: Path, seed: int) -> list[float]:
+def beside_ray(config: Any, pairs: Path, settings: TrainDiffusionSettings, folder: Path, seed: int) -> list[float]:
     """Samples/s of ``bare_loop`` while a worker of Ray Train waits."""
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
@@ -184,21 +193,21 @@ def beside_ray(config: Any, pairs: Path, options: argparse.Namespace, folder: Pa
             assert not waiting.done(), waiting.exception()
             time.sleep(0.1)
         try:
-            return bare_loop(config, pairs, options, seed, config.num_threads)
+            return bare_loop(config, pairs, settings, seed, config.num_threads)
         finally:
             end.touch()
 
 
 def wait_between(files: dict[str, str]) -> None:
-    """What the waiting worker does: make one file, and wait for the other."""
+    """The waiting worker: it makes one file and waits for the other."""
     Path(files["began"]).touch()
     while not Path(files["end"]).exists():
         time.sleep(0.5)
 
 
 def ray_train(config: Any, pairs: Path, is_cached: bool, folder: Path, seed: int) -> list[float]:
-    """Samples/s of every window but the first, by the functions that the stage calls."""
-    from r4t_ray.diffusion.training import prepare_task, train_jobs
+    """Samples/s of every window except the first, with the functions of the stage."""
+    from r4t_ray.diffusion.training.stage import prepare_task, train_jobs
 
     config = config.model_copy(update={"cache_pairs": is_cached})
     folder.mkdir()
@@ -208,41 +217,44 @@ def ray_train(config: Any, pairs: Path, is_cached: bool, folder: Path, seed: int
 
 
 def update_flops(config: Any) -> float:
-    """Operations of the products and attentions of one pair's share of an update, forward and backward."""
+    """Floating-point operations of matrix products and attention for one pair of an update, forward and backward."""
     import numpy as np
     import torch
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
-    from r4t_ray.diffusion.learner import Learner
+    from r4t_ray.diffusion.training.learner import Learner
 
     network, size = config.network, 8
     anchors_ND = np.zeros((network.num_anchors, network.dim), np.float32) if network.num_anchors else None
     learner = Learner(config, "oar", 0, 0, anchors_ND)
     target_BLD = torch.nn.functional.normalize(torch.randn(size, network.num_rows, network.dim), dim=-1)
-    # The counter knows attention by its products alone on a CPU.
+    # On a CPU the counter sees attention only as matrix products, which the math backend uses.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         learner.update(target_BLD[:, 0], target_BLD, torch.ones(size))
     return counter.get_total_flops() / size
 
 
-def table(rates: dict[str, list[float]], device: str, config: Any, flops: float, peak: float) -> str:
-    """Medians with the least and greatest window, ratios to the first variant, and shares of the matrix rate."""
-    lines = [f"{'variant':<12} {'windows':>7} {'samples/s':>10} {'low':>10} {'high':>10} {'ratio':>6} {'share':>7}"]
-    first = statistics.median(next(iter(rates.values())))
-    for variant, made in rates.items():
-        middle = statistics.median(made)
-        share = f"{middle * flops / peak:>7.1%}" if config.use_gpu else f"{'-':>7}"
-        lines.append(
-            f"{variant:<12} {len(made):>7} {middle:>10,.0f} {min(made):>10,.0f} {max(made):>10,.0f} "
-            f"{middle / first:>6.2f} {share}"
-        )
-    lines.append(
-        f"{device}; batches of {config.optimizer.batch_size}; {flops / 1e9:.3g} GFLOP a pair; a bfloat16 product makes "
-        f"{peak / 1e12:.3g} TFLOP/s. ratio: over the first row."
-    )
-    return "\n".join(lines)
+def tables(result: Result) -> list[Table]:
+    """Samples/s of each variant, and the share of the matmul rate on a GPU."""
+    device, flops, peak = (result.facts[name] for name in ("device", "flops_a_pair", "matrix_flops"))
+    middles = {row["variant"]: statistics.median(row["samples_per_s"]) for row in result.rows}
+    shares = ", ".join(f"{variant} {middle * flops / peak:.1%}" for variant, middle in middles.items())
+    notes = [
+        f"{device}: {flops / 1e9:.3g} GFLOP a pair; a bfloat16 product runs at {peak / 1e12:.3g} TFLOP/s. ",
+        "Samples/s: median over windows, the least and the greatest, and the ratio to the first variant.",
+        *([f"share of the matmul rate: {shares}"] if device != "cpu" else []),
+    ]
+    return [replace(train_diffusion_table([(device, result)]), notes=notes)]
 
+
+BENCHMARK = Benchmark(
+    name="train_diffusion",
+    settings=TrainDiffusionSettings,
+    measure=measure,
+    tables=tables,
+    about=__doc__,
+)
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()

@@ -1,4 +1,4 @@
-"""CPU and memory of a run of the synthesis graph, by kind of process."""
+"""CPU time and memory of a run of the synthesis graph, by kind of process."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-OPERATORS = {"Map(FanOuts)": "fan-outs", "Map(Replay)": "fan-outs", "Map(WritePairs)": "writer"}
+OPERATORS = {"Map(SampleFanOuts)": "fan-outs", "Map(Replay)": "fan-outs", "Map(WritePairs)": "writer"}
 LOOK_EVERY_S = 2.0
-"""Between two looks at all processes: one takes some 25 ms of a core, which the engine wants."""
+"""Seconds between two looks at all processes. A look takes about 25 ms of a core, which the engine needs."""
 
 
 @dataclass
 class Usage:
-    """Seconds of CPU and greatest resident bytes, by kind of process: driver, fan-outs, writer, rest of Ray."""
+    """Seconds of CPU and greatest resident bytes of each kind of process: driver, fan-outs, writer, rest of Ray."""
 
     cpu_s: dict[str, float] = field(default_factory=dict)
     peak_bytes: dict[str, int] = field(default_factory=dict)
@@ -23,7 +23,7 @@ class Usage:
 
 @contextmanager
 def watched() -> Iterator[Usage]:
-    """CPU and memory of this process and all below it, by kind, sampled."""
+    """Sample the CPU time and memory of this process and its children, by kind."""
     import psutil
 
     usage, done = Usage(), threading.Event()

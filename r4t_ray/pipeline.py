@@ -1,7 +1,4 @@
-"""The stages in the order of the flow, and how one or all of them are run on a workspace.
-
-Importing this module loads no stage: each is named by its module, imported when it runs.
-"""
+"""Run one stage or all of them on a workspace. Importing this module loads no stage."""
 
 from __future__ import annotations
 
@@ -15,13 +12,14 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from r4t_ray.artifacts import MANIFEST, STAGE_COMMANDS, Artifact, Workspace, write_json
+from r4t_ray.artifacts import MANIFEST, Artifact, Workspace
 from r4t_ray.config import load_settings
-from r4t_ray.errors import ConfigError, R4TError
+from r4t_ray.errors import R4TError
+from r4t_ray.files import write_json
+from r4t_ray.stages import PIPELINE, STAGES, Stage, find_stage, parents_of
 
 if TYPE_CHECKING:
     from r4t_ray.experiment import Experiment
@@ -29,36 +27,10 @@ if TYPE_CHECKING:
 TIMINGS = "timings.json"
 
 MALLOC_OPTIONS = {"TRIM_THRESHOLD": (-1, 2**30), "MMAP_THRESHOLD": (-3, 2**25)}
-"""Of glibc's mallopt: name -> (number, bytes). By default a freed tensor of some megabytes goes back to the kernel, and
-the page faults of the next one are a fifth of a small training step on the CPU."""
+"""Options of glibc's mallopt: name -> (number, bytes). By default glibc gives a freed tensor of some megabytes back to
+the kernel. The page faults of the next tensor then take a fifth of a small training step on the CPU."""
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage: the folder it fills, the section that sets it, and the room whose ``run`` makes it."""
-
-    folder: str
-    section: str
-    module: str
-    on_ray: bool
-
-    @property
-    def command(self) -> str:
-        """Name of the stage on the command line."""
-        return STAGE_COMMANDS[self.folder]
-
-
-STAGES = (
-    Stage("ingest", "catalogue", "r4t_ray.catalogue", on_ray=False),
-    Stage("embed", "encoder", "r4t_ray.encoders", on_ray=True),
-    Stage("index", "index", "r4t_ray.index", on_ray=False),
-    Stage("folm", "folm", "r4t_ray.folm", on_ray=True),
-    Stage("pairs", "pairs", "r4t_ray.pairs", on_ray=True),
-    Stage("diffusion", "diffusion", "r4t_ray.diffusion", on_ray=True),
-    Stage("report", "evaluation", "r4t_ray.evaluation", on_ray=True),
-)
 
 
 def load_experiment(path: str | Path) -> Experiment:
@@ -68,54 +40,46 @@ def load_experiment(path: str | Path) -> Experiment:
     return load_settings(Experiment, path)
 
 
-def find_stage(command: str) -> Stage:
-    """The stage of one command name; raises ConfigError when there is none."""
-    for stage in STAGES:
-        if stage.command == command:
-            return stage
-    raise ConfigError("stage", repr(command), f"one of {[stage.command for stage in STAGES]}", "correct the name")
-
-
 def run_stage(stage: Stage, experiment: Experiment, workspace: Workspace) -> Artifact:
     """Run one stage, unless its artifact is current, and record the seconds it took in timings.json."""
     run = importlib.import_module(stage.module).run
     settings = getattr(experiment, stage.section)
     before, started = _manifest_time(workspace, stage), time.monotonic()
-    _logger.info("%s: started", stage.command)
+    _logger.info("%s: started", stage.name)
     with _ray_for(stage):
         artifact: Artifact = run(settings, workspace, experiment.seed)
     seconds = time.monotonic() - started
     if _manifest_time(workspace, stage) == before:
-        _logger.info("%s: unchanged, skipped", stage.command)
+        _logger.info("%s: unchanged, skipped", stage.name)
     else:
         _record_seconds(workspace, stage, seconds)
-        _logger.info("%s: %d rows in %.1f s", stage.command, artifact.manifest.rows, seconds)
+        _logger.info("%s: %d rows in %.1f s", stage.name, artifact.manifest.rows, seconds)
     return artifact
 
 
 def run_pipeline(experiment: Experiment, workspace: Workspace) -> dict[str, Artifact]:
-    """Run every stage in order, skipping what is current; gives each stage folder's artifact."""
+    """Run every stage in order, skipping what is current; gives the artifacts by section."""
     with connected_to_ray():
-        return {stage.folder: run_stage(stage, experiment, workspace) for stage in STAGES}
+        return {stage.section: run_stage(stage, experiment, workspace) for stage in STAGES}
 
 
 def run_ablation(experiment: Experiment, workspace: Workspace) -> Path:
-    """Compare the variants of the ``ablation`` section, after the stages that they share; gives the report."""
-    from r4t_ray.evaluation.ablation import SHARED, ablate
+    """Run the stages that all variants of the ``ablation`` section share, then compare them; gives the report."""
+    from r4t_ray.evaluation.ablation import ablate
 
     with connected_to_ray():
         for stage in STAGES:
-            if stage.folder in SHARED:
+            if stage.section in parents_of("folm"):
                 run_stage(stage, experiment, workspace)
         return ablate(experiment.ablation, experiment.folm, experiment.evaluation, workspace, experiment.seed)
 
 
 @contextmanager
 def connected_to_ray() -> Iterator[None]:
-    """Hold a connection to Ray: the caller's own, the cluster at RAY_ADDRESS, or a local one that ends with it."""
+    """Connect to Ray: the caller's connection, the cluster at RAY_ADDRESS, or a local Ray that ends with the block."""
     import ray.data
 
-    # A fault found in a Ray Data worker arrives here as it was raised, so that find_fault can tell whose it is.
+    # A fault in a Ray Data worker arrives here as it was raised, so that find_fault recognises it.
     ray.data.DataContext.get_current().raise_original_map_exception = True
     if ray.is_initialized():
         yield
@@ -124,7 +88,7 @@ def connected_to_ray() -> Iterator[None]:
         ray.init()
     else:
         keep_freed_memory()
-        # Ray Train asks the dashboard whether its controller lives, and warns every second where there is none.
+        # Without the dashboard Ray Train warns every second, because it asks it whether the controller lives.
         ray.init(address="local", include_dashboard=True)
     try:
         yield
@@ -133,7 +97,7 @@ def connected_to_ray() -> Iterator[None]:
 
 
 def keep_freed_memory() -> None:
-    """Set ``MALLOC_OPTIONS`` for this process and those it starts, where the C library is glibc."""
+    """Set ``MALLOC_OPTIONS`` for this process and its children, if the C library is glibc."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     for name, (number, size) in MALLOC_OPTIONS.items():
         os.environ.setdefault(f"MALLOC_{name}_", str(size))
@@ -141,15 +105,23 @@ def keep_freed_memory() -> None:
             mallopt(number, int(os.environ[f"MALLOC_{name}_"]))
 
 
-def main(command: str, argv: Sequence[str] | None = None) -> None:
-    """Entry point of jobs/*.py: ``--config FILE --workspace DIR``; exits with 2 and a message on a person's fault."""
-    parser = argparse.ArgumentParser(description=f"Run `{command}` on a workspace.")
-    parser.add_argument("--config", type=Path, required=True, help="the experiment's YAML")
-    parser.add_argument("--workspace", type=Path, required=True, help="folder of the experiment's artifacts")
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point of jobs/stage.py: ``STAGE CONFIG --workspace DIR``; exits with 2 and a message on a user's fault."""
+    parser = argparse.ArgumentParser(description="Run one stage of an experiment on a workspace.")
+    parser.add_argument(
+        "stage",
+        metavar="STAGE",
+        choices=[*(stage.name for stage in STAGES), PIPELINE],
+        help=f"one of %(choices)s; {PIPELINE} runs every stage in order",
+    )
+    parser.add_argument("config", metavar="CONFIG", type=Path, help="the experiment's YAML")
+    parser.add_argument(
+        "--workspace", "-w", metavar="DIR", type=Path, required=True, help="folder of the experiment's artifacts"
+    )
     arguments = parser.parse_args(argv)
     set_up_logging()
     try:
-        run_command(command, arguments.config, arguments.workspace)
+        run_command(arguments.stage, arguments.config, arguments.workspace)
     except Exception as error:
         fault = find_fault(error)
         if fault is None:
@@ -158,12 +130,12 @@ def main(command: str, argv: Sequence[str] | None = None) -> None:
 
 
 def run_command(command: str, config: Path, workspace: Path) -> dict[str, Artifact]:
-    """Run the stage of that name, or all of them for ``pipeline``; gives the artifacts by folder."""
+    """Run the stage of that name, or all of them for ``pipeline``; gives the artifacts by section."""
     experiment, place = load_experiment(config), Workspace(workspace)
-    if command == "pipeline":
+    if command == PIPELINE:
         return run_pipeline(experiment, place)
     stage = find_stage(command)
-    return {stage.folder: run_stage(stage, experiment, place)}
+    return {stage.section: run_stage(stage, experiment, place)}
 
 
 def set_up_logging() -> None:
@@ -176,7 +148,7 @@ def set_up_logging() -> None:
 
 
 def find_fault(error: BaseException) -> R4TError | None:
-    """The R4TError that ``error`` is, wraps or came from: Ray wraps what a task or a training worker raised."""
+    """The R4TError that ``error`` is or wraps, or None. Ray wraps the errors of its tasks and training workers."""
     queue: list[BaseException] = [error]
     seen: set[int] = set()
     while queue:
@@ -184,7 +156,7 @@ def find_fault(error: BaseException) -> R4TError | None:
         if id(found) in seen:
             continue
         seen.add(id(found))
-        # A task's error poses as its cause, without the cause's fields: go on to the cause itself.
+        # Ray's error of a task is an instance of the cause's class but lacks its fields: go on to the cause itself.
         if isinstance(found, R4TError) and len(found.args) == 4:
             return found
         workers = getattr(found, "worker_failures", None) or {}
@@ -194,7 +166,7 @@ def find_fault(error: BaseException) -> R4TError | None:
 
 
 def report_fault(fault: R4TError) -> int:
-    """Print what a person has to mend on stderr; gives the exit status, 2."""
+    """Print a user's fault and its fix on stderr; gives the exit status, 2."""
     print(f"error: {fault.where}", file=sys.stderr)
     for label, text in (("got", fault.got), ("expected", fault.expected), ("fix", fault.fix)):
         print(f"  {label + ':':<10}{text}", file=sys.stderr)
@@ -211,11 +183,11 @@ def _ray_for(stage: Stage) -> Iterator[None]:
 
 
 def _manifest_time(workspace: Workspace, stage: Stage) -> int | None:
-    manifest = workspace.root / stage.folder / MANIFEST
+    manifest = workspace.root / stage.section / MANIFEST
     return manifest.stat().st_mtime_ns if manifest.is_file() else None
 
 
 def _record_seconds(workspace: Workspace, stage: Stage, seconds: float) -> None:
     path = workspace.root / TIMINGS
     timings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    write_json(path, timings | {stage.folder: round(seconds, 2)})
+    write_json(path, timings | {stage.section: round(seconds, 2)})

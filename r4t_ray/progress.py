@@ -16,12 +16,12 @@ _logger = logging.getLogger(__name__)
 
 
 def track(iterable: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-    """Yield from ``iterable`` and show how far it is.
+    """Yield from ``iterable`` and show the progress on stderr.
 
     Args:
-        iterable: The work, an element a step.
-        description: What is being done, in a few words.
-        total: Number of elements; by default ``len(iterable)`` where it has one, else unknown.
+        iterable: One element for each step of the work.
+        description: A few words about the work.
+        total: Number of elements. Default: ``len(iterable)``, or unknown if it has no length.
     """
     if total is None and isinstance(iterable, Sized):
         total = len(iterable)

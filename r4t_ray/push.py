@@ -1,4 +1,4 @@
-"""A workspace's diffusion retriever to the Hugging Face hub, or to a folder, with its model card."""
+"""Push a workspace's diffusion retriever with its model card to the Hugging Face hub, or write both to a folder."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ def push(
 ) -> str:
     """Push model.safetensors, config.json and README.md in one commit, or write them to ``out``.
 
-    The token is the one that huggingface_hub finds: HF_TOKEN, or what `hf auth login` stored.
+    huggingface_hub finds the token: HF_TOKEN, or the token that `hf auth login` stored.
 
     Args:
         workspace: Folder of the experiment's artifacts.
-        repo_id: OWNER/NAME on the hub; made if it is not there.
-        task: Whose retriever.
-        student: Its one-step student instead.
+        repo_id: OWNER/NAME on the hub. It is created if it does not exist.
+        task: The task whose retriever is pushed.
+        student: Push its one-step student instead.
         private: Make the repository private.
-        out: A new or empty folder; nothing is sent then.
+        out: A new or empty folder to write to. Nothing is sent then.
 
     Returns:
         The commit's address; with ``out`` the card.
 
     Raises:
-        ArtifactError: A stage has not run, was changed, or was made from others; the report too, where there is one.
+        ArtifactError: A stage (or the report, if there is one) is missing, changed, or made from other inputs.
         ConfigError: There is no student, ``out`` is not empty, or the hub refuses.
     """
     opened = Workspace(workspace)
@@ -66,10 +66,10 @@ def push(
 
 
 def _facts(workspace: Workspace, repo_id: str, task: Task, student: bool) -> dict[str, str]:
-    stages = ["ingest", "embed", "pairs", "diffusion"]
+    stages = ["catalogue", "encoder", "pairs", "diffusion"]
     rows = []
-    if (workspace.root / "report").is_dir():
-        stages.append("report")
-        rows = json.loads(workspace.artifact("report").file("metrics.json").read_text(encoding="utf-8"))
+    if (workspace.root / "evaluation").is_dir():
+        stages.append("evaluation")
+        rows = json.loads(workspace.artifact("evaluation").file("metrics.json").read_text(encoding="utf-8"))
     manifests = {stage: workspace.artifact(stage).manifest for stage in stages}
     return workspace_facts(task, repo_id, manifests, rows, student=student)

@@ -9,6 +9,7 @@ D embedding width             T tokens                     S noise levels
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
@@ -23,3 +24,18 @@ Split = Literal["train", "val", "test"]
 
 Array = NDArray[np.float32]
 Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """One search of a pool.
+
+    Attributes:
+        z_LD: Directions, float32 with unit rows.
+        num_hits: Hits of each direction.
+        exclude: Pool rows that no direction may find.
+    """
+
+    z_LD: Array
+    num_hits: int
+    exclude: tuple[int, ...] = ()

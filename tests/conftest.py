@@ -29,6 +29,7 @@ for _stray in ("RAY_ADDRESS", "RAY_JOB_ID"):
     os.environ.pop(_stray, None)
 
 import json  # noqa: E402 - the environment above comes first
+import shutil  # noqa: E402 - the environment above comes first
 import uuid  # noqa: E402 - the environment above comes first
 from collections.abc import Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -36,10 +37,12 @@ from pathlib import Path  # noqa: E402
 import pytest  # noqa: E402
 
 from r4t_ray.artifacts import Workspace  # noqa: E402
+from r4t_ray.config import Settings  # noqa: E402
 
 REPOSITORY = Path(__file__).parents[1]
 SEED = 3
 DIM = 16
+NUM_ROWS = 6
 MAINS = ("lentil", "tomato", "chicken", "rice", "salmon", "mushroom", "pumpkin", "bean")
 FORMS = ("soup", "salad", "stew", "curry", "pie", "bake")
 
@@ -108,3 +111,81 @@ def write_catalogue(folder: Path) -> dict[str, object]:
     (folder / "sets.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     paths = {"items": str(folder / "items.jsonl"), "sets": str(folder / "sets.jsonl")}
     return {"type": "sets", "staple_share": 0.9, **paths}
+
+
+LABELS = ["lentil soups", "pies of pumpkin"]
+
+
+def write_labels(path: Path) -> None:
+    """Two sub-queries, with unit embeddings of their own, as the pairs stage writes them."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    emb = pa.FixedSizeListArray.from_arrays(pa.array(np.eye(2, DIM, dtype=np.float16).ravel()), DIM)
+    pq.write_table(pa.table({"text": LABELS, "count": [3, 1], "emb": emb}), path)
+
+
+class NoSettings(Settings):
+    """Settings of a stage that has none."""
+
+
+def build_retrievers(workspace: Workspace, seed: int = SEED, solver: str = "heun", num_anchors: int = 0) -> None:
+    """The pairs and diffusion folders with retrievers of random weights, saved as the stage saves them."""
+    import torch
+
+    from r4t_ray.diffusion import DiffusionRetriever
+    from r4t_ray.diffusion.settings import NetworkConfig, NoiseConfig, SamplerConfig
+
+    def save(folder: Path) -> int:
+        network = NetworkConfig(
+            num_rows=NUM_ROWS, dim=DIM, hidden=32, mlp=32, num_heads=2, num_layers=2, num_anchors=num_anchors
+        )
+        noise = NoiseConfig(sigma_min=0.05, sigma_max=1.0, sigma_data=DIM**-0.5)
+        for task in ("oar", "wscr"):
+            torch.manual_seed(seed)
+            retriever = DiffusionRetriever(network, noise, SamplerConfig(solver=solver, num_steps=6))
+            with torch.no_grad():  # The output layers start at zero, which would hide query and seed of the weights.
+                for parameter in retriever.parameters():
+                    parameter.normal_(0, 0.3)
+            retriever.save_pretrained(folder / task)
+        write_labels(folder / "oar" / "labels.parquet")
+        return 2
+
+    def no_pairs(folder: Path) -> int:
+        (folder / "pairs.txt").write_text("none", encoding="utf-8")
+        return 0
+
+    workspace.build("pairs", NoSettings(), seed, ["encoder", "index"], no_pairs)
+    workspace.build("diffusion", NoSettings(), seed, ["pairs"], save)
+
+
+ADDED_ITEMS = {"i-more lentil": "lentil", "i-quince jelly": "quince jelly"}
+ADDED_SETS = {"s-quince-tart": "quince tart"}
+"""Id -> text of the entries of ``grown_workspace``; the first item reads as the old item i-lentil does."""
+
+
+@pytest.fixture(scope="session")
+def grown_workspace(tiny_workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The tiny workspace after `r4t add`."""
+    from r4t_ray.new_entries import add
+
+    folder = tmp_path_factory.mktemp("grown")
+    shutil.copytree(tiny_workspace.root, folder / "workspace")
+    items = [{"item_id": key, "text": text} for key, text in ADDED_ITEMS.items()]
+    sets = [{"set_id": key, "title": title, "item_ids": ["i-quince jelly"]} for key, title in ADDED_SETS.items()]
+    for name, rows in (("items", items), ("sets", sets)):
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    workspace = Workspace(folder / "workspace")
+    add(workspace, items=folder / "items.jsonl", sets=folder / "sets.jsonl")
+    return workspace
+
+
+@pytest.fixture(scope="session")
+def tiny_workspace(indexed_workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The indexed workspace, with a retriever a task."""
+    root = tmp_path_factory.mktemp("serve") / "workspace"
+    shutil.copytree(indexed_workspace.root, root)
+    workspace = Workspace(root)
+    build_retrievers(workspace)
+    return workspace

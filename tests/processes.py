@@ -13,10 +13,10 @@ import psutil
 
 
 @contextmanager
-def running(job: str, arguments: list[str], repository: Path, log: Path) -> Iterator[psutil.Process]:
-    """``jobs/<job>.py``, which adds to ``log``; killed with all its children at the end if it has not ended."""
+def running(stage: str, arguments: list[str], repository: Path, log: Path) -> Iterator[psutil.Process]:
+    """The job of a stage, which adds to ``log``; killed with all its children at the end if it has not ended."""
     with log.open("a") as out:
-        command = [sys.executable, f"jobs/{job}.py", *arguments]
+        command = [sys.executable, "jobs/stage.py", stage, *arguments]
         process = psutil.Popen(command, cwd=repository, stdout=out, stderr=out)
     try:
         yield process

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from r4t_ray.artifacts import MANIFEST, STAGE_COMMANDS, Artifact, Workspace
+from r4t_ray.artifacts import MANIFEST, Artifact, Workspace
 from r4t_ray.config import Settings
 from r4t_ray.errors import ArtifactError, MissingArtifactError
 
@@ -41,7 +41,7 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "ws")
 
 
-def build(workspace: Workspace, stage: str = "ingest", make: Writer | None = None, **changes: object) -> Artifact:
+def build(workspace: Workspace, stage: str = "catalogue", make: Writer | None = None, **changes: object) -> Artifact:
     inputs = {"config": Words(), "seed": 0, "parents": ()} | changes
     return workspace.build(stage, make=make or Writer(), **inputs)
 
@@ -52,7 +52,7 @@ def files_of(path: Path) -> dict[str, bytes]:
 
 def test_manifest_states_what_was_written(workspace: Workspace) -> None:
     manifest = build(workspace, seed=7).manifest
-    stored = json.loads((workspace.root / "ingest" / MANIFEST).read_text())
+    stored = json.loads((workspace.root / "catalogue" / MANIFEST).read_text())
     assert stored["rows"] == manifest.rows == 2
     assert stored["seed"] == 7
     assert stored["config"] == {"words": ["salt", "thyme"]}
@@ -82,29 +82,29 @@ def test_changed_input_rebuilds(workspace: Workspace, changes: dict[str, object]
 def test_changed_parent_rebuilds_and_same_parent_does_not(workspace: Workspace) -> None:
     child = Writer()
     build(workspace)
-    build(workspace, "embed", make=child, parents=("ingest",))
+    build(workspace, "encoder", make=child, parents=("catalogue",))
     # The parent is made anew with the same contents: nothing to do.
-    (workspace.root / "ingest" / MANIFEST).unlink()
+    (workspace.root / "catalogue" / MANIFEST).unlink()
     build(workspace)
-    build(workspace, "embed", make=child, parents=("ingest",))
+    build(workspace, "encoder", make=child, parents=("catalogue",))
     assert child.calls == 1
     build(workspace, make=Writer(("oil",)), seed=1)
-    build(workspace, "embed", make=child, parents=("ingest",))
+    build(workspace, "encoder", make=child, parents=("catalogue",))
     assert child.calls == 2
 
 
 def test_child_of_a_rebuilt_parent_is_refused(workspace: Workspace) -> None:
     build(workspace)
-    build(workspace, "embed", parents=("ingest",))
+    build(workspace, "encoder", parents=("catalogue",))
     build(workspace, make=Writer(("oil",)), seed=1)
-    with pytest.raises(ArtifactError, match=r"another 'ingest'.*r4t embed CONFIG"):
-        workspace.artifact("embed")
+    with pytest.raises(ArtifactError, match=r"another 'catalogue'.*r4t embed CONFIG"):
+        workspace.artifact("encoder")
 
 
 def test_missing_parent_names_the_command(workspace: Workspace) -> None:
     make = Writer()
     with pytest.raises(MissingArtifactError, match=r"no finished artifact.*r4t ingest CONFIG --workspace DIR"):
-        build(workspace, "embed", make=make, parents=("ingest",))
+        build(workspace, "encoder", make=make, parents=("catalogue",))
     assert make.calls == 0
     assert not workspace.root.exists()
 
@@ -128,7 +128,7 @@ def test_spoilt_file_is_refused_then_redone(workspace: Workspace, spoil: Callabl
     before = files_of(artifact.path)
     spoil(artifact.path / "deep" / "words.txt")
     with pytest.raises(ArtifactError, match=r"words\.txt: got .*expected sha256 \w{12}; run `r4t ingest"):
-        workspace.artifact("ingest")
+        workspace.artifact("catalogue")
     build(workspace, make=make)
     assert make.calls == 2
     assert files_of(artifact.path) == before
@@ -143,7 +143,7 @@ def test_wrong_manifest_is_refused(workspace: Workspace, text: str | None, messa
     path = build(workspace).path / MANIFEST
     path.write_text(text if text is not None else path.read_text().replace('"schema": 1', '"schema": 99'))
     with pytest.raises(ArtifactError, match=message):
-        workspace.artifact("ingest")
+        workspace.artifact("catalogue")
 
 
 def test_file_outside_the_manifest_is_refused(workspace: Workspace) -> None:
@@ -162,8 +162,8 @@ def test_failing_stage_leaves_the_old_artifact(workspace: Workspace) -> None:
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        workspace.build("ingest", Words(), 1, (), fail)
-    assert files_of(workspace.root / "ingest") == before
+        workspace.build("catalogue", Words(), 1, (), fail)
+    assert files_of(workspace.root / "catalogue") == before
 
 
 BUILDER = """
@@ -179,7 +179,7 @@ BUILDER = """
             time.sleep(float(sys.argv[2]))
         return 3
 
-    Workspace(sys.argv[1]).build("ingest", Settings(), 0, (), make)
+    Workspace(sys.argv[1]).build("catalogue", Settings(), 0, (), make)
 """
 
 
@@ -202,14 +202,14 @@ def test_kill_9_in_the_middle_then_rerun_ends_alike(tmp_path: Path, parts_before
         for number in range(parts_before_kill):
             assert process.stdout.readline() == f"wrote {number}\n"
         process.kill()
-    assert not (killed / "ingest").exists()
-    assert (killed / "ingest.partial").is_dir()
+    assert not (killed / "catalogue").exists()
+    assert (killed / "catalogue.partial").is_dir()
     with pytest.raises(MissingArtifactError):
-        Workspace(killed).artifact("ingest")
+        Workspace(killed).artifact("catalogue")
     with run_builder(killed, 0) as process:
         assert process.wait(30) == 0
-    assert files_of(killed / "ingest") == files_of(unbroken / "ingest")
-    assert not (killed / "ingest.partial").exists()
+    assert files_of(killed / "catalogue") == files_of(unbroken / "catalogue")
+    assert not (killed / "catalogue.partial").exists()
 
 
 class Cut(BaseException):
@@ -246,7 +246,7 @@ def test_a_kill_at_any_point_of_the_swap_costs_neither_the_old_nor_the_new(
         (folder / "words.txt").write_text("new")
         return 1
 
-    root = workspace.root / "ingest"
+    root = workspace.root / "catalogue"
     seen: list[str] = []
     for call in count():
         made: list[bool] = []
@@ -255,19 +255,19 @@ def test_a_kill_at_any_point_of_the_swap_costs_neither_the_old_nor_the_new(
         with pytest.MonkeyPatch.context() as patch:
             cut_before(call, patch)
             try:
-                workspace.build("ingest", Words(), 0, (), make, resumes=resumes)
+                workspace.build("catalogue", Words(), 0, (), make, resumes=resumes)
                 was_cut = False
             except Cut:
                 was_cut = True
         if was_cut and root.exists():
-            seen.append("new" if workspace.artifact("ingest").manifest.seed == 0 else "old")
+            seen.append("new" if workspace.artifact("catalogue").manifest.seed == 0 else "old")
         elif was_cut:
             seen.append("none")
-            assert not replaces or files_of(root.with_name("ingest.replaced")) == old
-        has_manifest = (workspace.root / "ingest.partial" / MANIFEST).exists() or seen[-1:] == ["new"] or not was_cut
-        assert workspace.holds("ingest") == (replaces or root.exists())
-        workspace.build("ingest", Words(), 0, (), make, resumes=resumes)
-        assert [path.name for path in workspace.root.iterdir()] == ["ingest"]
+            assert not replaces or files_of(root.with_name("catalogue.replaced")) == old
+        has_manifest = (workspace.root / "catalogue.partial" / MANIFEST).exists() or seen[-1:] == ["new"] or not was_cut
+        assert workspace.holds("catalogue") == (replaces or root.exists())
+        workspace.build("catalogue", Words(), 0, (), make, resumes=resumes)
+        assert [path.name for path in workspace.root.iterdir()] == ["catalogue"]
         assert sorted(files_of(root)) == [MANIFEST, "words.txt"]
         assert made.count(True) == 1 or not (has_manifest or resumes)
         if not was_cut:
@@ -279,27 +279,21 @@ def test_a_kill_at_any_point_of_the_swap_costs_neither_the_old_nor_the_new(
 
 def test_what_was_there_is_put_back_where_the_swap_was_cut_off_before_the_new_came(workspace: Workspace) -> None:
     old = files_of(build(workspace, seed=1).path)
-    (workspace.root / "ingest").rename(workspace.root / "ingest.replaced")
+    (workspace.root / "catalogue").rename(workspace.root / "catalogue.replaced")
 
     def fail(folder: Path) -> int:
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        workspace.build("ingest", Words(), 0, (), fail)
-    assert files_of(workspace.root / "ingest") == old
+        workspace.build("catalogue", Words(), 0, (), fail)
+    assert files_of(workspace.root / "catalogue") == old
 
 
 def test_a_parent_whose_swap_was_cut_off_is_put_back_for_its_child(workspace: Workspace) -> None:
     build(workspace)
-    (workspace.root / "ingest").rename(workspace.root / "ingest.replaced")
-    build(workspace, "embed", parents=("ingest",))
-    assert workspace.artifact("ingest")
-
-
-def test_commands_are_in_the_order_of_the_flow() -> None:
-    from r4t_ray.pipeline import STAGES
-
-    assert [stage.folder for stage in STAGES] == list(STAGE_COMMANDS)
+    (workspace.root / "catalogue").rename(workspace.root / "catalogue.replaced")
+    build(workspace, "encoder", parents=("catalogue",))
+    assert workspace.artifact("catalogue")
 
 
 def test_a_stage_that_resumes_finds_what_it_left_for_the_same_inputs_alone(workspace: Workspace) -> None:
@@ -321,3 +315,15 @@ def test_a_stage_that_resumes_finds_what_it_left_for_the_same_inputs_alone(works
         assert list(artifact.manifest.files) == ["half.txt"]
         shutil.rmtree(artifact.path)
     assert found == [["half.txt", "key"], ["key"], ["key"]]
+
+
+@pytest.mark.parametrize("folder", ["catalogue", "encoder", "evaluation"])
+def test_a_workspace_of_version_0_1_is_refused_and_left_alone(workspace: Workspace, folder: str) -> None:
+    (workspace.root / folder).mkdir(parents=True)
+    (workspace.root / folder / MANIFEST).write_text("{}")
+    make = Writer()
+    for use in (lambda: build(workspace, make=make), lambda: workspace.artifact("index")):
+        with pytest.raises(ArtifactError, match=rf"made by r4t_ray 0\.1 .*'{folder}'.*in a new workspace"):
+            use()
+    assert make.calls == 0
+    assert [path.name for path in workspace.root.iterdir()] == [folder]

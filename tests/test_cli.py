@@ -88,12 +88,12 @@ def test_ingest_then_skip(run: Run, config: Callable[..., Path], tmp_path: Path)
     workspace = tmp_path / "ws"
     status, out, err = run("ingest", config(), "--workspace", workspace)
     assert status == 0, err
-    manifest = workspace / "ingest" / "manifest.json"
+    manifest = workspace / "catalogue" / "manifest.json"
     assert str(manifest.parent) in out
     written = manifest.stat().st_mtime_ns
     timings = json.loads((workspace / "timings.json").read_text())
-    assert set(timings) == {"ingest"}
-    assert timings["ingest"] >= 0
+    assert set(timings) == {"catalogue"}
+    assert timings["catalogue"] >= 0
     assert run("ingest", config(), "--workspace", workspace)[0] == 0
     assert manifest.stat().st_mtime_ns == written
     assert json.loads((workspace / "timings.json").read_text()) == timings
@@ -158,7 +158,7 @@ def test_wrong_catalogue(
     path = config()
     spoil(tmp_path)
     assert_refused(run("ingest", path, "--workspace", tmp_path / "ws"), expected)
-    assert not (tmp_path / "ws" / "ingest").exists()
+    assert not (tmp_path / "ws" / "catalogue").exists()
 
 
 def test_stage_before_its_parent_names_the_command(run: Run, config: Callable[..., Path], tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_query_of_100_kb(run: Run) -> None:
 
 
 def test_no_server(run: Run) -> None:
-    assert_refused(run("query", "dinner", "--url", "http://127.0.0.1:9"), r"r4t serve WORKSPACE")
+    assert_refused(run("query", "dinner", "--url", "http://127.0.0.1:9"), r"r4t serve --workspace DIR")
 
 
 def test_unserved_workspace(run: Run, tmp_path: Path) -> None:
@@ -195,14 +195,14 @@ def test_unserved_workspace(run: Run, tmp_path: Path) -> None:
 
 
 def test_drift_of_nothing(run: Run, tmp_path: Path) -> None:
-    assert_refused(run("drift", tmp_path), r"r4t [a-z-]+ CONFIG")
-    assert_refused(run("drift", tmp_path, "--out", tmp_path / "none" / "drift.json"), r"error: --out")
+    assert_refused(run("drift", "-w", tmp_path), r"r4t [a-z-]+ CONFIG")
+    assert_refused(run("drift", "-w", tmp_path, "--out", tmp_path / "none" / "drift.json"), r"error: --out")
 
 
 def test_add_of_nothing(run: Run, tmp_path: Path) -> None:
-    assert_refused(run("add", tmp_path), r"error: --items, --sets")
+    assert_refused(run("add", "-w", tmp_path), r"error: --items, --sets")
     write_rows(tmp_path / "new.jsonl", [{"item_id": "basil", "text": "basil"}])
-    assert_refused(run("add", tmp_path / "ws", "--items", tmp_path / "new.jsonl"), r"r4t ingest CONFIG")
+    assert_refused(run("add", "--workspace", tmp_path / "ws", "--items", tmp_path / "new.jsonl"), r"r4t ingest CONFIG")
     assert not (tmp_path / "ws").exists()
 
 

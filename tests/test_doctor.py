@@ -52,15 +52,15 @@ def test_this_environment_is_ready() -> None:
 def test_precision_is_what_training_takes(monkeypatch: pytest.MonkeyPatch, is_made_for_it: bool, expected: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": is_made_for_it})
-    (finding,) = [one for one in doctor.diagnose().findings if one.name == "folm trains in"]
+    (finding,) = [one for one in doctor.diagnose().findings if one.name == "precision of train-folm"]
     assert finding.value.startswith(expected)
     assert not finding.fix
 
 
 def test_precision_is_unknown_where_a_package_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "r4t_ray.folm.precision", None)
-    (finding,) = [one for one in doctor.diagnose().findings if one.name == "folm trains in"]
-    assert finding.value == "unknown without r4t_ray.folm.precision"
+    monkeypatch.setitem(sys.modules, "r4t_ray.folm.policy.precision", None)
+    (finding,) = [one for one in doctor.diagnose().findings if one.name == "precision of train-folm"]
+    assert finding.value == "unknown without r4t_ray.folm.policy.precision"
 
 
 def test_missing_package_fails_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +86,9 @@ def test_memory_is_this_machines() -> None:
 
 
 def test_table_shows_every_fix(capsys: pytest.CaptureFixture[str]) -> None:
-    doctor.print_diagnosis(doctor.Diagnosis((doctor.Finding("x", "gone", "get x", required=True),)))
+    doctor.print_diagnosis(
+        doctor.Diagnosis(findings=(doctor.Finding(name="x", value="gone", fix="get x", required=True),))
+    )
     printed = capsys.readouterr().out
     assert "missing" in printed
     assert "get x" in printed

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
 
-from r4t_ray.artifacts import STAGE_COMMANDS
 from r4t_ray.evaluation.settings import METHOD_NAMES
+from r4t_ray.stages import STAGES
 
 CONFIG = "jobs/configs/cookbook-smoke.yaml"
 WSCR_ONLY = {"popular", "popular_items", "nearest_sets", "nearest_sets_items", "best_of_5_oracle"}
@@ -42,13 +42,13 @@ def workspace(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.mark.timeout(900)
 def test_every_stage_left_a_whole_artifact(workspace: Path) -> None:
-    for stage in STAGE_COMMANDS:
+    for stage in [stage.section for stage in STAGES]:
         assert json.loads((workspace / stage / "manifest.json").read_text())["rows"] > 0, stage
     assert not list(workspace.glob("*.partial"))
 
 
 def test_every_method_has_every_measure_on_every_task_it_is_for(workspace: Path) -> None:
-    rows = json.loads((workspace / "report" / "metrics.json").read_text())
+    rows = json.loads((workspace / "evaluation" / "metrics.json").read_text())
     got = {(row["task"], row["method"], row["measure"]) for row in rows}
     for task in ("oar", "wscr"):
         for method in METHOD_NAMES:
@@ -109,7 +109,7 @@ def test_a_second_run_skips_every_stage_and_a_tampered_one_is_made_again(reposit
     index.write_bytes(intact[:-1])
     done = r4t(repository, ["pipeline", CONFIG, "--workspace", str(workspace)], timeout=280)
     assert done.returncode == 0, done.stderr[-4000:]
-    assert done.stderr.count("unchanged, skipped") == len(STAGE_COMMANDS) - 1
+    assert done.stderr.count("unchanged, skipped") == len(STAGES) - 1
     assert index.read_bytes() == intact
     assert {path: path.read_bytes() for path in workspace.rglob("manifest.json")} == files
 

@@ -10,22 +10,37 @@ import pytest
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.config import Settings, parse_settings
 from r4t_ray.errors import ConfigError, DataError, R4TError
-from r4t_ray.pipeline import STAGES, connected_to_ray, find_fault, find_stage, load_experiment
+from r4t_ray.pipeline import connected_to_ray, find_fault, load_experiment
+from r4t_ray.stages import STAGES, Stage, find_stage
 
 CONFIGS = sorted((Path(__file__).parents[1] / "jobs" / "configs").glob("*.yaml"))
+
+
+TOY = {"name": "toy", "section": "catalogue", "parents": (), "module": "toy_room", "help": "", "on_ray": False}
 
 
 def raise_data_error(batch: object = None) -> object:
     raise DataError("items.jsonl", "no rows", "at least one", "write some")
 
 
-@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.folder)
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 def test_every_stage_has_a_room_with_a_run(stage: object) -> None:
     from r4t_ray.experiment import Experiment
 
     assert callable(importlib.import_module(stage.module).run)
     assert stage.section in Experiment.model_fields
-    assert find_stage(stage.command) is stage
+    assert find_stage(stage.name) is stage
+
+
+def test_parents_run_before_their_children() -> None:
+    sections = [stage.section for stage in STAGES]
+    for number, stage in enumerate(STAGES):
+        assert set(stage.parents) <= set(sections[:number])
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_the_page_on_resuming_has_a_row_for_every_stage(stage: Stage, repository: Path) -> None:
+    assert f"| `{stage.name}` | `{stage.section}` |" in (repository / "docs" / "resuming.md").read_text()
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -119,23 +134,23 @@ def test_current_stage_keeps_its_first_seconds(tmp_path: Path, monkeypatch: pyte
     import sys
     import types
 
-    from r4t_ray.pipeline import Stage, run_stage
+    from r4t_ray.pipeline import run_stage
 
     room = types.ModuleType("toy_room")
 
     def run(config: Settings, workspace: Workspace, seed: int) -> Artifact:
-        return workspace.build("ingest", config, seed, (), lambda folder: (folder / "a").write_text("a"))
+        return workspace.build("catalogue", config, seed, (), lambda folder: (folder / "a").write_text("a"))
 
     room.run = run
     monkeypatch.setitem(sys.modules, "toy_room", room)
-    stage, workspace = Stage("ingest", "catalogue", "toy_room", on_ray=False), Workspace(tmp_path)
+    stage, workspace = Stage(**TOY), Workspace(tmp_path)
     experiment = types.SimpleNamespace(seed=0, catalogue=Settings())
     run_stage(stage, experiment, workspace)
-    (tmp_path / "timings.json").write_text(json.dumps({"ingest": 12.5, "embed": 3.0}))
+    (tmp_path / "timings.json").write_text(json.dumps({"catalogue": 12.5, "encoder": 3.0}))
     run_stage(stage, experiment, workspace)
-    assert json.loads((tmp_path / "timings.json").read_text()) == {"ingest": 12.5, "embed": 3.0}
+    assert json.loads((tmp_path / "timings.json").read_text()) == {"catalogue": 12.5, "encoder": 3.0}
     experiment.seed = 1
     run_stage(stage, experiment, workspace)
     timings = json.loads((tmp_path / "timings.json").read_text())
-    assert timings["embed"] == 3.0
-    assert timings["ingest"] < 5
+    assert timings["encoder"] == 3.0
+    assert timings["catalogue"] < 5

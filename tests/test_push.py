@@ -15,12 +15,13 @@ import pytest
 import torch
 from pydantic import ConfigDict
 
-from r4t_ray.artifacts import Workspace, write_json
+from r4t_ray.artifacts import Workspace
 from r4t_ray.config import Settings
 from r4t_ray.diffusion import DiffusionConfig, DiffusionRetriever, NetworkConfig, StudentConfig
 from r4t_ray.errors import ArtifactError, ConfigError, MissingArtifactError
 from r4t_ray.evaluation import EvaluationConfig
 from r4t_ray.evaluation.results import MetricRow
+from r4t_ray.files import write_json
 from r4t_ray.push import push
 
 NETWORK = NetworkConfig(num_rows=5, dim=8, hidden=16, mlp=16, num_heads=2, num_layers=1, noise_dim=4)
@@ -118,10 +119,10 @@ def figures(folder: Path) -> int:
 def workspace(tmp_path: Path) -> Workspace:
     """The stages that a card is made from, each with next to nothing in it."""
     made = Workspace(tmp_path / "ws")
-    pairs = {"num_samples": 2, "temperature": 0.9, "num_recombined": {}, "keep": {"type": "all"}}
-    made.build("ingest", Recorded(catalogue={"type": "sets", "items": str(tmp_path)}), 0, [], nothing)
-    made.build("embed", Recorded(model=str(tmp_path), model_sha256="ab12", dim=8), 0, ["ingest"], nothing)
-    made.build("pairs", Recorded(**pairs), 0, ["embed"], nothing)
+    pairs = {"num_samples": 2, "temperature": 0.9, "num_recombined": {"oar": 0, "wscr": 0}, "select": {"type": "all"}}
+    made.build("catalogue", Recorded(catalogue={"type": "sets", "items": str(tmp_path)}), 0, [], nothing)
+    made.build("encoder", Recorded(model=str(tmp_path), model_sha256="ab12", dim=8), 0, ["catalogue"], nothing)
+    made.build("pairs", Recorded(**pairs), 0, ["encoder"], nothing)
     made.build("diffusion", DiffusionConfig(network=NETWORK), 0, ["pairs"], retriever)
     return made
 
@@ -163,7 +164,7 @@ def test_the_student_is_pushed_where_it_is_asked_for(workspace: Workspace, tmp_p
 
 
 def test_a_report_is_told_and_a_stale_one_refused(workspace: Workspace, tmp_path: Path) -> None:
-    workspace.build("report", EvaluationConfig(), 0, ["diffusion"], figures)
+    workspace.build("evaluation", EvaluationConfig(), 0, ["diffusion"], figures)
     assert "| vendi | 0.500 [0.250, 0.750] | not measured |" in push(workspace.root, "a/b", "wscr", out=tmp_path / "1")
     workspace.build("diffusion", DiffusionConfig(network=NETWORK), 1, ["pairs"], retriever)
     with pytest.raises(ArtifactError, match="r4t evaluate"):

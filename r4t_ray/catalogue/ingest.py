@@ -18,6 +18,7 @@ from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, sample_sets
 from r4t_ray.catalogue.datasets import CatalogueConfig
 from r4t_ray.catalogue.queries import Query, oar_queries, wscr_queries
 from r4t_ray.config import Settings
+from r4t_ray.stages import parents_of
 from r4t_ray.types import Split, Task
 
 _logger = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ QUERY_SCHEMA = pa.schema(
 
 
 class IngestInputs(Settings):
-    """What decides whether ingest is up to date: the settings and the input files' contents."""
+    """The inputs of the stage, to tell whether its artifact is current: the settings and the hashes of the files."""
 
     catalogue: CatalogueConfig
     sources: dict[str, str]
@@ -55,7 +56,7 @@ def run(config: CatalogueConfig, workspace: Workspace, seed: int) -> Artifact:
         write_catalogue(folder, catalogue, queries)
         return len(catalogue.items) + len(catalogue.sets) + len(queries)
 
-    return workspace.build("ingest", inputs, seed, [], make)
+    return workspace.build("catalogue", inputs, seed, parents_of("catalogue"), make)
 
 
 def write_catalogue(folder: Path, catalogue: Catalogue, queries: Sequence[Query]) -> None:
@@ -80,17 +81,17 @@ def load_items(workspace: Workspace) -> list[Item]:
 
 
 def load_sets(workspace: Workspace) -> list[ItemSet]:
-    """All sets, in row order; the splits are those of the queries."""
+    """All sets, in row order; splits and categories are not stored with them."""
     rows = _rows(workspace, "sets")
     return [ItemSet(row["set_id"], row["title"], row["description"], tuple(row["item_ids"])) for row in rows]
 
 
 def load_queries(workspace: Workspace, task: Task | None = None, split: Split | None = None) -> list[Query]:
-    """The queries of one task and split, or of all, in row order."""
+    """The queries of one task and split, in row order; None takes every task or split."""
     queries = [Query(**{**row, "item_ids": tuple(row["item_ids"])}) for row in _rows(workspace, "queries")]
     return [query for query in queries if task in (None, query.task) and split in (None, query.split)]
 
 
 def _rows(workspace: Workspace, name: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(workspace.artifact("ingest").file(f"{name}.parquet")).to_pylist()
+    rows: list[dict[str, Any]] = pq.read_table(workspace.artifact("catalogue").file(f"{name}.parquet")).to_pylist()
     return rows

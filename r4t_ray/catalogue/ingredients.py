@@ -1,4 +1,4 @@
-"""Recipe lines to ingredient names: quantities, units, brackets and preparation off."""
+"""Recipe lines to ingredient names, without quantities, units, brackets and preparation."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MAX_WORDS = 5
 
 
 def clean_ingredient(line: str) -> str | None:
-    """The name in a recipe's ingredient line, lower case; None when nothing is left.
+    """The ingredient's name in a line of a recipe, in lower case; None if no name is left.
 
     >>> clean_ingredient("1½ cups freshly grated Parmesan cheese (about 4 oz), divided")
     'parmesan cheese'

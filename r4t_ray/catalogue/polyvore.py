@@ -1,7 +1,7 @@
 """``polyvore``: the outfits of Han et al. 2017 (arXiv:1707.05691), from the public release.
 
-Items without a name are left out, and outfits left without an item or a title. An item's id is the ``tid`` of its
-image.
+Items without a name are left out. So are outfits without a title, and outfits of which no item is left. The id of an
+item is the ``tid`` of its image.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import tarfile
 from pathlib import Path
 from typing import Any, Literal
 
-from r4t_ray.artifacts import sha256_file
+from pydantic import Field
+
 from r4t_ray.catalogue.catalogue import Catalogue, DatasetSettings, Item, ItemSet, check_catalogue
 from r4t_ray.catalogue.sets import with_categories
 from r4t_ray.errors import DataError
+from r4t_ray.files import sha256_file
 from r4t_ray.types import Split
 
 SPLIT_FILES: dict[str, Split] = {
@@ -28,13 +30,16 @@ IMAGE_ID = re.compile(r"[?&]tid=(\d+)")
 
 
 class PolyvoreConfig(DatasetSettings):
-    """``path``: polyvore.tar.gz, or a folder with one or more of the files of SPLIT_FILES, and category_id.txt or not.
+    """The outfits of the public Polyvore release.
 
-    Of several files each keeps its published split; a single one is split by title.
+    If several outfit files are there, each keeps its published split. A single file is split by the hash of the titles.
     """
 
-    type: Literal["polyvore"] = "polyvore"
-    path: Path
+    type: Literal["polyvore"] = Field("polyvore", description="Dataset: the outfits of Han et al. 2017.")
+    path: Path = Field(
+        description="polyvore.tar.gz, or a folder with one or more of its *_no_dup.json files; category_id.txt is "
+        "optional. Every node must see it."
+    )
 
     def sources(self) -> dict[str, str]:
         """The archive, or each file that is present, by its sha256."""
@@ -97,7 +102,7 @@ def _outfits(where: str, content: bytes) -> list[tuple[str, dict[str, Any]]]:
 def _read_outfit(
     place: str, outfit: dict[str, Any], category_names: dict[int, str], items: dict[str, Item], split: Split | None
 ) -> list[ItemSet]:
-    """The outfit as a set, none when nothing is left of it; its items are added to ``items``."""
+    """The outfit as a list of one set, empty if it has no title or no item; its items are added to ``items``."""
     try:
         title, description, set_id = outfit["name"].strip(), str(outfit.get("desc") or ""), str(outfit["set_id"])
         keys = []

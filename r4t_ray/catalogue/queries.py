@@ -1,7 +1,8 @@
 """The queries of both tasks, made from a catalogue.
 
-WSCR: a set's title, with the set's items as the reference; staples, items of more than ``staple_share`` of the training
-sets, are left out. OAR: broad themes over the collections, with no reference.
+Weakly supervised compositional retrieval (WSCR): the query is the title of a set, and the items of the set are the
+reference. Staples, the items of more than ``staple_share`` of the training sets, are left out of the reference.
+Open-ended abstract retrieval (OAR): the query is a broad theme of the collections and has no reference.
 """
 
 from __future__ import annotations
@@ -31,19 +32,19 @@ class Query:
 
 
 def set_split(row: ItemSet) -> Split:
-    """The published split of a set, else the hash split of its normalised title, so that equal titles share one."""
+    """The published split of a set; without one, the hash split of its normalised title, so equal titles share it."""
     return row.published_split or split_of(normalise_title(row.title))
 
 
 def staples(sets: Iterable[ItemSet], share: float) -> frozenset[str]:
-    """Items that occur in more than ``share`` of the training sets; of other splits nothing is looked at."""
+    """Items that occur in more than ``share`` of the training sets; the other splits are not looked at."""
     training = [row for row in sets if set_split(row) == "train"]
     counts = Counter(item_id for row in training for item_id in row.item_ids)
     return frozenset(item_id for item_id, count in counts.items() if count > share * len(training))
 
 
 def wscr_queries(catalogue: Catalogue, staple_share: float, min_reference: int) -> list[Query]:
-    """A query for each set that keeps ``min_reference`` items or more without the staples."""
+    """One query per set that has at least ``min_reference`` items without the staples."""
     left_out = staples(catalogue.sets, staple_share)
     queries = []
     for row in catalogue.sets:
@@ -55,10 +56,12 @@ def wscr_queries(catalogue: Catalogue, staple_share: float, min_reference: int) 
 
 
 def oar_queries(catalogue: Catalogue) -> list[Query]:
-    """A query for each theme; where a catalogue is too small for themes its titles stand in."""
+    """One query per theme; in a catalogue too small for themes, one per title."""
     themes = make_themes((row.title for row in catalogue.sets), catalogue.categories)
     if themes:
         return [Query(f"oar:{theme.text}", "oar", theme.text, (), theme.split) for theme in themes]
-    _logger.warning("no word is common enough among %d titles: titles stand in for themes", len(catalogue.sets))
+    _logger.warning(
+        "no word is common enough among %d titles for themes: the titles are the queries", len(catalogue.sets)
+    )
     rows = {normalise_title(row.title): row for row in catalogue.sets}
     return [Query(f"oar:{title}", "oar", title, (), set_split(rows[title])) for title in sorted(rows)]

@@ -1,7 +1,8 @@
-"""More queries: the head of one training query and the tail of another.
+"""More training queries: the first words of one training query joined with the last words of another.
 
-A model of few distinct queries learns them by heart; recombined ones lie near the real ones and are as many as wished.
-They have no reference, which nothing needs that goes by what similar sets hold, nor the synthesis of pairs.
+A model that sees few distinct queries memorises them. Recombined queries lie near the real ones, and any number can be
+made. They have no reference. Neither the expected coverage, which looks at similar sets, nor the synthesis of pairs
+needs one.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ TRIES = 20
 
 
 def recombine(texts: Sequence[str], count: int, seed: int) -> list[str]:
-    """At most ``count`` new texts, each once and none of ``texts``; fewer where few can be made of them.
+    """At most ``count`` distinct new texts, none of them in ``texts``; fewer if no more are found.
 
     >>> recombine(["lemon soup", "beef"], 20, seed=0)
     ['beef lemon soup', 'beef soup', 'lemon beef', 'lemon soup beef']
@@ -40,6 +41,6 @@ def recombine(texts: Sequence[str], count: int, seed: int) -> list[str]:
 
 
 def recombined_queries(task: Task, queries: Sequence[Query], count: int, seed: int) -> list[Query]:
-    """``recombine`` on the texts of a task's training queries, as training queries of their own."""
+    """New training queries of one task: ``recombine`` applied to the texts of its training queries."""
     made = recombine([query.text for query in queries], count, seed)
     return [Query(f"{task}:recombined:{number}", task, text, (), "train") for number, text in enumerate(made)]

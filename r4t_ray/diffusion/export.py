@@ -1,4 +1,4 @@
-"""A retriever as ONNX: a step of the Euler solver, or the answer of ``one_step`` or ``likeliest``, for any batch size.
+"""A retriever as ONNX, for any batch size: a step of the Euler solver, or the whole ``one_step`` or ``top_anchors``.
 
 What runs there needs neither r4t_ray nor torch. A whole sampling is a loop of steps over the levels of
 ``schedule.sampling_sigmas``, from ``sigmas_S[0]`` times normal noise, and the rows made unit at its end.
@@ -16,9 +16,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from r4t_ray.diffusion.guidance import guided_denoiser
-from r4t_ray.diffusion.retriever import DiffusionRetriever
+from r4t_ray.diffusion.denoiser import QueryDenoiser
+from r4t_ray.diffusion.hub import DiffusionRetriever
+from r4t_ray.diffusion.samplers import one_step, top_anchors
 from r4t_ray.diffusion.samplers.euler import euler_step
+from r4t_ray.diffusion.transforms import Guided
 from r4t_ray.errors import ConfigError
 
 EXPORTERS = ("onnx", "onnxscript")
@@ -32,32 +34,38 @@ class EulerStep(nn.Module):
         self.retriever, self.guidance = retriever, guidance
 
     def forward(self, z_BLD: Tensor, sigma: Tensor, sigma_next: Tensor, z_q_BD: Tensor) -> Tensor:
-        """The rows at ``sigma_next`` from those at ``sigma``, two float32 without axes."""
-        return euler_step(guided_denoiser(self.retriever, z_q_BD, self.guidance), z_BLD, sigma, sigma_next)
+        """The rows at ``sigma_next`` from the rows at ``sigma``, two float32 without axes."""
+        queries = QueryDenoiser(self.retriever, z_q_BD)
+        denoise = Guided(queries, self.guidance) if self.guidance else queries
+        return euler_step(denoise, z_BLD, sigma, sigma_next)
 
 
 class OneStep(nn.Module):
-    """``DiffusionRetriever.one_step`` as a module."""
+    """``samplers.one_step`` as a module."""
 
     def __init__(self, retriever: DiffusionRetriever) -> None:
         super().__init__()
         self.retriever = retriever
+        self.register_buffer("sigmas_S", torch.tensor([retriever.noise.sigma_max, 0.0]), persistent=False)
 
     def forward(self, noise_BLD: Tensor, z_q_BD: Tensor) -> Tensor:
         """Unit rows z_BLD from standard normal noise."""
-        return self.retriever.one_step(noise_BLD, z_q_BD)
+        start_BLD = self.retriever.noise.sigma_max * noise_BLD
+        return one_step(QueryDenoiser(self.retriever, z_q_BD), start_BLD, self.sigmas_S)
 
 
-class Likeliest(nn.Module):
-    """``DiffusionRetriever.likeliest`` as a module."""
+class TopAnchors(nn.Module):
+    """``samplers.top_anchors`` as a module."""
 
     def __init__(self, retriever: DiffusionRetriever) -> None:
         super().__init__()
         self.retriever = retriever
+        self.register_buffer("sigmas_S", torch.tensor([retriever.noise.sigma_max, 0.0]), persistent=False)
 
     def forward(self, z_q_BD: Tensor) -> Tensor:
         """Unit rows z_BLD, the likeliest first."""
-        return self.retriever.likeliest(z_q_BD)
+        start_BLD = z_q_BD[:, None].expand(-1, self.retriever.network.config.num_rows, -1)  # its shape alone is read
+        return top_anchors(QueryDenoiser(self.retriever, z_q_BD), start_BLD, self.sigmas_S)
 
 
 def export_step(retriever: DiffusionRetriever, path: Path, guidance: float | None = None) -> None:
@@ -90,14 +98,14 @@ def export_one_step(student: DiffusionRetriever, path: Path) -> None:
     if student.sampler.solver != "one_step":
         raise ConfigError(
             "export of one step", f"a retriever of the solver {student.sampler.solver}", "a student",
-            "load the folder `student` beside it, or export a step or `likeliest`",
+            "load the folder `student` beside it, or export a step or `top_anchors`",
         )  # fmt: skip
     noise_BLD, z_q_BD = _examples(student)
     _write_onnx(OneStep(student), {"noise_BLD": noise_BLD, "z_q_BD": z_q_BD}, "z_BLD", path)
 
 
-def export_likeliest(retriever: DiffusionRetriever, path: Path) -> None:
-    """Write ``likeliest`` as ONNX: input z_q_BD, output z_BLD, float32.
+def export_top_anchors(retriever: DiffusionRetriever, path: Path) -> None:
+    """Write ``top_anchors`` as ONNX: input z_q_BD, output z_BLD, float32.
 
     Args:
         retriever: On the CPU; left in evaluation mode.
@@ -106,7 +114,7 @@ def export_likeliest(retriever: DiffusionRetriever, path: Path) -> None:
     Raises:
         ConfigError: The exporter is not installed, or the network has fewer anchors than rows.
     """
-    _write_onnx(Likeliest(retriever), {"z_q_BD": _examples(retriever)[1]}, "z_BLD", path)
+    _write_onnx(TopAnchors(retriever), {"z_q_BD": _examples(retriever)[1]}, "z_BLD", path)
 
 
 def _examples(retriever: DiffusionRetriever) -> tuple[Tensor, Tensor]:

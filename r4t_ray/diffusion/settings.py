@@ -6,35 +6,16 @@ Free of torch and ray, so that an experiment's settings can be read and checked 
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from r4t_ray.config import Settings
+from r4t_ray.diffusion.samplers import SOLVERS, SolverName
 from r4t_ray.types import Task
 
 Levels = Literal["tangent", "log_uniform", "karras", "lognormal"]
 """A map from [0, 1] to noise levels; ``schedule.SCHEDULES`` holds one function for each name."""
-
-Solver = Literal["euler", "heun", "dpmpp_2m", "sde", "likeliest", "one_step"]
-"""``samplers.SAMPLERS`` holds one function for each name but the last two, methods of ``DiffusionRetriever``."""
-
-STUDENT: Final = "student"
-"""Folder, beside a retriever's files, of its one-step student."""
-LABELS = "labels.parquet"
-"""Beside a retriever's files: texts and embeddings that name its directions."""
-
-UNGUIDED_SOLVERS: frozenset[Solver] = frozenset({"likeliest", "one_step"})
-"""Solvers to which guidance says nothing."""
-RANKED_SOLVERS: frozenset[Solver] = frozenset({"likeliest"})
-"""Solvers whose rows come best first; those of the others come in no order."""
-
-
-def answering(folder: Path, solver: Solver | None, num_steps: int | None, guidance: float | None) -> Path:
-    """What answers for a folder's task: its one-step student where there is one and no part of a sampler is set."""
-    is_unset = solver is None and num_steps is None and guidance is None
-    return folder / STUDENT if is_unset and (folder / STUDENT).is_dir() else folder
 
 
 class NetworkConfig(Settings):
@@ -82,7 +63,7 @@ class NoiseConfig(Settings):
 class SamplerConfig(Settings):
     """How ``DiffusionRetriever.generate`` samples unless a call says otherwise."""
 
-    solver: Solver = "sde"
+    solver: SolverName = "sde"
     num_steps: int = Field(256, ge=1)
     guidance: float = Field(0.1, ge=0)
     levels: Literal["tangent", "log_uniform", "karras"] = "karras"
@@ -109,9 +90,12 @@ class StudentConfig(Settings):
 
     @model_validator(mode="after")
     def _a_noise_has_one_end(self) -> StudentConfig:
-        solver = self.trajectory.solver
-        if solver not in ("euler", "heun", "dpmpp_2m"):
-            raise ValueError(f"trajectory.solver {solver!r} does not take a noise to one end: euler, heun or dpmpp_2m")
+        solver = SOLVERS[self.trajectory.solver]
+        if solver.is_stochastic or not solver.is_stepwise:
+            fitting = ", ".join(name for name, one in SOLVERS.items() if one.is_stepwise and not one.is_stochastic)
+            raise ValueError(
+                f"trajectory.solver {self.trajectory.solver!r} does not take a noise to one end: {fitting}"
+            )
         return self
 
 

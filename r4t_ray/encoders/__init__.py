@@ -1,10 +1,16 @@
-"""Texts to unit vectors: a model, a projection fitted on the catalogue, and the embed stage."""
+"""Texts to unit vectors: a model, a projection that is fitted on the catalogue, and the embed stage."""
 
-from r4t_ray.encoders.embed import load_embeddings, run
-from r4t_ray.encoders.encoder import CachedEncoder, Encoder, load_encoder
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from r4t_ray.encoders.encoder import CachedEncoder, Encoder, load_encoder, set_text
 from r4t_ray.encoders.models import resolve_model
 from r4t_ray.encoders.sentence_transformer import EncoderConfig
-from r4t_ray.encoders.texts import set_text
+
+if TYPE_CHECKING:
+    from r4t_ray.encoders.embed import load_embeddings, run
 
 __all__ = [
     "CachedEncoder",
@@ -16,3 +22,10 @@ __all__ = [
     "run",
     "set_text",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the embed stage, and Ray with it, when it is first named."""
+    if name not in ("load_embeddings", "run"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.embed"), name)

@@ -1,8 +1,8 @@
 """The embed stage: catalogue texts to unit vectors, as one Ray Data stream.
 
-row group -> text of each row -> model actors -> (second moment -> projection) -> embed/{items,sets,queries}.parquet.
-One row in, one row out, in the order of the catalogue. The projection is fitted on items and sets, and queries share
-it.
+row group -> text of each row -> model actors -> (second moment -> projection) -> encoder/{items,sets,queries}.parquet.
+Each row gives one row, in the order of the catalogue. The projection is fitted on items and sets, and is applied to
+queries too.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ from numpy.typing import NDArray
 
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.embedding_table import embedding_schema, embedding_table, read_embedding_table
-from r4t_ray.encoders.encoder import save_encoder
+from r4t_ray.encoders.encoder import fit_projection, project, save_encoder, second_moment, set_text
 from r4t_ray.encoders.models import model_fingerprint, resolve_model
-from r4t_ray.encoders.projection import fit_projection, project, second_moment
 from r4t_ray.encoders.sentence_transformer import EncoderConfig
-from r4t_ray.encoders.texts import set_text
 from r4t_ray.progress import track
+from r4t_ray.stages import parents_of
 from r4t_ray.types import Array
 
 Kind = Literal["items", "sets", "queries"]
@@ -35,25 +34,28 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 ID_COLUMNS: dict[Kind, str] = {"items": "item_id", "sets": "set_id", "queries": "query_id"}
 STREAM_ROWS = 256
 READ_ROWS = 16_384
-CPUS_PER_ACTOR = 0.5
 
 
 class EmbedInputs(EncoderConfig):
-    """What decides whether the embeddings are up to date: the settings and the model's own files."""
+    """The inputs of the stage, to tell whether the embeddings are current: the settings and the model's files."""
 
     model_sha256: str | None
 
 
 def run(config: EncoderConfig, workspace: Workspace, seed: int) -> Artifact:
-    """Embed items, sets and queries of ``ingest`` into the stage folder ``embed``."""
+    """Embed items, sets and queries of ``catalogue`` into the stage folder ``encoder``."""
     inputs = EmbedInputs(**config.model_dump(), model_sha256=model_fingerprint(resolve_model(config.model)))
-    ingest = workspace.root / "ingest"
-    return workspace.build("embed", inputs, seed, ["ingest"], lambda folder: embed_catalogue(config, ingest, folder))
+    ingest = workspace.root / "catalogue"
+
+    def make(folder: Path) -> int:
+        return embed_catalogue(config, ingest, folder)
+
+    return workspace.build("encoder", inputs, seed, parents_of("encoder"), make)
 
 
 def load_embeddings(workspace: Workspace, kind: Kind) -> tuple[list[str], Array]:
-    """Ids and ``emb_MD`` (unit rows) of one kind, in the order of ``ingest``."""
-    return read_embedding_table(workspace.artifact("embed").file(f"{kind}.parquet"))
+    """Ids and ``emb_MD`` (unit rows) of one kind, in the order of ``catalogue``."""
+    return read_embedding_table(workspace.artifact("encoder").file(f"{kind}.parquet"))
 
 
 def embed_catalogue(config: EncoderConfig, ingest: Path, folder: Path) -> int:
@@ -69,26 +71,30 @@ def embed_catalogue(config: EncoderConfig, ingest: Path, folder: Path) -> int:
             for ids, emb_MD in _parts(native, kind):
                 writer.write_table(embedding_table(ids, project(emb_MD, projection_Dd)))
         assert _same_ids(ingest, folder, kind), f"{kind}: rows were lost or reordered"
-    save_encoder(folder / "encoder", config, projection_Dd)
+    save_encoder(folder / "model", config, projection_Dd)
     shutil.rmtree(native)
     return sum(counts.values())
 
 
 class EmbedBatch:
-    """Actor of the stream: holds the model, adds the column ``embedding`` to a batch of texts."""
+    """Actor of the stream: holds the model and adds the column ``embedding`` to a batch of texts."""
 
     def __init__(self, config: EncoderConfig) -> None:
+        if config.actors.threads is not None and not config.actors.gpus:
+            import torch
+
+            torch.set_num_threads(config.actors.threads)
         self._encoder = config.build()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """A batch with columns kind, id, text to one with kind, id, embedding."""
+        """Embed a batch with the columns kind, id, text; returns kind, id, embedding."""
         emb_MD = self._encoder.encode(batch["text"].to_pylist())
         table = embedding_table(batch["id"].to_pylist(), emb_MD)
         return table.append_column("kind", batch["kind"])
 
 
 def catalogue_texts(row_group: pa.Table, ingest: Path) -> Iterator[pa.Table]:
-    """The rows of one row group of a catalogue file, given as (kind, number), as (kind, id, text)."""
+    """Read one row group of a catalogue file, given as (kind, number); yields tables of kind, id, text."""
     ((kind, number),) = zip(row_group["kind"].to_pylist(), row_group["number"].to_pylist(), strict=True)
     with pq.ParquetFile(ingest / f"{kind}.parquet") as file:
         for batch in file.iter_batches(row_groups=[number], batch_size=READ_ROWS):
@@ -102,7 +108,7 @@ def catalogue_texts(row_group: pa.Table, ingest: Path) -> Iterator[pa.Table]:
 
 
 def _write_native(config: EncoderConfig, ingest: Path, native: Path, counts: dict[Kind, int]) -> None:
-    """Run the model over all texts; one file a kind, at the model's own width."""
+    """Run the model over all texts; writes one file per kind at the width of the model."""
     writers: dict[str, pq.ParquetWriter] = {}
     batches = _model_batches(config, ingest)
     total = sum(-(-count // STREAM_ROWS) for count in counts.values())
@@ -128,16 +134,16 @@ def _model_batches(config: EncoderConfig, ingest: Path) -> Iterator[pa.Table]:
         for kind in KINDS
         for number in range(pq.read_metadata(ingest / f"{kind}.parquet").num_row_groups)
     ]
-    # Not read_parquet: for a file of each kind it starts actors that cost more than the reading.
+    # Not read_parquet: it starts actors for each file, which cost more than the reading.
     stream = (
         ray.data.from_items(row_groups, override_num_blocks=len(row_groups))
         .map_batches(partial(catalogue_texts, ingest=ingest), batch_format="pyarrow", batch_size=1)
         .map_batches(
             EmbedBatch,
             fn_constructor_args=(config,),
-            compute=ray.data.ActorPoolStrategy(size=config.num_actors),
-            num_cpus=CPUS_PER_ACTOR,
-            num_gpus=config.num_gpus_per_actor,
+            compute=ray.data.ActorPoolStrategy(size=config.actors.num),
+            num_cpus=config.actors.cpus,
+            num_gpus=config.actors.gpus,
             **options,
         )
     )
@@ -145,7 +151,7 @@ def _model_batches(config: EncoderConfig, ingest: Path) -> Iterator[pa.Table]:
 
 
 def _parts(folder: Path, kind: str) -> Iterator[tuple[list[str], Array]]:
-    """(ids, emb_MD) of a native file, a part at a time."""
+    """Ids and emb_MD of a native file, in parts of bounded size."""
     path = folder / f"{kind}.parquet"
     if not path.exists():
         return

@@ -1,4 +1,10 @@
-"""The encoder that the embed stage leaves behind: a model and the projection fitted on one catalogue."""
+"""The encoder that the embed stage leaves behind: a model and a projection that was fitted on one catalogue.
+
+The projection consists of the principal directions through the origin, the linear map that keeps cosines best. The mean
+is *not* subtracted. The top-d eigenvectors of the raw second moment X^T X give the rank-d matrix nearest to the Gram
+matrix X X^T (Eckart and Young, 1936). For unit rows the Gram matrix holds the cosines. Subtracting the mean would move
+the origin of the cosines, and so change their order.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +14,68 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from r4t_ray.artifacts import sha256_file, write_json
 from r4t_ray.encoders.models import model_fingerprint, resolve_model
-from r4t_ray.encoders.projection import project
 from r4t_ray.encoders.sentence_transformer import EncoderConfig, SentenceEncoder
-from r4t_ray.errors import ArtifactError
+from r4t_ray.errors import ArtifactError, ConfigError
+from r4t_ray.files import sha256_file, write_json
 from r4t_ray.types import Array
 
 CONFIG_FILE = "config.json"
 PROJECTION_FILE = "pca.safetensors"
+
+
+def second_moment(emb_MD: Array) -> NDArray[np.float64]:
+    """X^T X in float64, shape (D, D); moments of parts add up."""
+    rows_MD = emb_MD.astype(np.float64)
+    return np.asarray(rows_MD.T @ rows_MD)
+
+
+def fit_projection(moment_DD: NDArray[np.float64], dim: int) -> Array:
+    """Orthonormal columns that span the ``dim`` strongest directions.
+
+    Args:
+        moment_DD: Sum of ``second_moment`` over all rows.
+        dim: Width to keep, at most D.
+
+    Returns:
+        Shape (D, dim), strongest direction first. The largest entry of each column is positive, which fixes its sign.
+
+    Raises:
+        ConfigError: ``dim`` is larger than D.
+    """
+    native_dim = moment_DD.shape[0]
+    if dim > native_dim:
+        raise ConfigError("encoder.dim", str(dim), f"at most the model's width {native_dim}", "lower encoder.dim")
+    _, vectors_DD = np.linalg.eigh(moment_DD)
+    top_Dd = vectors_DD[:, ::-1][:, :dim]
+    strongest = np.abs(top_Dd).argmax(axis=0)
+    signs = np.sign(top_Dd[strongest, np.arange(dim)])
+    return np.ascontiguousarray(top_Dd * signs, dtype=np.float32)
+
+
+def project(emb_MD: Array, projection_Dd: Array) -> Array:
+    """Project rows and make them unit; a row that the projection sends to zero stays zero."""
+    out_Md = emb_MD @ projection_Dd
+    norms_M1 = np.linalg.norm(out_Md, axis=1, keepdims=True)
+    return np.asarray(out_Md / np.maximum(norms_M1, np.finfo(np.float32).tiny), dtype=np.float32)
+
+
+MAX_DESCRIPTION_WORDS = 30
+
+
+def set_text(title: str, description: str) -> str:
+    """The text of a set: its title, then the first MAX_DESCRIPTION_WORDS words of its description if it has one.
+
+    >>> set_text("Lentil soup", "Soup recipes")
+    'Lentil soup. Soup recipes'
+    >>> set_text("Lentil soup", "")
+    'Lentil soup'
+    """
+    words = description.split()[:MAX_DESCRIPTION_WORDS]
+    return f"{title}. {' '.join(words)}" if words else title
 
 
 class Encoder:
@@ -35,11 +92,11 @@ class Encoder:
 
 
 MAX_TEXTS = 100_000
-"""Embeddings that a cache keeps: at 128 floats each, some 80 MB."""
+"""Embeddings that a cache keeps: about 80 MB at 128 floats each."""
 
 
 class CachedEncoder:
-    """An encoder that remembers the texts it has seen, the last MAX_TEXTS; ``hits`` and ``misses`` count texts."""
+    """An encoder that keeps the embeddings of the last MAX_TEXTS texts; ``hits`` and ``misses`` count texts."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
@@ -49,7 +106,7 @@ class CachedEncoder:
         self.misses = 0
 
     def encode(self, texts: Sequence[str]) -> Array:
-        """As ``Encoder.encode``; a text is run through the model once, repeats within a call included."""
+        """Like ``Encoder.encode``; each distinct text passes through the model once, also within one call."""
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
         if new:
             self._known.update(zip(new, self._encoder.encode(new), strict=True))
@@ -85,7 +142,7 @@ def load_encoder(path: Path) -> Encoder:
 
     Raises:
         ArtifactError: The projection was changed, or the model is not the one that made the embeddings.
-        ConfigError: The model is not installed here.
+        ConfigError: The model is not installed on this machine.
     """
     try:
         stored = json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))

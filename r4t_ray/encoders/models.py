@@ -1,4 +1,4 @@
-"""Model references of settings: a path, a hub id, or ``package:NAME/sub/dir``, a model inside an installed package."""
+"""Model references in settings: a path, a hub id, or ``package:NAME/sub/dir``, a folder in an installed package."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import importlib.util
 import re
 from pathlib import Path
 
-from r4t_ray.artifacts import sha256_file
 from r4t_ray.errors import ConfigError
+from r4t_ray.files import sha256_file
 
 PACKAGE_PREFIX = "package:"
 HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
@@ -16,13 +16,13 @@ FINGERPRINTED = frozenset({".safetensors", ".bin", ".gguf", ".json", ".txt", ".m
 
 
 def resolve_model(reference: str) -> str:
-    """The path or hub id that a reference stands for; looks at this machine only, and imports nothing.
+    """The path or hub id of a reference. It looks only at this machine and imports nothing.
 
     Args:
         reference: ``package:NAME/sub/dir``, a path that exists, or a hub id ("name" or "owner/name").
 
     Raises:
-        ConfigError: The package is not installed, the path is not there, or the form is none of the three.
+        ConfigError: The package is not installed, the path is not there, or the reference has none of the three forms.
     """
     if reference.startswith(PACKAGE_PREFIX):
         return str(_inside_package(reference))
@@ -40,12 +40,12 @@ def resolve_model(reference: str) -> str:
 
 
 def is_local(resolved: str) -> bool:
-    """Whether a resolved reference is a path, so that nothing about it is asked of a hub."""
+    """Whether a resolved reference is a path, so that no hub is asked about it."""
     return Path(resolved).exists()
 
 
 def model_fingerprint(resolved: str) -> str | None:
-    """sha256 over a local model's files (weights, settings, vocabulary); None for a hub id."""
+    """sha256 over the files of a local model (weights, settings, vocabulary); None for a hub id."""
     path = Path(resolved)
     if not path.exists():
         return None

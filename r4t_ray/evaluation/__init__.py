@@ -12,7 +12,7 @@ __all__ = ["AblationConfig", "DriftConfig", "EvaluationConfig", "run"]
 
 
 def run(config: EvaluationConfig, workspace: Workspace, seed: int) -> Artifact:
-    """Measure the workspace's methods into report/: metrics.json, report.md and plots."""
+    """Measure the workspace's methods into evaluation/: metrics.json, report.md and plots."""
     from r4t_ray.evaluation.evaluate import evaluate
 
     return evaluate(config, workspace, seed)

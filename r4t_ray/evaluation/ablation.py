@@ -12,20 +12,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from r4t_ray.artifacts import Workspace, write_json
+from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import load_queries
 from r4t_ray.evaluation.evaluate import draw, open_trial, try_method
 from r4t_ray.evaluation.plots import SMOOTHING_STEPS, running_mean
 from r4t_ray.evaluation.settings import AblationConfig, EvaluationConfig
-from r4t_ray.folm import FanOut, FanOutModel, FolmConfig, SharedEngine
+from r4t_ray.files import write_json
+from r4t_ray.folm import FanOutModel, FolmConfig, SharedEngine, SubQueries
 from r4t_ray.folm import run as train_folm
-from r4t_ray.folm.metrics import Row, read_rows
+from r4t_ray.folm.learner.metrics import StepMetrics, read_metrics
 from r4t_ray.rewards import OARConfig
+from r4t_ray.stages import parents_of
 
-SHARED = ("ingest", "embed", "index")
+SHARED = parents_of("folm")
 FOLDER = "ablation"
 COMPONENTS = ("groundedness", "vendi", "alignment", "distinct")
-"""Columns of the metrics that are drawn: the three of eq. 1, and the share of the k sub-queries that differ."""
+"""Components that are drawn: the three of eq. 1, and the share of the k sub-queries that differ."""
 
 logger = logging.getLogger(__name__)
 
@@ -36,10 +38,10 @@ class Variant:
 
     name: str
     weights: OARConfig
-    rows: Sequence[Row]
+    rows: Sequence[StepMetrics]
     before: Mapping[str, float]
     after: Mapping[str, float]
-    answers: Mapping[str, FanOut]
+    answers: Mapping[str, SubQueries]
 
 
 def ablate(
@@ -57,7 +59,8 @@ def ablate(
     """
     folder = workspace.root / FOLDER
     trained = {
-        name: folm.model_copy(update={"tasks": ("oar",), "oar": weights}) for name, weights in config.variants.items()
+        name: folm.model_copy(update={"tasks": ("oar",), "reward": folm.reward.model_copy(update={"oar": weights})})
+        for name, weights in config.variants.items()
     }
     # All are trained before one is measured: the engine that measures stays in this process.
     places = {name: linked_workspace(workspace, name) for name in trained}
@@ -87,7 +90,7 @@ def measure_variant(
 ) -> Variant:
     """The held-out means of one trained variant before and after RL, and answers of the trained model."""
     folder = place.artifact("folm").path
-    trial = open_trial(evaluation, place, "oar", engine, trained.oar, seed)
+    trial = open_trial(evaluation, place, "oar", engine, trained.reward.oar, seed)
     untimed = evaluation.model_copy(update={"latency_batches": ()})
     before, after = (try_method(untimed, trial, method, seed).values for method in ("zero_shot", "r4t_folm"))
     asked = draw(load_queries(place, "oar", "test"), config.num_shown, seed)
@@ -100,7 +103,8 @@ def measure_variant(
         seed=seed,
     )
     answers = {query.text: samples[0] for query, samples in zip(asked, fan_outs, strict=True)}
-    return Variant(name, trained.oar, read_rows(folder / "metrics.parquet"), _means(before), _means(after), answers)
+    training = read_metrics(folder / "metrics.parquet")
+    return Variant(name, trained.reward.oar, training, _means(before), _means(after), answers)
 
 
 def linked_workspace(workspace: Workspace, name: str) -> Workspace:
@@ -129,7 +133,7 @@ def plot_curves(variants: Sequence[Variant], path: Path) -> None:
     figure = Figure(figsize=(4 * len(COMPONENTS), 3.6), layout="constrained")
     for panel, name in zip(figure.subplots(1, len(COMPONENTS)), COMPONENTS, strict=True):
         for variant in variants:
-            values = np.array([row[name] for row in variant.rows], dtype=np.float64)
+            values = np.array([row.components[name] for row in variant.rows], dtype=np.float64)
             panel.plot(running_mean(values, SMOOTHING_STEPS), label=variant.name)
         panel.set(title=name, xlabel="step")
     figure.axes[0].legend(fontsize="small")
@@ -181,5 +185,5 @@ def _means(values: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
     return {measure: float(of_N.mean()) for measure, of_N in values.items()}
 
 
-def _mean(rows: Sequence[Row], name: str) -> float:
-    return float(np.mean([row[name] for row in rows]))
+def _mean(rows: Sequence[StepMetrics], name: str) -> float:
+    return float(np.mean([row.components[name] for row in rows]))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from r4t_ray.diffusion.settings import SamplerConfig, Solver
+from r4t_ray.diffusion import SamplerConfig, SolverName
 from r4t_ray.evaluation.answers import Index
 from r4t_ray.rewards import OARConfig
 from r4t_ray.types import Array, Rows, Task
@@ -70,7 +70,7 @@ class Bench:
     num_candidates: int
     mmr_lambda: float
     temperature: float
-    solver: Solver | None
+    solver: SolverName | None
     num_steps: int | None
     guidance: float | None
     encode: Callable[[Sequence[str]], Array]

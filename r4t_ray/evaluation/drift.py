@@ -10,19 +10,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from r4t_ray.additions import new_entries
 from r4t_ray.artifacts import Workspace
-from r4t_ray.catalogue import Catalogue, Gone, load_queries, read_additions, read_gone, read_query_texts
-from r4t_ray.diffusion import answering
+from r4t_ray.catalogue import Catalogue, RemovedIds, load_queries, read_new_entries, read_query_texts, read_removed_ids
+from r4t_ray.diffusion import serving_folder
 from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
 from r4t_ray.errors import ConfigError, DataError
 from r4t_ray.evaluation.drift_measures import Drift, Situation, compare
 from r4t_ray.evaluation.evaluate import draw, load_retriever
 from r4t_ray.evaluation.settings import DriftConfig, EvaluationConfig
 from r4t_ray.index import POOLS, ShardedIndex, load_index
+from r4t_ray.new_entries import entries_of_pool
 from r4t_ray.types import TASKS, Array, Task
 
-STAGES = ("ingest", "embed", "index", "diffusion")
+STAGES = ("catalogue", "encoder", "index", "diffusion")
 Encode = Callable[[Sequence[str]], Array]
 
 
@@ -31,7 +31,7 @@ class Changed:
     """What a catalogue gained and lost."""
 
     new: Catalogue
-    gone: Gone
+    gone: RemovedIds
 
     def pools(
         self, index: ShardedIndex, task: Task, encode: Encode
@@ -46,7 +46,7 @@ class Changed:
         if gone_rows:
             then = index.of_rows(range(index.size))
             kept = index.of_rows([row for row in range(index.size) if row not in gone_rows])
-        ids, texts = new_entries(self.new, task)
+        ids, texts = entries_of_pool(self.new, task)
         return then, kept.with_rows(ids, encode(texts)), gone_rows
 
 
@@ -81,13 +81,13 @@ def measure_drift(
         RequestError: The retriever has fewer rows than the k directions of ``evaluation``.
         ArtifactError: The workspace is not whole, or its stages were made from other inputs.
     """
-    gone = read_gone(workspace, removed_items, removed_sets)
-    changed = Changed(read_additions(workspace, items, sets, gone), gone)
+    gone = read_removed_ids(workspace, removed_items, removed_sets)
+    changed = Changed(read_new_entries(workspace, items, sets, gone), gone)
     texts = read_query_texts(queries) if queries is not None else None
     seed = workspace.artifact("diffusion").manifest.seed
     workspace.check_lineage(STAGES)
     tasks = trained_tasks(workspace, task)
-    encode = CachedEncoder(load_encoder(workspace.root / "embed" / "encoder")).encode
+    encode = CachedEncoder(load_encoder(workspace.root / "encoder" / "model")).encode
     situations = (open_situation(config, evaluation, workspace, name, changed, texts, encode, seed) for name in tasks)
     return [compare(config, evaluation, situation, seed) for situation in situations]
 
@@ -129,7 +129,7 @@ def open_situation(
     folder = workspace.root / "diffusion" / task
     return Situation(
         task=task,
-        retriever=load_retriever(answering(folder, evaluation.solver, evaluation.num_steps, evaluation.guidance)),
+        retriever=load_retriever(serving_folder(folder, evaluation.solver, evaluation.num_steps, evaluation.guidance)),
         then=then,
         now=now,
         gone_rows=gone_rows,

@@ -7,11 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from r4t_ray.artifacts import write_json
 from r4t_ray.errors import ConfigError
 from r4t_ray.evaluation.bootstrap import Estimate
 from r4t_ray.evaluation.drift_measures import Drift
 from r4t_ray.evaluation.drift_verdict import Loss, Reach
+from r4t_ray.files import write_json
 from r4t_ray.index import POOLS
 
 

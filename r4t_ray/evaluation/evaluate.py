@@ -15,10 +15,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from r4t_ray.artifacts import Artifact, Workspace, read_manifest, write_json
+from r4t_ray.artifacts import Artifact, Workspace, read_manifest
 from r4t_ray.catalogue import load_queries
 from r4t_ray.config import recorded_settings
-from r4t_ray.diffusion.settings import STUDENT
+from r4t_ray.diffusion import STUDENT
 from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
 from r4t_ray.errors import DataError
 from r4t_ray.evaluation.answers import Answer, Generative, Index, Query, batches
@@ -30,10 +30,12 @@ from r4t_ray.evaluation.report import write_report
 from r4t_ray.evaluation.results import Result, metric_rows
 from r4t_ray.evaluation.scores import score
 from r4t_ray.evaluation.settings import EvaluationConfig
+from r4t_ray.files import write_json
 from r4t_ray.folm import FanOutModel, FolmConfig, SharedEngine
 from r4t_ray.index import load_index
 from r4t_ray.progress import track
 from r4t_ray.rewards import OARConfig
+from r4t_ray.stages import parents_of
 from r4t_ray.types import TASKS, Array, Rows, Task
 
 QUERIES_A_CALL = 64
@@ -67,19 +69,19 @@ class Trial:
 
 
 def evaluate(config: EvaluationConfig, workspace: Workspace, seed: int) -> Artifact:
-    """Build report/ in the workspace; see ``r4t_ray.evaluation.run``."""
+    """Build evaluation/ in the workspace; see ``r4t_ray.evaluation.run``."""
     needed = {PARENTS[method] for method in config.methods if method in PARENTS}
-    parents = ["ingest", "embed", "index", *sorted(needed)]
+    parents = [*parents_of("evaluation"), *sorted(needed)]
 
     def make(folder: Path) -> int:
-        reward = folm_settings(workspace).oar if "folm" in needed else OARConfig()
+        reward = folm_settings(workspace).reward.oar if "folm" in needed else OARConfig()
         engine = SharedEngine(lambda model: FanOutModel.load(model, folm_settings(workspace)))
         trials = [open_trial(config, workspace, task, engine, reward, seed) for task in TASKS]
         results = measure(config, trials, seed)
         training = workspace.root / "folm" / "metrics.parquet" if "folm" in needed else None
         return write_results(config, reward, results, folder, training, seed)
 
-    return workspace.build("report", config, seed, parents, make)
+    return workspace.build("evaluation", config, seed, parents, make)
 
 
 def measure(config: EvaluationConfig, trials: Sequence[Trial], seed: int) -> list[Result]:
@@ -139,7 +141,7 @@ def open_trial(
     row_of = {query_id: row for row, query_id in enumerate(ids)}
     train = load_queries(workspace, task, "train")
     test = draw(load_queries(workspace, task, "test"), config.max_queries, seed)
-    encoder_folder = workspace.root / "embed" / "encoder"
+    encoder_folder = workspace.root / "encoder" / "model"
 
     def make_bench() -> Bench:
         # A cache a method: one that embeds much pays for it, whichever came before.

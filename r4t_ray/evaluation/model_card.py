@@ -46,9 +46,11 @@ def workspace_facts(
     return {
         "title": f"Diffusion retriever, {'one-step student, ' if student else ''}task {task}",
         "repo_id": repo_id,
-        "data": _data(task, manifests["ingest"], manifests["embed"], manifests["pairs"]),
+        "data": _data(task, manifests["catalogue"], manifests["encoder"], manifests["pairs"]),
         "training": "\n".join([*(setting_rows(name, values) for name, values in sections.items()), training]),
-        "measured": _measured(task, method, manifests["report"], rows) if "report" in manifests else NOT_MEASURED,
+        "measured": _measured(task, method, manifests["evaluation"], rows)
+        if "evaluation" in manifests
+        else NOT_MEASURED,
     }
 
 
@@ -60,7 +62,7 @@ def encoder_name(config: Mapping[str, Any]) -> str:
 
 
 def _data(task: Task, ingest: Manifest, embed: Manifest, pairs: Manifest) -> str:
-    sha256, recombined = embed.config["model_sha256"], pairs.config["num_recombined"].get(task, 0)
+    sha256, recombined = embed.config["model_sha256"], pairs.config["num_recombined"][task]
     made = f"{pairs.config['num_samples']} fan-outs a query at temperature {pairs.config['temperature']:g}"
     told = {
         "catalogue": (ingest, "items, sets and queries", f"catalogue of type {ingest.config['catalogue']['type']}"),
@@ -73,7 +75,7 @@ def _data(task: Task, ingest: Manifest, embed: Manifest, pairs: Manifest) -> str
         "pairs": (
             pairs,
             "of all tasks",
-            f"{made}, of {recombined:,} recombined queries one; kept: {pairs.config['keep']['type']}",
+            f"{made}, of {recombined:,} recombined queries one; selected: {pairs.config['select']['type']}",
         ),
     }
     lines = [

@@ -17,7 +17,7 @@ from r4t_ray.evaluation.results import Result
 from r4t_ray.evaluation.scores import main_measure
 from r4t_ray.types import TASKS
 
-COMPONENTS = ("reward", "groundedness", "vendi", "alignment", "coverage", "format", "parsed")
+CURVES = ("reward", *map("component/{}".format, ("groundedness", "vendi", "alignment", "coverage", "format", "parsed")))
 """Columns of folm/metrics.parquet that are drawn where they exist."""
 
 SMOOTHING_STEPS = 5
@@ -34,10 +34,12 @@ def plot_rewards(metrics_path: Path, folder: Path) -> list[Path]:
     figure = Figure(figsize=(6 * len(tasks), 4), layout="constrained")
     for panel, task in zip(np.ravel(figure.subplots(1, len(tasks), squeeze=False)), tasks, strict=True):
         rows = table if task is None else table.filter(pc.equal(table["task"], task))
-        for name in [name for name in COMPONENTS if _is_number(rows, name)]:
+        for name in [name for name in CURVES if _is_number(rows, name)]:
             steps, values = _series(rows, name)
             if len(values):
-                (line,) = panel.plot(steps, running_mean(values, SMOOTHING_STEPS), label=name)
+                (line,) = panel.plot(
+                    steps, running_mean(values, SMOOTHING_STEPS), label=name.removeprefix("component/")
+                )
                 panel.plot(steps, values, color=line.get_color(), alpha=0.25, linewidth=0.8)
         panel.set(title=f"Soft-GRPO, {task or 'all tasks'}", xlabel="step", ylabel="mean over samples")
         if panel.lines:

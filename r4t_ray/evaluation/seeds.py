@@ -1,7 +1,7 @@
 """The table over seeds: ``python -m r4t_ray.evaluation.seeds WORKSPACE...`` prints it as markdown.
 
-Each workspace holds one seed's report/metrics.json. A cell is the mean over seeds and, in brackets, the least and the
-greatest of them.
+Each workspace holds one seed's evaluation/metrics.json. A cell is the mean over seeds and, in
+brackets, the least and the greatest of them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Spread:
 
 def read_rows(root: Path) -> list[MetricRow]:
     """The verified metrics.json of one workspace; raises ArtifactError."""
-    rows: list[MetricRow] = json.loads(Workspace(root).artifact("report").file("metrics.json").read_text("utf-8"))
+    rows: list[MetricRow] = json.loads(Workspace(root).artifact("evaluation").file("metrics.json").read_text("utf-8"))
     return rows
 
 

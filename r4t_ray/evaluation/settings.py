@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from pydantic import Field, PositiveInt, field_validator
 
 from r4t_ray.config import Settings
-from r4t_ray.diffusion.settings import Solver
+from r4t_ray.diffusion import SolverName
 from r4t_ray.rewards import OARConfig
 
 MethodName = Literal[
@@ -57,7 +57,7 @@ class EvaluationConfig(Settings):
     mmr_lambda: float = Field(0.5, ge=0, le=1)
     latency_batches: tuple[int, ...] = (1, 8, 64)
     latency_repeats: int = Field(5, ge=1)
-    solver: Solver | None = None
+    solver: SolverName | None = None
     num_steps: int | None = Field(None, ge=1)
     guidance: float | None = Field(None, ge=0)
 

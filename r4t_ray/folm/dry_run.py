@@ -1,7 +1,7 @@
-"""What train-folm would need: parameters, memory, tokens a step, and how rollouts and learner compare. No weights made.
+"""An estimate of what train-folm needs: parameters, memory, tokens of a step, work of learner and rollouts.
 
-The figures are arithmetic on the model's configuration: activations beside the logits, and what allocators and
-libraries hold, are not in them.
+The figures are arithmetic on the model's configuration; no weights are made. They leave out activations other than
+logits, and the memory of allocators and libraries.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from r4t_ray.encoders import resolve_model
-from r4t_ray.folm.lora import is_adapter
-from r4t_ray.folm.prompt import render_prompt
+from r4t_ray.folm.learner.lora import is_adapter, skeleton
+from r4t_ray.folm.learner.optimizer import match_rates
+from r4t_ray.folm.policy.loading import model_source
+from r4t_ray.folm.policy.prompt import render_prompt
 from r4t_ray.folm.settings import FolmConfig
-from r4t_ray.folm.trainable import match_rates, model_source, skeleton
 from r4t_ray.types import Task
 
 BYTES = {"float32": 4, "bfloat16": 2, "auto": 2}
-WISH = "a light summer dinner by the sea for guests who like fish"
+EXAMPLE_QUERY = "a light summer dinner by the sea for guests who like fish"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Memory in bytes, floating-point operations of one step in all."""
+    """Memory in bytes, and floating-point operations of one step over all processes."""
 
     num_parameters: int
     num_trained: int
@@ -41,25 +42,26 @@ def plan(config: FolmConfig, task: Task) -> Plan:
 
     Raises:
         ConfigError: A learning rate's expression fits no parameter, or the prompt cannot be rendered.
-        OSError: The model's configuration or tokenizer cannot be had.
+        OSError: The model's configuration or tokenizer cannot be loaded.
     """
     from transformers import AutoTokenizer
 
-    base, grpo = resolve_model(config.base_model), config.grpo_of(task)
+    base, grpo = resolve_model(config.base_model), config.grpo[task]
     model = skeleton(base, config.lora)
     shape, parameters = model.config, dict(model.named_parameters())
     trained = [name for names in match_rates(model, grpo.rates).values() for name in names]
     num_trained = sum(parameters[name].numel() for name in trained)
     num = sum(weight.numel() for name, weight in parameters.items() if not is_adapter(name))
     tokenizer = AutoTokenizer.from_pretrained(**model_source(base))
-    prompt_tokens = len(tokenizer(render_prompt(task, WISH, config.k, config.prompt_style, tokenizer))["input_ids"])
+    prompt = render_prompt(task, EXAMPLE_QUERY, config.k, config.prompt_style, tokenizer)
+    prompt_tokens = len(tokenizer(prompt)["input_ids"])
     length = prompt_tokens + config.max_completion_tokens
     samples = grpo.queries_per_step * grpo.num_generations
-    micro = min(grpo.micro_batch_size, samples // config.num_workers)
+    micro = min(grpo.micro_batch_size, samples // config.learner.num)
     width = BYTES[config.engine.dtype]
     cache = width * cache_numbers(shape)
-    shards = config.num_workers if config.fsdp else 1
-    # 2 operations a parameter and token forward, 4 backward; one forward pass more holds the engine to account.
+    shards = config.learner.num if config.fsdp else 1
+    # 2 operations for each parameter and token forward, 4 backward; one more forward pass checks the engine.
     return Plan(
         num_parameters=num,
         num_trained=num_trained,
@@ -84,15 +86,15 @@ def plan(config: FolmConfig, task: Task) -> Plan:
 
 
 def cache_numbers(shape: Any) -> int:
-    """Numbers that the key-value cache holds for each token, by a transformers configuration."""
+    """Numbers in the key-value cache for each token, from a transformers configuration."""
     heads: int = getattr(shape, "num_key_value_heads", shape.num_attention_heads)
     head_dim: int = getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads
     return int(2 * shape.num_hidden_layers * heads * head_dim)
 
 
 def describe(config: FolmConfig, task: Task, planned: Plan) -> list[str]:
-    """The plan as lines for a person."""
-    actors, workers = config.num_rollout_actors, config.num_workers
+    """The plan as lines of text."""
+    actors, workers = config.rollout.num, config.learner.num
     learner, engine = (sum(memory.values()) for memory in (planned.learner_memory, planned.engine_memory))
     parts = "shards" if config.fsdp else "replicas"
     share = planned.learn_flop / workers / (planned.generate_flop / actors)

@@ -1,10 +1,9 @@
 """FAISS indexes over the pools of both tasks: build, shards, search."""
 
 from r4t_ray.index.build import run
-from r4t_ray.index.kinds import IndexConfig
-from r4t_ray.index.merge import merge_topk
+from r4t_ray.index.index_types import IndexConfig
 from r4t_ray.index.search import POOLS, ShardedIndex, load_index, search_shards
-from r4t_ray.index.shard import Shard, flat_shard, load_shard
+from r4t_ray.index.shard import Shard, flat_shard, load_shard, merge_topk
 
 __all__ = [
     "POOLS",

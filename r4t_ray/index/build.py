@@ -9,13 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from r4t_ray.artifacts import Artifact, Workspace, write_json
+from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.embedding_table import read_embedding_table
 from r4t_ray.errors import ConfigError
-from r4t_ray.index.kinds import IndexConfig
+from r4t_ray.files import write_json
+from r4t_ray.index.index_types import IndexConfig
 from r4t_ray.index.search import POOLS, ShardedIndex
 from r4t_ray.index.shard import INDEX_FILE, flat_shard, load_shard, shard_file
 from r4t_ray.progress import track
+from r4t_ray.stages import parents_of
 from r4t_ray.types import TASKS, Array, Task
 
 RECALL_K = 10
@@ -23,14 +25,14 @@ NUM_RECALL_QUERIES = 256
 
 
 def run(config: IndexConfig, workspace: Workspace, seed: int) -> Artifact:
-    """Build the indexes of both tasks from ``embed`` into the stage folder ``index``."""
-    embed = workspace.root / "embed"
+    """Build the indexes of both tasks from ``encoder`` into the stage folder ``index``."""
+    embed = workspace.root / "encoder"
 
     def make(folder: Path) -> int:
         _, queries_BD = read_embedding_table(embed / "queries.parquet")
         return sum(_build_task(config, embed, folder / task, task, queries_BD, seed) for task in TASKS)
 
-    return workspace.build("index", config, seed, ["embed"], make)
+    return workspace.build("index", config, seed, parents_of("index"), make)
 
 
 def shard_offsets(num_rows: int, num_shards: int) -> list[int]:
@@ -59,7 +61,7 @@ def _build_task(config: IndexConfig, embed: Path, folder: Path, task: Task, quer
     offsets = shard_offsets(len(ids), config.num_shards)
     folder.mkdir(parents=True)
     threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(config.build_threads)
+    faiss.omp_set_num_threads(config.num_threads)
     for number in track(range(config.num_shards), f"build the {task} index"):
         index = config.build(np.ascontiguousarray(emb_MD[offsets[number] : offsets[number + 1]]))
         faiss.write_index(index, str(folder / shard_file(number)))

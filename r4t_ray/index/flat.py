@@ -1,4 +1,4 @@
-"""Exhaustive search: exact, and the measure of every other index."""
+"""Exhaustive search. It is exact, and the recall of every other index is measured against it."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ def build_flat(emb_MD: Array) -> faiss.IndexFlat:
 
 
 def flat_storage(index: faiss.IndexFlat) -> faiss.IndexFlat:
-    """An IndexFlat is its own storage."""
+    """The index itself: an IndexFlat holds its rows."""
     return index

@@ -14,9 +14,9 @@ def build_hnsw(emb_MD: Array, m: int, ef_construction: int, ef_search: int) -> f
 
     Args:
         emb_MD: Unit rows.
-        m: Neighbours of a node; the lowest layer has 2 m.
-        ef_construction: Candidates looked at when a row is added.
-        ef_search: Candidates looked at by a search; FAISS raises it to k where k is larger.
+        m: Neighbours of a node; 2 m in the lowest layer.
+        ef_construction: Candidates that are looked at when a row is added.
+        ef_search: Candidates that a search looks at; FAISS uses k if k is larger.
     """
     index = faiss.IndexHNSWFlat(emb_MD.shape[1], m, faiss.METRIC_INNER_PRODUCT)
     index.hnsw.efConstruction = ef_construction

@@ -1,4 +1,4 @@
-"""The index over one task's pool, all shards in this process."""
+"""The index over the pool of one task, with all shards in this process."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import pyarrow.parquet as pq
 from r4t_ray.artifacts import Workspace
 from r4t_ray.embedding_table import read_embedding_table
 from r4t_ray.errors import ArtifactError
-from r4t_ray.index.merge import merge_topk
-from r4t_ray.index.shard import Shard, flat_shard, load_shard, read_index_file, require_queries
-from r4t_ray.types import Array, Rows, Task
+from r4t_ray.index.shard import Shard, flat_shard, load_shard, merge_topk, read_index_file, require_queries
+from r4t_ray.types import Array, Rows, Search, Task
 
 POOLS: dict[Task, str] = {"oar": "sets", "wscr": "items"}
-"""What a task retrieves: collections for oar, single items for wscr."""
+"""The pool of each task: collections for oar (open-ended abstract retrieval), items for wscr (weakly supervised
+compositional retrieval)."""
 
 
 @dataclass(frozen=True)
 class ShardedIndex:
-    """Shards over one pool; ``ids`` and ``emb_MD`` (unit rows) are the pool's, in row order."""
+    """Shards over one pool; ``ids`` and ``emb_MD`` (unit rows) describe the pool in row order."""
 
     shards: tuple[Shard, ...]
     ids: list[str]
@@ -37,22 +37,23 @@ class ShardedIndex:
 
         Args:
             q_BD: Unit rows.
-            k: Hits of a query; clipped to the pool's size.
+            k: Hits of a query, at most the size of the pool.
 
         Returns:
-            ``scores_BK``, cosines, descending, and ``rows_BK``, global rows; of equal scores the lower row is first.
+            ``scores_BK``, cosines in descending order, and ``rows_BK``, rows of the pool. Of equal scores the lower row
+            comes first.
 
         Raises:
-            RequestError: k < 1, another width, or a value that is not finite.
+            RequestError: k is below 1, the width is wrong, or a value is not finite.
         """
         q_BD = require_queries(q_BD, k, self.emb_MD.shape[1])
-        return search_shards(self.shards, q_BD, k)
+        return search_shards(self.shards, Search(z_LD=q_BD, num_hits=k))
 
     def with_rows(self, ids: Sequence[str], emb_MD: Array) -> ShardedIndex:
-        """The index with more rows after its own, in a flat shard beside its shards; nothing on disk changes.
+        """The index with more rows at its end, in an additional flat shard; files do not change.
 
         Args:
-            ids: Ids of the rows, which may be none.
+            ids: Ids of the new rows; with none the index itself is returned.
             emb_MD: Their unit embeddings.
         """
         if not ids:
@@ -61,26 +62,26 @@ class ShardedIndex:
         return ShardedIndex(shards, [*self.ids, *ids], np.concatenate([self.emb_MD, emb_MD]))
 
     def of_rows(self, rows: Sequence[int]) -> ShardedIndex:
-        """An index over some of the rows, numbered anew, in a flat shard if there are any; nothing on disk changes."""
+        """A flat index over some of the rows, numbered from 0 in the order given; files do not change."""
         emb_MD = self.emb_MD[list(rows)]
         shards = (flat_shard(emb_MD),) if len(emb_MD) else ()
         return ShardedIndex(shards, [self.ids[row] for row in rows], emb_MD)
 
 
-def search_shards(shards: Sequence[Shard], q_BD: Array, k: int) -> tuple[Array, Rows]:
-    """The k best rows over shards of one pool; see ``ShardedIndex.search``."""
-    scores, rows = zip(*(shard.search(q_BD, k) for shard in shards), strict=True)
-    return merge_topk(scores, rows, k)
+def search_shards(shards: Sequence[Shard], search: Search) -> tuple[Array, Rows]:
+    """The nearest rows over shards of one pool; see ``Shard.search``."""
+    scores, rows = zip(*(shard.search(search) for shard in shards), strict=True)
+    return merge_topk(scores, rows, search.num_hits)
 
 
 def load_index(workspace: Workspace, task: Task) -> ShardedIndex:
-    """Open one task's index with its pool; files are verified against their manifests.
+    """Open the index of one task with its pool; files are verified against their manifests.
 
     Raises:
-        ArtifactError: A file is tampered, truncated or missing, or index and embeddings disagree.
+        ArtifactError: A file was changed, is truncated or missing, or index and embeddings disagree.
     """
     folder = workspace.artifact("index").path / task
-    ids, emb_MD = read_embedding_table(workspace.artifact("embed").file(f"{POOLS[task]}.parquet"))
+    ids, emb_MD = read_embedding_table(workspace.artifact("encoder").file(f"{POOLS[task]}.parquet"))
     if pq.read_table(folder / "ids.parquet")["id"].to_pylist() != ids:
         raise ArtifactError(
             str(folder / "ids.parquet"), "other ids than the embeddings", "the same rows", "run `r4t build-index`"

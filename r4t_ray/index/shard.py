@@ -1,12 +1,14 @@
-"""One shard: contiguous rows of a pool in one FAISS index, searched with exact scores and global rows.
+"""One shard: contiguous rows of a pool in one FAISS index, searched with exact scores and rows of the pool.
 
-FAISS finds the candidates; their cosines are computed again from the stored rows, one product sum a (query, row). So a
-score depends on the query and the row alone, whatever the batch or the number of shards, and ties are ordered by row.
+FAISS finds the candidates. Their cosines are then computed from the stored rows, with one sum of products per (query,
+row). So a score depends only on the query and the row, not on the batch or the number of shards. Ties are ordered by
+row.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,8 @@ import numpy as np
 
 from r4t_ray.errors import ArtifactError, RequestError
 from r4t_ray.index.flat import build_flat
-from r4t_ray.index.kinds import KINDS
-from r4t_ray.index.merge import merge_topk
-from r4t_ray.types import Array, Rows
+from r4t_ray.index.index_types import INDEX_TYPES
+from r4t_ray.types import Array, Rows, Search
 
 INDEX_FILE = "index.json"
 TIE_MARGIN = 16
@@ -27,7 +28,7 @@ RESCORED_FLOATS = 2**24
 
 @dataclass(frozen=True)
 class Shard:
-    """A loaded shard; ``offset`` is the pool's row of its first one, ``storage`` the IndexFlat of its rows."""
+    """A loaded shard; ``offset`` is the pool's row of its first row, ``storage`` is the IndexFlat with its rows."""
 
     index: faiss.Index
     storage: faiss.IndexFlat
@@ -38,28 +39,32 @@ class Shard:
         """Rows in this shard."""
         return int(self.index.ntotal)
 
-    def search(self, q_BD: Array, k: int) -> tuple[Array, Rows]:
-        """The best rows by inner product, which is the cosine for unit rows.
+    def search(self, search: Search) -> tuple[Array, Rows]:
+        """The best rows by inner product, which is the cosine for unit rows. Excluded rows are left out here.
 
         Args:
-            q_BD: Queries, float32.
-            k: Hits of a query; clipped to the shard's size.
+            search: Directions, the hits of each, and the rows of the pool to leave out.
 
         Returns:
-            ``scores_BK`` descending and ``rows_BK``, global rows; of equal scores the lower row comes first, and up to
-            TIE_MARGIN rows that tie with the last one are told apart by row as well.
+            ``scores_LK`` in descending order and ``rows_LK``, rows of the pool. K is ``num_hits``, or less if the shard
+            is smaller. Row -1 with score -inf stands where too few rows are left. Of equal scores the lower row comes
+            first; this holds for up to TIE_MARGIN rows beyond the last hit that tie with it.
 
         Raises:
-            RequestError: k < 1, another width, or a value that is not finite.
+            RequestError: ``num_hits`` is below 1, the width is wrong, or a value is not finite.
         """
-        q_BD = require_queries(q_BD, k, int(self.index.d))
-        num_candidates = min(k + TIE_MARGIN, self.size)
-        _, rows_BK = self.index.search(q_BD, num_candidates)
-        short_B = (rows_BK < 0).any(axis=1)
-        if short_B.any():
-            rows_BK[short_B] = self.storage.search(q_BD[short_B], num_candidates)[1]
-        scores_BK = exact_scores(q_BD, self._stored_rows(), rows_BK)
-        return merge_topk([scores_BK], [rows_BK + self.offset], k)
+        z_LD = require_queries(search.z_LD, search.num_hits, int(self.index.d))
+        num_hits = search.num_hits + len(search.exclude)
+        num_candidates = min(num_hits + TIE_MARGIN, self.size)
+        _, rows_LK = self.index.search(z_LD, num_candidates)
+        short_L = (rows_LK < 0).any(axis=1)
+        if short_L.any():
+            rows_LK[short_L] = self.storage.search(z_LD[short_L], num_candidates)[1]
+        scores_LK = exact_scores(z_LD, self._stored_rows(), rows_LK)
+        scores_LK, rows_LK = merge_topk([scores_LK], [rows_LK + self.offset], num_hits)
+        if not search.exclude:
+            return scores_LK, rows_LK
+        return leave_out(scores_LK, rows_LK, search.exclude, search.num_hits)
 
     def _stored_rows(self) -> Array:
         flat = faiss.rev_swig_ptr(self.storage.get_xb(), self.size * int(self.index.d))
@@ -67,7 +72,7 @@ class Shard:
 
 
 def exact_scores(q_BD: Array, emb_MD: Array, rows_BK: Rows) -> Array:
-    """Inner products of each query with its own candidates, shape (B, K), in parts of bounded memory."""
+    """Inner products of each query with its candidates, shape (B, K), computed in parts of bounded memory."""
     scores_BK = np.empty(rows_BK.shape, np.float32)
     step = max(1, RESCORED_FLOATS // max(1, rows_BK.shape[1] * q_BD.shape[1]))
     for start in range(0, len(q_BD), step):
@@ -76,8 +81,35 @@ def exact_scores(q_BD: Array, emb_MD: Array, rows_BK: Rows) -> Array:
     return scores_BK
 
 
+def leave_out(scores_LK: Array, rows_LK: Rows, excluded: Sequence[int], num_hits: int) -> tuple[Array, Rows]:
+    """Each direction's first ``num_hits`` hits that are not excluded, then row -1 with score -inf if they are fewer."""
+    is_out_LK = np.isin(rows_LK, excluded)
+    order_LK = np.argsort(is_out_LK, axis=1, kind="stable")[:, :num_hits]
+    scores_Ln, rows_Ln, is_out_Ln = (np.take_along_axis(each, order_LK, 1) for each in (scores_LK, rows_LK, is_out_LK))
+    return np.where(is_out_Ln, -np.inf, scores_Ln).astype(np.float32), np.where(is_out_Ln, -1, rows_Ln)
+
+
+def merge_topk(scores: Sequence[Array], rows: Sequence[Rows], k: int) -> tuple[Array, Rows]:
+    """The k best hits over all shards.
+
+    Args:
+        scores: ``scores_BK`` of each shard; K may differ between shards.
+        rows: ``rows_BK`` of each shard, global rows.
+        k: Hits to keep, at most as many as there are.
+
+    Returns:
+        ``scores_BK`` descending and ``rows_BK``; of equal scores the lower row comes first.
+
+    >>> merge_topk([np.float32([[0.5]]), np.float32([[0.9, 0.5]])], [np.int64([[7]]), np.int64([[8, 3]])], 2)
+    (array([[0.9, 0.5]], dtype=float32), array([[8, 3]]))
+    """
+    scores_BK, rows_BK = np.concatenate(scores, axis=1), np.concatenate(rows, axis=1)
+    order_BK = np.lexsort((rows_BK, -scores_BK), axis=1)[:, :k]
+    return np.take_along_axis(scores_BK, order_BK, axis=1), np.take_along_axis(rows_BK, order_BK, axis=1)
+
+
 def require_queries(q_BD: Array, k: int, dim: int) -> Array:
-    """Contiguous float32 queries; RequestError unless they are finite, of width ``dim``, and k >= 1."""
+    """The queries as contiguous float32; RequestError if the width is not ``dim``, a value not finite, or k < 1."""
     q_BD = np.ascontiguousarray(q_BD, dtype=np.float32)
     if q_BD.ndim != 2 or q_BD.shape[1] != dim:
         raise RequestError("query vectors", f"shape {q_BD.shape}", f"(B, {dim})", "encode with the index's own encoder")
@@ -89,7 +121,7 @@ def require_queries(q_BD: Array, k: int, dim: int) -> Array:
 
 
 def flat_shard(emb_MD: Array, offset: int = 0) -> Shard:
-    """A shard in memory that is searched exhaustively."""
+    """A shard in memory that is searched exhaustively, without approximation."""
     index = build_flat(emb_MD)
     return Shard(index, index, offset)
 
@@ -100,10 +132,10 @@ def shard_file(number: int) -> str:
 
 
 def load_shard(folder: Path, shard_number: int) -> Shard:
-    """Read one shard of ``index/<task>``; its sha256 is what ``Workspace.artifact("index")`` has checked before.
+    """Read one shard of ``index/<task>``; ``Workspace.artifact("index")`` has checked its sha256 before.
 
     Raises:
-        ArtifactError: There is no such shard, or the file is not an index of the stated size.
+        ArtifactError: There is no such shard, or the file is not an index of the recorded size.
     """
     settings = read_index_file(folder)
     offsets = settings["offsets"]
@@ -128,7 +160,7 @@ def load_shard(folder: Path, shard_number: int) -> Shard:
             f"{size} of width {settings['dim']}",
             "run `r4t build-index`",
         )
-    return Shard(index, KINDS[settings["type"]].storage(index), offsets[shard_number])
+    return Shard(index, INDEX_TYPES[settings["type"]].storage(index), offsets[shard_number])
 
 
 def read_index_file(folder: Path) -> dict[str, Any]:

@@ -6,7 +6,10 @@ from collections.abc import Set
 
 
 def recall(retrieved: Set[object], reference: Set[object]) -> float:
-    """|Y ∩ R(Q)| / |Y|; an empty reference is an error, for it has no recall.
+    """|Y ∩ R(Q)| / |Y|, the share of the reference Y that was retrieved.
+
+    Raises:
+        ValueError: The reference is empty, so that recall is undefined.
 
     >>> recall({1, 2, 3}, {2, 9})
     0.5

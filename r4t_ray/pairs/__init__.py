@@ -1,4 +1,7 @@
-"""Stage 2: (query embedding, L x d target) pairs from the frozen fan-out model (arXiv 2603.06397, sec. 2.4)."""
+"""Stage 2: pairs of a query embedding and an L x d target set, from the frozen fan-out language model.
+
+Source: arXiv 2603.06397, sec. 2.4.
+"""
 
 from r4t_ray.pairs.settings import PairsConfig
 from r4t_ray.pairs.synthesize import run

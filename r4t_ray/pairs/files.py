@@ -1,14 +1,13 @@
-"""The files that pairs are in: which queries each is of, what its rows hold, and that it is there whole or not at all.
+"""The parquet files of pairs: which queries are in each, its columns, and how it is written whole.
 
-A file's name and its queries follow from the settings alone. So a run that was ended goes on with the files that are
-missing, and every (query_id, sample) is in one file. Ray Data's own checkpoints, which know a row by its id, do not
-serve here: a query makes many rows, and those that were written would hide those that were not.
+The name of a file and its queries follow from the settings alone. An ended run therefore continues with the missing
+files, and every (query_id, sample) is in one file. Ray Data's own checkpoints cannot be used, because they know a row
+by its id and one query makes many rows: the written rows of a query would hide the missing ones.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,21 +18,19 @@ import pyarrow.parquet as pq
 
 from r4t_ray.catalogue import Query
 from r4t_ray.errors import EngineError
+from r4t_ray.files import remove_leftovers, whole_file
 from r4t_ray.types import Array, Task
 
-HALF = ".half"
-"""Ends the name of a file that is being written."""
 
-
-class Asked(NamedTuple):
-    """A query and how many fan-outs it gets."""
+class PlannedQuery(NamedTuple):
+    """A query and the number of fan-outs to sample for it."""
 
     query: Query
     num_samples: int
 
 
 class Pairs(NamedTuple):
-    """N pairs, column by column; ``components`` of the reward by name, ``Z`` with rows of unit length."""
+    """N pairs, column by column; ``components`` holds the parts of the reward, and rows of ``Z`` have unit length."""
 
     query_id: list[str]
     split: list[str]
@@ -47,14 +44,14 @@ class Pairs(NamedTuple):
     sub_queries: list[list[str]]
 
 
-def plan_files(task: Task, asked: Sequence[Asked], queries_per_file: int) -> list[dict[str, Any]]:
-    """A row for each file: ``file``, ``task``, ``num_samples``, and of each query its id, text, split and ``item_ids``.
+def plan_files(task: Task, planned: Sequence[PlannedQuery], queries_per_file: int) -> list[dict[str, Any]]:
+    """One row for each file: ``file``, ``task``, ``num_samples``, and the id, text, split and items of each query.
 
-    Queries stay in order, but for those of another number of samples, which get files of their own.
+    Queries with the same number of samples share files, in order.
     """
     files: list[dict[str, Any]] = []
-    for num_samples in dict.fromkeys(each.num_samples for each in asked):
-        queries = [each.query for each in asked if each.num_samples == num_samples]
+    for num_samples in dict.fromkeys(each.num_samples for each in planned):
+        queries = [each.query for each in planned if each.num_samples == num_samples]
         for start in range(0, len(queries), queries_per_file):
             of_file = queries[start : start + queries_per_file]
             files.append(
@@ -72,15 +69,15 @@ def plan_files(task: Task, asked: Sequence[Asked], queries_per_file: int) -> lis
 
 
 def query_seed(query_id: str, seed: int) -> int:
-    """The sampling seed of a query, 0 to 2^31 - 1: the same in every run, whatever is sampled beside it."""
+    """The sampling seed of a query, 0 to 2^31 - 1; it depends on the id and the run's seed alone."""
     return int.from_bytes(hashlib.sha256(f"{seed} {query_id}".encode()).digest()[:4]) >> 1
 
 
 def pairs_table(pairs: Pairs) -> pa.Table:
-    """Pairs as Arrow, as README lists the columns.
+    """Pairs as an Arrow table; docs/synthesis.md lists the columns.
 
-    ``z_q`` is of width D and ``Z`` of width L*D, row by row, both in float16. ``reward`` and ``components`` are null
-    where there is none (NaN).
+    ``z_q`` has width D and ``Z`` width L*D, row after row, both in float16. ``reward`` and ``components`` are null
+    where the value is NaN.
     """
     num_pairs, num_rows, dim = pairs.Z_NLD.shape
     components = [_nullable(values_N) for values_N in pairs.components.values()]
@@ -109,31 +106,26 @@ def _nullable(values_N: Array) -> pa.Array:
 
 
 def write_file(table: pa.Table, path: Path) -> int:
-    """Write a parquet file that is there whole or not at all; gives its bytes. A file that is there stays as it is."""
-    half = path.with_name(f"{path.name}.{os.getpid()}{HALF}")
-    pq.write_table(table, half, compression="zstd")
-    if path.exists():
-        half.unlink()
-    else:
-        half.rename(path)
+    """Write a parquet file whole and return its size in bytes; a file that exists is left as it is."""
+    with whole_file(path, keep_existing=True) as partial:
+        pq.write_table(table, partial, compression="zstd")
     return path.stat().st_size
 
 
 def missing_files(files: Sequence[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
-    """Those of ``plan_files`` that are not below ``folder`` yet; removes what an ended run left half written."""
-    for half in folder.rglob(f"*{HALF}"):
-        half.unlink()
+    """The rows of ``files`` whose file is not in ``folder`` yet; removes files that an ended run left half written."""
+    remove_leftovers(folder)
     return [file for file in files if not (folder / file["file"]).exists()]
 
 
 def check_written(folder: Path) -> int:
-    """Rows of one task's parquet files; raises EngineError when there are none."""
+    """Number of pairs in a task's parquet files; raises EngineError when there are none."""
     count = sum(pq.read_metadata(file).num_rows for file in sorted(folder.glob("*.parquet")))
     if not count:
         raise EngineError(
             f"pairs/{folder.name}",
-            "no fan-out that could be parsed and that pairs.keep lets through",
+            "no fan-out that could be parsed and was selected by pairs.select",
             "<queries>[...]</queries> in the answers",
-            "train the model longer, or loosen pairs.keep",
+            "train the model longer, or relax pairs.select",
         )
     return count

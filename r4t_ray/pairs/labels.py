@@ -1,4 +1,4 @@
-"""Names for directions: the sub-queries of the pairs and where they lie."""
+"""Labels of directions: the most frequent sub-queries of the pairs, with their embeddings."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from r4t_ray.encoders import Encoder
 
 
 def write_labels(pairs: Path, path: Path, encoder: Encoder, most: int) -> int:
-    """Write the commonest sub-queries of a task's pairs: ``text``, ``count``, and ``emb``, unit rows in float16.
+    """Write the most frequent sub-queries of a task's pairs: ``text``, ``count``, and ``emb``, unit rows in float16.
 
     Args:
-        pairs: The task's parquet files.
+        pairs: Folder of the task's parquet files.
         path: The file to write.
-        encoder: The catalogue's.
-        most: Sub-queries kept; among equally common ones those met first.
+        encoder: The encoder of the catalogue.
+        most: Sub-queries written at most; of equally frequent ones the first read.
 
     Returns:
-        How many were written.
+        The number written.
     """
     counts: Counter[str] = Counter()
     for file in sorted(pairs.glob("*.parquet")):

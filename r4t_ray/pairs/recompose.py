@@ -1,7 +1,9 @@
-"""More wscr queries: a language model picks a new set from items near a training query, and says what it is a set of.
+"""Additional queries for WSCR (weakly supervised compositional retrieval), made by a chat model.
 
-arXiv 2603.06397 augments its training queries so, from pools of 50 items; its prompt is not given. Answers are guided
-to their form, so that any chat model serves: ``<items>[3, 17]</items><query>...</query>``, numbers of the pool's items.
+The model gets a pool: the items nearest to a training query. It picks a new set from the pool and writes its title.
+arXiv 2603.06397 augments its training queries in this way from pools of 50 items and does not print its prompt. The
+engine constrains answers to ``<items>[3, 17]</items><query>...</query>``, so any chat model can be used; the numbers
+are positions in the pool.
 """
 
 from __future__ import annotations
@@ -18,12 +20,14 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Query, load_items, load_queries
-from r4t_ray.config import Settings
+from r4t_ray.config import Resources, Settings
 from r4t_ray.encoders import load_embeddings, resolve_model
 from r4t_ray.errors import ConfigError, EngineError
-from r4t_ray.folm.engine import EngineConfig, Sampling, make_engine
+from r4t_ray.files import whole_file
+from r4t_ray.folm.policy.engines.factory import make_engine
+from r4t_ray.folm.policy.engines.interface import EngineConfig, Sampling
 from r4t_ray.index import load_index
-from r4t_ray.pairs.actors import EngineActors
+from r4t_ray.pairs.actors import map_on_actors
 from r4t_ray.pairs.files import query_seed
 
 ANSWER = re.compile(r"<items>\[([\d, ]+)\]</items><query>([^<]+)</query>")
@@ -36,27 +40,34 @@ INSTRUCTION = (
 
 
 class RecomposeConfig(Settings):
-    """How many queries are made, from how large a pool, by which model.
+    """How a chat model makes additional WSCR queries."""
 
-    ``model`` is a chat model; the one that train-folm started from where it is null. ``engine`` has to be vLLM, which
-    alone guides answers; on a CPU its threads are the cores of its actor, as ``PairsConfig`` says.
-    """
-
-    num_queries: PositiveInt
-    model: str | None = None
-    pool_size: PositiveInt = 50
-    least_items: PositiveInt = Field(3, ge=2)
-    most_items: PositiveInt = 12
-    temperature: PositiveFloat = 0.9
-    max_tokens: PositiveInt = 160
-    queries_per_batch: PositiveInt = 64
-    engine: EngineConfig = EngineConfig(max_model_len=2048)
+    num_queries: PositiveInt = Field(description="Queries asked for. Answers that cannot be used are left out.")
+    model: str | None = Field(
+        None,
+        description="Chat model: a folder, a name on the Hugging Face hub or `package:`. null takes the model that "
+        "train-folm started from.",
+    )
+    pool_size: PositiveInt = Field(
+        50, description="Items shown to the model: the nearest ones to a training query. The paper shows 50."
+    )
+    least_items: PositiveInt = Field(3, ge=2, description="Fewest items of a set.")
+    most_items: PositiveInt = Field(12, description="Most items of a set.")
+    temperature: PositiveFloat = Field(0.9, description="Sampling temperature of the chat model.")
+    max_tokens: PositiveInt = Field(
+        160, description="Most tokens of an answer. Raise it when answers are cut off before their title."
+    )
+    queries_per_batch: PositiveInt = Field(64, description="Queries that an actor generates in one call.")
+    engine: EngineConfig = Field(
+        EngineConfig(max_model_len=2048),
+        description="Engine of the chat model. It has to be vLLM, because only vLLM constrains the form of answers.",
+    )
 
 
 class Recompose:
-    """A chat model on an engine: pools in, answers out."""
+    """Ray Data's actor: a chat model that answers pools."""
 
-    def __init__(self, config: RecomposeConfig, model: str) -> None:
+    def __init__(self, config: RecomposeConfig, resources: Resources, model: str) -> None:
         from transformers import AutoTokenizer
 
         resolved = Path(resolve_model(model))
@@ -66,11 +77,11 @@ class Recompose:
                 "pairs.recompose.model", f"{model}, whose tokenizer has no chat template", "a model taught to chat",
                 "name an instruction-tuned model, or leave pairs.recompose out",
             )  # fmt: skip
-        # Which refuses an engine that does not guide.
-        self._engine = make_engine(resolved, config.engine.model_copy(update={"structured_output": True}))
+        # make_engine refuses an engine that cannot constrain the form of answers.
+        self._engine = make_engine(resolved, config.engine.model_copy(update={"structured_output": True}), resources)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Add ``answers``, one for each of the row's pools."""
+        """Return the row with ``answers``, one for each of its pools."""
         prompts = [
             recompose_prompt(self._tokenizer, wish, list(items), self._config)
             for wish, items in zip(row["wish"], row["items"], strict=True)
@@ -87,7 +98,7 @@ class Recompose:
 
 
 def recompose_prompt(tokenizer: Any, wish: str, items: Sequence[str], config: RecomposeConfig) -> str:
-    """The question about one pool in the tokenizer's own chat template."""
+    """The prompt about one pool, in the chat template of the tokenizer."""
     listed = "\n".join(f"{number}. {text}" for number, text in enumerate(items, start=1))
     turn = INSTRUCTION.format(wish=wish, items=listed, least=config.least_items, most=config.most_items)
     text = tokenizer.apply_chat_template(
@@ -97,7 +108,7 @@ def recompose_prompt(tokenizer: Any, wish: str, items: Sequence[str], config: Re
 
 
 def answer_form(config: RecomposeConfig) -> str:
-    """What an answer is guided to.
+    """The regular expression that an answer has to match.
 
     >>> form = answer_form(RecomposeConfig(num_queries=1, pool_size=9, least_items=2, most_items=3))
     >>> bool(re.fullmatch(form, "<items>[3, 9]</items><query>soup</query>"))
@@ -110,7 +121,7 @@ def answer_form(config: RecomposeConfig) -> str:
 
 
 def parse_recomposed(answer: str, ids: Sequence[str], least: int) -> tuple[str, tuple[str, ...]] | None:
-    """The query and the items of an answer; None where the form is not held or too few different items are named.
+    """The query and the items of an answer; None when the form is wrong or there are too few distinct items.
 
     >>> parse_recomposed("<items>[2, 1, 2, 9]</items><query>two fruits</query>", ["apple", "pear"], 2)
     ('two fruits', ('pear', 'apple'))
@@ -125,19 +136,18 @@ def parse_recomposed(answer: str, ids: Sequence[str], least: int) -> tuple[str, 
 
 
 def recomposed_queries(
-    config: RecomposeConfig, actors: EngineActors, workspace: Workspace, folder: Path, seed: int
+    config: RecomposeConfig, actors: Resources, workspace: Workspace, folder: Path, seed: int
 ) -> list[Query]:
-    """Training queries of the wscr task with the sets that the model chose, made once by ``actors`` into ``folder``.
+    """WSCR training queries with the sets that the model picked; read from ``folder`` when they were made before.
 
     Raises:
-        EngineError: Not one answer could be used.
+        EngineError: No answer could be used.
     """
     path = folder / "recomposed.parquet"
     if not path.exists():
         made = _recompose(config, actors, workspace, seed)
-        half = path.with_suffix(".half")
-        pq.write_table(pa.Table.from_pylist(made, schema=SCHEMA), half)
-        half.rename(path)
+        with whole_file(path) as partial:
+            pq.write_table(pa.Table.from_pylist(made, schema=SCHEMA), partial)
     rows = pq.read_table(path).to_pylist()
     return [Query(row["query_id"], "wscr", row["text"], tuple(row["item_ids"]), "train") for row in rows]
 
@@ -145,16 +155,15 @@ def recomposed_queries(
 SCHEMA = pa.schema([("query_id", pa.string()), ("text", pa.string()), ("item_ids", pa.list_(pa.string()))])
 
 
-def _recompose(config: RecomposeConfig, actors: EngineActors, workspace: Workspace, seed: int) -> list[dict[str, Any]]:
+def _recompose(config: RecomposeConfig, actors: Resources, workspace: Workspace, seed: int) -> list[dict[str, Any]]:
     pools = _pools(config, workspace, seed)
     model = config.model or str(workspace.artifact("folm").path / "wscr" / "warm_start")
     size = config.queries_per_batch
     batches = [pools[start : start + size] for start in range(0, len(pools), size)]
     columns = [{name: [pool[name] for pool in batch] for name in batch[0]} for batch in batches]
     rows = ray.data.from_items(columns, override_num_blocks=len(columns))
-    on_actors = config.model_copy(update={"engine": actors.engine(config.engine)})
-    asked = actors.map(rows, Recompose, (on_actors, model))
-    answers = {n: text for row in asked.iter_rows() for n, text in zip(row["number"], row["answers"], strict=True)}
+    answered = map_on_actors(rows, Recompose, (config, actors, model), actors)
+    answers = {n: text for row in answered.iter_rows() for n, text in zip(row["number"], row["answers"], strict=True)}
     made = []
     for pool in pools:
         parsed = parse_recomposed(answers[pool["number"]], pool["ids"], config.least_items)
@@ -162,14 +171,14 @@ def _recompose(config: RecomposeConfig, actors: EngineActors, workspace: Workspa
             made.append({"query_id": f"wscr:recomposed:{pool['number']}", "text": parsed[0], "item_ids": parsed[1]})
     if not made:
         raise EngineError(
-            "pairs.recompose", f"no answer of {len(pools)} that could be used, such as {answers[0][:200]!r}",
+            "pairs.recompose", f"none of {len(pools)} answers could be used; the first is {answers[0][:200]!r}",
             "<items>[3, 17]</items><query>title</query>", "raise pairs.recompose.max_tokens, or name a larger model",
         )  # fmt: skip
     return made
 
 
 def _pools(config: RecomposeConfig, workspace: Workspace, seed: int) -> list[dict[str, Any]]:
-    """A row for each query to be made: a training query's text, the items nearest to it, and a seed."""
+    """One row for each query to make: the text of a training query, the items nearest to it, and a seed."""
     index, queries = load_index(workspace, "wscr"), load_queries(workspace, "wscr", "train")
     ids, emb_MD = load_embeddings(workspace, "queries")
     row_of = {name: row for row, name in enumerate(ids)}

@@ -6,39 +6,59 @@ from typing import Annotated
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from r4t_ray.config import Settings
-from r4t_ray.pairs.actors import EngineActors
-from r4t_ray.pairs.keep import KeepAbove, KeepAll, KeepBest
+from r4t_ray.config import PerTask, Resources, Settings
 from r4t_ray.pairs.recompose import RecomposeConfig
-from r4t_ray.types import Task
+from r4t_ray.pairs.select import SelectAbove, SelectAll, SelectBest
 
 
 class PairsConfig(Settings):
-    """How many fan-outs a query, how they are drawn, which are kept, and how wide a target is (L).
+    """How pairs of a query embedding and a target set are sampled from the frozen fan-out language model."""
 
-    ``num_recombined`` queries, so many for each task, are made of its training queries and get one fan-out each;
-    ``recompose`` has a language model make more for wscr, with sets of their own, which get ``num_samples`` each. The
-    fan-outs of ``queries_per_file`` queries are drawn at once and go into one parquet file. The commonest
-    ``num_labels`` sub-queries of a task become the names of its directions.
-
-    The actors are those of the fan-outs, and before them those of ``recompose``. On a CPU an actor's engine has
-    ``actor_cpus`` threads, rounded up: of two cores 1.5 gives it two threads and leaves the writer its half core.
-    """
-
-    num_samples: PositiveInt = 128
-    num_recombined: dict[Task, NonNegativeInt] = Field(default_factory=dict)
-    recompose: RecomposeConfig | None = None
-    temperature: PositiveFloat = 0.9
-    keep: Annotated[KeepAll | KeepBest | KeepAbove, Field(discriminator="type")] = KeepAll()
-    num_rows: PositiveInt = 12
-    queries_per_file: PositiveInt = 64
-    num_labels: NonNegativeInt = 2000
-    num_actors: PositiveInt = 1
-    actor_cpus: PositiveFloat = 0.5
-    actor_gpus: float = 0.0
-    num_writers: PositiveInt = 1
-
-    @property
-    def actors(self) -> EngineActors:
-        """Those that hold a language model."""
-        return EngineActors(self.num_actors, self.actor_cpus, self.actor_gpus)
+    num_samples: PositiveInt = Field(
+        2,
+        description="Fan-outs sampled for each training and validation query. Raise it where queries are few and "
+        "compute is cheap; the paper samples 128.",
+    )
+    num_recombined: PerTask[NonNegativeInt] = Field(
+        PerTask(oar=2000, wscr=8000),
+        description="Additional queries, each made of two training queries and sampled once. They have no reference "
+        "set. Raise it where training queries are few.",
+    )
+    recompose: RecomposeConfig | None = Field(
+        None,
+        description="Experimental: it was never run on a model that gained from it. A chat model makes additional "
+        "WSCR queries with reference sets; each is sampled `num_samples` times. null makes none.",
+    )
+    temperature: PositiveFloat = Field(
+        0.9, description="Sampling temperature of the fan-out model. Higher values give sets that differ more."
+    )
+    select: Annotated[SelectAll | SelectBest | SelectAbove, Field(discriminator="type")] = Field(
+        SelectAll(),
+        description="Which sampled fan-outs become pairs: `{type: all}`, `{type: best, fraction: 0.5}` or "
+        "`{type: above, reward: 0.4}`. best and above are experimental.",
+    )
+    num_rows: PositiveInt = Field(
+        12,
+        description="Rows of a target set (L in the paper). The diffusion network generates as many rows. Keep it a "
+        "little above `folm.k`.",
+    )
+    queries_per_file: PositiveInt = Field(
+        256,
+        description="Queries sampled in one call and written into one parquet file. A killed run loses at most the "
+        "files under way. Lower it on a GPU with large `num_samples`.",
+    )
+    num_labels: NonNegativeInt = Field(
+        2000,
+        description="Number of the most frequent sub-queries of a task that serve as labels of directions; 0 writes "
+        "no labels.",
+    )
+    actors: Resources = Field(
+        Resources(cpus=0.5),
+        description="Actors that sample fan-outs, and before that run `recompose`; each holds one engine. On long runs "
+        "set `num` to the cores or the GPUs.",
+    )
+    num_writers: PositiveInt = Field(
+        1,
+        description="Actors that embed, search, reward and write pairs, each on half a CPU. One writes about 1,000 "
+        "pairs/s; raise it when the engines together are faster.",
+    )

@@ -1,9 +1,11 @@
-"""Stage 2 by Ray Data: queries -> fan-outs of the frozen model -> targets -> parquet.
+"""Stage 2 on Ray Data: queries -> fan-outs of the frozen language model -> targets -> parquet.
 
-Two actor classes; a row between them is the queries of one file. Where we leave the paper:
+There are two classes of actors. A row that passes between them holds the queries of one file. Differences from
+arXiv 2603.06397:
 
-1. Which fan-outs count as successful is a setting; all that can be parsed do by default, for no rule is given there.
-2. Equal fan-outs of a query are one pair with a weight.
+1. A setting selects which fan-outs count as successful. The paper gives no rule; the default selects all that can be
+   parsed.
+2. Equal fan-outs of a query become one pair with a weight.
 3. Where training queries are few, more are made by recombining them; these have no reference set.
 """
 
@@ -24,12 +26,12 @@ from r4t_ray.catalogue import Query, load_queries, recombined_queries
 from r4t_ray.encoders import load_encoder
 from r4t_ray.errors import ArtifactError
 from r4t_ray.folm import FanOutModel, SharedEngine
+from r4t_ray.folm.rollout.task_rewards import TaskRewards
 from r4t_ray.folm.settings import FolmConfig
-from r4t_ray.folm.task_rewards import TaskRewards
-from r4t_ray.pairs.actors import in_main_thread
+from r4t_ray.pairs.actors import in_main_thread, map_on_actors
 from r4t_ray.pairs.files import (
-    Asked,
     Pairs,
+    PlannedQuery,
     check_written,
     missing_files,
     pairs_table,
@@ -37,34 +39,34 @@ from r4t_ray.pairs.files import (
     query_seed,
     write_file,
 )
-from r4t_ray.pairs.keep import KeepRule, count_equal
 from r4t_ray.pairs.labels import write_labels
 from r4t_ray.pairs.recompose import recomposed_queries
+from r4t_ray.pairs.select import SelectRule, count_equal
 from r4t_ray.pairs.settings import PairsConfig
 from r4t_ray.pairs.targets import target_rows
 from r4t_ray.progress import track
+from r4t_ray.stages import parents_of
 from r4t_ray.types import Array, Task
 
-log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 WRITER_CPUS = 0.5
 MOST_BLOCKS = 10_000
-"""Blocks of Ray Data, at most; each is of several files where there are more of them."""
+"""Most blocks of Ray Data; with more files a block holds several."""
 
 
-class FanOuts:
-    """The frozen fan-out models on one engine: the queries of a file in, with their sampled fan-outs out."""
+class SampleFanOuts:
+    """Ray Data's actor: samples fan-outs for the queries of a file, from the frozen models on one engine."""
 
     def __init__(self, workspace: str, config: PairsConfig, seed: int) -> None:
         self._artifact = Workspace(workspace).artifact("folm")
-        folm = FolmConfig.model_validate(self._artifact.manifest.config)
-        self._folm = folm.model_copy(update={"engine": config.actors.engine(folm.engine)})
+        self._folm = FolmConfig.model_validate(self._artifact.manifest.config)
         self._config, self._seed = config, seed
-        self._engine = SharedEngine(partial(FanOutModel.load, config=self._folm))
+        self._engine = SharedEngine(partial(FanOutModel.load, config=self._folm, resources=config.actors))
         self._engine.at(self._weights(self._folm.tasks[0]))
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Add ``fan_outs``: of each query, the JSON list of its lists; null for an answer that cannot be parsed."""
+        """Return the row with ``fan_outs``: for each query a JSON list of fan-outs, null where one cannot be parsed."""
         answers = self._engine.at(self._weights(row["task"])).fan_out(
             row["task"],
             list(row["text"]),
@@ -80,17 +82,17 @@ class FanOuts:
 
 
 class WritePairs:
-    """Embeds and searches all fan-outs of a file at once, and writes a row for each distinct one that is kept."""
+    """Ray Data's actor: embeds, searches and rewards the fan-outs of a file, and writes the selected ones as pairs."""
 
     def __init__(self, workspace: str, config: PairsConfig, folder: str) -> None:
         opened = Workspace(workspace)
         folm = FolmConfig.model_validate(opened.artifact("folm").manifest.config)
-        # What settings add to a task's reward may cost a call of a judge each: here it is the task's own.
-        self._rewards = TaskRewards(opened, folm.model_copy(update={"rewards": {}}))
+        # Added rewards are left out, because a judge may cost one call a fan-out.
+        self._rewards = TaskRewards(opened, folm.model_copy(update={"added_rewards": FolmConfig().added_rewards}))
         self._config, self._folder = config, Path(folder)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Write the file; gives its name, how many fan-outs it is of, how many were parsed, its pairs and bytes."""
+        """Write the file and return its name, its size, and its numbers of fan-outs, of parsed ones and of pairs."""
         queries = [
             Query(query_id, row["task"], text, tuple(item_ids), split)
             for query_id, text, item_ids, split in zip(
@@ -110,49 +112,51 @@ class WritePairs:
 
     def _pairs(self, task: Task, queries: list[Query], samples: list[list[list[str] | None]]) -> tuple[Pairs, int]:
         counts = [count_equal(fan_outs) for fan_outs in samples]
-        owners = [(q, place) for q, of_query in enumerate(counts) for place in of_query]
-        fan_outs = [tuple(samples[q][place] or ()) for q, place in owners]
-        scored, parts = self._rewards.score(task, [queries[q] for q, _ in owners], fan_outs)
-        index = self._rewards.scorer.indexes[task]
-        kept = kept_rows(counts, parts["reward"], self._config.keep)
-        targets = [target_rows(task, scored, b, index.emb_MD, self._config.num_rows) for b in kept]
-        dim = scored.query_emb_BD.shape[1]
+        owners = [(q, position) for q, of_query in enumerate(counts) for position in of_query]
+        fan_outs = [tuple(samples[q][position] or ()) for q, position in owners]
+        retrieved, output = self._rewards.score(task, [queries[q] for q, _ in owners], fan_outs)
+        index = self._rewards.indexes[task]
+        selected = selected_rows(counts, output.total_B, self._config.select)
+        targets = [target_rows(task, retrieved, b, index.emb_MD, self._config.num_rows) for b in selected]
+        dim = retrieved.query_emb_BD.shape[1]
         pairs = Pairs(
-            query_id=[queries[owners[b][0]].query_id for b in kept],
-            split=[queries[owners[b][0]].split for b in kept],
-            sample=[owners[b][1] for b in kept],
-            weight=[counts[owners[b][0]][owners[b][1]] for b in kept],
-            z_q_ND=scored.query_emb_BD[kept],
+            query_id=[queries[owners[b][0]].query_id for b in selected],
+            split=[queries[owners[b][0]].split for b in selected],
+            sample=[owners[b][1] for b in selected],
+            weight=[counts[owners[b][0]][owners[b][1]] for b in selected],
+            z_q_ND=retrieved.query_emb_BD[selected],
             Z_NLD=np.stack(targets) if targets else np.empty((0, self._config.num_rows, dim), np.float32),
-            reward_N=parts["reward"][kept],
-            components={name: parts[name][kept] for name in sorted(parts.keys() - {"reward", "parsed"})},
-            item_ids=[[index.ids[hit] for hit in scored.hit_rows_BkK[b, : len(fan_outs[b]), 0]] for b in kept],
-            sub_queries=[list(fan_outs[b]) for b in kept],
+            reward_N=output.total_B[selected],
+            components={
+                name: values_B[selected] for name, values_B in sorted(output.breakdown.items()) if name != "parsed"
+            },
+            item_ids=[[index.ids[hit] for hit in retrieved.hit_rows_BkK[b, : len(fan_outs[b]), 0]] for b in selected],
+            sub_queries=[list(fan_outs[b]) for b in selected],
         )
         return pairs, sum(sum(of_query.values()) for of_query in counts)
 
 
-def kept_rows(counts: list[dict[int, int]], reward_N: Array, keep: KeepRule) -> list[int]:
-    """Places of the kept ones among the distinct fan-outs of several queries, (N,) in order, by each query's own."""
-    kept, start = [], 0
+def selected_rows(counts: list[dict[int, int]], reward_N: Array, rule: SelectRule) -> list[int]:
+    """Apply the rule to each query; positions of the selected ones among the N distinct fan-outs of all, in order."""
+    selected, start = [], 0
     for of_query in counts:
         own_N = reward_N[start : start + len(of_query)].tolist()
-        kept += [start + n for n in keep.choose(own_N, list(of_query.values()))]
+        selected += [start + n for n in rule.choose(own_N, list(of_query.values()))]
         start += len(of_query)
-    return kept
+    return selected
 
 
 def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
-    """Write ``pairs/<task>/*.parquet`` for the train and val queries of every task the fan-out model was trained on.
+    """Write ``pairs/<task>/*.parquet`` for the train and val queries of every task that the fan-out model can do.
 
-    Also ``pairs/labels/<task>.parquet``, the commonest sub-queries with their embeddings, and, of ``config.recompose``,
-    ``pairs/recomposed.parquet``.
+    It also writes ``pairs/labels/<task>.parquet``, the most frequent sub-queries with their embeddings, and with
+    ``config.recompose`` the queries made, ``pairs/recomposed.parquet``.
 
-    A run that was ended, by whatever, goes on with the files that are missing when it is started again.
+    A run that was ended or killed continues with the missing files when it is started again.
 
     Raises:
-        EngineError: Not one pair of a task came out.
-        ArtifactError: Something else removed files that were written.
+        EngineError: A task has no pair.
+        ArtifactError: Another program removed files that were written.
     """
 
     def make(folder: Path) -> int:
@@ -160,10 +164,12 @@ def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
         files = [
             file
             for task in tasks
-            for file in plan_files(task, asked_queries(task, config, workspace, folder, seed), config.queries_per_file)
+            for file in plan_files(
+                task, planned_queries(task, config, workspace, folder, seed), config.queries_per_file
+            )
         ]
-        synthesize(files, config, workspace, folder, FanOuts, (str(workspace.root), config, seed))
-        left = missing_files(files, folder)  # and what a writer that was killed left half written is gone
+        synthesize(files, config, workspace, folder, SampleFanOuts, (str(workspace.root), config, seed))
+        left = missing_files(files, folder)  # this also removes what a killed writer left half written
         if left:
             raise ArtifactError(
                 str(folder),
@@ -173,25 +179,27 @@ def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
             )
         num_pairs = sum(check_written(folder / task) for task in tasks)
         if config.num_labels:
-            encoder = load_encoder(workspace.artifact("embed").path / "encoder")
+            encoder = load_encoder(workspace.artifact("encoder").path / "model")
             for task in tasks:
                 write_labels(folder / task, folder / "labels" / f"{task}.parquet", encoder, config.num_labels)
         return num_pairs
 
-    return workspace.build("pairs", config, seed, ("ingest", "embed", "index", "folm"), make, resumes=True)
+    return workspace.build("pairs", config, seed, parents_of("pairs"), make, resumes=True)
 
 
-def asked_queries(task: Task, config: PairsConfig, workspace: Workspace, folder: Path, seed: int) -> list[Asked]:
-    """The queries of a task that are fanned out: those of its train and val splits, recomposed and recombined ones."""
+def planned_queries(
+    task: Task, config: PairsConfig, workspace: Workspace, folder: Path, seed: int
+) -> list[PlannedQuery]:
+    """The queries of a task to sample for: its train and val splits, recomposed ones and recombined ones."""
     queries = [query for query in load_queries(workspace, task) if query.split != "test"]
-    train, num_recombined = [query for query in queries if query.split == "train"], config.num_recombined.get(task, 0)
-    # Other queries than those that stage 1 trained on, which are recombined with seed and seed + 1.
-    new = recombined_queries(task, train, num_recombined, seed + 2)
+    train = [query for query in queries if query.split == "train"]
+    # Stage 1 recombines its queries with seed and seed + 1; these differ from them.
+    new = recombined_queries(task, train, config.num_recombined[task], seed + 2)
     if config.recompose and task == "wscr":
         queries = [*queries, *recomposed_queries(config.recompose, config.actors, workspace, folder, seed)]
     num_fan_outs = config.num_samples * len(queries) + len(new)
-    log.info("%s: %d fan-outs of %d queries and %d recombined ones", task, num_fan_outs, len(queries), len(new))
-    return [*(Asked(query, config.num_samples) for query in queries), *(Asked(query, 1) for query in new)]
+    _logger.info("%s: %d fan-outs of %d queries and %d recombined ones", task, num_fan_outs, len(queries), len(new))
+    return [*(PlannedQuery(query, config.num_samples) for query in queries), *(PlannedQuery(query, 1) for query in new)]
 
 
 def synthesize(
@@ -202,21 +210,21 @@ def synthesize(
     source: type[Any],
     source_args: tuple[Any, ...],
 ) -> ray.data.Dataset | None:
-    """Write those of ``files`` (of ``plan_files``) that are not below ``folder`` yet.
+    """Write the files that are not in ``folder`` yet.
 
     Args:
-        files: All files of the run.
-        config: Of the stage.
+        files: All files of the run, from ``plan_files``.
+        config: Settings of the stage.
         workspace: Holds the finished ingest, embed, index and folm stages.
         folder: Where ``<task>/*.parquet`` goes.
-        source: The class whose instances add ``fan_outs`` to a row, as ``FanOuts`` does.
-        source_args: What it is made with.
+        source: The class whose instances add ``fan_outs`` to a row, as ``SampleFanOuts`` does.
+        source_args: The arguments of its constructor.
 
     Returns:
-        The executed dataset, for its statistics; None where nothing was missing.
+        The executed dataset with its statistics; None when no file was missing.
     """
     missing = missing_files(files, folder)
-    log.info("synthesize-pairs: %d of %d files to write", len(missing), len(files))
+    _logger.info("synthesize-pairs: %d of %d files to write", len(missing), len(files))
     if not missing:
         return None
     for task in {file["task"] for file in missing}:
@@ -224,7 +232,7 @@ def synthesize(
     ray.data.DataContext.get_current().enable_progress_bars = False
     writer: Any = WritePairs
     rows = ray.data.from_items(missing, override_num_blocks=min(len(missing), MOST_BLOCKS))
-    written = config.actors.map(rows, source, source_args).map(
+    written = map_on_actors(rows, source, source_args, config.actors).map(
         writer,
         fn_constructor_args=(str(workspace.root), config, str(folder)),
         compute=in_main_thread(config.num_writers),
@@ -233,5 +241,5 @@ def synthesize(
     totals: Counter[str] = Counter()
     for row in track(written.iter_rows(), "synthesize-pairs", total=len(missing)):
         totals.update({name: row[name] for name in ("fan_outs", "parsed", "pairs", "bytes")})
-    log.info("synthesize-pairs: %(pairs)d pairs, %(bytes)d bytes, %(fan_outs)d fan-outs, %(parsed)d parsed", totals)
+    _logger.info("synthesize-pairs: %(pairs)d pairs, %(bytes)d bytes, %(fan_outs)d fan-outs, %(parsed)d parsed", totals)
     return written

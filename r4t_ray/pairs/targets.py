@@ -1,32 +1,36 @@
-"""Targets: what the diffusion retriever learns to emit for one fan-out (arXiv 2603.06397, sec. 2.4)."""
+"""Targets: the set of rows that the diffusion retriever learns to generate for one fan-out.
+
+Source: arXiv 2603.06397, sec. 2.4.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from r4t_ray.rewards import ScoredFanOut
+from r4t_ray.rewards import Retrieved
 from r4t_ray.types import Array, Task
 
 
-def target_rows(task: Task, scored: ScoredFanOut, b: int, pool_emb_MD: Array, num_rows: int) -> Array:
-    """The (L, D) target of fan-out b, which has a direction.
+def target_rows(task: Task, retrieved: Retrieved, b: int, pool_emb_MD: Array, num_rows: int) -> Array:
+    """The (L, D) target of fan-out b, which has at least one direction.
 
-    OAR rows are content embeddings of the retrieved items: every direction's nearest item, then every direction's
-    second nearest, and so on, each item once. WSCR rows are the sub-query embeddings. Where there are fewer than L,
-    they repeat from the first.
+    For OAR (open-ended abstract retrieval) the rows are content embeddings of the retrieved items: first the nearest
+    item of every direction, then the second nearest of every direction, and so on, each item once. For WSCR (weakly
+    supervised compositional retrieval) the rows are the embeddings of the sub-queries. Fewer than L rows are repeated
+    from the first.
 
     Args:
-        task: Decides which rows.
-        scored: A batch of fan-outs after search.
-        b: The fan-out in the batch.
-        pool_emb_MD: The pool's content embeddings.
+        task: Decides which rows are taken.
+        retrieved: A batch of fan-outs after search.
+        b: Position of the fan-out in the batch.
+        pool_emb_MD: Content embeddings of the pool.
         num_rows: L.
     """
-    present_k = np.isfinite(scored.nearest_cos_Bk[b])
+    present_k = np.isfinite(retrieved.nearest_cos_Bk[b])
     assert present_k.any()
     if task == "wscr":
-        rows_ND = scored.sub_emb_BkD[b][present_k]
+        rows_ND = retrieved.sub_emb_BkD[b][present_k]
     else:
-        by_rank = scored.hit_rows_BkK[b][present_k].T.ravel().tolist()
+        by_rank = retrieved.hit_rows_BkK[b][present_k].T.ravel().tolist()
         rows_ND = pool_emb_MD[list(dict.fromkeys(by_rank))[:num_rows]]
     return np.asarray(rows_ND[np.arange(num_rows) % len(rows_ND)], np.float32)

@@ -1,25 +1,37 @@
-"""Set rewards: measures, weights and what an unusable answer is worth. One file a reward."""
+"""Rewards: functions from a batch of answers to components, and the rubric that weighs and adds them.
 
-from r4t_ray.rewards.added import AddedReward, AddedRewardConfig, add_rewards, build_added
-from r4t_ray.rewards.answers import Answers, PoolEntry, SetReward
-from r4t_ray.rewards.coverage import CoverageConfig, blend_expected, coverage_rewards, expected_coverage
-from r4t_ray.rewards.fanout import ScoredFanOut
-from r4t_ray.rewards.oar import OARConfig, oar_reward, oar_rewards
+Every reward is a ``RewardFn``: it reads ``Answers`` and gives named components, one number an answer. ``Rubric.score``
+takes the only weighted sum. To add a reward:
+
+1. one file here, ``rewards/NAME.py``: a callable that returns ``{"reward": ..., ...}``, and above it a ``NAMEConfig``
+   with ``type: Literal["NAME"]``, ``weight`` and ``build(share)`` (``rewards/format.py`` is the shortest example);
+2. one line in ``AddedRewardConfig`` of ``rewards/build.py``;
+3. in the YAML, an entry ``{type: NAME, weight: ...}`` of ``folm.added_rewards.oar`` or ``.wscr``.
+
+A class outside this package needs only step 3, with ``type: module:Class`` (``rewards/custom.py``).
+"""
+
+from r4t_ray.rewards.answers import Answers, PoolEntry
+from r4t_ray.rewards.build import AddedRewardConfig, build_added, oar_rubric, wscr_rubric
+from r4t_ray.rewards.coverage import CoverageConfig
+from r4t_ray.rewards.oar import OARConfig, oar_reward
+from r4t_ray.rewards.retrieved import Retrieved
+from r4t_ray.rewards.rubric import Diagnostics, RewardFn, RewardOutput, Rubric, WeightedReward
 
 __all__ = [
-    "AddedReward",
     "AddedRewardConfig",
     "Answers",
     "CoverageConfig",
+    "Diagnostics",
     "OARConfig",
     "PoolEntry",
-    "ScoredFanOut",
-    "SetReward",
-    "add_rewards",
-    "blend_expected",
+    "Retrieved",
+    "RewardFn",
+    "RewardOutput",
+    "Rubric",
+    "WeightedReward",
     "build_added",
-    "coverage_rewards",
-    "expected_coverage",
     "oar_reward",
-    "oar_rewards",
+    "oar_rubric",
+    "wscr_rubric",
 ]

@@ -1,4 +1,4 @@
-"""A constraint on the set: at most so many items that share the value of an attribute."""
+"""A constraint on the set: at most ``max_per_value`` items with the same value of an attribute."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from r4t_ray.config import Settings
 from r4t_ray.errors import ConfigError
@@ -16,15 +16,18 @@ from r4t_ray.types import Array
 
 
 class ConstraintConfig(Settings):
-    """Takes off ``weight`` times the share of the set that is over ``max_per_value`` of an item attribute.
+    """Subtracts ``weight`` times the share of the set that exceeds ``max_per_value`` of an item attribute.
 
-    With ``attribute: category`` and ``max_per_value: 2`` a set of ten with four tops has two too many: 0.2.
+    Example: with ``attribute: category`` and ``max_per_value: 2``, a set of ten items with four tops has two too many.
+    The share is 0.2.
     """
 
-    type: Literal["constraint"]
-    attribute: str
-    max_per_value: PositiveInt
-    weight: float = 1.0
+    type: Literal["constraint"] = Field(description="Selects this reward.")
+    attribute: str = Field(description="Name of the item attribute, as the catalogue's items carry it.")
+    max_per_value: PositiveInt = Field(description="Items of a set that may have the same value of the attribute.")
+    weight: float = Field(
+        1.0, description="What is subtracted when every item exceeds the limit; fewer items, their share."
+    )
 
     def build(self, share: float) -> ConstraintReward:
         """The reward."""
@@ -32,13 +35,13 @@ class ConstraintConfig(Settings):
 
 
 class ConstraintReward:
-    """Minus the share of each answer's top items that must go for the constraint to hold; an empty set is 0."""
+    """Minus the share of each answer's top items that must be removed to satisfy the constraint; 0 for an empty set."""
 
     def __init__(self, attribute: str, max_per_value: int) -> None:
         self._attribute, self._max_per_value = attribute, max_per_value
 
     def __call__(self, answers: Answers) -> dict[str, Array]:
-        """Items without the attribute are under no constraint.
+        """The component "reward", (B,) in -1..0. Items without the attribute are not constrained.
 
         Raises:
             ConfigError: No entry of the pool has the attribute.
@@ -57,7 +60,7 @@ class ConstraintReward:
             return
         known = sorted({name for entry in pool for name in entry.attributes})
         raise ConfigError(
-            "folm.rewards.constraint.attribute",
+            "folm.added_rewards: constraint.attribute",
             f"{self._attribute!r}, which no entry of the pool has",
             f"one of {', '.join(known)}" if known else "a pool of items with attributes",
             "name another attribute, or ingest the items with it",

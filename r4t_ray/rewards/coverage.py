@@ -1,52 +1,83 @@
-"""The reward of weakly supervised compositional retrieval, eq. 5 of arXiv 2603.06397."""
+"""The reward of weakly supervised compositional retrieval (WSCR), eq. 5 of arXiv 2603.06397.
+
+Where we leave the paper: a share of the reward may be the expected coverage, which is estimated on the sets of similar
+queries. A reference of a few items says little about one answer, while the sets of similar queries say nearly the
+same with less noise. Expected coverage also rewards queries that have no reference.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat
 
 from r4t_ray.config import Settings
 from r4t_ray.measures import recall
-from r4t_ray.rewards.fanout import ScoredFanOut
-from r4t_ray.types import Array
+from r4t_ray.rewards.answers import Answers
+from r4t_ray.types import Array, Rows
+
+ExpectedItems = Callable[[Sequence[str], Array], Array]
+"""From query ids and their embeddings (Q, D) to how much each pool item is expected in the query's set (Q, M)."""
 
 
 class CoverageConfig(Settings):
-    """What RL counts as covered; the defaults are eq. 5.
+    """What RL counts as covered in WSCR; the defaults are eq. 5."""
 
-    ``expected_share`` of the reward is ``expected_coverage``, the rest is eq. 5. A reference of a few items says little
-    about one fan-out, while what the sets of similar queries hold says much the same with less chance in it.
-    ``temperature`` is that of the softmax over the cosines of the queries.
-    """
+    expected_share: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="Share of the reward that is expected coverage; the rest is coverage of the query's own reference "
+        "(eq. 5). Raise it when references are small or when RL also trains on recombined queries.",
+    )
+    temperature: PositiveFloat = Field(
+        0.05,
+        description="Temperature of the softmax over the cosines with similar queries, whose sets give the expected "
+        "items. A lower value trusts the nearest sets more. It has no effect when expected_share is 0.",
+    )
 
-    expected_share: float = Field(0.0, ge=0.0, le=1.0)
-    temperature: PositiveFloat = 0.05
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weights by component; without an expected share, coverage alone."""
+        share = self.expected_share
+        return {"coverage": 1 - share, "expected": share} if share > 0 else {"coverage": 1.0}
 
 
-def coverage_rewards(fanout: ScoredFanOut, references: Sequence[Set[int]]) -> dict[str, Array]:
-    """Recall of each fan-out's reference rows by the union of its hits, (B,); NaN where the reference is empty."""
-    hits = (set(rows_kK.ravel().tolist()) for rows_kK in fanout.hit_rows_BkK)
-    coverage = [recall(got, want) if want else np.nan for got, want in zip(hits, references, strict=True)]
-    coverage_B = np.array(coverage, dtype=np.float32)
-    return {"coverage": coverage_B, "reward": coverage_B}
+def coverage_components(answers: Answers) -> dict[str, Array]:
+    """Recall of each query's reference by the union of the answer's hits, (B,); NaN where the reference is empty."""
+    hits = (set(rows_kK.ravel().tolist()) for rows_kK in answers.retrieved.hit_rows_BkK)
+    recalls = [recall(got, want) if want else np.nan for got, want in zip(hits, answers.references, strict=True)]
+    return {"coverage": np.array(recalls, dtype=np.float32)}
 
 
-def expected_coverage(fanout: ScoredFanOut, score_BM: Array) -> Array:
-    """The share of a query's total score that the union of its hits holds, (B,).
+@dataclass(frozen=True)
+class ExpectedCoverage:
+    """The share of a query's total expected score that the union of the answer's hits holds."""
 
-    ``score_BM`` is how much each of the M items of the pool is expected in the query's set; a row of zeros gives 0.
+    expected_items: ExpectedItems
+
+    def __call__(self, answers: Answers) -> dict[str, Array]:
+        """The component "expected", (B,) in 0..1; 0 where no item is expected. Each query is scored once."""
+        place_of = {name: b for b, name in reversed(list(enumerate(answers.query_ids)))}
+        asked = list(dict.fromkeys(answers.query_ids))
+        query_emb_QD = answers.retrieved.query_emb_BD[[place_of[name] for name in asked]]
+        score_QM = self.expected_items(asked, query_emb_QD)
+        row_of = {name: row for row, name in enumerate(asked)}
+        rows_B = [row_of[name] for name in answers.query_ids]
+        return {"expected": expected_coverage(answers.retrieved.hit_rows_BkK, score_QM[rows_B])}
+
+
+def expected_coverage(hit_rows_BkK: Rows, score_BM: Array) -> Array:
+    """The share of each row's total score at the rows that were hit, (B,).
+
+    Args:
+        hit_rows_BkK: Pool rows; -1 is none.
+        score_BM: How much each of the M items of the pool is expected. A row of zeros gives 0.
     """
     covered_B = np.zeros(len(score_BM), np.float32)
-    for b, rows_kK in enumerate(fanout.hit_rows_BkK):
+    for b, rows_kK in enumerate(hit_rows_BkK):
         rows = np.unique(rows_kK[rows_kK >= 0])
         covered_B[b] = score_BM[b, rows].sum() / max(float(score_BM[b].sum()), 1e-12)
     return covered_B
-
-
-def blend_expected(coverage_B: Array, expected_B: Array, share: float) -> NDArray[np.float64]:
-    """``share`` of the expected coverage, the rest eq. 5; all of it where there is no reference (NaN)."""
-    share_B = np.where(np.isnan(coverage_B), 1.0, share)
-    return (1 - share_B) * np.nan_to_num(coverage_B) + share_B * expected_B

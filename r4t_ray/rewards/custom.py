@@ -1,4 +1,4 @@
-"""A reward of the user's own, named as ``module:Class``."""
+"""A reward class of the user, named as ``module:Class``."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ from pydantic import Field
 
 from r4t_ray.config import Settings
 from r4t_ray.errors import ConfigError, RewardError
-from r4t_ray.rewards.answers import Answers, SetReward
+from r4t_ray.rewards.answers import Answers
+from r4t_ray.rewards.rubric import RewardFn
 from r4t_ray.types import Array
 
 
 class CustomConfig(Settings):
-    """``type: module:Class``: the class is called with ``options`` and gives a ``SetReward``.
+    """A class of the user; an instance of it is a ``RewardFn``."""
 
-    The module has to be importable where the rollout actors run: installed, or below ``--working-dir``.
-    """
-
-    type: str
-    weight: float = 1.0
-    options: dict[str, Any] = Field(default_factory=dict)
+    type: str = Field(
+        description="module:Class. The module must be importable where the rollout actors run: installed, or below "
+        "--working-dir of `ray job submit`."
+    )
+    weight: float = Field(1.0, description='Factor of the component "reward" in the total reward.')
+    options: dict[str, Any] = Field(default_factory=dict, description="Keyword arguments of the class.")
 
     def build(self, share: float) -> CustomReward:
-        """The reward; raises ConfigError when it cannot be imported or made."""
+        """The reward; raises ConfigError when it cannot be imported or constructed."""
         module, _, name = self.type.partition(":")
         try:
             made = getattr(importlib.import_module(module), name)(**self.options)
         except (ImportError, AttributeError, TypeError, ValueError) as error:
             raise ConfigError(
-                f"folm.rewards: {self.type}",
+                f"folm.added_rewards: {self.type}",
                 f"{type(error).__name__}: {error}",
                 "module:Class of an importable module, called with `options`",
                 "check the name, the options, and that the module is installed or below the working directory",
@@ -40,9 +41,9 @@ class CustomConfig(Settings):
 
 
 class CustomReward:
-    """What the user's callable returns, once it is known to be one number an answer."""
+    """Calls the user's reward and checks that it returns one number an answer."""
 
-    def __init__(self, name: str, reward: SetReward) -> None:
+    def __init__(self, name: str, reward: RewardFn) -> None:
         self._name, self._reward = name, reward
 
     def __call__(self, answers: Answers) -> dict[str, Array]:

@@ -1,7 +1,8 @@
-"""A language model as judge of the set, behind any OpenAI-compatible endpoint.
+"""A language model that judges the set, behind any OpenAI-compatible endpoint.
 
-The case that R4T is for: a reward too slow and dear to be maximised at query time. Following sec. 3 of arXiv 2603.06397
-the judge gives 1 to 5 on diversity, alignment and groundedness, without knowing who made the set.
+R4T is made for such a reward, which is too slow and expensive to maximise at query time. As in sec. 3 of arXiv
+2603.06397, the judge grades diversity, alignment and groundedness from 1 to 5 and does not know which method made the
+set.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from r4t_ray.config import Settings
 from r4t_ray.errors import ConfigError, RewardError
@@ -39,54 +40,67 @@ SetKey = tuple[str, tuple[int, ...]]
 
 
 class JudgeConfig(Settings):
-    """Adds ``weight`` times the judge's mean grade, 1 to 5 scaled to 0 to 1.
+    """Adds ``weight`` times the judge's mean grade, where grades 1 to 5 are scaled to 0 to 1."""
 
-    ``api_key_env`` names the environment variable with the key; the key itself stands in no file. ``max_calls`` are all
-    requests of a training run, retries not counted, shared evenly by the rollout actors; one that dies starts anew.
-    ``is_structured`` asks the server to allow nothing but the JSON object (response_format of type json_schema).
-    """
-
-    type: Literal["judge"]
-    base_url: str
-    model: str
-    weight: float = 1.0
-    api_key_env: str = "OPENAI_API_KEY"
-    criteria: dict[str, str] = CRITERIA
-    is_structured: bool = True
-    timeout_s: PositiveFloat = 30.0
-    max_retries: NonNegativeInt = 2
-    max_concurrency: PositiveInt = 16
-    max_tokens: PositiveInt = 64
-    max_calls: PositiveInt = 10_000
+    type: Literal["judge"] = Field(description="Selects this reward.")
+    base_url: str = Field(description="URL of the OpenAI-compatible endpoint, with its /v1.")
+    model: str = Field(description="Name of the judging model at the endpoint.")
+    weight: float = Field(1.0, description="Factor of the mean grade (0 to 1) in the total reward.")
+    api_key_env: str = Field(
+        "OPENAI_API_KEY",
+        description="Environment variable that holds the key, so that the key stands in no file. Any text will do for "
+        "an endpoint that needs no key.",
+    )
+    criteria: dict[str, str] = Field(
+        CRITERIA, description="Criteria of the judge by name, each with what the prompt says of it."
+    )
+    is_structured: bool = Field(
+        True,
+        description="Ask the server to allow only the JSON object of grades (response_format json_schema). Turn it off "
+        "for a server without this option.",
+    )
+    timeout_s: PositiveFloat = Field(
+        30.0, description="Seconds after which a call counts as failed. Raise it for a slow judge."
+    )
+    max_retries: NonNegativeInt = Field(
+        2, description="Retries of a failed call. An answer that is still not graded is dropped."
+    )
+    max_concurrency: PositiveInt = Field(16, description="Calls that one rollout actor keeps open at once.")
+    max_tokens: PositiveInt = Field(64, description="Tokens of a reply. Raise it with the number of criteria.")
+    max_calls: PositiveInt = Field(
+        10_000,
+        description="Calls of a whole training run, without retries, shared evenly by the rollout actors. A restarted "
+        "actor gets its share again. Answers beyond the budget are dropped.",
+    )
 
     def build(self, share: float) -> JudgeReward:
         """A judge with ``share`` of the calls; raises ConfigError when the key is not in the environment."""
         if self.api_key_env not in os.environ:
             raise ConfigError(
-                "folm.rewards.judge.api_key_env",
+                "folm.added_rewards: judge.api_key_env",
                 f"{self.api_key_env!r}, which is not set here",
-                "an environment variable with the endpoint's key (any text where it asks for none)",
+                "an environment variable with the endpoint's key (any text if the endpoint needs no key)",
                 "export it, or pass it to the cluster by runtime_env",
             )
         return JudgeReward(self, max(1, int(self.max_calls * share)))
 
 
 class JudgeReward:
-    """Grades each set once: batched, asynchronous, cached by request and set."""
+    """Grades each set once: all sets of a batch concurrently, with a cache by query and set."""
 
     def __init__(self, config: JudgeConfig, max_calls: int) -> None:
         self._config, self._calls_left = config, max_calls
         self._cache: dict[SetKey, float] = {}
 
     def __call__(self, answers: Answers) -> dict[str, Array]:
-        """The grade of each answer, and where it came from.
+        """The grade of each answer and its origin.
 
-        An empty set is worth 0 and is not asked about. What the endpoint fails to grade within its retries, and what is
-        over the budget of calls, is NaN in "reward".
+        An empty set gets 0 without a call. "reward" is NaN where the call failed after its retries and where the budget
+        of calls was spent.
 
         Returns:
-            (B,) each: "reward"; "calls", 1 where a call was made for the answer; "cached", "failed" and "unasked", 1
-            where the grade was known, the call failed, or no call was left.
+            (B,) each: "reward"; "calls", 1 where a call was made for the answer; "cached", 1 where the grade was known;
+            "failed", 1 where the call failed; "unasked", 1 where no call was left.
 
         Raises:
             RewardError: The endpoint refuses the key or does not know the model.
@@ -168,7 +182,7 @@ def response_format(criteria: Sequence[str]) -> dict[str, Any]:
 
 
 def parse_grades(text: str, criteria: Sequence[str]) -> float | None:
-    """The mean grade of a reply, 1 to 5 scaled to 0 to 1; None where it is not the object that was asked for.
+    """The mean grade of a reply, 1 to 5 scaled to 0 to 1; None when the reply is not the object of grades.
 
     >>> parse_grades('Here: {"diversity": 5, "alignment": 3}', ["diversity", "alignment"])
     0.75

@@ -1,39 +1,56 @@
-"""The reward of open-ended abstract retrieval, eq. 1 of arXiv 2603.06397.
+"""The reward of open-ended abstract retrieval (OAR), eq. 1 of arXiv 2603.06397.
 
-Where we leave the paper: (1) the Vendi score enters as Vendi / k, in 0..1, for its scale is not stated there; (2) a
-fan-out without directions is worth 0.
+Where we leave the paper: (1) the Vendi score enters as Vendi / k, in 0..1, because the paper does not state its scale;
+(2) an answer without directions is worth 0.
 """
 
 from __future__ import annotations
 
-from pydantic import NonNegativeFloat
+import numpy as np
+from pydantic import Field, NonNegativeFloat
 
 from r4t_ray.config import Settings
 from r4t_ray.measures import alignment, groundedness, vendi_scores
-from r4t_ray.rewards.fanout import ScoredFanOut
+from r4t_ray.rewards.answers import Answers
+from r4t_ray.rewards.rubric import FloatArray, weighted_sum
 from r4t_ray.types import Array
 
 
 class OARConfig(Settings):
-    """Weights of the three components."""
+    """Weights of the three components of eq. 1."""
 
-    w_ground: NonNegativeFloat = 0.6
-    w_div: NonNegativeFloat = 0.2
-    w_align: NonNegativeFloat = 0.2
+    w_ground: NonNegativeFloat = Field(
+        0.6,
+        description="Weight of groundedness: how close the directions are to entries of the pool. Raise it when "
+        "answers drift away from what the catalogue holds.",
+    )
+    w_div: NonNegativeFloat = Field(
+        0.2,
+        description="Weight of diversity: the Vendi score of the nearest entries, divided by k. Raise it when the "
+        "directions of an answer find the same entries.",
+    )
+    w_align: NonNegativeFloat = Field(
+        0.2,
+        description="Weight of alignment: the mean cosine between the directions and the query. Raise it when answers "
+        "leave the topic of the query.",
+    )
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weights by component, in the order in which they are summed."""
+        return {"groundedness": self.w_ground, "vendi": self.w_div, "alignment": self.w_align}
 
 
-def oar_reward(ground_B: Array, div_B: Array, align_B: Array, config: OARConfig) -> Array:
-    """w_ground r_ground + w_div r_div + w_align r_align, each (B,); ``div_B`` is Vendi / k."""
-    return config.w_ground * ground_B + config.w_div * div_B + config.w_align * align_B
-
-
-def oar_rewards(fanout: ScoredFanOut, config: OARConfig) -> dict[str, Array]:
-    """The components and the reward of each fan-out, (B,) each: groundedness, vendi, alignment, reward."""
-    k = fanout.sub_emb_BkD.shape[1]
-    parts = {
-        "groundedness": groundedness(fanout.nearest_cos_Bk),
-        "vendi": vendi_scores(fanout.nearest_emb_BkD) / k,
-        "alignment": alignment(fanout.sub_emb_BkD, fanout.query_emb_BD),
+def oar_components(answers: Answers) -> dict[str, Array]:
+    """Groundedness, Vendi / k and alignment of each answer, (B,) each."""
+    retrieved = answers.retrieved
+    return {
+        "groundedness": groundedness(retrieved.nearest_cos_Bk),
+        "vendi": np.asarray(vendi_scores(retrieved.nearest_emb_BkD) / answers.k, np.float32),
+        "alignment": alignment(retrieved.sub_emb_BkD, retrieved.query_emb_BD),
     }
-    reward_B = oar_reward(parts["groundedness"], parts["vendi"], parts["alignment"], config)
-    return {**parts, "reward": reward_B}
+
+
+def oar_reward(ground_B: FloatArray, div_B: FloatArray, align_B: FloatArray, config: OARConfig) -> FloatArray:
+    """Eq. 1 for components that are at hand: w_ground ground + w_div div + w_align align; ``div_B`` is Vendi / k."""
+    return weighted_sum({"groundedness": ground_B, "vendi": div_B, "alignment": align_B}, config.weights)

@@ -7,10 +7,10 @@ from pathlib import Path
 from ray import serve
 
 from r4t_ray.artifacts import Workspace
+from r4t_ray.retrieval.loading import num_shards, served_tasks, verify
 from r4t_ray.serve.args import AppArgs, Scaling
 from r4t_ray.serve.gateway import Gateway
 from r4t_ray.serve.generator import Generator
-from r4t_ray.serve.loading import num_shards, served_tasks, verify
 from r4t_ray.serve.shard import Shard, shard_name
 from r4t_ray.types import Task
 
@@ -20,7 +20,8 @@ __all__ = ["AppArgs", "build_app"]
 def build_app(args: AppArgs) -> serve.Application:
     """Join the deployments that serve ``args.workspace``.
 
-    Every file is verified here, so that a fault is told before any deployment starts; replicas verify what they load.
+    Every file is verified here, so that a fault is reported before any deployment starts. Replicas verify the files
+    that they load.
 
     Raises:
         MissingArtifactError: A stage that serving needs has not run.

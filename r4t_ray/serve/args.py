@@ -1,4 +1,4 @@
-"""Typed arguments of the Serve application: what `args:` in serve_configs/*.yaml may hold."""
+"""Typed arguments of the Serve application: the keys of `args:` in serve_configs/*.yaml."""
 
 from __future__ import annotations
 
@@ -7,20 +7,25 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from r4t_ray.config import Settings
-from r4t_ray.diffusion.settings import Solver
-from r4t_ray.types import Task
+from r4t_ray.retrieval.settings import RetrievalSettings
 
 
 class Scaling(Settings):
-    """Replicas of one deployment and what each may hold."""
+    """Replicas of one deployment and the load that each takes."""
 
-    min_replicas: int = Field(1, ge=0)
-    max_replicas: int = Field(1, ge=1)
-    target_ongoing_requests: float = Field(4.0, gt=0, description="Requests a replica that the autoscaler aims at.")
+    min_replicas: int = Field(1, ge=0, description="Replicas that always run.")
+    max_replicas: int = Field(1, ge=1, description="Replicas that the autoscaler may start under load.")
+    target_ongoing_requests: float = Field(
+        4.0, gt=0, description="Requests per replica that the autoscaler aims at. Lower values start replicas earlier."
+    )
     max_ongoing_requests: int = Field(64, ge=1, description="Requests that one replica works on at a time.")
-    max_queued_requests: int = Field(256, ge=-1, description="Waiting calls of one caller; more give HTTP 429.")
-    num_cpus: float = Field(0.1, ge=0)
-    num_gpus: float = Field(0.0, ge=0)
+    max_queued_requests: int = Field(
+        256, ge=-1, description="Calls of one caller that may wait. Further calls get HTTP 429. -1 sets no limit."
+    )
+    num_cpus: float = Field(0.1, ge=0, description="CPUs that Ray reserves for each replica.")
+    num_gpus: float = Field(
+        0.0, ge=0, description="GPUs that Ray reserves for each replica. Above 0 the generator computes on the GPU."
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -29,23 +34,29 @@ class Scaling(Settings):
         return self
 
 
-class AppArgs(Settings):
-    """How a workspace is served.
+class AppArgs(RetrievalSettings):
+    """How a workspace is served: default task and sampler, deadline, batches, and the deployments' scaling."""
 
-    A relative ``workspace`` is resolved against the directory in which Ray was started. ``shards: inline`` searches
-    inside the gateway's process, the faster choice while the index fits one; ``deployed`` makes one deployment of
-    every index shard. ``None`` for the sampler's settings means the trained model's own.
-    """
-
-    workspace: str = "workspace/cookbook"
-    default_task: Task = "oar"
-    solver: Solver | None = None
-    num_steps: int | None = Field(None, ge=1)
-    guidance: float | None = Field(None, ge=0)
-    shards: Literal["inline", "deployed"] = "inline"
-    deadline_s: float = Field(20.0, gt=0, description="A request that takes longer gets HTTP 504.")
+    workspace: str = Field(
+        "workspace/cookbook",
+        description="Folder of the artifacts. A relative path starts at the directory in which Ray was started. "
+        "`r4t serve --workspace DIR` replaces it.",
+    )
+    shards: Literal["inline", "deployed"] = Field(
+        "inline",
+        description="inline searches the index inside the gateway's process, which is faster while one process holds "
+        "the index. deployed makes one deployment of every index shard.",
+    )
+    deadline_s: float = Field(20.0, gt=0, description="Seconds after which a request gets HTTP 504.")
     max_batch_size: int = Field(64, ge=1, description="Queries that the generator takes in one pass.")
-    batch_wait_s: float = Field(0.002, ge=0, description="How long a query waits for others to join its batch.")
-    gateway: Scaling = Scaling(max_ongoing_requests=256)
-    generator: Scaling = Scaling(max_ongoing_requests=128)
-    shard: Scaling = Scaling()
+    batch_wait_s: float = Field(
+        0.002, ge=0, description="Seconds that a query waits for others to join its batch. 0 does not wait."
+    )
+    gateway: Scaling = Field(
+        Scaling(max_ongoing_requests=256),
+        description="Scaling of the gateway, which validates requests and composes answers.",
+    )
+    generator: Scaling = Field(
+        Scaling(max_ongoing_requests=128), description="Scaling of the generator, which holds encoder and diffusion."
+    )
+    shard: Scaling = Field(Scaling(), description="Scaling of each shard's deployment, if shards are deployed.")

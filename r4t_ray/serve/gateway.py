@@ -1,4 +1,4 @@
-"""The gateway deployment: validated HTTP in, an answer, a page or the state of health out.
+"""The gateway deployment: it validates HTTP requests and returns an answer, a page or the state of health.
 
 `serve.ingress` copies the routes when the class is decorated, so every name that they use stands above it.
 """
@@ -9,12 +9,13 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from ray import serve
 
 from r4t_ray.artifacts import Workspace
+from r4t_ray.retrieval.loading import open_tasks
+from r4t_ray.retrieval.request import MAX_BODY_BYTES, RetrieveRequest
+from r4t_ray.retrieval.response import ErrorResponse, RetrieveResponse
 from r4t_ray.serve.args import AppArgs
+from r4t_ray.serve.backend import Handle, ServeBackend
 from r4t_ray.serve.http import make_api
 from r4t_ray.serve.page import PAGE_POLICY, read_page
-from r4t_ray.serve.scatter import Handle, Scatter
-from r4t_ray.serve.schema import MAX_BODY_BYTES, ErrorResponse, RetrieveRequest, RetrieveResponse
-from r4t_ray.serve.served_task import load_tasks
 from r4t_ray.types import Task
 
 ERROR_STATUS = (400, 413, 422, 429, 500, 503, 504)
@@ -25,32 +26,32 @@ api = make_api("r4t_ray", MAX_BODY_BYTES)
 @serve.deployment
 @serve.ingress(api)
 class Gateway:
-    """HTTP over a `Scatter`.
+    """HTTP over a `ServeBackend`.
 
     Args:
         args: The application's arguments, their workspace absolute.
         generator: Handle of the Generator deployment.
-        shards: Task -> handles of its Shard deployments; empty lists when the index is searched in this process.
+        deployed: Task -> handles of its Shard deployments; empty lists when this process searches the index.
     """
 
-    def __init__(self, args: AppArgs, generator: Handle, shards: dict[Task, list[Handle]]) -> None:
-        tasks = load_tasks(Workspace(args.workspace), args, with_index=args.shards == "inline")
+    def __init__(self, args: AppArgs, generator: Handle, deployed: dict[Task, list[Handle]]) -> None:
+        tasks, shards = open_tasks(Workspace(args.workspace), args, with_index=args.shards == "inline")
         self._default_task = args.default_task
-        self._scatter = Scatter(args, tasks, generator, shards)
+        self._backend = ServeBackend(args, tasks=tasks, generator=generator, deployed=deployed, shards=shards)
 
     @api.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def page(self) -> HTMLResponse:
-        """A page that asks and shows the sets, with no outside assets."""
+        """A page with a form and the answers to it. It loads nothing from other servers."""
         return HTMLResponse(read_page(), headers={"Content-Security-Policy": PAGE_POLICY})
 
     @api.get("/healthz")
     async def healthz(self) -> JSONResponse:
         """200 when the generator and every shard answer; else 503 or 504."""
-        await self._scatter.check_ready()
-        models = {task: served.model.model_dump() for task, served in self._scatter.tasks.items()}
+        await self._backend.check_ready()
+        models = {task: opened.model.model_dump() for task, opened in self._backend.tasks.items()}
         return JSONResponse({"status": "ok", "default_task": self._default_task, "tasks": models})
 
     @api.post("/v1/retrieve", responses={status: {"model": ErrorResponse} for status in ERROR_STATUS})
     async def retrieve(self, request: RetrieveRequest) -> RetrieveResponse:
-        """Diverse directions for a broad query, each with its nearest items, and the union of those."""
-        return await self._scatter.answer(request)
+        """Diverse directions for a broad query, each with its nearest items, and the union of the items."""
+        return await self._backend.retrieve(request)

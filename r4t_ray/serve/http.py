@@ -1,4 +1,4 @@
-"""HTTP manners of the gateway: a limit on the body, and one JSON form for every error."""
+"""HTTP rules of the gateway: a limit on the body, and one JSON form for every error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from r4t_ray.errors import RequestError
-from r4t_ray.serve.schema import EXPECTED_BODY, error_of, error_response, request_fault
+from r4t_ray.retrieval.request import EXPECTED_BODY, request_fault
+from r4t_ray.retrieval.response import error_of, error_response
 
 RETRY_AFTER_S = 1
 
@@ -116,7 +117,7 @@ HANDLERS: dict[type[Exception], Handler] = {
 
 
 def make_api(title: str, max_body_bytes: int) -> FastAPI:
-    """An empty FastAPI application with the limit and the handlers in place."""
+    """A FastAPI application with the limit and the error handlers, and no routes yet."""
     api = FastAPI(title=title)
     api.add_middleware(BodyLimit, limit=max_body_bytes)
     for kind, handler in HANDLERS.items():

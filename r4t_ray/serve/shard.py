@@ -1,4 +1,4 @@
-"""The shard deployment: one index shard of one task; ids' rows and cosines go out, never vectors."""
+"""The shard deployment: one index shard of one task. It returns pool rows and cosines, never vectors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ray import serve
 from r4t_ray.artifacts import Workspace
 from r4t_ray.index import load_shard
 from r4t_ray.serve.args import AppArgs
-from r4t_ray.types import Array, Rows, Task
+from r4t_ray.types import Array, Rows, Search, Task
 
 
 def shard_name(task: Task, number: int) -> str:
@@ -21,20 +21,20 @@ class Shard:
 
     Args:
         args: The application's arguments, their workspace absolute.
-        task: Whose index.
-        number: Which shard of it.
+        task: The task whose index it is.
+        number: Number of the shard.
     """
 
     def __init__(self, args: AppArgs, task: Task, number: int) -> None:
         self._shard = load_shard(Workspace(args.workspace).artifact("index").path / task, number)
 
-    def search(self, z_LD: Array, n: int) -> tuple[Array, Rows]:
+    def search(self, search: Search) -> tuple[Array, Rows]:
         """All directions of a request in one call.
 
         Returns:
-            Cosines and global pool rows, both L x K with K at most n, best first.
+            Cosines and global pool rows, both L x K with K at most ``search.num_hits``, best first.
         """
-        return self._shard.search(z_LD, n)
+        return self._shard.search(search)
 
     def ready(self) -> bool:
         """True once the shard is loaded."""

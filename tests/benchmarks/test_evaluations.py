@@ -9,16 +9,15 @@ import torch
 from torch import Tensor
 
 from benchmarks.evaluations import evaluations_of, steps_within
-from r4t_ray.diffusion.samplers import SAMPLERS
+from r4t_ray.diffusion import SOLVERS, NoiseConfig, SolverName
 from r4t_ray.diffusion.schedule import sampling_sigmas
-from r4t_ray.diffusion.settings import NoiseConfig, Solver
 
-STEPPING = [solver for solver in get_args(Solver) if solver in SAMPLERS]
+STEPPING = [solver for solver in get_args(SolverName) if SOLVERS[solver].is_stepwise]
 
 
 @pytest.mark.parametrize("solver", STEPPING)
 @pytest.mark.parametrize("num_steps", [1, 2, 5])
-def test_counts_are_those_of_the_solver(solver: Solver, num_steps: int) -> None:
+def test_counts_are_those_of_the_solver(solver: SolverName, num_steps: int) -> None:
     calls = 0
 
     def denoise(z_BLD: Tensor, sigma_B: Tensor) -> Tensor:
@@ -26,15 +25,15 @@ def test_counts_are_those_of_the_solver(solver: Solver, num_steps: int) -> None:
         calls += 1
         return z_BLD / 2
 
-    SAMPLERS[solver](
+    SOLVERS[solver].function(
         denoise, torch.ones(1, 2, 3), sampling_sigmas("karras", num_steps, NoiseConfig()), lambda: torch.ones(1, 2, 3)
     )
     assert calls == evaluations_of(solver, num_steps)
 
 
-@pytest.mark.parametrize("solver", get_args(Solver))
+@pytest.mark.parametrize("solver", get_args(SolverName))
 @pytest.mark.parametrize("asked", [1, 2, 3, 4, 8, 16, 256])
-def test_steps_are_the_most_that_fit(solver: Solver, asked: int) -> None:
+def test_steps_are_the_most_that_fit(solver: SolverName, asked: int) -> None:
     steps = steps_within(solver, asked)
     assert evaluations_of(solver, steps) <= asked
-    assert solver in ("likeliest", "one_step") or evaluations_of(solver, steps + 1) > asked
+    assert solver in ("top_anchors", "one_step") or evaluations_of(solver, steps + 1) > asked

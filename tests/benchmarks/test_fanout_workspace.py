@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from benchmarks.fanout_workspace import Subject, WorkspaceGrid, compiled, measure_diffusion
+from benchmarks.harness import Result
 from benchmarks.stopwatch import Board
 from r4t_ray.diffusion import STUDENT, DiffusionRetriever, NetworkConfig, SamplerConfig
 
@@ -41,15 +42,27 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_every_cell_of_the_retriever_and_one_of_its_student_are_measured(folder: Path) -> None:
-    grid = WorkspaceGrid("oar", (2,), (1, 4), ("heun",), ("eager",), ("fan-out", "with search"), None, None, 0)
+    grid = WorkspaceGrid(
+        task="oar",
+        batches=(2,),
+        evaluations=(1, 4),
+        solvers=("heun",),
+        modes=("eager",),
+        scopes=("fan-out", "with search"),
+        guidance=None,
+        threads=None,
+        seed=0,
+    )
     queries = [SimpleNamespace(text=letter) for letter in "abc"]
     trial: Any = SimpleNamespace(queries=queries, query_emb_BD=np.eye(6, dtype=np.float32)[:3])
     encoder: Any = SimpleNamespace(encode=lambda texts: np.eye(6, dtype=np.float32)[["abc".index(t) for t in texts]])
     bench: Any = SimpleNamespace(index=Axes(), k=2, n=2)
-    board = Board(lambda: None, None, float("inf"), 60.0)
-    measure_diffusion(Subject(trial, bench, encoder, grid), board, folder)
-    assert [row.not_measured for row in board.rows] == [None] * 8
-    kinds = [(row.cell.what, row.cell.evaluations) for row in board.rows if row.cell.scope == "fan-out"]
+    board = Board(
+        synchronize=lambda: None, result=Result(benchmark="fanout"), out=None, deadline=float("inf"), call_limit_s=60.0
+    )
+    measure_diffusion(Subject(trial=trial, bench=bench, encoder=encoder, grid=grid), board, folder)
+    assert [row["not_measured"] for row in board.result.rows] == [None] * 8
+    kinds = [(row["what"], row["evaluations"]) for row in board.result.rows if row["scope"] == "fan-out"]
     assert kinds == [
         ("diffusion configured euler", 2),
         ("diffusion heun", 1),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -30,11 +29,10 @@ def test_a_row_is_written_and_said(
 ) -> None:
     out = tmp_path / "rows.json"
     asked = "--shape tiny --queries 2 --generations 2 --micro-batch 4 --prompt-tokens 3 --new-tokens 2 --steps 2"
-    monkeypatch.setattr(sys, "argv", ["learner", *asked.split(), "--lora-rank", "2", "--out", str(out)])
     monkeypatch.setitem(learner.MATRIX, "cpu", 64)
     monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")
-    learner.main()
-    (row,) = json.loads(out.read_text())
+    learner.BENCHMARK.main([*asked.split(), "--lora-rank", "2", "--out", str(out)])
+    (row,) = json.loads(out.read_text())["rows"]
     assert row["tokens_a_step"] == 4 * 5
     assert len(row["seconds"]) == 2
     assert 0 < row["trained"] < row["parameters"]

@@ -11,11 +11,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from benchmarks import keep, quality, students
+from benchmarks import quality, select, students
 from benchmarks.evaluations import evaluations_of
+from benchmarks.harness import Result, Row
+from benchmarks.tables.quality import quality_tables
 from r4t_ray.diffusion.settings import NetworkConfig
-from r4t_ray.evaluation.bootstrap import Estimate
-from r4t_ray.pairs.keep import KeepAbove, KeepAll, KeepBest
+from r4t_ray.pairs.select import SelectAbove, SelectAll, SelectBest
 
 SHAPE = NetworkConfig(
     num_rows=3, dim=6, hidden=32, mlp=32, num_heads=2, num_layers=1, noise_dim=4, dropout=0, attention_dropout=0
@@ -27,18 +28,19 @@ def test_every_way_is_measured_once_and_the_reference_first() -> None:
     assert ways[0] == ("sde", 256)
     assert len(set(ways)) == len(ways)
     assert {evaluations_of(*way) for way in ways if way[0] == "heun"} == {63, 15, 7, 3, 1}
-    assert [way for way in ways if way[0] in ("likeliest", "one_step")] == [("likeliest", 1), ("one_step", 1)]
+    assert [way for way in ways if way[0] in ("top_anchors", "one_step")] == [("top_anchors", 1), ("one_step", 1)]
 
 
 def test_a_way_is_kept_if_all_its_measures_are() -> None:
-    def row(solver: str, measure: str, ratio: float) -> quality.Row:
-        return quality.Row("oar", solver, 4, measure, Estimate(0.5, 0.4, 0.6, 9), Estimate(ratio, 0.9, 1.1, 9))
+    def row(solver: str, measure: str, ratio: float) -> Row:
+        value = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 9}
+        figures = {"measure": measure, "value": value, "ratio": {**value, "value": ratio}}
+        return {"task": "oar", "solver": solver, "evaluations": 4, **figures}
 
     rows = [row("sde", "oar_reward", 0.98), row("sde", "vendi", 1.2), row("heun", "oar_reward", 1.0)]
     rows.append(row("heun", "vendi", 0.97))
-    lines = quality.table(rows).splitlines()
-    assert lines[1].split()[0] == "sde"
-    assert (lines[1].split()[-1], lines[2].split()[-1]) == ("yes", "no")
+    (table,) = quality_tables(Result(benchmark="quality", rows=rows))
+    assert [(line[0], line[-1]) for line in table.rows] == [("SDE", "yes"), ("Heun", "no")]
 
 
 def test_rules_choose_among_each_querys_own() -> None:
@@ -49,10 +51,10 @@ def test_rules_choose_among_each_querys_own() -> None:
             "weight": pa.array([1, 1, 1, 3, 2], pa.int32()),
         }
     )
-    assert keep.kept(pairs, KeepAll()).equals(pairs)
-    best = keep.kept(pairs, KeepBest(type="best", fraction=0.5))
+    assert select.selected(pairs, SelectAll()).equals(pairs)
+    best = select.selected(pairs, SelectBest(type="best", fraction=0.5))
     assert best["reward"].to_pylist() == pytest.approx([0.9, 0.8, None, 0.3], nan_ok=True)
-    assert keep.kept(pairs, KeepAbove(type="above", reward=0.3)).num_rows == 3  # 0.3 in float32 is above 0.3
+    assert select.selected(pairs, SelectAbove(type="above", reward=0.3)).num_rows == 3  # 0.3 in float32 is above 0.3
 
 
 def unit_pairs(num: int) -> dict[str, torch.Tensor]:

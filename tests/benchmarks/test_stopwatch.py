@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import time
@@ -10,11 +9,32 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.stopwatch import BASELINE, Board, Call, Cell, Row, is_enough, predicted_s, provenance, ratios
+from benchmarks.harness import Result
+from benchmarks.stopwatch import BASELINE, Board, Call, Cell, Timing, is_enough, predicted_s, ratios
 
 
 def cell(what: str, batch: int, evaluations: int | None = None, scope: str = "fan-out") -> Cell:
-    return Cell(what, scope, "cpu", "float32", "eager", batch, evaluations, evaluations, evaluations)
+    return Cell(
+        what=what,
+        scope=scope,
+        device="cpu",
+        dtype="float32",
+        mode="eager",
+        batch=batch,
+        asked=evaluations,
+        steps=evaluations,
+        evaluations=evaluations,
+    )
+
+
+def board_of(folder: Path, deadline: float) -> Board:
+    return Board(
+        synchronize=lambda: None,
+        result=Result(benchmark="fanout"),
+        out=folder / "rows.json",
+        deadline=deadline,
+        call_limit_s=60.0,
+    )
 
 
 def test_a_second_of_work_is_enough_and_slow_calls_need_fewer() -> None:
@@ -30,12 +50,12 @@ def test_a_second_of_work_is_enough_and_slow_calls_need_fewer() -> None:
 
 def test_prediction_is_the_least_that_smaller_cells_give() -> None:
     rows = [
-        Row(cell("sde", 1, 16), median_ms=100.0),
-        Row(cell("sde", 8, 4), median_ms=150.0),
-        Row(cell("sde", 8, 256), median_ms=1.0),
-        Row(cell("sde", 64, 16), median_ms=1.0),
-        Row(cell("sde", 8, 1), not_measured="memory"),
-        Row(cell("euler", 8, 1), median_ms=1.0),
+        Timing(cell=cell("sde", 1, 16), median_ms=100.0),
+        Timing(cell=cell("sde", 8, 4), median_ms=150.0),
+        Timing(cell=cell("sde", 8, 256), median_ms=1.0),
+        Timing(cell=cell("sde", 64, 16), median_ms=1.0),
+        Timing(cell=cell("sde", 8, 1), not_measured="memory"),
+        Timing(cell=cell("euler", 8, 1), median_ms=1.0),
     ]
     assert predicted_s(cell("sde", 8, 16), rows) == pytest.approx(0.6)
     assert predicted_s(cell("sde", 1, 1), rows) is None
@@ -43,11 +63,11 @@ def test_prediction_is_the_least_that_smaller_cells_give() -> None:
 
 def test_ratios_are_to_the_language_model_of_the_same_batch_and_scope() -> None:
     rows = [
-        Row(cell("sde", 8, 4), median_ms=5.0),
-        Row(cell("sde", 8, 4, "with search"), median_ms=5.0),
-        Row(cell("sde", 1, 4), median_ms=5.0),
-        Row(cell(BASELINE, 8), median_ms=100.0),
-        Row(cell(BASELINE, 1), not_measured="memory"),
+        Timing(cell=cell("sde", 8, 4), median_ms=5.0),
+        Timing(cell=cell("sde", 8, 4, "with search"), median_ms=5.0),
+        Timing(cell=cell("sde", 1, 4), median_ms=5.0),
+        Timing(cell=cell(BASELINE, 8), median_ms=100.0),
+        Timing(cell=cell(BASELINE, 1), not_measured="memory"),
     ]
     assert ratios(rows) == [20.0, None, None, 1.0, None]
 
@@ -56,9 +76,9 @@ def test_a_failure_and_a_limit_leave_their_reason(tmp_path: Path) -> None:
     def fails() -> Call:
         raise RuntimeError("out of memory\nmore")
 
-    board = Board(lambda: None, tmp_path / "rows.json", deadline=math.inf, call_limit_s=60.0)
+    board = board_of(tmp_path, math.inf)
     board.measure(cell("sde", 1, 1), fails)
-    board.rows.append(Row(cell("sde", 8, 1), median_ms=10_000.0))
+    board.timings.append(Timing(cell=cell("sde", 8, 1), median_ms=10_000.0))
     board.measure(cell("sde", 8, 16), lambda: pytest.fail("over the limit"))
     board.measure(cell("sde", 8, 4), lambda: lambda _: None)
     written = json.loads((tmp_path / "rows.json").read_text())["rows"]
@@ -72,21 +92,12 @@ def test_a_failure_and_a_limit_leave_their_reason(tmp_path: Path) -> None:
 
 
 def test_what_may_not_end_in_time_is_not_begun(tmp_path: Path) -> None:
-    board = Board(lambda: None, tmp_path / "rows.json", time.perf_counter() + 100, 60.0, {"guidance": 0.1})
-    board.rows.append(Row(cell("sde", 1, 1), median_ms=20_000.0))
+    board = board_of(tmp_path, time.perf_counter() + 100)
+    board.result.facts["guidance"] = 0.1
+    board.timings.append(Timing(cell=cell("sde", 1, 1), median_ms=20_000.0))
     board.measure(cell("sde", 1, 2), lambda: lambda _: None)
     board.measure(cell("sde", 3, 1), lambda: pytest.fail("two calls of a minute in 100 s"))
     written = json.loads((tmp_path / "rows.json").read_text())
-    assert written["settings"] == {"guidance": 0.1}
+    assert written["facts"] == {"guidance": 0.1}
     assert written["rows"][1]["repeats"] == 200
     assert written["rows"][2]["not_measured"].startswith("two calls may take 120 s, and ")
-
-
-def test_no_place_on_this_machine_stands_beside_figures(tmp_path: Path) -> None:
-    model = "package:r4t_ray/folm/base_model"
-    asked = argparse.Namespace(out=tmp_path / "rows.json", pairs=8, local=str(tmp_path), model=model, batch=None)
-    told = provenance(asked)
-    assert told["options"] == {"pairs": 8, "model": model, "batch": None}
-    assert told["machine"]["cores"] >= 1
-    assert {"ray", "torch"} <= told["versions"].keys()
-    assert str(tmp_path) not in json.dumps(told)

@@ -10,7 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.synthesize import Replay, Run, live_table, measured, record, replay_table
+from benchmarks.harness import Result
+from benchmarks.synthesize import Replay, measured, record
+from benchmarks.tables.speed import pairs_per_s, synthesize_live_table, synthesize_replay_table
 from benchmarks.usage import Usage, watched
 
 
@@ -25,8 +27,8 @@ def test_a_run_is_timed_from_its_first_file_to_its_last(tmp_path: Path) -> None:
     write(tmp_path / "0.parquet", ["b"] * 6, 103.0)
     write(tmp_path / "2.parquet", ["c"] * 4, 104.0)
     run = measured(tmp_path, 20, 9.0, Usage())
-    assert (run.pairs, run.paced, run.seconds, run.pace) == (12, 10, 4.0, 2.5)
-    assert run.bytes == sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert (run["pairs"], run["paced"], run["seconds"], pairs_per_s(run)) == (12, 10, 4.0, 2.5)
+    assert run["bytes"] == sum(path.stat().st_size for path in tmp_path.iterdir())
 
 
 def test_what_was_recorded_is_replayed_for_any_query_always_the_same(tmp_path: Path) -> None:
@@ -52,13 +54,31 @@ def test_usage_tells_this_process_and_its_work() -> None:
 
 
 def test_tables_give_ratios_and_shares() -> None:
-    usage = Usage({"driver": 1.0, "writer": 3.0}, {"driver": 2**30, "writer": 2**31, "all": 3 * 2**30})
-    small, large = (Run(num, num, 800 * num, num / 100, num, num / 100 + 20, usage) for num in (1000, 9000))
-    loops = {1: [{"generation alone": 80.0}, {"generation alone": 120.0}], 2: [{"generation alone": 50.0}]}
-    table = live_table(loops, {1: small, 2: large}).splitlines()
-    assert table[1].split()[-5:] == ["100.0", "80.0", "120.0", "1.00", "1.00"]
-    assert table[2].split()[-5:] == ["50.0", "50.0", "50.0", "2.00", "2.00"]
-    lines = replay_table({1000: small, 9000: large}, 7).splitlines()
-    assert lines[1].split()[:4] == ["1,000", "30.0", "100", "800"]
-    assert lines[1].split()[4:6] == ["25%", "1.00"]
-    assert lines[3] == "from 1,000 to 9,000: 100 more pairs a second more"
+    usage = {
+        "cpu_s": {"driver": 1.0, "writer": 3.0},
+        "peak_bytes": {"driver": 2**30, "writer": 2**31, "all": 3 * 2**30},
+    }
+    small, large = (
+        {
+            "pairs": num,
+            "bytes": 800 * num,
+            "seconds": num / 100,
+            "paced": num,
+            "whole_s": num / 100 + 20,
+            "usage": usage,
+        }
+        for num in (1000, 9000)
+    )
+    names = ("generation alone", "generation, then writing")
+    loops = [
+        {"what": "loop", "threads": threads, **dict.fromkeys(names, rate)}
+        for threads, rate in ((1, 80.0), (2, 50.0), (1, 120.0))
+    ]
+    live = [{"what": "live", "actors": actors, **run} for actors, run in ((1, small), (2, large))]
+    table = synthesize_live_table(Result(benchmark="synthesize", rows=[*loops, *live]))
+    assert table.rows[0][1:] == ("100.0", "80.0, 120.0", "1.00", "1.00")
+    assert table.rows[2][1:] == ("50.0", "50.0, 50.0", "2.00", "2.00")
+    replays = [{"what": "replay", **run} for run in (small, large)]
+    table = synthesize_replay_table(Result(benchmark="synthesize", rows=replays))
+    assert table.rows[0][:5] == ("1,000", "30.0", "100", "800", "25%, 1.00 GiB")
+    assert table.notes == ["from 1,000 to 9,000 pairs: 100 more pairs a second more"]

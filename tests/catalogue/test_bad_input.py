@@ -69,7 +69,7 @@ def test_fault_is_named_and_nothing_is_left(tmp_path: Path, fault: str) -> None:
         run(config, Workspace(tmp_path / "workspace"), seed=0)
     assert caught.value.expected
     assert caught.value.fix
-    assert not (tmp_path / "workspace" / "ingest").exists()
+    assert not (tmp_path / "workspace" / "catalogue").exists()
 
 
 def test_a_failed_run_leaves_the_earlier_artifact(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_failed_run_leaves_the_earlier_artifact(tmp_path: Path) -> None:
     config.items.write_text("{")
     with pytest.raises(DataError, match="invalid JSON"):
         run(config, workspace, seed=0)
-    assert workspace.artifact("ingest").manifest == first
+    assert workspace.artifact("catalogue").manifest == first
 
 
 def test_parquet_reads_as_jsonl_does(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def test_themes_have_no_reference(workspace: Workspace) -> None:
 
 
 def test_files_have_the_stated_columns(workspace: Workspace) -> None:
-    columns = {path.stem: pq.read_schema(path).names for path in workspace.artifact("ingest").path.glob("*.parquet")}
+    columns = {path.stem: pq.read_schema(path).names for path in workspace.artifact("catalogue").path.glob("*.parquet")}
     assert columns == {
         "items": ["item_id", "text", "attributes"],
         "sets": ["set_id", "title", "description", "item_ids"],
@@ -174,7 +174,7 @@ def test_files_have_the_stated_columns(workspace: Workspace) -> None:
 
 
 def test_a_second_run_is_skipped_and_a_fresh_one_is_equal(config: Any, workspace: Workspace, tmp_path: Path) -> None:
-    manifest = workspace.root / "ingest" / "manifest.json"
+    manifest = workspace.root / "catalogue" / "manifest.json"
     before = manifest.stat().st_mtime_ns
     first = run(config, workspace, seed=0).manifest
     assert manifest.stat().st_mtime_ns == before
@@ -263,4 +263,4 @@ def test_another_wheel_is_refused(tmp_path: Path) -> None:
     wheel = make_cookbook(tmp_path).wheel
     with pytest.raises(DataError, match=WHEEL_SHA256[:12]):
         run(CookbookConfig(wheel=wheel), Workspace(tmp_path / "workspace"), seed=0)
-    assert not (tmp_path / "workspace" / "ingest").exists()
+    assert not (tmp_path / "workspace" / "catalogue").exists()

@@ -16,13 +16,13 @@ import torch
 from diffusers import EDMDPMSolverMultistepScheduler, EDMEulerScheduler
 from torch import Tensor
 
-from r4t_ray.diffusion.samplers import SAMPLERS
+from r4t_ray.diffusion import SOLVERS, NoiseConfig, SolverName
 from r4t_ray.diffusion.schedule import sampling_sigmas
-from r4t_ray.diffusion.settings import NoiseConfig, Solver
 
 MEAN, STD = 0.3, 0.5
 NOISE = NoiseConfig(sigma_min=1e-3, sigma_max=80.0, sigma_data=STD)
 ORDERS = {"euler": 1, "heun": 2, "dpmpp_2m": 2}
+STEPWISE = sorted(name for name, solver in SOLVERS.items() if solver.is_stepwise)
 
 
 def gaussian_denoiser(z_BLD: Tensor, sigma_B: Tensor) -> Tensor:
@@ -44,13 +44,41 @@ def flow(z_BLD: Tensor, sigma: float, sigma_next: float) -> Tensor:
     return MEAN + (z_BLD - MEAN) * math.sqrt((STD**2 + sigma_next**2) / (STD**2 + sigma**2))
 
 
-def test_every_named_solver_has_a_function() -> None:
-    assert {*SAMPLERS, "likeliest", "one_step"} == set(get_args(Solver))
+class Anchored:
+    """The Gaussian denoiser with 20 axes as anchors, whose logits are z and the anchor's number; it notes its calls."""
+
+    anchors_ND = torch.eye(20, dtype=torch.float64)
+
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+
+    def __call__(self, z_BLD: Tensor, sigma_B: Tensor) -> Tensor:
+        assert sigma_B.shape == (2,)
+        self.seen.append(float(sigma_B[0]))
+        return gaussian_denoiser(z_BLD, sigma_B)
+
+    def anchor_logits(self, z_BLD: Tensor, sigma_B: Tensor) -> Tensor:
+        assert sigma_B.shape == (2,)
+        self.seen.append(float(sigma_B[0]))
+        return z_BLD + torch.arange(20)
 
 
-@pytest.mark.parametrize("solver", sorted(SAMPLERS))
+def run(solver: str, num_steps: int = 6, start_seed: int = 0, draw_seed: int = 0) -> tuple[Tensor, list[float]]:
+    """The rows of two queries, and the noise levels at which the denoiser was asked."""
+    denoise, source = Anchored(), torch.Generator().manual_seed(start_seed)
+    start_BLD = NOISE.sigma_max * torch.randn(2, 10, 20, generator=source, dtype=torch.float64)
+    sigmas_S = sampling_sigmas("karras", num_steps, NOISE)
+    rows_BLD = SOLVERS[solver].function(denoise, start_BLD, sigmas_S, draws(draw_seed, 2, 10, 20))
+    return rows_BLD, denoise.seen
+
+
+def test_every_named_solver_has_a_record() -> None:
+    assert set(SOLVERS) == set(get_args(SolverName))
+
+
+@pytest.mark.parametrize("solver", STEPWISE)
 def test_moments_match_gaussian_data(solver: str) -> None:
-    z_BLD = SAMPLERS[solver](
+    z_BLD = SOLVERS[solver].function(
         gaussian_denoiser, start(500), sampling_sigmas("karras", 512, NOISE), draws(1, 500, 10, 20)
     )
     # 100,000 samples: the mean's own deviation is 0.0016, that of the standard deviation 0.0011.
@@ -58,7 +86,7 @@ def test_moments_match_gaussian_data(solver: str) -> None:
     assert float(z_BLD.std()) == pytest.approx(STD, abs=0.01)
 
 
-@pytest.mark.parametrize("solver", sorted(SAMPLERS))
+@pytest.mark.parametrize("solver", STEPWISE)
 def test_clusters_of_a_mixture_get_their_shares(solver: str) -> None:
     """Rows of a mixture of sum_m w_m N(c_m, s^2 I): each belongs to one cluster, as often as its weight says."""
     weights_M = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64)
@@ -71,7 +99,9 @@ def test_clusters_of_a_mixture_get_their_shares(solver: str) -> None:
         posterior_BLM = (weights_M.log() - square_BLM / (2 * (std**2 + variance_B))).softmax(-1)
         return (std**2 * z_BLD + variance_B * (posterior_BLM @ centers_MD)) / (std**2 + variance_B)
 
-    z_BLD = SAMPLERS[solver](denoise, start(1000), sampling_sigmas("karras", 256, NOISE), draws(1, 1000, 10, 20))
+    z_BLD = SOLVERS[solver].function(
+        denoise, start(1000), sampling_sigmas("karras", 256, NOISE), draws(1, 1000, 10, 20)
+    )
     rows_ND = z_BLD.reshape(-1, 20)
     owner_N = torch.cdist(rows_ND, centers_MD).argmin(-1)
     # 10,000 rows: a share's own deviation is 0.005 at most.
@@ -82,10 +112,10 @@ def test_clusters_of_a_mixture_get_their_shares(solver: str) -> None:
         assert float((own_ND - centers_MD[m]).std()) == pytest.approx(std, abs=0.01)
 
 
-@pytest.mark.parametrize("solver", sorted(SAMPLERS))
+@pytest.mark.parametrize("solver", STEPWISE)
 def test_reaches_a_single_point_exactly(solver: str) -> None:
     point = torch.linspace(-1, 1, 200, dtype=torch.float64).reshape(1, 10, 20)
-    z_BLD = SAMPLERS[solver](
+    z_BLD = SOLVERS[solver].function(
         lambda z_BLD, sigma_B: point.expand_as(z_BLD),
         start(3),
         sampling_sigmas("karras", 5, NOISE),
@@ -103,7 +133,9 @@ def test_converges_to_the_probability_flow_at_its_order(solver: str) -> None:
     errors = []
     for count in counts:
         sigmas_S = torch.logspace(math.log10(5), math.log10(0.05), count + 1, dtype=torch.float64)
-        errors.append(float((SAMPLERS[solver](gaussian_denoiser, z_BLD, sigmas_S, draws(0)) - exact_BLD).abs().max()))
+        errors.append(
+            float((SOLVERS[solver].function(gaussian_denoiser, z_BLD, sigmas_S, draws(0)) - exact_BLD).abs().max())
+        )
     slopes = [math.log2(coarse / fine) for coarse, fine in pairwise(errors)]
     assert slopes[-1] == pytest.approx(ORDERS[solver], abs=0.15)
     assert errors[-1] < 0.02
@@ -112,28 +144,49 @@ def test_converges_to_the_probability_flow_at_its_order(solver: str) -> None:
 def test_sde_keeps_the_marginal_in_the_middle() -> None:
     """Stopped at sigma = 1, samples have variance s^2 + 1 around mu."""
     sigmas_S = sampling_sigmas("karras", 512, NoiseConfig(sigma_min=1.0))[:-1]
-    z_BLD = SAMPLERS["sde"](gaussian_denoiser, start(500), sigmas_S, draws(2, 500, 10, 20))
+    z_BLD = SOLVERS["sde"].function(gaussian_denoiser, start(500), sigmas_S, draws(2, 500, 10, 20))
     assert float(z_BLD.std()) == pytest.approx(math.sqrt(STD**2 + 1), abs=0.02)
 
 
-def test_only_the_sde_draws_and_repeats_with_its_draws() -> None:
-    sigmas_S = sampling_sigmas("karras", 8, NOISE)
-    for solver, sampler in SAMPLERS.items():
-        runs = [sampler(gaussian_denoiser, start(1), sigmas_S, draws(seed, 1, 10, 20)) for seed in (0, 0, 1)]
-        assert torch.equal(runs[0], runs[1])
-        assert torch.equal(runs[0], runs[2]) == (solver != "sde")
+@pytest.mark.parametrize("solver", sorted(SOLVERS))
+def test_a_solver_draws_as_its_record_says_and_repeats_with_its_draws(solver: str) -> None:
+    runs = [run(solver, draw_seed=seed)[0] for seed in (0, 0, 1)]
+    assert torch.equal(runs[0], runs[1])
+    assert torch.equal(runs[0], runs[2]) != SOLVERS[solver].is_stochastic
+    assert SOLVERS[solver].is_stochastic == (solver == "sde")
+
+
+@pytest.mark.parametrize("solver", sorted(SOLVERS))
+def test_the_start_decides_the_rows_as_the_record_says(solver: str) -> None:
+    first, second = (run(solver, start_seed=seed)[0] for seed in (0, 1))
+    assert torch.equal(first, second) != SOLVERS[solver].starts_from_noise
+
+
+@pytest.mark.parametrize("solver", sorted(SOLVERS))
+@pytest.mark.parametrize("num_steps", [1, 2, 6])
+def test_evaluations_are_those_of_the_record(solver: str, num_steps: int) -> None:
+    _, seen = run(solver, num_steps=num_steps)
+    assert len(seen) == SOLVERS[solver].evaluations(num_steps)
+    assert min(seen) > 0
+
+
+def test_ranked_rows_come_best_first() -> None:
+    """Of anchors whose logits rise with their number the last ones come back, the last first."""
+    assert [name for name, solver in SOLVERS.items() if solver.is_ranked] == ["top_anchors"]
+    rows_BLD, _ = run("top_anchors")
+    assert torch.equal(rows_BLD, torch.eye(20)[[19, 18, 17, 16, 15, 14, 13, 12, 11, 10]].double().expand(2, 10, 20))
+
+
+@pytest.mark.parametrize("solver", ["one_step", "top_anchors"])
+def test_solvers_of_one_evaluation_return_unit_rows_and_take_no_guidance(solver: str) -> None:
+    rows_BLD, _ = run(solver)
+    assert torch.allclose(rows_BLD.norm(dim=-1), torch.ones(2, 10, dtype=torch.float64))
+    assert not SOLVERS[solver].is_guided
 
 
 @pytest.mark.parametrize(("solver", "calls"), [("euler", 6), ("heun", 11), ("dpmpp_2m", 6), ("sde", 6)])
 def test_calls_of_the_denoiser(solver: str, calls: int) -> None:
-    seen: list[float] = []
-
-    def counting(z_BLD: Tensor, sigma_B: Tensor) -> Tensor:
-        assert sigma_B.shape == (2,)
-        seen.append(float(sigma_B[0]))
-        return gaussian_denoiser(z_BLD, sigma_B)
-
-    SAMPLERS[solver](counting, start(2), sampling_sigmas("karras", 6, NOISE), draws(0, 2, 10, 20))
+    _, seen = run(solver, num_steps=6)
     assert len(seen) == calls
     assert min(seen) > 0
 
@@ -160,5 +213,5 @@ def test_path_is_that_of_diffusers(solver: str, scheduler: type, options: dict[s
         out = sigma * STD / (sigma**2 + STD**2).sqrt()
         output = (denoise(theirs, sigma[None]) - skip * theirs) / out
         theirs = reference.step(output, timestep, theirs).prev_sample
-    ours = SAMPLERS[solver](denoise, z_BLD, reference.sigmas.double(), draws(0))
+    ours = SOLVERS[solver].function(denoise, z_BLD, reference.sigmas.double(), draws(0))
     assert float((ours - theirs).abs().max()) < 1e-4

@@ -42,7 +42,7 @@ def test_impossible_settings_are_refused() -> None:
 def test_a_worker_has_a_thread_for_every_core_it_holds() -> None:
     import torch
 
-    from r4t_ray.diffusion.worker import _set_up_process
+    from r4t_ray.diffusion.training.worker import _set_up_process
 
     before = torch.get_num_threads()
     try:

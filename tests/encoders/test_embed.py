@@ -46,13 +46,13 @@ def write_catalogue(folder: Path) -> int:
 @pytest.fixture(scope="module")
 def workspace(ray_session: str, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = Workspace(tmp_path_factory.mktemp("workspace"))
-    workspace.build("ingest", Settings(), 0, [], write_catalogue)
+    workspace.build("catalogue", Settings(), 0, [], write_catalogue)
     run(EncoderConfig(dim=16), workspace, seed=0)
     return workspace
 
 
 def test_rows_are_those_of_the_encoder_in_catalogue_order(workspace: Workspace) -> None:
-    encoder = load_encoder(workspace.artifact("embed").path / "encoder")
+    encoder = load_encoder(workspace.artifact("encoder").path / "model")
     texts = {"items": ITEMS, "sets": [set_text(*pair) for pair in SETS], "queries": QUERIES}
     for kind in ("items", "sets", "queries"):
         ids, emb_MD = load_embeddings(workspace, kind)
@@ -60,24 +60,24 @@ def test_rows_are_those_of_the_encoder_in_catalogue_order(workspace: Workspace) 
         assert emb_MD.dtype == np.float32
         assert np.abs(emb_MD - encoder.encode(texts[kind])).max() < 1e-5
         assert np.abs(np.linalg.norm(emb_MD, axis=1) - 1).max() < 1e-5
-    assert sorted(workspace.artifact("embed").manifest.files) == [
-        "encoder/config.json",
-        "encoder/pca.safetensors",
+    assert sorted(workspace.artifact("encoder").manifest.files) == [
         "items.parquet",
+        "model/config.json",
+        "model/pca.safetensors",
         "queries.parquet",
         "sets.parquet",
     ]
 
 
 def test_unchanged_stage_is_skipped(workspace: Workspace) -> None:
-    manifest = workspace.root / "embed" / "manifest.json"
+    manifest = workspace.root / "encoder" / "manifest.json"
     before = manifest.stat().st_mtime_ns
     run(EncoderConfig(dim=16), workspace, seed=0)
     assert manifest.stat().st_mtime_ns == before
 
 
 def test_another_model_or_projection_is_refused(workspace: Workspace, tmp_path: Path) -> None:
-    source = workspace.root / "embed" / "encoder"
+    source = workspace.root / "encoder" / "model"
     for name in ("config.json", "pca.safetensors"):
         (tmp_path / name).write_bytes((source / name).read_bytes())
     stored = json.loads((tmp_path / "config.json").read_text())
@@ -97,4 +97,4 @@ def test_another_model_or_projection_is_refused(workspace: Workspace, tmp_path: 
 def test_missing_parent_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingArtifactError, match="r4t ingest"):
         run(EncoderConfig(), Workspace(tmp_path), seed=0)
-    assert not (tmp_path / "embed").exists()
+    assert not (tmp_path / "encoder").exists()

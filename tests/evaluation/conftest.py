@@ -225,8 +225,8 @@ def workspace(tmp_path, monkeypatch):
 
     def make(num_test=5, tasks=("oar", "wscr"), stages=("folm", "diffusion"), retrievers=("oar", "wscr")):
         ws, settings = Workspace(tmp_path / "ws"), IndexConfig(type="flat")
-        ws.build("ingest", settings, 0, [], lambda folder: write_ingest(folder, num_test))
-        ws.build("embed", settings, 0, ["ingest"], lambda folder: write_embed(ws.root / "ingest", folder))
+        ws.build("catalogue", settings, 0, [], lambda folder: write_ingest(folder, num_test))
+        ws.build("encoder", settings, 0, ["catalogue"], lambda folder: write_embed(ws.root / "catalogue", folder))
         build_index(settings, ws, 0)
         if "folm" in stages:
             ws.build("folm", FolmConfig(tasks=tasks), 0, ["index"], write_folm)

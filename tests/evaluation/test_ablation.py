@@ -26,10 +26,11 @@ FOLM = FolmConfig.model_validate(
         "num_hits": 2,
         "max_completion_tokens": 64,
         "engine": {"type": "transformers"},
-        "warm_start": {"oar_passes": 0, "wscr_passes": 0},
+        "warm_start": {"num_passes": {"oar": 0}, "num_recombined": {"wscr": 0}},
         "grpo": {
             "oar": {
-                "steps": 2,
+                "num_steps": 2,
+                "lr_scheduler": "constant_with_warmup",
                 "queries_per_step": 2,
                 "num_generations": 4,
                 "micro_batch_size": 8,

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from r4t_ray import cli
-from r4t_ray.catalogue import Catalogue, Gone
+from r4t_ray.catalogue import Catalogue, RemovedIds
 from r4t_ray.diffusion import SamplerConfig
 from r4t_ray.errors import ConfigError, DataError, MissingArtifactError, RequestError
 from r4t_ray.evaluation import DriftConfig, EvaluationConfig, drift
@@ -32,7 +32,7 @@ def chord(degrees):
 class TurningRetriever:
     """Emits, for a query of the plane, the rows at these degrees from it, in this order."""
 
-    sampler = SamplerConfig(solver="likeliest")
+    sampler = SamplerConfig(solver="top_anchors")
 
     def __init__(self, *offsets):
         self.offsets = torch.deg2rad(torch.tensor(offsets))
@@ -294,11 +294,11 @@ def test_all_entries_may_be_gone_and_others_there(files):
 def test_where_entries_are_gone_neither_pool_is_approximate(files):
     ws, _ = files()
     index = load_index(ws, "oar")
-    changed = drift.Changed(Catalogue((), ()), Gone(sets=frozenset(index.ids[:1])))
+    changed = drift.Changed(Catalogue((), ()), RemovedIds(sets=frozenset(index.ids[:1])))
     then, now, gone_rows = changed.pools(index, "oar", lambda texts: np.zeros((0, 8), np.float32))
     assert [each.shards[0].index is each.shards[0].storage for each in (then, now)] == [True, True]
     assert (then.ids, now.ids, gone_rows) == (index.ids, index.ids[1:], {0})
-    unchanged = drift.Changed(Catalogue((), ()), Gone())
+    unchanged = drift.Changed(Catalogue((), ()), RemovedIds())
     then, now, _ = unchanged.pools(index, "oar", lambda texts: np.zeros((0, 8), np.float32))
     assert then is now is index
 
@@ -316,7 +316,7 @@ def test_the_student_is_measured_where_it_answers(files, monkeypatch):
             evaluation,
             ws,
             "oar",
-            drift.Changed(new, Gone()),
+            drift.Changed(new, RemovedIds()),
             ["theme"],
             lambda texts: np.eye(8)[: len(texts)],
             0,
@@ -347,7 +347,7 @@ def test_the_command_prints_and_writes(files, capsys, monkeypatch):
     settings = "catalogue: {type: cookbook}\nevaluation: {k: 3, n: 2}\ndrift: {max_queries: 3}\n"
     (folder / "experiment.yaml").write_text(settings)
     options = ["--config", folder / "experiment.yaml", "--queries", folder / "queries.txt", "--out", folder / "d.json"]
-    monkeypatch.setattr("sys.argv", ["r4t", "drift", *map(str, [ws.root, *options])])
+    monkeypatch.setattr("sys.argv", ["r4t", "drift", "--workspace", *map(str, [ws.root, *options])])
     with pytest.raises(SystemExit) as caught:
         cli.main()
     assert not caught.value.code

@@ -40,7 +40,7 @@ def test_every_method_and_measure_has_its_row(workspace):
     assert {row["n"] for row in quality(rows)} == {5}
     assert {row["n"] for row in rows if row not in quality(rows)} == {2}
     assert {"report.md", "quality_latency.png", "reward_curves.png"} <= set(artifact.manifest.files)
-    assert set(artifact.manifest.parents) == {"ingest", "embed", "index", "folm", "diffusion"}
+    assert set(artifact.manifest.parents) == {"catalogue", "encoder", "index", "folm", "diffusion"}
 
 
 def test_figures_are_what_the_answers_are_worth(workspace):
@@ -77,7 +77,7 @@ def test_a_second_run_is_skipped_and_a_third_from_scratch_measures_the_same(work
 def test_without_model_rows_no_model_is_needed(workspace):
     ws = workspace(stages=())
     artifact = run(EvaluationConfig(**FAST, methods=CHEAP_WSCR), ws, 0)
-    assert set(artifact.manifest.parents) == {"ingest", "embed", "index"}
+    assert set(artifact.manifest.parents) == {"catalogue", "encoder", "index"}
     assert {row["method"] for row in rows_of(artifact)} == set(CHEAP_WSCR)
     with pytest.raises(MissingArtifactError, match="train-diffusion"):
         run(EvaluationConfig(**FAST, methods=("r4t_diffusion",)), ws, 0)
@@ -105,4 +105,4 @@ def test_no_held_out_queries_is_an_error_that_leaves_no_report(workspace):
     ws = workspace(num_test=0)
     with pytest.raises(DataError, match="0 test queries"):
         run(EvaluationConfig(**FAST, methods=CHEAP_WSCR), ws, 0)
-    assert not (ws.root / "report").exists()
+    assert not (ws.root / "evaluation").exists()

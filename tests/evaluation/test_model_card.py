@@ -17,16 +17,26 @@ HIDDEN = "/private/place"
 
 
 def manifest(stage: str, rows: int, config: dict[str, Any]) -> Manifest:
-    return Manifest(1, stage, "key", rows, config, 3, {}, {f"{stage}.parquet": stage * 8}, {})
+    return Manifest(
+        schema=1,
+        stage=stage,
+        key="key",
+        rows=rows,
+        config=config,
+        seed=3,
+        versions={},
+        files={f"{stage}.parquet": stage * 8},
+        parents={},
+    )
 
 
 MANIFESTS = {
-    "ingest": manifest("ingest", 11_011, {"catalogue": {"type": "sets", "items": f"{HIDDEN}/items.jsonl"}}),
-    "embed": manifest("embed", 11_010, {"model": f"{HIDDEN}/minilm", "model_sha256": "ab12", "dim": 128}),
+    "catalogue": manifest("catalogue", 11_011, {"catalogue": {"type": "sets", "items": f"{HIDDEN}/items.jsonl"}}),
+    "encoder": manifest("encoder", 11_010, {"model": f"{HIDDEN}/minilm", "model_sha256": "ab12", "dim": 128}),
     "pairs": manifest(
         "pairs",
         15_667,
-        {"num_samples": 2, "temperature": 0.9, "num_recombined": {"wscr": 8000}, "keep": {"type": "best"}},
+        {"num_samples": 2, "temperature": 0.9, "num_recombined": {"oar": 0, "wscr": 8000}, "select": {"type": "best"}},
     ),
     "diffusion": manifest(
         "diffusion",
@@ -34,7 +44,7 @@ MANIFESTS = {
         # As recorded by a version that had a setting more.
         {"num_threads": None, **DiffusionConfig(optimizer=OptimizerConfig(num_steps=500)).model_dump(mode="json")},
     ),
-    "report": manifest("report", 9, EvaluationConfig(k=4, n=6, num_steps=2).model_dump(mode="json")),
+    "evaluation": manifest("evaluation", 9, EvaluationConfig(k=4, n=6, num_steps=2).model_dump(mode="json")),
 }
 
 
@@ -65,7 +75,7 @@ def test_figures_stand_side_by_side() -> None:
 
 
 def test_what_was_not_measured_is_said() -> None:
-    without_report = {stage: one for stage, one in MANIFESTS.items() if stage != "report"}
+    without_report = {stage: one for stage, one in MANIFESTS.items() if stage != "evaluation"}
     assert workspace_facts("wscr", "a/b", without_report, [])["measured"] == "Not measured."
     others = [one for one in ROWS if one["method"] != "r4t_diffusion"]
     assert workspace_facts("wscr", "a/b", MANIFESTS, others)["measured"] == "Not measured."
@@ -104,11 +114,11 @@ def test_data_and_training() -> None:
     facts = workspace_facts("wscr", "someone/dinner", MANIFESTS, ROWS)
     assert facts["data"].splitlines()[2:] == [
         "| catalogue | 11,011 items, sets and queries | catalogue of type sets "
-        f"| `{MANIFESTS['ingest'].fingerprint}` |",
+        f"| `{MANIFESTS['catalogue'].fingerprint}` |",
         "| embeddings | 11,010 unit vectors | local files, sha256 `ab12`, projected to width 128 "
-        f"| `{MANIFESTS['embed'].fingerprint}` |",
+        f"| `{MANIFESTS['encoder'].fingerprint}` |",
         "| pairs | 15,667 of all tasks | 2 fan-outs a query at temperature 0.9, of 8,000 recombined queries one; "
-        f"kept: best | `{MANIFESTS['pairs'].fingerprint}` |",
+        f"selected: best | `{MANIFESTS['pairs'].fingerprint}` |",
     ]
     assert "| optimizer.num_steps | 500 |" in facts["training"].splitlines()
     assert "| training.seed | 3 |" in facts["training"].splitlines()
@@ -128,5 +138,5 @@ def test_no_path_is_told() -> None:
     ],
 )
 def test_encoder(model: str, sha256: str | None, expected: str) -> None:
-    embed = replace(MANIFESTS["embed"], config={"model": model, "model_sha256": sha256, "dim": 128})
-    assert expected in workspace_facts("wscr", "a/b", MANIFESTS | {"embed": embed}, ROWS)["data"]
+    embed = replace(MANIFESTS["encoder"], config={"model": model, "model_sha256": sha256, "dim": 128})
+    assert expected in workspace_facts("wscr", "a/b", MANIFESTS | {"encoder": embed}, ROWS)["data"]

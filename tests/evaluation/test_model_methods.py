@@ -109,7 +109,7 @@ class FixedRetriever:
     def __init__(self, z_LD):
         self.z_LD = torch.as_tensor(z_LD)
         self.asked = []
-        self.sampler = SamplerConfig(solver="likeliest")
+        self.sampler = SamplerConfig(solver="top_anchors")
 
     def generate(self, z_q_BD, *, num_steps=None, solver=None, guidance=None, generator=None):
         self.asked.append((num_steps, solver, guidance, generator.initial_seed()))
@@ -135,9 +135,9 @@ def test_rows_that_come_ranked_stay_in_their_order(bench, ask, at):
         R4TDiffusion.build(bench(retriever=lambda name: retriever, solver=solver)).fan_out(
             [ask("a", "")], at(0), seed=3
         )[0]
-        for solver in (None, "likeliest", "heun")
+        for solver in (None, "top_anchors", "heun")
     ]
-    own, likeliest, heun = (answer.directions_kD for answer in answers)
+    own, top_anchors, heun = (answer.directions_kD for answer in answers)
     assert np.allclose(own, at(42, 2))
-    assert np.allclose(likeliest, at(42, 2))
+    assert np.allclose(top_anchors, at(42, 2))
     assert np.allclose(heun, at(1, 42))

@@ -116,7 +116,7 @@ def test_reward_curves_draw_the_components_there_are(tmp_path):
             "step": [0, 0, 1, 1],
             "task": ["oar", "wscr", "oar", "wscr"],
             "reward": [0.1, 0.2, 0.3, 0.4],
-            "coverage": [None, 0.2, None, 0.4],
+            "component/coverage": [None, 0.2, None, 0.4],
             "note": ["a", "b", "c", "d"],
         }
     )
@@ -157,10 +157,10 @@ def test_seeds_command_reads_verified_reports(tmp_path, capsys):
             (folder / "metrics.json").write_text(json.dumps([row("popular", float(value), "recall@100", "wscr")]))
             return 1
 
-        Workspace(tmp_path / str(number)).build("report", CONFIG, number, [], make)
+        Workspace(tmp_path / str(number)).build("evaluation", CONFIG, number, [], make)
     paths = [str(tmp_path / "0"), str(tmp_path / "1")]
     assert seeds.main(paths) == 0
     assert "| popular | 0.500 [0.000, 1.000] |" in capsys.readouterr().out
-    (tmp_path / "1" / "report" / "metrics.json").write_text("[]")
+    (tmp_path / "1" / "evaluation" / "metrics.json").write_text("[]")
     assert seeds.main(paths) == 2
     assert "sha256" in capsys.readouterr().err

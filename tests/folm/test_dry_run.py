@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from r4t_ray.cli import app
 from r4t_ray.encoders import resolve_model
 from r4t_ray.folm.dry_run import plan
-from r4t_ray.folm.settings import FolmConfig, SoftGRPOConfig
+from r4t_ray.folm.learner.settings import SoftGRPOConfig
+from r4t_ray.folm.settings import FolmConfig
 
 
 def count_shipped() -> int:

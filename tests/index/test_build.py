@@ -14,7 +14,7 @@ from r4t_ray.config import Settings
 from r4t_ray.embedding_table import embedding_table
 from r4t_ray.errors import ArtifactError, ConfigError, MissingArtifactError
 from r4t_ray.index import IndexConfig, load_index, load_shard, merge_topk, run
-from r4t_ray.types import Array
+from r4t_ray.types import Array, Search
 
 SIZES = {"items": 500, "sets": 60, "queries": 20}
 
@@ -34,7 +34,7 @@ def write_embeddings(folder: Path, first_seed: int = 0) -> int:
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     workspace = Workspace(tmp_path)
-    workspace.build("embed", Settings(), 0, [], write_embeddings)
+    workspace.build("encoder", Settings(), 0, [], write_embeddings)
     return workspace
 
 
@@ -56,7 +56,7 @@ def test_both_pools_are_built_and_found(workspace: Workspace) -> None:
 def test_a_lone_shard_answers_with_global_rows(workspace: Workspace) -> None:
     run(IndexConfig(type="flat", num_shards=2), workspace, seed=0)
     whole, folder = load_index(workspace, "wscr"), workspace.root / "index" / "wscr"
-    parts = [load_shard(folder, number).search(whole.emb_MD[:5], 7) for number in range(2)]
+    parts = [load_shard(folder, number).search(Search(z_LD=whole.emb_MD[:5], num_hits=7)) for number in range(2)]
     merged = merge_topk([scores for scores, _ in parts], [rows for _, rows in parts], 7)
     scores_BK, rows_BK = whole.search(whole.emb_MD[:5], 7)
     assert np.array_equal(merged[0], scores_BK)
@@ -92,8 +92,8 @@ def test_a_truncated_shard_is_an_error_not_a_crash(workspace: Workspace) -> None
 
 def test_new_embeddings_make_the_index_stale(workspace: Workspace) -> None:
     run(IndexConfig(), workspace, seed=0)
-    workspace.build("embed", Settings(), 1, [], lambda folder: write_embeddings(folder, first_seed=7))
-    with pytest.raises(ArtifactError, match="another 'embed'"):
+    workspace.build("encoder", Settings(), 1, [], lambda folder: write_embeddings(folder, first_seed=7))
+    with pytest.raises(ArtifactError, match="another 'encoder'"):
         load_index(workspace, "wscr")
 
 

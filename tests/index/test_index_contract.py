@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from r4t_ray.errors import RequestError
-from r4t_ray.index import IndexConfig, Shard, ShardedIndex
+from r4t_ray.index import IndexConfig, Shard, ShardedIndex, search_shards
 from r4t_ray.index.build import recall_against_flat, shard_offsets
-from r4t_ray.index.kinds import KINDS, KindName
-from r4t_ray.types import Array, Rows
+from r4t_ray.index.index_types import INDEX_TYPES, IndexTypeName
+from r4t_ray.types import Array, Rows, Search
 
-TYPES = list(KINDS)
-LEAST_RECALL: dict[KindName, float] = {"flat": 1.0, "hnsw": 0.95}
+TYPES = list(INDEX_TYPES)
+LEAST_RECALL: dict[IndexTypeName, float] = {"flat": 1.0, "hnsw": 0.95}
 
 
 def unit_rows(seed: int, num: int, dim: int = 16) -> Array:
@@ -22,12 +22,12 @@ def unit_rows(seed: int, num: int, dim: int = 16) -> Array:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
 
 
-def make_index(kind: KindName, emb_MD: Array, num_shards: int) -> ShardedIndex:
+def make_index(kind: IndexTypeName, emb_MD: Array, num_shards: int) -> ShardedIndex:
     config, offsets = IndexConfig(type=kind), shard_offsets(len(emb_MD), num_shards)
     shards = []
     for start, end in itertools.pairwise(offsets):
         index = config.build(emb_MD[start:end].copy())
-        shards.append(Shard(index, KINDS[kind].storage(index), start))
+        shards.append(Shard(index, INDEX_TYPES[kind].storage(index), start))
     return ShardedIndex(tuple(shards), [f"i{row}" for row in range(len(emb_MD))], emb_MD)
 
 
@@ -40,7 +40,7 @@ def brute_force(q_BD: Array, emb_MD: Array, k: int) -> Rows:
 
 @pytest.mark.parametrize("num_shards", [1, 3, 7])
 @pytest.mark.parametrize("kind", TYPES)
-def test_recall_against_brute_force(kind: KindName, num_shards: int) -> None:
+def test_recall_against_brute_force(kind: IndexTypeName, num_shards: int) -> None:
     emb_MD, q_BD = unit_rows(0, 1000), unit_rows(1, 40)
     scores_BK, rows_BK = make_index(kind, emb_MD, num_shards).search(q_BD, 10)
     found = [len(set(got) & set(true)) for got, true in zip(rows_BK, brute_force(q_BD, emb_MD, 10), strict=True)]
@@ -63,8 +63,25 @@ def test_flat_shards_equal_one_flat_index_to_the_bit(num_shards: int, k: int) ->
     assert np.array_equal(rows_BK, brute_force(q_BD, emb_MD, k))
 
 
+@pytest.mark.parametrize("num_shards", [1, 3, 8])
+@pytest.mark.parametrize("num_hits", [1, 10, 40])
+def test_excluded_rows_make_room_for_the_next(num_shards: int, num_hits: int) -> None:
+    emb_MD, z_LD = unit_rows(2, 45), unit_rows(3, 12)
+    excluded = (0, 7, 8, 9, 44)
+    index = make_index("flat", emb_MD, num_shards)
+    search = Search(z_LD=z_LD, num_hits=num_hits, exclude=excluded)
+    scores_LK, rows_LK = search_shards(index.shards, search)
+    left = [row for row in range(45) if row not in excluded]
+    assert np.array_equal(rows_LK, np.array(left)[brute_force(z_LD, emb_MD[left], num_hits)])
+    assert np.abs(scores_LK - np.einsum("ld,lkd->lk", z_LD, emb_MD[rows_LK])).max() < 1e-6
+    scores_LK, rows_LK = search_shards(index.shards, Search(z_LD=z_LD, num_hits=43, exclude=excluded))
+    assert (rows_LK[:, 40:] == -1).all()
+    assert (rows_LK[:, :40] >= 0).all()
+    assert (scores_LK[:, 40:] == -np.inf).all()
+
+
 @pytest.mark.parametrize("kind", TYPES)
-def test_a_score_does_not_depend_on_the_batch(kind: KindName) -> None:
+def test_a_score_does_not_depend_on_the_batch(kind: IndexTypeName) -> None:
     index, q_BD = make_index(kind, unit_rows(4, 300, dim=128), 2), unit_rows(5, 50, dim=128)
     scores_BK, rows_BK = index.search(q_BD, 5)
     alone = [index.search(q_BD[row : row + 1], 5) for row in range(50)]
@@ -73,7 +90,7 @@ def test_a_score_does_not_depend_on_the_batch(kind: KindName) -> None:
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_equal_rows_come_in_row_order(kind: KindName) -> None:
+def test_equal_rows_come_in_row_order(kind: IndexTypeName) -> None:
     emb_MD = unit_rows(6, 60)
     emb_MD[[50, 7, 31]] = emb_MD[20]
     _, rows_BK = make_index(kind, emb_MD, 3).search(emb_MD[20:21], 4)
@@ -81,14 +98,14 @@ def test_equal_rows_come_in_row_order(kind: KindName) -> None:
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_k_beyond_the_pool_is_clipped_to_every_row_once(kind: KindName) -> None:
+def test_k_beyond_the_pool_is_clipped_to_every_row_once(kind: IndexTypeName) -> None:
     scores_BK, rows_BK = make_index(kind, unit_rows(7, 9), 4).search(unit_rows(8, 2), 50)
     assert scores_BK.shape == (2, 9)
     assert np.sort(rows_BK, axis=1).tolist() == [list(range(9))] * 2
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_bad_queries_are_refused(kind: KindName) -> None:
+def test_bad_queries_are_refused(kind: IndexTypeName) -> None:
     index = make_index(kind, unit_rows(9, 20), 2)
     with pytest.raises(RequestError, match="k: got 0"):
         index.search(unit_rows(0, 1), 0)
@@ -111,12 +128,12 @@ def test_a_graph_with_unreachable_rows_still_fills_every_hit() -> None:
     emb_MD = unit_rows(12, 500)
     index = IndexConfig(hnsw_m=2, ef_construction=1, ef_search=1).build(emb_MD)
     assert (index.search(emb_MD[:50], 100)[1] < 0).any()
-    _, rows_BK = Shard(index, KINDS["hnsw"].storage(index), 0).search(emb_MD[:50], 100)
+    _, rows_BK = Shard(index, INDEX_TYPES["hnsw"].storage(index), 0).search(Search(z_LD=emb_MD[:50], num_hits=100))
     assert all(len(set(rows)) == 100 and min(rows) >= 0 for rows in rows_BK.tolist())
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_rows_beside_an_index_are_found_as_if_they_were_in_it(kind: KindName) -> None:
+def test_rows_beside_an_index_are_found_as_if_they_were_in_it(kind: IndexTypeName) -> None:
     emb_MD, q_BD = unit_rows(8, 300), unit_rows(9, 40)
     old = make_index(kind, emb_MD[:270], 2)
     grown = old.with_rows([f"new{row}" for row in range(30)], emb_MD[270:])
@@ -130,7 +147,7 @@ def test_rows_beside_an_index_are_found_as_if_they_were_in_it(kind: KindName) ->
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_an_index_of_some_rows_finds_those_alone_under_new_numbers(kind: KindName) -> None:
+def test_an_index_of_some_rows_finds_those_alone_under_new_numbers(kind: IndexTypeName) -> None:
     emb_MD, q_BD = unit_rows(8, 300), unit_rows(9, 40)
     rows, index = list(range(0, 300, 3)), make_index(kind, emb_MD, 2)
     some = index.of_rows(rows)

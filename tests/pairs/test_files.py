@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from r4t_ray.catalogue import Query
 from r4t_ray.errors import EngineError
 from r4t_ray.pairs.files import (
-    Asked,
     Pairs,
+    PlannedQuery,
     check_written,
     missing_files,
     pairs_table,
@@ -44,12 +44,12 @@ def pairs(num_pairs: int) -> Pairs:
 
 
 @given(st.lists(st.integers(1, 3), max_size=30), st.integers(1, 7))
-def test_every_query_is_in_one_file_with_the_samples_it_was_asked_for(nums: list[int], per_file: int) -> None:
-    asked = [Asked(Query(f"q{i}", "oar", f"text {i}", (), "train"), num) for i, num in enumerate(nums)]
-    files = plan_files("oar", asked, per_file)
+def test_every_query_is_in_one_file_with_its_number_of_samples(nums: list[int], per_file: int) -> None:
+    planned = [PlannedQuery(Query(f"q{i}", "oar", f"text {i}", (), "train"), num) for i, num in enumerate(nums)]
+    files = plan_files("oar", planned, per_file)
     found = {query_id: file["num_samples"] for file in files for query_id in file["query_id"]}
-    assert found == {each.query.query_id: each.num_samples for each in asked}
-    assert sum(len(file["query_id"]) for file in files) == len(asked)
+    assert found == {each.query.query_id: each.num_samples for each in planned}
+    assert sum(len(file["query_id"]) for file in files) == len(planned)
     assert all(1 <= len(file["query_id"]) == len(file["text"]) == len(file["split"]) <= per_file for file in files)
     assert len({file["file"] for file in files}) == len(files)
 
@@ -69,7 +69,7 @@ def test_a_file_that_is_there_stays_and_halves_go(tmp_path: Path) -> None:
     assert size == len(before)
     assert write_file(pairs_table(pairs(2)), path) == size
     assert path.read_bytes() == before
-    (tmp_path / "oar" / "000001.parquet.77.half").write_bytes(b"PAR1")
+    (tmp_path / "oar" / "000001.parquet.0a1b2c3d.partial").write_bytes(b"PAR1")
     files = [{"file": f"oar/00000{number}.parquet"} for number in range(2)]
     assert missing_files(files, tmp_path) == files[1:]
     assert [each.name for each in (tmp_path / "oar").iterdir()] == ["000000.parquet"]

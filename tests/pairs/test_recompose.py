@@ -12,11 +12,11 @@ from transformers import AutoTokenizer
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import load_queries
+from r4t_ray.config import Resources
 from r4t_ray.encoders import load_embeddings, resolve_model
 from r4t_ray.errors import ConfigError
-from r4t_ray.folm.engine import EngineConfig
+from r4t_ray.folm.policy.engines.interface import EngineConfig
 from r4t_ray.index import load_index
-from r4t_ray.pairs.actors import EngineActors
 from r4t_ray.pairs.recompose import (
     Recompose,
     RecomposeConfig,
@@ -32,7 +32,7 @@ CONFIG = RecomposeConfig(
     least_items=2,
     most_items=4,
     queries_per_batch=5,
-    engine=EngineConfig(max_model_len=512, max_num_seqs=8, threads=1),
+    engine=EngineConfig(max_model_len=512, max_num_seqs=8),
 )
 IDS = [f"i{number}" for number in range(1, 13)]
 
@@ -70,7 +70,7 @@ def test_the_prompt_lists_the_pool(chat_model: Path) -> None:
 
 def test_a_model_that_was_not_taught_to_chat_is_refused() -> None:
     with pytest.raises(ConfigError, match="no chat template"):
-        Recompose(CONFIG, "package:r4t_ray/folm/base_model")
+        Recompose(CONFIG, Resources(), "package:r4t_ray/folm/base_model")
 
 
 def test_the_model_is_on_the_actors_that_are_named(
@@ -79,16 +79,15 @@ def test_the_model_is_on_the_actors_that_are_named(
     class AskedError(Exception):
         """Before anything runs."""
 
-    def asked(actors: EngineActors, rows: Any, holder: type[Any], arguments: tuple[Any, ...]) -> None:
+    def asked(rows: Any, holder: type[Any], arguments: tuple[Any, ...], actors: Resources) -> None:
         raise AskedError(actors, holder, *arguments)
 
-    monkeypatch.setattr(EngineActors, "map", asked)
-    actors = EngineActors(num_actors=2, num_cpus=1.5, num_gpus=0.0)
+    monkeypatch.setattr("r4t_ray.pairs.recompose.map_on_actors", asked)
+    actors = Resources(num=2, cpus=1.5)
     config = CONFIG.model_copy(update={"model": "a chat model"})
     with pytest.raises(AskedError) as caught:
         recomposed_queries(config, actors, indexed_workspace, tmp_path, seed=0)
-    engine = config.engine.model_copy(update={"threads": 2})
-    assert caught.value.args == (actors, Recompose, config.model_copy(update={"engine": engine}), "a chat model")
+    assert caught.value.args == (actors, Recompose, config, Resources(num=2, cpus=1.5), "a chat model")
 
 
 @pytest.mark.slow
@@ -97,7 +96,7 @@ def test_new_sets_are_of_the_pool_and_made_once(
     ray_session: str, indexed_workspace: Workspace, chat_model: Path, tmp_path: Path
 ) -> None:
     config = CONFIG.model_copy(update={"model": str(chat_model)})
-    actors = EngineActors(num_actors=1, num_cpus=1.0, num_gpus=0.0)
+    actors = Resources(num=1, cpus=1.0)
     made = recomposed_queries(config, actors, indexed_workspace, tmp_path, seed=0)
     assert len(made) >= 6
     # The pool of the n-th new query is what lies nearest to the n-th training query, all of them again and again.

@@ -25,12 +25,12 @@ FOLM = FolmConfig.model_validate(
         "k": 5,
         "num_hits": 2,
         "max_completion_tokens": 64,
-        "engine": {"type": "vllm", "max_model_len": 192, "max_num_seqs": 32, "threads": 1},
+        "engine": {"type": "vllm", "max_model_len": 192, "max_num_seqs": 32},
     }
 )
-PAIRS = {"num_samples": 16, "queries_per_file": 1}
+PAIRS = {"num_samples": 16, "num_recombined": {"oar": 0, "wscr": 0}, "queries_per_file": 1}
 # The engine runs inside the process that samples, so the two end together.
-ENGINE, WRITER = "ray::MapWorker(Map(FanOuts))", "ray::MapWorker(Map(WritePairs))"
+ENGINE, WRITER = "ray::MapWorker(Map(SampleFanOuts))", "ray::MapWorker(Map(WritePairs))"
 KEPT_SUFFIXES = (".parquet", ".json")
 KILLS = ["driver"] * 4 + [ENGINE] * 3 + [WRITER] * 3
 
@@ -38,12 +38,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
 class Run:
-    """`jobs/synthesize_pairs.py` on a workspace whose fan-out models are the shipped base model."""
+    """`synthesize-pairs` on a workspace whose fan-out models are the shipped base model."""
 
     def __init__(self, repository: Path, source: Workspace, folder: Path) -> None:
         self._repository, self.root, self.log = repository, folder / "workspace", folder / "log.txt"
         shutil.copytree(source.root, self.root)
-        Workspace(self.root).build("folm", FOLM, 0, ("ingest", "embed", "index"), self._make_models)
+        Workspace(self.root).build("folm", FOLM, 0, ("catalogue", "encoder", "index"), self._make_models)
         self._config = folder / "config.yaml"
         self._config.write_text(yaml.safe_dump({"pairs": PAIRS, "catalogue": {"type": "cookbook"}}))
 
@@ -54,8 +54,8 @@ class Run:
         return 1
 
     def started(self) -> Any:
-        arguments = ["--config", str(self._config), "--workspace", str(self.root)]
-        return running("synthesize_pairs", arguments, self._repository, self.log)
+        arguments = [str(self._config), "--workspace", str(self.root)]
+        return running("synthesize-pairs", arguments, self._repository, self.log)
 
     def finish(self) -> None:
         with self.started() as driver:

@@ -14,19 +14,19 @@ import pytest
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import load_queries
+from r4t_ray.config import Resources
 from r4t_ray.encoders import load_embeddings
 from r4t_ray.errors import ArtifactError
-from r4t_ray.folm import EngineConfig, FanOutModel
+from r4t_ray.folm import FanOutModel
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.pairs import synthesize as stage
 from r4t_ray.pairs.files import plan_files, query_seed
-from r4t_ray.pairs.keep import KeepAbove, KeepBest
+from r4t_ray.pairs.select import SelectAbove, SelectBest
 from r4t_ray.pairs.settings import PairsConfig
-from r4t_ray.pairs.synthesize import FanOuts, WritePairs, asked_queries, kept_rows, synthesize
-from r4t_ray.rewards import CoverageConfig
+from r4t_ray.pairs.synthesize import SampleFanOuts, WritePairs, planned_queries, selected_rows, synthesize
 
-FOLM = FolmConfig(k=3, num_hits=2, wscr=CoverageConfig(expected_share=0.5), engine=EngineConfig(threads=7))
-CONFIG = PairsConfig(num_samples=4, num_rows=4, queries_per_file=16, num_recombined={"wscr": 5})
+FOLM = FolmConfig(k=3, num_hits=2, reward={"wscr": {"expected_share": 0.5}})
+CONFIG = PairsConfig(num_samples=4, num_rows=4, queries_per_file=16, num_recombined={"oar": 0, "wscr": 5})
 
 
 class Echo:
@@ -61,7 +61,7 @@ def workspace(indexed_workspace: Workspace, tmp_path_factory: pytest.TempPathFac
     root = tmp_path_factory.mktemp("pairs") / "workspace"
     shutil.copytree(indexed_workspace.root, root)
     workspace = Workspace(root)
-    workspace.build("folm", FOLM, 0, ["ingest", "embed", "index"], lambda folder: 1)
+    workspace.build("folm", FOLM, 0, ["catalogue", "encoder", "index"], lambda folder: 1)
     return workspace
 
 
@@ -69,7 +69,7 @@ def files_of(workspace: Workspace, config: PairsConfig = CONFIG) -> list[dict[st
     return [
         file
         for task in FOLM.tasks
-        for file in plan_files(task, asked_queries(task, config, workspace, Path(), 0), config.queries_per_file)
+        for file in plan_files(task, planned_queries(task, config, workspace, Path(), 0), config.queries_per_file)
     ]
 
 
@@ -77,7 +77,7 @@ def test_every_query_is_answered_by_its_own_tasks_model_from_its_own_seed(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FanOutModel, "load", lambda model_dir, config: Echo(model_dir))
-    fan_outs = FanOuts(str(workspace.root), CONFIG, seed=5)
+    fan_outs = SampleFanOuts(str(workspace.root), CONFIG, seed=5)
     for task in ("wscr", "oar", "wscr"):
         row = {"file": "f", "task": task, "num_samples": 2, "query_id": ["q1", "q2"], "text": ["a", "b"]}
         answered = fan_outs(row)
@@ -87,19 +87,20 @@ def test_every_query_is_answered_by_its_own_tasks_model_from_its_own_seed(
 
 
 @pytest.mark.parametrize(
-    ("resources", "threads"), [({}, 1), ({"actor_cpus": 1.5}, 2), ({"actor_cpus": 2}, 2), ({"actor_gpus": 0.5}, 7)]
+    ("settings", "threads"),
+    [({}, 1), ({"cpus": 1.5}, 2), ({"cpus": 2}, 2), ({"cpus": 1, "threads": 3}, 3), ({"cpus": 0.5}, 1)],
 )
 def test_an_engine_on_a_cpu_has_a_thread_for_each_of_its_actors_cores(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, resources: dict[str, float], threads: int
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, settings: dict[str, float], threads: int
 ) -> None:
     asked = []
 
-    def load(model_dir: Path, config: FolmConfig) -> Echo:
-        asked.append(config.engine.threads)
+    def load(model_dir: Path, config: FolmConfig, resources: Resources) -> Echo:
+        asked.append(resources.num_threads)
         return Echo(model_dir)
 
     monkeypatch.setattr(FanOutModel, "load", load)
-    FanOuts(str(workspace.root), PairsConfig.model_validate(resources), seed=5)
+    SampleFanOuts(str(workspace.root), PairsConfig.model_validate({"actors": settings}), seed=5)
     assert asked == [threads]
 
 
@@ -113,8 +114,8 @@ def test_files_that_are_gone_are_missed(workspace: Workspace, monkeypatch: pytes
 def test_the_rule_chooses_among_each_querys_own() -> None:
     counts = [{0: 1, 1: 1}, {}, {0: 3, 3: 1}]
     reward_N = np.array([0.1, 0.2, 0.9, 0.3], np.float32)
-    assert kept_rows(counts, reward_N, KeepBest(type="best", fraction=0.5)) == [1, 2]
-    assert kept_rows(counts, reward_N, KeepAbove(type="above", reward=0.25)) == [2, 3]
+    assert selected_rows(counts, reward_N, SelectBest(type="best", fraction=0.5)) == [1, 2]
+    assert selected_rows(counts, reward_N, SelectAbove(type="above", reward=0.25)) == [2, 3]
 
 
 def test_the_graph_writes_every_query_once_and_goes_on_with_what_is_missing(
@@ -128,7 +129,7 @@ def test_the_graph_writes_every_query_once_and_goes_on_with_what_is_missing(
     )
     for task in FOLM.tasks:
         rows = pads.dataset(tmp_path / task, format="parquet").to_table().to_pylist()
-        asked = {each.query.query_id: each for each in asked_queries(task, CONFIG, workspace, Path(), 0)}
+        asked = {each.query.query_id: each for each in planned_queries(task, CONFIG, workspace, Path(), 0)}
         # Samples 0 and 2 are equal, 1 was not parsed; recombined queries get one sample.
         expected = [(name, n) for name, each in asked.items() for n in (0, 3) if n < each.num_samples]
         assert sorted((row["query_id"], row["sample"]) for row in rows) == sorted(expected)

@@ -10,8 +10,9 @@ import pytest
 from r4t_ray.config import parse_settings
 from r4t_ray.errors import ConfigError, RewardError
 from r4t_ray.folm.settings import FolmConfig
-from r4t_ray.rewards import AddedReward, Answers, PoolEntry, ScoredFanOut, SetReward, add_rewards, build_added
+from r4t_ray.rewards import Answers, PoolEntry, RewardFn, Rubric, WeightedReward, build_added
 from r4t_ray.types import Array
+from tests.rewards.batches import answers_of_rows
 
 WHERE = "tests.rewards.test_added"
 
@@ -41,30 +42,20 @@ class Silent:
         return {"reward": np.full(len(answers.queries), np.nan)}
 
 
-def make_answers(
-    top_rows: list[list[int]], sub_queries: list[tuple[str, ...] | None], pool: list[PoolEntry]
-) -> Answers:
-    num, k = len(top_rows), len(top_rows[0])
-    zeros = np.zeros((num, k, 2), np.float32)
-    rows = np.array(top_rows)[:, :, None]
-    scored = ScoredFanOut(np.zeros((num, 2), np.float32), zeros, np.zeros((num, k), np.float32), zeros, rows)
-    return Answers(["a wish"] * num, sub_queries, scored, pool)
-
-
 @pytest.fixture
 def answers() -> Answers:
     """Five directions each: three tops, a shoe, and row 5, which has no category; then one thing; then nothing."""
     kinds: list[dict[str, Any]] = [{"category": "top"}] * 3 + [{"category": "shoe"}, {"price": 4}, {}]
     pool = [PoolEntry(f"item {row}", kind) for row, kind in enumerate(kinds)]
     sub_queries = [("a", "b", "c", "d", "e"), ("red", "Red", "red"), None]
-    return make_answers([[2, 1, 0, 3, 5], [3, 3, 3, -1, -1], [-1] * 5], sub_queries, pool)
+    return answers_of_rows([[2, 1, 0, 3, 5], [3, 3, 3, -1, -1], [-1] * 5], sub_queries, pool)
 
 
 def built(task_rewards: list[dict[str, Any]]) -> list[Any]:
-    config = parse_settings(FolmConfig, {"rewards": {"wscr": task_rewards}}, "folm")
+    config = parse_settings(FolmConfig, {"added_rewards": {"wscr": task_rewards}}, "folm")
     again = FolmConfig.model_validate(config.model_dump())
     assert again == config
-    return build_added(again.rewards["wscr"], 1.0)
+    return build_added(again.added_rewards["wscr"], 1.0)
 
 
 def test_a_constraint_takes_off_the_share_of_the_set_that_is_too_many(answers: Answers) -> None:
@@ -85,14 +76,19 @@ def test_form_is_the_share_of_k_sub_queries_that_differ(answers: Answers) -> Non
     assert each.reward(answers)["reward"].tolist() == pytest.approx([1.0, 1 / 5, 0.0])
 
 
+def with_own(own: list[float], added: list[WeightedReward]) -> Rubric:
+    """A rubric of a task's own reward, coverage, whose values are given, and added rewards."""
+    coverage = WeightedReward(reward=lambda answers: {"coverage": np.array(own, np.float32)}, weights={"coverage": 1.0})
+    return Rubric(rewards=[coverage, *added])
+
+
 def test_added_rewards_are_weighted_and_logged_under_their_names(answers: Answers) -> None:
     added = built([{"type": "format", "weight": 2.0}, {"type": f"{WHERE}:Longest", "options": {"unit": 1.0}}])
-    own = {"coverage": np.array([0.5, 0.5, 0.0], np.float32), "reward": np.array([0.5, 0.5, 0.0], np.float32)}
-    parts = add_rewards(own, added, answers)
-    assert parts["reward"].tolist() == pytest.approx([0.5 + 2.0 + 1.0, 0.5 + 0.4 + 3.0, 0.0])
-    assert sorted(parts) == ["Longest", "Longest_words", "coverage", "format", "reward"]
-    assert parts["Longest_words"].tolist() == [5.0, 3.0, 0.0]
-    assert own["reward"].tolist() == [0.5, 0.5, 0.0]
+    output = with_own([0.5, 0.5, 0.0], added).score(answers)
+    assert output.total_B.tolist() == pytest.approx([0.5 + 2.0 + 1.0, 0.5 + 0.4 + 3.0, 0.0])
+    assert sorted(output.breakdown) == ["Longest", "Longest_words", "coverage", "format"]
+    assert output.breakdown["Longest_words"].tolist() == [5.0, 3.0, 0.0]
+    assert output.breakdown["coverage"].tolist() == [0.5, 0.5, 0.0]
 
 
 def test_two_rewards_of_a_kind_keep_their_figures_apart(answers: Answers) -> None:
@@ -134,30 +130,10 @@ def test_wrong_settings_are_named(wrong: dict[str, Any], says: str) -> None:
 
 @pytest.mark.parametrize(("reward", "says"), [("Scalar", r"shapes.*\(3,\)"), ("Silent", "no grade for any of 3")])
 def test_a_reward_without_one_number_an_answer_is_refused(reward: str, says: str, answers: Answers) -> None:
-    own = {"reward": np.zeros(3, np.float32)}
     with pytest.raises(RewardError, match=says):
-        add_rewards(own, built([{"type": f"{WHERE}:{reward}"}]), answers)
+        with_own([0.0, 0.0, 0.0], built([{"type": f"{WHERE}:{reward}"}])).score(answers)
 
 
-def test_a_batch_in_which_no_answer_has_every_grade_is_refused(answers: Answers) -> None:
-    class Half:
-        def __init__(self, kept: int) -> None:
-            self.kept = kept
-
-        def __call__(self, answers: Answers) -> dict[str, Array]:
-            return {"reward": np.where(np.arange(3) < self.kept, np.nan, 1.0), "tries": np.full(3, np.nan)}
-
-    class Rest(Half):
-        def __call__(self, answers: Answers) -> dict[str, Array]:
-            return {"reward": np.where(np.arange(3) < self.kept, 1.0, np.nan)}
-
-    own = {"reward": np.zeros(3, np.float32)}
-    halves = [AddedReward("half", 1.0, Half(1)), AddedReward("rest", 1.0, Rest(1))]
-    with pytest.raises(RewardError, match=r"half, rest: .*'half': 1, 'rest': 2"):
-        add_rewards(own, halves, answers)
-    assert np.isnan(add_rewards(own, halves[:1], answers)["reward"]).tolist() == [True, False, False]
-
-
-def test_a_users_class_is_a_set_reward() -> None:
-    reward: SetReward = Longest()
+def test_a_users_class_is_a_reward_function() -> None:
+    reward: RewardFn = Longest()
     assert callable(reward)

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 
 from r4t_ray.errors import ConfigError, RewardError
-from r4t_ray.rewards import Answers, PoolEntry, ScoredFanOut
+from r4t_ray.rewards import Answers, PoolEntry
 from r4t_ray.rewards.judge import JudgeConfig, JudgeReward
+from tests.rewards.batches import answers_of_rows
 
 KEY = "R4T_TEST_JUDGE_KEY"
 
@@ -92,11 +94,8 @@ def judge(endpoint: Endpoint, share: float = 1.0, **settings: Any) -> JudgeRewar
 
 def make_answers(*sets: list[int], query: str = "a picnic") -> Answers:
     """Answers whose directions' nearest entries are the rows given, -1 for none."""
-    rows = np.array(sets)[:, :, None]
-    num, k = len(sets), len(sets[0])
-    zeros = np.zeros((num, k, 2), np.float32)
-    scored = ScoredFanOut(np.zeros((num, 2), np.float32), zeros, np.zeros((num, k), np.float32), zeros, rows)
-    return Answers([query] * num, [("x",)] * num, scored, [PoolEntry(f"entry {row}", {}) for row in range(20)])
+    answers = answers_of_rows(sets, [("x",)] * len(sets), [PoolEntry(f"entry {row}", {}) for row in range(20)])
+    return replace(answers, queries=[query] * len(sets))
 
 
 def test_a_set_is_graded_once_whatever_its_order(endpoint: Endpoint) -> None:

@@ -11,12 +11,12 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from r4t_ray.encoders import resolve_model
-from r4t_ray.rewards import Answers, PoolEntry, ScoredFanOut
+from r4t_ray.rewards import PoolEntry
 from r4t_ray.rewards.judge import JudgeConfig
+from tests.rewards.batches import answers_of_rows
 
 KEY = "R4T_TEST_JUDGE_KEY"
 START_SECONDS = 240
@@ -77,11 +77,9 @@ def wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) ->
 def test_a_real_server_grades_every_set_in_the_form_asked_for(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY, "a-secret")
     judge = JudgeConfig(type="judge", base_url=server, model="judge", api_key_env=KEY, timeout_s=120).build(1.0)
-    rows = np.array([[0, 1], [1, 0], [2, 3], [4, -1], [-1, -1]])[:, :, None]
-    zeros = np.zeros((5, 2, 2), np.float32)
-    scored = ScoredFanOut(np.zeros((5, 2), np.float32), zeros, np.zeros((5, 2), np.float32), zeros, rows)
+    rows = [[0, 1], [1, 0], [2, 3], [4, -1], [-1, -1]]
     pool = [PoolEntry(name, {}) for name in ("lemon", "salt", "rice", "olive oil", "basil")]
-    parts = judge(Answers(["a picnic"] * 5, [("x",)] * 5, scored, pool))
+    parts = judge(answers_of_rows(rows, [("x",)] * 5, pool))
     assert parts["calls"].tolist() == [1, 0, 1, 1, 0]
     assert parts["failed"].tolist() == [0, 0, 0, 0, 0]
     assert parts["reward"][0] == parts["reward"][1]

@@ -17,13 +17,13 @@ from r4t_ray import index
 from r4t_ray.artifacts import Workspace
 from r4t_ray.embedding_table import embedding_table, read_embedding_table
 from r4t_ray.errors import ArtifactError, MissingArtifactError
+from r4t_ray.retrieval.request import parse_request
+from r4t_ray.retrieval.retriever import Retriever
 from r4t_ray.serve.app import AppArgs, build_app, scaled
 from r4t_ray.serve.args import Scaling
-from r4t_ray.serve.local import LocalRetriever
-from r4t_ray.serve.schema import parse_request
 from r4t_ray.serve.shard import Shard
 
-from .conftest import SEED, NoSettings, build_retrievers
+from ..conftest import SEED, NoSettings, build_retrievers
 
 
 @pytest.fixture
@@ -72,8 +72,8 @@ def test_a_workspace_without_stages_is_refused(tmp_path: Path) -> None:
     [
         "index/oar/shard_001.faiss",
         "diffusion/wscr/model.safetensors",
-        "embed/encoder/pca.safetensors",
-        "additions/items.parquet",
+        "encoder/model/pca.safetensors",
+        "new_entries/items.parquet",
     ],
 )
 def test_a_tampered_file_is_refused(copied: Workspace, name: str) -> None:
@@ -84,12 +84,12 @@ def test_a_tampered_file_is_refused(copied: Workspace, name: str) -> None:
     with pytest.raises(ArtifactError, match=f"{path.name}.*sha256"):
         build_app(AppArgs(workspace=str(copied.root)))
     with pytest.raises(ArtifactError, match="sha256"):
-        LocalRetriever(copied.root)
+        Retriever(copied.root)
 
 
 def replace_encoder(workspace: Workspace, folder: Path) -> None:
     """Rebuild `embed` in place as another encoder would: the same rows turned by one rotation."""
-    shutil.copytree(workspace.root / "embed", folder, ignore=shutil.ignore_patterns("manifest.json"))
+    shutil.copytree(workspace.root / "encoder", folder, ignore=shutil.ignore_patterns("manifest.json"))
 
     def make(partial: Path) -> int:
         shutil.copytree(folder, partial, dirs_exist_ok=True)
@@ -98,29 +98,29 @@ def replace_encoder(workspace: Workspace, folder: Path) -> None:
             pq.write_table(embedding_table(ids, np.roll(emb_MD, 1, axis=1)), partial / f"{kind}.parquet")
         return 1
 
-    workspace.build("embed", NoSettings(), SEED, ["ingest"], make)
+    workspace.build("encoder", NoSettings(), SEED, ["catalogue"], make)
 
 
 def test_what_was_made_for_another_encoder_is_refused(copied: Workspace, tmp_path: Path) -> None:
     args = AppArgs(workspace=str(copied.root))
-    replace_encoder(copied, tmp_path / "embed")
-    with pytest.raises(ArtifactError, match=r"index.*another 'embed'"):
+    replace_encoder(copied, tmp_path / "encoder")
+    with pytest.raises(ArtifactError, match=r"index.*another 'encoder'"):
         build_app(args)
     # The index fits again, but the retriever's pairs still stem from the former encoder.
     index.run(index.IndexConfig(type="flat", num_shards=2), copied, SEED)
     with pytest.raises(ArtifactError, match="'pairs' built from another"):
         build_app(args)
     build_retrievers(copied)
-    with pytest.raises(ArtifactError, match=r"additions: got .*another 'embed'.*run `r4t add DIR`"):
+    with pytest.raises(ArtifactError, match=r"new_entries: got .*another 'encoder'.*run `r4t add --workspace DIR`"):
         build_app(args)
-    shutil.rmtree(copied.root / "additions")
+    shutil.rmtree(copied.root / "new_entries")
     build_app(args)
 
 
 def test_another_retriever_is_another_model_in_the_answer(grown_workspace: Workspace, copied: Workspace) -> None:
     build_retrievers(copied, seed=9)
     request = parse_request(query="dinner", k=2, n=3)
-    before, after = (LocalRetriever(place.root).answer(request) for place in (grown_workspace, copied))
+    before, after = (Retriever(place.root).answer(request) for place in (grown_workspace, copied))
     assert before.model.diffusion != after.model.diffusion
     assert before.model.index == after.model.index
     assert before.directions != after.directions

@@ -11,11 +11,11 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError
 
 from r4t_ray.errors import RequestError
-from r4t_ray.serve.answer import check_k
+from r4t_ray.retrieval.request import MAX_BODY_BYTES, RetrieveRequest, check_k
 from r4t_ray.serve.http import make_api
-from r4t_ray.serve.schema import MAX_BODY_BYTES, RetrieveRequest
 
-from .conftest import BAD_BODIES, NUM_ROWS
+from ..conftest import NUM_ROWS
+from .conftest import BAD_BODIES
 
 LIMIT = MAX_BODY_BYTES
 

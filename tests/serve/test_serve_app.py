@@ -12,12 +12,14 @@ from ray import serve
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import RequestError
+from r4t_ray.retrieval.client import Client
+from r4t_ray.retrieval.request import parse_request
+from r4t_ray.retrieval.response import RetrieveResponse
+from r4t_ray.retrieval.retriever import Retriever
 from r4t_ray.serve.app import AppArgs, build_app
-from r4t_ray.serve.client import ask
-from r4t_ray.serve.local import LocalRetriever, answer_locally
-from r4t_ray.serve.schema import RetrieveResponse, parse_request
 
-from .conftest import ADDED_ITEMS, ADDED_SETS, BAD_BODIES, NUM_ROWS
+from ..conftest import ADDED_ITEMS, ADDED_SETS, NUM_ROWS
+from .conftest import BAD_BODIES
 
 QUERY = "warm soup for a cold day"
 
@@ -34,8 +36,8 @@ def url(grown_workspace: Workspace) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def local(grown_workspace: Workspace) -> LocalRetriever:
-    return LocalRetriever(grown_workspace.root)
+def local(grown_workspace: Workspace) -> Retriever:
+    return Retriever(grown_workspace.root)
 
 
 def ids_and_scores(answer: RetrieveResponse) -> tuple[list[list[str]], list[float]]:
@@ -54,9 +56,9 @@ def assert_same(left: RetrieveResponse, right: RetrieveResponse) -> None:
 @pytest.mark.parametrize("task", ["oar", "wscr"])
 @pytest.mark.parametrize(("k", "n", "seed"), [(1, 1, 0), (4, 5, 0), (NUM_ROWS, 1000, 7)])
 def test_two_deployed_shards_answer_as_one_process_does(
-    url: str, local: LocalRetriever, task: str, k: int, n: int, seed: int
+    url: str, local: Retriever, task: str, k: int, n: int, seed: int
 ) -> None:
-    answer = ask(url, parse_request(query=QUERY, k=k, n=n, seed=seed, task=task))
+    answer = Client(url).retrieve(parse_request(query=QUERY, k=k, n=n, seed=seed, task=task))
     assert_same(answer, local.answer(parse_request(query=QUERY, k=k, n=n, seed=seed, task=task)))
     assert len(answer.directions) == k
     pool = 48 + len(ADDED_SETS) if task == "oar" else 18 + len(ADDED_ITEMS)
@@ -74,17 +76,17 @@ def test_two_deployed_shards_answer_as_one_process_does(
 
 
 def test_the_same_seed_gives_the_same_answer_whatever_is_asked_beside_it(url: str) -> None:
-    first = ask(url, parse_request(query=QUERY, k=4, n=3, seed=11))
+    first = Client(url).retrieve(parse_request(query=QUERY, k=4, n=3, seed=11))
     with ThreadPoolExecutor(12) as pool:
         others = [
             parse_request(query=f"dinner number {i}", k=4, n=3, seed=i, task=("oar", "wscr")[i % 2]) for i in range(12)
         ]
-        beside = [pool.submit(ask, url, other) for other in others]
-        again = [pool.submit(ask, url, parse_request(query=QUERY, k=4, n=3, seed=11)) for _ in range(4)]
+        beside = [pool.submit(Client(url).retrieve, other) for other in others]
+        again = [pool.submit(Client(url).retrieve, parse_request(query=QUERY, k=4, n=3, seed=11)) for _ in range(4)]
     for future in again:
         assert_same(first, future.result())
     assert len({tuple(ids_and_scores(future.result())[1]) for future in beside}) > 6
-    assert ids_and_scores(ask(url, parse_request(query=QUERY, k=4, n=3, seed=12))) != ids_and_scores(first)
+    assert ids_and_scores(Client(url).retrieve(parse_request(query=QUERY, k=4, n=3, seed=12))) != ids_and_scores(first)
 
 
 def test_defaults_of_task_k_and_n_come_from_the_arguments(url: str) -> None:
@@ -106,16 +108,16 @@ def test_bad_input_is_a_4xx_that_says_what_to_do(url: str) -> None:
 
 def test_the_client_repeats_what_the_server_said(url: str) -> None:
     with pytest.raises(RequestError, match=f"k: got {NUM_ROWS + 1}; expected 1 to {NUM_ROWS}"):
-        ask(url, parse_request(query=QUERY, k=NUM_ROWS + 1))
+        Client(url).retrieve(parse_request(query=QUERY, k=NUM_ROWS + 1))
     with pytest.raises(RequestError, match="Not Found"):
-        ask(f"{url}/elsewhere/docs", parse_request(query=QUERY))
+        Client(f"{url}/elsewhere/docs").retrieve(parse_request(query=QUERY))
 
 
 def test_the_client_says_when_there_is_no_server() -> None:
     with pytest.raises(RequestError, match=r"no connection.*r4t serve"):
-        ask("http://127.0.0.1:9", parse_request(query=QUERY), timeout_s=5)
+        Client("http://127.0.0.1:9", timeout_s=5).retrieve(parse_request(query=QUERY))
     with pytest.raises(RequestError, match="no connection"):
-        ask("nonsense", parse_request(query=QUERY))
+        Client("nonsense").retrieve(parse_request(query=QUERY))
 
 
 def test_health_docs_and_page(url: str) -> None:
@@ -141,6 +143,11 @@ def test_every_shard_is_a_deployment_of_its_own() -> None:
     assert set(deployments) == {"Gateway", "Generator"} | shards
 
 
-def test_answer_locally_refuses_as_the_server_does(tiny_workspace: Workspace) -> None:
+def test_one_process_refuses_as_the_server_does(tiny_workspace: Workspace) -> None:
     with pytest.raises(RequestError, match="expected 1 to 6"):
-        answer_locally(tiny_workspace.root, parse_request(query=QUERY, k=7))
+        Retriever(tiny_workspace.root).retrieve(QUERY, k=7)
+
+
+def test_the_front_door_answers_from_a_server_as_from_a_workspace(url: str, local: Retriever) -> None:
+    wanted = {"k": 3, "n": 4, "seed": 5, "like": ["pie"], "temperature": 1.5}
+    assert_same(Retriever(url).retrieve(QUERY, **wanted), local.retrieve(QUERY, **wanted))

@@ -1,24 +1,43 @@
-"""Solvers of the reverse process, one flat function a file.
+"""Solvers of the reverse process: one flat function a file, and one record a solver in ``SOLVERS``.
 
-A sampler takes ``(denoise, noise_BLD, sigmas_S, draw)``: ``denoise(z_BLD, sigma_B)`` estimates the clean rows,
-``noise_BLD`` is already scaled by sigmas_S[0], ``sigmas_S`` decreases and ends at 0 (or at a level above 0 to stop
-early), ``draw()`` gives more noise of the same shape, not scaled. Steps are the intervals of ``sigmas_S``.
+``solver.Solver`` says what a function takes and what the facts of a record mean.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from torch import Tensor
-
 from r4t_ray.diffusion.samplers.dpmpp_2m import dpmpp_2m
 from r4t_ray.diffusion.samplers.euler import euler
 from r4t_ray.diffusion.samplers.heun import heun
+from r4t_ray.diffusion.samplers.one_step import one_step
 from r4t_ray.diffusion.samplers.sde import sde
+from r4t_ray.diffusion.samplers.solver import Denoise, Solver, SolverName
+from r4t_ray.diffusion.samplers.top_anchors import top_anchors
 
-Denoise = Callable[[Tensor, Tensor], Tensor]
-Sampler = Callable[[Denoise, Tensor, Tensor, Callable[[], Tensor]], Tensor]
+SOLVERS: dict[SolverName, Solver] = {
+    "euler": Solver(function=euler, evaluations=lambda num_steps: num_steps),
+    "heun": Solver(function=heun, evaluations=lambda num_steps: 2 * num_steps - 1),
+    "dpmpp_2m": Solver(function=dpmpp_2m, evaluations=lambda num_steps: num_steps),
+    "sde": Solver(function=sde, evaluations=lambda num_steps: num_steps, is_stochastic=True),
+    "one_step": Solver(function=one_step, evaluations=lambda num_steps: 1, is_stepwise=False, is_guided=False),
+    "top_anchors": Solver(
+        function=top_anchors,
+        evaluations=lambda num_steps: 1,
+        is_stepwise=False,
+        is_guided=False,
+        is_ranked=True,
+        starts_from_noise=False,
+    ),
+}
 
-SAMPLERS: dict[str, Sampler] = {"euler": euler, "heun": heun, "dpmpp_2m": dpmpp_2m, "sde": sde}
-
-__all__ = ["SAMPLERS", "Denoise", "Sampler", "dpmpp_2m", "euler", "heun", "sde"]
+__all__ = [
+    "SOLVERS",
+    "Denoise",
+    "Solver",
+    "SolverName",
+    "dpmpp_2m",
+    "euler",
+    "heun",
+    "one_step",
+    "sde",
+    "top_anchors",
+]

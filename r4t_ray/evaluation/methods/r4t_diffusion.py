@@ -8,9 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from r4t_ray.diffusion.settings import Solver
+from r4t_ray.diffusion import SolverName
 from r4t_ray.evaluation.answers import NO_ROW, Answer, Index, Query, nearest
 from r4t_ray.evaluation.bench import Bench, Retriever
+from r4t_ray.retrieval.answer import select_directions
 from r4t_ray.types import TASKS, Array, Rows, Task
 
 
@@ -27,7 +28,7 @@ class R4TDiffusion:
     k: int
     n: int
     retriever: Retriever
-    solver: Solver | None
+    solver: SolverName | None
     num_steps: int | None
     guidance: float | None
 
@@ -65,11 +66,9 @@ class R4TDiffusion:
         ]
 
     def _keep(self, z_LD: Array, hits_Ln: Rows) -> Answer:
-        from r4t_ray.diffusion import RANKED_SOLVERS, select_directions
-
         nearest_L = hits_Ln[:, 0]
         assert (nearest_L != NO_ROW).all(), "a pool holds at least one item"
         cos_L = np.einsum("ld,ld->l", z_LD, self.index.emb_MD[nearest_L])
-        ranked = (self.solver or self.retriever.sampler.solver) in RANKED_SOLVERS
-        kept = select_directions(z_LD, nearest_L, cos_L, self.k, ranked=ranked)
+        solver = self.solver or self.retriever.sampler.solver
+        kept = select_directions(z_LD, nearest_L, cos_L, self.k, solver)
         return Answer(z_LD[kept], hits_Ln[kept])

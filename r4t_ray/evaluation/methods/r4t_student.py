@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from r4t_ray.diffusion.settings import STUDENT
+from r4t_ray.diffusion import STUDENT
 from r4t_ray.evaluation.bench import Bench
 from r4t_ray.evaluation.methods.r4t_diffusion import R4TDiffusion
 

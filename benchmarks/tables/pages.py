@@ -1,0 +1,80 @@
+"""The tables in docs/: which result each shows, and the markers between which they are written.
+
+A page holds ``<!-- table: NAME -->`` and ``<!-- end of table -->``; what stands between them is generated.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from benchmarks.harness import Result, Table
+from benchmarks.tables import quality, speed
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
+MARKED = re.compile(r"(?<=<!-- table: )([\w-]+)( -->\n).*?(<!-- end of table -->)", re.DOTALL)
+
+QUALITY_ROWS = (
+    ("sde", 64),
+    ("sde", 4),
+    ("heun", 7),
+    ("dpmpp_2m", 8),
+    ("dpmpp_2m", 4),
+    ("euler", 4),
+    ("dpmpp_2m", 3),
+    ("euler", 3),
+    ("euler", 2),
+    ("student", 1),
+    ("one_step", 1),
+    ("top_anchors", 1),
+    ("euler", 1),
+)
+TRAINING_RUNS = {
+    "train_diffusion_h100": "the paper's network (54.1M), batches of 512, one H100",
+    "train_diffusion_h100_compiled": "the same with `compile: true`",
+    "train_diffusion_cpu_avx2": "the cookbook's network, batches of 64, two CPU cores with AVX2, one thread",
+    "train_diffusion_cpu_avx2_2_threads": "the same, two threads",
+    "train_diffusion_cpu": "the cookbook's network, batches of 64, two CPU cores with AMX, two threads",
+}
+
+
+def read(name: str) -> Result:
+    """A result of ``benchmarks/results``."""
+    return Result.read(RESULTS / f"{name}.json")
+
+
+def _training() -> list[Table]:
+    return [speed.train_diffusion_table([(label, read(name)) for name, label in TRAINING_RUNS.items()])]
+
+
+TABLES: dict[str, Callable[[], Iterable[Table]]] = {
+    "learner": lambda: [speed.learner_table(read("learner_gpu"))],
+    "train-diffusion": _training,
+    "train-folm": lambda: [speed.train_folm_table(read("train_folm_cpu"))],
+    "quality": lambda: quality.quality_tables(read("quality_cookbook"), QUALITY_ROWS),
+    "students": lambda: quality.students_tables(read("students_cookbook")),
+    "fanout-oar": lambda: speed.fanout_tables(read("fanout_cookbook_oar")),
+    "fanout-wscr": lambda: speed.fanout_tables(read("fanout_cookbook_wscr")),
+    "fanout-paper": lambda: speed.fanout_tables(read("fanout_paper_h100"), 100.0, "graph"),
+    "select-wscr": lambda: [quality.select_table(read("select_cookbook"))],
+    "select-oar": lambda: [quality.select_table(read("select_cookbook_oar"))],
+    "synthesize-live": lambda: [speed.synthesize_live_table(read("synthesize_cpu"))],
+    "synthesize-replay": lambda: [speed.synthesize_replay_table(read("synthesize_cpu"))],
+}
+
+
+def pages() -> list[Path]:
+    """Markdown files that may hold tables."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def with_tables(text: str) -> str:
+    """The text with every marked table generated; raises KeyError for a name that is not in ``TABLES``."""
+
+    def generated(marked: re.Match[str]) -> str:
+        body = "\n\n".join(table.markdown() for table in TABLES[marked[1]]())
+        return f"{marked[1]}{marked[2]}\n{body}\n\n{marked[3]}"
+
+    return MARKED.sub(generated, text)

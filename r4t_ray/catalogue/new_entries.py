@@ -1,0 +1,109 @@
+"""Readers of files that came after a workspace was made: new entries, ids of removed entries, new queries."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, check_catalogue, check_some
+from r4t_ray.catalogue.ingest import load_items, load_sets
+from r4t_ray.catalogue.sets import read_items, read_sets
+from r4t_ray.errors import DataError
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemovedIds:
+    """Ids of the entries that a catalogue has lost."""
+
+    items: frozenset[str] = frozenset()
+    sets: frozenset[str] = frozenset()
+
+
+def read_new_entries(
+    workspace: Workspace, items: Path | None, sets: Path | None, removed: RemovedIds = RemovedIds()
+) -> Catalogue:
+    """Read new entries from files in the format of ``SetsConfig``; None brings no entry.
+
+    A set may name items of the workspace and of ``items``.
+
+    Args:
+        workspace: With a finished ingest.
+        items: File of new items.
+        sets: File of new sets.
+        removed: Entries that the workspace has and the catalogue has lost; new ones may have their ids.
+
+    Raises:
+        DataError: A file is missing, unreadable or without an entry, an id is in the workspace already or stands
+            twice, a text is empty, a set names a missing item, or all items or sets are gone.
+    """
+    item_places: list[str] = []
+    set_places: list[str] = []
+    new_items: tuple[Item, ...] = ()
+    new_sets: tuple[ItemSet, ...] = ()
+    if items is not None:
+        item_places, new_items = read_items(items)
+        check_some(str(items), "items", new_items)
+    if sets is not None:
+        set_places, new_sets = read_sets(sets)
+        check_some(str(sets), "sets", new_sets)
+    old_items = [item for item in load_items(workspace) if item.item_id not in removed.items]
+    old_sets = [
+        replace(row, item_ids=tuple(item_id for item_id in row.item_ids if item_id not in removed.items))
+        for row in load_sets(workspace)
+        if row.set_id not in removed.sets
+    ]
+    check_catalogue(
+        Catalogue((*old_items, *new_items), (*old_sets, *new_sets)),
+        f"{workspace.root} without the removed entries" if removed != RemovedIds() else str(workspace.root),
+        [f"the workspace's item '{item.item_id}'" for item in old_items] + item_places,
+        [f"the workspace's set '{row.set_id}'" for row in old_sets] + set_places,
+    )
+    return Catalogue(new_items, new_sets)
+
+
+def read_query_texts(path: Path) -> list[str]:
+    """Queries of a UTF-8 text file with one a line; surrounding spaces and blank lines are dropped.
+
+    Raises:
+        DataError: The file is missing, is not text, or has no query.
+    """
+    return _read_lines(path, "queries")
+
+
+def read_removed_ids(workspace: Workspace, items: Path | None, sets: Path | None) -> RemovedIds:
+    """Read the ids of removed entries from UTF-8 text files with one a line; None names no entry.
+
+    Raises:
+        DataError: A file is missing, is not text, or has no id or one that no entry of the workspace has.
+    """
+    known_items = [item.item_id for item in load_items(workspace)] if items is not None else []
+    known_sets = [row.set_id for row in load_sets(workspace)] if sets is not None else []
+    return RemovedIds(items=_read_ids(items, known_items, "item"), sets=_read_ids(sets, known_sets, "set"))
+
+
+def _read_ids(path: Path | None, known: Collection[str], kind: str) -> frozenset[str]:
+    if path is None:
+        return frozenset()
+    found = _read_lines(path, "ids")
+    unknown = sorted(set(found).difference(known))
+    if unknown:
+        more = f", and {len(unknown) - 1} more" if unknown[1:] else ""
+        raise DataError(
+            str(path), f"'{unknown[0]}', which no {kind} has{more}", f"ids of {kind}s of the workspace", "take it out"
+        )
+    return frozenset(found)
+
+
+def _read_lines(path: Path, what: str) -> list[str]:
+    path = path.expanduser()
+    if not path.is_file():
+        raise DataError(str(path), "no such file", f"a text file of {what}, one a line", "correct the path")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(str(path), f"bytes that are not UTF-8 ({error})", "a text file", "convert it") from None
+    texts = [line.strip() for line in lines if line.strip()]
+    check_some(str(path), what, texts)
+    return texts

@@ -1,0 +1,67 @@
+"""Commands that make artifacts: one a stage, `pipeline` for all of them, and `ablate`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from r4t_ray import pipeline as flow
+from r4t_ray.artifacts import Workspace
+from r4t_ray.cli.group import STAGES_PANEL, WORKSPACE, ConfigPath, WorkspaceOption, app
+from r4t_ray.stages import PIPELINE, STAGES, find_stage
+
+FOLM = find_stage("train-folm")
+PIPELINE_HELP = "Run every stage in order. Current stages are skipped, so it can be stopped and started again."
+
+
+def _command(name: str) -> Callable[[Path, Path], None]:
+    def command(config: ConfigPath, workspace: WorkspaceOption) -> None:
+        flow.set_up_logging()
+        for artifact in flow.run_command(name, config, workspace).values():
+            typer.echo(f"{artifact.path}: {artifact.manifest.rows} rows")
+
+    return command
+
+
+def train_folm(
+    config: ConfigPath,
+    workspace: Annotated[Path | None, WORKSPACE] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print the parameters, memory and tokens a step that it needs.")
+    ] = False,
+) -> None:
+    """Run the stage, or print what it needs."""
+    if not dry_run:
+        if workspace is None:
+            raise typer.BadParameter("is required without --dry-run", param_hint="--workspace")
+        _command(FOLM.name)(config, workspace)
+        return
+    from r4t_ray.folm.dry_run import describe, plan
+
+    settings = flow.load_experiment(config).folm
+    for task in settings.tasks:
+        typer.echo("\n".join(describe(settings, task, plan(settings, task))))
+
+
+for _stage in STAGES:
+    _run = train_folm if _stage is FOLM else _command(_stage.name)
+    app.command(_stage.name, rich_help_panel=STAGES_PANEL, help=_stage.help)(_run)
+app.command(PIPELINE, rich_help_panel=STAGES_PANEL, help=PIPELINE_HELP)(_command(PIPELINE))
+
+
+@app.command(rich_help_panel=STAGES_PANEL)
+def ablate(config: ConfigPath, workspace: WorkspaceOption) -> None:
+    """Train the fan-out model on parts of the OAR reward and compare them: a table, curves, sample answers."""
+    flow.set_up_logging()
+    typer.echo(flow.run_ablation(flow.load_experiment(config), Workspace(workspace)).read_text(encoding="utf-8"))
+
+
+@app.command("config", rich_help_panel=STAGES_PANEL)
+def config_command(config: ConfigPath) -> None:
+    """Print every setting of a YAML file with its description, and mark the values that differ from the default."""
+    from r4t_ray.explain import resolved_config
+
+    typer.echo(resolved_config(config), nl=False)

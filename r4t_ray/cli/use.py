@@ -1,0 +1,105 @@
+"""Commands that use a finished workspace: ask it, serve it, publish its retriever."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from r4t_ray import pipeline as flow
+from r4t_ray.cli.group import DEFAULT_WORKSPACE, USE_PANEL, WorkspaceOption, app
+from r4t_ray.types import Task
+
+TASK_HELP = (
+    "oar (open-ended abstract retrieval: a direction finds whole sets) or "
+    "wscr (weakly supervised compositional retrieval: a direction finds items of one set)."
+)
+LocalFlag = Annotated[
+    bool, typer.Option("--local", help="Answer in this process from --workspace. Default: ask the server at --url.")
+]
+NumItems = Annotated[int, typer.Option("-n", help="Number of items that are searched for each direction.")]
+Like = Annotated[
+    list[str] | None,
+    typer.Option("--like", help="Steer the set towards this: an id of the catalogue, or words. May be repeated."),
+]
+Avoid = Annotated[
+    list[str] | None,
+    typer.Option("--avoid", help="Steer the set away from this: an id of the catalogue, or words. May be repeated."),
+]
+Temperature = Annotated[float, typer.Option(help="Diversity of the sets. Above 1 they vary more.")]
+Guidance = Annotated[float | None, typer.Option(help="Classifier-free guidance strength. Default: the model's.")]
+
+
+@app.command(rich_help_panel=USE_PANEL)
+def query(
+    text: Annotated[str, typer.Argument(metavar="QUERY", help="The query, in words.")],
+    local: LocalFlag = False,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    url: Annotated[str, typer.Option(help="Address of a running `r4t serve`.")] = "http://127.0.0.1:8000",
+    k: Annotated[int, typer.Option("-k", help="Number of directions.")] = 10,
+    n: NumItems = 10,
+    seed: Annotated[int, typer.Option(help="Seed of the generation. The same seed gives the same answer.")] = 0,
+    task: Annotated[Task | None, typer.Option(help=f"{TASK_HELP} Default: the server's default task.")] = None,
+    like: Like = None,
+    avoid: Avoid = None,
+    strength: Annotated[float, typer.Option(help="Strength of --like and --avoid.")] = 0.5,
+    temperature: Temperature = 1.0,
+    guidance: Guidance = None,
+) -> None:
+    """Ask a running server for a set, or answer in this process with --local."""
+    logging.basicConfig(level=logging.WARNING)
+    from r4t_ray.retrieval.client import Client
+    from r4t_ray.retrieval.request import parse_request
+    from r4t_ray.retrieval.retriever import Retriever
+
+    request = parse_request(
+        query=text,
+        k=k,
+        n=n,
+        seed=seed,
+        task=task,
+        like=like or (),
+        avoid=avoid or (),
+        strength=strength,
+        temperature=temperature,
+        guidance=guidance,
+    )
+    answer = Retriever(workspace).answer(request) if local else Client(url).retrieve(request)
+    typer.echo(answer.table())
+
+
+@app.command(rich_help_panel=USE_PANEL)
+def serve(
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="An experiment's YAML whose `serve` section is used. Default: that section's defaults."),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+) -> None:
+    """Serve a workspace over HTTP with Ray Serve until interrupted."""
+    flow.set_up_logging()
+    args = flow.load_experiment(config).serve if config else None
+    from r4t_ray.serve.server import serve_workspace
+
+    serve_workspace(workspace, host=host, port=port, args=args)
+
+
+@app.command(rich_help_panel=USE_PANEL)
+def push(
+    repo_id: Annotated[str, typer.Argument(metavar="REPO_ID", help="OWNER/NAME on the hub.")],
+    task: Annotated[Task, typer.Option(help=f"Task whose retriever is pushed: {TASK_HELP}")],
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    student: Annotated[bool, typer.Option("--student", help="Push the task's one-step student instead.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the files to this folder and send nothing. Default: send them.")
+    ] = None,
+) -> None:
+    """Push a diffusion retriever to the Hugging Face hub with a model card of its data, settings and results."""
+    from r4t_ray.push import push as push_retriever
+
+    typer.echo(push_retriever(workspace, repo_id, task, student=student, private=private, out=out))

@@ -1,0 +1,114 @@
+"""Commands that look after a workspace: progress, new entries, drift, and what is installed."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from r4t_ray import pipeline as flow
+from r4t_ray.artifacts import Workspace
+from r4t_ray.cli.group import DEFAULT_WORKSPACE, WORKSPACE_PANEL, WorkspaceOption, app
+from r4t_ray.types import Task
+
+NewItems = Annotated[
+    Path | None,
+    typer.Option("--items", help="File of new items, JSON lines or parquet as in a catalogue. Default: none are new."),
+]
+NewSets = Annotated[
+    Path | None,
+    typer.Option("--sets", help="File of new sets, JSON lines or parquet as in a catalogue. Default: none are new."),
+]
+RemovedItems = Annotated[
+    Path | None, typer.Option(help="File of removed items' ids, one a line. Default: none are removed.")
+]
+RemovedSets = Annotated[
+    Path | None, typer.Option(help="File of removed sets' ids, one a line. Default: none are removed.")
+]
+Queries = Annotated[
+    Path | None, typer.Option(help="Text file of new queries, one a line. Default: the held-out queries.")
+]
+DriftConfigPath = Annotated[
+    Path | None,
+    typer.Option(help="An experiment's YAML whose `drift` and `evaluation` are used. Default: their defaults."),
+]
+
+
+@app.command(rich_help_panel=WORKSPACE_PANEL)
+def status(workspace: WorkspaceOption = DEFAULT_WORKSPACE) -> None:
+    """Print how far train-folm is: step, reward and components, samples/s, time left, faults."""
+    from r4t_ray.folm.learner.status import PARTIAL, read_status
+
+    found = read_status(workspace)
+    if not found:
+        begun = (workspace / PARTIAL).is_dir()
+        typer.echo("train-folm: started, no batch of rollouts yet" if begun else "train-folm: finished")
+    for task in found:
+        parts = ", ".join(f"{name} {value:.3f}" for name, value in task["components"].items())
+        faults = ", ".join(f"{count} {name}" for name, count in task["faults"].items() if count) or "none"
+        typer.echo(f"{task['task']}: step {task['step']} of {task['steps']}, reward {task['reward']:.4f} ({parts})")
+        typer.echo(
+            f"  {task['samples_per_s']:.1f} samples/s, {task['eta_s']:.0f} s left, staleness {task['staleness']:.0f}"
+        )
+        typer.echo(f"  faults: {faults}; last batch {time.time() - task['updated']:.0f} s ago")
+
+
+@app.command(rich_help_panel=WORKSPACE_PANEL)
+def add(workspace: WorkspaceOption = DEFAULT_WORKSPACE, items: NewItems = None, sets: NewSets = None) -> None:
+    """Have new entries served without retraining. They replace everything that an earlier call added."""
+    logging.basicConfig(level=logging.WARNING)
+    from r4t_ray.new_entries import add as add_entries
+
+    artifact = add_entries(Workspace(workspace), items=items, sets=sets)
+    typer.echo(f"{artifact.path}: {artifact.manifest.rows} rows; a running `r4t serve` finds them when started again")
+
+
+@app.command(rich_help_panel=WORKSPACE_PANEL)
+def drift(
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    items: NewItems = None,
+    sets: NewSets = None,
+    removed_items: RemovedItems = None,
+    removed_sets: RemovedSets = None,
+    queries: Queries = None,
+    task: Annotated[Task | None, typer.Option(help="oar or wscr. Default: every task that has a retriever.")] = None,
+    config: DriftConfigPath = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the figures to this JSON file.")] = None,
+) -> None:
+    """Compare new queries and a changed catalogue with the training data; say whether to synthesize pairs again."""
+    logging.basicConfig(level=logging.WARNING)
+    experiment = flow.load_experiment(config) if config else None
+    from r4t_ray.evaluation import DriftConfig, EvaluationConfig
+    from r4t_ray.evaluation.drift import measure_drift
+    from r4t_ray.evaluation.drift_report import check_out, drift_lines, write_drifts
+
+    if out is not None:
+        check_out(out)
+    found = measure_drift(
+        experiment.drift if experiment else DriftConfig(),
+        experiment.evaluation if experiment else EvaluationConfig(),
+        Workspace(workspace),
+        items=items,
+        sets=sets,
+        removed_items=removed_items,
+        removed_sets=removed_sets,
+        queries=queries,
+        task=task,
+    )
+    for each in found:
+        typer.echo("\n".join(drift_lines(each)))
+    if out is not None:
+        write_drifts(found, out)
+
+
+@app.command(rich_help_panel=WORKSPACE_PANEL)
+def doctor() -> None:
+    """Print what is installed, which engine will be used, and what is missing with the command that fixes it."""
+    from r4t_ray.doctor import diagnose, print_diagnosis
+
+    diagnosis = diagnose()
+    print_diagnosis(diagnosis)
+    raise typer.Exit(0 if diagnosis.healthy else 1)

@@ -1,0 +1,15 @@
+"""Settings: their base class, the shapes that several sections share, and the YAML files that they are read from."""
+
+from r4t_ray.config.settings import Settings, parse_settings, recorded_settings
+from r4t_ray.config.shapes import PerTask, Resources
+from r4t_ray.config.yaml_files import load_settings, read_yaml
+
+__all__ = [
+    "PerTask",
+    "Resources",
+    "Settings",
+    "load_settings",
+    "parse_settings",
+    "read_yaml",
+    "recorded_settings",
+]

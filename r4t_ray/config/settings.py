@@ -1,0 +1,117 @@
+"""The base of every settings class: frozen, no unknown key, and a partial mapping keeps the defaults of its field.
+
+A ``Settings`` subclass sits in the file of the class that it configures; ``r4t_ray.experiment`` joins the sections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+
+from r4t_ray.errors import ConfigError
+
+
+class Settings(BaseModel):
+    """Base of every settings class: frozen, and an unknown key is an error.
+
+    Two rules make short YAML files possible. A mapping for a nested section sets the named keys alone: the other keys
+    keep the default of the *field*, which may differ from the default of the class. ``null`` is the default, except
+    where the field's type has None: there it is None.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_defaults(cls, data: Any) -> Any:
+        return _given(cls.model_fields, data) if isinstance(data, dict) else data
+
+
+S = TypeVar("S", bound=Settings)
+Fields = Mapping[str, FieldInfo]
+Loc = tuple[int | str, ...]
+"""Path of a key, as pydantic names it in an error."""
+
+
+def parse_settings(
+    kind: type[S], data: dict[str, Any], where: str, origin: Callable[[Loc], str | None] = lambda loc: None
+) -> S:
+    """Validate ``data`` as ``kind``.
+
+    Args:
+        kind: The settings class.
+        data: Its values by key.
+        where: The file that they come from.
+        origin: The file of one key, given as its path, if that is another file.
+
+    Raises:
+        ConfigError: It names each wrong key.
+    """
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc'])) or 'top level'}: {fault['msg']} (got {fault['input']!r:.80})"
+            + (f" in {file}" if (file := origin(fault["loc"])) else "")
+            for fault in error.errors()
+        )
+        raise ConfigError(
+            where, faults, f"the settings of {kind.__name__}", "correct or remove the keys named"
+        ) from None
+
+
+def merged(below: Any, above: Any) -> Any:
+    """``above`` laid over ``below``: mappings merge key by key, anything else replaces.
+
+    A mapping with another ``type`` replaces as well, because its other keys belong to another class.
+
+    >>> merged({"folm": {"k": 10, "num_hits": 5}}, {"folm": {"k": 12}})
+    {'folm': {'k': 12, 'num_hits': 5}}
+    """
+    if not isinstance(below, dict) or not isinstance(above, dict):
+        return above
+    if "type" in below and above.get("type", below["type"]) != below["type"]:
+        return above
+    return below | {key: merged(below.get(key), value) for key, value in above.items()}
+
+
+def recorded_settings(kind: type[S], recorded: Mapping[str, Any]) -> S:
+    """``kind``'s settings from a manifest; keys of the manifest that ``kind`` lacks are left out."""
+    return kind.model_validate({name: recorded[name] for name in kind.model_fields if name in recorded})
+
+
+def _given(fields: Fields, data: Mapping[str, Any], held: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The values of ``data`` without the nulls that mean a default, each section filled from its default.
+
+    Args:
+        fields: The fields of a settings class.
+        data: Values by name; unknown names stay, so that pydantic refuses them.
+        held: The defaults in use; with None the defaults of the class.
+    """
+    given: dict[str, Any] = {}
+    for name, value in data.items():
+        info = fields.get(name)
+        if info is None:
+            given[name] = value
+        elif value is not None or not _null_is_default(info):
+            default = held[name] if held is not None else info.get_default(call_default_factory=True)
+            given[name] = _over_default(default, value)
+    return given
+
+
+def _over_default(default: Any, value: Any) -> Any:
+    """``value``; a mapping for a section gets the keys that it lacks from ``default``."""
+    if not isinstance(default, Settings) or not isinstance(value, dict):
+        return value
+    if value.get("type", getattr(default, "type", None)) != getattr(default, "type", None):
+        return value
+    fields = type(default).model_fields
+    held = {name: getattr(default, name) for name in fields}
+    return held | _given(fields, value, held)
+
+
+def _null_is_default(info: FieldInfo) -> bool:
+    return not info.is_required() and type(None) not in get_args(info.annotation)

@@ -1,0 +1,46 @@
+"""Shapes that settings of several sections share: resources of workers, and a value for each task."""
+
+from __future__ import annotations
+
+import math
+from typing import Generic, TypeVar
+
+from pydantic import Field
+
+from r4t_ray.config.settings import Settings
+from r4t_ray.types import Task
+
+T = TypeVar("T")
+
+
+class Resources(Settings):
+    """Copies of one actor or worker, and what each copy reserves."""
+
+    num: int = Field(1, ge=1, description="Copies that run at the same time.")
+    cpus: float = Field(
+        1.0, ge=0, description="CPUs that each copy reserves from Ray; fractions let copies share a core."
+    )
+    gpus: float = Field(
+        0.0, ge=0, description="GPUs that each copy reserves from Ray. With 0 the copy computes on the CPU."
+    )
+    threads: int | None = Field(
+        None,
+        ge=1,
+        description="Threads of torch in a copy without a GPU; null takes `cpus`, rounded up.",
+    )
+
+    @property
+    def num_threads(self) -> int:
+        """Threads of torch in a copy without a GPU."""
+        return self.threads if self.threads is not None else max(1, math.ceil(self.cpus))
+
+
+class PerTask(Settings, Generic[T]):
+    """One value for each task; a mapping that names one task keeps the default of the other."""
+
+    oar: T = Field(description="For open-ended abstract retrieval (OAR).")
+    wscr: T = Field(description="For weakly supervised compositional retrieval (WSCR).")
+
+    def __getitem__(self, task: Task) -> T:
+        """The value of one task."""
+        return self.oar if task == "oar" else self.wscr

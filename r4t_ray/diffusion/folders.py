@@ -1,0 +1,23 @@
+"""What lies in a task's folder beside the retriever's weights, and which retriever answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from r4t_ray.diffusion.samplers import SolverName
+
+STUDENT: Final = "student"
+"""Folder of the one-step student."""
+LABELS = "labels.parquet"
+"""Texts and embeddings that name the directions."""
+
+
+def serving_folder(folder: Path, solver: SolverName | None, num_steps: int | None, guidance: float | None) -> Path:
+    """The folder of the retriever that answers for a task.
+
+    It is the student's, if there is a student and no part of the sampler is set; else the task's own folder.
+    """
+    is_unset = solver is None and num_steps is None and guidance is None
+    return folder / STUDENT if is_unset and (folder / STUDENT).is_dir() else folder

@@ -1,0 +1,117 @@
+"""The train-diffusion stage: one retriever a task, by one run of Ray Train on pairs that are streamed or cached."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+import ray.train
+from ray.train.torch import TorchTrainer
+
+from r4t_ray.artifacts import Artifact, Workspace
+from r4t_ray.diffusion.folders import LABELS
+from r4t_ray.diffusion.settings import DiffusionConfig
+from r4t_ray.diffusion.training.anchors import commonest_rows
+from r4t_ray.diffusion.training.batches import count_pairs, mean_weight
+from r4t_ray.diffusion.training.worker import METRICS, TaskJob, train_worker
+from r4t_ray.errors import DataError
+from r4t_ray.files import whole_file
+from r4t_ray.ray_train_runs import STAGING, drop_broken_state
+from r4t_ray.stages import parents_of
+from r4t_ray.types import TASKS, Task
+
+logger = logging.getLogger(__name__)
+
+
+def run(config: DiffusionConfig, workspace: Workspace, seed: int) -> Artifact:
+    """Train the oar and the wscr retriever, one after the other.
+
+    Reads ``pairs/<task>/*.parquet``. Writes ``diffusion/<task>/{model.safetensors, config.json}`` with the averaged
+    weights, the same below ``student/`` for a task that has one, the pairs' ``labels.parquet``, and
+    ``diffusion/metrics.parquet`` (task, step, loss, val_loss, lr, samples_per_s).
+
+    A run that lost a worker, or that was ended and is started again, ends with the weights and losses of one that ran
+    through.
+
+    Raises:
+        MissingArtifactError: The pairs are not there.
+        DataError: The pairs do not fit the network, or fill no batch.
+    """
+    make = partial(_train_all, config, workspace, seed)
+    return workspace.build("diffusion", config, seed, parents_of("diffusion"), make, resumes=True)
+
+
+def _train_all(config: DiffusionConfig, workspace: Workspace, seed: int, folder: Path) -> int:
+    if not ray.is_initialized():
+        ray.init(ignore_reinit_error=True)
+    jobs = [prepare_task(config, workspace.root / "pairs" / task, task) for task in TASKS]
+    metrics = folder / METRICS
+    if not metrics.exists():
+        table = train_jobs(jobs, config, folder, seed)
+        with whole_file(metrics) as partial_file:
+            pq.write_table(table, partial_file)
+    # Last: where its checkpoints are half gone Ray Train would refuse to go on.
+    shutil.rmtree(folder / STAGING, ignore_errors=True)
+    for job in jobs:
+        (folder / job.task / METRICS).unlink(missing_ok=True)
+        labels = workspace.root / "pairs" / "labels" / f"{job.task}.parquet"
+        if labels.exists():
+            shutil.copyfile(labels, folder / job.task / LABELS)
+    return int(pq.read_metadata(metrics).num_rows)
+
+
+def train_jobs(jobs: list[TaskJob], config: DiffusionConfig, folder: Path, seed: int) -> pa.Table:
+    """Run Ray Train on all jobs, one after the other, into ``folder/<task>``; returns their metrics."""
+    trainer = TorchTrainer(
+        train_worker,
+        train_loop_config={"jobs": jobs, "folder": str(folder), "seed": seed},
+        scaling_config=_scaling(config),
+        run_config=_run_config(config, folder / STAGING),
+    )
+    drop_broken_state(folder)
+    trainer.fit()
+    return pa.concat_tables([pq.read_table(folder / job.task / METRICS) for job in jobs])
+
+
+def prepare_task(config: DiffusionConfig, pairs_folder: Path, task: Task) -> TaskJob:
+    """Look at one task's pairs, before a worker starts: whether they fill a batch, and which rows are the anchors."""
+    num_pairs = count_pairs(pairs_folder, config.network)
+    num_train = sum(num_pairs.train.values())
+    if num_train < config.optimizer.batch_size:
+        raise DataError(
+            str(pairs_folder),
+            f"{num_train} training pairs",
+            f"a batch of {config.optimizer.batch_size} or more",
+            "lower diffusion.optimizer.batch_size or synthesize more pairs",
+        )
+    anchors_ND = None
+    if config.network.num_anchors:
+        anchors_ND = commonest_rows(pairs_folder, config.network)
+        network = config.network.model_copy(update={"num_anchors": len(anchors_ND)})
+        config = config.model_copy(update={"network": network})
+    logger.info("train-diffusion %s: %d training pairs, %d of validation", task, num_train, num_pairs.val)
+    has_validation = min(num_pairs.val, config.validation_rows) > 0
+    return TaskJob(task, pairs_folder, config, anchors_ND, has_validation, num_pairs.train, mean_weight(pairs_folder))
+
+
+def _scaling(config: DiffusionConfig) -> ray.train.ScalingConfig:
+    """Resources of the workers. Unless the pairs are cached, Ray Data reads with what they leave, at least one CPU."""
+    return ray.train.ScalingConfig(
+        num_workers=config.num_workers,
+        use_gpu=config.use_gpu,
+        resources_per_worker={"CPU": config.cpus_per_worker, **({"GPU": 1} if config.use_gpu else {})},
+    )
+
+
+def _run_config(config: DiffusionConfig, staging: Path) -> ray.train.RunConfig:
+    return ray.train.RunConfig(
+        name="retrievers",
+        storage_path=str(staging),
+        checkpoint_config=ray.train.CheckpointConfig(num_to_keep=1),
+        failure_config=ray.train.FailureConfig(max_failures=config.max_failures),
+    )

@@ -1,0 +1,103 @@
+"""Steering at query time, without retraining: more or less diverse, towards one text, away from another.
+
+Not in arXiv 2603.06397. Every estimate D of the clean rows is moved before the solver continues from it. The network
+sees the moved rows at its next evaluation and fits the other rows to them. Answers made of anchors are moved through
+the logits of the anchors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from r4t_ray.diffusion.samplers import Denoise
+
+PULL = 8.0
+"""Nats by which a cosine of 1 with the liked direction lifts an anchor's logit, at strength 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steering:
+    """How the set of each of B queries is steered; a vector of zeros stands for no text.
+
+    Attributes:
+        temperature_B: Scale of all noise: of the start, and of what a stochastic solver adds. 1 leaves the solver as it
+            is. At 0 every seed gives the same set. A solver that does not start from noise perturbs the anchors'
+            logits by the part above 1.
+        strength_B: Strength of the pull towards ``like_BD`` and of the push from ``avoid_BJD``.
+        like_BD: Mean of the unit vectors of the liked texts.
+        avoid_BJD: Unit vectors of the avoided texts.
+    """
+
+    temperature_B: Tensor
+    strength_B: Tensor
+    like_BD: Tensor
+    avoid_BJD: Tensor
+
+    def of(self, queries: slice) -> Steering:
+        """The steering of some of the queries."""
+        return Steering(
+            temperature_B=self.temperature_B[queries],
+            strength_B=self.strength_B[queries],
+            like_BD=self.like_BD[queries],
+            avoid_BJD=self.avoid_BJD[queries],
+        )
+
+    def tempered(self, noise_BLD: Tensor) -> Tensor:
+        """The noise at the queries' temperatures."""
+        return self.temperature_B[:, None, None] * noise_BLD
+
+    def rows(self, denoised_BLD: Tensor) -> Tensor:
+        """D + s (like - sum_j max(0, D . a_j) a_j): rows lose their part along what is avoided."""
+        shown_BLJ = torch.einsum("bld,bjd->blj", denoised_BLD, self.avoid_BJD).clamp_min(0)
+        move_BLD = self.like_BD[:, None] - torch.einsum("blj,bjd->bld", shown_BLJ, self.avoid_BJD)
+        return denoised_BLD + self.strength_B[:, None, None] * move_BLD
+
+    def anchor_bias(self, anchors_ND: Tensor) -> Tensor:
+        """PULL s (like . c - sum_j max(0, a_j . c)) for each unit anchor c, (B, N): what is added to its logit."""
+        shown_BN = (self.avoid_BJD @ anchors_ND.T).clamp_min(0).sum(dim=1)
+        return PULL * self.strength_B[:, None] * (self.like_BD @ anchors_ND.T - shown_BN)
+
+    def perturbation(self, noise_BLD: Tensor, anchors_ND: Tensor) -> Tensor:
+        """(t - 1) n . c for each unit anchor c, (B, N), n the first row of the noise; 0 where t is 1 or less."""
+        return (self.temperature_B - 1).clamp_min(0)[:, None] * (noise_BLD[:, 0] @ anchors_ND.T)
+
+
+class Steered:
+    """A transform of the estimate and of the anchors' logits: ``Steering.rows`` and ``Steering.anchor_bias``."""
+
+    def __init__(self, denoise: Denoise, steering: Steering) -> None:
+        self.denoise, self.steering, self.anchors_ND = denoise, steering, denoise.anchors_ND
+
+    def __call__(self, z_BLD: Tensor, sigma_B: Tensor) -> Tensor:
+        """The moved estimate."""
+        return self.steering.rows(self.denoise(z_BLD, sigma_B))
+
+    def anchor_logits(self, z_BLD: Tensor, sigma_B: Tensor) -> Tensor:
+        """The logits with the bias of each anchor."""
+        return self.denoise.anchor_logits(z_BLD, sigma_B) + self.steering.anchor_bias(self.anchors_ND)[:, None]
+
+
+class Perturbed:
+    """A transform of the anchors' logits for a solver that does not start from noise: ``Steering.perturbation``.
+
+    Args:
+        denoise: What is transformed.
+        steering: Its temperatures count.
+        noise_BLD: Standard normal.
+    """
+
+    def __init__(self, denoise: Denoise, steering: Steering, noise_BLD: Tensor) -> None:
+        self.denoise, self.steering, self.noise_BLD = denoise, steering, noise_BLD
+        self.anchors_ND = denoise.anchors_ND
+
+    def __call__(self, z_BLD: Tensor, sigma_B: Tensor) -> Tensor:
+        """The estimate as it is."""
+        return self.denoise(z_BLD, sigma_B)
+
+    def anchor_logits(self, z_BLD: Tensor, sigma_B: Tensor) -> Tensor:
+        """The perturbed logits."""
+        perturbation_BN = self.steering.perturbation(self.noise_BLD, self.anchors_ND)
+        return self.denoise.anchor_logits(z_BLD, sigma_B) + perturbation_BN[:, None]

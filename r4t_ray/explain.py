@@ -1,0 +1,119 @@
+"""Settings explained: the tree that `r4t config` prints, and docs/settings.md, both from the same descriptions.
+
+``python -m r4t_ray.explain docs/settings.md`` writes the page.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from r4t_ray.config import Settings, load_settings
+from r4t_ray.config.describe import describe, to_yaml
+from r4t_ray.config.presets import Preset
+from r4t_ray.config.reference import Row, markdown_table, setting_rows
+from r4t_ray.experiment import Experiment
+
+PAGE = """\
+# Settings
+
+This page is generated: `make docs` writes it from the descriptions in the code. `r4t config CONFIG` prints the
+resolved settings of one YAML file, each with its description, and marks what differs from the default.
+
+Only `catalogue` is required. Every other key has a default.
+
+```yaml
+extends: cookbook.yaml     # optional: start from another YAML file, relative to this one
+preset: small              # optional: small (the defaults) or paper
+catalogue: {{type: sets, items: items.jsonl, sets: sets.jsonl}}
+folm:
+  grpo:
+    oar: {{num_steps: 100}}  # the other settings of oar, and all of wscr, keep their defaults
+```
+
+- Mappings merge key by key: with the file that `extends` names, and with the defaults. Lists and values replace.
+- `null` resets a key to its default. Where a setting may be null, `null` switches it off.
+- A setting of each task is a mapping with the keys `oar` (open-ended abstract retrieval) and `wscr` (weakly supervised
+  compositional retrieval). In the tables, `{{oar,wscr}}` stands for one of the two.
+- In the tables, `NAME` stands for a name that you choose, `[]` for an entry of a list, and `(sets)` for the `type` that
+  the setting belongs to.
+
+## Which settings matter on a GPU
+
+The defaults are made for two CPU cores. `jobs/configs/polyvore.yaml` shows a whole configuration for GPUs.
+
+| setting | on a GPU | reason |
+|---|---|---|
+{gpu}
+
+## What `preset: paper` changes
+
+`preset: paper` starts from Table 3 of arXiv 2603.06397. Set the base model, the encoder and the workers yourself.
+
+| setting | small | paper |
+|---|---|---|
+{paper}
+
+{sections}"""
+
+GPU_SETTINGS: tuple[tuple[str, str, str], ...] = (
+    ("encoder.actors.gpus", "1", "The encoder embeds the catalogue on a GPU."),
+)
+"""Setting, its value on a GPU, and the reason."""
+
+
+def resolved_config(path: Path) -> str:
+    """The settings of one YAML file as YAML with descriptions; values that differ from the preset are marked."""
+    experiment = load_settings(Experiment, path)
+    label = "default" if experiment.preset == "small" else experiment.preset
+    head = f"# {path}, resolved. `# {label}: VALUE` marks a setting that differs from it.\n"
+    return head + describe(experiment, _preset_of(experiment), label)
+
+
+def settings_page() -> str:
+    """The text of docs/settings.md."""
+    rows = list(setting_rows(Experiment))
+    top = [row for row in rows if row.key in ("seed", "preset")]
+    sections = [f"## Top level\n\n{markdown_table(top)}"]
+    for name, info in Experiment.model_fields.items():
+        inside = [row for row in rows if row.key.startswith((f"{name}.", f"{name}("))]
+        if inside:
+            sections.append(f"## {name}\n\n{info.description}\n\n{markdown_table(inside)}")
+    gpu = "\n".join(f"| `{setting}` | {value} | {reason} |" for setting, value, reason in GPU_SETTINGS)
+    paper = "\n".join(
+        f"| `{row.key}` | `{row.default}` | `{row.description}` |" for row in _preset_differences("paper")
+    )
+    return PAGE.format(gpu=gpu, paper=paper, sections="\n\n".join(sections) + "\n")
+
+
+def _preset_of(experiment: Experiment) -> Experiment:
+    """The experiment of the same preset in which nothing is set but the data."""
+    catalogue = experiment.catalogue
+    required = [name for name, info in type(catalogue).model_fields.items() if info.is_required() or name == "type"]
+    data = {name: getattr(catalogue, name) for name in required}
+    return Experiment.model_validate({"preset": experiment.preset, "catalogue": data})
+
+
+def _preset_differences(preset: Preset) -> Iterator[Row]:
+    """Each setting that a preset changes, its default, and its value in the preset."""
+    catalogue = {"type": "cookbook"}
+    default = dict(_leaves(Experiment.model_validate({"catalogue": catalogue})))
+    changed = dict(_leaves(Experiment.model_validate({"catalogue": catalogue, "preset": preset})))
+    for key in {**default, **changed}:
+        values = default.get(key, "not set"), changed.get(key, "not set")
+        if values[0] != values[1] and key != "preset":
+            yield Row(key, *values)
+
+
+def _leaves(settings: Settings, above: str = "") -> Iterator[tuple[str, str]]:
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, Settings):
+            yield from _leaves(value, f"{above}{name}.")
+        else:
+            yield above + name, to_yaml(value)
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(settings_page(), encoding="utf-8")

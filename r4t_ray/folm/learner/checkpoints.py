@@ -1,0 +1,105 @@
+"""Checkpoints of Soft-GRPO between two batches of rollouts, and the stop that a SIGTERM asks for.
+
+A checkpoint holds what transformers' Trainer writes (weights, optimizer, schedule, random states) and the metrics so
+far. Samples depend only on the weights and on the step's seed, so a resumed run ends as an uninterrupted one. The
+exception is the first step after a resume with ``max_staleness`` 1: its samples come from newer weights.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+from r4t_ray.folm.learner.metrics import METRICS
+from r4t_ray.folm.learner.run_log import RunLog
+
+STOP = "STOP"
+"""Name of a file in a task's folder. While it is there, the learner writes a checkpoint and ends."""
+LOGGED = {
+    "loss": "loss",
+    "grad_norm": "grad_norm",
+    "learning_rate": "learning_rate",
+    "sampling/logp_gap_mean": "logp_gap_mean",
+    "sampling/logp_gap_max": "logp_gap_max",
+}
+"""Names in the Trainer's log -> in ``StepMetrics.update``."""
+
+
+class ReportCheckpoint(TrainerCallback):
+    """Reports every checkpoint to Ray Train, and asks for one when the run is to stop.
+
+    Reporting is a barrier: every worker calls it, and only rank 0 brings files.
+    """
+
+    def __init__(self, trainer: Any, log: RunLog) -> None:
+        self._trainer, self._log = trainer, log
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Between two batches, save and end if any worker sees the file ``STOP``."""
+        if state.global_step % self._trainer.grpo.num_iterations:
+            return
+        seen = torch.tensor([float((self._log.folder / STOP).exists())])
+        accelerator = self._trainer.accelerator
+        if float(accelerator.gather(seen.to(accelerator.device)).max()):
+            control.should_save = control.should_training_stop = True
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
+        """Add the figures of an update to the row of its batch."""
+        self._log.add_update({LOGGED[name]: value for name, value in logs.items() if name in LOGGED})
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Report the folder that the Trainer has just written."""
+        import ray.train
+
+        checkpoint = None
+        if ray.train.get_context().get_world_rank() == 0:
+            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            self._log.write(folder / METRICS)
+            checkpoint = ray.train.Checkpoint.from_directory(folder)
+        ray.train.report(
+            {"step": self._trainer.num_batches}, checkpoint=checkpoint, delete_local_checkpoint_after_upload=True
+        )
+
+
+def train_from_last_checkpoint(trainer: Any, log: RunLog) -> None:
+    """Train to the end, or to a stop, from Ray Train's last checkpoint of this run, if there is one."""
+    import ray.train
+
+    checkpoint = ray.train.get_checkpoint()
+    if checkpoint is None:
+        trainer.train()
+        return
+    with checkpoint.as_directory() as folder:
+        log.resume(Path(folder) / METRICS)
+        trainer.train(resume_from_checkpoint=str(folder))
+
+
+@contextmanager
+def stop_on_sigterm(folder: Path) -> Iterator[None]:
+    """In the body, SIGTERM asks the learner of ``folder`` to stop; the process ends once the learner has stopped.
+
+    Outside the main thread it does nothing, because Python allows signal handlers only there.
+
+    Raises:
+        SystemExit: With 143, after the body, when a stop was asked for.
+    """
+    request = folder / STOP
+    request.unlink(missing_ok=True)
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: request.touch())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if request.exists():
+        request.unlink()
+        raise SystemExit(128 + signal.SIGTERM)

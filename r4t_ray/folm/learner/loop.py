@@ -1,0 +1,56 @@
+"""The training loop of one Ray Train worker."""
+
+from __future__ import annotations
+
+import torch
+
+from r4t_ray.errors import R4TError, read_error, write_error
+from r4t_ray.folm.learner.job import LearnerJob
+from r4t_ray.folm.learner.metrics import METRICS
+from r4t_ray.folm.weights.disk import save_weights
+
+FAULT = "fault.json"
+"""Name of the file with the fault that ended a task's learner, where only a person can correct it."""
+
+
+def keep_vllm_out_of_trl() -> None:
+    """Have trl, which is imported later, not import vLLM. That takes seconds, and a learner does not sample."""
+    from trl import import_utils
+
+    import_utils.is_vllm_available = lambda min_version=None: False
+
+
+def train_worker(arguments: dict[str, LearnerJob]) -> None:
+    """Ray Train's loop of one worker: build the learner, train, and write the result.
+
+    A fault that only a person can correct comes back however often Ray restarts the workers. It is kept in a file, and
+    the next start ends on it at once.
+
+    Args:
+        arguments: The job, under the key "job".
+    """
+    import ray.train
+    from ray.train.huggingface.transformers import prepare_trainer
+
+    keep_vllm_out_of_trl()
+    from r4t_ray.folm.learner.build import build_learner
+    from r4t_ray.folm.learner.checkpoints import train_from_last_checkpoint
+
+    job = arguments["job"]
+    fault = job.folder / FAULT
+    if fault.exists():
+        raise read_error(fault)
+    if not job.config.learner.gpus:
+        torch.set_num_threads(job.config.learner.num_threads)
+    try:
+        trainer, log = build_learner(job)
+        prepare_trainer(trainer)
+        train_from_last_checkpoint(trainer, log)
+    except R4TError as error:
+        write_error(error, fault)
+        raise
+    if trainer.num_batches == job.grpo.num_steps:
+        save_weights(trainer, job.folder / "model")
+        if trainer.accelerator.is_main_process:
+            log.write(job.folder / METRICS)  # last: a task with metrics is finished
+    ray.train.report({"steps": trainer.num_batches})

@@ -1,0 +1,120 @@
+"""Settings of Soft-GRPO."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+)
+
+from r4t_ray.config import Settings
+from r4t_ray.folm.learner import ADVANTAGES, LOSSES
+
+
+def _one_of(names: tuple[str, ...], given: str) -> str:
+    if given not in names:
+        raise ValueError(f"unknown: write one of {', '.join(names)}")
+    return given
+
+
+AdvantageName = Annotated[str, AfterValidator(lambda given: _one_of(tuple(ADVANTAGES), given))]
+LossName = Annotated[str, AfterValidator(lambda given: _one_of(tuple(LOSSES), given))]
+
+
+class SoftGRPOConfig(Settings):
+    """Soft-GRPO (eqs. 6 and 8 of arXiv 2603.06397) on one task."""
+
+    num_steps: NonNegativeInt = Field(
+        40,
+        description="Batches of rollouts. Each batch gets `num_iterations` optimizer steps. 0 leaves the warm start as "
+        "it is.",
+    )
+    queries_per_step: PositiveInt = Field(
+        5, description="Queries of one batch, over all learners. Must be a multiple of `folm.learner.num`."
+    )
+    num_recombined: NonNegativeInt = Field(
+        0,
+        description="Queries that are made of two training queries and join the training queries. Raise it where the "
+        "training queries are so few that the model would memorise them.",
+    )
+    num_generations: PositiveInt = Field(8, ge=2, description="Sampled answers of each query (G): one group of eq. 6.")
+    num_iterations: PositiveInt = Field(
+        2,
+        description="Optimizer passes over each batch. With 1 every ratio of eq. 8 is 1: nothing is clipped, and only "
+        "`beta_kl` - `beta_entropy` has an effect.",
+    )
+    micro_batch_size: PositiveInt = Field(
+        160, description="Samples of one forward and backward pass in a learner. Lower it where memory is short."
+    )
+    learning_rate: PositiveFloat | dict[str, PositiveFloat] = Field(
+        4e-4,
+        description="One AdamW rate for all parameters, or rates by regular expression: a parameter trains at the rate "
+        "of the expression found in its name, and is frozen where there is none. Train few parameters where samples "
+        "are few.",
+    )
+    warmup_steps: NonNegativeInt = Field(0, description="Optimizer steps in which the learning rate rises from 0.")
+    lr_scheduler: Literal["constant_with_warmup", "cosine"] = Field(
+        "cosine", description="Course of the learning rate after the warm-up: constant, or a cosine decay to 0."
+    )
+    advantage: AdvantageName = Field(
+        "group", description="How rewards of a group become advantages: `group` standardises them (eq. 6)."
+    )
+    loss: LossName = Field("soft_grpo", description="The loss: `soft_grpo` is eq. 8.")
+    clip_eps: PositiveFloat = Field(
+        0.2, description="Half-width of the trust region around ratio 1, outside of which eq. 8 clips."
+    )
+    beta_kl: NonNegativeFloat = Field(0.05, description="Weight of the divergence from the sampling policy (eq. 8).")
+    beta_entropy: NonNegativeFloat = Field(
+        0.05, description="Weight of the entropy term of eq. 8, -log pi of the sampled tokens."
+    )
+    temperature: PositiveFloat = Field(
+        1.0, description="Temperature at which rollouts are sampled. The loss uses probabilities at this temperature."
+    )
+    max_grad_norm: PositiveFloat = Field(1.0, description="Gradients are scaled down to this norm.")
+    bf16: bool | None = Field(
+        None,
+        description="Compute the loss in bfloat16 autocast. null does so where the learner's GPU or CPU multiplies "
+        "bfloat16 in hardware.",
+    )
+    max_logp_gap: PositiveFloat = Field(
+        0.001,
+        description="Largest difference allowed between the engine's and the learner's log-probability of a token (in "
+        "nats) when the weights are the same. A larger one ends the run. Raise it for an engine in bfloat16, to about "
+        "0.5.",
+    )
+    checkpoint_every: PositiveInt = Field(
+        50, description="Steps between two checkpoints. A learner that dies repeats at most this number of steps."
+    )
+    max_staleness: Literal[0, 1] = Field(
+        0,
+        description="1 samples the next batch while the learner trains, from weights that are one step old. 0 makes "
+        "engines and learner take turns. Use 1 where they run on different devices.",
+    )
+    max_unparsed_steps: PositiveInt = Field(
+        5, description="The run ends after this number of consecutive steps without one answer that can be parsed."
+    )
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Learning rates by regular expression. The empty expression is found in every name."""
+        return self.learning_rate if isinstance(self.learning_rate, dict) else {"": self.learning_rate}
+
+    @field_validator("learning_rate")
+    @classmethod
+    def _expressions_compile(cls, value: float | dict[str, float]) -> float | dict[str, float]:
+        if value == {}:
+            raise ValueError("no rate: write one number, or a regular expression of parameter names with its rate")
+        for expression in value if isinstance(value, dict) else ():
+            try:
+                re.compile(expression)
+            except re.error as error:
+                raise ValueError(f"{expression!r} is not a valid regular expression: {error}") from error
+        return value

@@ -1,0 +1,82 @@
+"""The progress of a running train-folm, in a small file that its learner rewrites at each step."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TypedDict
+
+from r4t_ray.artifacts import MANIFEST
+from r4t_ray.errors import MissingArtifactError
+from r4t_ray.files import write_json
+from r4t_ray.folm.learner.run_log import RunLog
+from r4t_ray.types import TASKS
+
+STATUS = "status.json"
+PARTIAL = "folm.partial"
+
+
+class Status(TypedDict):
+    """One task's training: the batch ``step`` of ``steps``, its figures, the pace, and the faults so far.
+
+    The figures are of the first worker, the pace is of all workers. ``updated`` is in seconds since 1970.
+    """
+
+    task: str
+    step: int
+    steps: int
+    reward: float
+    components: dict[str, float]
+    samples_per_s: float
+    eta_s: float
+    staleness: float
+    starts: int
+    faults: dict[str, int]
+    updated: float
+
+
+def write_status(log: RunLog) -> None:
+    """Write ``status.json`` from a log that has rows. The pace is measured since this process began."""
+    rows, steps, seconds = log.rows, log.num_steps, log.seconds
+    last, done = rows[-1], log.rows_of_this_start
+    status: Status = {
+        "task": last.task,
+        "step": len(rows),
+        "steps": steps,
+        "reward": last.reward,
+        "components": dict(last.components),
+        "samples_per_s": log.num_workers * sum(row.num_rollouts for row in done) / seconds,
+        "eta_s": (steps - len(rows)) * seconds / len(done),
+        "staleness": last.staleness,
+        "starts": log.starts,
+        "faults": {
+            "earlier starts": log.starts - 1,
+            "batches in which a rollout actor died": sum(row.faults["restarted"] > 0 for row in rows),
+            "dropped samples": sum(int(row.faults["dropped"]) for row in rows),
+            "degenerate groups": sum(int(row.faults["degenerate_groups"]) for row in rows),
+        },
+        "updated": time.time(),
+    }
+    write_json(log.folder / STATUS, status)
+
+
+def count_starts(folder: Path) -> int:
+    """How often a learner of this folder was started, this time included."""
+    file = folder / STATUS
+    return 1 + (json.loads(file.read_text(encoding="utf-8"))["starts"] if file.is_file() else 0)
+
+
+def read_status(workspace: Path) -> list[Status]:
+    """The status of every task that an unfinished train-folm has begun; none where the stage is finished.
+
+    Raises:
+        MissingArtifactError: The stage has neither been started nor finished here.
+    """
+    files = [workspace / PARTIAL / task / STATUS for task in TASKS]
+    found: list[Status] = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.is_file()]
+    if not (found or (workspace / PARTIAL).is_dir() or (workspace / "folm" / MANIFEST).is_file()):
+        raise MissingArtifactError(
+            str(workspace), "no train-folm, running or finished", f"{PARTIAL} or folm", "run `r4t train-folm`"
+        )
+    return found

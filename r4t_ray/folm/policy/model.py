@@ -1,0 +1,127 @@
+"""The fan-out policy: a language model that writes sub-queries for a query (arXiv 2603.06397, sec. 2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from r4t_ray.config import Resources
+from r4t_ray.folm.policy.engines.factory import make_engine
+from r4t_ray.folm.policy.engines.interface import Completion, Engine, Sampling
+from r4t_ray.folm.policy.prompt import PromptStyle, answer_regex, parse_answer, render_prompt
+from r4t_ray.folm.settings import FolmConfig
+from r4t_ray.types import Task
+
+SubQueries = tuple[str, ...] | None
+"""The sub-queries of one answer, at most k, in the order in which they were written; None if it cannot be parsed."""
+
+
+class FanOutModel:
+    """A fan-out language model (FOLM): its engine, its tokenizer and its prompts."""
+
+    def __init__(
+        self, engine: Engine, *, tokenizer: Any, style: PromptStyle, max_tokens: int, is_structured: bool = False
+    ) -> None:
+        self._engine, self._is_structured = engine, is_structured
+        self._tokenizer, self._style, self._max_tokens = tokenizer, style, max_tokens
+
+    @classmethod
+    def load(cls, model_dir: Path, config: FolmConfig, resources: Resources | None = None) -> FanOutModel:
+        """Load a Hugging Face model directory into the engine of the settings that it was trained with.
+
+        ``resources`` are the CPUs and GPUs of the process; by default a rollout actor's.
+        """
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(model_dir)
+        engine = make_engine(model_dir, config.engine, resources or config.rollout)
+        return cls(
+            engine,
+            tokenizer=tokenizer,
+            style=config.prompt_style,
+            max_tokens=config.max_completion_tokens,
+            is_structured=config.engine.structured_output,
+        )
+
+    def load_weights(self, model_dir: Path) -> None:
+        """Load other weights of the same architecture from a directory."""
+        self._engine.load_weights(model_dir)
+
+    def transfer(self, call: str, arguments: dict[str, Any]) -> None:
+        """One call of vLLM's weight transfer."""
+        self._engine.transfer(call, arguments)
+
+    def prompt_ids(self, task: Task, query: str, k: int) -> tuple[int, ...]:
+        """Token ids of the prompt, as the engine sees it."""
+        return tuple(self._tokenizer(render_prompt(task, query, k, self._style, self._tokenizer))["input_ids"])
+
+    def complete(
+        self, task: Task, queries: Sequence[str], k: int, *, num_samples: int, temperature: float, seed: int
+    ) -> list[list[Completion]]:
+        """Raw completions, ``num_samples`` for each query, from the model's unchanged distribution."""
+        sampling = Sampling(num_samples=num_samples, temperature=temperature, max_tokens=self._max_tokens, seed=seed)
+        return self._generate(task, queries, k, sampling)
+
+    def _generate(self, task: Task, queries: Sequence[str], k: int, sampling: Sampling) -> list[list[Completion]]:
+        prompts = [render_prompt(task, query, k, self._style, self._tokenizer) for query in queries]
+        return self._engine.generate(prompts, sampling)
+
+    def fan_out(
+        self,
+        task: Task,
+        queries: Sequence[str],
+        k: int,
+        *,
+        num_samples: int = 1,
+        temperature: float = 0.9,
+        seed: int | Sequence[int] = 0,
+    ) -> list[list[SubQueries]]:
+        """Parsed answers, ``num_samples`` for each query.
+
+        With ``structured_output`` the engine samples only well-formed answers. ``seed`` is one for all queries, or one
+        for each, as in ``Sampling``.
+        """
+        sampling = Sampling(
+            num_samples=num_samples,
+            temperature=temperature,
+            max_tokens=self._max_tokens,
+            seed=seed if isinstance(seed, int) else tuple(seed),
+            regex=answer_regex(k) if self._is_structured else None,
+            logprobs=False,
+        )
+        rows = self._generate(task, queries, k, sampling)
+        return [[parse_answer(completion.text, k) for completion in row] for row in rows]
+
+
+class SharedEngine:
+    """One engine for several fan-out models, because an engine takes long to start and little to load other weights.
+
+    All models that ``at`` returned share the weights that were loaded last, so callers take turns. ``weights`` is the
+    directory that the engine has loaded; None after a load that failed.
+
+    Args:
+        load: Starts the engine on a model directory, as ``FanOutModel.load`` does.
+    """
+
+    def __init__(self, load: Callable[[Path], FanOutModel]) -> None:
+        self._load = load
+        self._model: FanOutModel | None = None
+        self.weights: Path | None = None
+
+    def at(self, model_dir: Path) -> FanOutModel:
+        """The model with the weights of ``model_dir``. All directories must hold the same architecture."""
+        if self._model is None:
+            self._model = self._load(model_dir)
+        elif self.weights != model_dir:
+            self.weights = None  # stays None if the load fails half-way
+            self._model.load_weights(model_dir)
+        self.weights = model_dir
+        return self._model
+
+    def transfer(self, call: str, arguments: dict[str, Any], weights: Path | None) -> None:
+        """One call of a weight transfer, after the first ``at``. The last call names the weights that have arrived."""
+        assert self._model is not None
+        self.weights = None
+        self._model.transfer(call, arguments)
+        self.weights = weights

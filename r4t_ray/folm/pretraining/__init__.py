@@ -1,0 +1,1 @@
+"""The tool that made the shipped base model. No stage uses it."""

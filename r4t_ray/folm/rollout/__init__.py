@@ -1,0 +1,1 @@
+"""Rollouts: Ray actors that sample answers and score them."""

@@ -1,0 +1,170 @@
+"""The rewards of a rollout actor: sub-queries of the policy are embedded and searched, then the task's rubric scores.
+
+OAR is open-ended abstract retrieval over collections, WSCR weakly supervised compositional retrieval of a set's items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.catalogue import Query, load_items, load_queries, load_sets
+from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
+from r4t_ray.folm.policy.model import SubQueries
+from r4t_ray.folm.settings import FolmConfig
+from r4t_ray.folm.warm_start.expected_items import expected_items, membership
+from r4t_ray.index import ShardedIndex, load_index
+from r4t_ray.rewards import Answers, PoolEntry, Retrieved, RewardOutput, Rubric, build_added, oar_rubric, wscr_rubric
+from r4t_ray.rewards.coverage import ExpectedItems
+from r4t_ray.types import TASKS, Array, Task
+
+
+class TaskRewards:
+    """Scores answers of every task; a rollout actor opens it once.
+
+    Attributes:
+        encoder: Remembers the texts that it has embedded.
+        indexes: The pool of each task.
+        rubrics: What RL maximises, by task.
+    """
+
+    def __init__(self, workspace: Workspace, config: FolmConfig) -> None:
+        self._k, self._num_hits = config.k, config.num_hits
+        self.encoder = CachedEncoder(load_encoder(workspace.artifact("encoder").path / "model"))
+        self.indexes = {task: load_index(workspace, task) for task in TASKS}
+        self.rubrics = {task: open_rubric(task, workspace, config, self.indexes[task].ids) for task in config.tasks}
+        self._row_of = {name: row for row, name in enumerate(self.indexes["wscr"].ids)}
+        self._pool = {
+            task: pool_entries(task, workspace, self.indexes[task].ids)
+            for task in config.tasks
+            if config.added_rewards[task]
+        }
+
+    def score(
+        self, task: Task, queries: Sequence[Query], sub_queries: Sequence[SubQueries]
+    ) -> tuple[Retrieved, RewardOutput]:
+        """Embed, search and score.
+
+        Args:
+            task: Decides the pool and the rubric.
+            queries: The query of each answer.
+            sub_queries: The answers; None is one that could not be parsed.
+
+        Raises:
+            RewardError: No answer could be scored.
+        """
+        text_of = {query.query_id: query.text for query in queries}
+        row_of = {query_id: row for row, query_id in enumerate(text_of)}
+        query_emb_QD = self.encoder.encode(list(text_of.values()))
+        query_emb_BD = query_emb_QD[[row_of[query.query_id] for query in queries]]
+        retrieved = retrieve(
+            self.encoder, self.indexes[task], query_emb_BD, sub_queries, k=self._k, num_hits=self._num_hits
+        )
+        answers = Answers(
+            query_ids=[query.query_id for query in queries],
+            queries=[query.text for query in queries],
+            sub_queries=sub_queries,
+            retrieved=retrieved,
+            references=[
+                {self._row_of[name] for name in query.item_ids} if task == "wscr" else frozenset() for query in queries
+            ],
+            pool=self._pool.get(task, ()),
+        )
+        return retrieved, self.rubrics[task].score(answers)
+
+
+def retrieve(
+    encoder: CachedEncoder,
+    index: ShardedIndex,
+    query_emb_BD: Array,
+    sub_queries: Sequence[SubQueries],
+    *,
+    k: int,
+    num_hits: int,
+) -> Retrieved:
+    """Embed and search the first k sub-queries of every answer in one call; a text is searched once.
+
+    Args:
+        encoder: Embeds the sub-queries.
+        index: The pool.
+        query_emb_BD: Unit rows, the query of each answer.
+        sub_queries: B answers; None is one that could not be parsed.
+        k: Directions of an answer.
+        num_hits: Hits of a direction, clipped to the size of the pool.
+    """
+    size, num_hits = (len(sub_queries), k), min(num_hits, index.size)
+    sub_emb_BkD = np.zeros((*size, query_emb_BD.shape[1]), np.float32)
+    nearest_emb_BkD = np.zeros_like(sub_emb_BkD)
+    nearest_cos_Bk = np.full(size, np.nan, np.float32)
+    hit_rows_BkK = np.full((*size, num_hits), -1, np.int64)
+    places = [(b, i) for b, texts in enumerate(sub_queries) for i in range(len((texts or ())[:k]))]
+    if places:
+        at = tuple(np.array(places).T)
+        texts_N = [(sub_queries[b] or ())[i] for b, i in places]
+        sub_emb_BkD[at] = sub_emb_ND = encoder.encode(texts_N)
+        # A text that several answers share is searched once.
+        number = {text: u for u, text in enumerate(dict.fromkeys(texts_N))}
+        owner_N = [number[text] for text in texts_N]
+        first_U = np.unique(owner_N, return_index=True)[1]
+        cos_UK, rows_UK = index.search(sub_emb_ND[first_U], num_hits)
+        hit_rows_BkK[at], nearest_cos_Bk[at] = rows_UK[owner_N], cos_UK[owner_N, 0]
+        nearest_emb_BkD[at] = index.emb_MD[rows_UK[owner_N, 0]]
+    return Retrieved(
+        query_emb_BD=query_emb_BD,
+        sub_emb_BkD=sub_emb_BkD,
+        nearest_cos_Bk=nearest_cos_Bk,
+        nearest_emb_BkD=nearest_emb_BkD,
+        hit_rows_BkK=hit_rows_BkK,
+    )
+
+
+def answer_form(answers: Answers) -> dict[str, Array]:
+    """Logged only: "parsed", 1 where the answer could be parsed, and "distinct", the share of k that differ, (B,)."""
+    return {
+        "parsed": np.array([texts is not None for texts in answers.sub_queries], np.float32),
+        "distinct": np.array([len(set(texts or ())) / answers.k for texts in answers.sub_queries], np.float32),
+    }
+
+
+def open_rubric(task: Task, workspace: Workspace, config: FolmConfig, pool_ids: Sequence[str]) -> Rubric:
+    """The rubric of one task for one of the rollout actors."""
+    added, reward = build_added(config.added_rewards[task], 1 / config.rollout.num), config.reward
+    if task == "oar":
+        return oar_rubric(reward.oar, logged=[answer_form], added=added)
+    expected = None
+    if reward.wscr.expected_share > 0:
+        expected = open_similar_sets(workspace, pool_ids, reward.wscr.temperature)
+    return wscr_rubric(reward.wscr, expected, logged=[answer_form], added=added)
+
+
+def open_similar_sets(workspace: Workspace, pool_ids: Sequence[str], temperature: float) -> ExpectedItems:
+    """The expected items of a WSCR query, judged by the training sets; a query's own set has no vote.
+
+    Args:
+        workspace: Holds the finished catalogue and encoder stages.
+        pool_ids: The items of the WSCR pool, in the order of its rows.
+        temperature: As in ``expected_items``.
+    """
+    sets = load_queries(workspace, "wscr", "train")
+    ids, emb_MD = load_embeddings(workspace, "queries")
+    row_of = {name: row for row, name in enumerate(ids)}
+    set_ids_V = np.array([query.query_id for query in sets])
+    set_emb_VD = emb_MD[[row_of[query.query_id] for query in sets]]
+    member_VM = membership([query.item_ids for query in sets], pool_ids)
+
+    def score(query_ids: Sequence[str], query_emb_QD: Array) -> Array:
+        votes_QV = np.array(query_ids)[:, None] != set_ids_V[None]
+        return expected_items(query_emb_QD, set_emb_VD, member_VM, temperature, votes_QV)
+
+    return score
+
+
+def pool_entries(task: Task, workspace: Workspace, pool_ids: Sequence[str]) -> list[PoolEntry]:
+    """Text and attributes of each row of a task's pool: items for WSCR, titles of collections for OAR."""
+    if task == "wscr":
+        entries = {item.item_id: PoolEntry(item.text, item.attributes) for item in load_items(workspace)}
+    else:
+        entries = {each.set_id: PoolEntry(each.title, {}) for each in load_sets(workspace)}
+    return [entries[name] for name in pool_ids]

@@ -1,0 +1,1 @@
+"""The warm start: supervised training on answers that are built from the training sets."""

@@ -1,0 +1,84 @@
+"""Supervised training on given answers by transformers' Trainer, for the warm start and for pretraining."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from r4t_ray.config import Settings
+from r4t_ray.folm.policy.precision import computes_in_bf16
+from r4t_ray.folm.policy.prompt import Example
+
+IGNORED = -100
+"""Label of a token that is no target."""
+
+
+class SupervisedConfig(Settings):
+    """Supervised training: one pass of AdamW over the examples, with linear warm-up and cosine decay."""
+
+    batch_size: PositiveInt = Field(32, description="Examples of one optimizer step.")
+    learning_rate: PositiveFloat = Field(2e-3, description="Peak learning rate. Lower it for larger models.")
+    warmup_steps: NonNegativeInt = Field(20, description="Optimizer steps in which the learning rate rises from 0.")
+    weight_decay: float = Field(0.1, description="AdamW's weight decay.")
+    max_length: PositiveInt = Field(192, description="Longest example in tokens, prompt included. Longer ones are cut.")
+    bf16: bool | None = Field(
+        None,
+        description="Train in bfloat16 autocast. null does so where the GPU or CPU multiplies bfloat16 in hardware.",
+    )
+    logging_steps: PositiveInt = Field(50, description="Optimizer steps between two logged losses.")
+
+
+def train_on_examples(
+    model: Any, tokenizer: Any, examples: Sequence[Example], config: SupervisedConfig, seed: int
+) -> list[dict[str, float]]:
+    """Train ``model`` in place to continue each prompt with its completion. Only completions are targets.
+
+    Returns:
+        The trainer's log: dicts with step, loss and learning rate.
+    """
+    from datasets import Dataset
+    from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
+
+    rows = _tokenize(examples, tokenizer, config.max_length)
+    with tempfile.TemporaryDirectory() as scratch:
+        trainer = Trainer(
+            model=model,
+            train_dataset=Dataset.from_list(rows),
+            data_collator=DataCollatorForSeq2Seq(tokenizer),
+            args=TrainingArguments(
+                output_dir=scratch,
+                per_device_train_batch_size=config.batch_size,
+                num_train_epochs=1,
+                learning_rate=config.learning_rate,
+                lr_scheduler_type="cosine",
+                warmup_steps=config.warmup_steps,
+                weight_decay=config.weight_decay,
+                adam_beta2=0.95,
+                bf16=computes_in_bf16(config.bf16),
+                use_cpu=not torch.cuda.is_available(),
+                train_sampling_strategy="group_by_length",
+                logging_steps=config.logging_steps,
+                save_strategy="no",
+                report_to=[],
+                disable_tqdm=True,
+                dataloader_pin_memory=False,
+                seed=seed,
+            ),
+        )
+        trainer.train()
+        return [entry for entry in trainer.state.log_history if "loss" in entry]
+
+
+def _tokenize(examples: Sequence[Example], tokenizer: Any, max_length: int) -> list[dict[str, list[int]]]:
+    prompts = tokenizer([example.prompt for example in examples])["input_ids"]
+    answers = tokenizer([example.completion for example in examples])["input_ids"]
+    rows = []
+    for prompt, answer in zip(prompts, answers, strict=True):
+        ids = [*prompt, *answer, tokenizer.eos_token_id][:max_length]
+        labels = [*[IGNORED] * len(prompt), *answer, tokenizer.eos_token_id][:max_length]
+        rows.append({"input_ids": ids, "attention_mask": [1] * len(ids), "labels": labels})
+    return rows

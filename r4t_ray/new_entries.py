@@ -1,0 +1,105 @@
+"""Entries added to a finished workspace: embedded by its encoder, searched beside its index.
+
+No stage reads them. So the current stages stay current and nothing is trained. ``new_entries/`` has one file for each
+pool that gained entries, with columns id, embedding and text: ``items.parquet`` for wscr (weakly supervised
+compositional retrieval) and ``sets.parquet`` for oar (open-ended abstract retrieval).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from r4t_ray.artifacts import NEW_ENTRIES, Artifact, Workspace, read_manifest
+from r4t_ray.catalogue import Catalogue, read_new_entries
+from r4t_ray.config import Settings
+from r4t_ray.embedding_table import embedding_table, read_embedding_table
+from r4t_ray.encoders import load_encoder, set_text
+from r4t_ray.errors import ConfigError
+from r4t_ray.files import sha256_file
+from r4t_ray.index import POOLS
+from r4t_ray.types import Array, Task
+
+
+class AddInputs(Settings):
+    """The inputs of which new entries are made: sha256 of the file of ``items`` and of the file of ``sets``."""
+
+    sources: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewEntries:
+    """New entries of one pool: ids, the texts that people read, and unit embeddings, in one order."""
+
+    ids: list[str]
+    texts: list[str]
+    emb_MD: Array
+
+
+def add(workspace: Workspace, *, items: Path | None = None, sets: Path | None = None) -> Artifact:
+    """Embed the entries of the files into ``new_entries``, replacing everything that was added before.
+
+    Args:
+        workspace: A workspace with ``catalogue`` and ``encoder``.
+        items: File of new items, in the format of a ``sets`` catalogue.
+        sets: File of new sets, in the same format.
+
+    Raises:
+        ConfigError: Neither file is named, or the encoder's model is not installed.
+        DataError: A file cannot be used; see `read_new_entries`.
+        ArtifactError: A stage is missing or was changed, or the encoder did not make the workspace's embeddings.
+    """
+    files = {name: path for name, path in (("items", items), ("sets", sets)) if path is not None}
+    if not files:
+        raise ConfigError(
+            "--items, --sets",
+            "neither",
+            "a file of new items, of new sets, or both",
+            f"name one; to drop the added entries, remove {workspace.root / NEW_ENTRIES}",
+        )
+    new = read_new_entries(workspace, items, sets)
+    inputs = AddInputs(sources={name: sha256_file(path.expanduser()) for name, path in files.items()})
+    encoder_folder = workspace.root / "encoder"
+
+    def make(folder: Path) -> int:
+        encoder = load_encoder(encoder_folder / "model")
+        for task, pool in POOLS.items():
+            ids, texts = entries_of_pool(new, task)
+            if ids:
+                table = embedding_table(ids, encoder.encode(texts))
+                shown = [row.title for row in new.sets] if task == "oar" else texts
+                pq.write_table(table.append_column("text", pa.array(shown, pa.string())), folder / f"{pool}.parquet")
+        return len(new.items) + len(new.sets)
+
+    return workspace.build(NEW_ENTRIES, inputs, read_manifest(encoder_folder).seed, ["catalogue", "encoder"], make)
+
+
+def entries_of_pool(new: Catalogue, task: Task) -> tuple[list[str], list[str]]:
+    """Ids of the entries that the task's pool gets, and their texts as the embed stage makes them."""
+    if task == "oar":
+        rows = new.sets
+        return [row.set_id for row in rows], [set_text(row.title, row.description) for row in rows]
+    return [item.item_id for item in new.items], [item.text for item in new.items]
+
+
+def find_new_entries(workspace: Workspace) -> Artifact | None:
+    """The verified ``new_entries``, or None if nothing was added; raises what ``Workspace.artifact`` raises."""
+    return workspace.artifact(NEW_ENTRIES) if workspace.holds(NEW_ENTRIES) else None
+
+
+def load_new_entries(workspace: Workspace, task: Task) -> NewEntries | None:
+    """The new entries of the task's pool, or None if it has none.
+
+    Raises:
+        ArtifactError: A file was changed, truncated or removed, or was made for another ``catalogue`` or ``encoder``.
+    """
+    artifact, name = find_new_entries(workspace), f"{POOLS[task]}.parquet"
+    if artifact is None or name not in artifact.manifest.files:
+        return None
+    ids, emb_MD = read_embedding_table(artifact.file(name))
+    return NewEntries(
+        ids=ids, texts=pq.read_table(artifact.file(name), columns=["text"])["text"].to_pylist(), emb_MD=emb_MD
+    )

@@ -1,0 +1,132 @@
+"""From generated directions and their hits to an answer: pure functions, whoever generated and searched.
+
+``select_directions`` is the only choice of k of L directions: serving, evaluation and drift call it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from r4t_ray.diffusion import SOLVERS, SolverName
+from r4t_ray.errors import RequestError
+from r4t_ray.retrieval.open_task import Labels, OpenTask, Pool
+from r4t_ray.retrieval.request import RetrieveRequest
+from r4t_ray.retrieval.response import Direction, Item, MergedItem, RetrieveResponse
+from r4t_ray.types import Array, Rows
+
+
+def select_directions(z_LD: Array, nearest_rows_L: Rows, nearest_cos_L: Array, k: int, solver: SolverName) -> list[int]:
+    """Keep k rows that lead to different items, are grounded, and cover different ground.
+
+    1. Of the rows that share a nearest item only the closest to it stays.
+    2. The row closest to its item (most grounded, arXiv 2603.06397 eq. 3) is kept first. Then the row farthest from
+       the kept rows is added, one at a time (farthest-point selection by cosine). Ties go to the more grounded row,
+       then to the lower row number.
+    3. When fewer than k items are distinct, the rows set aside in step 1 fill up by the same rule.
+
+    Rows of a solver that ranks them are kept as ``first_distinct`` says.
+
+    Args:
+        z_LD: Generated unit rows.
+        nearest_rows_L: Pool row of each row's nearest item.
+        nearest_cos_L: Cosine of a row and its item.
+        k: Rows to keep.
+        solver: The solver that generated the rows.
+
+    Returns:
+        k row numbers in the order they were kept.
+
+    Raises:
+        RequestError: k is below 1 or above L.
+    """
+    if not 1 <= k <= len(z_LD):
+        raise RequestError("k", str(k), f"1 to {len(z_LD)} (the rows generated)", "ask for fewer directions")
+    if SOLVERS[solver].is_ranked:
+        return first_distinct(nearest_rows_L, k)
+    by_groundedness = sorted(range(len(z_LD)), key=lambda row: (-float(nearest_cos_L[row]), row))
+    closest: dict[int, int] = {}
+    for row in by_groundedness:
+        closest.setdefault(int(nearest_rows_L[row]), row)
+    distinct = list(closest.values())
+    kept: list[int] = []
+    _add_farthest(kept, distinct, z_LD, k)
+    _add_farthest(kept, [row for row in by_groundedness if row not in set(distinct)], z_LD, k)
+    return kept
+
+
+def first_distinct(nearest_rows_L: Rows, k: int) -> list[int]:
+    """The first k rows that lead to different items. Where fewer are distinct, the rows passed over follow in order."""
+    distinct = sorted(np.unique(nearest_rows_L, return_index=True)[1].tolist())
+    return (distinct + [row for row in range(len(nearest_rows_L)) if row not in distinct])[:k]
+
+
+def merge_directions(scores_kK: Array, rows_kK: Rows) -> list[tuple[int, float, list[int]]]:
+    """Union of the directions' hits.
+
+    Returns:
+        (pool row, best cosine, directions that found it), by falling cosine, ties by rising row. Rows below 0, which
+        stand where a search found too few, are left out.
+    """
+    found: dict[int, tuple[float, list[int]]] = {}
+    for direction, (scores_K, rows_K) in enumerate(zip(scores_kK, rows_kK, strict=True)):
+        for score, row in zip(scores_K.tolist(), rows_K.tolist(), strict=True):
+            if row < 0:
+                continue
+            best, directions = found.get(row, (score, []))
+            found[row] = (max(best, score), [*directions, direction])
+    merged = [(row, score, directions) for row, (score, directions) in found.items()]
+    return sorted(merged, key=lambda entry: (-entry[1], entry[0]))
+
+
+def compose(request: RetrieveRequest, opened: OpenTask, z_LD: Array, hits: tuple[Array, Rows]) -> RetrieveResponse:
+    """Select k directions, merge their items, and write the response.
+
+    Args:
+        request: The validated request.
+        opened: The task that answers.
+        z_LD: Generated directions, unit rows.
+        hits: Cosines and pool rows of each direction's n nearest items, best first.
+    """
+    scores_LK, rows_LK = hits
+    nearest_cos_L, nearest_rows_L = np.ascontiguousarray(scores_LK[:, 0]), np.ascontiguousarray(rows_LK[:, 0])
+    kept = select_directions(z_LD, nearest_rows_L, nearest_cos_L, request.k, opened.model.solver)
+    scores_kK, rows_kK = scores_LK[kept], rows_LK[kept]
+    names = nearest_labels(opened.labels, z_LD[kept]) if opened.labels else [None] * len(kept)
+    return RetrieveResponse(
+        task=opened.task,
+        query=request.query,
+        seed=request.seed,
+        directions=[
+            Direction(index=index, label=names[index], items=_items(opened.pool, scores_kK[index], rows_kK[index]))
+            for index in range(len(kept))
+        ],
+        items=[
+            MergedItem(id=opened.pool.ids[row], text=opened.pool.texts[row], score=score, directions=found_by)
+            for row, score, found_by in merge_directions(scores_kK, rows_kK)
+        ],
+        model=opened.model,
+    )
+
+
+def nearest_labels(labels: Labels, z_kD: Array) -> list[str]:
+    """The sub-query nearest to each direction."""
+    return [labels.texts[row] for row in (z_kD @ labels.emb_ND.T).argmax(axis=1).tolist()]
+
+
+def _items(pool: Pool, scores_K: Array, rows_K: Rows) -> list[Item]:
+    """The items of one direction, best first."""
+    return [
+        Item(id=pool.ids[row], text=pool.texts[row], score=score)
+        for row, score in zip(rows_K.tolist(), scores_K.tolist(), strict=True)
+        if row >= 0
+    ]
+
+
+def _add_farthest(kept: list[int], candidates: list[int], z_LD: Array, k: int) -> None:
+    """Add to ``kept`` the candidate farthest from it by cosine (the first one on a tie), until it holds k."""
+    candidates = list(candidates)
+    while candidates and len(kept) < k:
+        similarity_kk = z_LD[candidates] @ z_LD[kept].T
+        # An empty ``kept`` leaves every candidate equal, so the first, most grounded, one is taken.
+        closeness_k = similarity_kk.max(axis=1, initial=-np.inf)
+        kept.append(candidates.pop(int(np.argmin(closeness_k))))

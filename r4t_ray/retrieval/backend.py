@@ -1,0 +1,119 @@
+"""Query text -> L directions -> hits in this process, without Ray: encoder, diffusion retrievers and index shards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.diffusion import DiffusionRetriever
+from r4t_ray.diffusion.generation import generate_each, sampler_with
+from r4t_ray.diffusion.settings import SamplerConfig
+from r4t_ray.diffusion.transforms import Steering
+from r4t_ray.encoders import Encoder, load_encoder
+from r4t_ray.index import Shard, search_shards
+from r4t_ray.retrieval.loading import retriever_folder, served_sampler, served_tasks
+from r4t_ray.retrieval.request import GenerationRequest
+from r4t_ray.retrieval.settings import RetrievalSettings
+from r4t_ray.types import Array, Rows, Search, Task
+
+
+class DirectionGenerator:
+    """Encoder and one retriever a task.
+
+    Args:
+        encoder: Text -> unit rows.
+        retrievers: Task -> trained retriever, in evaluation mode.
+        samplers: Task -> sampler settings, before a request states its own guidance.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        retrievers: Mapping[Task, DiffusionRetriever],
+        samplers: Mapping[Task, SamplerConfig],
+    ) -> None:
+        self.encoder, self.retrievers, self.samplers = encoder, retrievers, samplers
+
+    @classmethod
+    def load(cls, workspace: Workspace, settings: RetrievalSettings, device: str = "cpu") -> Self:
+        """Open the verified encoder and retrievers of a workspace; raises ArtifactError."""
+        encoder_path = workspace.artifact("encoder").path / "model"
+        workspace.artifact("diffusion")
+        retrievers = {
+            task: DiffusionRetriever.from_pretrained(retriever_folder(workspace, task, settings)).to(device).eval()
+            for task in served_tasks(workspace)
+        }
+        samplers = {task: served_sampler(retriever.sampler, settings) for task, retriever in retrievers.items()}
+        return cls(load_encoder(encoder_path), retrievers, samplers)
+
+    def __call__(self, requests: Sequence[GenerationRequest]) -> list[Array]:
+        """Directions z_LD of each request, unit rows.
+
+        Every request's noise comes from its own seed, so its answer does not depend on the requests beside it (up to
+        the rounding of matrix products of another batch size).
+        """
+        emb_ND = self.encoder.encode([text for request in requests for text in request.texts])
+        emb_of = np.split(emb_ND, np.cumsum([len(request.texts) for request in requests])[:-1])
+        z_by_position: dict[int, Array] = {}
+        for task, guidance in {(request.task, request.guidance): None for request in requests}:
+            positions = [at for at, one in enumerate(requests) if (one.task, one.guidance) == (task, guidance)]
+            z_BLD = self._sample([requests[at] for at in positions], [emb_of[at] for at in positions])
+            z_by_position.update(zip(positions, z_BLD, strict=True))
+        return [z_by_position[position] for position in range(len(requests))]
+
+    def _sample(self, requests: Sequence[GenerationRequest], embs: Sequence[Array]) -> Array:
+        """Directions for requests of one task and guidance, each with the embeddings of its ``texts``."""
+        task, guidance = requests[0].task, requests[0].guidance
+        retriever, sampler = self.retrievers[task], self.samplers[task]
+        if guidance is not None:
+            sampler = sampler_with(sampler, guidance=guidance)
+        device = next(retriever.parameters()).device
+        z_q_BD = torch.from_numpy(np.stack([emb_ND[0] for emb_ND in embs])).to(device)
+        steering = None if all(one.is_plain for one in requests) else steering_of(requests, embs, device)
+        z_BLD = generate_each(retriever, z_q_BD, sampler, seeds=[one.seed for one in requests], steering=steering)
+        return np.asarray(z_BLD.float().cpu().numpy())
+
+
+def steering_of(requests: Sequence[GenerationRequest], embs: Sequence[Array], device: torch.device) -> Steering:
+    """The steering of a batch of requests, from the embeddings of their ``texts``."""
+    dim, most = embs[0].shape[1], max(1, *(len(one.avoid) for one in requests))
+    like_BD, avoid_BJD = np.zeros((len(requests), dim), np.float32), np.zeros((len(requests), most, dim), np.float32)
+    for b, (one, emb_ND) in enumerate(zip(requests, embs, strict=True)):
+        if one.like:
+            like_BD[b] = emb_ND[1 : 1 + len(one.like)].mean(axis=0)
+        avoid_BJD[b, : len(one.avoid)] = emb_ND[1 + len(one.like) :]
+    numbers = [[one.temperature for one in requests], [one.strength for one in requests]]
+    temperature_B, strength_B = torch.tensor(numbers, dtype=torch.float32, device=device)
+    return Steering(
+        temperature_B=temperature_B,
+        strength_B=strength_B,
+        like_BD=torch.from_numpy(like_BD).to(device),
+        avoid_BJD=torch.from_numpy(avoid_BJD).to(device),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class InProcess:
+    """The backend of one process.
+
+    Attributes:
+        generator: Query text -> directions.
+        shards: Task -> all shards of its pool.
+    """
+
+    generator: DirectionGenerator
+    shards: Mapping[Task, tuple[Shard, ...]]
+
+    def generate(self, request: GenerationRequest) -> Array:
+        """The L directions z_LD of one request, unit rows."""
+        (z_LD,) = self.generator([request])
+        return z_LD
+
+    def search(self, task: Task, search: Search) -> tuple[Array, Rows]:
+        """Cosines and pool rows of each direction's hits, best first."""
+        return search_shards(self.shards[task], search)

@@ -1,0 +1,45 @@
+"""One task of a workspace as retrieval knows it: its pool, the names of directions, and the models that answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from r4t_ray.retrieval.response import ModelInfo
+from r4t_ray.types import Array, Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """The ids and texts that a task retrieves from, in the index's row order; ``row_of`` maps an id to its row."""
+
+    ids: list[str]
+    texts: list[str]
+    row_of: dict[str, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "row_of", {identifier: row for row, identifier in enumerate(self.ids)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labels:
+    """Sub-queries that the language model wrote for the training queries, and their unit embeddings (N, D)."""
+
+    texts: list[str]
+    emb_ND: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenTask:
+    """One task, ready to be asked.
+
+    Attributes:
+        task: Its name.
+        pool: What it retrieves from.
+        model: The artifacts and the sampler that answer.
+        labels: Names for directions, where the pairs stage kept sub-queries.
+    """
+
+    task: Task
+    pool: Pool
+    model: ModelInfo
+    labels: Labels | None = None

@@ -1,0 +1,185 @@
+"""The request: its fields and limits, and what it asks of the generator and of the index.
+
+The same class validates a request over HTTP and one made in this process, so that both are refused in the same words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints, ValidationError
+
+from r4t_ray.diffusion import SOLVERS
+from r4t_ray.errors import RequestError
+from r4t_ray.retrieval.open_task import OpenTask, Pool
+from r4t_ray.retrieval.response import Message
+from r4t_ray.types import Array, Search, Task
+
+MAX_QUERY_CHARS = 2_000
+MAX_ITEMS = 1_000
+MAX_TERMS = 16
+MAX_TERM_CHARS = 200
+MAX_BODY_BYTES = 32 * 1024
+"""A query of 2,000 characters takes at most 24,000 bytes of JSON, every character escaped as a surrogate pair."""
+
+EXPECTED_BODY = 'a JSON object in UTF-8, sent as application/json, such as {"query": "a summer dinner", "k": 10}'
+
+SHOWN_CHARS = 80
+"""Characters of a wrong value that an error repeats."""
+
+QueryText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUERY_CHARS)]
+Term = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TERM_CHARS)]
+Terms = Annotated[tuple[Term, ...], Field(max_length=MAX_TERMS)]
+
+
+class RetrieveRequest(Message):
+    """One request. The upper bound of ``k`` is the model's number of rows L, which ``generation_request`` checks."""
+
+    query: QueryText = Field(description="The query, in words.", examples=["a summer dinner by the sea"])
+    k: int = Field(10, ge=1, strict=True, description="Directions to return, at most the L rows of the model.")
+    n: int = Field(10, ge=1, le=MAX_ITEMS, strict=True, description="Items of each direction.")
+    seed: int = Field(0, ge=0, lt=2**63, strict=True, description="Random seed. The same seed gives the same answer.")
+    task: Task | None = Field(
+        None,
+        description="oar retrieves collections, wscr the items of one set. Default: the server's default task.",
+    )
+    like: Terms = Field((), description="Ids of the catalogue, or words. The directions are pulled towards them.")
+    avoid: Terms = Field(
+        (),
+        description="Ids of the catalogue, or words. The directions are pushed away from them. "
+        "Items named by id are left out of the answer.",
+    )
+    strength: float = Field(
+        0.5, ge=0, le=4, description="Strength of the pull towards `like` and the push from `avoid`."
+    )
+    temperature: float = Field(
+        1.0, ge=0, le=10, description="Scale of the noise. 1 is the model's own; above 1 the sets vary more."
+    )
+    guidance: float | None = Field(
+        None, ge=0, le=20, description="Classifier-free guidance strength. Default: the model's."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationRequest:
+    """The part of a request that the generator needs; the steering terms ``like`` and ``avoid`` are words."""
+
+    task: Task
+    query: str
+    seed: int
+    temperature: float = 1.0
+    guidance: float | None = None
+    strength: float = 0.0
+    like: tuple[str, ...] = ()
+    avoid: tuple[str, ...] = ()
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts to encode: the query, then ``like``, then ``avoid``."""
+        return [self.query, *self.like, *self.avoid]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it asks for no steering."""
+        return self.temperature == 1.0 and not (self.strength and (self.like or self.avoid))
+
+
+def generation_request(request: RetrieveRequest, opened: OpenTask) -> GenerationRequest:
+    """Check a request against the models of its task, and put its steering terms into words.
+
+    Raises:
+        RequestError: ``k`` exceeds the model's rows, or ``guidance`` is set for a solver that ignores it.
+    """
+    check_k(request.k, opened.model.num_rows)
+    if request.guidance is not None and not SOLVERS[opened.model.solver].is_guided:
+        raise RequestError(
+            "guidance",
+            str(request.guidance),
+            f"none: the solver {opened.model.solver} takes no guidance",
+            "leave it out, or have the server sample: serve.solver: dpmpp_2m, serve.num_steps: 4",
+        )
+    return GenerationRequest(
+        task=opened.task,
+        query=request.query,
+        seed=request.seed,
+        temperature=request.temperature,
+        guidance=request.guidance,
+        strength=request.strength,
+        like=in_words(request.like, opened.pool),
+        avoid=in_words(request.avoid, opened.pool),
+    )
+
+
+def search_for(request: RetrieveRequest, opened: OpenTask, z_LD: Array) -> Search:
+    """What is searched for a request: the ``n`` nearest items of each direction, without the items to avoid."""
+    return Search(z_LD=z_LD, num_hits=request.n, exclude=named_rows(request.avoid, opened.pool))
+
+
+def check_k(k: int, num_rows: int) -> None:
+    """Raise RequestError unless the model's ``num_rows`` = L directions suffice for ``k``."""
+    if k > num_rows:
+        raise RequestError("k", str(k), f"1 to {num_rows}, the directions this model generates", "ask for fewer")
+
+
+def in_words(terms: Sequence[str], pool: Pool) -> tuple[str, ...]:
+    """The text of each term that is an id of the pool; other terms stay as they are."""
+    return tuple(pool.texts[pool.row_of[term]] if term in pool.row_of else term for term in terms)
+
+
+def named_rows(terms: Sequence[str], pool: Pool) -> tuple[int, ...]:
+    """The pool rows of those terms that are ids of the pool."""
+    return tuple(pool.row_of[term] for term in terms if term in pool.row_of)
+
+
+def shown(value: object) -> str:
+    """``repr`` of a wrong value, shortened to SHOWN_CHARS with its full length."""
+    text = repr(value[: 2 * SHOWN_CHARS] if isinstance(value, str | bytes) else value)
+    if len(text) <= SHOWN_CHARS:
+        return text
+    length = f" ({len(value):,} characters)" if isinstance(value, str | bytes) else ""
+    return f"{text[:SHOWN_CHARS]}...{length}"
+
+
+def request_fault(faults: Sequence[Mapping[str, Any]]) -> RequestError:
+    """One RequestError of pydantic's list of faults: the first in full, the others by name.
+
+    Args:
+        faults: ``ValidationError.errors()``, or FastAPI's, whose locations begin with ``"body"``.
+    """
+    names = [_place(fault) for fault in faults]
+    also = sorted(set(names[1:]) - {names[0]})
+    fix = f"correct {names[0]}" + (f"; also wrong: {', '.join(also)}" if also else "") + "; see /docs"
+    return RequestError(names[0][:SHOWN_CHARS], _got(faults[0]), _expected(faults[0]), fix[: 4 * SHOWN_CHARS])
+
+
+def parse_request(**fields: Any) -> RetrieveRequest:
+    """Validate the fields of a request made in this process; raises RequestError."""
+    try:
+        return RetrieveRequest.model_validate(fields)
+    except ValidationError as error:
+        raise request_fault(error.errors()) from None
+
+
+def _place(fault: Mapping[str, Any]) -> str:
+    inside = [str(part) for part in fault["loc"] if part != "body"]
+    if fault["type"] == "json_invalid":
+        return f"body, character {inside[0]}" if inside else "body"
+    return ".".join(inside) or "body"
+
+
+def _got(fault: Mapping[str, Any]) -> str:
+    if fault["type"] == "missing":
+        return "nothing"
+    if fault["type"] == "json_invalid":
+        return f"invalid JSON ({fault.get('ctx', {}).get('error', 'unreadable')})"
+    return shown(fault.get("input"))
+
+
+def _expected(fault: Mapping[str, Any]) -> str:
+    if fault["type"] in ("json_invalid", "model_attributes_type") or _place(fault) == "body":
+        return EXPECTED_BODY
+    if fault["type"] == "extra_forbidden":
+        return f"one of {', '.join(RetrieveRequest.model_fields)}"
+    return str(fault["msg"])

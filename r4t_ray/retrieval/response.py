@@ -1,0 +1,118 @@
+"""The answer to a request, and the one form that every error has over HTTP."""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from r4t_ray.diffusion import SolverName
+from r4t_ray.errors import R4TError
+from r4t_ray.types import Task
+
+PRINTED_ITEMS = 3
+"""Items of each direction that ``print(answer)`` shows."""
+
+
+class Message(BaseModel):
+    """Base of the request, the answer and the error: frozen, and an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Item(Message):
+    """An item (or collection) of the catalogue."""
+
+    id: str = Field(description="Id in the catalogue.")
+    text: str = Field(description="Text of the item, or title of the collection.")
+    score: float = Field(description="Cosine between the item and the direction that found it.")
+
+
+class Direction(Message):
+    """One generated direction and its nearest items."""
+
+    index: int = Field(description="Position among the kept directions, 0 to k-1.")
+    label: str | None = Field(None, description="The language model's sub-query that is nearest to it, where known.")
+    items: list[Item] = Field(description="Its nearest items, best first.")
+
+
+class MergedItem(Item):
+    """An item of the merged set; ``score`` is the best over the directions that found it."""
+
+    directions: list[int] = Field(description="Indices of the directions that found it.")
+
+
+class ModelInfo(Message):
+    """The models that answered: contents of the artifacts (sha256 prefixes) and the sampler."""
+
+    encoder: str = Field(description="sha256 prefix of the encoder and its embeddings.")
+    index: str = Field(description="sha256 prefix of the index.")
+    diffusion: str = Field(description="sha256 prefix of the diffusion retrievers.")
+    new_entries: str | None = Field(None, description="sha256 prefix of the entries of `r4t add`, if there are any.")
+    num_added: int = Field(0, description="Entries of `r4t add` that are searched beside the index.")
+    num_rows: int = Field(description="L, the directions generated. It is the upper bound of k.")
+    solver: SolverName = Field(description="Solver that sampled the directions.")
+    num_steps: int = Field(description="Steps of the solver.")
+    guidance: float = Field(description="Classifier-free guidance strength, unless the request states its own.")
+
+
+class RetrieveResponse(Message):
+    """k directions and the union of their items. ``print(answer)`` shows a small table."""
+
+    task: Task = Field(description="The task that answered.")
+    query: str = Field(description="The query, without surrounding white space.")
+    seed: int = Field(description="The seed of the request.")
+    directions: list[Direction] = Field(description="The kept directions, in the order in which they were chosen.")
+    items: list[MergedItem] = Field(description="The union of the directions' items, by falling score.")
+    model: ModelInfo = Field(description="The models that answered.")
+
+    def __str__(self) -> str:
+        return self.table(PRINTED_ITEMS)
+
+    def table(self, num_items: int | None = None) -> str:
+        """A table of the directions with their items, as wide as the terminal.
+
+        Args:
+            num_items: Items of each direction to show; None shows all.
+        """
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table("direction", "items (cosine)", title=Text(self.query), show_lines=True)
+        for direction in self.directions:
+            items = "\n".join(f"{item.text} ({item.score:.2f})" for item in direction.items[:num_items])
+            name = f"{direction.index + 1}" if direction.label is None else f"{direction.index + 1} {direction.label}"
+            table.add_row(Text(name), Text(items))
+        console = Console(file=StringIO(), highlight=False)
+        console.print(table)
+        console.print(f"{len(self.items)} distinct items in {len(self.directions)} directions, task {self.task}")
+        assert isinstance(console.file, StringIO)
+        return console.file.getvalue().rstrip("\n")
+
+
+class ErrorBody(Message):
+    """Where the fault lies, the value found there, the values accepted, and the next step."""
+
+    where: str
+    got: str
+    expected: str
+    fix: str
+
+
+class ErrorResponse(Message):
+    """The body of every reply that is not 2xx."""
+
+    error: ErrorBody
+
+
+def error_response(where: str, got: str, expected: str, fix: str) -> dict[str, Any]:
+    """The JSON body of an error. It is valid UTF-8 whatever the request held, lone surrogates included."""
+    fields = {"where": where, "got": got, "expected": expected, "fix": fix}
+    return {"error": {name: text.encode("utf-8", "backslashreplace").decode() for name, text in fields.items()}}
+
+
+def error_of(error: R4TError) -> dict[str, Any]:
+    """The JSON body of one of the package's own errors."""
+    return error_response(error.where, error.got, error.expected, error.fix)

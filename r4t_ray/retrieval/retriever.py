@@ -1,0 +1,143 @@
+"""A query in, k directions and their items out: from a workspace in this process, or from a running server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.errors import RequestError
+from r4t_ray.retrieval.answer import compose
+from r4t_ray.retrieval.client import Client
+from r4t_ray.retrieval.open_task import OpenTask
+from r4t_ray.retrieval.request import (
+    GenerationRequest,
+    RetrieveRequest,
+    generation_request,
+    parse_request,
+    search_for,
+)
+from r4t_ray.retrieval.response import RetrieveResponse
+from r4t_ray.retrieval.settings import RetrievalSettings
+from r4t_ray.types import Array, Rows, Search, Task
+
+
+class Retriever:
+    """Answers queries from a workspace or through a server.
+
+    Args:
+        place: Folder of a workspace, which is then loaded into this process, or the address of `r4t serve`, such as
+            ``http://127.0.0.1:8000``.
+        settings: Default task and sampler of a workspace; a server has its own.
+
+    Raises:
+        ArtifactError: The workspace cannot be served.
+    """
+
+    def __init__(self, place: str | Path, settings: RetrievalSettings | None = None) -> None:
+        is_address = str(place).startswith(("http://", "https://"))
+        self._source: Client | WorkspaceRetriever = (
+            Client(str(place)) if is_address else WorkspaceRetriever(Path(place), settings or RetrievalSettings())
+        )
+
+    def retrieve(
+        self,
+        query: str,
+        *,
+        k: int = 10,
+        n: int = 10,
+        task: Task | None = None,
+        seed: int = 0,
+        like: Sequence[str] = (),
+        avoid: Sequence[str] = (),
+        strength: float = 0.5,
+        temperature: float = 1.0,
+        guidance: float | None = None,
+    ) -> RetrieveResponse:
+        """Find k diverse directions for a broad query, the n nearest items of each, and the union of the items.
+
+        Args:
+            query: The query, in words.
+            k: Directions to return, at most the L rows of the model.
+            n: Items of each direction.
+            task: oar retrieves collections, wscr the items of one set. None takes the default task.
+            seed: The same seed gives the same answer.
+            like: Ids of the catalogue, or words, that the directions are pulled towards.
+            avoid: Ids or words that they are pushed away from; items named by id are left out.
+            strength: Strength of the pull and the push, 0 to 4.
+            temperature: Scale of the noise. 1 is the model's own; above 1 the sets vary more.
+            guidance: Classifier-free guidance strength. None takes the model's.
+
+        Raises:
+            RequestError: A value out of range, or one that the workspace or the server cannot serve.
+        """
+        return self.answer(
+            parse_request(
+                query=query,
+                k=k,
+                n=n,
+                task=task,
+                seed=seed,
+                like=tuple(like),
+                avoid=tuple(avoid),
+                strength=strength,
+                temperature=temperature,
+                guidance=guidance,
+            )
+        )
+
+    def answer(self, request: RetrieveRequest) -> RetrieveResponse:
+        """Answer a request of ``parse_request``; see ``retrieve``."""
+        return self._source.retrieve(request)
+
+
+class WorkspaceRetriever:
+    """The tasks of a workspace, loaded into this process; see ``Retriever``."""
+
+    def __init__(self, folder: Path, settings: RetrievalSettings) -> None:
+        # Here and not above: they load torch and FAISS, which a client of a server does without.
+        from r4t_ray.retrieval.backend import DirectionGenerator, InProcess
+        from r4t_ray.retrieval.loading import open_tasks
+
+        workspace = Workspace(folder)
+        self._default_task = settings.default_task
+        self._tasks, shards = open_tasks(workspace, settings, with_index=True)
+        self._backend = InProcess(generator=DirectionGenerator.load(workspace, settings), shards=shards)
+
+    def retrieve(self, request: RetrieveRequest) -> RetrieveResponse:
+        """Answer one validated request."""
+        return retrieve(request, choose_task(self._tasks, request.task or self._default_task), self._backend)
+
+
+class Backend(Protocol):
+    """Generation and search, wherever they run."""
+
+    def generate(self, request: GenerationRequest) -> Array:
+        """The L directions z_LD of one request, unit rows."""
+        ...
+
+    def search(self, task: Task, search: Search) -> tuple[Array, Rows]:
+        """Cosines and pool rows of each direction's hits, best first."""
+        ...
+
+
+def retrieve(request: RetrieveRequest, opened: OpenTask, backend: Backend) -> RetrieveResponse:
+    """Answer a request for one task.
+
+    Only ``backend`` may wait. ``serve.backend`` takes the same four steps and awaits the second and the third.
+
+    Raises:
+        RequestError: A ``k`` or a ``guidance`` that the task's model cannot serve.
+    """
+    generation = generation_request(request, opened)
+    z_LD = backend.generate(generation)
+    hits = backend.search(opened.task, search_for(request, opened, z_LD))
+    return compose(request, opened, z_LD, hits)
+
+
+def choose_task(tasks: Mapping[Task, OpenTask], task: Task) -> OpenTask:
+    """The task asked for; raises RequestError when this workspace has no retriever for it."""
+    if task not in tasks:
+        raise RequestError("task", repr(task), f"one of {', '.join(tasks)}", "name a task that this workspace trained")
+    return tasks[task]

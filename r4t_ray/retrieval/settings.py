@@ -1,0 +1,33 @@
+"""Settings of retrieval that do not depend on where it runs: the default task and the sampler."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from r4t_ray.config import Settings
+from r4t_ray.diffusion import SolverName
+from r4t_ray.types import Task
+
+
+class RetrievalSettings(Settings):
+    """Which task answers by default, and how directions are sampled."""
+
+    default_task: Task = Field(
+        "oar",
+        description="Task of a request that names none. "
+        "oar retrieves collections (open-ended abstract retrieval), wscr the items of one set "
+        "(weakly supervised compositional retrieval).",
+    )
+    solver: SolverName | None = Field(
+        None, description="Solver that samples the directions. None takes the trained model's solver."
+    )
+    num_steps: int | None = Field(
+        None,
+        ge=1,
+        description="Steps of the solver. None takes the trained model's number. More steps are slower and more exact.",
+    )
+    guidance: float | None = Field(
+        None,
+        ge=0,
+        description="Classifier-free guidance strength. None takes the trained model's strength. 0 halves the work.",
+    )

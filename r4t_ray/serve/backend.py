@@ -1,0 +1,76 @@
+"""Retrieval over Serve's handles: the generator, and every index shard at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from ray.serve.handle import DeploymentHandle
+
+from r4t_ray.index import Shard, merge_topk, search_shards
+from r4t_ray.retrieval.answer import compose
+from r4t_ray.retrieval.open_task import OpenTask
+from r4t_ray.retrieval.request import RetrieveRequest, generation_request, search_for
+from r4t_ray.retrieval.response import RetrieveResponse
+from r4t_ray.retrieval.retriever import choose_task
+from r4t_ray.serve.args import AppArgs
+from r4t_ray.types import Array, Rows, Search, Task
+
+Handle = DeploymentHandle[Any]
+
+HEALTH_DEADLINE_S = 5.0
+
+
+class ServeBackend:
+    """Answers within its own deadline.
+
+    Args:
+        args: The application's arguments.
+        tasks: The tasks that are served.
+        generator: Handle of the Generator deployment.
+        deployed: Task -> handles of its Shard deployments; empty lists when this process searches the index.
+        shards: Task -> the shards that this process searches: all of them, or, beside deployed ones, at most the shard
+            of the entries that `r4t add` brought.
+    """
+
+    def __init__(
+        self,
+        args: AppArgs,
+        *,
+        tasks: Mapping[Task, OpenTask],
+        generator: Handle,
+        deployed: Mapping[Task, list[Handle]],
+        shards: Mapping[Task, tuple[Shard, ...]],
+    ) -> None:
+        self.tasks = tasks
+        self._args, self._generator, self._deployed, self._shards = args, generator, deployed, shards
+
+    async def retrieve(self, request: RetrieveRequest) -> RetrieveResponse:
+        """Answer a validated request, by the steps of ``retrieval.retriever.retrieve``.
+
+        Raises:
+            RequestError: A task, a ``k`` or a ``guidance`` that the workspace cannot serve.
+            TimeoutError: The deadline has passed.
+            BackPressureError: A deployment's queue is full.
+        """
+        opened = choose_task(self.tasks, request.task or self._args.default_task)
+        generation = generation_request(request, opened)
+        async with asyncio.timeout(self._args.deadline_s):
+            z_LD = await self._generator.generate.remote(generation)
+            hits = await self.search(opened.task, search_for(request, opened, z_LD))
+            return await asyncio.to_thread(compose, request, opened, z_LD, hits)
+
+    async def search(self, task: Task, search: Search) -> tuple[Array, Rows]:
+        """Search the deployed shards and the shards of this process, side by side."""
+        searches: list[Any] = [handle.search.remote(search) for handle in self._deployed[task]]
+        if self._shards[task]:
+            searches.append(asyncio.to_thread(search_shards, self._shards[task], search))
+        hits = await asyncio.gather(*searches)
+        return merge_topk([scores_LK for scores_LK, _ in hits], [rows_LK for _, rows_LK in hits], search.num_hits)
+
+    async def check_ready(self) -> None:
+        """Return once the generator and every shard have answered; raises TimeoutError or the deployment's fault."""
+        handles = [self._generator, *(handle for handles in self._deployed.values() for handle in handles)]
+        async with asyncio.timeout(HEALTH_DEADLINE_S):
+            await asyncio.gather(*(handle.ready.remote() for handle in handles))

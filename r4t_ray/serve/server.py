@@ -1,0 +1,84 @@
+"""A server on one machine, with a Ray cluster that this process owns."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from r4t_ray.errors import ConfigError
+from r4t_ray.serve.args import AppArgs
+
+_logger = logging.getLogger(__name__)
+
+
+def serve_workspace(workspace: Path, host: str = "127.0.0.1", port: int = 8000, args: AppArgs | None = None) -> None:
+    """Serve a workspace from a Ray cluster of this machine until SIGINT or SIGTERM.
+
+    RAY_AUTH_MODE says whether the cluster asks its clients for a token. Ray reads it at import.
+
+    Args:
+        workspace: Folder of the experiment's artifacts.
+        host: Address to bind; the default is reachable from this machine only.
+        port: Port to bind.
+        args: The application's arguments; their ``workspace`` is replaced.
+
+    Raises:
+        ConfigError: The address cannot be bound.
+        ArtifactError: The workspace cannot be served.
+    """
+    import ray
+    from ray import serve
+
+    from r4t_ray.serve.app import build_app
+
+    check_address(host, port)
+    app = build_app((args or AppArgs()).model_copy(update={"workspace": str(workspace)}))
+    started_ray = not ray.is_initialized()
+    if started_ray:
+        ray.init(address="local", include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1")
+    try:
+        with _stop_signals() as stop:
+            serve.start(http_options={"host": host, "port": port})
+            serve.run(app)
+            _logger.info("serving %s at http://%s:%d (docs at /docs); Ctrl-C stops", workspace, host, port)
+            stop.wait()
+    finally:
+        serve.shutdown()
+        if started_ray:
+            ray.shutdown()
+
+
+def check_address(host: str, port: int) -> None:
+    """Raise ConfigError unless ``host:port`` can be bound now."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"{host}:{port}", str(error), "an address of this machine and a free port", "choose another --port"
+        ) from None
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set; the former handlers are restored at the end."""
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    former: dict[int, Any] = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

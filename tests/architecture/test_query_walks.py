@@ -1,0 +1,93 @@
+"""How many files of r4t_ray a call walks through between request and answer, with everything loaded."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.errors import RequestError, write_error
+from r4t_ray.retrieval.request import parse_request
+from r4t_ray.retrieval.retriever import Retriever
+from r4t_ray.serve.args import AppArgs
+
+from ..conftest import SEED, build_retrievers
+from .walks import walk
+
+IN_PROCESS, OVER_HTTP = 12, 16
+SOLVERS = ("top_anchors", "one_step")
+"""The solvers of the shipped configurations: of wscr, and of the student that answers for oar."""
+
+
+@pytest.fixture(scope="module", params=SOLVERS)
+def workspace(
+    request: pytest.FixtureRequest, tiny_workspace: Workspace, tmp_path_factory: pytest.TempPathFactory
+) -> Workspace:
+    copied = Workspace(tmp_path_factory.mktemp(request.param) / "workspace")
+    shutil.copytree(tiny_workspace.root, copied.root)
+    # Another seed: with the fixture's own, the stages would count as current and stay as they are.
+    build_retrievers(copied, seed=SEED + 1, solver=request.param, num_anchors=8)
+    return copied
+
+
+def test_a_query_in_process(workspace: Workspace) -> None:
+    retriever = Retriever(workspace.root)
+    with walk() as files:
+        retriever.retrieve("a warm soup", k=3, n=4)
+    assert "r4t_ray/retrieval/answer.py" in files
+    assert "r4t_ray/index/shard.py" in files
+    assert len(files) <= IN_PROCESS, sorted(files)
+
+
+class LocalHandle:
+    """A DeploymentHandle of one method, whose replica is an object of this process."""
+
+    def __init__(self, replica: Any) -> None:
+        self.generate = self
+        self._replica = replica
+
+    async def remote(self, request: Any) -> Any:
+        return await self._replica.generate(request)
+
+
+def test_a_query_over_http(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gateway and the generator in one process: the files of both together."""
+    from ray import serve
+
+    from r4t_ray.serve.gateway import Gateway, api
+    from r4t_ray.serve.generator import Generator
+
+    args = AppArgs(workspace=str(workspace.root))
+    gateway_class = Gateway.func_or_class.__mro__[1]  # The class below Serve's own wrapper.
+
+    async def ask() -> tuple[httpx.Response, set[str]]:
+        generator = Generator.func_or_class(args)
+        gateway = gateway_class(args, LocalHandle(generator), {"oar": [], "wscr": []})
+        deployment = SimpleNamespace(max_ongoing_requests=args.generator.max_ongoing_requests)
+        replica = SimpleNamespace(servable_object=gateway, _deployment_config=deployment)
+        monkeypatch.setattr(serve, "get_replica_context", lambda: replica)
+        transport = httpx.ASGITransport(app=api)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            with walk() as files:
+                reply = await client.post("/v1/retrieve", json={"query": "a warm soup", "k": 3, "n": 4})
+        return reply, files
+
+    reply, files = asyncio.run(ask())
+    assert reply.json() == Retriever(workspace.root).answer(parse_request(query="a warm soup", k=3, n=4)).model_dump()
+    assert {
+        f"r4t_ray/{name}.py" for name in ("serve/gateway", "serve/generator", "encoders/encoder", "index/shard")
+    } <= files
+    assert len(files) <= OVER_HTTP, sorted(files)
+
+
+def test_the_counter_sees_calls_and_no_loading(tmp_path: Path) -> None:
+    with walk() as files:
+        write_error(RequestError("k", "13", "1 to 12", "ask for fewer"), tmp_path / "error.json")
+        parse_request(query="soup")
+    assert files == {"r4t_ray/errors.py", "r4t_ray/retrieval/request.py"}

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import EDMDPMSolverMultistepScheduler, EDMEulerScheduler
+
+from r4t_ray.diffusion.denoiser import ANCHOR_WIDTH, AnchorMixture, c_in, c_noise, c_out, c_skip
+from r4t_ray.diffusion.hub import DiffusionRetriever
+from r4t_ray.diffusion.settings import NetworkConfig, NoiseConfig
+
+SIGMA_DATA = 0.088
+CONFIG = NetworkConfig(num_rows=2, dim=2, hidden=4, mlp=4, num_heads=2, num_layers=1, noise_dim=4, num_anchors=2)
+SIGMA_S = torch.tensor([1e-4, 0.01, 0.088, 1.0, 80.0], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("scheduler", [EDMEulerScheduler, EDMDPMSolverMultistepScheduler])
+def test_agrees_with_diffusers(scheduler: type) -> None:
+    reference = scheduler(sigma_min=1e-4, sigma_max=80.0, sigma_data=SIGMA_DATA)
+    sample, output = torch.randn(2, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    ours_in = c_in(SIGMA_S, SIGMA_DATA) * sample
+    ours_out = c_skip(SIGMA_S, SIGMA_DATA) * sample + c_out(SIGMA_S, SIGMA_DATA) * output
+    assert torch.allclose(ours_in, reference.precondition_inputs(sample, SIGMA_S), rtol=1e-12)
+    assert torch.allclose(ours_out, reference.precondition_outputs(sample, output, SIGMA_S), rtol=1e-12)
+    assert torch.allclose(c_noise(SIGMA_S), reference.precondition_noise(SIGMA_S), rtol=1e-12)
+
+
+def test_network_sees_and_is_asked_for_unit_variance() -> None:
+    """Var(c_in (z + sigma eps)) = 1, and so has (z - c_skip (z + sigma eps)) / c_out, for Var(z) = sd^2."""
+    data, noise = SIGMA_DATA**2, SIGMA_S**2
+    assert torch.allclose(c_in(SIGMA_S, SIGMA_DATA) ** 2 * (data + noise), torch.ones(5, dtype=torch.float64))
+    skip = c_skip(SIGMA_S, SIGMA_DATA)
+    target_variance = ((1 - skip) ** 2 * data + skip**2 * noise) / c_out(SIGMA_S, SIGMA_DATA) ** 2
+    assert torch.allclose(target_variance, torch.ones(5, dtype=torch.float64))
+
+
+def mixture() -> AnchorMixture:
+    torch.manual_seed(0)
+    made = AnchorMixture(CONFIG)
+    made.anchors_ND.copy_(torch.eye(2))
+    return made
+
+
+@torch.no_grad()
+def test_weights_are_the_posterior_by_hand() -> None:
+    made = mixture()
+    made.query_prior.bias.copy_(torch.tensor([np.log(3.0), 0.0]))
+    z_BLD = torch.tensor([[[0.6, 0.2]]])
+    sigma = 0.5
+    mixed = made(torch.zeros(1, 1, 2), z_BLD, torch.tensor([sigma]), torch.zeros(1, 1, 4), torch.zeros(1, 2))
+    # log w: 0.6 / s^2 + ln 3 against 0.2 / s^2, s^2 = sigma^2 + ANCHOR_WIDTH^2; the gate starts at sigmoid(2).
+    odds = 3.0 * np.exp(0.4 / (sigma**2 + ANCHOR_WIDTH**2))
+    weights, gate = np.array([odds, 1.0]) / (odds + 1), 1 / (1 + np.exp(-2.0))
+    assert np.abs(mixed[0, 0].numpy() - gate * weights).max() < 1e-6
+
+
+@torch.no_grad()
+def test_with_little_noise_a_row_goes_to_its_anchor_and_with_the_gate_shut_stays() -> None:
+    made = mixture()
+    z_BLD = torch.tensor([[[0.9, 0.1], [0.1, 0.9]]])
+    parts = z_BLD, torch.tensor([0.05]), torch.zeros(1, 2, 4), torch.zeros(1, 2)
+    made.row_head.bias.copy_(torch.tensor([0.0, 0.0, 20.0]))
+    assert float((made(torch.zeros_like(z_BLD), *parts) - torch.eye(2)).abs().max()) < 1e-4
+    made.row_head.bias.copy_(torch.tensor([0.0, 0.0, -20.0]))
+    denoised_BLD = torch.randn(1, 2, 2)
+    assert float((made(denoised_BLD, *parts) - denoised_BLD).abs().max()) < 1e-6
+
+
+@torch.no_grad()
+def test_a_retriever_keeps_its_anchors_on_disk_and_stays_equivariant(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    retriever = DiffusionRetriever(CONFIG, NoiseConfig()).eval()
+    assert retriever.mixture is not None
+    retriever.mixture.anchors_ND.copy_(torch.eye(2))
+    for parameter in retriever.parameters():
+        parameter.add_(0.3 * torch.randn_like(parameter))
+    retriever.save_pretrained(tmp_path)
+    loaded = DiffusionRetriever.from_pretrained(tmp_path)
+    z_BLD, rest = torch.randn(3, 2, 2), (torch.full((3,), 0.3), torch.randn(3, 2), torch.zeros(3, dtype=torch.bool))
+    out_BLD = retriever(z_BLD, *rest)
+    assert torch.equal(loaded(z_BLD, *rest), out_BLD)
+    assert float((retriever(z_BLD.flip(1), *rest) - out_BLD.flip(1)).abs().max()) < 1e-5

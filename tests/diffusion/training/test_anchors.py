@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from r4t_ray.diffusion.denoiser import ANCHOR_WIDTH
+from r4t_ray.diffusion.settings import NetworkConfig
+from r4t_ray.diffusion.training.anchors import anchor_numbers, commonest_rows, prior_loss
+
+CONFIG = NetworkConfig(num_rows=2, dim=2, hidden=4, mlp=4, num_heads=2, num_layers=1, noise_dim=4, num_anchors=2)
+
+
+def test_the_commonest_rows_of_the_training_split(tmp_path: Path) -> None:
+    rows = {"a": [1.0, 0.0], "b": [0.0, 1.0], "c": [0.6, 0.8]}
+    targets = [("train", "ab"), ("train", "ca"), ("val", "cc"), ("train", "ba"), ("val", "cc")]
+    table = pa.table(
+        {
+            "split": [split for split, _ in targets],
+            "Z": pa.array([rows[x] + rows[y] for _, (x, y) in targets], pa.list_(pa.float16(), 4)),
+        }
+    )
+    pq.write_table(table, tmp_path / "pairs.parquet")
+    two = commonest_rows(tmp_path, CONFIG)
+    assert np.abs(two - [rows["a"], rows["b"]]).max() < 1e-3
+    every = commonest_rows(tmp_path, CONFIG.model_copy(update={"num_anchors": 9}))
+    assert every.shape == (3, 2)
+    assert np.linalg.norm(every, axis=1) == pytest.approx(1.0)
+
+
+def test_a_row_is_the_anchor_within_reach_or_none() -> None:
+    """Two widths off is too far; float16 keeps a row within reach of the anchor that it was."""
+    stored_D = torch.tensor([0.6, 0.8]).half().float()
+    rows_BLD = torch.stack([torch.tensor([0.0, 1.0]), torch.tensor([1.0, 2 * ANCHOR_WIDTH]), stored_D])[None]
+    assert anchor_numbers(rows_BLD, torch.eye(2)).tolist() == [[1, -1, -1]]
+    assert anchor_numbers(rows_BLD, torch.tensor([[0.6, 0.8], [1.0, 0.0]])).tolist() == [[-1, -1, 0]]
+
+
+def test_prior_loss_by_hand() -> None:
+    """Shares (1/4, 3/4) and (1/2, 1/2) of two queries, of weights 1 and 3; the row without an anchor counts 0."""
+    prior_BN = torch.tensor([[0.0, np.log(3.0)], [7.0, 7.0]])
+    weight_B = torch.tensor([1.0, 3.0])
+    loss = prior_loss(prior_BN, torch.tensor([[0, 1], [1, -1]]), weight_B)
+    assert float(loss) == pytest.approx((np.log(4) + np.log(4 / 3) + 3 * np.log(2)) / 4)
+    assert float(prior_loss(prior_BN, torch.full((2, 2), -1), weight_B)) == 0

@@ -1,0 +1,350 @@
+"""The stage through real Ray Train, with pairs from memory and from Ray Data, on toy pairs with a known answer.
+
+Each query's rows scatter around its own unit centers.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from r4t_ray.artifacts import Artifact, Workspace
+from r4t_ray.config import Settings
+from r4t_ray.diffusion import (
+    DiffusionConfig,
+    DiffusionRetriever,
+    NetworkConfig,
+    NoiseConfig,
+    OptimizerConfig,
+    SamplerConfig,
+    StudentConfig,
+    run,
+)
+from r4t_ray.diffusion.hub import WEIGHTS
+from r4t_ray.diffusion.training import stage
+from r4t_ray.diffusion.training.worker import METRICS
+from r4t_ray.errors import DataError, MissingArtifactError
+from r4t_ray.ray_train_runs import SNAPSHOT, STAGING
+from r4t_ray.types import TASKS
+from tests.processes import kill_driver, last_of, running, wait_for
+
+# Starting Ray's worker processes takes most of it, and minutes on a busy machine.
+pytestmark = pytest.mark.timeout(900)
+
+NUM_QUERIES, NUM_ROWS, DIM = 4, 3, 16
+SCATTER = 0.02
+NUM_STEPS, BATCH_SIZE = 300, 128
+LOGGED_STEPS = [50, 100, 150, 200, 250, 300]
+SEEDS = {"oar": 10, "wscr": 20}
+CONFIG = DiffusionConfig(
+    network=NetworkConfig(
+        num_rows=NUM_ROWS, dim=DIM, hidden=64, mlp=64, num_heads=4, num_layers=2, noise_dim=16,
+        dropout=0.0, attention_dropout=0.0,
+    ),
+    noise=NoiseConfig(sigma_data=0.25, sigma_min=0.01, sigma_max=20.0, train_levels="lognormal"),
+    optimizer=OptimizerConfig(
+        peak_lr=3e-3, warmup_steps=20, num_steps=NUM_STEPS, batch_size=BATCH_SIZE, ema_decay=0.99
+    ),
+    sampler={task: SamplerConfig(solver="heun", num_steps=12) for task in TASKS},
+    student={
+        "oar": StudentConfig(
+            optimizer=OptimizerConfig(peak_lr=3e-3, warmup_steps=20, num_steps=200, batch_size=128, ema_decay=0.98),
+            trajectory=SamplerConfig(solver="heun", num_steps=8),
+        )
+    },
+    cache_pairs=True,
+    log_every=50,
+    validate_every=150,
+    validation_rows=256,
+    checkpoint_every=200,
+)  # fmt: skip
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+def queries_and_centers(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    z_q_BD = unit(rng.normal(size=(NUM_QUERIES, DIM))).astype(np.float32)
+    centers_BLD = unit(rng.normal(size=(NUM_QUERIES, NUM_ROWS, DIM))).astype(np.float32)
+    return z_q_BD, centers_BLD
+
+
+def write_pairs(folder: Path, seed: int, num_train: int, num_val: int, num_files: int = 2) -> None:
+    """Parquet files in the shape of the pairs stage, train and val rows mixed."""
+    rng = np.random.default_rng(seed + 1)
+    z_q_BD, centers_BLD = queries_and_centers(seed)
+    folder.mkdir(parents=True)
+    num_pairs = num_train + num_val
+    of_query = rng.integers(NUM_QUERIES, size=num_pairs)
+    noisy = unit(centers_BLD[of_query] + SCATTER * rng.normal(size=(num_pairs, NUM_ROWS, DIM)))
+    split = np.array(["train"] * num_train + ["val"] * num_val)
+    rng.shuffle(split)
+    for number, rows in enumerate(np.array_split(np.arange(num_pairs), num_files)):
+        z_q = pa.array(z_q_BD[of_query[rows]].ravel())
+        targets = pa.array(noisy[rows].astype(np.float16).ravel())
+        table = pa.table(
+            {
+                "query_id": [f"q{query}" for query in of_query[rows]],
+                "split": split[rows],
+                "weight": np.ones(len(rows), np.int32),
+                "z_q": pa.FixedSizeListArray.from_arrays(z_q, DIM),
+                "Z": pa.FixedSizeListArray.from_arrays(targets, NUM_ROWS * DIM),
+            }
+        )
+        pq.write_table(table, folder / f"part-{number}.parquet")
+
+
+def workspace_with_pairs(root: Path, num_train: int = 6000) -> Workspace:
+    workspace = Workspace(root)
+
+    def make(folder: Path) -> int:
+        (folder / "labels").mkdir()
+        (folder / "labels" / "oar.parquet").write_bytes(b"names of directions")
+        for task in TASKS:
+            write_pairs(folder / task, SEEDS[task], num_train, num_val=300)
+        return 2 * num_train
+
+    workspace.build("pairs", Settings(), 0, [], make)
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def trained(ray_session: str, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return run(CONFIG, workspace_with_pairs(tmp_path_factory.mktemp("workspace")), seed=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
+def test_generated_rows_land_on_the_targets(trained: Artifact, task: str) -> None:
+    rows_land_on_the_targets(trained, task)
+
+
+def rows_land_on_the_targets(trained: Artifact, task: str) -> None:
+    """Rows lie on their own query's centers, each center is reached, and other tasks' or queries' are not."""
+    retriever = DiffusionRetriever.from_pretrained(trained.path / task)
+    z_q_BD, centers_BLD = (torch.from_numpy(array) for array in queries_and_centers(SEEDS[task]))
+    num_draws = 32
+    z_BLD = retriever.generate(z_q_BD.repeat_interleave(num_draws, 0), generator=torch.Generator().manual_seed(0))
+    cosines_BLM = torch.einsum("bld,bmd->blm", z_BLD, centers_BLD.repeat_interleave(num_draws, 0))
+    others_BLM = torch.einsum("bld,bmd->blm", z_BLD, centers_BLD.roll(1, 0).repeat_interleave(num_draws, 0))
+    assert float(cosines_BLM.amax(dim=2).mean()) > 0.95
+    assert float((cosines_BLM.amax(dim=1) > 0.9).float().mean()) > 0.85
+    assert float(others_BLM.amax(dim=2).mean()) < 0.6
+
+
+@pytest.mark.slow
+def test_one_evaluation_of_the_student_lands_near_its_teachers_rows(trained: Artifact) -> None:
+    teacher, student = (DiffusionRetriever.from_pretrained(trained.path / name) for name in ("oar", "oar/student"))
+    z_q_BD = torch.from_numpy(queries_and_centers(SEEDS["oar"])[0]).repeat_interleave(32, 0)
+    assert student.sampler.solver == "one_step"
+    cosines = [
+        float((one.generate(z_q_BD, generator=torch.Generator().manual_seed(1)) * end_BLD).sum(dim=-1).mean())
+        for end_BLD in [teacher.generate(z_q_BD, generator=torch.Generator().manual_seed(1))]
+        for one in (student, StepOnce(teacher))
+    ]
+    assert cosines[0] > max(0.8, cosines[1] + 0.1), cosines
+
+
+class StepOnce:
+    """A teacher asked for one step."""
+
+    def __init__(self, teacher: DiffusionRetriever) -> None:
+        self._teacher = teacher
+
+    def generate(self, z_q_BD: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        return self._teacher.generate(z_q_BD, solver="one_step", generator=generator)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
+def test_metrics_tell_how_training_went(trained: Artifact, task: str) -> None:
+    metrics = [row for row in pq.read_table(trained.file("metrics.parquet")).to_pylist() if row["task"] == task]
+    assert [row["step"] for row in metrics] == LOGGED_STEPS
+    assert [row["step"] for row in metrics if row["val_loss"] is not None] == [150, 300]
+    assert metrics[-1]["loss"] < 0.5 * metrics[0]["loss"]
+    assert metrics[-1]["val_loss"] < 0.4
+    assert metrics[-1]["lr"] < 1e-5 < metrics[0]["lr"] < 3e-3
+    assert all(row["samples_per_s"] > 0 for row in metrics)
+
+
+@pytest.mark.slow
+def test_the_artifact_holds_models_and_metrics_only(trained: Artifact) -> None:
+    folders = (*TASKS, "oar/student")
+    models = {f"{folder}/{name}" for folder in folders for name in ("model.safetensors", "config.json")}
+    assert set(trained.manifest.files) == models | {"metrics.parquet", "oar/labels.parquet"}
+    assert trained.file("oar/labels.parquet").read_bytes() == b"names of directions"
+
+
+@pytest.mark.slow
+def test_an_unchanged_stage_is_not_run_again(trained: Artifact) -> None:
+    before = (trained.path / "manifest.json").stat().st_mtime_ns
+    run(CONFIG, Workspace(trained.path.parent), seed=0)
+    assert (trained.path / "manifest.json").stat().st_mtime_ns == before
+
+
+def listed_checkpoints(staging: Path, task: str) -> list[Path]:
+    """A task's part of the checkpoints that Ray Train has on its list, not only on disk."""
+    listed = "".join(path.read_text() for path in staging.glob(f"*/{SNAPSHOT}"))
+    return [path for path in staging.glob(f"*/*/{task}") if path.parent.name in listed]
+
+
+def run_killing_a_worker(config: DiffusionConfig, workspace: Workspace, task: str) -> tuple[Artifact, list[Any], float]:
+    """The stage, a worker of which is killed at a task's checkpoint; that one's metrics, and the time of the kill."""
+    staging = workspace.root / "diffusion.partial" / STAGING
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(run, config, workspace, seed=0)
+        while not (kept := listed_checkpoints(staging, task)):
+            assert not running.done(), running.exception()
+            time.sleep(0.02)
+        before = pq.read_table(kept[0] / METRICS).to_pylist()
+        workers = [each for each in psutil.Process().children(recursive=True) if "ray::RayTrainWorker" in each.name()]
+        assert len(workers) == config.num_workers
+        killed = time.time()
+        workers[0].kill()
+        return running.result(), before, killed
+
+
+@pytest.mark.slow
+def test_a_worker_killed_in_the_second_task_goes_on_in_it(ray_session: str, tmp_path: Path) -> None:
+    """Two workers that stream; neither the first task nor the second up to its checkpoint is trained again."""
+    changes = {"cache_pairs": False, "num_workers": 2, "cpus_per_worker": 0.5, "checkpoint_every": 100}
+    config, workspace = CONFIG.model_copy(update=changes), workspace_with_pairs(tmp_path / "workspace")
+    artifact, before, killed = run_killing_a_worker(config, workspace, TASKS[1])
+    assert artifact.file(f"{TASKS[0]}/{WEIGHTS}").stat().st_mtime < killed
+    rows = pq.read_table(artifact.file(METRICS)).to_pylist()
+    assert [(row["task"], row["step"]) for row in rows] == [(task, step) for task in TASKS for step in LOGGED_STEPS]
+    assert len(before) >= 2
+    assert rows[len(LOGGED_STEPS) :][: len(before)] == before  # the pace too, which no other run has
+    for task in TASKS:
+        rows_land_on_the_targets(artifact, task)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cache_pairs", [True, False])
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_a_killed_worker_changes_no_result(
+    ray_session: str, tmp_path: Path, num_workers: int, cache_pairs: bool
+) -> None:
+    """With dropout, from a checkpoint within an epoch and a block, and between two lines of the log."""
+    network = CONFIG.network.model_copy(update={"dropout": 0.1, "attention_dropout": 0.1})
+    workers = {"num_workers": num_workers, "cpus_per_worker": 1 / num_workers}
+    changes = {"network": network, "cache_pairs": cache_pairs, "shuffle_rows": 1500, **workers}
+    config = CONFIG.model_copy(update={**changes, "checkpoint_every": 80})
+    unbroken = run(config, workspace_with_pairs(tmp_path / "unbroken"), seed=0)
+    resumed, before, killed = run_killing_a_worker(config, workspace_with_pairs(tmp_path / "resumed"), TASKS[0])
+    assert resumed.file(f"{TASKS[0]}/{WEIGHTS}").stat().st_mtime > killed
+    assert before[-1]["step"] % 80 == 0
+    assert_same(unbroken, resumed)
+
+
+def assert_same(unbroken: Artifact, resumed: Artifact) -> None:
+    """The losses and weights of two runs with a checkpoint every 80 steps."""
+    logs = [pq.read_table(artifact.file(METRICS)) for artifact in (unbroken, resumed)]
+    assert logs[0]["step"].to_pylist() == 2 * sorted({*LOGGED_STEPS, 80, 160, 240})
+    assert logs[0].select(["task", "step"]).equals(logs[1].select(["task", "step"]))
+    for name in ("loss", "val_loss", "lr"):
+        np.testing.assert_allclose(logs[0][name].to_numpy(), logs[1][name].to_numpy(), rtol=0, atol=1e-6)
+    for folder in (*TASKS, "oar/student"):
+        ours, theirs = (load_file(artifact.file(f"{folder}/{WEIGHTS}")) for artifact in (unbroken, resumed))
+        assert ours.keys() == theirs.keys()
+        assert all(float((ours[name] - theirs[name]).abs().max()) < 1e-6 for name in ours)
+
+
+@pytest.mark.slow
+def test_a_killed_driver_goes_on_in_the_task_it_was_in(repository: Path, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"checkpoint_every": 80})
+    settings, log = tmp_path / "config.yaml", tmp_path / "log.txt"
+    sections = {"catalogue": {"type": "cookbook"}, "encoder": {"dim": DIM}, "folm": {"k": NUM_ROWS}}
+    sections |= {"pairs": {"num_rows": NUM_ROWS}, "diffusion": config.model_dump(mode="json")}
+    settings.write_text(yaml.safe_dump(sections))
+    unbroken, resumed = (workspace_with_pairs(tmp_path / name) for name in ("unbroken", "resumed"))
+
+    def started(workspace: Workspace) -> AbstractContextManager[psutil.Process]:
+        arguments = [str(settings), "--workspace", str(workspace.root)]
+        return running("train-diffusion", arguments, repository, log)
+
+    with started(resumed) as driver:
+        half = resumed.root / "diffusion.partial"
+        kept = wait_for(lambda: listed_checkpoints(half / STAGING, TASKS[1]), driver, log)
+        before = pq.read_table(kept[0] / METRICS).to_pylist()
+        kill_driver(driver)
+    killed = time.time()
+    assert (half / TASKS[0] / WEIGHTS).exists()
+    for workspace in (resumed, unbroken):
+        with started(workspace) as driver:
+            assert driver.wait(timeout=600) == 0, last_of(log)
+    first, second = (resumed.artifact("diffusion").file(f"{task}/{WEIGHTS}") for task in TASKS)
+    assert first.stat().st_mtime < killed < second.stat().st_mtime
+    rows = pq.read_table(resumed.artifact("diffusion").file(METRICS)).to_pylist()
+    assert [row for row in rows if row["task"] == TASKS[1]][: len(before)] == before  # the pace too
+    assert_same(unbroken.artifact("diffusion"), resumed.artifact("diffusion"))
+
+
+def test_what_is_all_trained_is_not_trained_again(
+    ray_session: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was ended between its metrics and its artifact, one task's own metrics already gone."""
+    workspace, folder = workspace_with_pairs(tmp_path / "workspace"), tmp_path / "half"
+    for task in (*TASKS, STAGING):
+        (folder / task).mkdir(parents=True)
+    for place in (folder, folder / TASKS[1]):
+        pq.write_table(pa.table({"step": [1, 2, 3]}), place / METRICS)
+    monkeypatch.setattr(stage, "train_jobs", lambda *asked: pytest.fail("trained again"))
+    assert stage._train_all(CONFIG, workspace, 0, folder) == 3
+    assert [path.name for path in folder.rglob("*") if path.is_file()].count(METRICS) == 1
+    assert not (folder / STAGING).exists()
+
+
+@pytest.mark.slow
+def test_a_list_of_checkpoints_cut_off_in_the_writing_costs_what_was_being_trained_alone(
+    ray_session: str, tmp_path: Path, trained: Artifact
+) -> None:
+    """Ray Train itself refuses to start on one."""
+    workspace, kept = workspace_with_pairs(tmp_path), trained.path / TASKS[0]
+
+    def cut_off(folder: Path) -> int:
+        shutil.copytree(kept, folder / TASKS[0])
+        shutil.copyfile(trained.path / METRICS, folder / TASKS[0] / METRICS)
+        (folder / STAGING / "retrievers").mkdir(parents=True)
+        (folder / STAGING / "retrievers" / SNAPSHOT).write_text('{"checkpoint_results": [', encoding="utf-8")
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        workspace.build("diffusion", CONFIG, 0, ["pairs"], cut_off, resumes=True)
+    before = (workspace.root / "diffusion.partial" / TASKS[0] / WEIGHTS).stat().st_mtime_ns
+    resumed = run(CONFIG, workspace, seed=0)
+    assert resumed.file(f"{TASKS[0]}/{WEIGHTS}").stat().st_mtime_ns == before
+    assert resumed.file(f"{TASKS[1]}/{WEIGHTS}").stat().st_mtime_ns > before
+    rows_land_on_the_targets(resumed, TASKS[1])
+
+
+def test_too_few_pairs_are_refused(ray_session: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"100 training pairs.*128"):
+        run(CONFIG, workspace_with_pairs(tmp_path, num_train=100), seed=0)
+
+
+def test_missing_pairs_are_named(tmp_path: Path) -> None:
+    with pytest.raises(MissingArtifactError, match="synthesize-pairs"):
+        run(CONFIG, Workspace(tmp_path), seed=0)
+
+
+def test_toy_centers_differ() -> None:
+    """The test above can tell queries apart: no center of one query is close to one of another."""
+    _, centers_BLD = queries_and_centers(SEEDS["oar"])
+    flat = centers_BLD.reshape(-1, DIM)
+    assert float(np.max(flat @ flat.T - 2 * np.eye(len(flat)))) < 0.8

@@ -1,0 +1,123 @@
+"""The trainer on samples that have no reward."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from pydantic import ValidationError
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from r4t_ray.encoders import resolve_model
+from r4t_ray.errors import EngineError
+from r4t_ray.folm.learner import ADVANTAGES, LOSSES
+from r4t_ray.folm.learner import trainer as trainer_module
+from r4t_ray.folm.learner.build import grpo_arguments
+from r4t_ray.folm.learner.rollout_bridge import set_reward
+from r4t_ray.folm.learner.settings import SoftGRPOConfig
+from r4t_ray.folm.learner.trainer import SoftGRPOTrainer
+from r4t_ray.folm.settings import FolmConfig
+
+REWARDS = [1.0, math.nan, 0.0, 0.5]
+RATES = {r"^model\.norm": 0.2, r"layers\.0\..*layernorm": 0.1}
+LENGTHS = [3, 2, 1, 4]
+
+
+def rollout(prompts: list[str], trainer: Any) -> dict[str, Any]:
+    assert len(prompts) == len(REWARDS)
+    return {
+        "prompt_ids": [[5, 6]] * 4,
+        "completion_ids": [[7] * length for length in LENGTHS],
+        "logprobs": [[-1.0] * length for length in LENGTHS],
+        "set_reward": REWARDS,
+    }
+
+
+@pytest.fixture
+def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SoftGRPOTrainer:
+    monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")  # trl is pinned
+    torch.manual_seed(0)
+    shape = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=5120, **shape))
+    base = resolve_model("package:r4t_ray/folm/base_model")
+    grpo = SoftGRPOConfig(
+        num_steps=1,
+        queries_per_step=1,
+        num_generations=4,
+        micro_batch_size=4,
+        learning_rate=RATES,
+        max_logp_gap=1e9,
+    )
+    return SoftGRPOTrainer(
+        model=model,
+        processing_class=AutoTokenizer.from_pretrained(base, padding_side="left"),
+        reward_funcs=set_reward,
+        rollout_func=rollout,
+        train_dataset=Dataset.from_dict({"prompt": ["a"] * 4}),
+        args=grpo_arguments(grpo, FolmConfig(), tmp_path, 0),
+        grpo=grpo,
+        bf16=False,
+        engine_bf16=False,
+    )
+
+
+def test_a_sample_without_a_reward_is_in_no_mean_and_has_no_token_in_the_loss(trainer: SoftGRPOTrainer) -> None:
+    batch = trainer._generate_and_score_completions([{"prompt": "a"} for _ in REWARDS])
+    assert batch["completion_mask"].sum(dim=1).tolist() == [3, 0, 1, 4]
+    # The mean of 1, 0 and 0.5 is 0.5, their sample deviation 0.5.
+    expected = torch.tensor([1.0, 0.0, -1.0, 0.0])
+    torch.testing.assert_close(batch["advantages"], expected, atol=1e-3, rtol=0)
+
+
+def test_the_advantage_of_the_settings_is_bit_equal_to_trls(trainer: SoftGRPOTrainer) -> None:
+    batch = trainer._generate_and_score_completions([{"prompt": "a"} for _ in REWARDS])
+    assert batch["advantages"].tolist() == list(trainer._logs["advantages"])
+
+
+def test_advantage_and_loss_are_the_functions_that_the_settings_name(
+    trainer: SoftGRPOTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ADVANTAGES, "rank", lambda reward_QG: torch.arange(4.0).expand_as(reward_QG))
+    monkeypatch.setitem(LOSSES, "none", lambda logp_BT, old_BT, advantage_B, mask_BT, **_: advantage_B.sum())
+    trainer.grpo = trainer.grpo.model_copy(update={"advantage": "rank", "loss": "none"})
+    batch = trainer._generate_and_score_completions([{"prompt": "a"} for _ in REWARDS])
+    assert batch["advantages"].tolist() == [0.0, 1.0, 2.0, 3.0]
+    trainer.current_gradient_accumulation_steps = 1
+    assert float(trainer._compute_loss(trainer.model, batch)) == 6.0
+    with pytest.raises(ValidationError, match="write one of group, rank"):
+        SoftGRPOConfig(advantage="no such")
+
+
+def test_the_optimizer_moves_what_has_a_rate_at_that_rate(trainer: SoftGRPOTrainer) -> None:
+    optimizer = trainer.create_optimizer()
+    names = {id(parameter): name for name, parameter in trainer.model.named_parameters()}
+    rates = {names[id(p)]: group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    layer = "model.layers.0.{}_layernorm.weight"
+    assert rates == {"model.norm.weight": 0.2} | {layer.format(at): 0.1 for at in ("input", "post_attention")}
+    assert {name for name, parameter in trainer.model.named_parameters() if parameter.requires_grad} == set(rates)
+    assert {group["betas"] for group in optimizer.param_groups} == {(0.9, 0.95)}
+    assert trainer.create_optimizer() is optimizer
+
+
+def test_samples_all_over_a_batch_are_held_against_the_learner(
+    trainer: SoftGRPOTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[list[int]] = []
+
+    def logps(model: Any, batch: Any) -> torch.Tensor:
+        checked.append(batch["completion_mask"].sum(dim=1).tolist())
+        return batch["sampling_per_token_logps"] + 0.25
+
+    monkeypatch.setattr(trainer_module, "CHECKED_SAMPLES", 2)
+    monkeypatch.setattr(trainer, "_completion_logps", logps)
+    trainer.max_logp_gap = 0.26
+    trainer._generate_and_score_completions([{"prompt": "a"} for _ in REWARDS])
+    assert checked == [[LENGTHS[0], LENGTHS[2]]]
+    assert trainer.num_iterations == 2
+    trainer.max_logp_gap = 0.24
+    with pytest.raises(EngineError, match=r"0\.25 away from the learner's"):
+        trainer._generate_and_score_completions([{"prompt": "a"} for _ in REWARDS])

@@ -1,0 +1,34 @@
+"""bfloat16 where the device multiplies it, unless the settings say otherwise."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from r4t_ray.folm.policy.precision import computes_in_bf16
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({"avx2": True, "amx_bf16": False, "avx512_bf16": False}, False),
+        ({"avx2": True, "amx_bf16": False, "avx512_bf16": True}, True),
+        ({"amx_bf16": True}, True),
+        ({"architecture": "aarch64"}, False),
+    ],
+)
+def test_a_cpu_that_would_emulate_it_computes_in_float32(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert computes_in_bf16(None) is expected
+    assert computes_in_bf16(True)
+    assert not computes_in_bf16(False)
+
+
+@pytest.mark.parametrize("is_native", [True, False])
+def test_a_gpu_is_asked_first(monkeypatch: pytest.MonkeyPatch, is_native: bool) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: is_native)
+    assert computes_in_bf16(None) is is_native

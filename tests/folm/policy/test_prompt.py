@@ -1,0 +1,98 @@
+"""Prompts and the parser of answers."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from r4t_ray.errors import ConfigError
+from r4t_ray.folm.policy.prompt import answer_regex, format_answer, parse_answer, preamble_chars, render_prompt
+
+
+@given(
+    st.lists(
+        st.text(min_size=1).filter(lambda text: text.strip() and "</queries>" not in text and "<queries>" not in text),
+        min_size=1,
+        max_size=10,
+    )
+)
+def test_parsing_inverts_formatting(queries: list[str]) -> None:
+    assert parse_answer(format_answer(queries), 10) == tuple(query.strip()[:200] for query in queries)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "no list",
+        "<queries>",
+        '<queries>["a"',
+        '<queries>["a", 3]</queries>',
+        '<queries>{"a": 1}</queries>',
+        "<queries>[]</queries>",
+        '<queries>["  "]</queries>',
+    ],
+)
+def test_what_is_no_list_of_strings_is_not_parsed(text: str) -> None:
+    assert parse_answer(text, 10) is None
+
+
+def test_thinking_is_skipped_and_only_k_are_kept() -> None:
+    text = '<think>maybe <queries>["no"]</queries>?</think>\n<queries>["a", "b", "c"]</queries> done'
+    assert parse_answer(text, 2) == ("a", "b")
+
+
+def test_repeats_are_kept_for_the_reward_to_see() -> None:
+    assert parse_answer('<queries>["a", "a"]</queries>', 10) == ("a", "a")
+
+
+class ChatTokenizer:
+    """Renders a conversation as its roles and contents."""
+
+    chat_template = "roles and contents"
+
+    def apply_chat_template(self, turns: list[dict[str, str]], *, tokenize: bool, add_generation_prompt: bool) -> str:
+        assert not tokenize
+        assert add_generation_prompt
+        return "".join(f"[{turn['role']}]{turn['content']}" for turn in turns) + "[assistant]"
+
+
+def test_compact_prompts_are_the_task_and_the_lower_case_query() -> None:
+    assert render_prompt("wscr", " Lemon Cake ", 10, "compact", None) == "<wscr>lemon cake"
+
+
+def test_chat_prompts_carry_k_the_wish_and_the_answer_form() -> None:
+    text = render_prompt("oar", "rainy day food", 7, "chat", ChatTokenizer())
+    assert text.startswith("[user]")
+    assert text.endswith("Wish: rainy day food[assistant]")
+    assert "at most 7 strings" in text
+    assert "<queries></queries>" in text
+
+
+def test_what_comes_before_the_list_is_counted() -> None:
+    assert preamble_chars('<queries>["a"]</queries>') == 0
+    assert preamble_chars('think<queries>["a"]</queries> and more') == 5
+    assert preamble_chars("no list") == 7
+
+
+def test_a_chat_without_a_template_is_a_config_error() -> None:
+    class Untaught:
+        chat_template = None
+
+    with pytest.raises(ConfigError, match=r"prompt_style.*chat template"):
+        render_prompt("oar", "a wish", 3, "chat", Untaught())
+
+
+@given(st.from_regex(answer_regex(3), fullmatch=True))
+def test_whatever_has_the_form_of_an_answer_parses(text: str) -> None:
+    answer = parse_answer(text, 10)
+    assert answer is not None
+    assert 1 <= len(answer) <= 3
+
+
+def test_what_is_written_for_a_model_to_learn_has_the_form_of_an_answer() -> None:
+    assert re.fullmatch(answer_regex(2), format_answer(["jalapeño", "red apple"]))
+    assert not re.fullmatch(answer_regex(2), format_answer(["a", "b", "c"]))

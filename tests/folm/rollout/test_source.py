@@ -1,0 +1,83 @@
+"""Requests of the learner: which queries, seeds and weights, and how far ahead of the training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from r4t_ray.catalogue import Query
+from r4t_ray.errors import EngineError
+from r4t_ray.folm.learner.settings import SoftGRPOConfig
+from r4t_ray.folm.policy.engines.interface import Completion
+from r4t_ray.folm.rollout import source as module
+from r4t_ray.folm.rollout.request import Rollout, RolloutRequest, RolloutStats
+from r4t_ray.folm.rollout.source import RolloutSource
+from r4t_ray.folm.weights.publisher import WeightPublisher
+
+STATS = RolloutStats(seconds={}, restarted=0.0, cache_hit_rate=0.0)
+SCHEDULE = [Query(f"q{number}", "oar", "soup", (), "train") for number in range(20)]
+
+
+class Actors:
+    """Answers each request at once, with the weights that it names or with others."""
+
+    def __init__(self, weights: str | None = None) -> None:
+        self.requests: list[RolloutRequest] = []
+        self._weights = weights
+
+    def submit(self, actors: Sequence[Any], request: RolloutRequest) -> Any:
+        self.requests.append(request)
+        rollouts = [
+            Rollout(
+                query_id=query.query_id,
+                task="oar",
+                prompt_ids=(1,),
+                completion=Completion(text="", token_ids=(1,), logprobs=(-1.0,)),
+                reward=0.0,
+                components={},
+                weights=self._weights or request.weights,
+            )
+            for query in request.queries
+        ]
+        return SimpleNamespace(wait=lambda timeout_s: (rollouts, STATS))
+
+
+def trainer_at(step: int) -> Any:
+    return SimpleNamespace(state=SimpleNamespace(global_step=2 * step))
+
+
+def source_of(grpo: SoftGRPOConfig, actors: Actors, monkeypatch: pytest.MonkeyPatch, rank: int = 0) -> RolloutSource:
+    monkeypatch.setattr(module, "submit", actors.submit)
+    publisher = WeightPublisher(lambda trainer: Path(f"weights/step-{trainer.state.global_step:08d}"))
+    return RolloutSource(
+        grpo=grpo, schedule=SCHEDULE, actors=[], weights=publisher, rank=rank, num_workers=2, seed=7, timeout_s=1.0
+    )
+
+
+def test_a_worker_asks_for_its_own_run_of_a_steps_queries(monkeypatch: pytest.MonkeyPatch) -> None:
+    actors = Actors()
+    source = source_of(SoftGRPOConfig(queries_per_step=4, num_steps=3), actors, monkeypatch, rank=1)
+    for step in range(3):
+        batch = source.batch(step, trainer_at(step))
+        assert [rollout.query_id for rollout in batch.rollouts] == [f"q{4 * step + 2}", f"q{4 * step + 3}"]
+        assert batch.staleness == 0
+    assert [request.seed for request in actors.requests] == [7 + 1_000_003 * step + 101 for step in range(3)]
+    assert [request.weights for request in actors.requests] == [f"weights/step-{2 * step:08d}" for step in range(3)]
+
+
+def test_one_step_ahead_samples_are_of_the_weights_before_the_last_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    actors = Actors()
+    source = source_of(SoftGRPOConfig(queries_per_step=4, num_steps=3, max_staleness=1), actors, monkeypatch)
+    assert [source.batch(step, trainer_at(step)).staleness for step in range(3)] == [0, 1, 1]
+    assert [request.weights for request in actors.requests] == [f"weights/step-{n:08d}" for n in (0, 0, 2)]
+
+
+def test_samples_of_other_weights_than_those_published_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = source_of(SoftGRPOConfig(queries_per_step=4), Actors("weights/step-00000006"), monkeypatch)
+    source.batch(3, trainer_at(3))
+    with pytest.raises(EngineError, match=r"rollout at step 4: got samples of the weights \['step-00000006'\]"):
+        source.batch(4, trainer_at(4))

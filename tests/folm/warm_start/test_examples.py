@@ -1,0 +1,98 @@
+"""The answers that the warm start teaches, and the order in which RL takes queries."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.catalogue import load_items, load_queries
+from r4t_ray.errors import DataError
+from r4t_ray.folm import run, train
+from r4t_ray.folm.learner.settings import SoftGRPOConfig
+from r4t_ray.folm.policy.prompt import parse_answer
+from r4t_ray.folm.settings import FolmConfig
+from r4t_ray.folm.train import query_schedule
+from r4t_ray.folm.warm_start.examples import warm_start_examples
+from r4t_ray.folm.warm_start.settings import WarmStartConfig
+from r4t_ray.types import TASKS
+
+
+def test_answers_name_items_of_the_set_first_and_titles_of_the_training_sets(indexed_workspace: Workspace) -> None:
+    config = WarmStartConfig(num_passes={"wscr": 2, "oar": 3}, num_recombined={"wscr": 0}, own_weight=100.0, min_sets=2)
+    wscr = {query.text: query for query in load_queries(indexed_workspace, "wscr", "train")}
+    oar = load_queries(indexed_workspace, "oar", "train")
+    text_of = {item.item_id: item.text for item in load_items(indexed_workspace)}
+    for task, count in (("wscr", 2 * len(wscr)), ("oar", 3 * len(oar))):
+        examples = warm_start_examples(
+            task, indexed_workspace, config, k=3, num_hits=1, render=lambda _, query: query, seed=0
+        )
+        assert len(examples) == count > 5
+        for example in examples:
+            answer = parse_answer(example.completion, 10)
+            assert answer is not None
+            if task == "wscr":
+                assert set(answer) == {text_of[name] for name in wscr[example.prompt].item_ids}
+            else:
+                assert set(answer) <= {title.lower() for title in wscr}
+
+
+def test_recombined_queries_are_answered_with_what_the_sets_nearest_to_them_hold(indexed_workspace: Workspace) -> None:
+    config = WarmStartConfig(num_recombined={"wscr": 12}, temperature=1e-3, min_sets=2)
+    examples = warm_start_examples(
+        "wscr", indexed_workspace, config, k=30, num_hits=1, render=lambda _, query: query, seed=0
+    )
+    train = load_queries(indexed_workspace, "wscr", "train")
+    text_of = {item.item_id: item.text for item in load_items(indexed_workspace)}
+    sets = [{text_of[name] for name in query.item_ids} for query in train]
+    assert 0 < len(examples) <= 12
+    assert not {example.prompt for example in examples} & {query.text for query in train}
+    for example in examples:
+        # Thirty searches of one item each are more than the nearest set needs, so that one is covered whole.
+        assert any(members <= set(parse_answer(example.completion, 30) or ()) for members in sets)
+
+
+def test_an_item_that_recurs_nowhere_is_named_nowhere(indexed_workspace: Workspace) -> None:
+    config = WarmStartConfig(min_sets=1000)
+    with pytest.raises(DataError, match="min_sets"):
+        warm_start_examples("wscr", indexed_workspace, config, k=3, num_hits=1, render=lambda _, query: query, seed=0)
+
+
+def test_the_schedule_uses_every_query_before_any_again(indexed_workspace: Workspace) -> None:
+    config = FolmConfig(grpo={"wscr": {"num_steps": 50, "queries_per_step": 8, "num_recombined": 0}})
+    schedule = query_schedule("wscr", config, indexed_workspace, seed=0)
+    train = load_queries(indexed_workspace, "wscr", "train")
+    assert len(schedule) == 400
+    assert {query.query_id for query in schedule[: len(train)]} == {query.query_id for query in train}
+    assert query_schedule("wscr", config, indexed_workspace, seed=0) == schedule
+    assert query_schedule("wscr", config, indexed_workspace, seed=1) != schedule
+    defaults = SoftGRPOConfig()
+    assert (
+        len(query_schedule("oar", config, indexed_workspace, seed=0)) == defaults.num_steps * defaults.queries_per_step
+    )
+
+
+def test_recombined_queries_join_the_schedule_and_need_a_reward(indexed_workspace: Workspace) -> None:
+    grpo = {"wscr": SoftGRPOConfig(num_steps=50, queries_per_step=8, num_recombined=7)}
+    with pytest.raises(ValidationError, match="expected_share above 0"):
+        FolmConfig(grpo=grpo, reward={"wscr": {"expected_share": 0.0}})
+    config = FolmConfig(grpo=grpo)
+    schedule = query_schedule("wscr", config, indexed_workspace, seed=0)
+    train = load_queries(indexed_workspace, "wscr", "train")
+    first = schedule[: len(train) + 7]
+    assert {query.query_id for query in first} >= {query.query_id for query in train}
+    assert sum(not query.item_ids for query in first) == 7
+
+
+def test_a_finished_stage_is_skipped_where_its_engine_is_not_installed(
+    indexed_workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace(shutil.copytree(indexed_workspace.root, tmp_path / "workspace"))
+    untrained = WarmStartConfig(num_passes={"oar": 0}, num_recombined={"wscr": 0})
+    config = FolmConfig(warm_start=untrained, grpo={task: SoftGRPOConfig(num_steps=0) for task in TASKS})
+    made = run(config, workspace, seed=0)
+    monkeypatch.setattr(train, "engine_name", lambda config: pytest.fail("a finished stage asked for its engine"))
+    assert run(config, workspace, seed=0).manifest == made.manifest

@@ -1,0 +1,189 @@
+"""Answers in this process, without Ray and without an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from r4t_ray import cli
+from r4t_ray.artifacts import Workspace
+from r4t_ray.errors import RequestError
+from r4t_ray.retrieval.loading import open_tasks, retriever_folder
+from r4t_ray.retrieval.request import GenerationRequest, generation_request, parse_request
+from r4t_ray.retrieval.response import RetrieveResponse
+from r4t_ray.retrieval.retriever import Retriever, retrieve
+from r4t_ray.retrieval.settings import RetrievalSettings
+from r4t_ray.types import Array, Rows, Search, Task
+
+from ..conftest import ADDED_ITEMS, ADDED_SETS, DIM, LABELS, NUM_ROWS
+
+
+def test_a_local_answer_is_steered_and_its_directions_are_named(tiny_workspace: Workspace) -> None:
+    local = Retriever(tiny_workspace.root)
+    plain = local.answer(parse_request(query="a warm soup", k=4, n=3))
+    assert {direction.label for direction in plain.directions} <= set(LABELS)
+    first = plain.directions[0].items[0]
+    without = local.answer(parse_request(query="a warm soup", k=4, n=3, avoid=[first.id]))
+    assert first.id not in {item.id for item in without.items}
+    assert all(len(direction.items) == 3 for direction in without.directions)
+    by_id, in_words = (
+        local.answer(parse_request(query="a warm soup", k=4, n=3, like=[wish], strength=2.0))
+        for wish in (first.id, first.text)
+    )
+    assert by_id.directions == in_words.directions != plain.directions
+    assert max(item.score for item in by_id.items if item.id == first.id) >= first.score
+    assert local.answer(parse_request(query="a warm soup", k=4, n=3, temperature=3.0)).items != plain.items
+    assert local.answer(parse_request(query="a warm soup", k=4, n=3, guidance=3.0)).items != plain.items
+    items_task = local.answer(parse_request(query="a warm soup", k=2, n=3, task="wscr"))
+    assert {direction.label for direction in items_task.directions} == {None}
+
+
+def test_the_command_names_the_directions_and_steers_them(
+    tiny_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ("query", "a [bold]warm[/bold] :pie: soup", "--local", "-w", str(tiny_workspace.root), "-k", "4", "-n", "3")
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def printed(*options: str) -> str:
+        outcome = CliRunner().invoke(cli.app, [*asked, *options], catch_exceptions=False)
+        assert outcome.exit_code == 0
+        return outcome.output
+
+    steering = {"like": ("lentil", "soup"), "avoid": ("pie",), "strength": 2.0, "temperature": 1.5, "guidance": 1.0}
+    plain, steered = (
+        Retriever(tiny_workspace.root).answer(parse_request(query=asked[1], k=4, n=3, **options))
+        for options in ({}, steering)
+    )
+    assert plain.directions != steered.directions
+    options = ["--like", "lentil", "--like", "soup", "--avoid", "pie"]
+    options += ["--strength", "2", "--temperature", "1.5", "--guidance", "1"]
+    for answer, table in ((plain, printed()), (steered, printed(*options))):
+        assert asked[1] in table
+        for direction in answer.directions:
+            assert f"{direction.index + 1} {direction.label}" in table
+            for item in direction.items:
+                assert f"{item.text} ({item.score:.2f})" in table
+
+
+@pytest.mark.parametrize(("task", "added"), [("oar", ADDED_SETS), ("wscr", ADDED_ITEMS)])
+def test_what_was_added_is_found_liked_and_avoided(
+    tiny_workspace: Workspace, grown_workspace: Workspace, task: str, added: dict[str, str]
+) -> None:
+    before, local = Retriever(tiny_workspace.root), Retriever(grown_workspace.root)
+    asked = {"query": "a warm soup", "k": NUM_ROWS, "task": task}
+    whole = local.answer(parse_request(**asked, n=1000))
+    old = before.answer(parse_request(**asked, n=1000))
+    assert {item.id: item.text for item in whole.items} == {item.id: item.text for item in old.items} | added
+    key, text = list(added.items())[-1]
+    wish = {"strength": 4.0, "n": 1}
+    by_id, in_words = (local.answer(parse_request(**asked, **wish, like=[like])) for like in (key, text))
+    assert by_id.directions == in_words.directions
+    assert key in {item.id for item in in_words.items}
+    assert text in {item.text for item in in_words.items}
+    without = local.answer(parse_request(**asked, **wish, like=[text], avoid=[key]))
+    assert key not in {item.id for item in without.items}
+    assert all(len(direction.items) == 1 for direction in without.directions)
+
+
+def test_an_added_twin_has_the_cosine_of_its_elder(grown_workspace: Workspace) -> None:
+    answer = Retriever(grown_workspace.root).answer(parse_request(query="a warm soup", k=4, n=20, task="wscr"))
+    for direction in answer.directions:
+        score_of = {item.id: item.score for item in direction.items}
+        assert score_of["i-more lentil"] == pytest.approx(score_of["i-lentil"], abs=1e-5)
+        assert len({round(score, 4) for score in score_of.values()}) > 10
+        assert list(score_of.values()) == sorted(score_of.values(), reverse=True)
+
+
+def test_guidance_that_would_say_nothing_is_refused(tiny_workspace: Workspace) -> None:
+    settings = RetrievalSettings(solver="one_step")
+    student = open_tasks(tiny_workspace, settings, with_index=False)[0]["oar"]
+    assert generation_request(parse_request(query="soup", k=1), student).guidance is None
+    with pytest.raises(RequestError, match="the solver one_step takes no guidance"):
+        generation_request(parse_request(query="soup", k=1, guidance=1.0), student)
+
+
+def test_the_student_answers_unless_the_sampler_is_set(tiny_workspace: Workspace, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    shutil.copytree(tiny_workspace.root, workspace.root)
+    oar = workspace.root / "diffusion" / "oar"
+    assert retriever_folder(workspace, "oar", RetrievalSettings()) == oar
+    shutil.copytree(oar, oar / "student")
+    assert retriever_folder(workspace, "oar", RetrievalSettings()) == oar / "student"
+    for stated in ({"solver": "euler"}, {"num_steps": 4}, {"guidance": 0.5}):
+        assert retriever_folder(workspace, "oar", RetrievalSettings(**stated)) == oar
+
+
+def test_a_requests_guidance_replaces_the_settings(tiny_workspace: Workspace) -> None:
+    asked = {"query": "a warm soup", "k": 4, "n": 3}
+    low, high = (Retriever(tiny_workspace.root, RetrievalSettings(guidance=strength)) for strength in (0.2, 3.0))
+    assert low.retrieve(**asked, guidance=3.0).directions == high.retrieve(**asked).directions
+    assert low.retrieve(**asked).directions != high.retrieve(**asked).directions
+
+
+def test_it_answers_inside_a_running_event_loop_as_in_a_notebook(tiny_workspace: Workspace) -> None:
+    retriever = Retriever(str(tiny_workspace.root))
+    asked = {"query": "a warm soup", "k": 3, "n": 2, "seed": 4}
+
+    async def cell() -> RetrieveResponse:
+        asyncio.get_running_loop()
+        return retriever.retrieve(**asked)
+
+    assert asyncio.run(cell()) == retriever.answer(parse_request(**asked))
+
+
+WITHOUT_RAY = """
+import sys
+from r4t_ray import Retriever
+assert not {"torch", "faiss", "pyarrow", "ray"} & set(sys.modules), "named only"
+Retriever("http://127.0.0.1:9")
+assert not {"torch", "faiss", "pyarrow", "ray"} & set(sys.modules), "a client of a server"
+answer = Retriever(sys.argv[1]).retrieve("a warm soup", k=2, n=3, like=["lentil"])
+assert len(answer.directions) == 2
+assert not {"ray", "fastapi"} & set(sys.modules), "an answer in process"
+"""
+
+
+def test_an_answer_in_process_loads_no_ray_and_a_client_no_torch(tiny_workspace: Workspace, repository: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", WITHOUT_RAY, str(tiny_workspace.root)]
+    subprocess.run(command, cwd=repository, check=True, timeout=120)
+
+
+class Recorded:
+    """A backend that answers with the same directions and hits, and notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[object] = []
+
+    def generate(self, request: GenerationRequest) -> Array:
+        self.asked.append(request)
+        return np.eye(2, DIM, dtype=np.float32)
+
+    def search(self, task: Task, search: Search) -> tuple[Array, Rows]:
+        self.asked.append((task, search.num_hits, search.exclude))
+        return np.array([[0.9], [0.8]], np.float32), np.array([[3], [4]])
+
+
+def test_a_backend_gets_words_to_generate_from_and_rows_to_leave_out(tiny_workspace: Workspace) -> None:
+    opened = open_tasks(tiny_workspace, RetrievalSettings(), with_index=False)[0]["oar"]
+    backend, known = Recorded(), opened.pool.ids[7]
+    request = parse_request(query="soup", k=2, n=1, seed=5, like=[known], avoid=["cheese", known])
+    answer = retrieve(request, opened, backend)
+    assert backend.asked == [
+        GenerationRequest(
+            task="oar",
+            query="soup",
+            seed=5,
+            strength=0.5,
+            like=(opened.pool.texts[7],),
+            avoid=("cheese", opened.pool.texts[7]),
+        ),
+        ("oar", 1, (7,)),
+    ]
+    assert [item.id for item in answer.items] == [opened.pool.ids[3], opened.pool.ids[4]]

@@ -1,0 +1,113 @@
+"""The gateway's work over handles that call in this process: both topologies, the deadline, the readiness."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.errors import RequestError
+from r4t_ray.index import load_shard
+from r4t_ray.new_entries import find_new_entries
+from r4t_ray.retrieval.backend import DirectionGenerator
+from r4t_ray.retrieval.loading import open_tasks
+from r4t_ray.retrieval.request import parse_request
+from r4t_ray.retrieval.retriever import Retriever
+from r4t_ray.serve.args import AppArgs
+from r4t_ray.serve.backend import ServeBackend
+
+ARGS = AppArgs(num_steps=3, deadline_s=0.3)
+
+
+def handle(**methods: Callable[..., Any]) -> Any:
+    """What a DeploymentHandle looks like to its caller."""
+
+    def remote(method: Callable[..., Any]) -> SimpleNamespace:
+        async def call(*args: Any) -> Any:
+            await asyncio.sleep(0)
+            return method(*args)
+
+        return SimpleNamespace(remote=call)
+
+    return SimpleNamespace(**{name: remote(method) for name, method in methods.items()})
+
+
+@pytest.fixture(scope="module")
+def directions(tiny_workspace: Workspace) -> DirectionGenerator:
+    return DirectionGenerator.load(tiny_workspace, ARGS)
+
+
+@pytest.mark.parametrize(("place", "num_added"), [("tiny_workspace", [0, 0]), ("grown_workspace", [1, 2])])
+@pytest.mark.parametrize("shards_per_task", [0, 2])
+def test_either_topology_answers_as_the_local_path(
+    request: pytest.FixtureRequest,
+    directions: DirectionGenerator,
+    shards_per_task: int,
+    place: str,
+    num_added: list[int],
+) -> None:
+    workspace: Workspace = request.getfixturevalue(place)
+    deployed = {
+        task: [
+            handle(search=load_shard(workspace.root / "index" / task, number).search)
+            for number in range(shards_per_task)
+        ]
+        for task in ("oar", "wscr")
+    }
+    tasks, shards = open_tasks(workspace, ARGS, with_index=not shards_per_task)
+    generator = handle(generate=lambda one: directions([one])[0])
+    args = ARGS.model_copy(update={"deadline_s": 60.0})
+    served = ServeBackend(args, tasks=tasks, generator=generator, deployed=deployed, shards=shards)  # type: ignore[arg-type]
+    local = Retriever(workspace.root, ARGS)
+    for task, pool, added in zip(("oar", "wscr"), (48, 18), num_added, strict=True):
+        for n in (5, 60):
+            asked = parse_request(query="a light lunch", k=3, n=n, seed=2, task=task)
+            answer = asyncio.run(served.retrieve(asked))
+            assert answer == local.answer(asked)
+            assert [len(direction.items) for direction in answer.directions] == [min(n, pool + added)] * 3
+            avoided = {direction.items[0].id for direction in answer.directions}
+            without = asked.model_copy(update={"avoid": tuple(avoided), "strength": 0.0})
+            answer = asyncio.run(served.retrieve(without))
+            assert answer == local.answer(without)
+            left = min(n, pool + added - len(avoided))
+            assert [len(direction.items) for direction in answer.directions] == [left] * 3
+            assert not avoided & {item.id for item in answer.items}
+        assert (answer.model.num_steps, answer.model.num_added) == (3, added)
+        brought = find_new_entries(workspace)
+        assert answer.model.new_entries == (brought.manifest.fingerprint[:12] if brought else None)
+
+
+def backend_of(workspace: Workspace, generator: Any, deployed: dict[Any, list[Any]]) -> ServeBackend:
+    tasks, shards = open_tasks(workspace, ARGS, with_index=False)
+    return ServeBackend(ARGS, tasks=tasks, generator=generator, deployed=deployed, shards=shards)
+
+
+def test_the_gateways_own_deadline_fires(tiny_workspace: Workspace) -> None:
+    async def stall(*_: Any) -> None:
+        await asyncio.sleep(30)
+
+    stalled = SimpleNamespace(generate=SimpleNamespace(remote=stall))
+    backend = backend_of(tiny_workspace, stalled, {})
+    with pytest.raises(TimeoutError):
+        asyncio.run(backend.retrieve(parse_request(query="dinner", k=1)))
+
+
+def test_ready_only_when_every_deployment_is(tiny_workspace: Workspace) -> None:
+    def down() -> None:
+        raise ConnectionError("shard 1")
+
+    up, broken = handle(ready=lambda: True), handle(ready=down)
+    asyncio.run(backend_of(tiny_workspace, up, {"oar": [up, up]}).check_ready())
+    with pytest.raises(ConnectionError):
+        asyncio.run(backend_of(tiny_workspace, up, {"oar": [up, broken]}).check_ready())
+
+
+def test_a_task_that_was_not_trained_is_refused(tiny_workspace: Workspace) -> None:
+    backend = backend_of(tiny_workspace, handle(), {})
+    backend.tasks = {"oar": backend.tasks["oar"]}
+    with pytest.raises(RequestError, match="one of oar"):
+        asyncio.run(backend.retrieve(parse_request(query="dinner", k=1, task="wscr")))

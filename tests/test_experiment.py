@@ -1,0 +1,65 @@
+"""An experiment's settings: presets, a description under each, and the shipped YAML files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from r4t_ray.config import load_settings, parse_settings
+from r4t_ray.config.fields import all_fields
+from r4t_ray.config.presets import over_preset
+from r4t_ray.errors import ConfigError
+from r4t_ray.experiment import Experiment
+
+CATALOGUE = {"type": "sets", "items": "items.jsonl", "sets": "sets.jsonl"}
+CONFIGS = sorted((Path(__file__).parents[1] / "jobs" / "configs").glob("*.yaml"))
+ROOMS_WITHOUT_DESCRIPTIONS = ("folm", "rewards", "pairs", "diffusion", "evaluation", "serve")
+
+
+def test_every_setting_has_a_description() -> None:
+    missing = [
+        f"{field.owner.__module__}.{field.owner.__name__}.{field.name}"
+        for field in all_fields(Experiment)
+        if not re.fullmatch(r"[A-Z`0-9_a-z].{8,}\.", field.info.description or "", re.DOTALL)
+        and field.owner.__module__.split(".")[1] not in ROOMS_WITHOUT_DESCRIPTIONS
+    ]
+    assert not missing
+
+
+def test_only_the_catalogue_is_required() -> None:
+    experiment = parse_settings(Experiment, {"catalogue": CATALOGUE}, "here")
+    assert experiment.preset == "small"
+    assert parse_settings(Experiment, {"catalogue": CATALOGUE, "preset": "small"}, "here") == experiment
+
+
+def test_paper_is_the_table_of_the_paper() -> None:
+    paper = parse_settings(Experiment, {"catalogue": CATALOGUE, "preset": "paper"}, "here")
+    assert (paper.diffusion.optimizer.num_steps, paper.diffusion.optimizer.batch_size) == (10_000_000, 512)
+    assert (paper.diffusion.network.num_layers, paper.diffusion.network.num_heads) == (6, 16)
+    assert (paper.pairs.num_samples, paper.pairs.num_rows, paper.folm.k) == (128, 12, 10)
+
+
+def test_keys_of_the_file_win_over_the_preset() -> None:
+    data = {"catalogue": CATALOGUE, "preset": "paper", "diffusion": {"optimizer": {"batch_size": 64}}}
+    optimizer = parse_settings(Experiment, data, "here").diffusion.optimizer
+    assert (optimizer.batch_size, optimizer.num_steps) == (64, 10_000_000)
+
+
+def test_null_over_a_preset_is_the_preset() -> None:
+    data = {"catalogue": CATALOGUE, "preset": "paper", "diffusion": {"optimizer": {"batch_size": None}}, "pairs": None}
+    paper = parse_settings(Experiment, {"catalogue": CATALOGUE, "preset": "paper"}, "here")
+    assert parse_settings(Experiment, data, "here") == paper
+    assert over_preset("small", {"pairs": None}) == {"pairs": None}
+
+
+def test_an_unknown_preset_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"preset: Input should be 'small' or 'paper' \(got 'huge'\)"):
+        parse_settings(Experiment, {"catalogue": CATALOGUE, "preset": "huge"}, "here")
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_shipped_settings_read_back_from_their_dump(path: Path) -> None:
+    experiment = load_settings(Experiment, path)
+    assert parse_settings(Experiment, experiment.model_dump(mode="json"), "dump") == experiment

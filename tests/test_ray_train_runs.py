@@ -1,0 +1,42 @@
+"""What Ray Train kept of a run is dropped where it cannot be read, and left alone elsewhere."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from r4t_ray.ray_train_runs import SNAPSHOT, STAGING, drop_broken_state
+
+
+def kept_state(folder: Path, snapshot: str) -> Path:
+    """A run's checkpoint beside Ray Train's list of them."""
+    run = folder / STAGING / "retrievers"
+    (run / "checkpoint_1").mkdir(parents=True)
+    (run / SNAPSHOT).write_text(snapshot, encoding="utf-8")
+    return run / "checkpoint_1"
+
+
+def test_a_whole_list_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    checkpoint = kept_state(tmp_path, '{"checkpoint_results": []}')
+    drop_broken_state(tmp_path)
+    assert checkpoint.is_dir()
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("cut_off", ["", '{"checkpoint_results": [{"checkpoint_dir_name"'])
+def test_a_list_cut_off_takes_its_checkpoints_along_and_nothing_else(
+    tmp_path: Path, cut_off: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept_state(tmp_path, cut_off)
+    (tmp_path / "oar").mkdir()
+    with caplog.at_level(logging.WARNING):
+        drop_broken_state(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["oar"]
+    assert f"{SNAPSHOT} is cut off" in caplog.text
+
+
+def test_a_run_that_left_nothing_has_nothing_to_drop(tmp_path: Path) -> None:
+    drop_broken_state(tmp_path)
+    assert list(tmp_path.iterdir()) == []
