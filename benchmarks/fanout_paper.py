@@ -21,10 +21,11 @@ from torch.nn import functional
 from benchmarks.evaluations import describe, evaluations_of, steps_within
 from benchmarks.fanout import Mode
 from benchmarks.stopwatch import BASELINE, Board, Call, Cell, attempt
+from r4t_ray.config.presets import preset_values
 from r4t_ray.diffusion import NetworkConfig, NoiseConfig, SamplerConfig, SolverName
 from r4t_ray.diffusion.hub import DiffusionRetriever
 
-PAPER_NETWORK = NetworkConfig()
+PAPER_NETWORK = NetworkConfig.model_validate(preset_values("paper")["diffusion"]["network"])
 TINY_NETWORK = NetworkConfig(hidden=32, mlp=32, num_heads=2, num_layers=2)
 QWEN3_4B: dict[str, Any] = {
     "hidden_size": 2560,
@@ -49,7 +50,7 @@ WARM_UP_TOKENS = 8
 LM_SHARE = 0.5
 """Share of the time limit that the language model gets."""
 COMPILE_RESERVE_S = 45.0
-"""The compiler is started on another batch size only when so many seconds are left."""
+"""Seconds that must be left before the compiler is started on another batch size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,7 +286,7 @@ def print_agreement(sampler: Sampler, eager: Sampler, grid: PaperGrid) -> None:
     torch.manual_seed(1)
     cosine_BL = (rows_BLD * eager.sample(solver, num_steps)).sum(-1)
     print(
-        f"{sampler.mode}, batch {len(sampler.z_q_BD)}: least cosine of a row with that of eager mode, {solver}, "
+        f"{sampler.mode}, batch {len(sampler.z_q_BD)}: least cosine of a row with the row of eager mode, {solver}, "
         f"{num_steps} steps, same seed: {cosine_BL.min():.5f}",
         flush=True,
     )

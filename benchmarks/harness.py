@@ -14,13 +14,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import distributions
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -194,7 +195,8 @@ def _add_argument(parser: argparse.ArgumentParser, name: str, info: FieldInfo) -
     elif get_origin(kind) is Literal:
         options["choices"] = get_args(kind)
     elif not is_positional:
-        options["metavar"] = getattr(kind, "__name__", "text").upper()
+        plain = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+        options["metavar"] = getattr(plain, "__name__", "text").upper()
     parser.add_argument(name if is_positional else f"--{name.replace('_', '-')}", **options)
 
 
@@ -203,5 +205,5 @@ def _help(info: FieldInfo) -> str:
     default = info.default
     if info.is_required() or default is None or default is False:
         return text
-    said = " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
+    said = shlex.join(map(str, default)) if isinstance(default, tuple) else str(default)
     return f"{text} Default: {said.replace('%', '%%')}."

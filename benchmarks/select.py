@@ -62,7 +62,7 @@ def measure(settings: SelectSettings) -> Result:
 
 
 def selected(pairs: pa.Table, rule: SelectRule) -> pa.Table:
-    """The pairs that a rule selects among those of each query."""
+    """Apply the rule to the pairs of each query; returns the selected pairs in order."""
     rows_of: dict[str, list[int]] = defaultdict(list)
     for row, query_id in enumerate(pairs["query_id"].to_pylist()):
         rows_of[query_id].append(row)

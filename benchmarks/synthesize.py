@@ -156,12 +156,13 @@ def run_graph(
     from r4t_ray.pipeline import connected_to_ray
 
     config, workspace, seed = pairs_config(settings, Resources(num=actors, cpus=0.5)), Workspace(settings.workspace), 2
-    source = (Replay, (str(replayed),)) if replayed else (SampleFanOuts, (str(workspace.root), config, seed))
+    source: type[Any] = Replay if replayed else SampleFanOuts
+    arguments: tuple[Any, ...] = (str(replayed),) if replayed else (str(workspace.root), config, seed)
     files = planned(settings, num_fan_outs, seed)
     folder.mkdir()
     started = time.monotonic()
     with connected_to_ray(), watched() as usage:
-        synthesize(files, config, workspace, folder, *source)
+        synthesize(files, config, workspace, folder, source=source, source_args=arguments)
     return measured(folder / settings.task, num_fan_outs, time.monotonic() - started, usage)
 
 

@@ -104,10 +104,11 @@ def training_config(settings: TrainDiffusionSettings) -> Any:
     import torch
 
     from r4t_ray.config import load_settings
-    from r4t_ray.diffusion import DiffusionConfig
     from r4t_ray.experiment import Experiment
 
-    config = DiffusionConfig() if settings.paper else load_settings(Experiment, CONFIG).diffusion
+    paper = {"catalogue": {"type": "cookbook"}, "preset": "paper"}
+    experiment = Experiment.model_validate(paper) if settings.paper else load_settings(Experiment, CONFIG)
+    config = experiment.diffusion
     optimizer = config.optimizer.model_copy(
         update={
             "num_steps": settings.windows * settings.window,
@@ -159,7 +160,7 @@ def bare_loop(config: Any, pairs: Path, settings: TrainDiffusionSettings, seed: 
     if not config.use_gpu:
         torch.set_num_threads(threads)
     job = prepare_task(config, pairs, "oar")  # it sets the number of anchors
-    learner = Learner(job.config, "oar", seed, 0, job.anchors_ND, device)
+    learner = Learner(job.config, "oar", seed, 0, job.anchors_ND, device=device)
     loaded = load_pairs(pairs, "train", PairCollate(config.network, job.mean_weight))
     tensors = {name: values.to(device) for name, values in loaded.items()}
     batches = cached_batches(tensors, config.optimizer.batch_size, seed)

@@ -118,6 +118,21 @@ def test_wrong_setting(
     assert not (tmp_path / "ws").exists()
 
 
+@pytest.mark.parametrize(
+    ("sections", "expected"),
+    [
+        ({"pairs": {"keep": {"type": "all"}}}, r"`pairs\.keep` is now `pairs\.select`"),
+        ({"index": {"build_threads": 2}}, r"`index\.build_threads` is now `index\.num_threads`"),
+        ({"encoder": {"num_actors": 2}}, r"`encoder\.num_actors` is now `encoder\.actors\.num`"),
+    ],
+)
+def test_a_setting_of_version_0_1_is_named_with_its_new_name(
+    run: Run, config: Callable[..., Path], tmp_path: Path, sections: dict[str, Any], expected: str
+) -> None:
+    outcome = run("ingest", config(**sections), "--workspace", tmp_path / "ws")
+    assert_refused(outcome, r"settings of r4t_ray 0\.1: " + expected + r"; run the pipeline in a new workspace")
+
+
 def test_missing_config(run: Run, tmp_path: Path) -> None:
     assert_refused(run("ingest", tmp_path / "none.yaml", "--workspace", tmp_path), r"none\.yaml", "no such file")
 

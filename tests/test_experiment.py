@@ -15,7 +15,7 @@ from r4t_ray.experiment import Experiment
 
 CATALOGUE = {"type": "sets", "items": "items.jsonl", "sets": "sets.jsonl"}
 CONFIGS = sorted((Path(__file__).parents[1] / "jobs" / "configs").glob("*.yaml"))
-ROOMS_WITHOUT_DESCRIPTIONS = ("folm", "rewards", "pairs", "diffusion", "evaluation", "serve")
+ROOMS_WITHOUT_DESCRIPTIONS = ("folm", "rewards", "diffusion", "evaluation", "serve")
 
 
 def test_every_setting_has_a_description() -> None:
@@ -39,6 +39,7 @@ def test_paper_is_the_table_of_the_paper() -> None:
     assert (paper.diffusion.optimizer.num_steps, paper.diffusion.optimizer.batch_size) == (10_000_000, 512)
     assert (paper.diffusion.network.num_layers, paper.diffusion.network.num_heads) == (6, 16)
     assert (paper.pairs.num_samples, paper.pairs.num_rows, paper.folm.k) == (128, 12, 10)
+    assert (paper.pairs.num_recombined.oar, paper.pairs.num_recombined.wscr) == (0, 0)
 
 
 def test_keys_of_the_file_win_over_the_preset() -> None:

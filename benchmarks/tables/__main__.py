@@ -6,7 +6,7 @@ from benchmarks.tables.pages import pages, with_tables
 
 
 def main() -> None:
-    """Write each page whose tables are not those of the results, and say which."""
+    """Write every page whose tables differ from the results, and print its name."""
     for page in pages():
         text = page.read_text(encoding="utf-8")
         new = with_tables(text)

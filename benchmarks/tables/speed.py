@@ -152,7 +152,7 @@ def train_folm_table(result: Result) -> Table:
         columns=("variant", "steps", "samples/s", "tokens/s", "ratio", *PARTS, "rest", "peak GiB"),
         rows=lines,
         notes=(
-            "ratio: samples/s over those of the first row. Shares are of a step's wall time; with overlap they may add",
+            "ratio: to the samples/s of the first row. Shares are of a step's wall time; with overlap they may add",
             "up to more than 1. rest: the update; for trl its generation too.",
         ),
     )

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
+from r4t_ray.config.renamed import renamed_hint
 from r4t_ray.errors import ConfigError
 
 
@@ -58,9 +59,9 @@ def parse_settings(
             + (f" in {file}" if (file := origin(fault["loc"])) else "")
             for fault in error.errors()
         )
-        raise ConfigError(
-            where, faults, f"the settings of {kind.__name__}", "correct or remove the keys named"
-        ) from None
+        hint = renamed_hint([".".join(map(str, fault["loc"])) for fault in error.errors()])
+        fix = hint or "correct or remove the keys named"
+        raise ConfigError(where, faults, f"the settings of {kind.__name__}", fix) from None
 
 
 def merged(below: Any, above: Any) -> Any:

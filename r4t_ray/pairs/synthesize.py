@@ -168,7 +168,8 @@ def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
                 task, planned_queries(task, config, workspace, folder, seed), config.queries_per_file
             )
         ]
-        synthesize(files, config, workspace, folder, SampleFanOuts, (str(workspace.root), config, seed))
+        arguments = (str(workspace.root), config, seed)
+        synthesize(files, config, workspace, folder, source=SampleFanOuts, source_args=arguments)
         left = missing_files(files, folder)  # this also removes what a killed writer left half written
         if left:
             raise ArtifactError(
@@ -207,6 +208,7 @@ def synthesize(
     config: PairsConfig,
     workspace: Workspace,
     folder: Path,
+    *,
     source: type[Any],
     source_args: tuple[Any, ...],
 ) -> ray.data.Dataset | None:

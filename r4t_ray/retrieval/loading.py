@@ -56,13 +56,13 @@ def open_tasks(
 def open_task(
     workspace: Workspace, task: Task, settings: RetrievalSettings, with_index: bool
 ) -> tuple[OpenTask, tuple[Shard, ...]]:
-    """One task of ``open_tasks`` and its shards; the rows of added entries follow those of the index."""
+    """One task of ``open_tasks`` and its shards; the rows of added entries follow the rows of the index."""
     pool, added = load_pool(workspace, task), load_new_entries(workspace, task)
     shards = load_index(workspace, task).shards if with_index else ()
     if added is not None:
         shards = (*shards, flat_shard(added.emb_MD, offset=len(pool.ids)))
         pool = Pool(ids=[*pool.ids, *added.ids], texts=[*pool.texts, *added.texts])
-    model = describe(workspace, task, settings, num_added=len(added.ids) if added else 0)
+    model = describe(workspace, task, settings, num_new_entries=len(added.ids) if added else 0)
     opened = OpenTask(
         task=task,
         pool=pool,
@@ -130,7 +130,7 @@ def served_sampler(trained: SamplerConfig, settings: RetrievalSettings) -> Sampl
     return sampler_with(trained, solver=settings.solver, num_steps=settings.num_steps, guidance=settings.guidance)
 
 
-def describe(workspace: Workspace, task: Task, settings: RetrievalSettings, num_added: int) -> ModelInfo:
+def describe(workspace: Workspace, task: Task, settings: RetrievalSettings, num_new_entries: int) -> ModelInfo:
     """The artifacts that answer for a task, its added entries, L, and the sampler's settings."""
     config = json.loads((retriever_folder(workspace, task, settings) / "config.json").read_text(encoding="utf-8"))
     sampler = served_sampler(SamplerConfig.model_validate(config["sampler"]), settings)
@@ -138,8 +138,8 @@ def describe(workspace: Workspace, task: Task, settings: RetrievalSettings, num_
         encoder=_fingerprint(workspace, "encoder"),
         index=_fingerprint(workspace, "index"),
         diffusion=_fingerprint(workspace, "diffusion"),
-        new_entries=_fingerprint(workspace, NEW_ENTRIES) if num_added else None,
-        num_added=num_added,
+        new_entries=_fingerprint(workspace, NEW_ENTRIES) if num_new_entries else None,
+        num_new_entries=num_new_entries,
         num_rows=NetworkConfig.model_validate(config["network"]).num_rows,
         solver=sampler.solver,
         num_steps=sampler.num_steps,

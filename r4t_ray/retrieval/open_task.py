@@ -1,4 +1,4 @@
-"""One task of a workspace as retrieval knows it: its pool, the names of directions, and the models that answer."""
+"""The facts of one task that retrieval needs: its pool, the names of directions, and the models that answer."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class OpenTask:
 
     Attributes:
         task: Its name.
-        pool: What it retrieves from.
+        pool: The items or collections that it retrieves from.
         model: The artifacts and the sampler that answer.
         labels: Names for directions, where the pairs stage kept sub-queries.
     """

@@ -1,4 +1,4 @@
-"""The request: its fields and limits, and what it asks of the generator and of the index.
+"""The request: its fields and limits, the generation request and the search that follow from it.
 
 The same class validates a request over HTTP and one made in this process, so that both are refused in the same words.
 """
@@ -113,7 +113,7 @@ def generation_request(request: RetrieveRequest, opened: OpenTask) -> Generation
 
 
 def search_for(request: RetrieveRequest, opened: OpenTask, z_LD: Array) -> Search:
-    """What is searched for a request: the ``n`` nearest items of each direction, without the items to avoid."""
+    """The search of a request: the ``n`` nearest items of each direction, without the items to avoid."""
     return Search(z_LD=z_LD, num_hits=request.n, exclude=named_rows(request.avoid, opened.pool))
 
 

@@ -50,7 +50,7 @@ class ModelInfo(Message):
     index: str = Field(description="sha256 prefix of the index.")
     diffusion: str = Field(description="sha256 prefix of the diffusion retrievers.")
     new_entries: str | None = Field(None, description="sha256 prefix of the entries of `r4t add`, if there are any.")
-    num_added: int = Field(0, description="Entries of `r4t add` that are searched beside the index.")
+    num_new_entries: int = Field(0, description="Number of entries of `r4t add` that are searched beside the index.")
     num_rows: int = Field(description="L, the directions generated. It is the upper bound of k.")
     solver: SolverName = Field(description="Solver that sampled the directions.")
     num_steps: int = Field(description="Steps of the solver.")

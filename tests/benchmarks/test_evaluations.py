@@ -17,7 +17,7 @@ STEPPING = [solver for solver in get_args(SolverName) if SOLVERS[solver].is_step
 
 @pytest.mark.parametrize("solver", STEPPING)
 @pytest.mark.parametrize("num_steps", [1, 2, 5])
-def test_counts_are_those_of_the_solver(solver: SolverName, num_steps: int) -> None:
+def test_counts_equal_the_calls_of_the_solver(solver: SolverName, num_steps: int) -> None:
     calls = 0
 
     def denoise(z_BLD: Tensor, sigma_B: Tensor) -> Tensor:

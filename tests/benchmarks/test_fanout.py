@@ -31,7 +31,7 @@ def test_the_paper_mode_measures_every_cell_or_says_why_not(tmp_path: Path, caps
 
 
 @pytest.mark.parametrize("arguments", [[], ["workspace/cookbook", "--paper"]])
-def test_a_workspace_or_the_paper_is_asked_for(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_workspace_or_the_paper_is_required(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         fanout.BENCHMARK.parse(arguments)
     assert "one of the two" in capsys.readouterr().err

@@ -63,7 +63,8 @@ def test_the_help_has_descriptions_and_defaults(capsys: pytest.CaptureFixture[st
         TOY.parse(["--help"])
     said = " ".join(capsys.readouterr().out.split())
     assert "Batch sizes, 100% of them. Default: 1 8." in said
-    assert "Rank." in said
+    assert "--batches [INT ...]" in said
+    assert "--lora-rank INT Rank." in said
 
 
 def test_a_run_prints_its_table_and_writes_its_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,7 +43,7 @@ def test_a_way_is_kept_if_all_its_measures_are() -> None:
     assert [(line[0], line[-1]) for line in table.rows] == [("SDE", "yes"), ("Heun", "no")]
 
 
-def test_rules_choose_among_each_querys_own() -> None:
+def test_rules_select_among_the_pairs_of_each_query() -> None:
     pairs = pa.table(
         {
             "query_id": ["a", "b", "a", "b", "a"],

@@ -1,4 +1,4 @@
-"""When a cell has been timed enough, what a larger one may take, and what a failure leaves."""
+"""When a cell is timed well enough, the predicted time of a larger one, and the row of a failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables in README.md and docs/ are those of benchmarks/results, by hand for one of them."""
+"""The tables in README.md and docs/ equal the results in benchmarks/results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.tables.speed import fanout_tables
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
-def test_tables_of_a_page_are_those_of_the_results(page: Path) -> None:
+def test_tables_of_a_page_equal_the_results(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert with_tables(text) == text, "run `python -m benchmarks.tables`"
 
@@ -23,7 +23,7 @@ def test_every_table_is_in_a_page_once() -> None:
     assert text.count("<!-- table: ") == text.count("<!-- end of table -->") == len(TABLES)
 
 
-def test_what_stands_between_the_markers_is_replaced() -> None:
+def test_text_between_the_markers_is_replaced() -> None:
     page = "a\n<!-- table: learner -->\nold\n<!-- end of table -->\nb"
     made = with_tables(page)
     assert "old" not in made
@@ -33,7 +33,7 @@ def test_what_stands_between_the_markers_is_replaced() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
-def test_results_are_of_one_form(path: Path) -> None:
+def test_results_have_one_form(path: Path) -> None:
     result = Result.read(path)
     assert path.stem.startswith(result.benchmark)
     assert result.rows

@@ -1,4 +1,4 @@
-"""Plans, seeds and files of pairs: nothing twice, nothing lost, nothing half written, readable without Ray."""
+"""Plans, seeds and files of pairs: nothing is repeated, lost or half written, and files are readable without Ray."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_every_query_is_in_one_file_with_its_number_of_samples(nums: list[int], 
     assert len({file["file"] for file in files}) == len(files)
 
 
-def test_a_seed_is_the_querys_own() -> None:
+def test_a_seed_depends_on_the_query_and_the_run_alone() -> None:
     seeds = {query_seed(f"q{i}", seed) for i in range(1000) for seed in (0, 1)}
     assert len(seeds) == 2000
     assert all(0 <= seed < 2**31 for seed in seeds)

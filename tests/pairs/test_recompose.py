@@ -1,4 +1,4 @@
-"""Recomposed queries: the form by hand, and the whole step on the shipped model, taught to chat in name only."""
+"""Recomposed queries: the form of answers by hand, and the whole step on the shipped model with a chat template."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CONFIG = RecomposeConfig(
 IDS = [f"i{number}" for number in range(1, 13)]
 
 
-def test_numbers_are_those_of_the_pool_each_once() -> None:
+def test_numbers_name_items_of_the_pool_each_once() -> None:
     answer = "<think>fish</think> <items>[2, 12, 2, 13]</items><query> a  fish\nsupper </query>"
     assert parse_recomposed(answer, IDS, 2) == ("a fish supper", ("i2", "i12"))
     assert parse_recomposed(answer, IDS, 3) is None

@@ -1,4 +1,4 @@
-"""Which fan-outs of a query become pairs, by hand and by properties."""
+"""Rules that select fan-outs, with numbers computed by hand and properties."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ fan_outs = st.lists(st.one_of(st.none(), st.lists(words, min_size=1, max_size=3)
 rewarded = st.lists(st.tuples(st.one_of(st.just(NAN), st.floats(0, 1)), st.integers(1, 5)), max_size=8)
 
 
-def test_equal_fan_outs_are_counted_at_the_first_in_whatever_order_they_are_written() -> None:
+def test_equal_fan_outs_are_counted_at_the_first_in_any_order_of_sub_queries() -> None:
     asked = [("a", "b"), ("c",), None, ("b", "a"), ("a", "a", "b"), ("c",), ("c",)]
     assert count_equal(asked) == {0: 2, 1: 3, 4: 1}
 

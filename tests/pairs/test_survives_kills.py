@@ -1,4 +1,4 @@
-"""Pairs under fire: driver, workers and engine are killed outright, and nothing is lost, twice there or changed."""
+"""Driver, workers and engine are killed, and no pair is lost, repeated or changed."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Run:
             assert driver.wait(timeout=600) == 0, last_of(self.log)
 
     def files(self) -> dict[str, str]:
-        """sha256 of every file that is there whole."""
+        """sha256 of every whole file."""
         folder = self.root / ("pairs" if (self.root / "pairs").exists() else "pairs.partial")
         found = sorted(folder.rglob("*.parquet"))
         return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
@@ -84,7 +84,7 @@ class Run:
 
 
 def assert_same(made: dict[tuple[str, int], dict[str, Any]], whole: dict[tuple[str, int], dict[str, Any]]) -> None:
-    """The same pairs, numbers up to rounding: the encoder rounds a text by what else is in its batch.
+    """The same pairs, numbers up to rounding, because the encoder rounds a text differently in another batch.
 
     Z is float16, and the distance sqrt(2 - 2 cos) in groundedness makes 5e-4 of a cosine's last bit at 1.
     """

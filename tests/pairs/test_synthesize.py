@@ -30,7 +30,7 @@ CONFIG = PairsConfig(num_samples=4, num_rows=4, queries_per_file=16, num_recombi
 
 
 class Echo:
-    """A model whose answers say which weights it has and what it was asked."""
+    """A model whose answers name its weights and its inputs."""
 
     def __init__(self, model_dir: Path) -> None:
         self.load_weights(model_dir)
@@ -73,7 +73,7 @@ def files_of(workspace: Workspace, config: PairsConfig = CONFIG) -> list[dict[st
     ]
 
 
-def test_every_query_is_answered_by_its_own_tasks_model_from_its_own_seed(
+def test_every_query_is_sampled_from_the_model_of_its_task_with_its_seed(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FanOutModel, "load", lambda model_dir, config: Echo(model_dir))
@@ -105,13 +105,13 @@ def test_an_engine_on_a_cpu_has_a_thread_for_each_of_its_actors_cores(
 
 
 def test_files_that_are_gone_are_missed(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage, "synthesize", lambda *asked: None)
+    monkeypatch.setattr(stage, "synthesize", lambda *asked, **source: None)
     with pytest.raises(ArtifactError, match=r"files gone since they were written, \w+/000000.parquet first"):
         stage.run(CONFIG, workspace, 0)
     assert not (workspace.root / "pairs").exists()
 
 
-def test_the_rule_chooses_among_each_querys_own() -> None:
+def test_the_rule_selects_among_the_fan_outs_of_each_query() -> None:
     counts = [{0: 1, 1: 1}, {}, {0: 3, 3: 1}]
     reward_N = np.array([0.1, 0.2, 0.9, 0.3], np.float32)
     assert selected_rows(counts, reward_N, SelectBest(type="best", fraction=0.5)) == [1, 2]
@@ -123,7 +123,7 @@ def test_the_graph_writes_every_query_once_and_goes_on_with_what_is_missing(
 ) -> None:
     files = files_of(workspace)
     assert len({file["task"] for file in files}) == 2
-    synthesize(files, CONFIG, workspace, tmp_path, Recorded, ())
+    synthesize(files, CONFIG, workspace, tmp_path, source=Recorded, source_args=())
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.parquet")) == sorted(
         file["file"] for file in files
     )
@@ -133,20 +133,20 @@ def test_the_graph_writes_every_query_once_and_goes_on_with_what_is_missing(
         # Samples 0 and 2 are equal, 1 was not parsed; recombined queries get one sample.
         expected = [(name, n) for name, each in asked.items() for n in (0, 3) if n < each.num_samples]
         assert sorted((row["query_id"], row["sample"]) for row in rows) == sorted(expected)
-        assert all(row["weight"] == (2 if row["sample"] == 0 else 1) for row in rows if asked_four(asked, row))
+        assert all(row["weight"] == (2 if row["sample"] == 0 else 1) for row in rows if has_four_samples(asked, row))
         check_rows(task, rows, workspace)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
     gone = sorted(before)[:2]
     for path in gone:
         path.unlink()
     kept = {path: path.stat().st_mtime_ns for path in before if path not in gone}
-    synthesize(files, CONFIG, workspace, tmp_path, Recorded, ())
+    synthesize(files, CONFIG, workspace, tmp_path, source=Recorded, source_args=())
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")} == before
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
-    assert synthesize(files, CONFIG, workspace, tmp_path, Recorded, ()) is None
+    assert synthesize(files, CONFIG, workspace, tmp_path, source=Recorded, source_args=()) is None
 
 
-def asked_four(asked: dict[str, Any], row: dict[str, Any]) -> bool:
+def has_four_samples(asked: dict[str, Any], row: dict[str, Any]) -> bool:
     return bool(asked[row["query_id"]].num_samples == 4)
 
 

@@ -34,8 +34,8 @@ def test_a_local_answer_is_steered_and_its_directions_are_named(tiny_workspace: 
     assert first.id not in {item.id for item in without.items}
     assert all(len(direction.items) == 3 for direction in without.directions)
     by_id, in_words = (
-        local.answer(parse_request(query="a warm soup", k=4, n=3, like=[wish], strength=2.0))
-        for wish in (first.id, first.text)
+        local.answer(parse_request(query="a warm soup", k=4, n=3, like=[term], strength=2.0))
+        for term in (first.id, first.text)
     )
     assert by_id.directions == in_words.directions != plain.directions
     assert max(item.score for item in by_id.items if item.id == first.id) >= first.score
@@ -82,12 +82,12 @@ def test_what_was_added_is_found_liked_and_avoided(
     old = before.answer(parse_request(**asked, n=1000))
     assert {item.id: item.text for item in whole.items} == {item.id: item.text for item in old.items} | added
     key, text = list(added.items())[-1]
-    wish = {"strength": 4.0, "n": 1}
-    by_id, in_words = (local.answer(parse_request(**asked, **wish, like=[like])) for like in (key, text))
+    steered = {"strength": 4.0, "n": 1}
+    by_id, in_words = (local.answer(parse_request(**asked, **steered, like=[like])) for like in (key, text))
     assert by_id.directions == in_words.directions
     assert key in {item.id for item in in_words.items}
     assert text in {item.text for item in in_words.items}
-    without = local.answer(parse_request(**asked, **wish, like=[text], avoid=[key]))
+    without = local.answer(parse_request(**asked, **steered, like=[text], avoid=[key]))
     assert key not in {item.id for item in without.items}
     assert all(len(direction.items) == 1 for direction in without.directions)
 

@@ -24,7 +24,7 @@ ARGS = AppArgs(num_steps=3, deadline_s=0.3)
 
 
 def handle(**methods: Callable[..., Any]) -> Any:
-    """What a DeploymentHandle looks like to its caller."""
+    """A stand-in for a DeploymentHandle, as its caller sees it."""
 
     def remote(method: Callable[..., Any]) -> SimpleNamespace:
         async def call(*args: Any) -> Any:
@@ -41,14 +41,14 @@ def directions(tiny_workspace: Workspace) -> DirectionGenerator:
     return DirectionGenerator.load(tiny_workspace, ARGS)
 
 
-@pytest.mark.parametrize(("place", "num_added"), [("tiny_workspace", [0, 0]), ("grown_workspace", [1, 2])])
+@pytest.mark.parametrize(("place", "num_new_entries"), [("tiny_workspace", [0, 0]), ("grown_workspace", [1, 2])])
 @pytest.mark.parametrize("shards_per_task", [0, 2])
 def test_either_topology_answers_as_the_local_path(
     request: pytest.FixtureRequest,
     directions: DirectionGenerator,
     shards_per_task: int,
     place: str,
-    num_added: list[int],
+    num_new_entries: list[int],
 ) -> None:
     workspace: Workspace = request.getfixturevalue(place)
     deployed = {
@@ -63,7 +63,7 @@ def test_either_topology_answers_as_the_local_path(
     args = ARGS.model_copy(update={"deadline_s": 60.0})
     served = ServeBackend(args, tasks=tasks, generator=generator, deployed=deployed, shards=shards)  # type: ignore[arg-type]
     local = Retriever(workspace.root, ARGS)
-    for task, pool, added in zip(("oar", "wscr"), (48, 18), num_added, strict=True):
+    for task, pool, added in zip(("oar", "wscr"), (48, 18), num_new_entries, strict=True):
         for n in (5, 60):
             asked = parse_request(query="a light lunch", k=3, n=n, seed=2, task=task)
             answer = asyncio.run(served.retrieve(asked))
@@ -76,7 +76,7 @@ def test_either_topology_answers_as_the_local_path(
             left = min(n, pool + added - len(avoided))
             assert [len(direction.items) for direction in answer.directions] == [left] * 3
             assert not avoided & {item.id for item in answer.items}
-        assert (answer.model.num_steps, answer.model.num_added) == (3, added)
+        assert (answer.model.num_steps, answer.model.num_new_entries) == (3, added)
         brought = find_new_entries(workspace)
         assert answer.model.new_entries == (brought.manifest.fingerprint[:12] if brought else None)
 

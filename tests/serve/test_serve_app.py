@@ -124,7 +124,7 @@ def test_health_docs_and_page(url: str) -> None:
     health = httpx.get(f"{url}/healthz")
     assert health.status_code == 200
     assert health.json()["status"] == "ok"
-    assert {task: model["num_added"] for task, model in health.json()["tasks"].items()} == {"oar": 1, "wscr": 2}
+    assert {task: model["num_new_entries"] for task, model in health.json()["tasks"].items()} == {"oar": 1, "wscr": 2}
     assert httpx.get(f"{url}/docs").status_code == 200
     schema = httpx.get(f"{url}/openapi.json").json()
     post = schema["paths"]["/v1/retrieve"]["post"]
