@@ -217,7 +217,7 @@ def synthesize(
     Args:
         files: All files of the run, from ``plan_files``.
         config: Settings of the stage.
-        workspace: Holds the finished ingest, embed, index and folm stages.
+        workspace: Holds the finished catalogue, encoder, index and folm stages.
         folder: Where ``<task>/*.parquet`` goes.
         source: The class whose instances add ``fan_outs`` to a row, as ``SampleFanOuts`` does.
         source_args: The arguments of its constructor.
