@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import faiss
 import torch
@@ -28,11 +27,9 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.diffusion import SOLVERS, STUDENT, DiffusionRetriever, SamplerConfig, SolverName
 from r4t_ray.encoders import Encoder, load_encoder
 from r4t_ray.evaluation.bench import Bench
-from r4t_ray.evaluation.evaluate import Trial, folm_settings, open_trial
-from r4t_ray.evaluation.methods.best_of_5 import BestOf5
-from r4t_ray.evaluation.methods.r4t_diffusion import R4TDiffusion
-from r4t_ray.evaluation.methods.r4t_folm import R4TFolm
+from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.settings import EvaluationConfig
+from r4t_ray.evaluation.trial import Trial, folm_settings, open_trial
 from r4t_ray.folm import FanOutModel, SharedEngine
 from r4t_ray.folm.policy.engines.factory import engine_name
 from r4t_ray.folm.policy.engines.interface import EngineConfig
@@ -63,17 +60,19 @@ class Subject:
     encoder: Encoder
     grid: WorkspaceGrid
 
-    def call(self, method: Any, scope: str, batch: int, *, needs_query_emb: bool = True) -> Call:
-        """The timed call of a method: ``batch`` queries, different ones at each repeat."""
-        queries, emb_BD = self.trial.queries, self.trial.query_emb_BD
+    def call(self, name: str, bench: Bench, scope: str, batch: int, *, needs_query_emb: bool = True) -> Call:
+        """The timed call of a method of the tables: ``batch`` queries, different ones at each repeat."""
+        queries, emb_BD, method = self.trial.queries, self.trial.query_emb_BD, METHODS[name]
+        assert method.generate is not None, "a method with a generation step"
+        generate = method.generate
 
         def once(repeat: int) -> object:
             picks = [(repeat * batch + position) % len(queries) for position in range(batch)]
             chosen, seed = [queries[pick] for pick in picks], self.grid.seed + repeat
             if scope == "fan-out":
-                return method.generate(chosen, emb_BD[picks], seed)
+                return generate(bench, chosen, emb_BD[picks], seed)
             z_q_BD = self.encoder.encode([query.text for query in chosen]) if needs_query_emb else emb_BD[picks]
-            return method.fan_out(chosen, z_q_BD, seed)
+            return method.answer(bench, chosen, z_q_BD, seed)
 
         return once
 
@@ -87,14 +86,14 @@ def run(grid: WorkspaceGrid, root: Path, board: Board) -> None:
     faiss.omp_set_num_threads(threads)
     settings = settings.model_copy(update={"rollout": settings.rollout.model_copy(update={"threads": threads})})
     engine = SharedEngine(partial(FanOutModel.load, config=settings))
-    trial = open_trial(config, workspace, grid.task, engine, settings.reward.oar, grid.seed)
+    trial = open_trial(config, workspace, grid.task, engine=engine, reward=settings.reward.oar, seed=grid.seed)
     encoder = load_encoder(workspace.root / "encoder" / "model")
     # Both rows of the language model sample the trained model; best-of-5 differs only by its five samples.
     trained = workspace.root / "folm" / grid.task / "model"
     bench = replace(trial.make_bench(), encode=encoder.encode, policy=lambda _: engine.at(trained))
     subject = Subject(trial=trial, bench=bench, encoder=encoder, grid=grid)
     print(
-        f"{grid.task}: {len(trial.queries)} held-out queries, pool of {len(trial.index.ids)}, k = {config.k}, "
+        f"{grid.task}: {len(trial.queries)} held-out queries, pool of {len(bench.index.ids)}, k = {config.k}, "
         f"n = {config.n}; float32, {threads} thread(s); language model on "
         f"{engine_name(settings.engine)} in {settings.engine.dtype} at "
         f"temperature {config.temperature}, at most {settings.max_completion_tokens} new tokens",
@@ -108,14 +107,14 @@ def measure_language_model(subject: Subject, board: Board, engine: EngineConfig)
     """Time one fan-out and best-of-5 of the trained language model, at every batch size."""
     grid = subject.grid
     why = None if "r4t_folm" in subject.trial.methods else f"no language model was trained for {grid.task}"
-    built: dict[str, Any] = {}
+    methods = {BASELINE: "r4t_folm", f"{BASELINE}, best of 5": "best_of_5"}
     if why is None:
         start = time.perf_counter()
-        built = {BASELINE: R4TFolm.build(subject.bench), f"{BASELINE}, best of 5": BestOf5.build(subject.bench)}
+        subject.bench.policy("folm/<task>/model")
         print(f"engine loaded in {time.perf_counter() - start:.0f} s", flush=True)
     for batch in sorted(grid.batches):
         for scope in grid.scopes:
-            for what in (BASELINE, f"{BASELINE}, best of 5"):
+            for what, method in methods.items():
                 cell = Cell(
                     what=what,
                     scope=scope,
@@ -124,7 +123,7 @@ def measure_language_model(subject: Subject, board: Board, engine: EngineConfig)
                     mode=engine_name(engine),
                     batch=batch,
                 )
-                make = partial(subject.call, built.get(what), scope, batch, needs_query_emb=what != BASELINE)
+                make = partial(subject.call, method, subject.bench, scope, batch, needs_query_emb=what != BASELINE)
                 board.measure(cell, make, why=why)
 
 
@@ -156,7 +155,7 @@ def measure_retriever(subject: Subject, board: Board, name: str, folder: Path) -
                 why = f"mode {mode} is for --paper"
             for scope in grid.scopes:
                 for what, settings, asked in samplers(grid, own.sampler, guidance):
-                    method = diffusion_method(subject.bench, retriever, settings)
+                    bench = diffusion_bench(subject.bench, retriever, settings)
                     count = evaluations_of(settings.solver, settings.num_steps)
                     cell = Cell(
                         what=f"{name} {what}",
@@ -169,7 +168,7 @@ def measure_retriever(subject: Subject, board: Board, name: str, folder: Path) -
                         steps=settings.num_steps,
                         evaluations=count,
                     )
-                    board.measure(cell, partial(subject.call, method, scope, batch), why=why)
+                    board.measure(cell, partial(subject.call, "r4t_diffusion", bench, scope, batch), why=why)
 
 
 def samplers(
@@ -184,9 +183,15 @@ def samplers(
             yield solver, configured.model_copy(update=settings), asked
 
 
-def diffusion_method(bench: Bench, retriever: Any, sampler: SamplerConfig) -> R4TDiffusion:
-    """The method of the evaluation with this sampler."""
-    return R4TDiffusion(bench.index, bench.k, bench.n, retriever, sampler.solver, sampler.num_steps, sampler.guidance)
+def diffusion_bench(bench: Bench, retriever: DiffusionRetriever, sampler: SamplerConfig) -> Bench:
+    """The bench with this retriever and sampler."""
+    return replace(
+        bench,
+        retriever=lambda _: retriever,
+        solver=sampler.solver,
+        num_steps=sampler.num_steps,
+        guidance=sampler.guidance,
+    )
 
 
 def compiled(folder: Path) -> DiffusionRetriever:
@@ -206,8 +211,8 @@ def warm_up(subject: Subject, retriever: DiffusionRetriever, guidance: float, ba
     if subject.grid.solvers:
         tried.append(configured.model_copy(update={"solver": "euler", "num_steps": 2, "guidance": guidance}))
     for sampler in tried:
-        method = diffusion_method(subject.bench, retriever, sampler)
-        why = attempt(partial(subject.call(method, "fan-out", batch), 0))
+        bench = diffusion_bench(subject.bench, retriever, sampler)
+        why = attempt(partial(subject.call("r4t_diffusion", bench, "fan-out", batch), 0))
         if why is not None:
             return why
     print(f"compiled for batch {batch} in {time.perf_counter() - start:.1f} s", flush=True)

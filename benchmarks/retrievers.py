@@ -20,10 +20,10 @@ from r4t_ray.diffusion.hub import DiffusionRetriever
 from r4t_ray.diffusion.training.batches import PairCollate, cached_batches, load_pairs
 from r4t_ray.diffusion.training.learner import Learner
 from r4t_ray.diffusion.training.stage import prepare_task
-from r4t_ray.evaluation.evaluate import Trial, open_trial
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.scores import score
 from r4t_ray.evaluation.settings import EvaluationConfig
+from r4t_ray.evaluation.trial import Trial, open_trial
 from r4t_ray.folm import SharedEngine
 from r4t_ray.rewards import OARConfig
 from r4t_ray.types import Task
@@ -53,7 +53,8 @@ def sampling(retriever: DiffusionRetriever, **settings: Any) -> Generate:
 def trial_of(workspace: Path, task: Task) -> Trial:
     """The held-out queries of a task with the k and n of the evaluation; no language model is used."""
     config = EvaluationConfig(methods=("r4t_diffusion",), latency_batches=())
-    return open_trial(config, Workspace(workspace), task, SharedEngine(_no_language_model), OARConfig(), 0)
+    engine = SharedEngine(_no_language_model)
+    return open_trial(config, Workspace(workspace), task, engine=engine, reward=OARConfig(), seed=0)
 
 
 def _no_language_model(folder: Path) -> Any:
@@ -69,17 +70,16 @@ def scored(trial: Trial, generate: Generate, solver: SolverName, draws: int) -> 
         solver: A ranking solver means that the rows are ranked, so that their order is kept.
         draws: Answers to each query, each from other noise.
     """
-    retriever = SimpleNamespace(
+    retriever: Any = SimpleNamespace(
         sampler=SamplerConfig(solver=solver),
         generate=lambda z_q_BD, generator, **_: generate(z_q_BD, generator),
     )
     bench = replace(trial.make_bench(), retriever=lambda name: retriever)
-    method = METHODS["r4t_diffusion"].build(bench)
     rows = [
         [
-            score(trial.task, answer, query, z_q_D, trial.index, bench.k, bench.n, bench.reward)
+            score(bench, answer, query, z_q_D)
             for answer, query, z_q_D in zip(
-                method.fan_out(trial.queries, trial.query_emb_BD, 1000 * draw),
+                METHODS["r4t_diffusion"].answer(bench, trial.queries, trial.query_emb_BD, 1000 * draw),
                 trial.queries,
                 trial.query_emb_BD,
                 strict=True,

@@ -13,8 +13,9 @@ from r4t_ray.catalogue import CatalogueConfig
 from r4t_ray.config import Settings
 from r4t_ray.config.presets import PRESETS, Preset, over_preset
 from r4t_ray.diffusion import DiffusionConfig
+from r4t_ray.drift import DriftConfig
 from r4t_ray.encoders import EncoderConfig
-from r4t_ray.evaluation import AblationConfig, DriftConfig, EvaluationConfig
+from r4t_ray.evaluation import AblationConfig, EvaluationConfig
 from r4t_ray.folm import FolmConfig
 from r4t_ray.index import IndexConfig
 from r4t_ray.pairs import PairsConfig

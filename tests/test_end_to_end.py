@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
 
-from r4t_ray.evaluation.settings import METHOD_NAMES
+from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.stages import STAGES
 
 CONFIG = "jobs/configs/cookbook-smoke.yaml"
@@ -51,7 +51,7 @@ def test_every_method_has_every_measure_on_every_task_it_is_for(workspace: Path)
     rows = json.loads((workspace / "evaluation" / "metrics.json").read_text())
     got = {(row["task"], row["method"], row["measure"]) for row in rows}
     for task in ("oar", "wscr"):
-        for method in METHOD_NAMES:
+        for method in METHODS:
             if method in (WSCR_ONLY if task == "oar" else OAR_ONLY):
                 continue
             measures = {"vendi", "groundedness", "alignment", "oar_reward"}

@@ -81,9 +81,10 @@ def drift(
     """Compare new queries and a changed catalogue with the training data; say whether to synthesize pairs again."""
     logging.basicConfig(level=logging.WARNING)
     experiment = flow.load_experiment(config) if config else None
-    from r4t_ray.evaluation import DriftConfig, EvaluationConfig
-    from r4t_ray.evaluation.drift import measure_drift
-    from r4t_ray.evaluation.drift_report import check_out, drift_lines, write_drifts
+    from r4t_ray.drift import DriftConfig
+    from r4t_ray.drift.measure import measure_drift
+    from r4t_ray.drift.report import check_out, drift_lines, write_drifts
+    from r4t_ray.evaluation import EvaluationConfig
 
     if out is not None:
         check_out(out)

@@ -1,14 +1,14 @@
 """Stage `evaluate`: every method on the held-out queries, with intervals, tables and plots.
 
-A method is one file in ``methods/``. Nothing here loads an engine before ``run`` needs it.
+A method is one file in ``methods/``. No engine is loaded before ``run`` needs it.
 """
 
 from __future__ import annotations
 
 from r4t_ray.artifacts import Artifact, Workspace
-from r4t_ray.evaluation.settings import AblationConfig, DriftConfig, EvaluationConfig
+from r4t_ray.evaluation.settings import AblationConfig, EvaluationConfig
 
-__all__ = ["AblationConfig", "DriftConfig", "EvaluationConfig", "run"]
+__all__ = ["AblationConfig", "EvaluationConfig", "run"]
 
 
 def run(config: EvaluationConfig, workspace: Workspace, seed: int) -> Artifact:

@@ -1,8 +1,10 @@
-"""Figure 4 of arXiv 2603.06397 on one's own data: Soft-GRPO with parts of the OAR reward, to see what holds it up."""
+"""Figure 4 of arXiv 2603.06397 on your data: Soft-GRPO with parts of the OAR (open-ended abstract retrieval) reward.
+
+The report shows which component keeps the trained model grounded, diverse and on topic.
+"""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,9 +16,11 @@ from numpy.typing import NDArray
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import load_queries
-from r4t_ray.evaluation.evaluate import draw, open_trial, try_method
+from r4t_ray.evaluation.evaluate import try_method
+from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.plots import SMOOTHING_STEPS, running_mean
 from r4t_ray.evaluation.settings import AblationConfig, EvaluationConfig
+from r4t_ray.evaluation.trial import draw, open_trial
 from r4t_ray.files import write_json
 from r4t_ray.folm import FanOutModel, FolmConfig, SharedEngine, SubQueries
 from r4t_ray.folm import run as train_folm
@@ -29,12 +33,19 @@ FOLDER = "ablation"
 COMPONENTS = ("groundedness", "vendi", "alignment", "distinct")
 """Components that are drawn: the three of eq. 1, and the share of the k sub-queries that differ."""
 
-logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One weighting: what training logged, the held-out means before and after, and answers of the trained model."""
+    """One weighting of the reward and its trained model.
+
+    Attributes:
+        name: The name in the settings.
+        weights: The weights.
+        rows: The steps that training logged.
+        before: Held-out mean of each measure before RL (reinforcement learning).
+        after: The same after RL.
+        answers: Query -> the trained model's sub-queries.
+    """
 
     name: str
     weights: OARConfig
@@ -47,29 +58,32 @@ class Variant:
 def ablate(
     config: AblationConfig, folm: FolmConfig, evaluation: EvaluationConfig, workspace: Workspace, seed: int
 ) -> Path:
-    """Train a model a variant and write ``ablation/report.md``, ``curves.png`` and ``metrics.json``; gives the report.
+    """Train a model for each variant and write ``ablation/report.md``, ``curves.png`` and ``metrics.json``.
 
     Args:
         config: The variants.
-        folm: How each is trained; its ``tasks`` and ``oar`` are replaced.
-        evaluation: How each is measured on the held-out themes.
-        workspace: Holds the finished ingest, embed and index stages; variants are kept in ``ablation/<name>``, and one
-            that is unchanged is not trained again.
-        seed: Of the training and of the measuring.
+        folm: How each model is trained. Its ``tasks`` and ``reward.oar`` are replaced.
+        evaluation: How each model is measured on the held-out themes.
+        workspace: Holds the finished catalogue, encoder and index stages. Variants are kept in ``ablation/<name>``, and
+            an unchanged variant is not trained again.
+        seed: The seed of the training and of the evaluation.
+
+    Returns:
+        The path of the report.
     """
     folder = workspace.root / FOLDER
     trained = {
         name: folm.model_copy(update={"tasks": ("oar",), "reward": folm.reward.model_copy(update={"oar": weights})})
         for name, weights in config.variants.items()
     }
-    # All are trained before one is measured: the engine that measures stays in this process.
+    # All models are trained before one is measured, because the engine that measures stays in this process.
     places = {name: linked_workspace(workspace, name) for name in trained}
     for name, settings in trained.items():
         train_folm(settings, places[name], seed)
-    # The variants differ in the weights of their reward alone, of which the engine knows nothing.
+    # One engine serves all variants: they differ only in the weights of the reward, which the engine does not read.
     engine = SharedEngine(partial(FanOutModel.load, config=folm))
     variants = [
-        measure_variant(config, name, settings, engine, evaluation, places[name], seed)
+        measure_variant(config, evaluation, places[name], name=name, trained=settings, engine=engine, seed=seed)
         for name, settings in trained.items()
     ]
     plot_curves(variants, folder / "curves.png")
@@ -81,34 +95,37 @@ def ablate(
 
 def measure_variant(
     config: AblationConfig,
+    evaluation: EvaluationConfig,
+    place: Workspace,
+    *,
     name: str,
     trained: FolmConfig,
     engine: SharedEngine,
-    evaluation: EvaluationConfig,
-    place: Workspace,
     seed: int,
 ) -> Variant:
     """The held-out means of one trained variant before and after RL, and answers of the trained model."""
     folder = place.artifact("folm").path
-    trial = open_trial(evaluation, place, "oar", engine, trained.reward.oar, seed)
+    trial = open_trial(evaluation, place, "oar", engine=engine, reward=trained.reward.oar, seed=seed)
     untimed = evaluation.model_copy(update={"latency_batches": ()})
-    before, after = (try_method(untimed, trial, method, seed).values for method in ("zero_shot", "r4t_folm"))
-    asked = draw(load_queries(place, "oar", "test"), config.num_shown, seed)
-    fan_outs = engine.at(folder / "oar" / "model").fan_out(
+    before, after = (
+        _means(try_method(untimed, trial, METHODS[method], seed).values) for method in ("zero_shot", "r4t_folm")
+    )
+    shown = draw(load_queries(place, "oar", "test"), config.num_shown, seed)
+    outputs = engine.at(folder / "oar" / "model").fan_out(
         "oar",
-        [query.text for query in asked],
+        [query.text for query in shown],
         trained.k,
         num_samples=1,
         temperature=evaluation.temperature,
         seed=seed,
     )
-    answers = {query.text: samples[0] for query, samples in zip(asked, fan_outs, strict=True)}
-    training = read_metrics(folder / "metrics.parquet")
-    return Variant(name, trained.reward.oar, training, _means(before), _means(after), answers)
+    answers = {query.text: samples[0] for query, samples in zip(shown, outputs, strict=True)}
+    rows = read_metrics(folder / "metrics.parquet")
+    return Variant(name=name, weights=trained.reward.oar, rows=rows, before=before, after=after, answers=answers)
 
 
 def linked_workspace(workspace: Workspace, name: str) -> Workspace:
-    """``ablation/<name>``, whose shared stages are links to those of the workspace."""
+    """The workspace ``ablation/<name>``, whose shared stages are links to the stages of the workspace."""
     place = workspace.root / FOLDER / name
     place.mkdir(parents=True, exist_ok=True)
     for stage in SHARED:
@@ -127,7 +144,7 @@ def held_out_rows(variant: Variant) -> list[dict[str, Any]]:
 
 
 def plot_curves(variants: Sequence[Variant], path: Path) -> None:
-    """One panel a component, one line a variant: running means over the training steps."""
+    """One panel a component and one line a variant: running means over the training steps."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4 * len(COMPONENTS), 3.6), layout="constrained")
@@ -141,14 +158,15 @@ def plot_curves(variants: Sequence[Variant], path: Path) -> None:
 
 
 def report_lines(variants: Sequence[Variant], seed: int) -> list[str]:
-    """The report: a table of the held-out means, one of the training's ends, and answers of every trained model."""
+    """The report: held-out means, means of the first and last training steps, and answers of the trained models."""
     measures = [name for name in COMPONENTS if name in variants[0].after]
     lines = [
-        "# Which parts of the OAR reward hold it up (arXiv 2603.06397, figure 4)",
+        "# Parts of the OAR reward (arXiv 2603.06397, figure 4)",
         "",
-        f"Soft-GRPO from one warm start a variant, seed {seed}. Weights are groundedness : Vendi / k : alignment.",
+        f"One model a variant, trained by Soft-GRPO from the same warm start; seed {seed}. Weights: groundedness : "
+        "Vendi / k : alignment.",
         "",
-        "Held-out themes, before RL -> after:",
+        "Means over held-out themes, before RL -> after RL:",
         "",
         "| variant | weights | " + " | ".join(measures) + " |",
         "|---|---|" + "---|" * len(measures),
@@ -159,8 +177,8 @@ def report_lines(variants: Sequence[Variant], seed: int) -> list[str]:
         lines.append(f"| {each.name} | {weights} | " + " | ".join(cells) + " |")
     lines += [
         "",
-        f"Training samples, mean of the first -> of the last {SMOOTHING_STEPS} steps (distinct: share of the k "
-        "sub-queries that differ):",
+        f"Means over training samples, first -> last {SMOOTHING_STEPS} steps (distinct: share of the k sub-queries "
+        "that differ):",
         "",
         "| variant | " + " | ".join(COMPONENTS) + " |",
         "|---|" + "---|" * len(COMPONENTS),

@@ -1,62 +1,34 @@
-"""What a method answers, what it is asked through, and how a ranking becomes k directions."""
+"""Answers: the directions of a query with their items, from a search, from sub-queries or from a ranking."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from r4t_ray.types import Array, Rows, Task
+from r4t_ray.types import Array, Rows
+
+if TYPE_CHECKING:
+    from r4t_ray.folm import SubQueries
+    from r4t_ray.index import ShardedIndex
 
 NO_ROW = -1
-"""Stands in ``hits_kn`` where a direction has fewer than n items."""
+"""Fills ``hits_kn`` where a direction has fewer than n items."""
+
+EncodeTexts = Callable[[Sequence[str]], Array]
 
 
-class Query(Protocol):
-    """The part of ``catalogue.Query`` that evaluation reads."""
-
-    @property
-    def query_id(self) -> str:
-        """Key of its embedding."""
-        ...
-
-    @property
-    def text(self) -> str:
-        """What the person asked."""
-        ...
-
-    @property
-    def item_ids(self) -> tuple[str, ...]:
-        """The reference set; empty on oar."""
-        ...
-
-
-class Index(Protocol):
-    """The part of ``index.ShardedIndex`` that evaluation uses: a pool and its search."""
-
-    @property
-    def ids(self) -> list[str]:
-        """The pool's ids, in row order."""
-        ...
-
-    @property
-    def emb_MD(self) -> Array:
-        """The pool's unit embeddings."""
-        ...
-
-    def search(self, q_BD: Array, k: int) -> tuple[Array, Rows]:
-        """Cosines, descending, and pool rows of the k nearest."""
-        ...
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The directions of one query, in order, and the pool rows that each brings.
+    """The directions of one query, in order, and the pool rows that each direction brings.
 
-    ``directions_kD`` has unit rows. ``hits_kn`` has one row a direction, best first; NO_ROW where the pool or the
-    ranking was too short. A method that emits fewer than k directions has fewer rows in both.
+    A method that emits fewer than k directions has fewer rows in both arrays.
+
+    Attributes:
+        directions_kD: Unit rows.
+        hits_kn: One row a direction, best item first. NO_ROW where the pool or the ranking was too short.
     """
 
     directions_kD: Array
@@ -78,67 +50,66 @@ class Answer:
         return first_k[first_k != NO_ROW]
 
 
-class Method(Protocol):
-    """One row of the tables. The class docstring is its definition: the report prints it."""
-
-    name: ClassVar[str]
-    tasks: ClassVar[tuple[Task, ...]]
-
-    def fan_out(self, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
-        """Answer every query; ``query_emb_BD`` are the unit embeddings of their texts."""
-        ...
-
-
-@runtime_checkable
-class Generative(Protocol):
-    """A method with a generation step, the one whose latency is measured."""
-
-    def generate(self, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> object:
-        """The generation alone: from query text (LM) or z_q (diffusion) to directions, with no search."""
-        ...
-
-
 def empty_answer(dim: int, n: int) -> Answer:
     """The answer of an output that names no direction."""
-    return Answer(np.zeros((0, dim), dtype=np.float32), np.full((0, n), NO_ROW, dtype=np.int64))
+    return Answer(directions_kD=np.zeros((0, dim), dtype=np.float32), hits_kn=np.full((0, n), NO_ROW, dtype=np.int64))
 
 
-def deal(ranked_rows: Rows, k: int, n: int) -> Rows:
-    """Deal the first k*n rows of a ranking round-robin over k directions: direction i gets ranks i, i+k, i+2k, ...
+def round_robin(ranked_rows: Rows, k: int, n: int) -> Rows:
+    """Distribute the first k*n rows of a ranking over k directions: direction i gets ranks i, i+k, i+2k, ...
 
-    >>> deal(np.array([9, 8, 7, 6, 5]), k=2, n=3).tolist()
+    >>> round_robin(np.array([9, 8, 7, 6, 5]), k=2, n=3).tolist()
     [[9, 7, 5], [8, 6, -1]]
     """
     padded = np.full(k * n, NO_ROW, dtype=np.int64)
-    dealt = ranked_rows[: k * n]
-    padded[: len(dealt)] = dealt
+    first = ranked_rows[: k * n]
+    padded[: len(first)] = first
     return np.ascontiguousarray(padded.reshape(n, k).T)
 
 
-def dealt_answer(ranked_rows: Rows, item_emb_MD: Array, k: int, n: int) -> Answer:
-    """The answer whose directions are the embeddings of the first k ranked items and whose items are dealt."""
+def round_robin_answer(ranked_rows: Rows, item_emb_MD: Array, k: int, n: int) -> Answer:
+    """The answer of a ranked list: its directions are the embeddings of the first k items, its hits are round-robin."""
     emitted = min(k, len(ranked_rows))
-    return Answer(item_emb_MD[ranked_rows[:emitted]], deal(ranked_rows, k, n)[:emitted])
+    return Answer(directions_kD=item_emb_MD[ranked_rows[:emitted]], hits_kn=round_robin(ranked_rows, k, n)[:emitted])
 
 
-def nearest(index: Index, emb_BD: Array, n: int) -> Rows:
-    """The n nearest pool rows of each vector, best first; NO_ROW where the pool holds fewer."""
+def nearest(index: ShardedIndex, emb_BD: Array, n: int) -> Rows:
+    """The n nearest pool rows of each vector, best first. NO_ROW where the pool holds fewer."""
     found = min(n, len(index.ids))
     rows_BK = index.search(np.ascontiguousarray(emb_BD, dtype=np.float32), found)[1]
     return np.pad(rows_BK, ((0, 0), (0, n - found)), constant_values=NO_ROW).astype(np.int64)
 
 
-def answers_of_directions(index: Index, directions: Sequence[Array], n: int) -> list[Answer]:
-    """Search every direction of every query at once; ``directions`` holds one (k, D) array a query, k may differ."""
+def answers_of_directions(index: ShardedIndex, directions: Sequence[Array], n: int) -> list[Answer]:
+    """Search all directions of all queries in one call.
+
+    Args:
+        index: The pool.
+        directions: One (k', D) array a query; k' may differ.
+        n: Items a direction.
+    """
     dim = index.emb_MD.shape[1]
     if not any(len(directions_kD) for directions_kD in directions):
         return [empty_answer(dim, n) for _ in directions]
     hits = nearest(index, np.concatenate([directions_kD for directions_kD in directions if len(directions_kD)]), n)
     ends = np.cumsum([len(directions_kD) for directions_kD in directions])
     return [
-        Answer(np.asarray(directions_kD, dtype=np.float32).reshape(-1, dim), hits_kn)
+        Answer(directions_kD=np.asarray(directions_kD, dtype=np.float32).reshape(-1, dim), hits_kn=hits_kn)
         for directions_kD, hits_kn in zip(directions, np.split(hits, ends[:-1]), strict=True)
     ]
+
+
+def directions_of(outputs: Sequence[SubQueries], encode: EncodeTexts, k: int, dim: int) -> list[Array]:
+    """Embed the first k sub-queries of every output in one call of the encoder.
+
+    Returns:
+        One (k', dim) array an output, k' <= k. (0, dim) for an output that cannot be parsed or names nothing.
+    """
+    kept = [tuple(sub_queries or ())[:k] for sub_queries in outputs]
+    texts = [text for sub_queries in kept for text in sub_queries]
+    emb_BD = encode(texts) if texts else np.zeros((0, dim), dtype=np.float32)
+    ends = np.cumsum([len(sub_queries) for sub_queries in kept])
+    return np.split(emb_BD, ends[:-1]) if kept else []
 
 
 def batches(num: int, size: int) -> Iterator[slice]:

@@ -1,67 +1,52 @@
-"""What the methods of one task are built from."""
+"""A method of the tables, and the bench of one task that every method answers from."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from r4t_ray.diffusion import SamplerConfig, SolverName
-from r4t_ray.evaluation.answers import Index
+from r4t_ray.evaluation.answers import Answer, EncodeTexts
 from r4t_ray.rewards import OARConfig
-from r4t_ray.types import Array, Rows, Task
+from r4t_ray.types import TASKS, Array, Rows, Task
 
-FanOut = tuple[str, ...]
-"""The sub-queries of one fan-out."""
+if TYPE_CHECKING:
+    from r4t_ray.catalogue import Query
+    from r4t_ray.diffusion import DiffusionRetriever, SolverName
+    from r4t_ray.folm import FanOutModel
+    from r4t_ray.index import ShardedIndex
 
-PolicyName = Literal["warm_start", "model"]
-"""Folder of folm/: the zero-shot policy and the trained one."""
-
-RetrieverName = Literal["", "student"]
-"""Folder below diffusion/<task>/: the retriever itself and its one-step student."""
-
-
-class Policy(Protocol):
-    """The part of ``folm.FanOutModel`` that evaluation uses."""
-
-    def fan_out(
-        self, task: Task, queries: Sequence[str], k: int, *, num_samples: int, temperature: float, seed: int
-    ) -> list[list[FanOut | None]]:
-        """Queries x samples; None is an output that could not be parsed."""
-        ...
+ModelFolder = Literal["folm/<task>/warm_start", "folm/<task>/model", "diffusion/<task>", "diffusion/<task>/student"]
+"""Folder of a model below the workspace. ``<task>`` stands for the task."""
 
 
-class Retriever(Protocol):
-    """The part of ``diffusion.DiffusionRetriever`` that evaluation uses."""
-
-    @property
-    def sampler(self) -> SamplerConfig:
-        """The trained defaults of ``generate``."""
-        ...
-
-    def generate(
-        self,
-        z_q_BD: Any,
-        *,
-        num_steps: int | None = None,
-        solver: Any = None,
-        guidance: float | None = None,
-        generator: Any = None,
-    ) -> Any:
-        """Unit rows z_BLD for the query embeddings, as torch tensors."""
-        ...
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Bench:
-    """One task's pool, training references and models, with the budget that every method has.
+    """One task's pool, training references and models, with the budget that all methods share.
 
-    ``encode``, ``policy`` and ``retriever`` are called by the methods that need them, so that a table without an LM
-    row loads no engine.
+    Attributes:
+        task: The task.
+        index: The pool.
+        k: Directions a query.
+        n: Items a direction.
+        train_emb_BD: Embeddings of the training queries.
+        train_references: Pool rows of the reference set of each training query.
+        reward: Weights of the OAR (open-ended abstract retrieval) reward.
+        num_candidates: Nearest items among which the methods that choose items choose.
+        mmr_lambda: Weight of relevance in maximal marginal relevance.
+        temperature: Sampling temperature of the language models.
+        solver: Solver of the diffusion; None takes the stored one.
+        num_steps: Steps of the solver; None takes the stored number.
+        guidance: Guidance strength; None takes the stored one.
+        encode: Texts to unit rows.
+        policy: Loads a fan-out language model. Only methods that read one call it, so that a table without such a
+            method starts no engine.
+        retriever: Loads a diffusion retriever; called again it gives the same one.
     """
 
     task: Task
-    index: Index
+    index: ShardedIndex
     k: int
     n: int
     train_emb_BD: Array
@@ -73,6 +58,52 @@ class Bench:
     solver: SolverName | None
     num_steps: int | None
     guidance: float | None
-    encode: Callable[[Sequence[str]], Array]
-    policy: Callable[[PolicyName], Policy]
-    retriever: Callable[[RetrieverName], Retriever]
+    encode: EncodeTexts
+    policy: Callable[[ModelFolder], FanOutModel]
+    retriever: Callable[[ModelFolder], DiffusionRetriever]
+
+
+class AnswerQueries(Protocol):
+    """A function that answers queries; ``query_emb_BD`` are the unit embeddings of their texts."""
+
+    def __call__(self, bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
+        """One answer a query."""
+        ...
+
+
+class Generate(Protocol):
+    """The generation alone, without a search: from query texts or z_q to sub-queries or directions."""
+
+    def __call__(self, bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> object:
+        """The generated output of all queries."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """One row of the tables.
+
+    Attributes:
+        name: The name in metrics.json and in ``evaluation.methods``.
+        answer: The method itself. The report prints its docstring as the definition of the method.
+        tasks: Tasks that have the method.
+        model: The model that it reads; None for a method that reads only the catalogue and its pools.
+        generate: The step whose latency is measured; None for a method without one, and for one that cannot be
+            deployed.
+    """
+
+    name: str
+    answer: AnswerQueries
+    tasks: tuple[Task, ...] = TASKS
+    model: ModelFolder | None = None
+    generate: Generate | None = None
+
+    @property
+    def stage(self) -> str | None:
+        """The stage that makes the model."""
+        return None if self.model is None else self.model.partition("/")[0]
+
+    @property
+    def definition(self) -> str:
+        """The docstring of ``answer`` in one line."""
+        return " ".join((inspect.getdoc(self.answer) or "").split())

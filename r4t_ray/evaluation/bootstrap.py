@@ -1,4 +1,4 @@
-"""Percentile bootstrap: 95% intervals of a mean over queries, a difference of two, a share, a median over repeats."""
+"""Percentile bootstrap: 95% intervals of a mean over queries, a difference of means, a share, a median of repeats."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 LEVEL = 95.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A measured figure, its bootstrap interval, and over how many queries (or repeats) it was taken."""
+    """A measured figure, its bootstrap interval, and the number of queries (or repeats) that it was taken over."""
 
     value: float
     low: float
@@ -23,8 +23,8 @@ class Estimate:
 def bootstrap_mean(values: NDArray[np.float64], num_bootstrap: int, seed: int) -> Estimate:
     """The mean over queries and the 2.5 to 97.5 percentiles of ``num_bootstrap`` resampled means.
 
-    The same seed draws the same queries, so rows of one task are resampled alike. One query gives an interval of
-    width zero: nothing is known of its spread.
+    The same seed draws the same queries, so all rows of a task are resampled alike. One query gives an
+    interval of width zero, because its spread is not known.
 
     >>> bootstrap_mean(np.array([1.0, 1.0, 1.0]), 100, 0)
     Estimate(value=1.0, low=1.0, high=1.0, n=3)
@@ -34,7 +34,7 @@ def bootstrap_mean(values: NDArray[np.float64], num_bootstrap: int, seed: int) -
 
 
 def bootstrap_median(values: NDArray[np.float64], num_bootstrap: int, seed: int) -> Estimate:
-    """The median over repeats and its bootstrap interval; what a latency is reported by."""
+    """The median over repeats and its bootstrap interval, by which a latency is reported."""
     medians = np.median(_resampled(values, num_bootstrap, seed), axis=1)
     return _estimate(float(np.median(values)), medians, len(values))
 
@@ -48,7 +48,7 @@ def paired_difference(
 
 
 def paired_ratio(ours: NDArray[np.float64], theirs: NDArray[np.float64], num_bootstrap: int, seed: int) -> Estimate:
-    """Mean of ``ours`` over the mean of ``theirs``, and the interval of that under resampling of the common queries.
+    """Mean of ``ours`` divided by the mean of ``theirs``, with its interval when the common queries are resampled.
 
     >>> paired_ratio(np.array([1.0, 2.0]), np.array([2.0, 4.0]), 100, 0)
     Estimate(value=0.5, low=0.5, high=0.5, n=2)
@@ -61,16 +61,16 @@ def paired_ratio(ours: NDArray[np.float64], theirs: NDArray[np.float64], num_boo
 def unpaired_difference(
     ours: NDArray[np.float64], theirs: NDArray[np.float64], num_bootstrap: int, seed: int
 ) -> Estimate:
-    """Mean of ``ours`` minus mean of ``theirs``, each over queries of its own; ``n`` is the smaller number of them."""
+    """Mean of ``ours`` minus mean of ``theirs``, over different queries; ``n`` is the smaller number of queries."""
     our_means = _resampled(ours, num_bootstrap, seed).mean(axis=1)
-    their_means = _resampled(theirs, num_bootstrap, seed + 1).mean(axis=1)  # draws that those of ours do not follow
+    their_means = _resampled(theirs, num_bootstrap, seed + 1).mean(axis=1)  # draws that are independent of ours
     return _estimate(float(ours.mean() - theirs.mean()), our_means - their_means, min(len(ours), len(theirs)))
 
 
 def share_of_draws(share: float, num: int, num_bootstrap: int, seed: int) -> Estimate:
-    """What share of ``num`` draws, with replacement, from things of which ``share`` count will count.
+    """The share of hits among ``num`` draws with replacement, when a ``share`` of all things are hits.
 
-    The interval is of the drawn shares, so that of other ``num`` things a share outside it is no chance of the draw.
+    The interval is over the drawn shares. A share of ``num`` other things that lies outside it is not due to chance.
 
     >>> share_of_draws(1.0, 5, 100, 0)
     Estimate(value=1.0, low=1.0, high=1.0, n=5)
@@ -89,4 +89,4 @@ def _resampled(values: NDArray[np.float64], num_bootstrap: int, seed: int) -> ND
 def _estimate(value: float, resampled: NDArray[np.float64], n: int) -> Estimate:
     tail = (100.0 - LEVEL) / 2
     low, high = np.percentile(resampled, [tail, 100.0 - tail])
-    return Estimate(value, float(low), float(high), n)
+    return Estimate(value=value, low=float(low), high=float(high), n=n)

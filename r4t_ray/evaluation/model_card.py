@@ -1,6 +1,6 @@
-"""What a workspace knows of a diffusion retriever, for its model card: data, training settings, measured figures.
+"""The workspace's part of a diffusion retriever's model card: data, training settings and measured figures.
 
-Settings may hold a user's paths, so those that the card names are picked one by one.
+Settings may hold a user's paths. The card therefore names only settings that are picked here one by one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from r4t_ray.diffusion.settings import DiffusionConfig
 from r4t_ray.encoders.models import PACKAGE_PREFIX
 from r4t_ray.evaluation.report import figure, sampler_note
 from r4t_ray.evaluation.results import MetricRow
-from r4t_ray.evaluation.settings import EvaluationConfig, MethodName
+from r4t_ray.evaluation.settings import EvaluationConfig
 from r4t_ray.types import Task
 
 TRAINING_SETTINGS = ("row_matching", "prior_weight", "query_dropout")
@@ -27,17 +27,17 @@ def workspace_facts(
     """Values for ``DiffusionRetriever.generate_model_card``.
 
     Args:
-        task: Whose retriever it is.
-        repo_id: Where it is to be found.
-        manifests: Those of ingest, embed, pairs and diffusion, and of report where there is one.
+        task: The task of the retriever.
+        repo_id: Its repository.
+        manifests: Manifests of ingest, embed, pairs and diffusion, and of report where there is one.
         rows: metrics.json of the report; empty where there is none.
-        student: It is the task's one-step student.
+        student: Whether it is the one-step student of the task.
     """
     trained = recorded_settings(DiffusionConfig, manifests["diffusion"].config)
     training = setting_rows("training", {"seed": manifests["diffusion"].seed})
     if student:
         distilled = trained.student[task]
-        method: MethodName = "r4t_student"
+        method = "r4t_student"
         sections = {"optimizer": distilled.optimizer.model_dump(), "trajectory": distilled.trajectory.model_dump()}
     else:
         method = "r4t_diffusion"
@@ -55,7 +55,7 @@ def workspace_facts(
 
 
 def encoder_name(config: Mapping[str, Any]) -> str:
-    """The encoder's model as the card names it: a package's or a hub's, never a path."""
+    """The encoder's model as the card names it: a package or a repository of the hub, never a path."""
     if config["model"].startswith(PACKAGE_PREFIX) or config["model_sha256"] is None:
         return f"`{config['model']}`"
     return "local files"
@@ -69,13 +69,13 @@ def _data(task: Task, ingest: Manifest, embed: Manifest, pairs: Manifest) -> str
         "embeddings": (
             embed,
             "unit vectors",
-            f"{encoder_name(embed.config)}, {f'sha256 `{sha256}`' if sha256 else 'by its name'}, projected to width "
-            f"{embed.config['dim']}",
+            f"{encoder_name(embed.config)}, {f'sha256 `{sha256}`' if sha256 else 'identified by name'}, projected to "
+            f"width {embed.config['dim']}",
         ),
         "pairs": (
             pairs,
             "of all tasks",
-            f"{made}, of {recombined:,} recombined queries one; selected: {pairs.config['select']['type']}",
+            f"{made}, 1 for each of {recombined:,} recombined queries; selected: {pairs.config['select']['type']}",
         ),
     }
     lines = [
@@ -85,9 +85,9 @@ def _data(task: Task, ingest: Manifest, embed: Manifest, pairs: Manifest) -> str
     return "\n".join(["| data | rows | made by | sha256 of its files |", "|---|---|---|---|", *lines])
 
 
-def _measured(task: Task, own: MethodName, report: Manifest, rows: Sequence[MetricRow]) -> str:
+def _measured(task: Task, own: str, report: Manifest, rows: Sequence[MetricRow]) -> str:
     config = EvaluationConfig.model_validate(report.config)
-    compared: tuple[MethodName, ...] = (own, "r4t_folm")
+    compared = (own, "r4t_folm")
     cells = {(row["method"], row["measure"]): row for row in rows if row["task"] == task and row["method"] in compared}
     measures = [measure for method, measure in cells if method == own]
     if not measures:
@@ -100,9 +100,9 @@ def _measured(task: Task, own: MethodName, report: Manifest, rows: Sequence[Metr
     note = f"{sampler_note(config)} " if own == "r4t_diffusion" else ""  # the student takes one step
     return "\n".join(
         [
-            f"By `r4t evaluate` on {num_queries} held-out queries, {config.k} directions x {config.n} items a "
-            "direction; in brackets bootstrap 95% intervals. r4t_folm is the language model whose fan-outs the pairs "
-            f"are. {note}latency_ms_b* is the fan-out alone for a batch of that many queries, in "
+            f"Measured by `r4t evaluate` on {num_queries} held-out queries with {config.k} directions x {config.n} "
+            "items a direction. Bootstrap 95% intervals are in brackets. r4t_folm is the language model that wrote the "
+            f"pairs. {note}latency_ms_b* is the time of the fan-out alone for a batch of that many queries, in "
             "milliseconds on the machine that measured.",
             "",
             f"| measure | {' | '.join(compared)} |",

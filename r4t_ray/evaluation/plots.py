@@ -24,7 +24,7 @@ SMOOTHING_STEPS = 5
 
 
 def plot_rewards(metrics_path: Path, folder: Path) -> list[Path]:
-    """One panel a task: every reward component over the training steps, faint as logged, bold as a running mean."""
+    """One panel a task: every reward component over the training steps, faint as logged and bold as a running mean."""
     from matplotlib.figure import Figure
 
     if not metrics_path.is_file():
@@ -50,9 +50,9 @@ def plot_rewards(metrics_path: Path, folder: Path) -> list[Path]:
 
 
 def plot_quality_latency(results: Sequence[Result], k: int, n: int, folder: Path) -> list[Path]:
-    """One panel a task: the trained measure over latency, a line a method through its batch sizes.
+    """One panel a task: the measure that the task trains for over latency, one line a method through its batch sizes.
 
-    The latency is per query of the batch; methods without a generation step are dotted level lines.
+    The latency is per query of the batch. Methods without a timed generation are dotted horizontal lines.
     """
     from matplotlib.figure import Figure
 
@@ -73,7 +73,7 @@ def plot_quality_latency(results: Sequence[Result], k: int, n: int, folder: Path
 
 
 def running_mean(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
-    """Mean of each value and the up to ``width - 1`` before it.
+    """Mean of each value and of up to ``width - 1`` values before it.
 
     >>> running_mean(np.array([1.0, 3.0, 5.0]), 2).tolist()
     [1.0, 2.0, 4.0]
@@ -108,7 +108,7 @@ def _is_number(table: pa.Table, name: str) -> bool:
 
 
 def _series(table: pa.Table, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(steps, values) of a column, without the steps that lack it."""
+    """(steps, values) of a column, without the steps that have no value."""
     values = np.asarray(table[name].to_numpy(), dtype=np.float64)
     steps = np.asarray(table["step"].to_numpy(), dtype=np.float64)
     logged = np.isfinite(values)

@@ -1,8 +1,7 @@
-"""report.md: a table a task, which rows lose to a cheaper one, and what every name means."""
+"""report.md: one table a task, the methods that lose to a cheaper one, and the meaning of every name."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,36 +20,49 @@ TASK_TITLES: dict[Task, str] = {
 }
 MEASURES = """\
 - recall@K: share of the reference items among the items retrieved (eq. 5), K = {k} directions x {n} items = {budget} \
-items, the same budget for every method; an item that two directions bring counts once. The reference is one plausible \
-set, not the one answer, so read recall beside diversity and groundedness.
+items, the same budget for every method. An item that two directions bring counts once. The reference is one plausible \
+set and not the only right answer, so read recall together with diversity and groundedness.
 - hit@K: share of queries with at least one reference item retrieved.
-- vendi: Vendi score of the directions' top items divided by k = {k}: 1 when all differ fully, 1/k when all are one.
-- groundedness: 1 - mean distance of the directions to their nearest item (eq. 3); for r4t_diffusion of the generated \
-embeddings themselves.
+- vendi: Vendi score of the directions' top items divided by k = {k}. It is 1 when all items differ fully and 1/k when \
+all are the same.
+- groundedness: 1 - mean distance of the directions to their nearest item (eq. 3). For r4t_diffusion and r4t_student \
+the directions are the generated embeddings themselves.
 - alignment: mean cosine of the directions and the query (eq. 4).
 - oar_reward: {reward.w_ground:g} groundedness + {reward.w_div:g} vendi + {reward.w_align:g} alignment (eq. 1).
-- latency_ms_b*: milliseconds of one call of the fan-out alone for a batch of that many queries, median over repeats, \
-after one call that is not counted. The fan-out is the generation: query texts to parsed sub-query texts for a \
-language model, z_q to L rows for the diffusion. Embedding the query or the sub-queries, and the search, are left out. \
-Methods without a generation step have none.
-- answer ms: wall time of a whole answer a query, everything included, many queries at a time. A method counts as \
-cheaper than another when it takes at most {cheaper:.0%} of its time.
+- latency_ms_b*: milliseconds of one call of the fan-out alone for a batch of that many queries. It is the median over \
+repeats, after one call that is not counted. The fan-out is the generation: query texts to parsed sub-query texts for \
+a language model, z_q to L rows for the diffusion. Embedding the query or the sub-queries, and the search, are left \
+out. Methods without a generation step have no latency.
+- answer ms: wall time of a whole answer a query, everything included, when many queries are answered at a time. A \
+method counts as cheaper than another when it takes at most {cheaper:.0%} of its time.
 
-A direction that was not emitted (an unparsable or short output) brings no items and no Vendi mass; groundedness and \
-alignment are means over those emitted, and an empty output scores 0. Equations are those of arXiv 2603.06397.
+A direction that was not emitted (because the output is short or cannot be parsed) brings no items and no Vendi mass. \
+Groundedness and alignment are means over the emitted directions, and an empty output scores 0. Equations are from \
+arXiv 2603.06397.
 """
 
 
 def write_report(
-    config: EvaluationConfig,
-    reward: OARConfig,
+    path: Path,
     results: Sequence[Result],
     rows: Sequence[MetricRow],
+    *,
+    config: EvaluationConfig,
+    reward: OARConfig,
     plots: Sequence[Path],
-    path: Path,
     seed: int,
 ) -> None:
-    """Write the report as markdown; ``plots`` lie beside it."""
+    """Write the report as markdown.
+
+    Args:
+        path: The file.
+        results: What was measured.
+        rows: The rows of metrics.json.
+        config: The settings of the evaluation.
+        reward: The weights of ``oar_reward``.
+        plots: Images that lie beside the report.
+        seed: The seed of the evaluation.
+    """
     sections = ["# Evaluation", "\n".join(_budget(config, seed))]
     for task in (task for task in TASKS if any(row["task"] == task for row in rows)):
         sections.append(f"## {TASK_TITLES[task]}")
@@ -63,11 +75,6 @@ def write_report(
     path.write_text("\n\n".join(sections), encoding="utf-8")
 
 
-def definition(method: str) -> str:
-    """What a method does, from its class's docstring."""
-    return " ".join((inspect.getdoc(METHODS[method]) or "").split())
-
-
 def figure(row: MetricRow) -> str:
     """A value with its interval, as a table cell."""
     if row["measure"].startswith("latency_ms"):
@@ -76,14 +83,16 @@ def figure(row: MetricRow) -> str:
 
 
 def sampler_note(config: EvaluationConfig) -> str:
-    """What r4t_diffusion sampled with."""
+    """The settings that r4t_diffusion sampled with."""
     overrides = {"solver": config.solver, "num_steps": config.num_steps, "guidance": config.guidance}
     named = [f"{name} {value}" for name, value in overrides.items() if value is not None]
-    return f"r4t_diffusion samples with {', '.join(named) + ' and else ' if named else ''}the settings stored with it."
+    if not named:
+        return "r4t_diffusion samples with the settings stored with the model."
+    return f"r4t_diffusion samples with {', '.join(named)}; its other settings are those stored with the model."
 
 
 def compiled(config: EvaluationConfig, task: Task, results: Sequence[Result]) -> list[str]:
-    """How much of r4t_folm's reward the diffusion keeps, its student too, and how much faster it fans out."""
+    """How much of r4t_folm's reward the diffusion and its student keep, and how much faster they fan out."""
     rows = {result.method: result for result in results if result.task == task}
     if "r4t_folm" not in rows:
         return []
@@ -107,7 +116,7 @@ def compiled(config: EvaluationConfig, task: Task, results: Sequence[Result]) ->
 def _budget(config: EvaluationConfig, seed: int) -> Iterator[str]:
     yield (
         f"Held-out queries; {config.k} directions x {config.n} items a direction for every method; seed {seed}. "
-        f"In brackets: bootstrap 95% intervals over queries ({config.num_bootstrap} resamplings), for latencies over "
+        f"In brackets: bootstrap 95% intervals over queries ({config.num_bootstrap} resamples), for latencies over "
         f"{config.latency_repeats} repeats."
     )
     yield (
@@ -156,4 +165,4 @@ def _measures(config: EvaluationConfig, reward: OARConfig) -> str:
 
 def _definitions(results: Sequence[Result]) -> Iterator[str]:
     measured = {result.method for result in results}
-    return (f"- {method}: {definition(method)}" for method in METHODS if method in measured)
+    return (f"- {name}: {method.definition}" for name, method in METHODS.items() if name in measured)

@@ -1,4 +1,4 @@
-"""What was measured, and the rows of metrics.json."""
+"""Measured results, the rows of metrics.json, and the methods that lose to a cheaper one."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from r4t_ray.evaluation.bootstrap import Estimate, bootstrap_mean, bootstrap_median, paired_difference
-from r4t_ray.evaluation.settings import METHOD_NAMES
+from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.types import TASKS, Task
 
 CHEAPER_SHARE = 0.8
+"""A cheaper method takes at most this share of the time. Closer times are too noisy to tell apart."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """One method on one task.
 
@@ -48,9 +49,9 @@ class MetricRow(TypedDict):
 
 
 def metric_rows(results: Sequence[Result], num_bootstrap: int, seed: int) -> list[MetricRow]:
-    """Every measure of every result with its interval, by task and then in the order of ``MethodName``."""
-    rows = []
-    for result in sorted(results, key=lambda one: (TASKS.index(one.task), _position(one.method))):
+    """Every measure of every result with its interval, by task and then in the order of ``METHODS``."""
+    rows, position = [], list(METHODS).index
+    for result in sorted(results, key=lambda one: (TASKS.index(one.task), position(one.method))):
         for measure, values in result.values.items():
             rows.append(_row(result, measure, bootstrap_mean(values, num_bootstrap, seed)))
         for measure, repeats in result.latency.items():
@@ -58,9 +59,9 @@ def metric_rows(results: Sequence[Result], num_bootstrap: int, seed: int) -> lis
     return rows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Loss:
-    """A method that a cheaper one beats; ``difference`` is winner minus loser on the same queries."""
+    """A method that a cheaper one beats. ``difference`` is winner minus loser on the same queries."""
 
     task: Task
     measure: str
@@ -75,9 +76,9 @@ class Loss:
 
 
 def losses_to_cheaper(results: Sequence[Result], task: Task, measure: str, num_bootstrap: int, seed: int) -> list[Loss]:
-    """Every method of the task that a cheaper one beats, with the best such one.
+    """Every method of the task that a cheaper one beats, with the best of the cheaper ones.
 
-    Cheaper is at most CHEAPER_SHARE of the measured ``answer_ms``: closer times are too noisy to tell apart.
+    A method is cheaper when its ``answer_ms`` is at most CHEAPER_SHARE of the other's.
     """
     rows = [result for result in results if result.task == task]
     losses = []
@@ -86,13 +87,10 @@ def losses_to_cheaper(results: Sequence[Result], task: Task, measure: str, num_b
         best = max(cheaper, key=lambda row: row.values[measure].mean(), default=None)
         if best is not None and best.values[measure].mean() > loser.values[measure].mean():
             difference = paired_difference(best.values[measure], loser.values[measure], num_bootstrap, seed)
-            losses.append(Loss(task, measure, loser.method, best.method, difference))
+            losses.append(
+                Loss(task=task, measure=measure, loser=loser.method, winner=best.method, difference=difference)
+            )
     return losses
-
-
-def _position(method: str) -> int:
-    names: tuple[str, ...] = METHOD_NAMES
-    return names.index(method)
 
 
 def _row(result: Result, measure: str, estimate: Estimate) -> MetricRow:

@@ -1,25 +1,33 @@
-"""What one answer scores: the measures of the tables, from the same functions that training calls.
+"""The measures of one answer, computed by the functions that training calls.
 
-Where a method emits fewer than k directions, the missing ones bring no items and no Vendi mass (Vendi is divided by
-k all the same), and groundedness and alignment are means over the emitted ones. An empty answer scores 0 throughout.
+Where a method emits fewer than k directions, the missing ones bring no items and no Vendi mass (Vendi is still divided
+by k), and groundedness and alignment are means over the emitted ones. An empty answer scores 0 in every measure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from r4t_ray.evaluation.answers import Answer, Index, Query, batches
+from r4t_ray.evaluation.answers import Answer, batches
+from r4t_ray.evaluation.bench import Bench
 from r4t_ray.measures import alignment, groundedness, hit, recall, vendi_score
 from r4t_ray.rewards import OARConfig, oar_reward
 from r4t_ray.types import Array, Task
 
+if TYPE_CHECKING:
+    from r4t_ray.catalogue import Query
+    from r4t_ray.index import ShardedIndex
+
 POOL_BLOCK = 65536
-"""Pool rows compared at a time: bounds memory on large pools."""
+"""Pool rows compared at a time, which bounds the memory for large pools."""
 
 
-def geometric_scores(answer: Answer, query_emb_D: Array, index: Index, k: int, config: OARConfig) -> dict[str, float]:
+def geometric_scores(
+    answer: Answer, query_emb_D: Array, index: ShardedIndex, k: int, config: OARConfig
+) -> dict[str, float]:
     """Vendi / k of the directions' top items, eqs. 3 and 4 on the directions, and eq. 1 of arXiv 2603.06397."""
     if not len(answer.directions_kD):
         return {"vendi": 0.0, "groundedness": 0.0, "alignment": 0.0, "oar_reward": 0.0}
@@ -36,7 +44,7 @@ def geometric_scores(answer: Answer, query_emb_D: Array, index: Index, k: int, c
 
 
 def nearest_cosines(directions_kD: Array, item_emb_MD: Array) -> Array:
-    """Cosine of each direction with its nearest item of the whole pool, exact whatever the index type."""
+    """Cosine of each direction with its nearest item of the whole pool, exact for every index type."""
     nearest_k = np.full(len(directions_kD), -1.0, dtype=np.float32)
     for block in batches(len(item_emb_MD), POOL_BLOCK):
         np.maximum(nearest_k, (directions_kD @ item_emb_MD[block].T).max(axis=1), out=nearest_k)
@@ -44,7 +52,7 @@ def nearest_cosines(directions_kD: Array, item_emb_MD: Array) -> Array:
 
 
 def coverage_scores(answer: Answer, query: Query, pool_ids: Sequence[str], budget: int) -> dict[str, float]:
-    """recall@K (eq. 5: the WSCR reward) and hit@K against the query's reference set; K is the budget."""
+    """recall@K (eq. 5, the coverage reward) and hit@K against the query's reference set. K is the budget."""
     retrieved = {pool_ids[row] for row in answer.retrieved}
     reference = set(query.item_ids)
     return {
@@ -53,12 +61,10 @@ def coverage_scores(answer: Answer, query: Query, pool_ids: Sequence[str], budge
     }
 
 
-def score(
-    task: Task, answer: Answer, query: Query, query_emb_D: Array, index: Index, k: int, n: int, config: OARConfig
-) -> dict[str, float]:
-    """Every measure of one answer, in the order of the tables; recall and hit where there is a reference."""
-    covered = coverage_scores(answer, query, index.ids, k * n) if task == "wscr" else {}
-    return covered | geometric_scores(answer, query_emb_D, index, k, config)
+def score(bench: Bench, answer: Answer, query: Query, query_emb_D: Array) -> dict[str, float]:
+    """Every measure of one answer, in the order of the tables; recall and hit only for wscr, which has references."""
+    covered = coverage_scores(answer, query, bench.index.ids, bench.k * bench.n) if bench.task == "wscr" else {}
+    return covered | geometric_scores(answer, query_emb_D, bench.index, bench.k, bench.reward)
 
 
 def main_measure(task: Task, k: int, n: int) -> str:

@@ -1,7 +1,7 @@
-"""The table over seeds: ``python -m r4t_ray.evaluation.seeds WORKSPACE...`` prints it as markdown.
+"""The tables over seeds: ``python -m r4t_ray.evaluation.seeds WORKSPACE...`` prints them as markdown.
 
-Each workspace holds one seed's evaluation/metrics.json. A cell is the mean over seeds and, in
-brackets, the least and the greatest of them.
+Each workspace holds the evaluation/metrics.json of one seed. A cell is the mean over seeds and, in brackets, the least
+and the greatest value.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from pathlib import Path
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import DataError, R4TError
+from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.results import MetricRow
-from r4t_ray.evaluation.settings import METHOD_NAMES
 from r4t_ray.types import TASKS
 
 Key = tuple[str, str, str]
 """Task, method, measure."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Spread:
     """A figure over seeds."""
 
@@ -42,7 +42,7 @@ def summarise(runs: Sequence[Sequence[MetricRow]]) -> dict[Key, Spread]:
     """Mean, least and greatest of every figure over the runs.
 
     Raises:
-        DataError: The runs do not hold the same figures, so that a mean would be over other seeds row by row.
+        DataError: The runs do not hold the same figures, so the means of two rows would be over different seeds.
     """
     if not runs:
         raise DataError("workspaces", "none", "one workspace a seed", "name at least one workspace")
@@ -52,7 +52,7 @@ def summarise(runs: Sequence[Sequence[MetricRow]]) -> dict[Key, Spread]:
         if odd:
             raise DataError(
                 f"workspace {number + 1}",
-                f"figures that the first has not, or the other way round: {odd[:3]}",
+                f"figures that only it or only the first one has: {odd[:3]}",
                 "the same tasks, methods and measures in every workspace",
                 "evaluate all workspaces with the same settings",
             )
@@ -69,14 +69,14 @@ def markdown_tables(spreads: dict[Key, Spread]) -> Iterator[str]:
         yield ""
         yield "| method | " + " | ".join(measures) + " |"
         yield "|---|" + "---|" * len(measures)
-        for method in (name for name in METHOD_NAMES if any(key[:2] == (task, name) for key in spreads)):
+        for method in (name for name in METHODS if any(key[:2] == (task, name) for key in spreads)):
             cells = [_cell(measure, spreads.get((task, method, measure))) for measure in measures]
             yield f"| {method} | " + " | ".join(cells) + " |"
         yield ""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the tables of the workspaces named; 2 and a message where one cannot be read."""
+    """Print the tables of the named workspaces. Returns 2 after a message where one cannot be read."""
     try:
         spreads = summarise([read_rows(Path(argument)) for argument in arguments])
     except R4TError as error:
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _spread(values: Sequence[float]) -> Spread:
-    return Spread(sum(values) / len(values), min(values), max(values), len(values))
+    return Spread(mean=sum(values) / len(values), least=min(values), greatest=max(values), num_seeds=len(values))
 
 
 def _cell(measure: str, spread: Spread | None) -> str:

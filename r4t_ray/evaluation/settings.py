@@ -1,69 +1,64 @@
-"""The settings of the evaluate stage."""
+"""The settings of the evaluate stage and of `r4t ablate`."""
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, field_validator
 
 from r4t_ray.config import Settings
 from r4t_ray.diffusion import SolverName
+from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.rewards import OARConfig
-
-MethodName = Literal[
-    "no_fanout",
-    "no_fanout_mmr",
-    "greedy_reward",
-    "popular",
-    "popular_items",
-    "nearest_sets",
-    "nearest_sets_items",
-    "zero_shot",
-    "best_of_5",
-    "best_of_5_oracle",
-    "r4t_folm",
-    "r4t_diffusion",
-    "r4t_student",
-]
-METHOD_NAMES: tuple[MethodName, ...] = get_args(MethodName)
 
 
 class EvaluationConfig(Settings):
-    """What is measured, at which budget, and how often.
+    """What the evaluate stage measures, at which budget, and how often."""
 
-    Attributes:
-        k: Directions a query.
-        n: Items a direction; K = k * n items is every method's budget.
-        methods: Rows of the tables.
-        max_queries: Held-out queries a task, drawn by the seed; null takes all.
-        num_bootstrap: Resamplings behind each 95% interval.
-        temperature: Of every language-model fan-out.
-        num_candidates: Nearest items of z_q among which no_fanout_mmr and greedy_reward choose.
-        mmr_lambda: Weight of relevance against novelty in MMR; 1 is no_fanout.
-        latency_batches: Batch sizes of latency_ms_b*; empty measures none.
-        latency_repeats: Timed calls a batch size.
-        solver: The diffusion's solver; null takes the one stored with the model, like the two below.
-        num_steps: Its steps.
-        guidance: Its guidance strength.
-    """
-
-    k: int = Field(10, ge=1)
-    n: int = Field(10, ge=1)
-    methods: tuple[MethodName, ...] = METHOD_NAMES
-    max_queries: int | None = Field(None, ge=1)
-    num_bootstrap: int = Field(1000, ge=1)
-    temperature: float = Field(0.9, gt=0)
-    num_candidates: int = Field(1000, ge=1)
-    mmr_lambda: float = Field(0.5, ge=0, le=1)
-    latency_batches: tuple[int, ...] = (1, 8, 64)
-    latency_repeats: int = Field(5, ge=1)
-    solver: SolverName | None = None
-    num_steps: int | None = Field(None, ge=1)
-    guidance: float | None = Field(None, ge=0)
+    k: int = Field(10, ge=1, description="Directions a query, for every method.")
+    n: int = Field(
+        10, ge=1, description="Items a direction. Every method retrieves at most k * n items, the K of recall@K."
+    )
+    methods: tuple[str, ...] = Field(
+        tuple(METHODS),
+        description="Rows of the tables. Leave out the language models (zero_shot, best_of_5, best_of_5_oracle, "
+        "r4t_folm) for a table that needs no engine.",
+    )
+    max_queries: int | None = Field(
+        None,
+        ge=1,
+        description="Held-out queries a task, sampled by the seed. null takes all. Set it to shorten the stage.",
+    )
+    num_bootstrap: int = Field(1000, ge=1, description="Bootstrap resamples behind each 95% interval.")
+    temperature: float = Field(0.9, gt=0, description="Sampling temperature of the language models.")
+    num_candidates: int = Field(
+        1000, ge=1, description="Nearest items of the query among which no_fanout_mmr and greedy_reward choose."
+    )
+    mmr_lambda: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Weight of relevance against novelty in no_fanout_mmr. 1 ranks by relevance alone, as no_fanout.",
+    )
+    latency_batches: tuple[int, ...] = Field(
+        (1, 8, 64), description="Batch sizes of latency_ms_b*, in queries a call. An empty list measures no latency."
+    )
+    latency_repeats: int = Field(
+        3, ge=1, description="Timed calls a batch size. More repeats narrow the interval of a latency."
+    )
+    solver: SolverName | None = Field(
+        None, description="Solver of r4t_diffusion. null takes the solver that is stored with the model."
+    )
+    num_steps: int | None = Field(
+        None, ge=1, description="Steps of r4t_diffusion's solver. null takes the number that is stored with the model."
+    )
+    guidance: float | None = Field(
+        None, ge=0, description="Guidance strength of r4t_diffusion. null takes the one that is stored with the model."
+    )
 
     @field_validator("methods")
     @classmethod
-    def _some_and_distinct(cls, methods: tuple[MethodName, ...]) -> tuple[MethodName, ...]:
+    def _known_and_distinct(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := sorted(set(methods) - set(METHODS)):
+            raise ValueError(f"there is no method {', '.join(unknown)}; the methods are {', '.join(METHODS)}")
         if not methods or len(set(methods)) != len(methods):
             raise ValueError("methods must be distinct and at least one")
         return methods
@@ -81,7 +76,7 @@ def _weights(ground: float, div: float, align: float) -> OARConfig:
 
 
 class AblationConfig(Settings):
-    """The weightings that are compared, by name, and for how many held-out queries answers are shown."""
+    """The weightings of the OAR (open-ended abstract retrieval) reward that `r4t ablate` compares."""
 
     variants: dict[str, OARConfig] = Field(
         default_factory=lambda: {
@@ -92,21 +87,8 @@ class AblationConfig(Settings):
             "2-4-4": _weights(0.2, 0.4, 0.4),
         },
         min_length=1,
+        description="Name of a variant -> weights of its reward. One language model is trained for each variant.",
     )
-    num_shown: PositiveInt = 3
-
-
-class DriftConfig(Settings):
-    """How many queries `r4t drift` asks, and what it lets pass.
-
-    Attributes:
-        max_queries: Queries of a kind (training, held-out or new), drawn by the seed.
-        max_drop: Groundedness, Vendi or alignment may fall by so much.
-        max_query_rise: A query may be so much farther from its nearest training query.
-        min_reach: Share of new entries that are reached, as a part of the old entries' share.
-    """
-
-    max_queries: PositiveInt = 512
-    max_drop: float = Field(0.05, ge=0)
-    max_query_rise: float = Field(0.1, ge=0)
-    min_reach: float = Field(0.5, ge=0, le=1)
+    num_shown: int = Field(
+        3, ge=1, description="Held-out queries whose answers the report shows for each trained model."
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from benchmarks.fanout_workspace import Subject, WorkspaceGrid, compiled, measur
 from benchmarks.harness import Result
 from benchmarks.stopwatch import Board
 from r4t_ray.diffusion import STUDENT, DiffusionRetriever, NetworkConfig, SamplerConfig
+from r4t_ray.evaluation.bench import Bench
 
 SHAPE = NetworkConfig(
     num_rows=3, dim=6, hidden=16, mlp=16, num_heads=2, num_layers=1, dropout=0, attention_dropout=0, num_anchors=6
@@ -56,7 +57,25 @@ def test_every_cell_of_the_retriever_and_one_of_its_student_are_measured(folder:
     queries = [SimpleNamespace(text=letter) for letter in "abc"]
     trial: Any = SimpleNamespace(queries=queries, query_emb_BD=np.eye(6, dtype=np.float32)[:3])
     encoder: Any = SimpleNamespace(encode=lambda texts: np.eye(6, dtype=np.float32)[["abc".index(t) for t in texts]])
-    bench: Any = SimpleNamespace(index=Axes(), k=2, n=2)
+    unread: Any = None
+    bench = Bench(
+        task="oar",
+        index=cast(Any, Axes()),
+        k=2,
+        n=2,
+        train_emb_BD=unread,
+        train_references=unread,
+        reward=unread,
+        num_candidates=unread,
+        mmr_lambda=unread,
+        temperature=unread,
+        solver=None,
+        num_steps=None,
+        guidance=None,
+        encode=unread,
+        policy=unread,
+        retriever=unread,
+    )
     board = Board(
         synchronize=lambda: None, result=Result(benchmark="fanout"), out=None, deadline=float("inf"), call_limit_s=60.0
     )

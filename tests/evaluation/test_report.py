@@ -12,10 +12,10 @@ import pytest
 from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import DataError
 from r4t_ray.evaluation import EvaluationConfig, seeds
+from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.plots import plot_quality_latency, plot_rewards, running_mean
-from r4t_ray.evaluation.report import compiled, definition, write_report
+from r4t_ray.evaluation.report import compiled, write_report
 from r4t_ray.evaluation.results import Result, losses_to_cheaper, metric_rows
-from r4t_ray.evaluation.settings import METHOD_NAMES
 from r4t_ray.rewards import OARConfig
 
 CONFIG = EvaluationConfig(k=2, n=2, num_bootstrap=50)
@@ -26,7 +26,8 @@ def result(task, method, quality, answer_ms, latency=None, num=4):
     values = np.full(num, quality) if np.isscalar(quality) else np.array(quality, dtype=np.float64)
     measure = "oar_reward" if task == "oar" else "recall@4"
     times = {f"latency_ms_b{batch}": np.array(ms, dtype=np.float64) for batch, ms in (latency or {}).items()}
-    return Result(task, method, {measure: values, "vendi": values / 2}, times, answer_ms)
+    quality_of = {measure: values, "vendi": values / 2}
+    return Result(task=task, method=method, values=quality_of, latency=times, answer_ms=answer_ms)
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_losing_means_a_cheaper_method_has_more(results):
 def test_report_states_tables_losses_and_definitions(results, tmp_path):
     rows = metric_rows(results, CONFIG.num_bootstrap, 0)
     plots = plot_quality_latency(results, 2, 2, tmp_path)
-    write_report(CONFIG, OARConfig(w_div=0.3), results, rows, plots, tmp_path / "report.md", seed=0)
+    write_report(tmp_path / "report.md", results, rows, config=CONFIG, reward=OARConfig(w_div=0.3), plots=plots, seed=0)
     text = (tmp_path / "report.md").read_text()
     assert "2 directions x 2 items" in text
     assert "| popular | 0.100 [0.100, 0.100] | 0.050 [0.050, 0.050] | - | 1.0 |" in text
@@ -86,7 +87,7 @@ def test_report_states_tables_losses_and_definitions(results, tmp_path):
     assert "- zero_shot loses to r4t_diffusion by 0.020" in text
     assert "may be chance" in text
     assert "0.6 groundedness + 0.3 vendi + 0.2 alignment" in text
-    assert "r4t_diffusion samples with the settings stored with it." in text
+    assert "r4t_diffusion samples with the settings stored with the model." in text
     assert "By oar_reward no method loses to a cheaper one." in text
     assert "r4t_diffusion keeps 90% of r4t_folm's recall@4; its fan-out is 24 times as fast at batch 8." in text
     assert "![quality latency](quality_latency.png)" in text
@@ -95,13 +96,13 @@ def test_report_states_tables_losses_and_definitions(results, tmp_path):
 
 
 def test_what_best_of_5_is_on_wscr_is_said():
-    assert "nobody has the query's reference" in definition("best_of_5")
-    assert "an upper bound that sees the answer" in definition("best_of_5_oracle")
+    assert "the query's reference is not known" in METHODS["best_of_5"].definition
+    assert "an upper bound that sees the answer" in METHODS["best_of_5_oracle"].definition
 
 
-@pytest.mark.parametrize("method", METHOD_NAMES)
+@pytest.mark.parametrize("method", METHODS)
 def test_every_method_is_defined(method):
-    assert len(definition(method)) > 40
+    assert len(METHODS[method].definition) > 40
 
 
 def test_nothing_is_said_of_a_retriever_that_was_not_measured(results):

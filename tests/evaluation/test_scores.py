@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 
 from r4t_ray.evaluation import scores
-from r4t_ray.evaluation.answers import Answer, answers_of_directions, deal
+from r4t_ray.evaluation.answers import Answer, answers_of_directions, round_robin
 from r4t_ray.evaluation.scores import coverage_scores, geometric_scores, nearest_cosines, score
 from r4t_ray.rewards import OARConfig
 
 
-def test_deal_gives_direction_i_the_ranks_i_i_plus_k_and_so_on():
-    assert deal(np.arange(7), k=3, n=2).tolist() == [[0, 3], [1, 4], [2, 5]]
-    assert deal(np.array([4]), k=2, n=2).tolist() == [[4, -1], [-1, -1]]
+def test_round_robin_gives_direction_i_the_ranks_i_i_plus_k_and_so_on():
+    assert round_robin(np.arange(7), k=3, n=2).tolist() == [[0, 3], [1, 4], [2, 5]]
+    assert round_robin(np.array([4]), k=2, n=2).tolist() == [[4, -1], [-1, -1]]
 
 
 def test_recall_and_hit_count_the_union_once(ask):
-    answer = Answer(np.eye(2, dtype=np.float32), np.array([[0, 1], [1, -1]]))
+    answer = Answer(directions_kD=np.eye(2, dtype=np.float32), hits_kn=np.array([[0, 1], [1, -1]]))
     ids = ["a", "b", "c", "d"]
     assert coverage_scores(answer, ask("q", "", ("b", "d", "a", "x")), ids, 4) == {"recall@4": 0.5, "hit@4": 1.0}
     assert coverage_scores(answer, ask("q", "", ("c",)), ids, 4) == {"recall@4": 0.0, "hit@4": 0.0}
@@ -24,7 +24,7 @@ def test_recall_and_hit_count_the_union_once(ask):
 def test_geometric_scores_by_hand(at, pool):
     # Directions at 0 and 60 on items there: grounded 1, Vendi from eigenvalues (1 +- 0.5)/2, aligned (1 + 0.5)/2.
     index = pool(0, 60, 170)
-    answer = Answer(at(0, 60), np.array([[0], [1]]))
+    answer = Answer(directions_kD=at(0, 60), hits_kn=np.array([[0], [1]]))
     found = geometric_scores(answer, at(0)[0], index, 2, OARConfig())
     vendi = np.exp(-(0.75 * np.log(0.75) + 0.25 * np.log(0.25)))
     assert found["vendi"] == pytest.approx(vendi / 2, abs=1e-6)
@@ -39,11 +39,11 @@ def test_nearest_cosine_is_over_the_whole_pool_whatever_the_hits(at, monkeypatch
     assert nearest_cosines(at(30, 95), items) == pytest.approx(np.cos(np.deg2rad([1, 5])), abs=1e-6)
 
 
-def test_wscr_scores_recall_and_oar_does_not(at, pool, ask):
-    answer = Answer(at(0), np.array([[0]]))
-    asked = ("q", "", ("item0",))
+def test_wscr_scores_recall_and_oar_does_not(at, pool, ask, bench):
+    answer = Answer(directions_kD=at(0), hits_kn=np.array([[0]]))
+    query = ask("q", "", ("item0",))
     names = [
-        list(score(task, answer, ask(*asked), at(0)[0], pool(0, 60), 1, 1, OARConfig())) for task in ("oar", "wscr")
+        list(score(bench(task=task, index=pool(0, 60), k=1, n=1), answer, query, at(0)[0])) for task in ("oar", "wscr")
     ]
     assert names[0] == ["vendi", "groundedness", "alignment", "oar_reward"]
     assert names[1] == ["recall@1", "hit@1", *names[0]]

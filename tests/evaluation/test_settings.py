@@ -8,13 +8,14 @@ import pytest
 from r4t_ray.config import parse_settings
 from r4t_ray.errors import ConfigError
 from r4t_ray.evaluation import EvaluationConfig
-from r4t_ray.evaluation.settings import METHOD_NAMES
+from r4t_ray.evaluation.methods import METHODS
 
 
 def test_defaults_are_the_budget_of_the_paper_and_all_methods():
     config = EvaluationConfig()
     assert (config.k, config.n, config.temperature, config.latency_batches) == (10, 10, 0.9, (1, 8, 64))
-    assert config.methods == METHOD_NAMES
+    assert config.methods == tuple(METHODS)
+    assert config.latency_repeats == 3
 
 
 @pytest.mark.parametrize(

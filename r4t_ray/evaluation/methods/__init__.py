@@ -1,51 +1,38 @@
-"""The registry: a method is one file here and one line below, and its name one of ``settings.MethodName``."""
+"""The registry of methods. A method is one file here and one line below."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from r4t_ray.evaluation.bench import Method
+from r4t_ray.evaluation.methods.best_of_5 import BEST_OF_5
+from r4t_ray.evaluation.methods.best_of_5_oracle import BEST_OF_5_ORACLE
+from r4t_ray.evaluation.methods.greedy_reward import GREEDY_REWARD
+from r4t_ray.evaluation.methods.nearest_sets import NEAREST_SETS
+from r4t_ray.evaluation.methods.nearest_sets_items import NEAREST_SETS_ITEMS
+from r4t_ray.evaluation.methods.no_fanout import NO_FANOUT
+from r4t_ray.evaluation.methods.no_fanout_mmr import NO_FANOUT_MMR
+from r4t_ray.evaluation.methods.popular import POPULAR
+from r4t_ray.evaluation.methods.popular_items import POPULAR_ITEMS
+from r4t_ray.evaluation.methods.r4t_diffusion import R4T_DIFFUSION
+from r4t_ray.evaluation.methods.r4t_folm import R4T_FOLM
+from r4t_ray.evaluation.methods.r4t_student import R4T_STUDENT
+from r4t_ray.evaluation.methods.zero_shot import ZERO_SHOT
 
-from r4t_ray.evaluation.answers import Method
-from r4t_ray.evaluation.bench import Bench
-from r4t_ray.evaluation.methods.best_of_5 import BestOf5
-from r4t_ray.evaluation.methods.best_of_5_oracle import BestOf5Oracle
-from r4t_ray.evaluation.methods.greedy_reward import GreedyReward
-from r4t_ray.evaluation.methods.nearest_sets import NearestSets
-from r4t_ray.evaluation.methods.nearest_sets_items import NearestSetsItems
-from r4t_ray.evaluation.methods.no_fanout import NoFanOut
-from r4t_ray.evaluation.methods.no_fanout_mmr import NoFanOutMMR
-from r4t_ray.evaluation.methods.popular import Popular
-from r4t_ray.evaluation.methods.popular_items import PopularItems
-from r4t_ray.evaluation.methods.r4t_diffusion import R4TDiffusion
-from r4t_ray.evaluation.methods.r4t_folm import R4TFolm
-from r4t_ray.evaluation.methods.r4t_student import R4TStudent
-from r4t_ray.evaluation.methods.zero_shot import ZeroShot
-from r4t_ray.types import Task
-
-
-class MethodClass(Protocol):
-    """A class of methods: what the registry holds."""
-
-    name: str
-    tasks: tuple[Task, ...]
-
-    def build(self, bench: Bench) -> Method:
-        """The method for one task."""
-        ...
-
-
-METHODS: dict[str, MethodClass] = {
-    "no_fanout": NoFanOut,
-    "no_fanout_mmr": NoFanOutMMR,
-    "greedy_reward": GreedyReward,
-    "popular": Popular,
-    "popular_items": PopularItems,
-    "nearest_sets": NearestSets,
-    "nearest_sets_items": NearestSetsItems,
-    "zero_shot": ZeroShot,
-    "best_of_5": BestOf5,
-    "best_of_5_oracle": BestOf5Oracle,
-    "r4t_folm": R4TFolm,
-    "r4t_diffusion": R4TDiffusion,
-    "r4t_student": R4TStudent,
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        NO_FANOUT,
+        NO_FANOUT_MMR,
+        GREEDY_REWARD,
+        POPULAR,
+        POPULAR_ITEMS,
+        NEAREST_SETS,
+        NEAREST_SETS_ITEMS,
+        ZERO_SHOT,
+        BEST_OF_5,
+        BEST_OF_5_ORACLE,
+        R4T_FOLM,
+        R4T_DIFFUSION,
+        R4T_STUDENT,
+    )
 }
-"""In the order of the tables; the language-model rows stand together so that they share one engine."""
+"""Name -> method, in the order of the tables. The language-model rows stand together because they share one engine."""

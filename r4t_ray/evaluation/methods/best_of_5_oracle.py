@@ -1,29 +1,34 @@
-"""The best of five fan-outs by the held-out reference: an upper bound, nothing to deploy."""
+"""The best of five sampled fan-outs by the held-out reference: an upper bound that cannot be deployed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING
 
-from r4t_ray.evaluation.answers import Answer, Query
-from r4t_ray.evaluation.methods.best_of_5 import BestOf5
+from r4t_ray.evaluation.answers import Answer
+from r4t_ray.evaluation.bench import Bench, Method
+from r4t_ray.evaluation.methods.best_of_5 import best_sample
+from r4t_ray.evaluation.methods.zero_shot import WARM_START
 from r4t_ray.evaluation.scores import coverage_scores, main_measure
-from r4t_ray.types import Array, Task
+from r4t_ray.types import Array
+
+if TYPE_CHECKING:
+    from r4t_ray.catalogue import Query
 
 
-@dataclass(frozen=True)
-class BestOf5Oracle(BestOf5):
-    """As best_of_5, but judged by the held-out query's own reference.
+def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
+    """As best_of_5, but the best is judged by the held-out query's own reference.
 
-    This is best-of-N by the wscr reward to the letter, and an upper bound that sees the answer. It is not timed: its
-    generation is that of best_of_5.
+    This is best-of-N by the wscr reward to the letter, and an upper bound that sees the answer. It is not timed,
+    because it generates as best_of_5 does.
     """
+    return best_sample(bench, queries, query_emb_BD, seed, judge=judge_reference)
 
-    name: ClassVar[str] = "best_of_5_oracle"
-    tasks: ClassVar[tuple[Task, ...]] = ("wscr",)
 
-    def _rewards(self, answers: Sequence[Answer], query: Query, query_emb_D: Array) -> list[float]:
-        budget = self.k * self.n
-        measure = main_measure(self.task, self.k, self.n)
-        return [coverage_scores(answer, query, self.index.ids, budget)[measure] for answer in answers]
+def judge_reference(bench: Bench, answer: Answer, query: Query, query_emb_D: Array) -> float:
+    """The wscr reward by the query's reference."""
+    measure = main_measure(bench.task, bench.k, bench.n)
+    return coverage_scores(answer, query, bench.index.ids, bench.k * bench.n)[measure]
+
+
+BEST_OF_5_ORACLE = Method(name="best_of_5_oracle", answer=answer, tasks=("wscr",), model=WARM_START)

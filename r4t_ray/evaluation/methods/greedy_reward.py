@@ -1,57 +1,41 @@
-"""Greedy maximisation of the OAR reward itself: what a reward that is cheap at query time allows without R4T."""
+"""Greedy maximisation of the OAR (open-ended abstract retrieval) reward at query time, without a trained model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from r4t_ray.evaluation.answers import NO_ROW, Answer, Index, Query, answers_of_directions, nearest
-from r4t_ray.evaluation.bench import Bench
+from r4t_ray.evaluation.answers import NO_ROW, Answer, answers_of_directions, nearest
+from r4t_ray.evaluation.bench import Bench, Method
 from r4t_ray.measures import vendi_of_kernels
 from r4t_ray.rewards import OARConfig, oar_reward
-from r4t_ray.types import TASKS, Array, Rows, Task
+from r4t_ray.types import Array, Rows
+
+if TYPE_CHECKING:
+    from r4t_ray.catalogue import Query
 
 
-@dataclass(frozen=True)
-class GreedyReward:
+def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
     """Greedy maximisation of the OAR reward at query time, for both tasks.
 
-    Directions are embeddings of items among the nearest of z_q, added one by one where the geometric reward grows
-    most; each brings its n nearest items. It never sees a reference set.
+    Directions are embeddings of items among the nearest of z_q. They are added one by one, each time the item that
+    raises the reward most. Each direction brings its n nearest items. The method never sees a reference set.
     """
-
-    index: Index
-    k: int
-    n: int
-    num_candidates: int
-    reward: OARConfig
-
-    name: ClassVar[str] = "greedy_reward"
-    tasks: ClassVar[tuple[Task, ...]] = TASKS
-
-    @classmethod
-    def build(cls, bench: Bench) -> GreedyReward:
-        """From the pool and the reward's weights."""
-        return cls(bench.index, bench.k, bench.n, bench.num_candidates, bench.reward)
-
-    def fan_out(self, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
-        """Answer every query; the seed is not used."""
-        directions = []
-        for z_q_D, candidates in zip(query_emb_BD, nearest(self.index, query_emb_BD, self.num_candidates), strict=True):
-            candidate_emb_MD = self.index.emb_MD[candidates[candidates != NO_ROW]]
-            directions.append(candidate_emb_MD[greedy_picks(candidate_emb_MD, z_q_D, self.k, self.reward)])
-        return answers_of_directions(self.index, directions, self.n)
+    directions = []
+    for z_q_D, candidates in zip(query_emb_BD, nearest(bench.index, query_emb_BD, bench.num_candidates), strict=True):
+        candidate_emb_MD = bench.index.emb_MD[candidates[candidates != NO_ROW]]
+        directions.append(candidate_emb_MD[greedy_picks(candidate_emb_MD, z_q_D, bench.k, bench.reward)])
+    return answers_of_directions(bench.index, directions, bench.n)
 
 
 def greedy_picks(candidate_emb_MD: Array, query_emb_D: Array, k: int, config: OARConfig) -> Rows:
-    """Pick k candidates, each the one that raises eq. 1 of arXiv 2603.06397 most; ties go to the earlier candidate.
+    """Pick k candidates, each the one that raises eq. 1 of arXiv 2603.06397 most. Ties go to the earlier candidate.
 
     Every component is divided by the final k from the first pick on, so that the value after k picks is the reward.
-    A candidate is an item of the pool, its own nearest, so each pick brings groundedness 1.
+    A candidate is an item of the pool and its own nearest item, so each pick has groundedness 1.
     """
     align_M = candidate_emb_MD @ query_emb_D
     kernel_MM = candidate_emb_MD.astype(np.float64) @ candidate_emb_MD.T.astype(np.float64)
@@ -66,10 +50,13 @@ def greedy_picks(candidate_emb_MD: Array, query_emb_D: Array, k: int, config: OA
 
 
 def kernels_with_each(kernel_MM: NDArray[np.float64], picks: Sequence[int]) -> NDArray[np.float64]:
-    """Of the P picks and each candidate in turn, the kernel K/n: (M, P + 1, P + 1)."""
+    """The kernel K/n of the P picks together with each candidate: (M, P + 1, P + 1)."""
     num = len(picks)
     joint_MNN = np.empty((len(kernel_MM), num + 1, num + 1))
     joint_MNN[:, :num, :num] = kernel_MM[np.ix_(picks, picks)]
     joint_MNN[:, num, :num] = joint_MNN[:, :num, num] = kernel_MM[:, picks]
     joint_MNN[:, num, num] = np.diagonal(kernel_MM)
     return joint_MNN / (num + 1)
+
+
+GREEDY_REWARD = Method(name="greedy_reward", answer=answer)

@@ -1,24 +1,28 @@
-"""The items of the nearest training queries' sets, picked one by one."""
+"""Items of the nearest training queries' reference sets as one list."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING
 
-from r4t_ray.evaluation.answers import Answer, dealt_answer
-from r4t_ray.evaluation.methods.nearest_sets import NearestSets
-from r4t_ray.types import Rows
+from r4t_ray.evaluation.answers import Answer, round_robin_answer
+from r4t_ray.evaluation.bench import Bench, Method
+from r4t_ray.evaluation.methods.nearest_sets import ranked_by_sets
+from r4t_ray.types import Array
+
+if TYPE_CHECKING:
+    from r4t_ray.catalogue import Query
 
 
-@dataclass(frozen=True)
-class NearestSetsItems(NearestSets):
-    """The k*n best items by the score of nearest_sets: a list, not k searches.
+def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
+    """The k*n best items by the score of nearest_sets: one list, not k searches.
 
-    Dealt round-robin over k directions, which are the embeddings of the first k.
+    The items are distributed round-robin over k directions. The directions are the embeddings of the first k items.
     """
+    return [
+        round_robin_answer(ranked_rows, bench.index.emb_MD, bench.k, bench.n)
+        for ranked_rows in ranked_by_sets(bench, query_emb_BD)
+    ]
 
-    name: ClassVar[str] = "nearest_sets_items"
 
-    def _answers(self, ranked: Sequence[Rows]) -> list[Answer]:
-        return [dealt_answer(ranked_rows, self.index.emb_MD, self.k, self.n) for ranked_rows in ranked]
+NEAREST_SETS_ITEMS = Method(name="nearest_sets_items", answer=answer, tasks=("wscr",))

@@ -1,53 +1,38 @@
-"""No fan-out, re-ranked by maximal marginal relevance (Carbonell and Goldstein, 1998)."""
+"""The nearest items of the query, re-ranked by maximal marginal relevance (MMR; Carbonell and Goldstein, 1998)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from r4t_ray.evaluation.answers import NO_ROW, Answer, Index, Query, dealt_answer, nearest
-from r4t_ray.evaluation.bench import Bench
-from r4t_ray.types import TASKS, Array, Rows, Task
+from r4t_ray.evaluation.answers import NO_ROW, Answer, nearest, round_robin_answer
+from r4t_ray.evaluation.bench import Bench, Method
+from r4t_ray.types import Array, Rows
+
+if TYPE_CHECKING:
+    from r4t_ray.catalogue import Query
 
 
-@dataclass(frozen=True)
-class NoFanOutMMR:
-    """MMR picks k*n of the nearest items of z_q, weighing relevance against novelty.
+def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
+    """Maximal marginal relevance picks k*n of the nearest items of z_q, weighing relevance against novelty.
 
-    The first k picks are the directions' top items, their embeddings the directions; the rest is dealt round-robin.
+    The first k picks are the directions' top items, and their embeddings are the directions. The other picks are
+    distributed round-robin.
     """
-
-    index: Index
-    k: int
-    n: int
-    num_candidates: int
-    mmr_lambda: float
-
-    name: ClassVar[str] = "no_fanout_mmr"
-    tasks: ClassVar[tuple[Task, ...]] = TASKS
-
-    @classmethod
-    def build(cls, bench: Bench) -> NoFanOutMMR:
-        """From the pool alone."""
-        return cls(bench.index, bench.k, bench.n, bench.num_candidates, bench.mmr_lambda)
-
-    def fan_out(self, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
-        """Answer every query; the seed is not used."""
-        answers = []
-        for z_q_D, candidates in zip(query_emb_BD, nearest(self.index, query_emb_BD, self.num_candidates), strict=True):
-            pool_rows = candidates[candidates != NO_ROW]
-            picks = mmr_picks(self.index.emb_MD[pool_rows], z_q_D, self.k * self.n, self.mmr_lambda)
-            answers.append(dealt_answer(pool_rows[picks], self.index.emb_MD, self.k, self.n))
-        return answers
+    answers = []
+    for z_q_D, candidates in zip(query_emb_BD, nearest(bench.index, query_emb_BD, bench.num_candidates), strict=True):
+        pool_rows = candidates[candidates != NO_ROW]
+        picks = mmr_picks(bench.index.emb_MD[pool_rows], z_q_D, bench.k * bench.n, bench.mmr_lambda)
+        answers.append(round_robin_answer(pool_rows[picks], bench.index.emb_MD, bench.k, bench.n))
+    return answers
 
 
 def mmr_picks(candidate_emb_MD: Array, query_emb_D: Array, num_picks: int, mmr_lambda: float) -> Rows:
     """Candidates in the order of lambda * cos(c, q) - (1 - lambda) * max over picked s of cos(c, s).
 
-    Ties go to the earlier candidate; fewer picks where there are fewer candidates.
+    Ties go to the earlier candidate. There are fewer picks where there are fewer candidates.
     """
     relevance_M = candidate_emb_MD @ query_emb_D
     redundancy_M = np.zeros_like(relevance_M)
@@ -61,3 +46,6 @@ def mmr_picks(candidate_emb_MD: Array, query_emb_D: Array, num_picks: int, mmr_l
         redundancy_M = np.maximum(redundancy_M, cosine_M) if picks else cosine_M
         picks.append(pick)
     return np.array(picks, dtype=np.int64)
+
+
+NO_FANOUT_MMR = Method(name="no_fanout_mmr", answer=answer)

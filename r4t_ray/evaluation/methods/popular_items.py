@@ -1,23 +1,26 @@
-"""The most frequent items of the training sets, picked one by one, whatever the query."""
+"""The most frequent items of the training sets as one list, the same for every query."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from r4t_ray.evaluation.answers import Answer, dealt_answer
-from r4t_ray.evaluation.methods.popular import Popular
-from r4t_ray.types import Rows
+from r4t_ray.evaluation.answers import Answer, round_robin_answer
+from r4t_ray.evaluation.bench import Bench, Method
+from r4t_ray.evaluation.methods.popular import ranked_by_popularity
+from r4t_ray.types import Array
+
+if TYPE_CHECKING:
+    from r4t_ray.catalogue import Query
 
 
-@dataclass(frozen=True)
-class PopularItems(Popular):
-    """The k*n items most frequent in the training references, whatever the query: a list, not k searches.
+def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
+    """The k*n items most frequent in the training references, the same for every query: one list, not k searches.
 
-    Dealt round-robin over k directions, which are the embeddings of the k most frequent.
+    The items are distributed round-robin over k directions. The directions are the embeddings of the k most frequent
+    items.
     """
+    return [round_robin_answer(ranked_by_popularity(bench), bench.index.emb_MD, bench.k, bench.n)] * len(queries)
 
-    name: ClassVar[str] = "popular_items"
 
-    def _answer(self, ranked_rows: Rows) -> Answer:
-        return dealt_answer(ranked_rows, self.index.emb_MD, self.k, self.n)
+POPULAR_ITEMS = Method(name="popular_items", answer=answer, tasks=("wscr",))

@@ -3,72 +3,85 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from r4t_ray.diffusion import SolverName
-from r4t_ray.evaluation.answers import NO_ROW, Answer, Index, Query, nearest
-from r4t_ray.evaluation.bench import Bench, Retriever
+from r4t_ray.evaluation.answers import NO_ROW, Answer, nearest
+from r4t_ray.evaluation.bench import Bench, Method, ModelFolder
 from r4t_ray.retrieval.answer import select_directions
-from r4t_ray.types import TASKS, Array, Rows, Task
+from r4t_ray.types import Array, Rows
+
+if TYPE_CHECKING:
+    from r4t_ray.catalogue import Query
+    from r4t_ray.diffusion import DiffusionRetriever
+    from r4t_ray.index import ShardedIndex
 
 
-@dataclass(frozen=True)
-class R4TDiffusion:
-    """One answer of the diffusion retriever (diffusion/<task>): L rows from z_q by its solver, of which k are kept.
+def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
+    """One answer of the diffusion retriever (diffusion/<task>): its solver generates L rows from z_q, k are kept.
 
-    Rows with the same nearest item count once; those kept are the most grounded and diverse, or the first of a solver
-    that ranks them. Each brings its n nearest items. Groundedness and alignment are of the generated embeddings
-    themselves.
+    Rows with the same nearest item count once. The kept rows are the most grounded and diverse ones; a solver that
+    ranks its rows keeps the first ones. Each row brings its n nearest items. Groundedness and alignment are computed on
+    the generated embeddings themselves.
     """
+    z_BLD = generate(bench, queries, query_emb_BD, seed)
+    solver = bench.solver or bench.retriever(RETRIEVER).sampler.solver
+    return answers_of_rows(z_BLD, bench.index, bench.k, bench.n, solver=solver)
 
-    index: Index
-    k: int
-    n: int
-    retriever: Retriever
-    solver: SolverName | None
-    num_steps: int | None
-    guidance: float | None
 
-    name: ClassVar[str] = "r4t_diffusion"
-    tasks: ClassVar[tuple[Task, ...]] = TASKS
+def generate(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> Array:
+    """The L generated rows of every query, z_BLD."""
+    return generate_rows(
+        bench.retriever(RETRIEVER),
+        query_emb_BD,
+        seed,
+        solver=bench.solver,
+        num_steps=bench.num_steps,
+        guidance=bench.guidance,
+    )
 
-    @classmethod
-    def build(cls, bench: Bench) -> R4TDiffusion:
-        """From the pool and the task's retriever."""
-        return cls(bench.index, bench.k, bench.n, bench.retriever(""), bench.solver, bench.num_steps, bench.guidance)
 
-    def generate(self, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> Array:
-        """The L generated rows of every query, z_BLD."""
-        import torch
+def generate_rows(
+    retriever: DiffusionRetriever,
+    query_emb_BD: Array,
+    seed: int,
+    *,
+    solver: SolverName | None = None,
+    num_steps: int | None = None,
+    guidance: float | None = None,
+) -> Array:
+    """The L generated rows of every query, z_BLD; a setting that is None is the stored one."""
+    import torch
 
-        z_BLD = self.retriever.generate(
-            torch.as_tensor(np.ascontiguousarray(query_emb_BD)),
-            num_steps=self.num_steps,
-            solver=self.solver,
-            guidance=self.guidance,
-            generator=torch.Generator().manual_seed(seed),
-        )
-        return np.asarray(z_BLD.detach().cpu().numpy(), dtype=np.float32)
+    z_BLD = retriever.generate(
+        torch.as_tensor(np.ascontiguousarray(query_emb_BD)),
+        num_steps=num_steps,
+        solver=solver,
+        guidance=guidance,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    return np.asarray(z_BLD.detach().cpu().numpy(), dtype=np.float32)
 
-    def fan_out(self, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
-        """Generate, search every row, keep k rows with their items."""
-        return self.answers(self.generate(queries, query_emb_BD, seed))
 
-    def answers(self, z_BLD: Array) -> list[Answer]:
-        """What the generated rows of each query bring: search every row, keep k rows with their items."""
-        hits = nearest(self.index, z_BLD.reshape(-1, z_BLD.shape[-1]), self.n)
-        return [
-            self._keep(z_LD, hits_Ln)
-            for z_LD, hits_Ln in zip(z_BLD, hits.reshape(*z_BLD.shape[:2], self.n), strict=True)
-        ]
+def answers_of_rows(z_BLD: Array, index: ShardedIndex, k: int, n: int, *, solver: SolverName) -> list[Answer]:
+    """Search every row that the solver generated and keep k rows of each query, with n items each."""
+    hits = nearest(index, z_BLD.reshape(-1, z_BLD.shape[-1]), n)
+    return [
+        keep_rows(z_LD, hits_Ln, index.emb_MD, k, solver)
+        for z_LD, hits_Ln in zip(z_BLD, hits.reshape(*z_BLD.shape[:2], n), strict=True)
+    ]
 
-    def _keep(self, z_LD: Array, hits_Ln: Rows) -> Answer:
-        nearest_L = hits_Ln[:, 0]
-        assert (nearest_L != NO_ROW).all(), "a pool holds at least one item"
-        cos_L = np.einsum("ld,ld->l", z_LD, self.index.emb_MD[nearest_L])
-        solver = self.solver or self.retriever.sampler.solver
-        kept = select_directions(z_LD, nearest_L, cos_L, self.k, solver)
-        return Answer(z_LD[kept], hits_Ln[kept])
+
+def keep_rows(z_LD: Array, hits_Ln: Rows, item_emb_MD: Array, k: int, solver: SolverName) -> Answer:
+    """The answer of k of the L rows."""
+    nearest_L = hits_Ln[:, 0]
+    assert (nearest_L != NO_ROW).all(), "a pool holds at least one item"
+    cos_L = np.einsum("ld,ld->l", z_LD, item_emb_MD[nearest_L])
+    kept = select_directions(z_LD, nearest_L, cos_L, k, solver)
+    return Answer(directions_kD=z_LD[kept], hits_kn=hits_Ln[kept])
+
+
+RETRIEVER: ModelFolder = "diffusion/<task>"
+R4T_DIFFUSION = Method(name="r4t_diffusion", answer=answer, model=RETRIEVER, generate=generate)

@@ -1,20 +1,32 @@
-"""One fan-out of the language model trained by RL."""
+"""One sampled fan-out of the language model trained by reinforcement learning."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from r4t_ray.evaluation.bench import PolicyName
-from r4t_ray.evaluation.methods.zero_shot import ZeroShot
+from r4t_ray.evaluation.answers import Answer
+from r4t_ray.evaluation.bench import Bench, Method, ModelFolder
+from r4t_ray.evaluation.methods.zero_shot import answers_of_sub_queries, sample
+from r4t_ray.types import Array
+
+if TYPE_CHECKING:
+    from r4t_ray.catalogue import Query
+    from r4t_ray.folm import SubQueries
 
 
-@dataclass(frozen=True)
-class R4TFolm(ZeroShot):
+def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
     """One fan-out of the language model trained by Soft-GRPO (folm/<task>/model), sampled at the temperature.
 
     Directions are the embeddings of its sub-queries, each with its n nearest items.
     """
+    return answers_of_sub_queries(bench, generate(bench, queries, query_emb_BD, seed))
 
-    name: ClassVar[str] = "r4t_folm"
-    policy_name: ClassVar[PolicyName] = "model"
+
+def generate(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[SubQueries]:
+    """One output a query, parsed."""
+    return [samples[0] for samples in sample(bench, TRAINED, queries, 1, seed)]
+
+
+TRAINED: ModelFolder = "folm/<task>/model"
+R4T_FOLM = Method(name="r4t_folm", answer=answer, model=TRAINED, generate=generate)

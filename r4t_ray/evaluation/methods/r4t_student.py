@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from r4t_ray.diffusion import STUDENT
-from r4t_ray.evaluation.bench import Bench
-from r4t_ray.evaluation.methods.r4t_diffusion import R4TDiffusion
+from r4t_ray.evaluation.answers import Answer
+from r4t_ray.evaluation.bench import Bench, Method, ModelFolder
+from r4t_ray.evaluation.methods.r4t_diffusion import answers_of_rows, generate_rows
+from r4t_ray.types import Array
+
+if TYPE_CHECKING:
+    from r4t_ray.catalogue import Query
 
 
-@dataclass(frozen=True)
-class R4TStudent(R4TDiffusion):
-    """As ``R4TDiffusion``, with the rows of one evaluation of the student (diffusion/<task>/student)."""
+def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
+    """As r4t_diffusion, with the rows of one evaluation of the student (diffusion/<task>/student)."""
+    z_BLD = generate(bench, queries, query_emb_BD, seed)
+    solver = bench.retriever(STUDENT).sampler.solver
+    return answers_of_rows(z_BLD, bench.index, bench.k, bench.n, solver=solver)
 
-    name: ClassVar[str] = "r4t_student"
 
-    @classmethod
-    def build(cls, bench: Bench) -> R4TStudent:
-        """From the pool and the task's student, whose solver is its own."""
-        return cls(bench.index, bench.k, bench.n, bench.retriever(STUDENT), None, None, None)
+def generate(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> Array:
+    """The L generated rows of every query, z_BLD, by the student's own solver."""
+    return generate_rows(bench.retriever(STUDENT), query_emb_BD, seed)
+
+
+STUDENT: ModelFolder = "diffusion/<task>/student"
+R4T_STUDENT = Method(name="r4t_student", answer=answer, model=STUDENT, generate=generate)

@@ -1,50 +1,46 @@
-"""One fan-out of the warm-start language model."""
+"""One sampled fan-out of the language model before reinforcement learning (RL)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING
 
-from r4t_ray.evaluation.answers import Answer, Index, Query, answers_of_directions
-from r4t_ray.evaluation.bench import Bench, FanOut, Policy, PolicyName
-from r4t_ray.evaluation.sub_queries import EncodeTexts, directions_of
-from r4t_ray.types import TASKS, Array, Task
+from r4t_ray.evaluation.answers import Answer, answers_of_directions, directions_of
+from r4t_ray.evaluation.bench import Bench, Method, ModelFolder
+from r4t_ray.types import Array
+
+if TYPE_CHECKING:
+    from r4t_ray.catalogue import Query
+    from r4t_ray.folm import SubQueries
 
 
-@dataclass(frozen=True)
-class ZeroShot:
+def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
     """One fan-out of the language model before RL (folm/<task>/warm_start), sampled at the temperature.
 
     Directions are the embeddings of its sub-queries, each with its n nearest items.
     """
+    return answers_of_sub_queries(bench, generate(bench, queries, query_emb_BD, seed))
 
-    task: Task
-    index: Index
-    k: int
-    n: int
-    temperature: float
-    policy: Policy
-    encode: EncodeTexts
 
-    name: ClassVar[str] = "zero_shot"
-    tasks: ClassVar[tuple[Task, ...]] = TASKS
-    policy_name: ClassVar[PolicyName] = "warm_start"
+def generate(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[SubQueries]:
+    """One output a query, parsed."""
+    return [samples[0] for samples in sample(bench, WARM_START, queries, 1, seed)]
 
-    @classmethod
-    def build(cls, bench: Bench) -> Self:
-        """From the pool, the encoder and the policy of ``policy_name``."""
-        policy = bench.policy(cls.policy_name)
-        return cls(bench.task, bench.index, bench.k, bench.n, bench.temperature, policy, bench.encode)
 
-    def generate(self, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[FanOut | None]:
-        """One fan-out a query, parsed; None where it cannot be."""
-        texts = [query.text for query in queries]
-        sampled = self.policy.fan_out(self.task, texts, self.k, num_samples=1, temperature=self.temperature, seed=seed)
-        return [samples[0] for samples in sampled]
+def sample(
+    bench: Bench, model: ModelFolder, queries: Sequence[Query], num_samples: int, seed: int
+) -> list[list[SubQueries]]:
+    """Sub-queries that the language model samples: one list a query, with ``num_samples`` parsed outputs."""
+    texts = [query.text for query in queries]
+    policy, temperature = bench.policy(model), bench.temperature
+    return policy.fan_out(bench.task, texts, bench.k, num_samples=num_samples, temperature=temperature, seed=seed)
 
-    def fan_out(self, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
-        """Generate, embed the sub-queries, search."""
-        fan_outs = self.generate(queries, query_emb_BD, seed)
-        directions = directions_of(fan_outs, self.encode, self.k, query_emb_BD.shape[1])
-        return answers_of_directions(self.index, directions, self.n)
+
+def answers_of_sub_queries(bench: Bench, outputs: Sequence[SubQueries]) -> list[Answer]:
+    """Embed the sub-queries of every output and search them."""
+    directions = directions_of(outputs, bench.encode, bench.k, bench.index.emb_MD.shape[1])
+    return answers_of_directions(bench.index, directions, bench.n)
+
+
+WARM_START: ModelFolder = "folm/<task>/warm_start"
+ZERO_SHOT = Method(name="zero_shot", answer=answer, model=WARM_START, generate=generate)

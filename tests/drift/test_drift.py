@@ -12,13 +12,14 @@ import torch
 from r4t_ray import cli
 from r4t_ray.catalogue import Catalogue, RemovedIds
 from r4t_ray.diffusion import SamplerConfig
+from r4t_ray.drift import DriftConfig, measure
+from r4t_ray.drift.compare import Situation, compare
+from r4t_ray.drift.measure import CatalogueChange, measure_drift
+from r4t_ray.drift.report import check_out, drift_lines, write_drifts
+from r4t_ray.drift.verdict import Change, find_changes
 from r4t_ray.errors import ConfigError, DataError, MissingArtifactError, RequestError
-from r4t_ray.evaluation import DriftConfig, EvaluationConfig, drift
+from r4t_ray.evaluation import EvaluationConfig
 from r4t_ray.evaluation.bootstrap import Estimate
-from r4t_ray.evaluation.drift import measure_drift
-from r4t_ray.evaluation.drift_measures import Situation, compare
-from r4t_ray.evaluation.drift_report import check_out, drift_lines, write_drifts
-from r4t_ray.evaluation.drift_verdict import Change, find_changes
 from r4t_ray.index import load_index
 
 SMALL = {"num_bootstrap": 200}
@@ -46,15 +47,15 @@ class TurningRetriever:
 def situation(at, pool):
     """A function: three training queries among ten items, a row a query, and now the same queries; keywords replace."""
 
-    def make(new=(), gone=(), offsets=(0.0,), **parts):
+    def make(new=(), removed=(), offsets=(0.0,), **parts):
         old = range(0, 100, 10)
         train = at(1, 21, 41)
         defaults = {
             "task": "wscr",
             "retriever": TurningRetriever(*offsets),
             "then": pool(*old),
-            "now": pool(*(degrees for row, degrees in enumerate(old) if row not in gone), *new),
-            "gone_rows": frozenset(gone),
+            "now": pool(*(degrees for row, degrees in enumerate(old) if row not in removed), *new),
+            "removed_rows": frozenset(removed),
             "train_emb_BD": train,
             "sample_emb_BD": train,
             "validation_emb_BD": at(3, 23, 43),
@@ -167,8 +168,8 @@ def test_a_new_entry_counts_once_and_only_within_the_n_nearest(situation, judged
 
 def test_entries_that_are_gone_leave_the_pool_of_now_and_are_a_share_of_what_answers_held(situation, judged):
     # Then 1, 21 and 41 degrees found 0 and 10, 20 and 30, 40 and 50. Now 3, 19 and 43 have 10, 10 and 40 nearest.
-    found = judged(situation(gone=[0, 2, 9]))
-    assert (found.loss.num_gone, found.loss.share) == (3, pytest.approx(2 / 6))
+    found = judged(situation(removed=[0, 2, 9]))
+    assert (found.loss.num_removed, found.loss.share) == (3, pytest.approx(2 / 6))
     ground = found.changes[0]
     assert ground.then.value == pytest.approx(1 - chord(1), abs=1e-4)
     assert ground.now.value == pytest.approx(1 - (chord(7) + chord(9) + chord(3)) / 3, abs=1e-4)
@@ -178,11 +179,11 @@ def test_entries_that_are_gone_leave_the_pool_of_now_and_are_a_share_of_what_ans
 
 def test_what_is_reached_is_counted_among_the_rows_that_are_left(situation, judged):
     # The entry at 20 has moved to 22: of seven others and it the two nearest of each query hold six.
-    found = judged(situation(gone=[2, 7, 8, 9], new=[22], offsets=(0.0,)))
+    found = judged(situation(removed=[2, 7, 8, 9], new=[22], offsets=(0.0,)))
     assert (found.reach.num_new, found.reach.num_reached) == (1, 1)
     # 0 and 10, 30 beside 22, 40 and 50; then 10 and 0, 10 and 22, 40 and 50.
     assert found.reach.old.value == pytest.approx(5 / 6)
-    assert found.loss.num_gone == 4
+    assert found.loss.num_removed == 4
 
 
 def test_new_entries_are_no_part_of_what_was_then(situation, judged):
@@ -206,8 +207,9 @@ def test_new_entries_are_no_part_of_what_was_then(situation, judged):
     ],
 )
 def test_a_change_speaks_when_it_is_sure_large_and_for_the_worse(measure, value, low, high, speaks):
-    estimate = Estimate(0.5, 0.4, 0.6, 9)
-    change = Change(measure, estimate, estimate, Estimate(value, low, high, 9))
+    estimate = Estimate(value=0.5, low=0.4, high=0.6, n=9)
+    difference = Estimate(value=value, low=low, high=high, n=9)
+    change = Change(measure=measure, then=estimate, now=estimate, difference=difference)
     assert (change.reason(DriftConfig()) is not None) == speaks
 
 
@@ -231,7 +233,7 @@ def files(tmp_path, workspace, encode_by_hash, monkeypatch):
         dim = 8
         encode = staticmethod(encode_by_hash)
 
-    monkeypatch.setattr(drift, "load_encoder", lambda folder: HashEncoder())
+    monkeypatch.setattr(measure, "load_encoder", lambda folder: HashEncoder())
 
     def make(**parts):
         sets = [{"set_id": f"n{row}", "title": f"set {row}", "item_ids": ["i0", "j1"]} for row in range(2)]
@@ -274,12 +276,12 @@ def test_an_entry_that_changed_is_gone_and_comes_again(files):
     with pytest.raises(DataError, match="set_id 's0' again"):
         measure_drift(config, evaluation, ws, sets=folder / "sets.jsonl")
     oar, wscr = measure_drift(config, evaluation, ws, sets=folder / "sets.jsonl", **gone)
-    assert (oar.loss.num_gone, oar.reach.num_new) == (2, 1)
-    assert (wscr.loss.num_gone, wscr.reach) == (1, None)
+    assert (oar.loss.num_removed, oar.reach.num_new) == (2, 1)
+    assert (wscr.loss.num_removed, wscr.reach) == (1, None)
     write_drifts([oar], folder / "drift.json")
     (written,) = json.loads((folder / "drift.json").read_text())["tasks"]
-    assert written["entries_gone"] == {"num_gone": 2, "share": oar.loss.share}
-    assert f"sets gone: 2, which were {oar.loss.share:.1%} of what" in "\n".join(drift_lines(oar))
+    assert written["removed_entries"] == {"num_removed": 2, "share": oar.loss.share}
+    assert f"removed sets: 2, {oar.loss.share:.1%} of the items" in "\n".join(drift_lines(oar))
 
 
 def test_all_entries_may_be_gone_and_others_there(files):
@@ -294,11 +296,11 @@ def test_all_entries_may_be_gone_and_others_there(files):
 def test_where_entries_are_gone_neither_pool_is_approximate(files):
     ws, _ = files()
     index = load_index(ws, "oar")
-    changed = drift.Changed(Catalogue((), ()), RemovedIds(sets=frozenset(index.ids[:1])))
-    then, now, gone_rows = changed.pools(index, "oar", lambda texts: np.zeros((0, 8), np.float32))
+    changed = CatalogueChange(new=Catalogue((), ()), removed=RemovedIds(sets=frozenset(index.ids[:1])))
+    then, now, removed_rows = changed.pools(index, "oar", lambda texts: np.zeros((0, 8), np.float32))
     assert [each.shards[0].index is each.shards[0].storage for each in (then, now)] == [True, True]
-    assert (then.ids, now.ids, gone_rows) == (index.ids, index.ids[1:], {0})
-    unchanged = drift.Changed(Catalogue((), ()), RemovedIds())
+    assert (then.ids, now.ids, removed_rows) == (index.ids, index.ids[1:], {0})
+    unchanged = CatalogueChange(new=Catalogue((), ()), removed=RemovedIds())
     then, now, _ = unchanged.pools(index, "oar", lambda texts: np.zeros((0, 8), np.float32))
     assert then is now is index
 
@@ -308,18 +310,17 @@ def test_the_student_is_measured_where_it_answers(files, monkeypatch):
     student = ws.root / "diffusion" / "oar" / "student"
     student.mkdir()
     opened = []
-    monkeypatch.setattr(drift, "load_retriever", lambda folder: opened.append(folder) or TurningRetriever(0.0))
+    monkeypatch.setattr(measure, "load_retriever", lambda folder: opened.append(folder) or TurningRetriever(0.0))
     for asked in ({}, {"num_steps": 2}):
-        evaluation, new = EvaluationConfig(**asked), Catalogue((), ())
-        drift.open_situation(
+        measure.open_situation(
             DriftConfig(),
-            evaluation,
+            EvaluationConfig(**asked),
             ws,
             "oar",
-            drift.Changed(new, RemovedIds()),
-            ["theme"],
-            lambda texts: np.eye(8)[: len(texts)],
-            0,
+            change=CatalogueChange(new=Catalogue((), ()), removed=RemovedIds()),
+            texts=["theme"],
+            encode=lambda texts: np.eye(8)[: len(texts)],
+            seed=0,
         )
     assert opened == [student, student.parent]
 

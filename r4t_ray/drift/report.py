@@ -7,18 +7,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from r4t_ray.drift.compare import Drift
+from r4t_ray.drift.verdict import Loss, Reach
 from r4t_ray.errors import ConfigError
 from r4t_ray.evaluation.bootstrap import Estimate
-from r4t_ray.evaluation.drift_measures import Drift
-from r4t_ray.evaluation.drift_verdict import Loss, Reach
 from r4t_ray.files import write_json
 from r4t_ray.index import POOLS
 
 
 def drift_lines(drift: Drift) -> Iterator[str]:
-    """What a person reads: the figures, a line a reason, the verdict."""
+    """The printed report: the figures, one line a reason, the verdict."""
     pool = POOLS[drift.task]
-    yield f"{drift.task}: then training queries, the {pool} of then; now {drift.queries} queries, the {pool} of now"
+    yield f"{drift.task}: then = training queries, the {pool} of then; now = {drift.queries} queries, the {pool} of now"
     yield f"  {'':<16}{'then':>22}{'now':>22}{'change':>26}"
     for change in drift.changes:
         yield f"  {change.measure:<16}{_cell(change.then):>22}{_cell(change.now):>22}{_cell(change.difference):>26}"
@@ -28,7 +28,7 @@ def drift_lines(drift: Drift) -> Iterator[str]:
     yield f"  {'item_distance':<16}{then:>22}{now:>22}  (median, 95th percentile)"
     yield f"  no new {pool} beside old ones" if drift.reach is None else f"  new {pool}: {_reached(drift.reach)}"
     if drift.loss is not None:
-        yield f"  {pool} gone: {_lost(drift.loss)}"
+        yield f"  removed {pool}: {_lost(drift.loss)}"
     yield from (f"  reason: {reason}" for reason in drift.reasons)
     yield f"  re-synthesize: {'yes' if drift.resynthesize else 'no'}"
 
@@ -45,11 +45,11 @@ def _reached(reach: Reach) -> str:
 
 
 def _lost(loss: Loss) -> str:
-    return f"{loss.num_gone}, which were {loss.share:.1%} of what the answers to training queries held"
+    return f"{loss.num_removed}, {loss.share:.1%} of the items in the answers to training queries"
 
 
 def check_out(path: Path) -> None:
-    """Raise ConfigError unless a file can be written at ``path``, before there is anything to write."""
+    """Raise ConfigError unless a file can be written at ``path``, before anything is computed."""
     if path.is_dir() or not path.expanduser().parent.is_dir():
         raise ConfigError("--out", str(path), "a file in a folder that exists", "make the folder or name another")
 
@@ -70,7 +70,7 @@ def drift_json(drift: Drift) -> dict[str, Any]:
         "measures": {change.measure: _without_name(asdict(change)) for change in drift.changes},
         "item_distance": distances,
         "new_entries": None if drift.reach is None else asdict(drift.reach) | {"share": drift.reach.share},
-        "entries_gone": None if drift.loss is None else asdict(drift.loss),
+        "removed_entries": None if drift.loss is None else asdict(drift.loss),
         "reasons": drift.reasons,
         "resynthesize": drift.resynthesize,
     }

@@ -1,53 +1,54 @@
-"""Drift of a workspace: new queries and a changed catalogue against what its retrievers were trained on.
+"""Drift of a workspace: new queries and a changed catalogue against those that its retrievers were trained on.
 
-Nothing is trained and the workspace stays as it is: new entries are embedded by its frozen encoder and searched beside
-the pool that it has. What `r4t add` brought is not looked at.
+Nothing is trained and the workspace is only read. New entries are embedded by its frozen encoder and searched beside
+its pools. Entries that `r4t add` brought are left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Catalogue, RemovedIds, load_queries, read_new_entries, read_query_texts, read_removed_ids
 from r4t_ray.diffusion import serving_folder
+from r4t_ray.drift.compare import Drift, Situation, compare
+from r4t_ray.drift.settings import DriftConfig
 from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
 from r4t_ray.errors import ConfigError, DataError
-from r4t_ray.evaluation.drift_measures import Drift, Situation, compare
-from r4t_ray.evaluation.evaluate import draw, load_retriever
-from r4t_ray.evaluation.settings import DriftConfig, EvaluationConfig
+from r4t_ray.evaluation.answers import EncodeTexts
+from r4t_ray.evaluation.settings import EvaluationConfig
+from r4t_ray.evaluation.trial import draw, load_retriever
 from r4t_ray.index import POOLS, ShardedIndex, load_index
 from r4t_ray.new_entries import entries_of_pool
-from r4t_ray.types import TASKS, Array, Task
+from r4t_ray.types import TASKS, Task
 
 STAGES = ("catalogue", "encoder", "index", "diffusion")
-Encode = Callable[[Sequence[str]], Array]
 
 
-@dataclass(frozen=True)
-class Changed:
-    """What a catalogue gained and lost."""
+@dataclass(frozen=True, kw_only=True)
+class CatalogueChange:
+    """The entries that a catalogue gained and the ids that it lost."""
 
     new: Catalogue
-    gone: RemovedIds
+    removed: RemovedIds
 
     def pools(
-        self, index: ShardedIndex, task: Task, encode: Encode
+        self, index: ShardedIndex, task: Task, encode: EncodeTexts
     ) -> tuple[ShardedIndex, ShardedIndex, frozenset[int]]:
-        """A task's pools then and now, and the rows of the first that are gone.
+        """A task's pools then and now, and the rows of the first that were removed.
 
-        Where rows are gone both are searched exhaustively, so that the index is no difference.
+        Where rows were removed both pools are searched exhaustively, so that the index type makes no difference.
         """
-        gone = self.gone.sets if POOLS[task] == "sets" else self.gone.items
-        gone_rows = frozenset(row for row, name in enumerate(index.ids) if name in gone)
+        removed = self.removed.sets if POOLS[task] == "sets" else self.removed.items
+        removed_rows = frozenset(row for row, name in enumerate(index.ids) if name in removed)
         then = kept = index
-        if gone_rows:
+        if removed_rows:
             then = index.of_rows(range(index.size))
-            kept = index.of_rows([row for row in range(index.size) if row not in gone_rows])
+            kept = index.of_rows([row for row in range(index.size) if row not in removed_rows])
         ids, texts = entries_of_pool(self.new, task)
-        return then, kept.with_rows(ids, encode(texts)), gone_rows
+        return then, kept.with_rows(ids, encode(texts)), removed_rows
 
 
 def measure_drift(
@@ -66,12 +67,12 @@ def measure_drift(
 
     Args:
         config: How many queries are asked, and the rule's settings.
-        evaluation: Budget, sampler and bootstrap, as the report's.
+        evaluation: Budget, sampler and bootstrap, as in the report.
         workspace: A workspace with a trained retriever; only read.
         items: New items, as in a ``sets`` catalogue.
-        sets: New sets, likewise.
-        removed_items: Ids of items that are gone, one a line. An entry that has changed is gone and comes again.
-        removed_sets: Likewise of sets.
+        sets: New sets, as in a ``sets`` catalogue.
+        removed_items: Ids of removed items, one a line. A changed entry is one that is removed and new.
+        removed_sets: Ids of removed sets, one a line.
         queries: New queries, one a line.
         task: The only task to compare.
 
@@ -81,14 +82,17 @@ def measure_drift(
         RequestError: The retriever has fewer rows than the k directions of ``evaluation``.
         ArtifactError: The workspace is not whole, or its stages were made from other inputs.
     """
-    gone = read_removed_ids(workspace, removed_items, removed_sets)
-    changed = Changed(read_new_entries(workspace, items, sets, gone), gone)
+    removed = read_removed_ids(workspace, removed_items, removed_sets)
+    change = CatalogueChange(new=read_new_entries(workspace, items, sets, removed), removed=removed)
     texts = read_query_texts(queries) if queries is not None else None
     seed = workspace.artifact("diffusion").manifest.seed
     workspace.check_lineage(STAGES)
     tasks = trained_tasks(workspace, task)
     encode = CachedEncoder(load_encoder(workspace.root / "encoder" / "model")).encode
-    situations = (open_situation(config, evaluation, workspace, name, changed, texts, encode, seed) for name in tasks)
+    situations = (
+        open_situation(config, evaluation, workspace, name, change=change, texts=texts, encode=encode, seed=seed)
+        for name in tasks
+    )
     return [compare(config, evaluation, situation, seed) for situation in situations]
 
 
@@ -105,12 +109,13 @@ def open_situation(
     evaluation: EvaluationConfig,
     workspace: Workspace,
     task: Task,
-    changed: Changed,
+    *,
+    change: CatalogueChange,
     texts: Sequence[str] | None,
-    encode: Encode,
+    encode: EncodeTexts,
     seed: int,
 ) -> Situation:
-    """Read one task's retriever, or the student that answers for it, pool and queries, and embed what is new."""
+    """Read one task's queries, pool and retriever (the student where it serves), and embed the new entries."""
     ids, emb_BD = load_embeddings(workspace, "queries")
     row_of = {query_id: row for row, query_id in enumerate(ids)}
     train, validation, test = (load_queries(workspace, task, split) for split in ("train", "val", "test"))
@@ -125,14 +130,14 @@ def open_situation(
     train_BD, sample_BD, validation_BD, test_BD = (
         emb_BD[[row_of[query.query_id] for query in each]] for each in (train, sample, validation, test)
     )
-    then, now, gone_rows = changed.pools(load_index(workspace, task), task, encode)
+    then, now, removed_rows = change.pools(load_index(workspace, task), task, encode)
     folder = workspace.root / "diffusion" / task
     return Situation(
         task=task,
         retriever=load_retriever(serving_folder(folder, evaluation.solver, evaluation.num_steps, evaluation.guidance)),
         then=then,
         now=now,
-        gone_rows=gone_rows,
+        removed_rows=removed_rows,
         train_emb_BD=train_BD,
         sample_emb_BD=sample_BD,
         validation_emb_BD=validation_BD,

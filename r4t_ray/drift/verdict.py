@@ -1,12 +1,13 @@
-"""Whether a retriever still fits: what changed since it was trained, and the rule by which that calls for new pairs.
+"""The changes since a retriever was trained, and the rule by which they call for new pairs.
 
 The rule. Pairs should be synthesized again when
 
 1. groundedness, Vendi or alignment of the answers fell by more than ``max_drop``, and the 95% interval of the
    difference leaves 0 out; or
-2. queries are farther from their nearest training query by more than ``max_query_rise``, likewise; or
-3. new entries are reached at less than ``min_reach`` times the rate of the old ones, and less often than 97.5% of the
-   samples of as many old entries.
+2. the distance of queries to their nearest training query rose by more than ``max_query_rise``, and the 95% interval
+   of the difference leaves 0 out; or
+3. new entries are reached at less than ``min_reach`` times the rate of the old ones, and less often than 97.5% of
+   random samples of the old entries, each with as many entries as are new.
 """
 
 from __future__ import annotations
@@ -17,19 +18,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from r4t_ray.drift.settings import DriftConfig
+from r4t_ray.evaluation.answers import Answer
 from r4t_ray.evaluation.bootstrap import Estimate, bootstrap_mean, share_of_draws, unpaired_difference
-from r4t_ray.evaluation.settings import DriftConfig
 
 QUERY_DISTANCE = "query_distance"
-"""Distance of a query to its nearest training query; the other measures are of its answer."""
+"""Distance of a query to its nearest training query. The other measures are measures of the answer."""
 
 Values = Mapping[str, NDArray[np.float64]]
 """Measure -> one number a query."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Change:
-    """One measure then and now, and the difference, now less then."""
+    """One measure then and now, and the difference, now minus then."""
 
     measure: str
     then: Estimate
@@ -54,15 +56,16 @@ class Change:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Reach:
-    """New entries that some answer holds.
+    """The new entries that at least one answer holds.
 
     Attributes:
         num_new: New entries.
-        num_reached: Those in the answer of at least one of ``num_queries``.
-        num_queries: Queries asked, training queries and those of now.
-        old: Share of the old entries that the same answers hold; the interval is of samples of ``num_new`` of them.
+        num_reached: New entries in at least one answer.
+        num_queries: Queries asked, training queries and queries of now.
+        old: Share of the old entries that the same answers hold. Its interval is over samples of ``num_new`` old
+            entries.
     """
 
     num_new: int
@@ -85,41 +88,48 @@ class Reach:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Loss:
-    """Entries that are gone, ``num_gone``, and their share of what the answers to training queries held."""
+    """The number of removed entries, and their share of the items in the answers to training queries."""
 
-    num_gone: int
+    num_removed: int
     share: float
 
 
 def find_changes(reference: Values, now: Values, num_bootstrap: int, seed: int) -> list[Change]:
-    """Every measure that both sides have, in the order of ``reference``."""
+    """The changes of every measure that both sides have, in the order of ``reference``."""
     return [
         Change(
-            measure,
-            bootstrap_mean(values, num_bootstrap, seed),
-            bootstrap_mean(now[measure], num_bootstrap, seed),
-            unpaired_difference(now[measure], values, num_bootstrap, seed),
+            measure=measure,
+            then=bootstrap_mean(values, num_bootstrap, seed),
+            now=bootstrap_mean(now[measure], num_bootstrap, seed),
+            difference=unpaired_difference(now[measure], values, num_bootstrap, seed),
         )
         for measure, values in reference.items()
         if measure in now
     ]
 
 
-def find_reach(reached: set[int], num_old: int, num_new: int, num_queries: int, num_bootstrap: int, seed: int) -> Reach:
-    """What the reached rows of a pool say of its new entries, the ``num_new`` rows after ``num_old`` old ones."""
+def find_reach(answers: Sequence[Answer], *, num_old: int, num_new: int, num_bootstrap: int, seed: int) -> Reach:
+    """How many new entries the answers hold: the ``num_new`` rows of the pool after ``num_old`` old ones."""
+    reached = set().union(*(answer.retrieved for answer in answers))
     num_reached = sum(row >= num_old for row in reached)
     old_share = (len(reached) - num_reached) / num_old
-    return Reach(num_new, num_reached, num_queries, share_of_draws(old_share, num_new, num_bootstrap, seed))
+    return Reach(
+        num_new=num_new,
+        num_reached=num_reached,
+        num_queries=len(answers),
+        old=share_of_draws(old_share, num_new, num_bootstrap, seed),
+    )
 
 
-def find_loss(retrieved: Sequence[set[int]], gone_rows: frozenset[int]) -> Loss | None:
-    """What answers, each the rows that it holds, lose by the rows that are gone; None where none are."""
-    if not gone_rows:
+def find_loss(answers: Sequence[Answer], removed_rows: frozenset[int]) -> Loss | None:
+    """How much of the answers the removed rows were; None where no row was removed."""
+    if not removed_rows:
         return None
-    lost, held = sum(len(rows & gone_rows) for rows in retrieved), sum(map(len, retrieved))
-    return Loss(len(gone_rows), lost / held)
+    retrieved = [answer.retrieved for answer in answers]
+    lost, held = sum(len(rows & removed_rows) for rows in retrieved), sum(map(len, retrieved))
+    return Loss(num_removed=len(removed_rows), share=lost / held)
 
 
 def find_reasons(changes: Sequence[Change], reach: Reach | None, config: DriftConfig) -> list[str]:

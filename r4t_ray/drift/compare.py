@@ -1,0 +1,189 @@
+"""A retriever's answers when it was trained and now, and the entries that they reach.
+
+- Then: answers to training queries from the pool that the retriever was trained for. The distance of a query to its
+  nearest training query is measured on validation queries, because they are held out as test queries are, while
+  training queries have near relatives among themselves.
+- Now: answers to the queries of now from the pool with the new entries and without the removed ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from r4t_ray.drift.settings import DriftConfig
+from r4t_ray.drift.verdict import (
+    QUERY_DISTANCE,
+    Change,
+    Loss,
+    Reach,
+    find_changes,
+    find_loss,
+    find_reach,
+    find_reasons,
+)
+from r4t_ray.evaluation.answers import Answer, batches
+from r4t_ray.evaluation.evaluate import QUERIES_A_CALL
+from r4t_ray.evaluation.methods.r4t_diffusion import answers_of_rows, generate_rows
+from r4t_ray.evaluation.scores import geometric_scores, nearest_cosines
+from r4t_ray.evaluation.settings import EvaluationConfig
+from r4t_ray.measures import unit_distance
+from r4t_ray.progress import track
+from r4t_ray.rewards import OARConfig
+from r4t_ray.types import Array, Task
+
+if TYPE_CHECKING:
+    from r4t_ray.diffusion import DiffusionRetriever
+    from r4t_ray.index import ShardedIndex
+
+ANSWER_MEASURES = ("groundedness", "vendi", "alignment")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Situation:
+    """One task's retriever, and its pool and queries then and now. Embeddings have unit rows.
+
+    Attributes:
+        task: The task.
+        retriever: The trained retriever.
+        then: The pool that it was trained for.
+        now: The rows of ``then`` without the removed ones, followed by the new entries.
+        removed_rows: Rows of ``then`` that were removed.
+        train_emb_BD: All training queries.
+        sample_emb_BD: The training queries that are asked.
+        validation_emb_BD: Validation queries; may be empty.
+        query_emb_BD: The queries of now.
+        queries: Kind of the queries of now, "new" or "held-out".
+    """
+
+    task: Task
+    retriever: DiffusionRetriever
+    then: ShardedIndex
+    now: ShardedIndex
+    removed_rows: frozenset[int]
+    train_emb_BD: Array
+    sample_emb_BD: Array
+    validation_emb_BD: Array
+    query_emb_BD: Array
+    queries: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distance:
+    """||z - c|| over all directions z and their nearest items c."""
+
+    median: float
+    percentile_95: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drift:
+    """The changes of one task.
+
+    Attributes:
+        task: The task.
+        queries: Kind of the queries of now, "new" or "held-out".
+        changes: The measures then and now.
+        item_distance_then: Of the answers to training queries.
+        item_distance_now: Of the answers to the queries of now.
+        reach: How many new entries answers hold, beside the old ones; None where there are no new or no old entries.
+        loss: What the removed entries were; None where there are none.
+        reasons: Why pairs should be synthesized again, one a line; empty where the retriever still fits.
+    """
+
+    task: Task
+    queries: str
+    changes: list[Change]
+    item_distance_then: Distance
+    item_distance_now: Distance
+    reach: Reach | None
+    loss: Loss | None
+    reasons: list[str]
+
+    @property
+    def resynthesize(self) -> bool:
+        """Whether there is a reason."""
+        return bool(self.reasons)
+
+
+def compare(config: DriftConfig, evaluation: EvaluationConfig, situation: Situation, seed: int) -> Drift:
+    """Ask, measure then and now, count the reached entries, and apply the rule.
+
+    Raises:
+        RequestError: The retriever emits fewer rows than the k directions of ``evaluation``.
+    """
+    sample_BLD = generate(situation, situation.sample_emb_BD, evaluation, seed, "training")
+    query_BLD = generate(situation, situation.query_emb_BD, evaluation, seed, situation.queries)
+    answers_then = answers_from(situation.then, sample_BLD, situation, evaluation)
+    answers_now = answers_from(situation.now, query_BLD, situation, evaluation)
+
+    values_then = measure_answers(answers_then, situation.sample_emb_BD, situation.then, evaluation.k)
+    values_now = measure_answers(answers_now, situation.query_emb_BD, situation.now, evaluation.k)
+    if len(situation.validation_emb_BD):
+        values_then[QUERY_DISTANCE] = query_distances(situation.validation_emb_BD, situation.train_emb_BD)
+        values_now[QUERY_DISTANCE] = query_distances(situation.query_emb_BD, situation.train_emb_BD)
+    changes = find_changes(values_then, values_now, evaluation.num_bootstrap, seed)
+
+    reach, num_old = None, len(situation.then.ids) - len(situation.removed_rows)
+    num_new = len(situation.now.ids) - num_old
+    if num_new and num_old:
+        asked = [*answers_from(situation.now, sample_BLD, situation, evaluation), *answers_now]
+        reach = find_reach(asked, num_old=num_old, num_new=num_new, num_bootstrap=evaluation.num_bootstrap, seed=seed)
+    return Drift(
+        task=situation.task,
+        queries=situation.queries,
+        changes=changes,
+        item_distance_then=item_distance(answers_then, situation.then),
+        item_distance_now=item_distance(answers_now, situation.now),
+        reach=reach,
+        loss=find_loss(answers_then, situation.removed_rows),
+        reasons=find_reasons(changes, reach, config),
+    )
+
+
+def generate(situation: Situation, query_emb_BD: Array, evaluation: EvaluationConfig, seed: int, kind: str) -> Array:
+    """The rows z_BLD of every query, generated in batches as by the evaluate stage; ``kind`` is for the progress."""
+    generate_block = partial(
+        generate_rows,
+        situation.retriever,
+        solver=evaluation.solver,
+        num_steps=evaluation.num_steps,
+        guidance=evaluation.guidance,
+    )
+    blocks = track(list(batches(len(query_emb_BD), QUERIES_A_CALL)), f"{situation.task} {kind} queries")
+    return np.concatenate([generate_block(query_emb_BD[block], seed + block.start) for block in blocks])
+
+
+def answers_from(index: ShardedIndex, z_BLD: Array, situation: Situation, evaluation: EvaluationConfig) -> list[Answer]:
+    """The answers of generated rows from a pool, as the evaluate stage has them."""
+    solver = evaluation.solver or situation.retriever.sampler.solver
+    return answers_of_rows(z_BLD, index, evaluation.k, evaluation.n, solver=solver)
+
+
+def measure_answers(
+    answers: Sequence[Answer], query_emb_BD: Array, index: ShardedIndex, k: int
+) -> dict[str, NDArray[np.float64]]:
+    """ANSWER_MEASURES of every answer, as in the tables of the report."""
+    scored = [
+        geometric_scores(answer, z_q_D, index, k, OARConfig())
+        for answer, z_q_D in zip(answers, query_emb_BD, strict=True)
+    ]
+    return {name: np.array([row[name] for row in scored], dtype=np.float64) for name in ANSWER_MEASURES}
+
+
+def query_distances(query_emb_BD: Array, train_emb_BD: Array) -> NDArray[np.float64]:
+    """Euclidean distance of each query to its nearest training query."""
+    return unit_distance(nearest_cosines(query_emb_BD, train_emb_BD))
+
+
+def item_distance(answers: Sequence[Answer], index: ShardedIndex) -> Distance:
+    """Distance of the answers' directions to their nearest items: median and 95th percentile."""
+    z_BD = np.concatenate([answer.directions_kD for answer in answers])
+    item_BD = index.emb_MD[np.concatenate([answer.top_rows for answer in answers])]
+    median, high = np.percentile(unit_distance(np.einsum("bd,bd->b", z_BD, item_BD)), [50.0, 95.0])
+    return Distance(median=float(median), percentile_95=float(high))

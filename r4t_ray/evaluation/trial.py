@@ -1,0 +1,143 @@
+"""A trial: one task's held-out queries and the methods that answer them, read from a workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from r4t_ray.artifacts import Workspace, read_manifest
+from r4t_ray.catalogue import Query, load_queries
+from r4t_ray.config import recorded_settings
+from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
+from r4t_ray.evaluation.bench import Bench, Method, ModelFolder
+from r4t_ray.evaluation.methods import METHODS
+from r4t_ray.evaluation.settings import EvaluationConfig
+from r4t_ray.folm import FolmConfig, SharedEngine
+from r4t_ray.index import load_index
+from r4t_ray.rewards import OARConfig
+from r4t_ray.types import Array, Rows, Task
+
+if TYPE_CHECKING:
+    from r4t_ray.diffusion import DiffusionRetriever
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One task's methods and held-out queries.
+
+    Attributes:
+        task: The task.
+        methods: Names of the methods, in the order of the tables.
+        queries: The held-out queries.
+        query_emb_BD: Their embeddings.
+        make_bench: Makes a fresh bench for each method, with an empty cache of embeddings: a method that embeds many
+            texts pays for them, whichever method ran before.
+    """
+
+    task: Task
+    methods: tuple[str, ...]
+    queries: Sequence[Query]
+    query_emb_BD: Array
+    make_bench: Callable[[], Bench]
+
+
+def open_trial(
+    config: EvaluationConfig, workspace: Workspace, task: Task, *, engine: SharedEngine, reward: OARConfig, seed: int
+) -> Trial:
+    """Read one task's held-out queries, training references and pool.
+
+    Args:
+        config: The settings of the evaluation.
+        workspace: Holds the catalogue, its embeddings and its index, and the models of the methods.
+        task: The task.
+        engine: Runs the language models.
+        reward: Weights of the OAR reward.
+        seed: Draws the held-out queries where ``config.max_queries`` is set.
+    """
+    index = load_index(workspace, task)
+    ids, emb_BD = load_embeddings(workspace, "queries")
+    row_of = {query_id: row for row, query_id in enumerate(ids)}
+    train = load_queries(workspace, task, "train")
+    test = draw(load_queries(workspace, task, "test"), config.max_queries, seed)
+    encoder_folder = workspace.root / "encoder" / "model"
+
+    def make_bench() -> Bench:
+        return Bench(
+            task=task,
+            index=index,
+            k=config.k,
+            n=config.n,
+            train_emb_BD=emb_BD[[row_of[query.query_id] for query in train]],
+            train_references=reference_rows(train, index.ids),
+            reward=reward,
+            num_candidates=config.num_candidates,
+            mmr_lambda=config.mmr_lambda,
+            temperature=config.temperature,
+            solver=config.solver,
+            num_steps=config.num_steps,
+            guidance=config.guidance,
+            encode=CachedEncoder(load_encoder(encoder_folder)).encode,
+            policy=lambda model: engine.at(model_path(workspace, model, task)),
+            retriever=cache(lambda model: load_retriever(model_path(workspace, model, task))),
+        )
+
+    return Trial(
+        task=task,
+        methods=methods_of(config, workspace, task),
+        queries=test,
+        query_emb_BD=emb_BD[[row_of[query.query_id] for query in test]],
+        make_bench=make_bench,
+    )
+
+
+def methods_of(config: EvaluationConfig, workspace: Workspace, task: Task) -> tuple[str, ...]:
+    """The methods of the settings that the task has and whose models were trained for it."""
+
+    def is_ready(method: Method) -> bool:
+        if method.stage == "folm":
+            return task in folm_settings(workspace).tasks
+        return method.model is None or model_path(workspace, method.model, task).is_dir()
+
+    chosen = [METHODS[name] for name in METHODS if name in config.methods]
+    return tuple(method.name for method in chosen if task in method.tasks and is_ready(method))
+
+
+def model_path(workspace: Workspace, model: ModelFolder, task: Task) -> Path:
+    """A model's folder of one task."""
+    return workspace.root / model.replace("<task>", task)
+
+
+def load_retriever(folder: Path) -> DiffusionRetriever:
+    """One task's diffusion retriever in evaluation mode."""
+    from r4t_ray.diffusion import DiffusionRetriever
+
+    return DiffusionRetriever.from_pretrained(folder).eval()
+
+
+def folm_settings(workspace: Workspace) -> FolmConfig:
+    """The settings that the fan-out language model was trained with."""
+    return recorded_settings(FolmConfig, read_manifest(workspace.root / "folm").config)
+
+
+def draw(queries: Sequence[T], max_queries: int | None, seed: int) -> list[T]:
+    """At most ``max_queries`` of the queries, sampled by the seed, in their order."""
+    if max_queries is None or len(queries) <= max_queries:
+        return list(queries)
+    kept = np.random.default_rng(seed).choice(len(queries), size=max_queries, replace=False)
+    return [queries[position] for position in sorted(kept.tolist())]
+
+
+def reference_rows(queries: Sequence[Query], pool_ids: Sequence[str]) -> list[Rows]:
+    """Pool rows of each query's reference set; items outside the pool are left out."""
+    row_of = {item_id: row for row, item_id in enumerate(pool_ids)}
+    return [
+        np.array([row_of[item_id] for item_id in query.item_ids if item_id in row_of], dtype=np.int64)
+        for query in queries
+    ]
