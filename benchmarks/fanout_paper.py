@@ -26,7 +26,7 @@ from r4t_ray.diffusion import NetworkConfig, NoiseConfig, SamplerConfig, SolverN
 from r4t_ray.diffusion.hub import DiffusionRetriever
 
 PAPER_NETWORK = NetworkConfig.model_validate(preset_values("paper")["diffusion"]["network"])
-TINY_NETWORK = NetworkConfig(hidden=32, mlp=32, num_heads=2, num_layers=2)
+TINY_NETWORK = NetworkConfig(hidden_size=32, mlp_size=32, num_heads=2, num_layers=2, num_anchors=0)
 QWEN3_4B: dict[str, Any] = {
     "hidden_size": 2560,
     "num_hidden_layers": 36,
@@ -160,7 +160,11 @@ def random_retriever(grid: PaperGrid, device: torch.device) -> DiffusionRetrieve
     Linear layers hold bfloat16; otherwise autocast would cast them at each call.
     """
     torch.manual_seed(0)
-    retriever = DiffusionRetriever(TINY_NETWORK if grid.is_tiny else PAPER_NETWORK, NoiseConfig(), SamplerConfig())
+    retriever = DiffusionRetriever(
+        TINY_NETWORK if grid.is_tiny else PAPER_NETWORK,
+        NoiseConfig(sigma_min=1e-4, sigma_max=80.0),
+        SamplerConfig(),
+    )
     retriever.eval().requires_grad_(False)
     for parameter in retriever.parameters():
         nn.init.normal_(parameter, std=0.02)

@@ -38,8 +38,8 @@ COMPARED: dict[Task, tuple[str, ...]] = {"oar": ("oar_reward", "vendi"), "wscr":
 def fit(config: DiffusionConfig, pairs: Path, task: Task, seed: int) -> DiffusionRetriever:
     """Train a retriever on one task's pairs in memory; returns the average of its weights."""
     job = prepare_task(config, pairs, task)
-    learner = Learner(job.config, task, seed, 0, job.anchors_ND)
-    loaded = load_pairs(pairs, "train", PairCollate(config.network, job.mean_weight))
+    learner = Learner(job.config, job.shape, task, seed=seed, rank=0, anchors_ND=job.anchors_ND)
+    loaded = load_pairs(pairs, "train", PairCollate(job.shape, job.mean_weight))
     for batch in islice(cached_batches(loaded, config.optimizer.batch_size, seed), config.optimizer.num_steps):
         learner.update(batch["z_q"], batch["Z"], batch["weight"])
     return learner.ema.model.eval()

@@ -75,7 +75,7 @@ def trained(settings: SelectSettings, rule: str, pairs: pa.Table) -> list[Row]:
     """Train on the pairs, once for each seed, and answer the held-out queries; one row for each measure."""
     task = settings.task
     config, trial = load_settings(Experiment, settings.config).diffusion, trial_of(settings.workspace, task)
-    solver = config.sampler_of(task).solver
+    solver = config.sampler[task].solver
     found = []
     with tempfile.TemporaryDirectory() as place:
         pq.write_table(pairs, Path(place) / "pairs.parquet")

@@ -39,6 +39,8 @@ BARE = ("bare loop", "all cores")
 CONFIG = Path("jobs/configs/cookbook.yaml")
 PARQUET_ROWS = 50_000
 """Pairs of one file."""
+NUM_ROWS, DIM = 12, 128
+"""L and d of arXiv 2603.06397, Table 3, and of the cookbook."""
 
 
 class TrainDiffusionSettings(BenchmarkSettings):
@@ -66,19 +68,19 @@ def measure(settings: TrainDiffusionSettings) -> Result:
     rates: dict[str, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as place:
         pairs = Path(place) / "pairs"
-        write_random_pairs(pairs, settings.pairs, config)
+        write_random_pairs(pairs, settings.pairs)
         for turn in range(settings.turns):
             for variant in settings.variants:
-                if not (variant == "all cores" and config.use_gpu):
+                if not (variant == "all cores" and config.workers.gpus):
                     folder = Path(place) / f"{variant}-{turn}"
                     rates[variant] += turn_of(variant, settings, config, pairs, folder=folder, seed=turn)
-    torch.set_num_threads(config.num_threads)
+    torch.set_num_threads(config.workers.num_threads)
     result = new_result("train_diffusion", settings)
     result.rows = [{"variant": variant, "samples_per_s": made} for variant, made in rates.items()]
     result.facts = {
-        "device": torch.cuda.get_device_name() if config.use_gpu else "cpu",
-        "flops_a_pair": update_flops(config),
-        "matrix_flops": matrix_rate("cuda" if config.use_gpu else "cpu"),
+        "device": torch.cuda.get_device_name() if config.workers.gpus else "cpu",
+        "flops_a_pair": update_flops(config, config.network.for_pairs(NUM_ROWS, DIM)),
+        "matrix_flops": matrix_rate("cuda" if config.workers.gpus else "cpu"),
         "config": config.model_dump(mode="json"),
     }
     return result
@@ -91,7 +93,7 @@ def turn_of(
     from r4t_ray.pipeline import connected_to_ray
 
     if variant in BARE:
-        threads = config.num_threads if variant == "bare loop" else len(os.sched_getaffinity(0))
+        threads = config.workers.num_threads if variant == "bare loop" else len(os.sched_getaffinity(0))
         return bare_loop(config, pairs, settings, seed, threads)
     with connected_to_ray():
         if variant == "beside Ray":
@@ -103,7 +105,7 @@ def training_config(settings: TrainDiffusionSettings) -> Any:
     """The DiffusionConfig of all variants, on a GPU if there is one."""
     import torch
 
-    from r4t_ray.config import load_settings
+    from r4t_ray.config import PerTask, Resources, load_settings
     from r4t_ray.experiment import Experiment
 
     paper = {"catalogue": {"type": "cookbook"}, "preset": "paper"}
@@ -121,30 +123,28 @@ def training_config(settings: TrainDiffusionSettings) -> Any:
             "log_every": settings.window,
             "validation_rows": 0,
             "checkpoint_every": optimizer.num_steps + 1,
-            "use_gpu": torch.cuda.is_available(),
+            "workers": Resources(gpus=float(torch.cuda.is_available())),
             "compile": settings.compile,
-            "student": {},
+            "student": PerTask(oar=None, wscr=None),
         }
     )
 
 
-def write_random_pairs(folder: Path, count: int, config: Any) -> None:
+def write_random_pairs(folder: Path, count: int) -> None:
     """Write training pairs of random unit rows in the columns of the pairs stage."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    network, rng = config.network, np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     folder.mkdir()
     for first in range(0, count, PARQUET_ROWS):
         size = min(PARQUET_ROWS, count - first)
         columns: dict[str, Any] = {"split": ["train"] * size, "weight": np.ones(size, np.int32)}
-        for name, rows in (("z_q", 1), ("Z", network.num_rows)):
-            values = rng.normal(size=(size, rows, network.dim))
+        for name, rows in (("z_q", 1), ("Z", NUM_ROWS)):
+            values = rng.normal(size=(size, rows, DIM))
             values /= np.linalg.norm(values, axis=-1, keepdims=True)
-            columns[name] = pa.FixedSizeListArray.from_arrays(
-                pa.array(values.astype(np.float16).ravel()), rows * network.dim
-            )
+            columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(values.astype(np.float16).ravel()), rows * DIM)
         pq.write_table(pa.table(columns), folder / f"part-{first}.parquet")
 
 
@@ -156,12 +156,12 @@ def bare_loop(config: Any, pairs: Path, settings: TrainDiffusionSettings, seed: 
     from r4t_ray.diffusion.training.learner import Learner
     from r4t_ray.diffusion.training.stage import prepare_task
 
-    device = torch.device("cuda" if config.use_gpu else "cpu")
-    if not config.use_gpu:
+    device = torch.device("cuda" if config.workers.gpus else "cpu")
+    if not config.workers.gpus:
         torch.set_num_threads(threads)
     job = prepare_task(config, pairs, "oar")  # it sets the number of anchors
-    learner = Learner(job.config, "oar", seed, 0, job.anchors_ND, device=device)
-    loaded = load_pairs(pairs, "train", PairCollate(config.network, job.mean_weight))
+    learner = Learner(job.config, job.shape, "oar", seed=seed, rank=0, anchors_ND=job.anchors_ND, device=device)
+    loaded = load_pairs(pairs, "train", PairCollate(job.shape, job.mean_weight))
     tensors = {name: values.to(device) for name, values in loaded.items()}
     batches = cached_batches(tensors, config.optimizer.batch_size, seed)
     rates = []
@@ -185,7 +185,7 @@ def beside_ray(config: Any, pairs: Path, settings: TrainDiffusionSettings, folde
     trainer = TorchTrainer(
         wait_between,
         train_loop_config={"began": str(began), "end": str(end)},
-        scaling_config=ScalingConfig(num_workers=1, use_gpu=config.use_gpu),
+        scaling_config=ScalingConfig(num_workers=1, use_gpu=config.workers.gpus > 0),
         run_config=RunConfig(storage_path=str(folder)),
     )
     with ThreadPoolExecutor() as pool:
@@ -194,7 +194,7 @@ def beside_ray(config: Any, pairs: Path, settings: TrainDiffusionSettings, folde
             assert not waiting.done(), waiting.exception()
             time.sleep(0.1)
         try:
-            return bare_loop(config, pairs, settings, seed, config.num_threads)
+            return bare_loop(config, pairs, settings, seed, config.workers.num_threads)
         finally:
             end.touch()
 
@@ -217,7 +217,7 @@ def ray_train(config: Any, pairs: Path, is_cached: bool, folder: Path, seed: int
     return rates[1:]
 
 
-def update_flops(config: Any) -> float:
+def update_flops(config: Any, network: Any) -> float:
     """Floating-point operations of matrix products and attention for one pair of an update, forward and backward."""
     import numpy as np
     import torch
@@ -226,9 +226,9 @@ def update_flops(config: Any) -> float:
 
     from r4t_ray.diffusion.training.learner import Learner
 
-    network, size = config.network, 8
+    size = 8
     anchors_ND = np.zeros((network.num_anchors, network.dim), np.float32) if network.num_anchors else None
-    learner = Learner(config, "oar", 0, 0, anchors_ND)
+    learner = Learner(config, network, "oar", seed=0, rank=0, anchors_ND=anchors_ND)
     target_BLD = torch.nn.functional.normalize(torch.randn(size, network.num_rows, network.dim), dim=-1)
     # On a CPU the counter sees attention only as matrix products, which the math backend uses.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:

@@ -52,12 +52,6 @@ class Experiment(Settings):
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:
         """Refuse before the first stage what would stop a later one."""
-        network = self.diffusion.network
-        if network.dim != self.encoder.dim:
-            raise ValueError(f"diffusion.network.dim ({network.dim}) differs from encoder.dim ({self.encoder.dim})")
-        if network.num_rows != self.pairs.num_rows:
-            rows = f"diffusion.network.num_rows ({network.num_rows})"
-            raise ValueError(f"{rows} differs from pairs.num_rows ({self.pairs.num_rows})")
         if self.pairs.num_rows < self.folm.k:
             raise ValueError(f"pairs.num_rows ({self.pairs.num_rows}) is below folm.k ({self.folm.k})")
         return self

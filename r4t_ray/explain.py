@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from r4t_ray.config import Settings, load_settings
-from r4t_ray.config.describe import describe, to_yaml
+from r4t_ray.config.describe import describe, short
 from r4t_ray.config.presets import Preset
 from r4t_ray.config.reference import Row, markdown_table, setting_rows
 from r4t_ray.experiment import Experiment
@@ -59,6 +59,32 @@ The defaults are made for two CPU cores. `jobs/configs/polyvore.yaml` shows a wh
 
 GPU_SETTINGS: tuple[tuple[str, str, str], ...] = (
     ("encoder.actors.gpus", "1", "The encoder embeds the catalogue on a GPU."),
+    ("encoder.batch_size", "256 or more", "Small batches leave a GPU idle."),
+    ("folm.engine.type", "vllm", "vLLM samples; auto takes it too if it is installed."),
+    ("folm.engine.dtype", "bfloat16", "Half the memory of float32, and a much higher matmul rate."),
+    ("folm.grpo.{oar,wscr}.max_logp_gap", "0.5", "In bfloat16, engine and learner differ more than in float32."),
+    ("folm.engine.max_model_len", "2048", "Prompt and completion must fit; larger values need more memory."),
+    ("folm.rollout.gpus", "1", "Each rollout actor samples on a GPU; `folm.rollout.num` is the number of actors."),
+    ("folm.learner.gpus", "1", "Each learner worker trains on a GPU; `folm.learner.num` is the number of workers."),
+    ("folm.fsdp", "true", "Shards a model that does not fit into the memory of one GPU. Experimental."),
+    ("folm.lora", "{rank: 16}", "Trains adapters only, which needs much less memory."),
+    ("folm.grpo.{oar,wscr}.micro_batch_size", "8 to 64", "The largest value that fits into the memory is the fastest."),
+    ("folm.grpo.{oar,wscr}.max_staleness", "1", "Sampling and learning overlap instead of waiting for each other."),
+    ("pairs.actors.gpus", "1", "Each actor samples pairs on a GPU; `pairs.actors.num` is the number of actors."),
+    (
+        "pairs.num_writers",
+        "2 or more",
+        "One writer embeds and searches on half a CPU and can be slower than the engines.",
+    ),
+    ("diffusion.workers.gpus", "1", "Each worker trains on a GPU; `diffusion.workers.num` is the number of workers."),
+    (
+        "diffusion.cache_pairs",
+        "true if they fit",
+        "The pairs stay in the GPU's memory, so training does not wait for files.",
+    ),
+    ("diffusion.compile", "true", "torch.compile makes a step of a large network faster."),
+    ("diffusion.optimizer.batch_size", "512", "The batch of all workers together; larger batches use a GPU better."),
+    ("serve.generator.num_gpus", "1", "The diffusion generates on a GPU. Fractions let replicas share one."),
 )
 """Setting, its value on a GPU, and the reason."""
 
@@ -97,22 +123,18 @@ def _preset_of(experiment: Experiment) -> Experiment:
 
 def _preset_differences(preset: Preset) -> Iterator[Row]:
     """Each setting that a preset changes, its default, and its value in the preset."""
-    catalogue = {"type": "cookbook"}
-    default = dict(_leaves(Experiment.model_validate({"catalogue": catalogue})))
-    changed = dict(_leaves(Experiment.model_validate({"catalogue": catalogue, "preset": preset})))
-    for key in {**default, **changed}:
-        values = default.get(key, "not set"), changed.get(key, "not set")
-        if values[0] != values[1] and key != "preset":
-            yield Row(key, *values)
+    data = {"catalogue": {"type": "cookbook"}}
+    small, other = (Experiment.model_validate(data | {"preset": name}) for name in ("small", preset))
+    return (row for row in _differences(small, other, "") if row.key != "preset")
 
 
-def _leaves(settings: Settings, above: str = "") -> Iterator[tuple[str, str]]:
-    for name in type(settings).model_fields:
-        value = getattr(settings, name)
-        if isinstance(value, Settings):
-            yield from _leaves(value, f"{above}{name}.")
-        else:
-            yield above + name, to_yaml(value)
+def _differences(first: Settings, second: Settings, above: str) -> Iterator[Row]:
+    for name in type(first).model_fields:
+        one, other = getattr(first, name), getattr(second, name)
+        if isinstance(one, Settings) and isinstance(other, Settings):
+            yield from _differences(one, other, f"{above}{name}.")
+        elif one != other:
+            yield Row(above + name, short(one), short(other))
 
 
 if __name__ == "__main__":

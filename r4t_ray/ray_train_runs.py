@@ -1,4 +1,4 @@
-"""What Ray Train keeps of a run on disk, so that one that was killed goes on when it is started again."""
+"""The checkpoints that Ray Train keeps on disk, from which a killed run continues."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ STAGING = "ray_train"
 SNAPSHOT = "checkpoint_manager_snapshot.json"
 """Ray Train's own list of the checkpoints it has, beside them."""
 
-log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 def drop_broken_state(folder: Path) -> None:
-    """Remove ``folder``'s checkpoints where the list of them was cut off in the writing: Ray would refuse to start."""
+    """Remove the checkpoints of ``folder`` if their list was cut off while written: Ray would not start from it."""
     for snapshot in (folder / STAGING).glob(f"*/{SNAPSHOT}"):
         try:
             json.loads(snapshot.read_text(encoding="utf-8"))
         except ValueError:
-            log.warning("%s is cut off: the checkpoints are dropped, what was being trained begins anew", snapshot)
+            _logger.warning(
+                "%s is cut off: the checkpoints are dropped, and this training starts from its first step", snapshot
+            )
             shutil.rmtree(folder / STAGING)
             return

@@ -139,7 +139,7 @@ def build_retrievers(workspace: Workspace, seed: int = SEED, solver: str = "heun
 
     def save(folder: Path) -> int:
         network = NetworkConfig(
-            num_rows=NUM_ROWS, dim=DIM, hidden=32, mlp=32, num_heads=2, num_layers=2, num_anchors=num_anchors
+            num_rows=NUM_ROWS, dim=DIM, hidden_size=32, mlp_size=32, num_heads=2, num_layers=2, num_anchors=num_anchors
         )
         noise = NoiseConfig(sigma_min=0.05, sigma_max=1.0, sigma_data=DIM**-0.5)
         for task in ("oar", "wscr"):

@@ -15,7 +15,6 @@ from r4t_ray.experiment import Experiment
 
 CATALOGUE = {"type": "sets", "items": "items.jsonl", "sets": "sets.jsonl"}
 CONFIGS = sorted((Path(__file__).parents[1] / "jobs" / "configs").glob("*.yaml"))
-ROOMS_WITHOUT_DESCRIPTIONS = ("folm", "rewards", "diffusion", "evaluation", "serve")
 
 
 def test_every_setting_has_a_description() -> None:
@@ -23,7 +22,6 @@ def test_every_setting_has_a_description() -> None:
         f"{field.owner.__module__}.{field.owner.__name__}.{field.name}"
         for field in all_fields(Experiment)
         if not re.fullmatch(r"[A-Z`0-9_a-z].{8,}\.", field.info.description or "", re.DOTALL)
-        and field.owner.__module__.split(".")[1] not in ROOMS_WITHOUT_DESCRIPTIONS
     ]
     assert not missing
 
@@ -40,6 +38,11 @@ def test_paper_is_the_table_of_the_paper() -> None:
     assert (paper.diffusion.network.num_layers, paper.diffusion.network.num_heads) == (6, 16)
     assert (paper.pairs.num_samples, paper.pairs.num_rows, paper.folm.k) == (128, 12, 10)
     assert (paper.pairs.num_recombined.oar, paper.pairs.num_recombined.wscr) == (0, 0)
+
+
+def test_the_demo_is_the_small_preset() -> None:
+    demo = load_settings(Experiment, CONFIGS[0].with_name("cookbook.yaml"))
+    assert demo == parse_settings(Experiment, {"catalogue": {"type": "cookbook"}}, "here")
 
 
 def test_keys_of_the_file_win_over_the_preset() -> None:

@@ -42,3 +42,8 @@ def test_page_names_every_setting_of_every_section() -> None:
 def test_settings_that_matter_on_a_gpu_exist() -> None:
     known = {row.key for row in setting_rows(Experiment)}
     assert {setting for setting, _, _ in GPU_SETTINGS} <= known
+
+
+def test_page_is_current() -> None:
+    page = Path(__file__).parents[1] / "docs" / "settings.md"
+    assert page.read_text(encoding="utf-8") == settings_page(), "run `make docs`"

@@ -24,7 +24,9 @@ from r4t_ray.evaluation.results import MetricRow
 from r4t_ray.files import write_json
 from r4t_ray.push import push
 
-NETWORK = NetworkConfig(num_rows=5, dim=8, hidden=16, mlp=16, num_heads=2, num_layers=1, noise_dim=4)
+NETWORK = NetworkConfig(
+    num_rows=5, dim=8, hidden_size=16, mlp_size=16, num_heads=2, num_layers=1, noise_dim=4, num_anchors=0
+)
 TOKEN = "hf_of_a_test"
 FILES = {"README.md", "config.json", "model.safetensors"}
 
@@ -123,7 +125,7 @@ def workspace(tmp_path: Path) -> Workspace:
     made.build("catalogue", Recorded(catalogue={"type": "sets", "items": str(tmp_path)}), 0, [], nothing)
     made.build("encoder", Recorded(model=str(tmp_path), model_sha256="ab12", dim=8), 0, ["catalogue"], nothing)
     made.build("pairs", Recorded(**pairs), 0, ["encoder"], nothing)
-    made.build("diffusion", DiffusionConfig(network=NETWORK), 0, ["pairs"], retriever)
+    made.build("diffusion", DiffusionConfig(network=NETWORK, prior_weight=0.0), 0, ["pairs"], retriever)
     return made
 
 
@@ -138,7 +140,7 @@ def test_out_writes_what_from_pretrained_loads(workspace: Workspace, tmp_path: P
     assert shown == (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert 'from_pretrained("someone/dinner")' in shown
     assert "## Measured\n\nNot measured." in shown
-    for line in ("| network.num_rows | 5 |", "| optimizer.peak_lr | 0.0003 |", "| training.seed | 0 |"):
+    for line in ("| network.num_rows | 5 |", "| optimizer.learning_rate | 0.002 |", "| training.seed | 0 |"):
         assert line in shown.splitlines()
     assert str(tmp_path) not in shown
     trained = DiffusionRetriever.from_pretrained(workspace.root / "diffusion" / "wscr")
@@ -154,7 +156,7 @@ def test_the_student_is_pushed_where_it_is_asked_for(workspace: Workspace, tmp_p
         DiffusionRetriever(NETWORK).save_pretrained(folder / "wscr" / "student")
         return 1
 
-    config = DiffusionConfig(network=NETWORK, student={"wscr": StudentConfig()})
+    config = DiffusionConfig(network=NETWORK, prior_weight=0.0, student={"wscr": StudentConfig()})
     workspace.build("diffusion", config, 0, ["pairs"], with_student)
     own = workspace.root / "diffusion" / "wscr"
     for student, folder in ((False, own), (True, own / "student")):
@@ -166,7 +168,7 @@ def test_the_student_is_pushed_where_it_is_asked_for(workspace: Workspace, tmp_p
 def test_a_report_is_told_and_a_stale_one_refused(workspace: Workspace, tmp_path: Path) -> None:
     workspace.build("evaluation", EvaluationConfig(), 0, ["diffusion"], figures)
     assert "| vendi | 0.500 [0.250, 0.750] | not measured |" in push(workspace.root, "a/b", "wscr", out=tmp_path / "1")
-    workspace.build("diffusion", DiffusionConfig(network=NETWORK), 1, ["pairs"], retriever)
+    workspace.build("diffusion", DiffusionConfig(network=NETWORK, prior_weight=0.0), 1, ["pairs"], retriever)
     with pytest.raises(ArtifactError, match="r4t evaluate"):
         push(workspace.root, "a/b", "wscr", out=tmp_path / "2")
     assert not (tmp_path / "2").exists()

@@ -14,7 +14,7 @@ from r4t_ray.errors import DataError
 from r4t_ray.types import Split
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Item:
     """One thing that can be retrieved; its ``text`` is embedded."""
 
@@ -23,7 +23,7 @@ class Item:
     attributes: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ItemSet:
     """A collection that a person put together.
 
@@ -39,7 +39,7 @@ class ItemSet:
     categories: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Catalogue:
     """A dataset in memory."""
 
@@ -93,7 +93,7 @@ def sample_sets(catalogue: Catalogue, count: int | None) -> Catalogue:
     kept = {row.set_id for row in ranked[:count]}
     sets = tuple(row for row in catalogue.sets if row.set_id in kept)
     named = {item_id for row in sets for item_id in row.item_ids}
-    return Catalogue(tuple(item for item in catalogue.items if item.item_id in named), sets)
+    return Catalogue(items=tuple(item for item in catalogue.items if item.item_id in named), sets=sets)
 
 
 def check_catalogue(

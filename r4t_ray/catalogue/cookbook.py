@@ -68,18 +68,20 @@ def read_dishes(path: Path) -> Catalogue:
     spellings: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for name in (name for dish in names.values() for name in dish):
         spellings[ingredient_id(name)][name] += 1
-    items = tuple(Item(item_id, counts.most_common(1)[0][0]) for item_id, counts in sorted(spellings.items()))
+    items = tuple(
+        Item(item_id=item_id, text=counts.most_common(1)[0][0]) for item_id, counts in sorted(spellings.items())
+    )
     sets = tuple(
         ItemSet(
-            key.removeprefix("Cookbook:"),
-            title,
-            category,
-            tuple(dict.fromkeys(map(ingredient_id, names[key]))),
+            set_id=key.removeprefix("Cookbook:"),
+            title=title,
+            description=category,
+            item_ids=tuple(dict.fromkeys(map(ingredient_id, names[key]))),
             categories=(category,) if category else (),
         )
         for key, (title, category, _) in rows.items()
     )
-    return check_catalogue(Catalogue(items, sets), str(path))
+    return check_catalogue(Catalogue(items=items, sets=sets), str(path))
 
 
 def ingredient_id(name: str) -> str:

@@ -47,7 +47,7 @@ class IngestInputs(Settings):
 
 
 def run(config: CatalogueConfig, workspace: Workspace, seed: int) -> Artifact:
-    """Read the dataset that ``config`` names into the stage folder ``ingest``."""
+    """Read the dataset that ``config`` names into the stage folder ``catalogue``."""
     inputs = IngestInputs(catalogue=config, sources=config.sources())
 
     def make(folder: Path) -> int:
@@ -77,13 +77,18 @@ def write_catalogue(folder: Path, catalogue: Catalogue, queries: Sequence[Query]
 def load_items(workspace: Workspace) -> list[Item]:
     """All items, in row order."""
     rows = _rows(workspace, "items")
-    return [Item(row["item_id"], row["text"], json.loads(row["attributes"])) for row in rows]
+    return [Item(item_id=row["item_id"], text=row["text"], attributes=json.loads(row["attributes"])) for row in rows]
 
 
 def load_sets(workspace: Workspace) -> list[ItemSet]:
     """All sets, in row order; splits and categories are not stored with them."""
     rows = _rows(workspace, "sets")
-    return [ItemSet(row["set_id"], row["title"], row["description"], tuple(row["item_ids"])) for row in rows]
+    return [
+        ItemSet(
+            set_id=row["set_id"], title=row["title"], description=row["description"], item_ids=tuple(row["item_ids"])
+        )
+        for row in rows
+    ]
 
 
 def load_queries(workspace: Workspace, task: Task | None = None, split: Split | None = None) -> list[Query]:

@@ -55,12 +55,12 @@ def read_new_entries(
         if row.set_id not in removed.sets
     ]
     check_catalogue(
-        Catalogue((*old_items, *new_items), (*old_sets, *new_sets)),
+        Catalogue(items=(*old_items, *new_items), sets=(*old_sets, *new_sets)),
         f"{workspace.root} without the removed entries" if removed != RemovedIds() else str(workspace.root),
         [f"the workspace's item '{item.item_id}'" for item in old_items] + item_places,
         [f"the workspace's set '{row.set_id}'" for row in old_sets] + set_places,
     )
-    return Catalogue(new_items, new_sets)
+    return Catalogue(items=new_items, sets=new_sets)
 
 
 def read_query_texts(path: Path) -> list[str]:

@@ -67,7 +67,9 @@ class PolyvoreConfig(DatasetSettings):
             split = SPLIT_FILES[name] if len(outfit_files) > 1 else None
             for place, outfit in _outfits(f"{self.path}/{name}", files[name]):
                 sets += _read_outfit(place, outfit, names, items, split)
-        return with_categories(check_catalogue(Catalogue(tuple(items.values()), tuple(sets)), str(self.path)))
+        return with_categories(
+            check_catalogue(Catalogue(items=tuple(items.values()), sets=tuple(sets)), str(self.path))
+        )
 
 
 def _read_files(path: Path) -> dict[str, bytes]:
@@ -110,7 +112,7 @@ def _read_outfit(
             found = IMAGE_ID.search(entry["image"])
             if found and entry["name"].strip():
                 attributes = _attributes(entry, category_names)
-                items.setdefault(found[1], Item(found[1], entry["name"].strip(), attributes))
+                items.setdefault(found[1], Item(item_id=found[1], text=entry["name"].strip(), attributes=attributes))
                 keys.append(found[1])
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(
@@ -118,7 +120,15 @@ def _read_outfit(
         ) from None
     if not keys or not title:
         return []
-    return [ItemSet(set_id, title, description.strip(), tuple(dict.fromkeys(keys)), split)]
+    return [
+        ItemSet(
+            set_id=set_id,
+            title=title,
+            description=description.strip(),
+            item_ids=tuple(dict.fromkeys(keys)),
+            published_split=split,
+        )
+    ]
 
 
 def _attributes(entry: dict[str, Any], category_names: dict[int, str]) -> dict[str, Any]:

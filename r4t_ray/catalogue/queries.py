@@ -20,7 +20,7 @@ from r4t_ray.types import Split, Task
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Query:
     """One query; ``item_ids`` is the reference set, empty for oar."""
 
@@ -51,7 +51,9 @@ def wscr_queries(catalogue: Catalogue, staple_share: float, min_reference: int) 
         reference = tuple(item_id for item_id in row.item_ids if item_id not in left_out)
         if len(reference) >= min_reference:
             text = " ".join(row.title.split())
-            queries.append(Query(f"wscr:{row.set_id}", "wscr", text, reference, set_split(row)))
+            queries.append(
+                Query(query_id=f"wscr:{row.set_id}", task="wscr", text=text, item_ids=reference, split=set_split(row))
+            )
     return queries
 
 
@@ -59,9 +61,15 @@ def oar_queries(catalogue: Catalogue) -> list[Query]:
     """One query per theme; in a catalogue too small for themes, one per title."""
     themes = make_themes((row.title for row in catalogue.sets), catalogue.categories)
     if themes:
-        return [Query(f"oar:{theme.text}", "oar", theme.text, (), theme.split) for theme in themes]
+        return [
+            Query(query_id=f"oar:{theme.text}", task="oar", text=theme.text, item_ids=(), split=theme.split)
+            for theme in themes
+        ]
     _logger.warning(
         "no word is common enough among %d titles for themes: the titles are the queries", len(catalogue.sets)
     )
     rows = {normalise_title(row.title): row for row in catalogue.sets}
-    return [Query(f"oar:{title}", "oar", title, (), set_split(rows[title])) for title in sorted(rows)]
+    return [
+        Query(query_id=f"oar:{title}", task="oar", text=title, item_ids=(), split=set_split(rows[title]))
+        for title in sorted(rows)
+    ]

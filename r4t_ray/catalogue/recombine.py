@@ -43,4 +43,7 @@ def recombine(texts: Sequence[str], count: int, seed: int) -> list[str]:
 def recombined_queries(task: Task, queries: Sequence[Query], count: int, seed: int) -> list[Query]:
     """New training queries of one task: ``recombine`` applied to the texts of its training queries."""
     made = recombine([query.text for query in queries], count, seed)
-    return [Query(f"{task}:recombined:{number}", task, text, (), "train") for number, text in enumerate(made)]
+    return [
+        Query(query_id=f"{task}:recombined:{number}", task=task, text=text, item_ids=(), split="train")
+        for number, text in enumerate(made)
+    ]

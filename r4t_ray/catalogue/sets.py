@@ -40,7 +40,7 @@ class SetsConfig(DatasetSettings):
         item_places, items = read_items(self.items)
         set_places, sets = read_sets(self.sets)
         return with_categories(
-            check_catalogue(Catalogue(items, sets), f"{self.items} and {self.sets}", item_places, set_places)
+            check_catalogue(Catalogue(items=items, sets=sets), f"{self.items} and {self.sets}", item_places, set_places)
         )
 
 
@@ -49,9 +49,9 @@ def read_items(path: Path) -> tuple[list[str], tuple[Item, ...]]:
     records = read_records(path.expanduser(), ("item_id", "text"))
     items = tuple(
         Item(
-            text_field(place, fields, "item_id"),
-            text_field(place, fields, "text").strip(),
-            object_field(place, fields, "attributes"),
+            item_id=text_field(place, fields, "item_id"),
+            text=text_field(place, fields, "text").strip(),
+            attributes=object_field(place, fields, "attributes"),
         )
         for place, fields in records
     )
@@ -63,10 +63,10 @@ def read_sets(path: Path) -> tuple[list[str], tuple[ItemSet, ...]]:
     records = read_records(path.expanduser(), ("set_id", "title", "item_ids"))
     sets = tuple(
         ItemSet(
-            text_field(place, fields, "set_id"),
-            text_field(place, fields, "title").strip(),
-            text_field(place, fields, "description", default="").strip(),
-            ids_field(place, fields, "item_ids"),
+            set_id=text_field(place, fields, "set_id"),
+            title=text_field(place, fields, "title").strip(),
+            description=text_field(place, fields, "description", default="").strip(),
+            item_ids=ids_field(place, fields, "item_ids"),
         )
         for place, fields in records
     )
@@ -84,4 +84,4 @@ def with_categories(catalogue: Catalogue) -> Catalogue:
         replace(row, categories=tuple(sorted({category[key] for key in row.item_ids if key in category})))
         for row in catalogue.sets
     )
-    return Catalogue(catalogue.items, sets)
+    return Catalogue(items=catalogue.items, sets=sets)

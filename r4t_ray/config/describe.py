@@ -33,6 +33,11 @@ def to_yaml(value: Any) -> str:
     return yaml.safe_dump(plain, default_flow_style=True, width=10**9, sort_keys=False).removesuffix("...\n").strip()
 
 
+def short(value: Any) -> str:
+    """A value in a few words."""
+    return "a section of settings" if isinstance(value, Settings) else to_yaml(value)
+
+
 def _section(settings: Settings, default: Any, label: str, indent: str, explained: bool) -> Iterator[str]:
     """The lines of one section; ``default`` may be of another class, or None, where a section is not the default."""
     per_task = isinstance(settings, PerTask)
@@ -49,7 +54,7 @@ def _section(settings: Settings, default: Any, label: str, indent: str, explaine
             yield from _section(value, usual, label, indent + "  ", below)
         else:
             line = f"{indent}{field.name}: {to_yaml(value)}"
-            yield line + _difference(known and value != usual, _short(usual), label)
+            yield line + _difference(known and value != usual, short(usual), label)
 
 
 def _comment(text: str, indent: str) -> Iterator[str]:
@@ -59,7 +64,3 @@ def _comment(text: str, indent: str) -> Iterator[str]:
 
 def _difference(differs: bool, usual: str, label: str) -> str:
     return f"  # {label}: {usual}" if differs else ""
-
-
-def _short(value: Any) -> str:
-    return "a section of settings" if isinstance(value, Settings) else to_yaml(value)

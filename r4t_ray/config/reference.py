@@ -60,7 +60,12 @@ def _part_rows(name: str, field: Field, held: Sequence[tuple[str, Any]]) -> Iter
         stem = name + part.suffix
         for row in rows:
             if row not in shared:
-                yield row._replace(key=f"{stem}({type_name(part.kind)}){row.key.removeprefix(stem)}")
+                yield row._replace(key=f"{stem}({_member_name(part.kind)}){row.key.removeprefix(stem)}")
+
+
+def _member_name(kind: type[Settings]) -> str:
+    """What selects a class in a union: its ``type``, or the class's own word where any type selects it."""
+    return type_name(kind) or kind.__name__.removesuffix("Config").lower()
 
 
 def _class_defaults(kind: type[Settings]) -> dict[str, Any]:
@@ -72,27 +77,34 @@ def _class_defaults(kind: type[Settings]) -> dict[str, Any]:
 
 def _values(part: Part, held: Sequence[tuple[str, Any]]) -> Values | None:
     """The default values of the fields of a part, where the field's own default holds such a part."""
-    split = [
-        (task, value[task]) if isinstance(value, PerTask) else (own, value)
-        for own, value in held
-        for task in (("oar", "wscr") if isinstance(value, PerTask) else ("oar",))
-    ]
-    found = [(task, value) for task, value in split if isinstance(value, part.kind)]
-    return [(task, {name: getattr(value, name) for name in part.kind.model_fields}) for task, value in found] or None
+    found: list[tuple[str, dict[str, Any]]] = []
+    for task, value in held:
+        each = [("oar", value.oar), ("wscr", value.wscr)] if isinstance(value, PerTask) else [(task, value)]
+        found += [
+            (name, {field: getattr(one, field) for field in part.kind.model_fields})
+            for name, one in each
+            if isinstance(one, part.kind)
+        ]
+    return found or None
 
 
 def _default(field: Field, held: Sequence[tuple[str, Any]]) -> str:
-    texts = [(task, _text(field, value)) for task, value in held]
+    name = type_name(field.owner) if field.name == "type" else None
+    return name or _joined([(task, _text(field, value)) for task, value in held])
+
+
+def _joined(texts: Sequence[tuple[str, str]]) -> str:
+    """One text where all are equal, else each behind its task."""
     if len({text for _, text in texts}) == 1:
         return texts[0][1]
-    return ", ".join(f"{task} {text}" for task, text in texts)
+    return ", ".join(f"{task} {text}" for task, text in texts if text)
 
 
 def _text(field: Field, value: Any) -> str:
     if value is REQUIRED:
         return "" if field.parts else "required"
     if isinstance(value, PerTask):
-        return ", ".join(f"{task} {text}" for task in ("oar", "wscr") if (text := _text(field, value[task])))
+        return _joined([("oar", _text(field, value.oar)), ("wscr", _text(field, value.wscr))])
     if isinstance(value, Settings):
         return ""
     return to_yaml(value)

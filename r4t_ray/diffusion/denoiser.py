@@ -52,7 +52,7 @@ class AnchorMixture(nn.Module):
         super().__init__()
         self.register_buffer("anchors_ND", torch.zeros(config.num_anchors, config.dim))
         self.query_prior = nn.Linear(config.dim, config.num_anchors)
-        self.row_head = nn.Linear(config.hidden, config.dim + 1)
+        self.row_head = nn.Linear(config.hidden_size, config.dim + 1)
         for linear in (self.query_prior, self.row_head):
             nn.init.zeros_(linear.weight)
             nn.init.zeros_(linear.bias)

@@ -1,11 +1,11 @@
 """A retriever as ONNX, for any batch size: a step of the Euler solver, or the whole ``one_step`` or ``top_anchors``.
 
-What runs there needs neither r4t_ray nor torch. A whole sampling is a loop of steps over the levels of
-``schedule.sampling_sigmas``, from ``sigmas_S[0]`` times normal noise, and the rows made unit at its end.
+An exported program needs neither r4t_ray nor torch. To sample with the step, loop over the levels of
+``schedule.sampling_sigmas``, from ``sigmas_S[0]`` times normal noise, and normalise the rows at the end.
 
-The program is traced by torch.export, but its own format is not written: ``torch.export.load`` unpickles a ``.pt2``
-file's sample inputs, and whatever payload the file says is pickled, and evaluates its expressions as Python, so such a
-file is code of whoever wrote it. An ONNX file is a protocol buffer, data to every runtime.
+torch.export traces the program, but its ``.pt2`` format is not written: ``torch.export.load`` unpickles parts of such a
+file and evaluates its expressions as Python, so a ``.pt2`` file can run code. An ONNX file is a protocol buffer, which
+every runtime reads as data.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def export_one_step(student: DiffusionRetriever, path: Path) -> None:
     """Write ``one_step`` as ONNX: inputs noise_BLD, standard normal, and z_q_BD, output z_BLD, all float32.
 
     Args:
-        student: What ``student.distill`` made, on the CPU; left in evaluation mode.
+        student: A student of ``training.student.distill``, on the CPU; left in evaluation mode.
         path: The file to write.
 
     Raises:

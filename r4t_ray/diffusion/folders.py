@@ -1,4 +1,4 @@
-"""What lies in a task's folder beside the retriever's weights, and which retriever answers."""
+"""The files beside a retriever's weights, and the choice of the retriever that answers."""
 
 from __future__ import annotations
 

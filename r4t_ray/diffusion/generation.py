@@ -29,8 +29,11 @@ def sampler_with(
     Raises:
         ConfigError: An unknown solver, fewer than one step, or guidance below 0.
     """
-    stated = {"solver": solver, "num_steps": num_steps, "guidance": guidance}
-    values = sampler.model_dump() | {name: value for name, value in stated.items() if value is not None}
+    given = {"solver": solver, "num_steps": num_steps, "guidance": guidance}
+    stated = {name: value for name, value in given.items() if value is not None}
+    if not stated:
+        return sampler
+    values = sampler.model_dump() | stated
     try:
         return SamplerConfig.model_validate(values)
     except ValidationError:

@@ -55,7 +55,7 @@ def setting_rows(section: str, values: Mapping[str, object]) -> str:
 def weights_facts(
     network: NetworkConfig, noise: NoiseConfig, sampler: SamplerConfig, num_parameters: int
 ) -> dict[str, object]:
-    """What the card says of a retriever of which nothing but its weights and settings is known."""
+    """Facts of the card that follow from a retriever's weights and settings alone."""
     sections = {"network": network, "noise": noise, "sampler": sampler}
     return {
         "title": "Diffusion retriever",

@@ -3,7 +3,7 @@
 Rows carry no positional encoding, so permuting the input's rows permutes the output's. The query enters by
 cross-attention, the noise level by adaptive normalisation with zero-initialised gates (arXiv 2212.09748).
 
-What the paper leaves open and this file fixes:
+Choices that the paper leaves open:
 
 1. z_q becomes ``num_query_tokens`` tokens of width d by one linear map; attention to a single token would not depend on
    the row.
@@ -64,11 +64,11 @@ class Block(nn.Module):
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        hidden = config.hidden
+        hidden = config.hidden_size
         self.norm = nn.LayerNorm(hidden, elementwise_affine=False)
         self.self_attention = Attention(hidden, hidden, config.num_heads, config.attention_dropout)
         self.cross_attention = Attention(hidden, config.dim, config.num_heads, config.attention_dropout)
-        self.mlp = nn.Sequential(nn.Linear(hidden, config.mlp), nn.GELU(), nn.Linear(config.mlp, hidden))
+        self.mlp = nn.Sequential(nn.Linear(hidden, config.mlp_size), nn.GELU(), nn.Linear(config.mlp_size, hidden))
         self.dropout = nn.Dropout(config.dropout)
         self.modulation = nn.Linear(config.noise_dim, 9 * hidden)
         nn.init.zeros_(self.modulation.weight)
@@ -99,13 +99,13 @@ class SetTransformer(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        self.rows_in = nn.Linear(config.dim, config.hidden)
+        self.rows_in = nn.Linear(config.dim, config.hidden_size)
         self.query_tokens = nn.Linear(config.dim, config.num_query_tokens * config.dim)
         self.null_query_D = nn.Parameter(torch.randn(config.dim) * config.dim**-0.5)
         self.noise_embedding = NoiseEmbedding(config.noise_dim)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
-        self.norm_out = nn.LayerNorm(config.hidden)
-        self.rows_out = nn.Linear(config.hidden, config.dim)
+        self.norm_out = nn.LayerNorm(config.hidden_size)
+        self.rows_out = nn.Linear(config.hidden_size, config.dim)
         nn.init.zeros_(self.rows_out.weight)
         nn.init.zeros_(self.rows_out.bias)
 

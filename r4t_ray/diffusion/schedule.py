@@ -1,7 +1,6 @@
 """Noise schedules as maps from u in [0, 1] to sigma in [sigma_min, sigma_max], increasing.
 
-A schedule serves twice: at a uniform random u it gives the levels of training, at an even grid of u the steps of
-sampling.
+A schedule has two uses: a uniform random u gives a level of training, and an even grid of u the steps of sampling.
 
 Where this leaves arXiv 2603.06397:
 

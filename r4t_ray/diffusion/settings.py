@@ -1,92 +1,163 @@
-"""Settings of the diffusion retriever; the defaults are Table 3 of arXiv 2603.06397.
+"""Settings of the diffusion retriever. The defaults suit a small catalogue on two CPU cores.
 
-Free of torch and ray, so that an experiment's settings can be read and checked before either is loaded.
+``preset: paper`` gives Table 3 of arXiv 2603.06397. This module loads neither torch nor ray, so that an experiment's
+settings are checked before either is loaded.
+
+Three values follow from other settings, so no YAML file holds them: ``num_rows`` and ``dim`` are read from the pairs,
+``sigma_data`` follows from ``dim``. A saved retriever's config.json records them.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from r4t_ray.config import Settings
+from r4t_ray.config import PerTask, Resources, Settings
 from r4t_ray.diffusion.samplers import SOLVERS, SolverName
-from r4t_ray.types import Task
 
 Levels = Literal["tangent", "log_uniform", "karras", "lognormal"]
 """A map from [0, 1] to noise levels; ``schedule.SCHEDULES`` holds one function for each name."""
 
 
-class NetworkConfig(Settings):
-    """Shape of the set transformer; 53.9M parameters within 2% by default."""
+class NetworkSettings(Settings):
+    """Size of the set transformer."""
 
-    num_rows: int = Field(12, ge=1, description="L, rows generated for a query")
-    dim: int = Field(128, ge=1, description="d, embedding width")
-    hidden: int = Field(1024, ge=1)
-    mlp: int = Field(1024, ge=1)
-    num_heads: int = Field(16, ge=1)
-    num_layers: int = Field(6, ge=1)
-    num_query_tokens: int = Field(4, ge=1, description="cross-attention tokens projected from z_q")
-    noise_dim: int = Field(32, ge=2, multiple_of=2, description="width of the noise level's embedding")
-    dropout: float = Field(0.1, ge=0, lt=1)
-    attention_dropout: float = Field(0.1, ge=0, lt=1)
-    num_anchors: int = Field(0, ge=0, description="known rows that the output may be mixed from; 0 is the paper's form")
+    hidden_size: int = Field(
+        128, ge=1, description="Width of the transformer's hidden rows; a multiple of `num_heads`. Raise it on a GPU."
+    )
+    mlp_size: int = Field(256, ge=1, description="Width of the hidden layer of each block's MLP.")
+    num_heads: int = Field(4, ge=1, description="Attention heads of each block.")
+    num_layers: int = Field(2, ge=1, description="Transformer blocks. Raise it on a GPU.")
+    num_query_tokens: int = Field(
+        4, ge=1, description="Tokens made of the query embedding, to which the rows attend (cross-attention)."
+    )
+    noise_dim: int = Field(32, ge=2, multiple_of=2, description="Width of the embedding of the noise level; even.")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="Dropout of each block's outputs. Raise it if the validation loss rises."
+    )
+    attention_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout of the attention weights.")
+    num_anchors: int = Field(
+        1024,
+        ge=0,
+        description="The most frequent target rows, which the output may be mixed from. The solver top_anchors needs "
+        "`pairs.num_rows` or more. 0 is the paper's network.",
+    )
 
     @model_validator(mode="after")
-    def _heads_divide_hidden(self) -> NetworkConfig:
-        if self.hidden % self.num_heads:
-            raise ValueError(f"hidden ({self.hidden}) must be a multiple of num_heads ({self.num_heads})")
+    def _heads_divide_hidden(self) -> NetworkSettings:
+        if self.hidden_size % self.num_heads:
+            raise ValueError(f"hidden_size ({self.hidden_size}) must be a multiple of num_heads ({self.num_heads})")
         return self
 
+    def for_pairs(self, num_rows: int, dim: int) -> NetworkConfig:
+        """The shape of a network for pairs of ``num_rows`` target rows of width ``dim``."""
+        return NetworkConfig(**(self.model_dump() | {"num_rows": num_rows, "dim": dim}))
 
-class NoiseConfig(Settings):
-    """Range of the noise and how training draws from it.
 
-    ``lognormal_mean`` is relative to ln(sigma_data), so -0.51 is the -1.2 that EDM uses at sigma_data = 0.5.
-    """
+class NetworkConfig(NetworkSettings):
+    """Shape of a set transformer, as config.json records it."""
 
-    sigma_min: float = Field(1e-4, gt=0)
-    sigma_max: float = Field(80.0, gt=0)
-    sigma_data: float = Field(0.088, gt=0, description="1 / sqrt(d) for unit rows")
-    train_levels: Levels = "log_uniform"
-    lognormal_mean: float = -0.51
-    lognormal_std: float = Field(1.2, gt=0)
+    num_rows: int = Field(12, ge=1, description="Rows generated for a query (L in the paper); `pairs.num_rows`.")
+    dim: int = Field(128, ge=1, description="Width of the embeddings (d in the paper); `encoder.dim`.")
+
+
+class NoiseSettings(Settings):
+    """Range of the noise levels, and how training draws from it."""
+
+    sigma_min: float = Field(0.004, gt=0, description="Lowest noise level; unit rows have deviation 1 / sqrt(d).")
+    sigma_max: float = Field(
+        1.0, gt=0, description="Highest noise level, from which sampling starts. The paper starts from 80."
+    )
+    train_levels: Levels = Field("lognormal", description="Distribution of the noise levels of training.")
+    lognormal_mean: float = Field(
+        1.5,
+        description="Only for `train_levels: lognormal`: mean of ln(sigma / sigma_data). -0.51 is the -1.2 of EDM, "
+        "whose sigma_data is 0.5.",
+    )
+    lognormal_std: float = Field(
+        1.0, gt=0, description="Only for `train_levels: lognormal`: standard deviation of ln(sigma)."
+    )
 
     @model_validator(mode="after")
-    def _range_is_ordered(self) -> NoiseConfig:
+    def _range_is_ordered(self) -> NoiseSettings:
         if self.sigma_min >= self.sigma_max:
             raise ValueError(f"sigma_min ({self.sigma_min}) must be below sigma_max ({self.sigma_max})")
         return self
 
+    def for_width(self, dim: int) -> NoiseConfig:
+        """The noise for unit rows of width ``dim``."""
+        return NoiseConfig(**(self.model_dump() | {"sigma_data": sigma_data_of(dim)}))
+
+
+class NoiseConfig(NoiseSettings):
+    """Noise of a retriever, as config.json records it."""
+
+    sigma_data: float = Field(0.088, gt=0, description="Deviation of the data's entries: 1 / sqrt(d) for unit rows.")
+
+
+def sigma_data_of(dim: int) -> float:
+    """Deviation of the entries of unit rows: 1 / sqrt(d), rounded to two significant digits.
+
+    For d = 128 this is the 0.088 of arXiv 2603.06397, Table 3.
+
+    >>> sigma_data_of(128), sigma_data_of(768)
+    (0.088, 0.036)
+    """
+    return float(f"{dim**-0.5:.2g}")
+
 
 class SamplerConfig(Settings):
-    """How ``DiffusionRetriever.generate`` samples unless a call says otherwise."""
+    """How a retriever samples unless a request says otherwise."""
 
-    solver: SolverName = "sde"
-    num_steps: int = Field(256, ge=1)
-    guidance: float = Field(0.1, ge=0)
-    levels: Literal["tangent", "log_uniform", "karras"] = "karras"
+    solver: SolverName = Field(
+        "dpmpp_2m",
+        description="Solver of the reverse process. sde is the paper's; dpmpp_2m and heun need few steps; top_anchors "
+        "returns the most likely rows in one evaluation; one_step is for a student.",
+    )
+    num_steps: int = Field(
+        4, ge=1, description="Steps of the solver; more are slower. The sde needs about 256. top_anchors takes none."
+    )
+    guidance: float = Field(
+        0.0,
+        ge=0,
+        description="Strength of classifier-free guidance. Above 0 each step costs twice as much, and rows lie nearer "
+        "to the query. top_anchors and one_step take none.",
+    )
+    levels: Literal["tangent", "log_uniform", "karras"] = Field(
+        "karras", description="Spacing of the noise levels along which a solver steps."
+    )
 
 
 class OptimizerConfig(Settings):
-    """Adam with linear warm-up and cosine decay to zero. ``batch_size`` counts pairs over all workers."""
+    """Adam with linear warm-up and cosine decay to zero."""
 
-    peak_lr: float = Field(3e-4, gt=0)
-    warmup_steps: int = Field(20_000, ge=0)
-    num_steps: int = Field(10_000_000, ge=1)
-    batch_size: int = Field(512, ge=1)
-    ema_decay: float = Field(0.9999, ge=0, lt=1)
-    max_grad_norm: float | None = Field(None, gt=0)
+    learning_rate: float = Field(0.002, gt=0, description="Highest learning rate, at the end of the warm-up.")
+    warmup_steps: int = Field(100, ge=0, description="Updates in which the learning rate rises from zero.")
+    num_steps: int = Field(500, ge=1, description="Updates in all. Raise it with the number of pairs.")
+    batch_size: int = Field(64, ge=1, description="Pairs of one update, over all workers together.")
+    ema_decay: float = Field(
+        0.995,
+        ge=0,
+        lt=1,
+        description="Decay of the moving average of the weights, which is what is saved. Raise it with `num_steps`.",
+    )
+    max_grad_norm: float | None = Field(
+        None, gt=0, description="Gradients of a larger norm are scaled down to this norm; null scales none."
+    )
 
 
 class StudentConfig(Settings):
-    """A one-step student, and how the trajectories of its teacher are solved whose ends it learns."""
+    """A one-step student, and how the teacher's trajectories are solved whose ends it learns."""
 
-    optimizer: OptimizerConfig = OptimizerConfig(
-        peak_lr=1e-4, warmup_steps=500, num_steps=20_000, batch_size=512, ema_decay=0.999
+    optimizer: OptimizerConfig = Field(
+        OptimizerConfig(learning_rate=0.001, warmup_steps=20, num_steps=400, batch_size=64, ema_decay=0.99),
+        description="How the student is trained.",
     )
-    trajectory: SamplerConfig = SamplerConfig(solver="heun", num_steps=8)
+    trajectory: SamplerConfig = Field(
+        SamplerConfig(solver="dpmpp_2m", num_steps=4, guidance=0.0),
+        description="Solver of the teacher's trajectories; one that draws no noise on the way.",
+    )
 
     @model_validator(mode="after")
     def _a_noise_has_one_end(self) -> StudentConfig:
@@ -100,50 +171,56 @@ class StudentConfig(Settings):
 
 
 class DiffusionConfig(Settings):
-    """Settings of the train-diffusion stage.
+    """Settings of the train-diffusion stage."""
 
-    ``student`` names the tasks whose retriever gets a student, which then serves.
-
-    A training worker holds ``cpus_per_worker`` of Ray's CPUs and, without a GPU, has as many torch threads, rounded up.
-    Pairs that are not cached are read by at least one CPU more.
-    """
-
-    network: NetworkConfig = NetworkConfig()
-    noise: NoiseConfig = NoiseConfig()
-    optimizer: OptimizerConfig = OptimizerConfig()
-    sampler: dict[Task, SamplerConfig] = Field(default_factory=dict)
-    student: dict[Task, StudentConfig] = Field(default_factory=dict)
+    network: NetworkSettings = Field(NetworkSettings(), description="Size of the network.")
+    noise: NoiseSettings = Field(NoiseSettings(), description="Noise levels of training and sampling.")
+    optimizer: OptimizerConfig = Field(OptimizerConfig(), description="How the retriever is trained.")
+    sampler: PerTask[SamplerConfig] = Field(
+        PerTask(oar=SamplerConfig(), wscr=SamplerConfig(solver="top_anchors", num_steps=256, guidance=0.1)),
+        description="How each task's retriever samples unless a request says otherwise.",
+    )
+    student: PerTask[StudentConfig | None] = Field(
+        PerTask(oar=StudentConfig(), wscr=None),
+        description="A student that answers in one evaluation and then serves in the retriever's place; null trains "
+        "none.",
+    )
     row_matching: Literal["random", "noise"] = Field(
-        "random", description="order of a target's rows: random, as in the paper, or matched to the rows of noise"
+        "noise",
+        description="Order of a target's rows: random, as in the paper, or matched to the rows of noise, which suits "
+        "solvers of few steps.",
     )
     prior_weight: float = Field(
-        0.0, ge=0, description="weight of the cross-entropy of the targets' anchors given the query alone; 0 is eq. 9"
+        1.0,
+        ge=0,
+        description="Weight of the cross-entropy that teaches which anchors a query calls for. Needs "
+        "`network.num_anchors`. 0 is the paper's loss.",
     )
-    query_dropout: float = Field(0.1, ge=0, le=1, description="share of z_q replaced by the null embedding")
+    query_dropout: float = Field(
+        0.1, ge=0, le=1, description="Share of queries replaced by the null embedding, which guidance needs."
+    )
     shuffle_rows: int = Field(
-        16_384, ge=1, description="pairs that are read and shuffled together where they are not cached"
+        16_384, ge=1, description="Pairs that are read and shuffled together; only with `cache_pairs: false`."
     )
-    cache_pairs: bool = Field(False, description="hold a worker's pairs in its device's memory, shuffled whole")
-    log_every: int = Field(100, ge=1)
-    validate_every: int = Field(1000, ge=1)
-    validation_rows: int = Field(2048, ge=0)
-    checkpoint_every: int = Field(10_000, ge=1)
+    cache_pairs: bool = Field(
+        True,
+        description="Hold each worker's pairs in the memory of its device. Set false if they do not fit; Ray Data then "
+        "reads them, with one more CPU.",
+    )
+    log_every: int = Field(100, ge=1, description="Updates between two rows of metrics.")
+    validate_every: int = Field(500, ge=1, description="Updates between two validations.")
+    validation_rows: int = Field(2048, ge=0, description="Pairs of the validation split; 0 validates never.")
+    checkpoint_every: int = Field(
+        10_000, ge=1, description="Updates between two checkpoints, from which a killed run continues."
+    )
     max_failures: int = Field(
-        2, ge=0, description="restarts from the last checkpoint after a worker is lost, in both tasks together"
+        2, ge=0, description="Restarts from the last checkpoint after a worker is lost, over both tasks."
     )
-    num_workers: int = Field(1, ge=1)
-    cpus_per_worker: float = Field(1.0, gt=0)
-    use_gpu: bool = False
-    compile: bool = Field(False, description="torch.compile the network")
-
-    @property
-    def num_threads(self) -> int:
-        """Of torch in a worker without a GPU."""
-        return math.ceil(self.cpus_per_worker)
-
-    def sampler_of(self, task: Task) -> SamplerConfig:
-        """The settings of one task's sampler; the defaults where ``sampler`` does not name it."""
-        return self.sampler.get(task, SamplerConfig())
+    workers: Resources = Field(
+        Resources(),
+        description="Ray Train workers, which share each batch. Set `num` to the GPUs and `gpus: 1` for each.",
+    )
+    compile: bool = Field(False, description="Compile the network by torch.compile; worth its minute on long runs.")
 
     @model_validator(mode="after")
     def _a_prior_is_over_anchors(self) -> DiffusionConfig:
@@ -154,8 +231,9 @@ class DiffusionConfig(Settings):
     @model_validator(mode="after")
     def _workers_share_the_batch(self) -> DiffusionConfig:
         batch_sizes = {"optimizer": self.optimizer.batch_size}
-        batch_sizes |= {f"student.{task}.optimizer": one.optimizer.batch_size for task, one in self.student.items()}
+        students = {"oar": self.student.oar, "wscr": self.student.wscr}
+        batch_sizes |= {f"student.{task}.optimizer": one.optimizer.batch_size for task, one in students.items() if one}
         for name, size in batch_sizes.items():
-            if size % self.num_workers:
-                raise ValueError(f"{name}.batch_size ({size}) must be a multiple of num_workers ({self.num_workers})")
+            if size % self.workers.num:
+                raise ValueError(f"{name}.batch_size ({size}) must be a multiple of workers.num ({self.workers.num})")
         return self

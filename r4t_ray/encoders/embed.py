@@ -45,10 +45,10 @@ class EmbedInputs(EncoderConfig):
 def run(config: EncoderConfig, workspace: Workspace, seed: int) -> Artifact:
     """Embed items, sets and queries of ``catalogue`` into the stage folder ``encoder``."""
     inputs = EmbedInputs(**config.model_dump(), model_sha256=model_fingerprint(resolve_model(config.model)))
-    ingest = workspace.root / "catalogue"
+    catalogue = workspace.root / "catalogue"
 
     def make(folder: Path) -> int:
-        return embed_catalogue(config, ingest, folder)
+        return embed_catalogue(config, catalogue, folder)
 
     return workspace.build("encoder", inputs, seed, parents_of("encoder"), make)
 
@@ -58,19 +58,19 @@ def load_embeddings(workspace: Workspace, kind: Kind) -> tuple[list[str], Array]
     return read_embedding_table(workspace.artifact("encoder").file(f"{kind}.parquet"))
 
 
-def embed_catalogue(config: EncoderConfig, ingest: Path, folder: Path) -> int:
-    """Fill ``folder`` from the parquet files in ``ingest``; returns the number of rows embedded."""
+def embed_catalogue(config: EncoderConfig, catalogue: Path, folder: Path) -> int:
+    """Fill ``folder`` from the parquet files in ``catalogue``; returns the number of rows embedded."""
     native = folder / "native"
     native.mkdir()
-    counts = {kind: pq.read_metadata(ingest / f"{kind}.parquet").num_rows for kind in KINDS}
-    _write_native(config, ingest, native, counts)
+    counts = {kind: pq.read_metadata(catalogue / f"{kind}.parquet").num_rows for kind in KINDS}
+    _write_native(config, catalogue, native, counts)
     moment_DD = sum(second_moment(part[1]) for kind in ("items", "sets") for part in _parts(native, kind))
     projection_Dd = fit_projection(np.asarray(moment_DD), config.dim)
     for kind in KINDS:
         with pq.ParquetWriter(folder / f"{kind}.parquet", embedding_schema(config.dim)) as writer:
             for ids, emb_MD in _parts(native, kind):
                 writer.write_table(embedding_table(ids, project(emb_MD, projection_Dd)))
-        assert _same_ids(ingest, folder, kind), f"{kind}: rows were lost or reordered"
+        assert _same_ids(catalogue, folder, kind), f"{kind}: rows were lost or reordered"
     save_encoder(folder / "model", config, projection_Dd)
     shutil.rmtree(native)
     return sum(counts.values())
@@ -93,10 +93,10 @@ class EmbedBatch:
         return table.append_column("kind", batch["kind"])
 
 
-def catalogue_texts(row_group: pa.Table, ingest: Path) -> Iterator[pa.Table]:
+def catalogue_texts(row_group: pa.Table, catalogue: Path) -> Iterator[pa.Table]:
     """Read one row group of a catalogue file, given as (kind, number); yields tables of kind, id, text."""
     ((kind, number),) = zip(row_group["kind"].to_pylist(), row_group["number"].to_pylist(), strict=True)
-    with pq.ParquetFile(ingest / f"{kind}.parquet") as file:
+    with pq.ParquetFile(catalogue / f"{kind}.parquet") as file:
         for batch in file.iter_batches(row_groups=[number], batch_size=READ_ROWS):
             if kind == "sets":
                 pairs = zip(batch["title"].to_pylist(), batch["description"].to_pylist(), strict=True)
@@ -107,10 +107,10 @@ def catalogue_texts(row_group: pa.Table, ingest: Path) -> Iterator[pa.Table]:
             yield pa.table({"kind": kinds, "id": batch[ID_COLUMNS[kind]], "text": texts})
 
 
-def _write_native(config: EncoderConfig, ingest: Path, native: Path, counts: dict[Kind, int]) -> None:
+def _write_native(config: EncoderConfig, catalogue: Path, native: Path, counts: dict[Kind, int]) -> None:
     """Run the model over all texts; writes one file per kind at the width of the model."""
     writers: dict[str, pq.ParquetWriter] = {}
-    batches = _model_batches(config, ingest)
+    batches = _model_batches(config, catalogue)
     total = sum(-(-count // STREAM_ROWS) for count in counts.values())
     try:
         for batch in track(batches, "embed batches", total=total):
@@ -124,7 +124,7 @@ def _write_native(config: EncoderConfig, ingest: Path, native: Path, counts: dic
             writer.close()
 
 
-def _model_batches(config: EncoderConfig, ingest: Path) -> Iterator[pa.Table]:
+def _model_batches(config: EncoderConfig, catalogue: Path) -> Iterator[pa.Table]:
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False
@@ -132,12 +132,12 @@ def _model_batches(config: EncoderConfig, ingest: Path) -> Iterator[pa.Table]:
     row_groups = [
         {"kind": kind, "number": number}
         for kind in KINDS
-        for number in range(pq.read_metadata(ingest / f"{kind}.parquet").num_row_groups)
+        for number in range(pq.read_metadata(catalogue / f"{kind}.parquet").num_row_groups)
     ]
     # Not read_parquet: it starts actors for each file, which cost more than the reading.
     stream = (
         ray.data.from_items(row_groups, override_num_blocks=len(row_groups))
-        .map_batches(partial(catalogue_texts, ingest=ingest), batch_format="pyarrow", batch_size=1)
+        .map_batches(partial(catalogue_texts, catalogue=catalogue), batch_format="pyarrow", batch_size=1)
         .map_batches(
             EmbedBatch,
             fn_constructor_args=(config,),
@@ -161,6 +161,6 @@ def _parts(folder: Path, kind: str) -> Iterator[tuple[list[str], Array]]:
         yield batch.column("id").to_pylist(), flat.reshape(batch.num_rows, -1)
 
 
-def _same_ids(ingest: Path, folder: Path, kind: Kind) -> bool:
-    given = pq.read_table(ingest / f"{kind}.parquet", columns=[ID_COLUMNS[kind]])[ID_COLUMNS[kind]]
+def _same_ids(catalogue: Path, folder: Path, kind: Kind) -> bool:
+    given = pq.read_table(catalogue / f"{kind}.parquet", columns=[ID_COLUMNS[kind]])[ID_COLUMNS[kind]]
     return bool(given.equals(pq.read_table(folder / f"{kind}.parquet", columns=["id"])["id"]))

@@ -37,6 +37,7 @@ def workspace_facts(
     training = setting_rows("training", {"seed": manifests["diffusion"].seed})
     if student:
         distilled = trained.student[task]
+        assert distilled is not None, "a student was trained by its settings"
         method = "r4t_student"
         sections = {"optimizer": distilled.optimizer.model_dump(), "trajectory": distilled.trajectory.model_dump()}
     else:

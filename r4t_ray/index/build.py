@@ -26,11 +26,11 @@ NUM_RECALL_QUERIES = 256
 
 def run(config: IndexConfig, workspace: Workspace, seed: int) -> Artifact:
     """Build the indexes of both tasks from ``encoder`` into the stage folder ``index``."""
-    embed = workspace.root / "encoder"
+    encoder = workspace.root / "encoder"
 
     def make(folder: Path) -> int:
-        _, queries_BD = read_embedding_table(embed / "queries.parquet")
-        return sum(_build_task(config, embed, folder / task, task, queries_BD, seed) for task in TASKS)
+        _, queries_BD = read_embedding_table(encoder / "queries.parquet")
+        return sum(_build_task(config, encoder, folder / task, task, queries_BD, seed) for task in TASKS)
 
     return workspace.build("index", config, seed, parents_of("index"), make)
 
@@ -51,13 +51,13 @@ def shard_offsets(num_rows: int, num_shards: int) -> list[int]:
 
 def recall_against_flat(index: ShardedIndex, queries_BD: Array, k: int) -> float:
     """Mean share of the exact k nearest rows that the index finds."""
-    exact = ShardedIndex((flat_shard(index.emb_MD),), index.ids, index.emb_MD)
+    exact = ShardedIndex(shards=(flat_shard(index.emb_MD),), ids=index.ids, emb_MD=index.emb_MD)
     found_BK, true_BK = index.search(queries_BD, k)[1], exact.search(queries_BD, k)[1]
     return float((found_BK[:, :, None] == true_BK[:, None, :]).any(axis=1).mean())
 
 
-def _build_task(config: IndexConfig, embed: Path, folder: Path, task: Task, queries_BD: Array, seed: int) -> int:
-    ids, emb_MD = read_embedding_table(embed / f"{POOLS[task]}.parquet")
+def _build_task(config: IndexConfig, encoder: Path, folder: Path, task: Task, queries_BD: Array, seed: int) -> int:
+    ids, emb_MD = read_embedding_table(encoder / f"{POOLS[task]}.parquet")
     offsets = shard_offsets(len(ids), config.num_shards)
     folder.mkdir(parents=True)
     threads = faiss.omp_get_max_threads()
@@ -78,7 +78,7 @@ def _build_task(config: IndexConfig, embed: Path, folder: Path, task: Task, quer
     write_json(folder / INDEX_FILE, settings)
     shards = tuple(load_shard(folder, number) for number in range(config.num_shards))
     sample_BD = _sample(queries_BD if len(queries_BD) else emb_MD, seed)
-    recall = recall_against_flat(ShardedIndex(shards, ids, emb_MD), sample_BD, RECALL_K)
+    recall = recall_against_flat(ShardedIndex(shards=shards, ids=ids, emb_MD=emb_MD), sample_BD, RECALL_K)
     write_json(folder / INDEX_FILE, {**settings, "recall_at_10": recall, "recall_queries": len(sample_BD)})
     return len(ids)
 

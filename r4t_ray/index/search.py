@@ -19,7 +19,7 @@ POOLS: dict[Task, str] = {"oar": "sets", "wscr": "items"}
 compositional retrieval)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ShardedIndex:
     """Shards over one pool; ``ids`` and ``emb_MD`` (unit rows) describe the pool in row order."""
 
@@ -59,13 +59,13 @@ class ShardedIndex:
         if not ids:
             return self
         shards = (*self.shards, flat_shard(emb_MD, self.size))
-        return ShardedIndex(shards, [*self.ids, *ids], np.concatenate([self.emb_MD, emb_MD]))
+        return ShardedIndex(shards=shards, ids=[*self.ids, *ids], emb_MD=np.concatenate([self.emb_MD, emb_MD]))
 
     def of_rows(self, rows: Sequence[int]) -> ShardedIndex:
         """A flat index over some of the rows, numbered from 0 in the order given; files do not change."""
         emb_MD = self.emb_MD[list(rows)]
         shards = (flat_shard(emb_MD),) if len(emb_MD) else ()
-        return ShardedIndex(shards, [self.ids[row] for row in rows], emb_MD)
+        return ShardedIndex(shards=shards, ids=[self.ids[row] for row in rows], emb_MD=emb_MD)
 
 
 def search_shards(shards: Sequence[Shard], search: Search) -> tuple[Array, Rows]:
@@ -87,4 +87,6 @@ def load_index(workspace: Workspace, task: Task) -> ShardedIndex:
             str(folder / "ids.parquet"), "other ids than the embeddings", "the same rows", "run `r4t build-index`"
         )
     num_shards = len(read_index_file(folder)["offsets"]) - 1
-    return ShardedIndex(tuple(load_shard(folder, number) for number in range(num_shards)), ids, emb_MD)
+    return ShardedIndex(
+        shards=tuple(load_shard(folder, number) for number in range(num_shards)), ids=ids, emb_MD=emb_MD
+    )

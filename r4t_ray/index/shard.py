@@ -26,7 +26,7 @@ TIE_MARGIN = 16
 RESCORED_FLOATS = 2**24
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Shard:
     """A loaded shard; ``offset`` is the pool's row of its first row, ``storage`` is the IndexFlat with its rows."""
 
@@ -123,7 +123,7 @@ def require_queries(q_BD: Array, k: int, dim: int) -> Array:
 def flat_shard(emb_MD: Array, offset: int = 0) -> Shard:
     """A shard in memory that is searched exhaustively, without approximation."""
     index = build_flat(emb_MD)
-    return Shard(index, index, offset)
+    return Shard(index=index, storage=index, offset=offset)
 
 
 def shard_file(number: int) -> str:
@@ -160,7 +160,7 @@ def load_shard(folder: Path, shard_number: int) -> Shard:
             f"{size} of width {settings['dim']}",
             "run `r4t build-index`",
         )
-    return Shard(index, INDEX_TYPES[settings["type"]].storage(index), offsets[shard_number])
+    return Shard(index=index, storage=INDEX_TYPES[settings["type"]].storage(index), offset=offsets[shard_number])
 
 
 def read_index_file(folder: Path) -> dict[str, Any]:

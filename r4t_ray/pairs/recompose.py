@@ -149,7 +149,10 @@ def recomposed_queries(
         with whole_file(path) as partial:
             pq.write_table(pa.Table.from_pylist(made, schema=SCHEMA), partial)
     rows = pq.read_table(path).to_pylist()
-    return [Query(row["query_id"], "wscr", row["text"], tuple(row["item_ids"]), "train") for row in rows]
+    return [
+        Query(query_id=row["query_id"], task="wscr", text=row["text"], item_ids=tuple(row["item_ids"]), split="train")
+        for row in rows
+    ]
 
 
 SCHEMA = pa.schema([("query_id", pa.string()), ("text", pa.string()), ("item_ids", pa.list_(pa.string()))])

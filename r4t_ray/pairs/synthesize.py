@@ -94,7 +94,7 @@ class WritePairs:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Write the file and return its name, its size, and its numbers of fan-outs, of parsed ones and of pairs."""
         queries = [
-            Query(query_id, row["task"], text, tuple(item_ids), split)
+            Query(query_id=query_id, task=row["task"], text=text, item_ids=tuple(item_ids), split=split)
             for query_id, text, item_ids, split in zip(
                 row["query_id"], row["text"], row["item_ids"], row["split"], strict=True
             )

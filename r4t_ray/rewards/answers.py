@@ -38,11 +38,6 @@ class Answers:
     pool: Sequence[PoolEntry]
 
     @property
-    def k(self) -> int:
-        """Sub-queries that an answer may have."""
-        return self.retrieved.sub_emb_BkD.shape[1]
-
-    @property
     def top_rows(self) -> list[list[int]]:
         """The set of each answer: pool rows of the nearest entry of each direction, without repeats, ascending."""
         return [sorted({int(row) for row in rows_k if row >= 0}) for rows_k in self.retrieved.hit_rows_BkK[:, :, 0]]

@@ -30,5 +30,6 @@ class FormatReward:
 
     def __call__(self, answers: Answers) -> dict[str, Array]:
         """The component "reward": the number of different sub-queries divided by k, (B,)."""
-        distinct = [len({text.casefold() for text in texts or ()}) / answers.k for texts in answers.sub_queries]
+        k = answers.retrieved.sub_emb_BkD.shape[1]
+        distinct = [len({text.casefold() for text in texts or ()}) / k for texts in answers.sub_queries]
         return {"reward": np.array(distinct, np.float32)}

@@ -1,12 +1,11 @@
 """The reward of open-ended abstract retrieval (OAR), eq. 1 of arXiv 2603.06397.
 
 Where we leave the paper: (1) the Vendi score enters as Vendi / k, in 0..1, because the paper does not state its scale;
-(2) an answer without directions is worth 0.
+(2) the reward of an answer without directions is 0.
 """
 
 from __future__ import annotations
 
-import numpy as np
 from pydantic import Field, NonNegativeFloat
 
 from r4t_ray.config import Settings
@@ -43,10 +42,10 @@ class OARConfig(Settings):
 
 def oar_components(answers: Answers) -> dict[str, Array]:
     """Groundedness, Vendi / k and alignment of each answer, (B,) each."""
-    retrieved = answers.retrieved
+    retrieved, k = answers.retrieved, answers.retrieved.sub_emb_BkD.shape[1]
     return {
         "groundedness": groundedness(retrieved.nearest_cos_Bk),
-        "vendi": np.asarray(vendi_scores(retrieved.nearest_emb_BkD) / answers.k, np.float32),
+        "vendi": vendi_scores(retrieved.nearest_emb_BkD) / k,
         "alignment": alignment(retrieved.sub_emb_BkD, retrieved.query_emb_BD),
     }
 

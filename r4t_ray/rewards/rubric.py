@@ -149,8 +149,8 @@ def weighted_sum(
     """Sum of weight times component, (B,), in the order of ``weights``.
 
     Args:
-        components: (B,) each; others than those of ``weights`` are ignored.
-        weights: By component, one or more.
+        components: (B,) each. Components without a weight are ignored.
+        weights: Weight of each component; at least one.
         stand_ins: Component -> the weighted component that takes over its weight where the first is NaN.
 
     >>> weighted_sum({"a": np.array([1.0, np.nan]), "b": np.array([4.0, 4.0])}, {"a": 0.75, "b": 0.25}).tolist()

@@ -14,7 +14,7 @@ from r4t_ray.rewards import CoverageConfig
 from r4t_ray.types import Task
 from tests.architecture.walks import walk
 
-MAX_FILES_OF_A_REWARD: dict[Task, int] = {"oar": 12, "wscr": 14}
+MAX_FILES_OF_A_REWARD: dict[Task, int] = {"oar": 10, "wscr": 12}
 
 
 @pytest.mark.parametrize("task", MAX_FILES_OF_A_REWARD)

@@ -26,7 +26,10 @@ def test_counts_equal_the_calls_of_the_solver(solver: SolverName, num_steps: int
         return z_BLD / 2
 
     SOLVERS[solver].function(
-        denoise, torch.ones(1, 2, 3), sampling_sigmas("karras", num_steps, NoiseConfig()), lambda: torch.ones(1, 2, 3)
+        denoise,
+        torch.ones(1, 2, 3),
+        sampling_sigmas("karras", num_steps, NoiseConfig(sigma_min=1e-4, sigma_max=80.0)),
+        lambda: torch.ones(1, 2, 3),
     )
     assert calls == evaluations_of(solver, num_steps)
 

@@ -17,7 +17,15 @@ from r4t_ray.diffusion import STUDENT, DiffusionRetriever, NetworkConfig, Sample
 from r4t_ray.evaluation.bench import Bench
 
 SHAPE = NetworkConfig(
-    num_rows=3, dim=6, hidden=16, mlp=16, num_heads=2, num_layers=1, dropout=0, attention_dropout=0, num_anchors=6
+    num_rows=3,
+    dim=6,
+    hidden_size=16,
+    mlp_size=16,
+    num_heads=2,
+    num_layers=1,
+    dropout=0,
+    attention_dropout=0,
+    num_anchors=6,
 )
 
 

@@ -19,7 +19,16 @@ from r4t_ray.diffusion.settings import NetworkConfig
 from r4t_ray.pairs.select import SelectAbove, SelectAll, SelectBest
 
 SHAPE = NetworkConfig(
-    num_rows=3, dim=6, hidden=32, mlp=32, num_heads=2, num_layers=1, noise_dim=4, dropout=0, attention_dropout=0
+    num_rows=3,
+    dim=6,
+    hidden_size=32,
+    mlp_size=32,
+    num_heads=2,
+    num_layers=1,
+    noise_dim=4,
+    dropout=0,
+    attention_dropout=0,
+    num_anchors=0,
 )
 
 

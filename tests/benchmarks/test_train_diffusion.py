@@ -17,7 +17,15 @@ from r4t_ray.diffusion import DiffusionConfig, DiffusionRetriever, NetworkConfig
 def test_an_update_is_three_times_the_forward_pass_of_products_and_attentions(dropout: float) -> None:
     """Rows are many and layers narrow, so most of it is self-attention: 4 L^2 H forward. Inputs have no gradient."""
     network = NetworkConfig(
-        num_rows=256, dim=8, hidden=16, mlp=16, num_heads=2, num_layers=1, dropout=dropout, attention_dropout=dropout
+        num_rows=256,
+        dim=8,
+        hidden_size=16,
+        mlp_size=16,
+        num_heads=2,
+        num_layers=1,
+        dropout=dropout,
+        attention_dropout=dropout,
+        num_anchors=0,
     )
     attention = 4 * 256 * (256 + network.num_query_tokens) * 16
     products = 0
@@ -26,14 +34,14 @@ def test_an_update_is_three_times_the_forward_pass_of_products_and_attentions(dr
         nonlocal products
         products += 2 * made.numel() * module.in_features
 
-    config = DiffusionConfig(network=network)
-    retriever = DiffusionRetriever(network, config.noise, config.sampler_of("oar"))
+    config = DiffusionConfig(network=network, prior_weight=0.0, row_matching="random")
+    retriever = DiffusionRetriever(network)
     for module in retriever.modules():
         if isinstance(module, nn.Linear):
             module.register_forward_hook(count)
     retriever(torch.randn(1, 256, 8), torch.ones(1), torch.randn(1, 8), torch.zeros(1, dtype=torch.bool))
     assert attention > 2 * products
-    assert 2.9 < train_diffusion.update_flops(config) / (attention + products) <= 3.0
+    assert 2.9 < train_diffusion.update_flops(config, network) / (attention + products) <= 3.0
 
 
 @pytest.mark.slow

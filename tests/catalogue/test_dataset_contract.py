@@ -211,7 +211,7 @@ def test_fewer_sets_are_a_part_of_more_and_bring_the_items_that_they_name(config
         ids = [row.set_id for row in sets]
         assert {query.query_id.removeprefix("wscr:") for query in load_queries(workspace, "wscr")} <= set(ids)
         whole = config.read()
-        alone = Catalogue(whole.items, tuple(row for row in whole.sets if row.set_id in ids))
+        alone = Catalogue(items=whole.items, sets=tuple(row for row in whole.sets if row.set_id in ids))
         assert load_queries(workspace, "oar") == oar_queries(alone)
         kept.append(ids)
     assert set(kept[0]) < set(kept[1]) < set(kept[2])

@@ -47,8 +47,8 @@ def test_new_sets_may_name_old_items_and_new_ones(workspace: Workspace, tmp_path
     found = read_new_entries(workspace, items, sets)
     assert [(item.item_id, item.text) for item in found.items] == [("basil", "basil")]
     assert [(row.set_id, row.title, row.item_ids) for row in found.sets] == [("s1", "pesto", ("basil", "oil"))]
-    assert read_new_entries(workspace, items, None) == Catalogue(found.items, ())
-    assert read_new_entries(workspace, None, None) == Catalogue((), ())
+    assert read_new_entries(workspace, items, None) == Catalogue(items=found.items, sets=())
+    assert read_new_entries(workspace, None, None) == Catalogue(items=(), sets=())
 
 
 FAULTS = {

@@ -18,7 +18,7 @@ def titles_of(split: str, count: int) -> list[str]:
 
 
 def make_set(title: str, *item_ids: str) -> ItemSet:
-    return ItemSet(title, title, "", item_ids)
+    return ItemSet(set_id=title, title=title, description="", item_ids=item_ids)
 
 
 def test_staples_are_counted_in_training_sets_only() -> None:
@@ -31,7 +31,7 @@ def test_staples_are_counted_in_training_sets_only() -> None:
 
 def test_small_references_make_no_query() -> None:
     rows = [make_set("Soup  of the\tday", "a", "b", "c"), make_set("Two things", "a", "b")]
-    catalogue = Catalogue(tuple(Item(key, key) for key in "abc"), tuple(rows))
+    catalogue = Catalogue(items=tuple(Item(item_id=key, text=key) for key in "abc"), sets=tuple(rows))
     assert [(query.text, query.item_ids) for query in wscr_queries(catalogue, 1.0, 3)] == [
         ("Soup of the day", ("a", "b", "c"))
     ]
@@ -44,7 +44,7 @@ def test_hash_splits_are_eight_to_one_to_one_and_equal_titles_share_one() -> Non
     twins = ["Crème Brûlée", "creme brulee II", "CREME BRULEE (French)", "Creme, brulee!"]
     assert len({normalise_title(title) for title in twins}) == 1
     assert len({set_split(make_set(title)) for title in twins}) == 1
-    assert set_split(ItemSet("x", twins[0], "", (), published_split="val")) == "val"
+    assert set_split(ItemSet(set_id="x", title=twins[0], description="", item_ids=(), published_split="val")) == "val"
 
 
 def test_themes_of_one_core_share_its_split() -> None:
@@ -62,7 +62,7 @@ def test_themes_of_one_core_share_its_split() -> None:
 
 def test_a_small_catalogue_has_its_titles_for_themes() -> None:
     rows = (make_set("Red Things", "a"), make_set("red things II", "a"), make_set("Blue", "a"))
-    queries = oar_queries(Catalogue((Item("a", "a"),), rows))
+    queries = oar_queries(Catalogue(items=(Item(item_id="a", text="a"),), sets=rows))
     assert [query.text for query in queries] == ["blue", "red things"]
     assert [query.split for query in queries] == [split_of("blue"), split_of("red things")]
 

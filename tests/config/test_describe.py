@@ -67,7 +67,7 @@ def test_every_setting_is_one_row_with_the_default_of_its_field() -> None:
         Row("taste.grams", "5.0", "How much."),
         Row("taste(sugar).type", "sugar", "Sweet."),
         Row("taste(sugar).brown", "true", "Brown sugar."),
-        Row("taste(salt).type", "required", ""),
+        Row("taste(salt).type", "salt", ""),
         Row("counts.{oar,wscr}", "oar 2, wscr 3", "How many."),
         Row("extra", "wscr null", "More."),
         Row("extra.{oar,wscr}.type", "sugar", "Sweet."),

@@ -12,7 +12,9 @@ from r4t_ray.diffusion.hub import DiffusionRetriever
 from r4t_ray.diffusion.settings import NetworkConfig, NoiseConfig
 
 SIGMA_DATA = 0.088
-CONFIG = NetworkConfig(num_rows=2, dim=2, hidden=4, mlp=4, num_heads=2, num_layers=1, noise_dim=4, num_anchors=2)
+CONFIG = NetworkConfig(
+    num_rows=2, dim=2, hidden_size=4, mlp_size=4, num_heads=2, num_layers=1, noise_dim=4, num_anchors=2
+)
 SIGMA_S = torch.tensor([1e-4, 0.01, 0.088, 1.0, 80.0], dtype=torch.float64)
 
 
@@ -71,7 +73,7 @@ def test_with_little_noise_a_row_goes_to_its_anchor_and_with_the_gate_shut_stays
 @torch.no_grad()
 def test_a_retriever_keeps_its_anchors_on_disk_and_stays_equivariant(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    retriever = DiffusionRetriever(CONFIG, NoiseConfig()).eval()
+    retriever = DiffusionRetriever(CONFIG, NoiseConfig(sigma_min=1e-4, sigma_max=80.0)).eval()
     assert retriever.mixture is not None
     retriever.mixture.anchors_ND.copy_(torch.eye(2))
     for parameter in retriever.parameters():

@@ -28,7 +28,7 @@ BATCHES = (1, 3, 8)
 def make_retriever(num_anchors: int, solver: SolverName = "euler") -> DiffusionRetriever:
     """All weights random, so that no part of the network is silent; sampled by Euler with guidance 0.5."""
     torch.manual_seed(0)
-    shape = {"hidden": 16, "mlp": 16, "num_heads": 2, "num_layers": 1, "noise_dim": 4}
+    shape = {"hidden_size": 16, "mlp_size": 16, "num_heads": 2, "num_layers": 1, "noise_dim": 4}
     network = NetworkConfig(num_rows=NUM_ROWS, dim=DIM, num_anchors=num_anchors, **shape)
     sampler = SamplerConfig(solver=solver, num_steps=NUM_STEPS, guidance=0.5)
     retriever = DiffusionRetriever(network, NoiseConfig(sigma_data=0.35, sigma_max=2.0, sigma_min=0.1), sampler)

@@ -12,14 +12,16 @@ from r4t_ray.diffusion.settings import NetworkConfig, NoiseConfig, SamplerConfig
 from r4t_ray.diffusion.transforms import Steering
 from r4t_ray.errors import ConfigError
 
-NETWORK = NetworkConfig(num_rows=2, dim=2, hidden=4, mlp=4, num_heads=2, num_layers=1, noise_dim=4, num_anchors=2)
+NETWORK = NetworkConfig(
+    num_rows=2, dim=2, hidden_size=4, mlp_size=4, num_heads=2, num_layers=1, noise_dim=4, num_anchors=2
+)
 SEEDS = [5, 2**62, 5, 0]
 
 
 @pytest.fixture(scope="module")
 def retriever() -> DiffusionRetriever:
     torch.manual_seed(0)
-    network = NetworkConfig(num_rows=4, dim=8, hidden=16, mlp=16, num_heads=2, num_layers=1)
+    network = NetworkConfig(num_rows=4, dim=8, hidden_size=16, mlp_size=16, num_heads=2, num_layers=1, num_anchors=0)
     noise = NoiseConfig(sigma_min=0.05, sigma_max=1.0, sigma_data=8**-0.5)
     model = DiffusionRetriever(network, noise, SamplerConfig(solver="heun", num_steps=4))
     with torch.no_grad():  # Zero-initialised output layers would hide the query.
@@ -52,8 +54,8 @@ def test_each_row_equals_its_query_sampled_alone(retriever: DiffusionRetriever, 
 
 def test_the_top_anchors_of_a_batch_are_those_of_generate() -> None:
     torch.manual_seed(0)
-    network = NetworkConfig(num_rows=4, dim=8, hidden=16, mlp=16, num_heads=2, num_layers=1, num_anchors=40)
-    model = DiffusionRetriever(network, NoiseConfig(sigma_max=1.0)).eval()
+    network = NetworkConfig(num_rows=4, dim=8, hidden_size=16, mlp_size=16, num_heads=2, num_layers=1, num_anchors=40)
+    model = DiffusionRetriever(network, NoiseConfig(sigma_max=1.0, sigma_min=1e-4)).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(0, 0.3)
@@ -105,7 +107,11 @@ def test_no_unconditional_pass_without_guidance(retriever: DiffusionRetriever, g
 def test_the_top_anchors_are_the_anchors_by_their_weight_at_the_highest_noise() -> None:
     torch.manual_seed(0)
     config = NETWORK.model_copy(update={"num_anchors": 3})
-    retriever = DiffusionRetriever(config, NoiseConfig(sigma_max=1.0), SamplerConfig(solver="top_anchors")).eval()
+    retriever = DiffusionRetriever(
+        config,
+        NoiseConfig(sigma_max=1.0, sigma_min=1e-4),
+        SamplerConfig(solver="top_anchors"),
+    ).eval()
     assert retriever.mixture is not None
     for parameter in retriever.parameters():
         parameter.add_(0.3 * torch.randn_like(parameter))
@@ -127,6 +133,9 @@ def test_the_top_anchors_are_the_anchors_by_their_weight_at_the_highest_noise() 
 
 
 def test_the_top_anchors_need_anchors() -> None:
-    retriever = DiffusionRetriever(NETWORK.model_copy(update={"num_anchors": 0}), NoiseConfig())
+    retriever = DiffusionRetriever(
+        NETWORK.model_copy(update={"num_anchors": 0}),
+        NoiseConfig(sigma_min=1e-4, sigma_max=80.0),
+    )
     with pytest.raises(ConfigError, match="num_anchors set"):
         retriever.generate(torch.eye(2), solver="top_anchors")

@@ -11,8 +11,10 @@ from torch.nn import functional
 from r4t_ray.diffusion import DiffusionRetriever, NetworkConfig, NoiseConfig, SamplerConfig
 from r4t_ray.errors import ArtifactError, ConfigError, MissingArtifactError, RequestError
 
-NETWORK = NetworkConfig(num_rows=5, dim=8, hidden=16, mlp=16, num_heads=2, num_layers=1, noise_dim=4)
-NOISE = NoiseConfig(sigma_data=0.35, sigma_max=40.0)
+NETWORK = NetworkConfig(
+    num_rows=5, dim=8, hidden_size=16, mlp_size=16, num_heads=2, num_layers=1, noise_dim=4, num_anchors=0
+)
+NOISE = NoiseConfig(sigma_data=0.35, sigma_max=40.0, sigma_min=1e-4)
 SAMPLER = SamplerConfig(solver="heun", num_steps=4, guidance=0.5, levels="log_uniform")
 
 

@@ -7,11 +7,15 @@ from pathlib import Path
 from r4t_ray.diffusion import DiffusionRetriever, NetworkConfig, NoiseConfig, SamplerConfig
 from r4t_ray.diffusion.model_card import weights_facts
 
-NETWORK = NetworkConfig(num_rows=5, dim=8, hidden=16, mlp=16, num_heads=2, num_layers=1, noise_dim=4)
+NETWORK = NetworkConfig(
+    num_rows=5, dim=8, hidden_size=16, mlp_size=16, num_heads=2, num_layers=1, noise_dim=4, num_anchors=0
+)
 
 
 def test_a_saved_retriever_has_its_settings_in_the_card(tmp_path: Path) -> None:
-    DiffusionRetriever(NETWORK, NoiseConfig(sigma_max=40.0), SamplerConfig(solver="heun")).save_pretrained(tmp_path)
+    DiffusionRetriever(
+        NETWORK, NoiseConfig(sigma_max=40.0, sigma_min=1e-4), SamplerConfig(solver="heun")
+    ).save_pretrained(tmp_path)
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
     head, _, body = card.removeprefix("---\n").partition("---\n")
     assert "library_name: r4t-ray" in head
@@ -33,5 +37,5 @@ def test_facts_replace_what_is_not_known(tmp_path: Path) -> None:
 
 
 def test_parameters_are_counted_with_their_thousands() -> None:
-    facts = weights_facts(NETWORK, NoiseConfig(), SamplerConfig(), 1_234_567)
+    facts = weights_facts(NETWORK, NoiseConfig(sigma_min=1e-4, sigma_max=80.0), SamplerConfig(), 1_234_567)
     assert facts["num_parameters"] == "1,234,567"

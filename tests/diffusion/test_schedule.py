@@ -10,7 +10,7 @@ from diffusers import EDMDPMSolverMultistepScheduler, EDMEulerScheduler
 from r4t_ray.diffusion.schedule import SCHEDULES, sampling_sigmas, training_sigmas
 from r4t_ray.diffusion.settings import Levels, NoiseConfig
 
-NOISE = NoiseConfig()
+NOISE = NoiseConfig(sigma_min=1e-4, sigma_max=80.0, train_levels="log_uniform")
 
 
 def test_every_named_schedule_has_a_function() -> None:
@@ -37,7 +37,9 @@ def test_tangent_is_the_cosine_schedule_in_sigma() -> None:
 
 def test_lognormal_has_the_quantiles_of_edm() -> None:
     """EDM at sigma_data 0.5: the median is exp(-1.2), one deviation up exp(-1.2 + 1.2)."""
-    noise = NoiseConfig(sigma_data=0.5, lognormal_mean=-1.2 - math.log(0.5))
+    noise = NoiseConfig(
+        sigma_data=0.5, lognormal_mean=-1.2 - math.log(0.5), lognormal_std=1.2, sigma_min=1e-4, sigma_max=80.0
+    )
     u = torch.tensor([0.5, 0.841344746], dtype=torch.float64)
     assert SCHEDULES["lognormal"](u, noise).tolist() == pytest.approx([math.exp(-1.2), 1.0], rel=1e-6)
 

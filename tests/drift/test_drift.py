@@ -296,11 +296,11 @@ def test_all_entries_may_be_gone_and_others_there(files):
 def test_where_entries_are_gone_neither_pool_is_approximate(files):
     ws, _ = files()
     index = load_index(ws, "oar")
-    changed = CatalogueChange(new=Catalogue((), ()), removed=RemovedIds(sets=frozenset(index.ids[:1])))
+    changed = CatalogueChange(new=Catalogue(items=(), sets=()), removed=RemovedIds(sets=frozenset(index.ids[:1])))
     then, now, removed_rows = changed.pools(index, "oar", lambda texts: np.zeros((0, 8), np.float32))
     assert [each.shards[0].index is each.shards[0].storage for each in (then, now)] == [True, True]
     assert (then.ids, now.ids, removed_rows) == (index.ids, index.ids[1:], {0})
-    unchanged = CatalogueChange(new=Catalogue((), ()), removed=RemovedIds())
+    unchanged = CatalogueChange(new=Catalogue(items=(), sets=()), removed=RemovedIds())
     then, now, _ = unchanged.pools(index, "oar", lambda texts: np.zeros((0, 8), np.float32))
     assert then is now is index
 
@@ -317,7 +317,7 @@ def test_the_student_is_measured_where_it_answers(files, monkeypatch):
             EvaluationConfig(**asked),
             ws,
             "oar",
-            change=CatalogueChange(new=Catalogue((), ()), removed=RemovedIds()),
+            change=CatalogueChange(new=Catalogue(items=(), sets=()), removed=RemovedIds()),
             texts=["theme"],
             encode=lambda texts: np.eye(8)[: len(texts)],
             seed=0,

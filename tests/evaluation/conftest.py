@@ -205,7 +205,7 @@ def write_folm(folder):
 
 
 def write_diffusion(folder, tasks):
-    network = NetworkConfig(num_rows=4, dim=DIM, hidden=16, mlp=16, num_heads=2, num_layers=1)
+    network = NetworkConfig(num_rows=4, dim=DIM, hidden_size=16, mlp_size=16, num_heads=2, num_layers=1, num_anchors=0)
     for task in tasks:
         retriever = DiffusionRetriever(network=network, sampler=SamplerConfig(solver="heun", num_steps=2))
         retriever.save_pretrained(folder / task)

@@ -27,8 +27,8 @@ def make_index(kind: IndexTypeName, emb_MD: Array, num_shards: int) -> ShardedIn
     shards = []
     for start, end in itertools.pairwise(offsets):
         index = config.build(emb_MD[start:end].copy())
-        shards.append(Shard(index, INDEX_TYPES[kind].storage(index), start))
-    return ShardedIndex(tuple(shards), [f"i{row}" for row in range(len(emb_MD))], emb_MD)
+        shards.append(Shard(index=index, storage=INDEX_TYPES[kind].storage(index), offset=start))
+    return ShardedIndex(shards=tuple(shards), ids=[f"i{row}" for row in range(len(emb_MD))], emb_MD=emb_MD)
 
 
 def brute_force(q_BD: Array, emb_MD: Array, k: int) -> Rows:
@@ -118,7 +118,9 @@ def test_bad_queries_are_refused(kind: IndexTypeName) -> None:
 
 def test_recall_is_the_share_of_true_neighbours_found() -> None:
     emb_MD, queries_BD = unit_rows(10, 400), unit_rows(11, 50)
-    half = ShardedIndex(make_index("flat", emb_MD[:200], 1).shards, [str(row) for row in range(400)], emb_MD)
+    half = ShardedIndex(
+        shards=make_index("flat", emb_MD[:200], 1).shards, ids=[str(row) for row in range(400)], emb_MD=emb_MD
+    )
     reachable = (brute_force(queries_BD, emb_MD, 10) < 200).mean()
     assert recall_against_flat(half, queries_BD, 10) == pytest.approx(reachable)
     assert recall_against_flat(make_index("flat", emb_MD, 2), queries_BD, 10) == 1.0
@@ -128,7 +130,9 @@ def test_a_graph_with_unreachable_rows_still_fills_every_hit() -> None:
     emb_MD = unit_rows(12, 500)
     index = IndexConfig(hnsw_m=2, ef_construction=1, ef_search=1).build(emb_MD)
     assert (index.search(emb_MD[:50], 100)[1] < 0).any()
-    _, rows_BK = Shard(index, INDEX_TYPES["hnsw"].storage(index), 0).search(Search(z_LD=emb_MD[:50], num_hits=100))
+    _, rows_BK = Shard(index=index, storage=INDEX_TYPES["hnsw"].storage(index), offset=0).search(
+        Search(z_LD=emb_MD[:50], num_hits=100)
+    )
     assert all(len(set(rows)) == 100 and min(rows) >= 0 for rows in rows_BK.tolist())
 
 

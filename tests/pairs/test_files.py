@@ -45,7 +45,10 @@ def pairs(num_pairs: int) -> Pairs:
 
 @given(st.lists(st.integers(1, 3), max_size=30), st.integers(1, 7))
 def test_every_query_is_in_one_file_with_its_number_of_samples(nums: list[int], per_file: int) -> None:
-    planned = [PlannedQuery(Query(f"q{i}", "oar", f"text {i}", (), "train"), num) for i, num in enumerate(nums)]
+    planned = [
+        PlannedQuery(Query(query_id=f"q{i}", task="oar", text=f"text {i}", item_ids=(), split="train"), num)
+        for i, num in enumerate(nums)
+    ]
     files = plan_files("oar", planned, per_file)
     found = {query_id: file["num_samples"] for file in files for query_id in file["query_id"]}
     assert found == {each.query.query_id: each.num_samples for each in planned}

@@ -1,4 +1,4 @@
-"""Pairs (z_q, Z) on disk to torch batches, from memory; ``stream`` has those that Ray Data reads."""
+"""Pairs (z_q, Z) on disk, and batches of them from memory; ``stream`` has the batches that Ray Data reads."""
 
 from __future__ import annotations
 
@@ -21,42 +21,51 @@ COLUMNS = ["z_q", "Z", "weight"]
 RERUN = "run `r4t synthesize-pairs CONFIG --workspace DIR`"
 
 
-class PairCounts(NamedTuple):
-    """How many pairs: ``train`` those of each file that has any, by its path in order, ``val`` those of all files."""
+class PairFolder(NamedTuple):
+    """One task's pairs on disk.
+
+    Attributes:
+        train: Training pairs of each file that has any, by its path, in the files' order.
+        val: Validation pairs of all files.
+        num_rows: L, rows of a target.
+        dim: d, width of the embeddings.
+    """
 
     train: dict[str, int]
     val: int
+    num_rows: int
+    dim: int
 
 
-def count_pairs(folder: Path, shape: NetworkConfig) -> PairCounts:
-    """Rows of the train and val splits of one task's folder, once its columns are found to fit the network.
+def inspect_pairs(folder: Path) -> PairFolder:
+    """Count the pairs of one task's folder and read their shape from its columns.
 
     Raises:
         MissingArtifactError: The folder holds no parquet file.
-        DataError: A column is missing, or not a fixed-size list of the network's length.
+        DataError: A column is missing, z_q or Z is not a fixed-size list, or Z is not a whole number of rows.
     """
     if not any(folder.glob("*.parquet")):
         raise MissingArtifactError(str(folder), "no parquet file", "pairs of this task", RERUN)
     pairs = pads.dataset(folder, format="parquet")
-    expected = {"z_q": shape.dim, "Z": shape.num_rows * shape.dim}
     missing = [name for name in ("split", *COLUMNS) if name not in pairs.schema.names]
     if missing:
         raise DataError(str(folder), f"columns {pairs.schema.names}", f"also {missing}", RERUN)
-    for name, width in expected.items():
-        kind = pairs.schema.field(name).type
-        if not pa.types.is_fixed_size_list(kind) or kind.list_size != width:
-            raise DataError(
-                f"{folder}: column {name!r}", str(kind), f"a fixed-size list of {width} floats",
-                "set diffusion.network.num_rows and dim to those of the pairs, or rerun synthesize-pairs",
-            )  # fmt: skip
+    kinds = {name: pairs.schema.field(name).type for name in ("z_q", "Z")}
+    for name, kind in kinds.items():
+        if not pa.types.is_fixed_size_list(kind):
+            raise DataError(f"{folder}: column {name!r}", str(kind), "a fixed-size list of floats", RERUN)
+    dim, num_values = kinds["z_q"].list_size, kinds["Z"].list_size
+    if num_values % dim:
+        raise DataError(f"{folder}: column 'Z'", f"{num_values} floats", f"a multiple of the {dim} of z_q", RERUN)
     files = sorted(pairs.get_fragments(), key=lambda file: file.path)
     train = {file.path: file.count_rows(filter=pads.field("split") == "train") for file in files}
     num_val = pairs.count_rows(filter=pads.field("split") == "val")
-    return PairCounts({path: count for path, count in train.items() if count}, num_val)
+    used = {path: count for path, count in train.items() if count}
+    return PairFolder(train=used, val=num_val, num_rows=num_values // dim, dim=dim)
 
 
 def mean_weight(folder: Path) -> float:
-    """Mean of the weights of one task's training pairs, of which there are some."""
+    """Mean weight of one task's training pairs; there is at least one."""
     weights = pads.dataset(folder, format="parquet").to_table(["weight"], filter=pads.field("split") == "train")
     return float(pc.mean(weights["weight"]).as_py())
 
@@ -86,10 +95,10 @@ def _column(batch: pa.Table, name: str, shape: tuple[int, ...]) -> Tensor:
 def cached_batches(
     pairs: dict[str, Tensor], batch_size: int, seed: int, num_used: int = 0
 ) -> Generator[dict[str, Tensor], None, None]:
-    """Whole batches of pairs in memory, again and again: every epoch shuffles all of them.
+    """Whole batches of pairs in memory, epoch after epoch; each epoch shuffles all pairs.
 
-    Epochs have orders of their own, by their number and the seed, so the batches after the first ``num_used`` are
-    reached without those.
+    The order of an epoch follows from its number and the seed, so the first ``num_used`` batches are skipped without
+    being read.
     """
     num_pairs = len(pairs["z_q"])
     num_batches = num_pairs // batch_size
@@ -108,10 +117,10 @@ def load_pairs(
 
     Args:
         folder: One task's parquet files.
-        split: train or val, which has pairs.
-        collate: Of the network's shape.
-        num_rows: The first so many; all by default.
-        part: (i, n) takes every n-th of them, from the i-th on.
+        split: train or val; it has at least one pair.
+        collate: Conversion of a batch, for the network's shape.
+        num_rows: Number of pairs, from the first on. Default: all.
+        part: (i, n) takes every n-th pair, from the i-th on.
     """
     scanner = pads.dataset(folder, format="parquet").scanner(COLUMNS, filter=pads.field("split") == split)
     parts, offset = [], 0
@@ -124,6 +133,6 @@ def load_pairs(
 
 
 def permute_rows(z_BLD: Tensor, generator: torch.Generator) -> Tensor:
-    """Shuffle the rows of each Z on its own (arXiv 2603.06397, sec. 2.4)."""
+    """Shuffle the rows of each Z separately (arXiv 2603.06397, sec. 2.4)."""
     order_BL = torch.rand(z_BLD.shape[:2], generator=generator, device=z_BLD.device).argsort(dim=1)
     return z_BLD.gather(1, order_BL[:, :, None].expand_as(z_BLD))

@@ -1,4 +1,4 @@
-"""What one training worker holds, and one update of it."""
+"""The state of one training worker, and one update."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from r4t_ray.diffusion.hub import WEIGHTS, DiffusionRetriever
 from r4t_ray.diffusion.schedule import training_sigmas
-from r4t_ray.diffusion.settings import DiffusionConfig
+from r4t_ray.diffusion.settings import DiffusionConfig, NetworkConfig
 from r4t_ray.diffusion.training.batches import permute_rows
 from r4t_ray.diffusion.training.ema import Ema
 from r4t_ray.diffusion.training.loss import SetLoss
@@ -24,12 +24,12 @@ STATE = "state.pt"
 
 
 def step_seed(seed: int, rank: int, step: int) -> int:
-    """Seed of one worker's draws in one update, none of them negative; 64 bits that mix all three."""
+    """Seed of one worker's draws in one update: 64 bits that mix all three numbers, each 0 or more."""
     return int(np.random.SeedSequence((seed, rank, step)).generate_state(1, np.uint64)[0])
 
 
 def default_generator(device: torch.device) -> torch.Generator:
-    """The generator that dropout draws from, which takes no other."""
+    """The generator that dropout draws from; dropout takes no other."""
     if device.type == "cuda":
         return torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]
     return torch.default_generator
@@ -38,23 +38,26 @@ def default_generator(device: torch.device) -> torch.Generator:
 class Learner:
     """The network, its average and the optimizer. ``step`` counts the updates made.
 
-    All that an update draws follows from the seed, the rank and the step: restored, a learner of the same three goes on
-    as it would have.
+    All draws of an update follow from the seed, the rank and the step. So a restored learner with the same three
+    continues as if it had not stopped.
 
     Args:
-        config: Of the stage.
-        task: Whose sampler settings are stored with the retriever.
-        seed: Of the first weights, the noise and dropout.
-        rank: Of this worker, which draws noise and dropout of its own.
-        anchors_ND: For ``config.network.num_anchors``.
+        config: Settings of the stage.
+        shape: Shape of the network.
+        task: Its sampler settings are stored with the retriever.
+        seed: Seed of the first weights, the noise and dropout.
+        rank: Rank of this worker; each draws other noise and dropout.
+        anchors_ND: Rows for ``shape.num_anchors``.
         device: Where it trains.
-        wrap: Makes of the loss module one whose gradients the workers share.
+        wrap: Wraps the loss module so that the workers share its gradients.
     """
 
     def __init__(
         self,
         config: DiffusionConfig,
+        shape: NetworkConfig,
         task: Task,
+        *,
         seed: int,
         rank: int,
         anchors_ND: Array | None = None,
@@ -64,7 +67,7 @@ class Learner:
         self.config, self.device = config, device or torch.device("cpu")
         self.seed, self.rank = seed, rank
         torch.manual_seed(seed)
-        retriever = DiffusionRetriever(config.network, config.noise, config.sampler_of(task)).to(self.device)
+        retriever = DiffusionRetriever(shape, config.noise.for_width(shape.dim), config.sampler[task]).to(self.device)
         if anchors_ND is not None:
             retriever.mixture.anchors_ND.copy_(torch.tensor(anchors_ND))
         self.generator = default_generator(self.device)
@@ -73,7 +76,7 @@ class Learner:
         if config.compile:
             retriever.compile()
         self.set_loss = wrap(SetLoss(retriever, config.prior_weight))
-        self.optimizer = torch.optim.Adam(retriever.parameters(), lr=config.optimizer.peak_lr, fused=True)
+        self.optimizer = torch.optim.Adam(retriever.parameters(), lr=config.optimizer.learning_rate, fused=True)
 
     def update(self, z_q_BD: Tensor, target_BLD: Tensor, weight_B: Tensor) -> Tensor:
         """One step of eq. 9 on one batch; returns its loss, detached."""
@@ -106,8 +109,7 @@ class Learner:
         generator: torch.Generator,
     ) -> Tensor:
         z_q_BD, target_BLD, weight_B = batch
-        noise = self.config.noise
-        sigma_B = training_sigmas(len(z_q_BD), noise, generator)
+        sigma_B = training_sigmas(len(z_q_BD), self.retriever.noise, generator)
         eps_BLD = torch.randn(target_BLD.shape, generator=generator, device=self.device)
         if self.config.row_matching == "noise":
             target_BLD = match_rows(target_BLD, eps_BLD)
@@ -116,13 +118,13 @@ class Learner:
         return loss
 
     def save(self, folder: Path) -> None:
-        """Write the averaged retriever, loadable by ``from_pretrained``, and what a restart needs."""
+        """Write the averaged retriever, loadable by ``from_pretrained``, and the state that a restart needs."""
         self.ema.model.save_pretrained(folder)
         state = {"step": self.step, "weights": self.retriever.state_dict(), "adam": self.optimizer.state_dict()}
         torch.save(state, folder / STATE)
 
     def restore(self, folder: Path) -> None:
-        """Go on from what ``save`` wrote, under this learner's seed and rank."""
+        """Continue from a folder of ``save``, under this learner's seed and rank."""
         state = torch.load(folder / STATE, map_location=self.device, weights_only=True)
         self.step = int(state["step"])
         self.retriever.load_state_dict(state["weights"])

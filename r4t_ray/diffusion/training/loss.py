@@ -1,4 +1,4 @@
-"""The loss of training: denoising (arXiv 2603.06397, eq. 9) and, beside it, which anchors a query calls for."""
+"""The training loss: denoising (arXiv 2603.06397, eq. 9), plus the cross-entropy of the anchors of a query."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from r4t_ray.diffusion.training.anchors import anchor_numbers, prior_loss
 class SetLoss(nn.Module):
     """Denoising loss plus ``prior_weight`` times ``prior_loss``; a module, so that workers share its gradients.
 
-    Far above the data's scale the noisy rows say nothing, and D is the mean of the anchors a query calls for. Their
-    shares do not follow from that mean, for there are more anchors than dimensions; cross-entropy names them, as for
-    categories in arXiv 2211.15089. Not in arXiv 2603.06397.
+    Not in arXiv 2603.06397. Far above the data's scale the noisy rows carry no information, and D is the mean of the
+    anchors that a query calls for. There are more anchors than dimensions, so the mean does not determine their shares.
+    Cross-entropy does, as for categories in arXiv 2211.15089.
     """
 
     def __init__(self, retriever: DiffusionRetriever, prior_weight: float) -> None:

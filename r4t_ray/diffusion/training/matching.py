@@ -1,4 +1,4 @@
-"""Which row of a target goes with which row of noise: a set has no order, so the order is ours to choose.
+"""Matching of a target's rows to the rows of noise. A set has no order, so training may choose one.
 
 Rows matched by an assignment give paths that do not cross, as in equivariant flow matching (arXiv 2306.15030) and
 minibatch couplings (arXiv 2302.00482): a few steps of an ODE solver then suffice. The coupling holds for
@@ -14,9 +14,9 @@ from torch import Tensor
 
 
 def match_rows(target_BLD: Tensor, eps_BLD: Tensor) -> Tensor:
-    """Permute the rows of each target so that the summed products with the noise rows are greatest.
+    """Permute the rows of each target so that the sum of their products with the noise rows is largest.
 
-    For rows of equal length this makes the summed squared distances of target and noise rows least.
+    For rows of equal length the sum of squared distances between target and noise rows is then smallest.
 
     Returns:
         The permuted targets, (B, L, D).

@@ -11,15 +11,15 @@ from r4t_ray.diffusion.settings import OptimizerConfig
 
 
 def learning_rate(step: int, config: OptimizerConfig) -> float:
-    """Rate of the update numbered ``step`` from 0: linear warm-up to ``peak_lr``, then half a cosine down to zero.
+    """Rate of the update numbered ``step`` from 0: linear warm-up to the highest rate, then half a cosine to zero.
 
     The warm-up's last update, step = warmup_steps - 1, is the first at the peak. A run shorter than its warm-up never
     reaches it.
     """
     if step < config.warmup_steps:
-        return config.peak_lr * (step + 1) / config.warmup_steps
+        return config.learning_rate * (step + 1) / config.warmup_steps
     progress = (step - config.warmup_steps) / max(1, config.num_steps - config.warmup_steps)
-    return config.peak_lr * (1 + math.cos(math.pi * min(1.0, progress))) / 2
+    return config.learning_rate * (1 + math.cos(math.pi * min(1.0, progress))) / 2
 
 
 def optimizer_step(optimizer: torch.optim.Optimizer, loss: Tensor, step: int, settings: OptimizerConfig) -> None:

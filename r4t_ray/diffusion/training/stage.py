@@ -1,4 +1,4 @@
-"""The train-diffusion stage: one retriever a task, by one run of Ray Train on pairs that are streamed or cached."""
+"""The train-diffusion stage: one run of Ray Train that trains a retriever for each task."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.diffusion.folders import LABELS
 from r4t_ray.diffusion.settings import DiffusionConfig
 from r4t_ray.diffusion.training.anchors import commonest_rows
-from r4t_ray.diffusion.training.batches import count_pairs, mean_weight
+from r4t_ray.diffusion.training.batches import inspect_pairs, mean_weight
 from r4t_ray.diffusion.training.worker import METRICS, TaskJob, train_worker
 from r4t_ray.errors import DataError
 from r4t_ray.files import whole_file
@@ -25,7 +25,7 @@ from r4t_ray.ray_train_runs import STAGING, drop_broken_state
 from r4t_ray.stages import parents_of
 from r4t_ray.types import TASKS, Task
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 def run(config: DiffusionConfig, workspace: Workspace, seed: int) -> Artifact:
@@ -35,8 +35,8 @@ def run(config: DiffusionConfig, workspace: Workspace, seed: int) -> Artifact:
     weights, the same below ``student/`` for a task that has one, the pairs' ``labels.parquet``, and
     ``diffusion/metrics.parquet`` (task, step, loss, val_loss, lr, samples_per_s).
 
-    A run that lost a worker, or that was ended and is started again, ends with the weights and losses of one that ran
-    through.
+    A run that lost a worker, or that was stopped and started again, ends with the weights and losses of an
+    uninterrupted run.
 
     Raises:
         MissingArtifactError: The pairs are not there.
@@ -55,7 +55,7 @@ def _train_all(config: DiffusionConfig, workspace: Workspace, seed: int, folder:
         table = train_jobs(jobs, config, folder, seed)
         with whole_file(metrics) as partial_file:
             pq.write_table(table, partial_file)
-    # Last: where its checkpoints are half gone Ray Train would refuse to go on.
+    # Last, because Ray Train refuses to continue from checkpoints that are partly removed.
     shutil.rmtree(folder / STAGING, ignore_errors=True)
     for job in jobs:
         (folder / job.task / METRICS).unlink(missing_ok=True)
@@ -79,9 +79,9 @@ def train_jobs(jobs: list[TaskJob], config: DiffusionConfig, folder: Path, seed:
 
 
 def prepare_task(config: DiffusionConfig, pairs_folder: Path, task: Task) -> TaskJob:
-    """Look at one task's pairs, before a worker starts: whether they fill a batch, and which rows are the anchors."""
-    num_pairs = count_pairs(pairs_folder, config.network)
-    num_train = sum(num_pairs.train.values())
+    """Read one task's pairs before a worker starts: their shape, whether they fill a batch, and the anchors."""
+    pairs = inspect_pairs(pairs_folder)
+    num_train = sum(pairs.train.values())
     if num_train < config.optimizer.batch_size:
         raise DataError(
             str(pairs_folder),
@@ -89,22 +89,30 @@ def prepare_task(config: DiffusionConfig, pairs_folder: Path, task: Task) -> Tas
             f"a batch of {config.optimizer.batch_size} or more",
             "lower diffusion.optimizer.batch_size or synthesize more pairs",
         )
-    anchors_ND = None
-    if config.network.num_anchors:
-        anchors_ND = commonest_rows(pairs_folder, config.network)
-        network = config.network.model_copy(update={"num_anchors": len(anchors_ND)})
-        config = config.model_copy(update={"network": network})
-    logger.info("train-diffusion %s: %d training pairs, %d of validation", task, num_train, num_pairs.val)
-    has_validation = min(num_pairs.val, config.validation_rows) > 0
-    return TaskJob(task, pairs_folder, config, anchors_ND, has_validation, num_pairs.train, mean_weight(pairs_folder))
+    shape, anchors_ND = config.network.for_pairs(pairs.num_rows, pairs.dim), None
+    if shape.num_anchors:
+        anchors_ND = commonest_rows(pairs_folder, shape)
+        shape = shape.model_copy(update={"num_anchors": len(anchors_ND)})
+    _logger.info("train-diffusion %s: %d training pairs, %d of validation", task, num_train, pairs.val)
+    return TaskJob(
+        task=task,
+        pairs_folder=pairs_folder,
+        config=config,
+        shape=shape,
+        anchors_ND=anchors_ND,
+        has_validation=min(pairs.val, config.validation_rows) > 0,
+        files=pairs.train,
+        mean_weight=mean_weight(pairs_folder),
+    )
 
 
 def _scaling(config: DiffusionConfig) -> ray.train.ScalingConfig:
-    """Resources of the workers. Unless the pairs are cached, Ray Data reads with what they leave, at least one CPU."""
+    """Resources of the workers. Streamed pairs are read with the remaining CPUs, at least one."""
+    workers = config.workers
     return ray.train.ScalingConfig(
-        num_workers=config.num_workers,
-        use_gpu=config.use_gpu,
-        resources_per_worker={"CPU": config.cpus_per_worker, **({"GPU": 1} if config.use_gpu else {})},
+        num_workers=workers.num,
+        use_gpu=workers.gpus > 0,
+        resources_per_worker={"CPU": workers.cpus, **({"GPU": workers.gpus} if workers.gpus else {})},
     )
 
 

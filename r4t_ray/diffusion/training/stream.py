@@ -1,8 +1,8 @@
-"""Training pairs as a sequence of shuffled blocks, each a function of its number, which Ray Data reads for the workers.
+"""Training pairs as a sequence of shuffled blocks that Ray Data reads; a block follows from its number alone.
 
-Epoch after epoch the files come in another order, and every ``num_rows`` of the pairs in them, from the first on, are a
-block, shuffled by itself. Worker i of n gets the blocks i, n + i, 2n + i and so on. So workers that start again read on
-where they stopped, and get the batches of a run that was not broken.
+Each epoch puts the files in another order. Every ``num_rows`` pairs in that order are one block, shuffled by itself.
+Worker i of n gets the blocks i, n + i, 2n + i and so on. So workers that restart continue where they stopped, with the
+batches of an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch import Tensor
 from r4t_ray.diffusion.training.batches import COLUMNS, PairCollate
 
 MOST_READS = 1000
-"""Blocks that one execution of Ray Data reads, at most: it keeps a note of each, and takes seconds to start."""
+"""Most blocks of one execution of Ray Data. It keeps a record of each block, and takes seconds to start."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Blocks:
     """The blocks of one task's training pairs.
 
     Attributes:
-        files: How many training pairs each file has, by its path.
-        num_rows: Pairs of a block.
-        seed: Of the orders.
+        files: Number of training pairs in each file, by its path.
+        num_rows: Pairs in a block.
+        seed: Seed of the orders.
     """
 
     files: dict[str, int]
@@ -42,7 +42,7 @@ class Blocks:
     seed: int
 
     def slices(self, number: int) -> Iterator[tuple[str, int, int]]:
-        """What a block is made of, in order: path, first training pair of it, how many."""
+        """The parts of a block in order: path, first training pair, number of pairs."""
         epoch, skipped = divmod(number * self.num_rows, sum(self.files.values()))
         left, paths = self.num_rows, list(self.files)
         while True:
@@ -73,7 +73,7 @@ class Blocks:
         items = ray.data.from_items([{"number": number} for number in numbers], override_num_blocks=len(numbers))
         items.context.enable_progress_bars = False
         items.context.execution_options.preserve_order = True
-        items.context.target_max_block_size = None  # what a task gives is one block, however large
+        items.context.target_max_block_size = None  # the output of a task is one block, however large
         return items.map_batches(partial(_read, blocks=self), batch_size=None, batch_format="pyarrow")
 
 
@@ -83,7 +83,7 @@ def _read(numbers: pa.Table, blocks: Blocks) -> pa.Table:
 
 
 def rows_of_block(shuffle_rows: int, batch_size: int, num_pairs: int) -> int:
-    """The most whole batches within ``shuffle_rows`` pairs and the pairs that there are, but one at least; in pairs.
+    """Pairs in a block: as many whole batches as ``shuffle_rows`` and ``num_pairs`` allow, at least one batch.
 
     >>> rows_of_block(16_384, 500, 10**6), rows_of_block(16_384, 500, 1200), rows_of_block(100, 500, 1200)
     (16000, 1000, 500)
@@ -92,11 +92,11 @@ def rows_of_block(shuffle_rows: int, batch_size: int, num_pairs: int) -> int:
 
 
 def streamed_batches(
-    blocks: Blocks, batch_size: int, used: int, num_steps: int, rank: int, num_workers: int, collate: PairCollate
+    blocks: Blocks, batch_size: int, collate: PairCollate, *, used: int, num_steps: int, rank: int, num_workers: int
 ) -> Generator[dict[str, Tensor], None, None]:
-    """This worker's share of the batches after the first ``used``, up to ``num_steps`` of them or a few more.
+    """This worker's share of the batches after the first ``used``, up to ``num_steps`` batches or a few more.
 
-    All workers of Ray Train call it, with the same numbers. ``batch_size`` is that of a worker and divides a block.
+    All workers of Ray Train call it with the same numbers. ``batch_size`` is the worker's own and divides a block.
     """
     steps = blocks.num_rows // batch_size
     turn, skipped = divmod(used, steps)
@@ -104,7 +104,7 @@ def streamed_batches(
     while turn < stop:
         until = min(turn + max(MOST_READS // num_workers, 1), stop)
         numbers = range(turn * num_workers, until * num_workers)
-        # The first worker's coordinator, a process of its own, runs the execution for all of them.
+        # The coordinator, a process that the first worker starts, runs the execution of all workers.
         shards: list[DataIterator] | None = None
         if rank == 0:
             shards = blocks.dataset(numbers).streaming_split(num_workers, equal=True)

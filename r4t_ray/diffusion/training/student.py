@@ -1,9 +1,8 @@
-"""A student that answers in one evaluation what its teacher, the diffusion retriever, reaches in many.
+"""Distillation of a student that answers in one evaluation; its teacher, the diffusion retriever, takes many.
 
-A solver of the probability flow takes a noise at sigma_max to one set of rows. The student learns that map: the
-consistency function of arXiv 2303.01469 at its start, by regression on solved trajectories as in arXiv 2101.02388. Rows
-of a network with anchors are classified rather than regressed: between two anchors lies no item, and the mean of the
-sets that a noise may lead to is none of them.
+A solver of the probability flow takes a noise at sigma_max to one set of rows. The student learns this map: the
+consistency function of arXiv 2303.01469 at its start, by regression on solved trajectories as in arXiv 2101.02388. With
+anchors the student classifies rows and does not regress them, because no item lies between two anchors.
 
 Not in arXiv 2603.06397.
 """
@@ -29,17 +28,17 @@ from r4t_ray.diffusion.training.learner import step_seed
 from r4t_ray.diffusion.training.optimizer import optimizer_step
 
 MAX_QUERIES = 100_000
-"""Queries of the training pairs that are learnt from; more teach little and take memory."""
+"""Most queries of the training pairs that a student learns from; more take memory and teach little."""
 
 LOG_EVERY = 100
 OWN_STEP = 2**40
-"""Number of an update that no ``Learner`` makes: a student's noise is that of none of them."""
+"""A step that no ``Learner`` reaches, so that a student's noise differs from the noise of every update."""
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 class StudentLoss(nn.Module):
-    """How far one evaluation is from where the teacher ends; a module, so that workers share its gradients."""
+    """Distance of one evaluation from the teacher's end; a module, so that workers share its gradients."""
 
     def __init__(self, student: DiffusionRetriever) -> None:
         super().__init__()
@@ -67,6 +66,7 @@ def distill(
     teacher: DiffusionRetriever,
     z_q_ND: Tensor,
     config: StudentConfig,
+    *,
     seed: int,
     rank: int = 0,
     num_workers: int = 1,
@@ -77,26 +77,26 @@ def distill(
     Args:
         teacher: In evaluation mode.
         z_q_ND: Queries to learn from, on the teacher's device.
-        config: How long, and how the trajectories are solved.
-        seed: Of the noise and of the choice of queries.
-        rank: Of this worker, which draws its own.
-        num_workers: Which share a batch.
-        wrap: Makes of the loss module one whose gradients the workers share.
+        config: The student's optimizer, and the solver of the trajectories.
+        seed: Seed of the noise and of the choice of queries.
+        rank: Rank of this worker; each draws other noise.
+        num_workers: Workers that share a batch.
+        wrap: Wraps the loss module so that the workers share its gradients.
 
     Returns:
         The averaged student, of the teacher's shape, with the solver ``one_step``.
     """
     sampler = teacher.sampler.model_copy(update={"solver": "one_step", "num_steps": 1, "guidance": 0.0})
-    # Made anew, for what is saved are the settings that it was made with.
+    # A new module, because a module saves the settings that it was built with.
     student = DiffusionRetriever(teacher.network.config, teacher.noise, sampler).to(z_q_ND.device).train()
     student.load_state_dict(teacher.state_dict())
-    if student.mixture is not None:  # one_step reads neither, and shared gradients wait for every one
+    if student.mixture is not None:  # one_step reads neither; shared gradients wait for every parameter
         student.network.rows_out.requires_grad_(False)
         student.network.null_query_D.requires_grad_(False)
     settings, shape = config.optimizer, teacher.network.config
     batch_size = settings.batch_size // num_workers
     loss_of, ema = wrap(StudentLoss(student)), Ema(student, settings.ema_decay)
-    optimizer = torch.optim.Adam(student.parameters(), lr=settings.peak_lr, fused=True)
+    optimizer = torch.optim.Adam(student.parameters(), lr=settings.learning_rate, fused=True)
     generator = torch.Generator(z_q_ND.device).manual_seed(step_seed(seed, rank, OWN_STEP))
     for step in range(settings.num_steps):
         chosen_B = torch.randint(len(z_q_ND), (batch_size,), generator=generator, device=z_q_ND.device)
@@ -107,7 +107,7 @@ def distill(
         optimizer_step(optimizer, loss, step, settings)
         ema.update(student, step)
         if step % LOG_EVERY == 0 or step + 1 == settings.num_steps:
-            logger.info("student: step %d of %d, loss %.4f", step + 1, settings.num_steps, float(loss.detach()))
+            _logger.info("student: step %d of %d, loss %.4f", step + 1, settings.num_steps, float(loss.detach()))
     return ema.model.eval()
 
 

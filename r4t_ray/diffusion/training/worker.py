@@ -1,4 +1,4 @@
-"""What one Ray Train worker does: the training loop of every task."""
+"""The work of one Ray Train worker: the training loops of all tasks, one after the other."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from r4t_ray.diffusion.folders import STUDENT
 from r4t_ray.diffusion.hub import DiffusionRetriever
-from r4t_ray.diffusion.settings import DiffusionConfig
+from r4t_ray.diffusion.settings import DiffusionConfig, NetworkConfig
 from r4t_ray.diffusion.training.batches import PairCollate, cached_batches, load_pairs
 from r4t_ray.diffusion.training.learner import Learner
 from r4t_ray.diffusion.training.optimizer import learning_rate
@@ -46,19 +46,28 @@ SCHEMA = pa.schema(
     ]
 )
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TaskJob:
-    """One task's part of a run; ``anchors_ND`` is None, or (N, D) for the ``num_anchors`` of ``config.network``.
+    """One task's part of a run.
 
-    ``files`` has the number of training pairs of each file by its path, and ``mean_weight`` is that of their weights.
+    Attributes:
+        task: The task.
+        pairs_folder: Its pairs.
+        config: Settings of the stage.
+        shape: Shape of the network, which fits these pairs.
+        anchors_ND: (N, D) for the ``num_anchors`` of ``shape``; None without anchors.
+        has_validation: There are pairs to validate on.
+        files: Training pairs of each file, by its path.
+        mean_weight: Mean weight of the training pairs.
     """
 
     task: Task
     pairs_folder: Path
     config: DiffusionConfig
+    shape: NetworkConfig
     anchors_ND: Array | None
     has_validation: bool
     files: dict[str, int]
@@ -66,20 +75,21 @@ class TaskJob:
 
     @property
     def names(self) -> list[str]:
-        """Folders that come of it, in the order of making."""
-        return [self.task, *([f"{self.task}/{STUDENT}"] if self.task in self.config.student else [])]
+        """Folders that it writes, in their order."""
+        return [self.task, *([f"{self.task}/{STUDENT}"] if self.config.student[self.task] else [])]
 
 
 def train_worker(run: dict[str, Any]) -> None:
     """Train every task's retriever, and its student where it has one, on this worker's share of every batch.
 
     Args:
-        run: ``jobs`` (of TaskJob), ``folder``, which all workers share, and ``seed``. The first worker validates, logs,
-            keeps the state of the task at work in the checkpoint, and puts a finished one into ``folder/<task>``. A
-            student that is not finished begins anew after a restart.
+        run: ``jobs`` (a list of TaskJob), ``folder``, which all workers share, and ``seed``.
+
+    The first worker validates and logs. It keeps the state of the current task in the checkpoint and moves a finished
+    retriever into ``folder/<task>``. After a restart an unfinished student starts from its first step.
     """
     rank, folder = ray.train.get_context().get_world_rank(), Path(run["folder"])
-    # The first worker alone looks: a shared file system may tell another of a new folder later.
+    # Only the first worker looks, because on a shared file system others may see a new folder later.
     made = [(job, name) for job in run["jobs"] for name in job.names]
     left = broadcast_from_rank_zero([name for _, name in made if not (folder / name).exists()])
     for job, name in (each for each in made if each[1] in left):
@@ -91,14 +101,16 @@ def train_task(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
     """Train one task's retriever, from its last checkpoint if there is one; the first worker writes ``finished``."""
     config = job.config
     device, wrap = ray.train.torch.get_device(), ray.train.torch.prepare_model
-    learner = Learner(config, job.task, seed, rank, job.anchors_ND, device, wrap)
+    learner = Learner(
+        config, job.shape, job.task, seed=seed, rank=rank, anchors_ND=job.anchors_ND, device=device, wrap=wrap
+    )
     rows = _restore(learner, job.task)
     validation = _validation_pairs(job, learner.device) if rank == 0 and job.has_validation else None
     num_workers, num_steps = ray.train.get_context().get_world_size(), config.optimizer.num_steps
     losses: list[Tensor] = []
     started = time.monotonic()
     remaining = num_steps - learner.step
-    # Closed at the end: Ray Data reads on for an iterator that is still held.
+    # Closed at the end, because Ray Data keeps reading while an iterator is held.
     with closing(_batches(job, seed, learner)) as batches:
         for batch in track(islice(batches, remaining), f"train-diffusion {job.task}", total=remaining):
             losses.append(learner.update(batch["z_q"], batch["Z"], batch["weight"]))
@@ -106,12 +118,12 @@ def train_task(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
             is_last = step == num_steps
             is_validated = validation is not None and (is_last or step % config.validate_every == 0)
             is_kept = step % config.checkpoint_every == 0 and not is_last
-            # Logged where it is kept, so that no loss is left over for a run that goes on from there.
+            # Logged at every checkpoint too, so that a run that continues there has no unlogged losses.
             if rank == 0 and (is_last or is_validated or is_kept or step % config.log_every == 0):
                 rows.append(_metrics(job.task, learner, losses, time.monotonic() - started, num_workers))
                 if is_validated and validation is not None:
                     rows[-1]["val_loss"] = learner.validate(*validation)
-                logger.info("%s", rows[-1])
+                _logger.info("%s", rows[-1])
                 losses, started = [], time.monotonic()
             if is_kept:
                 _report(learner, rows, rank, job.task)
@@ -121,12 +133,13 @@ def train_task(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
 
 
 def train_student(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
-    """Distill the finished retriever beside which ``finished`` comes to lie; the first worker writes it."""
+    """Distill the retriever in ``finished``'s parent folder; the first worker writes the student to ``finished``."""
     device, num_workers = ray.train.torch.get_device(), ray.train.get_context().get_world_size()
     teacher = DiffusionRetriever.from_pretrained(finished.parent).to(device)
     queries_ND = training_queries(job.pairs_folder).to(device)
     settings, wrap = job.config.student[job.task], ray.train.torch.prepare_model
-    student = distill(teacher, queries_ND, settings, seed, rank, num_workers, wrap)
+    assert settings is not None, "a job names a student only where the settings have one"
+    student = distill(teacher, queries_ND, settings, seed=seed, rank=rank, num_workers=num_workers, wrap=wrap)
     if rank == 0:
         with whole_folder(finished) as partial:
             _save(student, partial)
@@ -134,8 +147,8 @@ def train_student(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
 
 
 def _set_up_process(config: DiffusionConfig, rank: int) -> None:
-    if not config.use_gpu:
-        torch.set_num_threads(config.num_threads)
+    if not config.workers.gpus:
+        torch.set_num_threads(config.workers.num_threads)
     if rank == 0:
         logging.basicConfig(level=logging.INFO, format="%(message)s")
 
@@ -144,17 +157,25 @@ def _batches(job: TaskJob, seed: int, learner: Learner) -> Generator[dict[str, T
     """This worker's share of every batch from the learner's step on, epoch after epoch."""
     config, context = job.config, ray.train.get_context()
     part = (context.get_world_rank(), context.get_world_size())
-    batch_size, collate = config.optimizer.batch_size // part[1], PairCollate(config.network, job.mean_weight)
+    batch_size, collate = config.optimizer.batch_size // part[1], PairCollate(job.shape, job.mean_weight)
     if config.cache_pairs:
         pairs = load_pairs(job.pairs_folder, "train", collate, part=part)
         on_device = {name: values.to(learner.device) for name, values in pairs.items()}
         return cached_batches(on_device, batch_size, seed, learner.step)
     blocks = Blocks(job.files, rows_of_block(config.shuffle_rows, batch_size, sum(job.files.values())), seed)
-    return streamed_batches(blocks, batch_size, learner.step, config.optimizer.num_steps, *part, collate)
+    return streamed_batches(
+        blocks,
+        batch_size,
+        collate,
+        used=learner.step,
+        num_steps=config.optimizer.num_steps,
+        rank=part[0],
+        num_workers=part[1],
+    )
 
 
 def _validation_pairs(job: TaskJob, device: torch.device) -> list[Tensor]:
-    collate = PairCollate(job.config.network, job.mean_weight)
+    collate = PairCollate(job.shape, job.mean_weight)
     pairs = load_pairs(job.pairs_folder, "val", collate, job.config.validation_rows)
     return [pairs[name].to(device) for name in ("z_q", "Z", "weight")]
 
@@ -172,7 +193,7 @@ def _metrics(task: str, learner: Learner, losses: list[Tensor], seconds: float, 
 
 
 def _restore(learner: Learner, task: Task) -> list[dict[str, Any]]:
-    """Go on from the last checkpoint after a restart, if it is one of this task; returns the metrics up to it."""
+    """Continue from the last checkpoint after a restart, if it is of this task; returns the metrics up to it."""
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
         return []
@@ -186,7 +207,7 @@ def _restore(learner: Learner, task: Task) -> list[dict[str, Any]]:
 
 
 def _report(learner: Learner, rows: list[dict[str, Any]], rank: int, task: Task) -> None:
-    """Report to Ray Train; a barrier, so every worker calls it and rank 0 alone brings the checkpoint."""
+    """Report to Ray Train. It is a barrier, so every worker calls it; only rank 0 hands over the checkpoint."""
     if rank != 0:
         ray.train.report({"step": learner.step})
         return
@@ -199,7 +220,7 @@ def _report(learner: Learner, rows: list[dict[str, Any]], rank: int, task: Task)
 
 
 def _write_finished(learner: Learner, rows: list[dict[str, Any]], finished: Path) -> None:
-    """The averaged retriever and its metrics, all of them or nothing."""
+    """Write the averaged retriever and its metrics, whole or not at all."""
     with whole_folder(finished) as partial:
         _save(learner.ema.model, partial)
         _write_metrics(rows, partial)

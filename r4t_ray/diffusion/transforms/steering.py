@@ -84,7 +84,7 @@ class Perturbed:
     """A transform of the anchors' logits for a solver that does not start from noise: ``Steering.perturbation``.
 
     Args:
-        denoise: What is transformed.
+        denoise: The denoiser that is transformed.
         steering: Its temperatures count.
         noise_BLD: Standard normal.
     """

@@ -122,9 +122,10 @@ def retrieve(
 
 def answer_form(answers: Answers) -> dict[str, Array]:
     """Logged only: "parsed", 1 where the answer could be parsed, and "distinct", the share of k that differ, (B,)."""
+    k = answers.retrieved.sub_emb_BkD.shape[1]
     return {
         "parsed": np.array([texts is not None for texts in answers.sub_queries], np.float32),
-        "distinct": np.array([len(set(texts or ())) / answers.k for texts in answers.sub_queries], np.float32),
+        "distinct": np.array([len(set(texts or ())) / k for texts in answers.sub_queries], np.float32),
     }
 
 

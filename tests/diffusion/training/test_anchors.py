@@ -12,7 +12,9 @@ from r4t_ray.diffusion.denoiser import ANCHOR_WIDTH
 from r4t_ray.diffusion.settings import NetworkConfig
 from r4t_ray.diffusion.training.anchors import anchor_numbers, commonest_rows, prior_loss
 
-CONFIG = NetworkConfig(num_rows=2, dim=2, hidden=4, mlp=4, num_heads=2, num_layers=1, noise_dim=4, num_anchors=2)
+CONFIG = NetworkConfig(
+    num_rows=2, dim=2, hidden_size=4, mlp_size=4, num_heads=2, num_layers=1, noise_dim=4, num_anchors=2
+)
 
 
 def test_the_commonest_rows_of_the_training_split(tmp_path: Path) -> None:

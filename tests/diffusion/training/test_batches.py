@@ -12,14 +12,14 @@ from r4t_ray.diffusion.settings import NetworkConfig
 from r4t_ray.diffusion.training.batches import (
     PairCollate,
     cached_batches,
-    count_pairs,
+    inspect_pairs,
     load_pairs,
     mean_weight,
     permute_rows,
 )
 from r4t_ray.errors import DataError, MissingArtifactError
 
-SHAPE = NetworkConfig(num_rows=2, dim=3)
+SHAPE = NetworkConfig(num_rows=2, dim=3, num_anchors=0)
 COLLATE = PairCollate(SHAPE, 1.0)
 
 
@@ -47,24 +47,29 @@ def test_collate_keeps_rows_in_row_major_order_over_slices_and_chunks() -> None:
     assert batch["Z"][2].tolist() == [[12, 13, 14], [15, 16, 17]]
 
 
-def test_count_pairs_by_split(tmp_path: Path) -> None:
+def test_pairs_are_counted_by_split_and_tell_their_shape(tmp_path: Path) -> None:
     pq.write_table(pairs_table(4), tmp_path / "a.parquet")
     pq.write_table(pairs_table(3), tmp_path / "b.parquet")
     pq.write_table(pairs_table(1), tmp_path / "c.parquet")
     paths = [str(tmp_path / name) for name in ("a.parquet", "b.parquet")]
-    assert count_pairs(tmp_path, SHAPE) == (dict(zip(paths, (3, 2), strict=True)), 3)
+    assert inspect_pairs(tmp_path) == (dict(zip(paths, (3, 2), strict=True)), 3, 2, 3)
     assert mean_weight(tmp_path) == pytest.approx((1 + 2 + 3 + 1 + 2) / 5)
 
 
 def test_pairs_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingArtifactError, match="synthesize-pairs"):
-        count_pairs(tmp_path, SHAPE)
-    pq.write_table(pairs_table(4), tmp_path / "a.parquet")
-    with pytest.raises(DataError, match="fixed-size list of 12 floats"):
-        count_pairs(tmp_path, NetworkConfig(num_rows=4, dim=3))
+        inspect_pairs(tmp_path)
+    values = pa.array(np.zeros(16, np.float16))
+    for column, message in (
+        (pa.FixedSizeListArray.from_arrays(values, 4), "a multiple of the 3 of z_q"),
+        (pa.array([[0.0] * 6] * 4), "expected a fixed-size list"),
+    ):
+        pq.write_table(pairs_table(4).set_column(3, "Z", column), tmp_path / "a.parquet")
+        with pytest.raises(DataError, match=message):
+            inspect_pairs(tmp_path)
     pq.write_table(pairs_table(4).drop_columns(["Z"]), tmp_path / "a.parquet")
     with pytest.raises(DataError, match=r"\['Z'\]"):
-        count_pairs(tmp_path, SHAPE)
+        inspect_pairs(tmp_path)
 
 
 def test_cached_epochs_hold_every_pair_but_the_rest_of_a_batch_in_a_new_order() -> None:

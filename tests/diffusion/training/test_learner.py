@@ -8,13 +8,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from r4t_ray.diffusion.settings import DiffusionConfig, NetworkConfig, NoiseConfig, OptimizerConfig
+from r4t_ray.diffusion.settings import DiffusionConfig, NetworkSettings, NoiseSettings, OptimizerConfig
 from r4t_ray.diffusion.training.learner import Learner
 
+NETWORK = NetworkSettings(
+    hidden_size=32, mlp_size=32, num_heads=2, num_layers=1, noise_dim=4, attention_dropout=0.1, num_anchors=0
+)
+SHAPE = NETWORK.for_pairs(num_rows=3, dim=8)
 CONFIG = DiffusionConfig(
-    network=NetworkConfig(num_rows=3, dim=8, hidden=32, mlp=32, dropout=0.0, num_heads=2, num_layers=1, noise_dim=4),
-    noise=NoiseConfig(sigma_data=0.35, train_levels="lognormal"),
-    optimizer=OptimizerConfig(peak_lr=1e-2, warmup_steps=4, num_steps=100, batch_size=16, max_grad_norm=1.0),
+    network=NETWORK,
+    noise=NoiseSettings(sigma_min=1e-4, sigma_max=80.0, lognormal_mean=-0.51, lognormal_std=1.2),
+    row_matching="random",
+    prior_weight=0.0,
+    optimizer=OptimizerConfig(learning_rate=1e-2, warmup_steps=4, num_steps=100, batch_size=16, max_grad_norm=1.0),
 )
 
 
@@ -26,7 +32,7 @@ def pairs() -> tuple[Tensor, ...]:
 
 
 def test_updates_lower_the_loss_and_the_average_follows(pairs: tuple[Tensor, ...]) -> None:
-    learner = Learner(CONFIG, "oar", seed=0, rank=0)
+    learner = Learner(CONFIG, SHAPE, "oar", seed=0, rank=0)
     before = learner.validate(*pairs)
     losses = [float(learner.update(*pairs)) for _ in range(80)]
     assert before == pytest.approx(1, abs=0.15)
@@ -36,7 +42,7 @@ def test_updates_lower_the_loss_and_the_average_follows(pairs: tuple[Tensor, ...
 
 
 def test_validation_repeats_and_is_a_mean_over_rows(pairs: tuple[Tensor, ...]) -> None:
-    learner = Learner(CONFIG, "oar", seed=0, rank=0)
+    learner = Learner(CONFIG, SHAPE, "oar", seed=0, rank=0)
     for _ in range(3):
         learner.update(*pairs)
     assert learner.validate(*pairs) == learner.validate(*pairs)
@@ -47,7 +53,7 @@ def test_validation_repeats_and_is_a_mean_over_rows(pairs: tuple[Tensor, ...]) -
 
 def test_validation_counts_a_pair_as_often_as_its_weight_says(pairs: tuple[Tensor, ...]) -> None:
     """Of weights 0 and w, the pairs that count decide, whatever w is."""
-    learner = Learner(CONFIG, "oar", seed=0, rank=0)
+    learner = Learner(CONFIG, SHAPE, "oar", seed=0, rank=0)
     for _ in range(5):
         learner.update(*pairs)
     first_half = torch.cat([torch.ones(8), torch.zeros(8)])
@@ -58,7 +64,7 @@ def test_validation_counts_a_pair_as_often_as_its_weight_says(pairs: tuple[Tenso
 
 
 def test_ranks_share_weights_and_draw_their_own_noise(pairs: tuple[Tensor, ...]) -> None:
-    first, again, other_rank = (Learner(CONFIG, "oar", seed=0, rank=rank) for rank in (0, 0, 1))
+    first, again, other_rank = (Learner(CONFIG, SHAPE, "oar", seed=0, rank=rank) for rank in (0, 0, 1))
     for ours, theirs in zip(first.retriever.parameters(), other_rank.retriever.parameters(), strict=True):
         assert torch.equal(ours, theirs)
     losses = [float(learner.update(*pairs)) for learner in (first, again, other_rank)]
@@ -72,10 +78,10 @@ def test_the_prior_tells_sets_of_one_mean_apart() -> None:
     anchors_ND = torch.zeros(6, 8)
     anchors_ND[:3, :2], anchors_ND[3:, 2:4] = triangle_3D, triangle_3D
     z_q_BD, target_BLD = torch.eye(8)[[0] * 8 + [1] * 8], anchors_ND.view(2, 3, 8).repeat_interleave(8, dim=0)
-    network = CONFIG.network.model_copy(update={"num_anchors": 6})
+    shape = SHAPE.model_copy(update={"num_anchors": 6})
     noise = CONFIG.noise.model_copy(update={"lognormal_mean": 3.0, "sigma_max": 10.0})
-    config = CONFIG.model_copy(update={"network": network, "noise": noise, "prior_weight": 1.0, "query_dropout": 0.0})
-    learner = Learner(config, "wscr", seed=0, rank=0, anchors_ND=anchors_ND.numpy())
+    config = CONFIG.model_copy(update={"network": shape, "noise": noise, "prior_weight": 1.0, "query_dropout": 0.0})
+    learner = Learner(config, shape, "wscr", seed=0, rank=0, anchors_ND=anchors_ND.numpy())
     for _ in range(100):
         learner.update(z_q_BD, target_BLD, torch.ones(16))
     share_BN = learner.retriever.eval().prior_logits(z_q_BD[[0, -1]]).softmax(dim=-1).detach()
@@ -86,14 +92,13 @@ def test_the_prior_tells_sets_of_one_mean_apart() -> None:
 @pytest.mark.parametrize("rank", [0, 1])
 def test_goes_on_from_a_checkpoint_as_an_unbroken_run(pairs: tuple[Tensor, ...], tmp_path: Path, rank: int) -> None:
     """Noise, dropped queries, dropout, both kinds of weights and the optimizer: as if there had been no restart."""
-    network = CONFIG.network.model_copy(update={"dropout": 0.1, "attention_dropout": 0.1})
-    config = CONFIG.model_copy(update={"network": network})
-    unbroken = Learner(config, "oar", seed=0, rank=rank)
+    shape = SHAPE.model_copy(update={"dropout": 0.1, "attention_dropout": 0.1})
+    unbroken = Learner(CONFIG, shape, "oar", seed=0, rank=rank)
     for _ in range(5):
         unbroken.update(*pairs)
     unbroken.save(tmp_path)
     losses = [float(unbroken.update(*pairs)) for _ in range(5)]
-    restored = Learner(config, "oar", seed=0, rank=rank)
+    restored = Learner(CONFIG, shape, "oar", seed=0, rank=rank)
     restored.restore(tmp_path)
     assert restored.step == 5
     assert [float(restored.update(*pairs)) for _ in range(5)] == losses
@@ -107,7 +112,11 @@ def test_goes_on_from_a_checkpoint_as_an_unbroken_run(pairs: tuple[Tensor, ...],
 
 def test_steps_and_seeds_draw_what_no_other_draws(pairs: tuple[Tensor, ...]) -> None:
     """With no learning rate the weights stay, so a loss tells what was drawn for it."""
-    optimizer = CONFIG.optimizer.model_copy(update={"peak_lr": 1e-30})
+    optimizer = CONFIG.optimizer.model_copy(update={"learning_rate": 1e-30})
     config = CONFIG.model_copy(update={"optimizer": optimizer})
-    losses = [float(one.update(*pairs)) for one in (Learner(config, "oar", seed, 0) for seed in (0, 1)) for _ in "abc"]
+    losses = [
+        float(one.update(*pairs))
+        for one in (Learner(config, SHAPE, "oar", seed=seed, rank=0) for seed in (0, 1))
+        for _ in "abc"
+    ]
     assert len(set(losses)) == 6

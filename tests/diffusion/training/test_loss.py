@@ -35,8 +35,10 @@ def test_loss_by_hand() -> None:
 @torch.no_grad()
 def test_the_set_loss_is_denoising_plus_the_weighted_prior() -> None:
     torch.manual_seed(0)
-    shape = NetworkConfig(num_rows=2, dim=2, hidden=4, mlp=4, num_heads=2, num_layers=1, noise_dim=4, num_anchors=2)
-    retriever = DiffusionRetriever(shape, NoiseConfig(sigma_max=1.0)).eval()
+    shape = NetworkConfig(
+        num_rows=2, dim=2, hidden_size=4, mlp_size=4, num_heads=2, num_layers=1, noise_dim=4, num_anchors=2
+    )
+    retriever = DiffusionRetriever(shape, NoiseConfig(sigma_max=1.0, sigma_min=1e-4)).eval()
     assert retriever.mixture is not None
     retriever.mixture.anchors_ND.copy_(torch.eye(2))
     for parameter in retriever.parameters():

@@ -17,7 +17,7 @@ from r4t_ray.diffusion.training.loss import SetLoss
 
 NUM_WORKERS, BATCH_SIZE = 2, 8
 SHAPE = NetworkConfig(
-    num_rows=3, dim=8, hidden=16, mlp=16, num_heads=2, num_layers=1, noise_dim=4, num_anchors=4,
+    num_rows=3, dim=8, hidden_size=16, mlp_size=16, num_heads=2, num_layers=1, noise_dim=4, num_anchors=4,
     dropout=0.0, attention_dropout=0.0,
 )  # fmt: skip
 
@@ -25,7 +25,7 @@ SHAPE = NetworkConfig(
 def set_loss() -> SetLoss:
     """The same in every process; no weight is at the zero that it starts training from."""
     torch.manual_seed(0)
-    retriever = DiffusionRetriever(SHAPE, NoiseConfig(sigma_data=0.35))
+    retriever = DiffusionRetriever(SHAPE, NoiseConfig(sigma_data=0.35, sigma_min=1e-4, sigma_max=80.0))
     assert retriever.mixture is not None
     retriever.mixture.anchors_ND.copy_(torch.eye(8)[:4])
     with torch.no_grad():

@@ -22,18 +22,17 @@ import yaml
 from safetensors.torch import load_file
 
 from r4t_ray.artifacts import Artifact, Workspace
-from r4t_ray.config import Settings
+from r4t_ray.config import Resources, Settings
 from r4t_ray.diffusion import (
     DiffusionConfig,
     DiffusionRetriever,
-    NetworkConfig,
-    NoiseConfig,
     OptimizerConfig,
     SamplerConfig,
     StudentConfig,
     run,
 )
 from r4t_ray.diffusion.hub import WEIGHTS
+from r4t_ray.diffusion.settings import NetworkSettings, NoiseSettings
 from r4t_ray.diffusion.training import stage
 from r4t_ray.diffusion.training.worker import METRICS
 from r4t_ray.errors import DataError, MissingArtifactError
@@ -50,19 +49,22 @@ NUM_STEPS, BATCH_SIZE = 300, 128
 LOGGED_STEPS = [50, 100, 150, 200, 250, 300]
 SEEDS = {"oar": 10, "wscr": 20}
 CONFIG = DiffusionConfig(
-    network=NetworkConfig(
-        num_rows=NUM_ROWS, dim=DIM, hidden=64, mlp=64, num_heads=4, num_layers=2, noise_dim=16,
-        dropout=0.0, attention_dropout=0.0,
+    network=NetworkSettings(hidden_size=64, mlp_size=64, num_heads=4, num_layers=2, noise_dim=16, num_anchors=0),
+    noise=NoiseSettings(
+        sigma_min=0.01, sigma_max=20.0, train_levels="lognormal", lognormal_mean=-0.51, lognormal_std=1.2
     ),
-    noise=NoiseConfig(sigma_data=0.25, sigma_min=0.01, sigma_max=20.0, train_levels="lognormal"),
     optimizer=OptimizerConfig(
-        peak_lr=3e-3, warmup_steps=20, num_steps=NUM_STEPS, batch_size=BATCH_SIZE, ema_decay=0.99
+        learning_rate=3e-3, warmup_steps=20, num_steps=NUM_STEPS, batch_size=BATCH_SIZE, ema_decay=0.99
     ),
-    sampler={task: SamplerConfig(solver="heun", num_steps=12) for task in TASKS},
+    sampler={task: SamplerConfig(solver="heun", num_steps=12, guidance=0.1) for task in TASKS},
+    row_matching="random",
+    prior_weight=0.0,
     student={
         "oar": StudentConfig(
-            optimizer=OptimizerConfig(peak_lr=3e-3, warmup_steps=20, num_steps=200, batch_size=128, ema_decay=0.98),
-            trajectory=SamplerConfig(solver="heun", num_steps=8),
+            optimizer=OptimizerConfig(
+                learning_rate=3e-3, warmup_steps=20, num_steps=200, batch_size=128, ema_decay=0.98
+            ),
+            trajectory=SamplerConfig(solver="heun", num_steps=8, guidance=0.1),
         )
     },
     cache_pairs=True,
@@ -213,7 +215,7 @@ def run_killing_a_worker(config: DiffusionConfig, workspace: Workspace, task: st
             time.sleep(0.02)
         before = pq.read_table(kept[0] / METRICS).to_pylist()
         workers = [each for each in psutil.Process().children(recursive=True) if "ray::RayTrainWorker" in each.name()]
-        assert len(workers) == config.num_workers
+        assert len(workers) == config.workers.num
         killed = time.time()
         workers[0].kill()
         return running.result(), before, killed
@@ -222,7 +224,7 @@ def run_killing_a_worker(config: DiffusionConfig, workspace: Workspace, task: st
 @pytest.mark.slow
 def test_a_worker_killed_in_the_second_task_goes_on_in_it(ray_session: str, tmp_path: Path) -> None:
     """Two workers that stream; neither the first task nor the second up to its checkpoint is trained again."""
-    changes = {"cache_pairs": False, "num_workers": 2, "cpus_per_worker": 0.5, "checkpoint_every": 100}
+    changes = {"cache_pairs": False, "workers": Resources(num=2, cpus=0.5), "checkpoint_every": 100}
     config, workspace = CONFIG.model_copy(update=changes), workspace_with_pairs(tmp_path / "workspace")
     artifact, before, killed = run_killing_a_worker(config, workspace, TASKS[1])
     assert artifact.file(f"{TASKS[0]}/{WEIGHTS}").stat().st_mtime < killed
@@ -242,7 +244,7 @@ def test_a_killed_worker_changes_no_result(
 ) -> None:
     """With dropout, from a checkpoint within an epoch and a block, and between two lines of the log."""
     network = CONFIG.network.model_copy(update={"dropout": 0.1, "attention_dropout": 0.1})
-    workers = {"num_workers": num_workers, "cpus_per_worker": 1 / num_workers}
+    workers = {"workers": Resources(num=num_workers, cpus=1 / num_workers)}
     changes = {"network": network, "cache_pairs": cache_pairs, "shuffle_rows": 1500, **workers}
     config = CONFIG.model_copy(update={**changes, "checkpoint_every": 80})
     unbroken = run(config, workspace_with_pairs(tmp_path / "unbroken"), seed=0)

@@ -19,7 +19,7 @@ from r4t_ray.diffusion.training.batches import PairCollate
 from r4t_ray.diffusion.training.stream import Blocks, streamed_batches
 
 NUM_PAIRS = 11
-COLLATE = PairCollate(NetworkConfig(num_rows=1, dim=2), 1.0)
+COLLATE = PairCollate(NetworkConfig(num_rows=1, dim=2, num_anchors=0), 1.0)
 
 
 @pytest.fixture
@@ -94,5 +94,5 @@ def test_a_stream_goes_on_after_the_batches_used(
     monkeypatch.setattr(stream, "broadcast_from_rank_zero", lambda shards: shards)
     blocks = Blocks(files, 6, seed=2)
     expected = [pair for number in range(3) for pair in pairs_of(blocks, number)]
-    batches = list(islice(streamed_batches(blocks, 2, used, 9, 0, 1, COLLATE), 20))
+    batches = list(islice(streamed_batches(blocks, 2, COLLATE, used=used, num_steps=9, rank=0, num_workers=1), 20))
     assert [int(pair) for batch in batches for pair in batch["weight"]] == expected[2 * used :]

@@ -23,17 +23,18 @@ DIM, NUM_ROWS = 8, 2
 SHAPE = NetworkConfig(
     num_rows=NUM_ROWS,
     dim=DIM,
-    hidden=32,
-    mlp=32,
+    hidden_size=32,
+    mlp_size=32,
     num_heads=2,
     num_layers=1,
     noise_dim=8,
     dropout=0,
     attention_dropout=0,
+    num_anchors=0,
 )
 NOISE = NoiseConfig(sigma_data=0.35, sigma_min=0.01, sigma_max=1.0)
 STUDENT = StudentConfig(
-    optimizer=OptimizerConfig(peak_lr=5e-3, warmup_steps=5, num_steps=150, batch_size=64, ema_decay=0.95),
+    optimizer=OptimizerConfig(learning_rate=5e-3, warmup_steps=5, num_steps=150, batch_size=64, ema_decay=0.95),
     trajectory=SamplerConfig(solver="heun", num_steps=6, guidance=0.0),
 )
 
@@ -113,7 +114,8 @@ def test_gradients_are_clipped_where_that_is_asked_for(
 def test_seeds_and_ranks_draw_apart(z_q_BD: Tensor) -> None:
     few = STUDENT.model_copy(update={"optimizer": STUDENT.optimizer.model_copy(update={"num_steps": 2})})
     made = [
-        distill(teacher(4), z_q_BD, few, seed, rank).network.rows_in.weight for seed, rank in ((0, 1), (1, 0), (0, 1))
+        distill(teacher(4), z_q_BD, few, seed=seed, rank=rank).network.rows_in.weight
+        for seed, rank in ((0, 1), (1, 0), (0, 1))
     ]
     assert torch.equal(made[0], made[2])
     assert not torch.allclose(made[0], made[1], atol=1e-6)

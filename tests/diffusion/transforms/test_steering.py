@@ -39,7 +39,9 @@ def anchors_ND() -> Tensor:
 
 @pytest.fixture(scope="module")
 def retrievers(anchored: DiffusionRetriever, anchors_ND: Tensor) -> dict[str, DiffusionRetriever]:
-    shape = NetworkConfig(num_rows=NUM_ROWS, dim=DIM, hidden=16, mlp=16, num_heads=2, num_layers=1, noise_dim=8)
+    shape = NetworkConfig(
+        num_rows=NUM_ROWS, dim=DIM, hidden_size=16, mlp_size=16, num_heads=2, num_layers=1, noise_dim=8, num_anchors=0
+    )
     free = FreeRows(shape, NoiseConfig(sigma_min=0.01, sigma_max=1.0))
     free.centers_ND = anchors_ND
     return {"anchors": anchored, "free": free}
@@ -49,7 +51,14 @@ def retrievers(anchored: DiffusionRetriever, anchors_ND: Tensor) -> dict[str, Di
 def anchored(anchors_ND: Tensor) -> DiffusionRetriever:
     """An untrained network over anchors of which a query prefers those near to it: its rows are mixed of them alone."""
     shape = NetworkConfig(
-        num_rows=NUM_ROWS, dim=DIM, hidden=16, mlp=16, num_heads=2, num_layers=1, noise_dim=8, num_anchors=NUM_ANCHORS
+        num_rows=NUM_ROWS,
+        dim=DIM,
+        hidden_size=16,
+        mlp_size=16,
+        num_heads=2,
+        num_layers=1,
+        noise_dim=8,
+        num_anchors=NUM_ANCHORS,
     )
     torch.manual_seed(0)
     made = DiffusionRetriever(shape, NoiseConfig(sigma_min=0.01, sigma_max=1.0)).eval()

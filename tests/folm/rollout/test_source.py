@@ -19,7 +19,7 @@ from r4t_ray.folm.rollout.source import RolloutSource
 from r4t_ray.folm.weights.publisher import WeightPublisher
 
 STATS = RolloutStats(seconds={}, restarted=0.0, cache_hit_rate=0.0)
-SCHEDULE = [Query(f"q{number}", "oar", "soup", (), "train") for number in range(20)]
+SCHEDULE = [Query(query_id=f"q{number}", task="oar", text="soup", item_ids=(), split="train") for number in range(20)]
 
 
 class Actors:

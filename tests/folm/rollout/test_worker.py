@@ -110,4 +110,6 @@ def test_an_actor_that_cannot_live_is_an_engine_error(ray_session: str) -> None:
 
     actor = ray.remote(Dying).options(num_cpus=0.1).remote()
     with pytest.raises(EngineError, match="deaths on one request"):
-        submit([actor], request_of((Query("a", "wscr", "soup", (), "train"),), 2)).wait(60.0)
+        submit(
+            [actor], request_of((Query(query_id="a", task="wscr", text="soup", item_ids=(), split="train"),), 2)
+        ).wait(60.0)
