@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmarks.harness import Result, Table
-from benchmarks.tables import quality, speed
+from benchmarks.tables import cookbook, quality, speed
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -50,6 +50,10 @@ def _training() -> list[Table]:
 
 
 TABLES: dict[str, Callable[[], Iterable[Table]]] = {
+    "cookbook-small": lambda: [
+        cookbook.seeds_table(read("cookbook_seeds"), cookbook.SMALL_COLUMNS, cookbook.SMALL_METHODS)
+    ],
+    "cookbook-seeds": lambda: [cookbook.seeds_table(read("cookbook_seeds"))],
     "learner": lambda: [speed.learner_table(read("learner_gpu"))],
     "train-diffusion": _training,
     "train-folm": lambda: [speed.train_folm_table(read("train_folm_cpu"))],

@@ -22,29 +22,6 @@ STILL_POSITIONAL = {
     "r4t_ray/catalogue/queries.py",
     "r4t_ray/diffusion/training/stream.py",
     "r4t_ray/diffusion/training/worker.py",
-    "r4t_ray/evaluation/ablation.py",
-    "r4t_ray/evaluation/answers.py",
-    "r4t_ray/evaluation/bench.py",
-    "r4t_ray/evaluation/bootstrap.py",
-    "r4t_ray/evaluation/drift.py",
-    "r4t_ray/evaluation/drift_measures.py",
-    "r4t_ray/evaluation/drift_verdict.py",
-    "r4t_ray/evaluation/evaluate.py",
-    "r4t_ray/evaluation/methods/best_of_5.py",
-    "r4t_ray/evaluation/methods/best_of_5_oracle.py",
-    "r4t_ray/evaluation/methods/greedy_reward.py",
-    "r4t_ray/evaluation/methods/nearest_sets.py",
-    "r4t_ray/evaluation/methods/nearest_sets_items.py",
-    "r4t_ray/evaluation/methods/no_fanout.py",
-    "r4t_ray/evaluation/methods/no_fanout_mmr.py",
-    "r4t_ray/evaluation/methods/popular.py",
-    "r4t_ray/evaluation/methods/popular_items.py",
-    "r4t_ray/evaluation/methods/r4t_diffusion.py",
-    "r4t_ray/evaluation/methods/r4t_folm.py",
-    "r4t_ray/evaluation/methods/r4t_student.py",
-    "r4t_ray/evaluation/methods/zero_shot.py",
-    "r4t_ray/evaluation/results.py",
-    "r4t_ray/evaluation/seeds.py",
     "r4t_ray/folm/dry_run.py",
     "r4t_ray/folm/learner/learner.py",
     "r4t_ray/folm/policy/engines/interface.py",
@@ -59,14 +36,6 @@ STILL_LONG_CALLS = {
     "r4t_ray/diffusion/training/learner.py",
     "r4t_ray/diffusion/training/stage.py",
     "r4t_ray/diffusion/training/worker.py",
-    "r4t_ray/evaluation/ablation.py",
-    "r4t_ray/evaluation/drift.py",
-    "r4t_ray/evaluation/drift_measures.py",
-    "r4t_ray/evaluation/evaluate.py",
-    "r4t_ray/evaluation/methods/best_of_5.py",
-    "r4t_ray/evaluation/methods/r4t_diffusion.py",
-    "r4t_ray/evaluation/methods/r4t_student.py",
-    "r4t_ray/evaluation/methods/zero_shot.py",
     "r4t_ray/folm/learner/learner.py",
     "r4t_ray/folm/learner/trainer.py",
     "r4t_ray/folm/rollout/worker.py",
@@ -80,8 +49,6 @@ STILL_MISNAMED_LOGGERS = {
     "r4t_ray/diffusion/training/stage.py",
     "r4t_ray/diffusion/training/student.py",
     "r4t_ray/diffusion/training/worker.py",
-    "r4t_ray/evaluation/ablation.py",
-    "r4t_ray/evaluation/evaluate.py",
     "r4t_ray/folm/learner/learner.py",
     "r4t_ray/folm/pretraining/pretrain.py",
     "r4t_ray/folm/rollout/worker.py",
@@ -92,7 +59,7 @@ STILL_MISNAMED_LOGGERS = {
 STILL_CIRCLES: list[list[str]] = [
     ["r4t_ray.folm.learner.checkpoints", "r4t_ray.folm.learner.learner", "r4t_ray.folm.learner.status"]
 ]
-STILL_LARGE = {"r4t_ray/evaluation"}
+STILL_LARGE: set[str] = set()
 
 
 def short(path: Path) -> str:
