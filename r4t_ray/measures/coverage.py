@@ -9,7 +9,7 @@ def recall(retrieved: Set[object], reference: Set[object]) -> float:
     """|Y ∩ R(Q)| / |Y|, the share of the reference Y that was retrieved.
 
     Raises:
-        ValueError: The reference is empty, so that recall is undefined.
+        ValueError: The reference is empty. Recall is then undefined.
 
     >>> recall({1, 2, 3}, {2, 9})
     0.5

@@ -1,4 +1,4 @@
-"""The items that a query is expected to want, by the training sets of similar queries."""
+"""The items that are expected in a query's set, estimated from the training sets of similar queries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from r4t_ray.types import Array, Rows
 
 
 def membership(sets: Sequence[Sequence[str]], pool_ids: Sequence[str]) -> Array:
-    """``member_BM``: 1 where item m of the pool is in set b, else 0. An item that the pool lacks raises KeyError.
+    """``member_BM``: 1 where item m of the pool is in set b, else 0.
+
+    Raises:
+        KeyError: The pool lacks an item of a set.
 
     >>> membership([["b"], ["a", "c"]], ["a", "b", "c"]).tolist()
     [[0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
@@ -32,8 +35,8 @@ def expected_items(
         query_emb_BD: Unit rows.
         set_emb_VD: Unit rows, the queries of the V sets.
         member_VM: 1 where item m is in set v.
-        temperature: Of the softmax over cosines. A low one listens to the nearest sets alone.
-        votes_BV: Where set v has a vote on query b. Every query needs at least one voter.
+        temperature: Temperature of the softmax over cosines. With a low one only the nearest sets count.
+        votes_BV: True where set v votes on query b. Every query needs at least one voter.
 
     Returns:
         ``score_BM``. A row sums to the weighted mean size of the sets.
@@ -44,12 +47,15 @@ def expected_items(
 
 
 def greedy_cover(score_M: Array, hits_CK: Rows, k: int) -> list[int]:
-    """Pick k of C candidates; each pick is the candidate whose hits have the largest score not covered yet.
+    """Greedy coverage: pick k of C candidates, each time the one whose hits add the largest uncovered score.
 
     Args:
         score_M: Score of each item.
         hits_CK: The K items that a search for each candidate returns.
-        k: Candidates to pick; all of them if there are fewer.
+        k: Candidates to pick; all candidates if there are fewer.
+
+    Returns:
+        The picked candidates in the order of picking.
     """
     left_M = score_M.copy()
     picked: list[int] = []
