@@ -9,7 +9,7 @@ from typing import Any
 from r4t_ray.rewards.retrieved import Retrieved
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PoolEntry:
     """One row of the pool: an item's text and attributes, or a collection's title without attributes."""
 
