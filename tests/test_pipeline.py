@@ -51,8 +51,7 @@ def test_shipped_experiment_is_valid(path: Path) -> None:
 @pytest.mark.parametrize(
     ("sections", "expected"),
     [
-        ({"encoder": {"dim": 64}}, r"diffusion\.network\.dim \(128\) differs from encoder\.dim \(64\)"),
-        ({"pairs": {"num_rows": 16}}, r"num_rows \(12\) differs from pairs\.num_rows \(16\)"),
+        ({"pairs": {"num_rows": 9}}, r"pairs\.num_rows \(9\) is below folm\.k \(10\)"),
         ({"folm": {"k": 13}}, r"pairs\.num_rows \(12\) is below folm\.k \(13\)"),
         ({"catalogue": None}, "catalogue"),
     ],
@@ -63,6 +62,18 @@ def test_sections_that_disagree_are_refused(sections: dict[str, object], expecte
     data = {"catalogue": {"type": "sets", "items": "items.jsonl", "sets": "sets.jsonl"}} | sections
     with pytest.raises(ConfigError, match=expected):
         parse_settings(Experiment, data, "here")
+
+
+@pytest.mark.parametrize(
+    "section", [{"network": {"dim": 64}}, {"network": {"num_rows": 16}}, {"noise": {"sigma_data": 0.1}}]
+)
+def test_what_follows_from_another_setting_is_no_setting(section: dict[str, object]) -> None:
+    from r4t_ray.experiment import Experiment
+
+    data = {"catalogue": {"type": "cookbook"}, "encoder": {"dim": 64}, "pairs": {"num_rows": 16}}
+    parse_settings(Experiment, data, "here")
+    with pytest.raises(ConfigError, match="Extra inputs are not permitted"):
+        parse_settings(Experiment, data | {"diffusion": section}, "here")
 
 
 def test_empty_section_means_defaults() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from benchmarks.harness import Result, Table
 
@@ -50,7 +51,7 @@ def seeds_table(result: Result, columns: Sequence[Column] = COLUMNS, methods: Se
     )
 
 
-def _cell(row: dict[str, float]) -> str:
+def _cell(row: dict[str, Any]) -> str:
     form = "{:.0f}" if row["measure"] == "latency_ms_b8" else "{:.3f}"
     mean, least, greatest = (form.format(row[name]) for name in ("mean", "least", "greatest"))
     return mean if least == greatest else f"{mean} [{least}, {greatest}]"
