@@ -94,8 +94,8 @@ class Block(nn.Module):
 class SetTransformer(nn.Module):
     """The network F of the preconditioned denoiser, equivariant to the order of the rows.
 
-    Its inputs have unit variance. ``null_query_D`` replaces z_q where it is dropped. The output layer starts at zero, so
-    D starts as c_skip z.
+    Its inputs have unit variance. ``null_query_D`` replaces z_q where it is dropped. The output layer starts at zero,
+    so D starts as c_skip z.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
