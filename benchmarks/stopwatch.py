@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from benchmarks.harness import Result, Row
+from benchmarks.harness import Result, ResultRow
 
 Call = Callable[[int], object]
 """The timed call. Its argument numbers the repeat, so that inputs and seeds differ; repeat 0 is not counted."""
@@ -169,7 +169,7 @@ class Board:
         self.result.write(self.out)
 
 
-def rows_of(timings: Sequence[Timing]) -> list[Row]:
+def rows_of(timings: Sequence[Timing]) -> list[ResultRow]:
     """One flat row for each timing, ``ratio`` included."""
     rows = []
     for timing, ratio in zip(timings, ratios(timings), strict=True):

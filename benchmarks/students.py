@@ -27,7 +27,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.harness import POSITIONAL, Benchmark, BenchmarkSettings, Result, Row, new_result
+from benchmarks.harness import POSITIONAL, Benchmark, BenchmarkSettings, Result, ResultRow, new_result
 from benchmarks.retrievers import COMPARED, Generate, sampling, scored, trial_of
 from benchmarks.tables.quality import students_tables
 from r4t_ray.diffusion import STUDENT, NetworkConfig, SolverName
@@ -60,7 +60,7 @@ def measure(settings: StudentsSettings) -> Result:
     return result
 
 
-def compare(settings: StudentsSettings, task: Task) -> Iterator[Row]:
+def compare(settings: StudentsSettings, task: Task) -> Iterator[ResultRow]:
     """The rows of the retriever, of its one-step student and of the cheap students."""
     trial, folder = trial_of(settings.workspace, task), settings.workspace / "diffusion" / task
     teacher = DiffusionRetriever.from_pretrained(folder)

@@ -28,7 +28,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, PositiveInt
 
-from benchmarks.harness import POSITIONAL, Benchmark, BenchmarkSettings, Result, Row, new_result
+from benchmarks.harness import POSITIONAL, Benchmark, BenchmarkSettings, Result, ResultRow, new_result
 from benchmarks.tables.speed import synthesize_live_table, synthesize_replay_table
 from benchmarks.usage import Usage, watched
 from r4t_ray.config import Resources
@@ -58,7 +58,7 @@ class Replay:
         self._recorded: list[list[list[str]]] = json.loads(Path(path).read_text(encoding="utf-8"))
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """The row with ``fan_outs``, as ``SampleFanOuts`` gives it; recorded ones repeat when there are too few."""
+        """The row with ``fan_outs``, as ``SampleSubQueries`` gives it; recorded ones repeat when there are too few."""
         num, answers = int(row["num_samples"]), []
         for query_id in row["query_id"]:
             known = self._recorded[zlib.crc32(query_id.encode()) % len(self._recorded)]
@@ -112,7 +112,7 @@ def pairs_config(settings: SynthesizeSettings, actors: Resources) -> Any:
     return PairsConfig(num_samples=settings.samples, queries_per_file=settings.queries, actors=actors)
 
 
-def plain_loop(settings: SynthesizeSettings, threads: int, folder: Path, seed: int) -> Row:
+def plain_loop(settings: SynthesizeSettings, threads: int, folder: Path, seed: int) -> ResultRow:
     """Pairs/s of ``loop_here`` over half of the live fan-outs, in a new process, as an engine has; turn ``seed``."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
     files = planned(settings, settings.live // 2, seed)
@@ -129,10 +129,10 @@ def loop_here(
     workspace: Path, config: Any, files: Sequence[dict[str, Any]], folder: Path, seed: int, sender: Any
 ) -> None:
     """Make the calls of the graph one after the other; send pairs/s with and without the writing."""
-    from r4t_ray.pairs.synthesize import SampleFanOuts, WritePairs
+    from r4t_ray.pairs.synthesize import SampleSubQueries, WritePairs
 
     (folder / files[0]["task"]).mkdir(parents=True)
-    fan_outs = SampleFanOuts(str(workspace), config, seed)
+    fan_outs = SampleSubQueries(str(workspace), config, seed)
     writer = WritePairs(str(workspace), config, str(folder))
     pairs, generating, writing = 0, 0.0, 0.0
     for number, file in enumerate(files):
@@ -149,14 +149,14 @@ def loop_here(
 
 def run_graph(
     settings: SynthesizeSettings, num_fan_outs: int, folder: Path, replayed: Path | None, actors: int = 1
-) -> Row:
+) -> ResultRow:
     """Run the graph of the stage once in a new Ray."""
     from r4t_ray.artifacts import Workspace
-    from r4t_ray.pairs.synthesize import SampleFanOuts, synthesize
+    from r4t_ray.pairs.synthesize import SampleSubQueries, synthesize
     from r4t_ray.pipeline import connected_to_ray
 
     config, workspace, seed = pairs_config(settings, Resources(num=actors, cpus=0.5)), Workspace(settings.workspace), 2
-    source: type[Any] = Replay if replayed else SampleFanOuts
+    source: type[Any] = Replay if replayed else SampleSubQueries
     arguments: tuple[Any, ...] = (str(replayed),) if replayed else (str(workspace.root), config, seed)
     files = planned(settings, num_fan_outs, seed)
     folder.mkdir()
@@ -166,7 +166,7 @@ def run_graph(
     return measured(folder / settings.task, num_fan_outs, time.monotonic() - started, usage)
 
 
-def measured(folder: Path, num_fan_outs: int, whole_s: float, usage: Usage) -> Row:
+def measured(folder: Path, num_fan_outs: int, whole_s: float, usage: Usage) -> ResultRow:
     """Count the pairs that a run wrote, and time it by its files.
 
     ``seconds`` runs from the first file to the last; ``paced`` is the number of pairs written in that time.

@@ -26,7 +26,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
-from benchmarks.harness import POSITIONAL, Benchmark, BenchmarkSettings, Result, Row, new_result
+from benchmarks.harness import POSITIONAL, Benchmark, BenchmarkSettings, Result, ResultRow, new_result
 from benchmarks.tables.speed import PARTS, train_folm_table
 from r4t_ray.types import Task
 
@@ -63,7 +63,7 @@ def measure(settings: TrainFolmSettings) -> Result:
 
     set_up_logging()
     result = new_result("train_folm", settings)
-    steps: dict[str, list[Row]] = defaultdict(list)
+    steps: dict[str, list[ResultRow]] = defaultdict(list)
     memory: dict[str, int] = {}
     with connected_to_ray():
         for turn in range(settings.turns):
@@ -123,7 +123,7 @@ def prepared(settings: TrainFolmSettings) -> Iterator[Path]:
         yield Path(place)
 
 
-def run_ours(settings: TrainFolmSettings, changes: dict[str, Any], seed: int) -> list[Row]:
+def run_ours(settings: TrainFolmSettings, changes: dict[str, Any], seed: int) -> list[ResultRow]:
     """One turn of ours, with the functions of the stage; one row for each counted step."""
     from r4t_ray.artifacts import Workspace
     from r4t_ray.folm.learner.job import LearnerJob
@@ -152,7 +152,7 @@ def run_ours(settings: TrainFolmSettings, changes: dict[str, Any], seed: int) ->
     ]
 
 
-def run_trl(settings: TrainFolmSettings, changes: dict[str, Any], seed: int) -> list[Row]:
+def run_trl(settings: TrainFolmSettings, changes: dict[str, Any], seed: int) -> list[ResultRow]:
     """One turn of plain trl with the same reward; one row for each counted step."""
     import torch
     from datasets import Dataset

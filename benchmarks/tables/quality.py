@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from benchmarks.harness import Result, Row, Table
+from benchmarks.harness import Result, ResultRow, Table
 
 GOAL = 0.98
 TASK_NAMES = {"oar": "OAR", "wscr": "WSCR"}
@@ -64,7 +64,7 @@ def quality_tables(result: Result, chosen: Sequence[tuple[str, int]] | None = No
         )
 
 
-def _way(row: Row) -> tuple[str, int]:
+def _way(row: ResultRow) -> tuple[str, int]:
     return row["solver"], row["evaluations"]
 
 

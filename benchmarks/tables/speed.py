@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from benchmarks.harness import Result, Row, Table
+from benchmarks.harness import Result, ResultRow, Table
 
 MODE_NAMES = {"compile": "compiled"}
 SHAPE_NAMES = {"smollm2-135m": "SmolLM2-135M", "qwen3-4b": "Qwen3-4B"}
@@ -53,19 +53,19 @@ def fanout_tables(result: Result, whole_from: float = 10.0, mode: str | None = N
         )
 
 
-def _place(row: Row) -> tuple[bool, bool, int]:
+def _place(row: ResultRow) -> tuple[bool, bool, int]:
     """The language model first, the student last, and many evaluations before few."""
     return row["evaluations"] is not None, row["what"].startswith("student"), -(row["evaluations"] or 0)
 
 
-def _label(row: Row) -> str:
+def _label(row: ResultRow) -> str:
     what = str(row["what"])
     if row["evaluations"] is None:
         return what
     return f"{what}, {row['evaluations']} evaluation{'s' * (row['evaluations'] > 1)}"
 
 
-def _fastest(rows: Sequence[Row], whole_from: float, mode: str | None) -> str:
+def _fastest(rows: Sequence[ResultRow], whole_from: float, mode: str | None) -> str:
     timed = [row for row in rows if row["median_ms"] is not None]
     if not timed:
         return "not measured"
@@ -158,7 +158,7 @@ def train_folm_table(result: Result) -> Table:
     )
 
 
-def _share(rows: Sequence[Row], part: str) -> float | None:
+def _share(rows: Sequence[ResultRow], part: str) -> float | None:
     shares = [row["parts"][part] / row["seconds"] for row in rows if part in row["parts"]]
     return statistics.median(shares) if shares else None
 
@@ -205,6 +205,6 @@ def synthesize_replay_table(result: Result) -> Table:
     )
 
 
-def pairs_per_s(run: Row) -> float:
+def pairs_per_s(run: ResultRow) -> float:
     """Pairs a second of a run, from its first file to its last."""
     return float(run["paced"] / run["seconds"])

@@ -1,4 +1,4 @@
-"""Drift of a workspace: do its retrievers still fit the queries and the catalogue of today?"""
+"""Drift: whether the retrievers of a workspace still fit the current queries and the current catalogue."""
 
 from r4t_ray.drift.settings import DriftConfig
 

@@ -1,9 +1,10 @@
-"""A retriever's answers when it was trained and now, and the entries that they reach.
+"""A retriever's answers then (when it was trained) and now, and the entries that they reach.
 
-- Then: answers to training queries from the pool that the retriever was trained for. The distance of a query to its
-  nearest training query is measured on validation queries, because they are held out as test queries are, while
-  training queries have near relatives among themselves.
-- Now: answers to the queries of now from the pool with the new entries and without the removed ones.
+- Then: answers to training queries from the old pool, for which the retriever was trained.
+- Now: answers to the new or held-out queries from the current pool, with the new entries and without the removed ones.
+
+The distance of a query to its nearest training query is measured "then" on validation queries. They are held out as
+the queries of "now" are. Training queries would be too close, because many of them resemble each other.
 """
 
 from __future__ import annotations
@@ -46,19 +47,19 @@ ANSWER_MEASURES = ("groundedness", "vendi", "alignment")
 
 @dataclass(frozen=True, kw_only=True)
 class Situation:
-    """One task's retriever, and its pool and queries then and now. Embeddings have unit rows.
+    """One task's retriever, and its pool and queries then and now. Embeddings are unit rows, shape (B, D).
 
     Attributes:
         task: The task.
         retriever: The trained retriever.
-        then: The pool that it was trained for.
-        now: The rows of ``then`` without the removed ones, followed by the new entries.
+        then: The old pool, for which it was trained.
+        now: The current pool: the rows of ``then`` without the removed ones, followed by the new entries.
         removed_rows: Rows of ``then`` that were removed.
         train_emb_BD: All training queries.
-        sample_emb_BD: The training queries that are asked.
+        sample_emb_BD: The training queries that the retriever answers.
         validation_emb_BD: Validation queries; may be empty.
-        query_emb_BD: The queries of now.
-        queries: Kind of the queries of now, "new" or "held-out".
+        query_emb_BD: The current queries.
+        queries: Kind of the current queries, "new" or "held-out".
     """
 
     task: Task
@@ -75,7 +76,7 @@ class Situation:
 
 @dataclass(frozen=True, kw_only=True)
 class Distance:
-    """||z - c|| over all directions z and their nearest items c."""
+    """Euclidean distance ||z - c|| of all directions z to their nearest items c: median and 95th percentile."""
 
     median: float
     percentile_95: float
@@ -87,13 +88,13 @@ class Drift:
 
     Attributes:
         task: The task.
-        queries: Kind of the queries of now, "new" or "held-out".
+        queries: Kind of the current queries, "new" or "held-out".
         changes: The measures then and now.
-        item_distance_then: Of the answers to training queries.
-        item_distance_now: Of the answers to the queries of now.
-        reach: How many new entries answers hold, beside the old ones; None where there are no new or no old entries.
-        loss: What the removed entries were; None where there are none.
-        reasons: Why pairs should be synthesized again, one a line; empty where the retriever still fits.
+        item_distance_then: Distance of directions to their items, in answers to training queries.
+        item_distance_now: The same distance, in answers to the current queries.
+        reach: Shares of the new and the old entries in the answers; None if there are no new or no old entries.
+        loss: Number and share of the removed entries; None if no entry was removed.
+        reasons: Reasons to synthesize pairs again, one sentence each; empty if the retriever still fits.
     """
 
     task: Task
@@ -107,12 +108,12 @@ class Drift:
 
     @property
     def resynthesize(self) -> bool:
-        """Whether there is a reason."""
+        """Whether there is a reason to synthesize pairs again."""
         return bool(self.reasons)
 
 
 def compare(config: DriftConfig, evaluation: EvaluationConfig, situation: Situation, seed: int) -> Drift:
-    """Ask, measure then and now, count the reached entries, and apply the rule.
+    """Answer the queries, measure then and now, count the reached entries, and apply the rule.
 
     Raises:
         RequestError: The retriever emits fewer rows than the k directions of ``evaluation``.
@@ -147,7 +148,7 @@ def compare(config: DriftConfig, evaluation: EvaluationConfig, situation: Situat
 
 
 def generate(situation: Situation, query_emb_BD: Array, evaluation: EvaluationConfig, seed: int, kind: str) -> Array:
-    """The rows z_BLD of every query, generated in batches as by the evaluate stage; ``kind`` is for the progress."""
+    """The rows of every query, shape (B, L, D), in the batches of the evaluate stage. ``kind`` labels the progress."""
     generate_block = partial(
         generate_rows,
         situation.retriever,
@@ -160,7 +161,7 @@ def generate(situation: Situation, query_emb_BD: Array, evaluation: EvaluationCo
 
 
 def answers_from(index: ShardedIndex, z_BLD: Array, situation: Situation, evaluation: EvaluationConfig) -> list[Answer]:
-    """The answers of generated rows from a pool, as the evaluate stage has them."""
+    """The answers of generated rows from one pool, computed as in the evaluate stage."""
     solver = evaluation.solver or situation.retriever.sampler.solver
     return answers_of_rows(z_BLD, index, evaluation.k, evaluation.n, solver=solver)
 
@@ -168,7 +169,7 @@ def answers_from(index: ShardedIndex, z_BLD: Array, situation: Situation, evalua
 def measure_answers(
     answers: Sequence[Answer], query_emb_BD: Array, index: ShardedIndex, k: int
 ) -> dict[str, NDArray[np.float64]]:
-    """ANSWER_MEASURES of every answer, as in the tables of the report."""
+    """Measure -> one value per answer, for ANSWER_MEASURES, as in the tables of report.md."""
     scored = [
         geometric_scores(answer, z_q_D, index, k, OARConfig())
         for answer, z_q_D in zip(answers, query_emb_BD, strict=True)
@@ -177,7 +178,7 @@ def measure_answers(
 
 
 def query_distances(query_emb_BD: Array, train_emb_BD: Array) -> NDArray[np.float64]:
-    """Euclidean distance of each query to its nearest training query."""
+    """Euclidean distance of each query to its nearest training query, shape (B,)."""
     return unit_distance(nearest_cosines(query_emb_BD, train_emb_BD))
 
 

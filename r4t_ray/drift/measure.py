@@ -1,7 +1,7 @@
-"""Drift of a workspace: new queries and a changed catalogue against those that its retrievers were trained on.
+"""Drift of a workspace: compares new queries and a changed catalogue with the ones that its retrievers were trained on.
 
-Nothing is trained and the workspace is only read. New entries are embedded by its frozen encoder and searched beside
-its pools. Entries that `r4t add` brought are left out.
+Nothing is trained, and the workspace is not changed. The workspace's encoder embeds the new entries, and they are added
+to its pools in memory. The entries that `r4t add` wrote are ignored.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STAGES = ("catalogue", "encoder", "index", "diffusion")
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogueChange:
-    """The entries that a catalogue gained and the ids that it lost."""
+    """The new entries of a catalogue, and the ids of the entries that were removed from it."""
 
     new: Catalogue
     removed: RemovedIds
@@ -37,9 +37,9 @@ class CatalogueChange:
     def pools(
         self, index: ShardedIndex, task: Task, encode: EncodeTexts
     ) -> tuple[ShardedIndex, ShardedIndex, frozenset[int]]:
-        """A task's pools then and now, and the rows of the first that were removed.
+        """A task's old pool, its current pool, and the rows of the old pool that were removed.
 
-        Where rows were removed both pools are searched exhaustively, so that the index type makes no difference.
+        If rows were removed, both pools use exhaustive search, so the index type has no effect on the comparison.
         """
         removed = self.removed.sets if POOLS[task] == "sets" else self.removed.items
         removed_rows = frozenset(row for row, name in enumerate(index.ids) if name in removed)
@@ -63,24 +63,27 @@ def measure_drift(
     queries: Path | None = None,
     task: Task | None = None,
 ) -> list[Drift]:
-    """Compare every task that has a retriever, or the one named.
+    """Compare every task that has a retriever, or only ``task``.
 
     Args:
-        config: How many queries are asked, and the rule's settings.
-        evaluation: Budget, sampler and bootstrap, as in the report.
-        workspace: A workspace with a trained retriever; only read.
-        items: New items, as in a ``sets`` catalogue.
-        sets: New sets, as in a ``sets`` catalogue.
-        removed_items: Ids of removed items, one a line. A changed entry is one that is removed and new.
-        removed_sets: Ids of removed sets, one a line.
-        queries: New queries, one a line.
-        task: The only task to compare.
+        config: Number of queries, and limits of the rule.
+        evaluation: Budget, sampler and bootstrap, as in the evaluate stage.
+        workspace: A workspace with a trained retriever. It is not changed.
+        items: File of new items, in the format of a ``sets`` catalogue.
+        sets: File of new sets, in the format of a ``sets`` catalogue.
+        removed_items: File of removed item ids, one per line. A changed entry is listed as removed and as new.
+        removed_sets: File of removed set ids, one per line.
+        queries: File of new queries, one per line. Without it the held-out queries are used.
+        task: The only task to compare; None compares all.
+
+    Returns:
+        One comparison per task.
 
     Raises:
-        DataError: A file cannot be used, or there is no query to ask.
+        DataError: A file is unusable, or a task has no training or no held-out query.
         ConfigError: The task has no retriever.
-        RequestError: The retriever has fewer rows than the k directions of ``evaluation``.
-        ArtifactError: The workspace is not whole, or its stages were made from other inputs.
+        RequestError: The retriever emits fewer rows than the k directions of ``evaluation``.
+        ArtifactError: A stage is missing or damaged, or was made from other inputs than its parents.
     """
     removed = read_removed_ids(workspace, removed_items, removed_sets)
     change = CatalogueChange(new=read_new_entries(workspace, items, sets, removed), removed=removed)
@@ -97,10 +100,10 @@ def measure_drift(
 
 
 def trained_tasks(workspace: Workspace, task: Task | None) -> list[Task]:
-    """The tasks that have a retriever; raises ConfigError when ``task`` is not among them."""
+    """The tasks with a retriever, or ``task`` alone. Raises ConfigError if ``task`` has no retriever."""
     trained = [name for name in TASKS if (workspace.root / "diffusion" / name).is_dir()]
     if task is not None and task not in trained:
-        raise ConfigError("--task", task, f"one of {', '.join(trained)}, which have a retriever", "name one of these")
+        raise ConfigError("--task", task, f"one of {', '.join(trained)} (they have a retriever)", "choose one of these")
     return trained if task is None else [task]
 
 
@@ -115,7 +118,10 @@ def open_situation(
     encode: EncodeTexts,
     seed: int,
 ) -> Situation:
-    """Read one task's queries, pool and retriever (the student where it serves), and embed the new entries."""
+    """Read one task's queries, pool and retriever, and embed the new entries.
+
+    The retriever is the one that serves the task, which may be the student.
+    """
     ids, emb_BD = load_embeddings(workspace, "queries")
     row_of = {query_id: row for row, query_id in enumerate(ids)}
     train, validation, test = (load_queries(workspace, task, split) for split in ("train", "val", "test"))
@@ -124,7 +130,7 @@ def open_situation(
         raise DataError(
             f"{task} queries of {workspace.root}",
             f"{len(train)} training and {len(test)} held-out ones",
-            "one of each, or new queries in the place of the held-out ones",
+            "at least one of each, or new queries instead of the held-out ones",
             "name a file of queries with --queries",
         )
     train_BD, sample_BD, validation_BD, test_BD = (

@@ -1,4 +1,4 @@
-"""Drift for people, as lines, and for programs, as JSON."""
+"""The result of `r4t drift` as printed lines and as JSON."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from r4t_ray.index import POOLS
 
 
 def drift_lines(drift: Drift) -> Iterator[str]:
-    """The printed report: the figures, one line a reason, the verdict."""
+    """The printed report: the measures, one line per reason, and the verdict."""
     pool = POOLS[drift.task]
-    yield f"{drift.task}: then = training queries, the {pool} of then; now = {drift.queries} queries, the {pool} of now"
+    yield f"{drift.task}: then = training queries, old {pool}; now = {drift.queries} queries, current {pool}"
     yield f"  {'':<16}{'then':>22}{'now':>22}{'change':>26}"
     for change in drift.changes:
         yield f"  {change.measure:<16}{_cell(change.then):>22}{_cell(change.now):>22}{_cell(change.difference):>26}"
@@ -26,7 +26,9 @@ def drift_lines(drift: Drift) -> Iterator[str]:
         f"{each.median:.3f}, {each.percentile_95:.3f}" for each in (drift.item_distance_then, drift.item_distance_now)
     )
     yield f"  {'item_distance':<16}{then:>22}{now:>22}  (median, 95th percentile)"
-    yield f"  no new {pool} beside old ones" if drift.reach is None else f"  new {pool}: {_reached(drift.reach)}"
+    yield (
+        f"  no new {pool} to compare with old ones" if drift.reach is None else f"  new {pool}: {_reached(drift.reach)}"
+    )
     if drift.loss is not None:
         yield f"  removed {pool}: {_lost(drift.loss)}"
     yield from (f"  reason: {reason}" for reason in drift.reasons)
@@ -40,28 +42,28 @@ def _cell(estimate: Estimate) -> str:
 def _reached(reach: Reach) -> str:
     return (
         f"{reach.num_reached} of {reach.num_new} reached ({reach.share:.1%}) by {reach.num_queries} queries; "
-        f"of as many old ones {reach.old.value:.1%} [{reach.old.low:.1%}, {reach.old.high:.1%}]"
+        f"old ones in samples of the same size: {reach.old.value:.1%} [{reach.old.low:.1%}, {reach.old.high:.1%}]"
     )
 
 
 def _lost(loss: Loss) -> str:
-    return f"{loss.num_removed}, {loss.share:.1%} of the items in the answers to training queries"
+    return f"{loss.num_removed}; they were {loss.share:.1%} of the entries in answers to training queries"
 
 
 def check_out(path: Path) -> None:
-    """Raise ConfigError unless a file can be written at ``path``, before anything is computed."""
+    """Raise ConfigError if no file can be written at ``path``. Call it before the computation starts."""
     if path.is_dir() or not path.expanduser().parent.is_dir():
-        raise ConfigError("--out", str(path), "a file in a folder that exists", "make the folder or name another")
+        raise ConfigError("--out", str(path), "a file in a folder that exists", "create the folder or choose another")
 
 
 def write_drifts(drifts: Sequence[Drift], path: Path) -> None:
-    """Write every task's figures, its reasons and whether to re-synthesize, and whether any task asks for it."""
+    """Write a JSON file: ``tasks`` holds one ``drift_json`` per task; ``resynthesize`` is true if any task needs it."""
     tasks = [drift_json(drift) for drift in drifts]
     write_json(path.expanduser(), {"resynthesize": any(drift.resynthesize for drift in drifts), "tasks": tasks})
 
 
 def drift_json(drift: Drift) -> dict[str, Any]:
-    """One task's figures by name."""
+    """One task's measures, reasons and verdict, as JSON."""
     distances = {"then": asdict(drift.item_distance_then), "now": asdict(drift.item_distance_now)}
     return {
         "task": drift.task,

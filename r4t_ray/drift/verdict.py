@@ -1,13 +1,13 @@
-"""The changes since a retriever was trained, and the rule by which they call for new pairs.
+"""The changes since a retriever was trained, and the rule that decides whether new pairs are needed.
 
-The rule. Pairs should be synthesized again when
+Pairs should be synthesized again in one of three cases:
 
-1. groundedness, Vendi or alignment of the answers fell by more than ``max_drop``, and the 95% interval of the
-   difference leaves 0 out; or
-2. the distance of queries to their nearest training query rose by more than ``max_query_rise``, and the 95% interval
-   of the difference leaves 0 out; or
-3. new entries are reached at less than ``min_reach`` times the rate of the old ones, and less often than 97.5% of
-   random samples of the old entries, each with as many entries as are new.
+1. Groundedness, Vendi or alignment of the answers fell by more than ``max_drop``, and the 95% interval of the
+   difference excludes 0.
+2. The distance of queries to their nearest training query rose by more than ``max_query_rise``, and the 95% interval of
+   the difference excludes 0.
+3. The share of new entries in the answers is below ``min_reach`` times the share of old entries. It is also below the
+   95% interval of that share in random samples of the old entries with ``num_new`` entries each.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from r4t_ray.evaluation.answers import Answer
 from r4t_ray.evaluation.bootstrap import Estimate, bootstrap_mean, share_of_draws, unpaired_difference
 
 QUERY_DISTANCE = "query_distance"
-"""Distance of a query to its nearest training query. The other measures are measures of the answer."""
+"""Measure: distance of a query to its nearest training query. All other measures describe the answer."""
 
 Values = Mapping[str, NDArray[np.float64]]
-"""Measure -> one number a query."""
+"""Measure -> one number per query, shape (B,)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One measure then and now, and the difference, now minus then."""
+    """One measure then and now. ``difference`` is now minus then."""
 
     measure: str
     then: Estimate
@@ -39,7 +39,7 @@ class Change:
     difference: Estimate
 
     def reason(self, config: DriftConfig) -> str | None:
-        """Why this change calls for new pairs; None when it does not."""
+        """The reason to synthesize new pairs that this change gives; None if it gives none."""
         found = self.difference
         if self.measure == QUERY_DISTANCE:
             if found.low > 0 and found.value > config.max_query_rise:
@@ -52,20 +52,20 @@ class Change:
         found = self.difference
         return (
             f"{self.measure} {moved} by {abs(found.value):.3f} (95% interval of the change {found.low:.3f} to "
-            f"{found.high:.3f}), more than {allowed:g}"
+            f"{found.high:.3f}), more than the accepted {allowed:g}"
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reach:
-    """The new entries that at least one answer holds.
+    """How many new entries are reached. An entry is reached if at least one answer contains it.
 
     Attributes:
-        num_new: New entries.
-        num_reached: New entries in at least one answer.
-        num_queries: Queries asked, training queries and queries of now.
-        old: Share of the old entries that the same answers hold. Its interval is over samples of ``num_new`` old
-            entries.
+        num_new: Number of new entries.
+        num_reached: Number of new entries that are reached.
+        num_queries: Number of queries, training and current ones together.
+        old: Share of the old entries that the same answers reach. Its interval is over random samples of ``num_new``
+            old entries.
     """
 
     num_new: int
@@ -79,25 +79,25 @@ class Reach:
         return self.num_reached / self.num_new
 
     def reason(self, config: DriftConfig) -> str | None:
-        """Why this reach calls for new pairs; None when it does not."""
+        """The reason to synthesize new pairs that the reach gives; None if it gives none."""
         if self.share >= config.min_reach * self.old.value or self.share >= self.old.low:
             return None
         return (
-            f"{self.share:.1%} of the new entries are reached, less than {config.min_reach:g} times the "
-            f"{self.old.value:.1%} of the old ones"
+            f"{self.share:.1%} of the new entries are reached, less than {config.min_reach:g} times the share of the "
+            f"old entries ({self.old.value:.1%})"
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
-    """The number of removed entries, and their share of the items in the answers to training queries."""
+    """The number of removed entries, and their share of the entries in the answers to training queries."""
 
     num_removed: int
     share: float
 
 
 def find_changes(reference: Values, now: Values, num_bootstrap: int, seed: int) -> list[Change]:
-    """The changes of every measure that both sides have, in the order of ``reference``."""
+    """The change of every measure that both mappings contain, in the order of ``reference``."""
     return [
         Change(
             measure=measure,
@@ -111,7 +111,10 @@ def find_changes(reference: Values, now: Values, num_bootstrap: int, seed: int) 
 
 
 def find_reach(answers: Sequence[Answer], *, num_old: int, num_new: int, num_bootstrap: int, seed: int) -> Reach:
-    """How many new entries the answers hold: the ``num_new`` rows of the pool after ``num_old`` old ones."""
+    """Count the new entries that the answers reach.
+
+    The pool has ``num_old`` rows of old entries, followed by ``num_new`` rows of new entries.
+    """
     reached = set().union(*(answer.retrieved for answer in answers))
     num_reached = sum(row >= num_old for row in reached)
     old_share = (len(reached) - num_reached) / num_old
@@ -124,7 +127,7 @@ def find_reach(answers: Sequence[Answer], *, num_old: int, num_new: int, num_boo
 
 
 def find_loss(answers: Sequence[Answer], removed_rows: frozenset[int]) -> Loss | None:
-    """How much of the answers the removed rows were; None where no row was removed."""
+    """Number of removed rows and their share of the rows in the answers; None if no row was removed."""
     if not removed_rows:
         return None
     retrieved = [answer.retrieved for answer in answers]
@@ -133,7 +136,7 @@ def find_loss(answers: Sequence[Answer], removed_rows: frozenset[int]) -> Loss |
 
 
 def find_reasons(changes: Sequence[Change], reach: Reach | None, config: DriftConfig) -> list[str]:
-    """Why the rule calls for new pairs, one a line; ``reach`` is None where nothing is new."""
+    """The reasons to synthesize new pairs, one sentence each. ``reach`` is None if there are no new entries."""
     found = [change.reason(config) for change in changes]
     if reach is not None:
         found.append(reach.reason(config))

@@ -1,6 +1,6 @@
-"""Stage `evaluate`: every method on the held-out queries, with intervals, tables and plots.
+"""Stage `evaluate`: measures every method on the held-out queries and writes intervals, tables and plots.
 
-A method is one file in ``methods/``. No engine is loaded before ``run`` needs it.
+A method is one file in ``methods/``. Importing this package loads no engine.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ __all__ = ["AblationConfig", "EvaluationConfig", "run"]
 
 
 def run(config: EvaluationConfig, workspace: Workspace, seed: int) -> Artifact:
-    """Measure the workspace's methods into evaluation/: metrics.json, report.md and plots."""
+    """Measure the methods on one workspace, and write metrics.json, report.md and plots to evaluation/."""
     from r4t_ray.evaluation.evaluate import evaluate
 
     return evaluate(config, workspace, seed)

@@ -1,6 +1,6 @@
-"""Figure 4 of arXiv 2603.06397 on your data: Soft-GRPO with parts of the OAR (open-ended abstract retrieval) reward.
+"""Figure 4 of arXiv 2603.06397 on your data: one model per weighting of the OAR (open-ended abstract retrieval) reward.
 
-The report shows which component keeps the trained model grounded, diverse and on topic.
+The report shows which component of the reward keeps a model that Soft-GRPO trains grounded, diverse and on topic.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from r4t_ray.stages import parents_of
 SHARED = parents_of("folm")
 FOLDER = "ablation"
 COMPONENTS = ("groundedness", "vendi", "alignment", "distinct")
-"""Components that are drawn: the three of eq. 1, and the share of the k sub-queries that differ."""
+"""Components in the plot and the tables: the three of eq. 1, and the share of distinct sub-queries among the k."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +40,11 @@ class Variant:
 
     Attributes:
         name: The name in the settings.
-        weights: The weights.
-        rows: The steps that training logged.
-        before: Held-out mean of each measure before RL (reinforcement learning).
-        after: The same after RL.
-        answers: Query -> the trained model's sub-queries.
+        weights: Weights of the reward.
+        rows: Logged training steps.
+        before: Held-out mean of each measure before reinforcement learning (RL).
+        after: Held-out mean of each measure after RL.
+        answers: Query -> sub-queries of the trained model.
     """
 
     name: str
@@ -62,11 +62,11 @@ def ablate(
 
     Args:
         config: The variants.
-        folm: How each model is trained. Its ``tasks`` and ``reward.oar`` are replaced.
-        evaluation: How each model is measured on the held-out themes.
-        workspace: Holds the finished catalogue, encoder and index stages. Variants are kept in ``ablation/<name>``, and
-            an unchanged variant is not trained again.
-        seed: The seed of the training and of the evaluation.
+        folm: Training settings of each fan-out language model (FOLM). ``tasks`` and ``reward.oar`` are replaced.
+        evaluation: Settings of the measurement on the held-out themes.
+        workspace: Holds the finished catalogue, encoder and index stages. Variants are stored in ``ablation/<name>``.
+            An unchanged variant is not trained again.
+        seed: Seed of training and evaluation.
 
     Returns:
         The path of the report.
@@ -76,7 +76,7 @@ def ablate(
         name: folm.model_copy(update={"tasks": ("oar",), "reward": folm.reward.model_copy(update={"oar": weights})})
         for name, weights in config.variants.items()
     }
-    # All models are trained before one is measured, because the engine that measures stays in this process.
+    # All training comes before the first measurement, because the engine of the measurement stays in this process.
     places = {name: linked_workspace(workspace, name) for name in trained}
     for name, settings in trained.items():
         train_folm(settings, places[name], seed)
@@ -103,7 +103,7 @@ def measure_variant(
     engine: SharedEngine,
     seed: int,
 ) -> Variant:
-    """The held-out means of one trained variant before and after RL, and answers of the trained model."""
+    """Held-out means of one trained variant before and after RL, and sub-queries of the trained model."""
     folder = place.artifact("folm").path
     trial = open_trial(evaluation, place, "oar", engine=engine, reward=trained.reward.oar, seed=seed)
     untimed = evaluation.model_copy(update={"latency_batches": ()})
@@ -125,7 +125,7 @@ def measure_variant(
 
 
 def linked_workspace(workspace: Workspace, name: str) -> Workspace:
-    """The workspace ``ablation/<name>``, whose shared stages are links to the stages of the workspace."""
+    """The workspace ``ablation/<name>``. Its shared stages are links to the stages of ``workspace``."""
     place = workspace.root / FOLDER / name
     place.mkdir(parents=True, exist_ok=True)
     for stage in SHARED:
@@ -144,7 +144,7 @@ def held_out_rows(variant: Variant) -> list[dict[str, Any]]:
 
 
 def plot_curves(variants: Sequence[Variant], path: Path) -> None:
-    """One panel a component and one line a variant: running means over the training steps."""
+    """Plot running means over the training steps: one panel per component, one line per variant."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4 * len(COMPONENTS), 3.6), layout="constrained")
@@ -158,15 +158,15 @@ def plot_curves(variants: Sequence[Variant], path: Path) -> None:
 
 
 def report_lines(variants: Sequence[Variant], seed: int) -> list[str]:
-    """The report: held-out means, means of the first and last training steps, and answers of the trained models."""
+    """Lines of the report: held-out means, means of the first and last training steps, and sub-queries."""
     measures = [name for name in COMPONENTS if name in variants[0].after]
     lines = [
         "# Parts of the OAR reward (arXiv 2603.06397, figure 4)",
         "",
-        f"One model a variant, trained by Soft-GRPO from the same warm start; seed {seed}. Weights: groundedness : "
-        "Vendi / k : alignment.",
+        f"Each variant is one language model. Soft-GRPO trains it from the same warm start with seed {seed}. The "
+        "weights are groundedness : Vendi / k : alignment.",
         "",
-        "Means over held-out themes, before RL -> after RL:",
+        "Means over held-out themes, before -> after reinforcement learning:",
         "",
         "| variant | weights | " + " | ".join(measures) + " |",
         "|---|---|" + "---|" * len(measures),
@@ -177,8 +177,8 @@ def report_lines(variants: Sequence[Variant], seed: int) -> list[str]:
         lines.append(f"| {each.name} | {weights} | " + " | ".join(cells) + " |")
     lines += [
         "",
-        f"Means over training samples, first -> last {SMOOTHING_STEPS} steps (distinct: share of the k sub-queries "
-        "that differ):",
+        f"Means over training samples, first -> last {SMOOTHING_STEPS} steps. distinct is the share of distinct "
+        "sub-queries among the k:",
         "",
         "| variant | " + " | ".join(COMPONENTS) + " |",
         "|---|" + "---|" * len(COMPONENTS),

@@ -1,4 +1,4 @@
-"""Answers: the directions of a query with their items, from a search, from sub-queries or from a ranking."""
+"""Answers: the directions of a query and their items. They come from directions, sub-queries or a ranked list."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from r4t_ray.index import ShardedIndex
 
 NO_ROW = -1
-"""Fills ``hits_kn`` where a direction has fewer than n items."""
+"""Padding of ``hits_kn`` where a direction has fewer than n items."""
 
 EncodeTexts = Callable[[Sequence[str]], Array]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The directions of one query, in order, and the pool rows that each direction brings.
+    """The directions of one query, in order, and the pool rows that each direction retrieves.
 
-    A method that emits fewer than k directions has fewer rows in both arrays.
+    If a method emits fewer than k directions, both arrays have fewer rows.
 
     Attributes:
-        directions_kD: Unit rows.
-        hits_kn: One row a direction, best item first. NO_ROW where the pool or the ranking was too short.
+        directions_kD: Unit rows, shape (k, D).
+        hits_kn: Pool rows of each direction, best item first, shape (k, n). NO_ROW pads a short pool or ranking.
     """
 
     directions_kD: Array
@@ -40,23 +40,23 @@ class Answer:
 
     @property
     def retrieved(self) -> set[int]:
-        """The union of the directions' items, as pool rows."""
+        """Pool rows that at least one direction retrieves."""
         return {int(row) for row in self.hits_kn.ravel() if row != NO_ROW}
 
     @property
     def top_rows(self) -> Rows:
-        """The first item of every direction that has one."""
+        """Pool row of the first item of every direction that retrieves an item."""
         first_k = self.hits_kn[:, 0]
         return first_k[first_k != NO_ROW]
 
 
 def empty_answer(dim: int, n: int) -> Answer:
-    """The answer of an output that names no direction."""
+    """An answer without a direction: shapes (0, dim) and (0, n)."""
     return Answer(directions_kD=np.zeros((0, dim), dtype=np.float32), hits_kn=np.full((0, n), NO_ROW, dtype=np.int64))
 
 
 def round_robin(ranked_rows: Rows, k: int, n: int) -> Rows:
-    """Distribute the first k*n rows of a ranking over k directions: direction i gets ranks i, i+k, i+2k, ...
+    """Distribute the first k*n rows of a ranking over k directions; direction i gets ranks i, i+k, i+2k, ...
 
     >>> round_robin(np.array([9, 8, 7, 6, 5]), k=2, n=3).tolist()
     [[9, 7, 5], [8, 6, -1]]
@@ -68,13 +68,16 @@ def round_robin(ranked_rows: Rows, k: int, n: int) -> Rows:
 
 
 def round_robin_answer(ranked_rows: Rows, item_emb_MD: Array, k: int, n: int) -> Answer:
-    """The answer of a ranked list: its directions are the embeddings of the first k items, its hits are round-robin."""
+    """Turn a ranked list into an answer.
+
+    The directions are the embeddings of the first k items. The items are distributed round-robin over them.
+    """
     emitted = min(k, len(ranked_rows))
     return Answer(directions_kD=item_emb_MD[ranked_rows[:emitted]], hits_kn=round_robin(ranked_rows, k, n)[:emitted])
 
 
 def nearest(index: ShardedIndex, emb_BD: Array, n: int) -> Rows:
-    """The n nearest pool rows of each vector, best first. NO_ROW where the pool holds fewer."""
+    """The n nearest pool rows of each vector, best first, shape (B, n). NO_ROW pads a pool with fewer rows."""
     found = min(n, len(index.ids))
     rows_BK = index.search(np.ascontiguousarray(emb_BD, dtype=np.float32), found)[1]
     return np.pad(rows_BK, ((0, 0), (0, n - found)), constant_values=NO_ROW).astype(np.int64)
@@ -85,8 +88,11 @@ def answers_of_directions(index: ShardedIndex, directions: Sequence[Array], n: i
 
     Args:
         index: The pool.
-        directions: One (k', D) array a query; k' may differ.
-        n: Items a direction.
+        directions: One array of shape (k', D) per query; k' may differ between queries.
+        n: Items per direction.
+
+    Returns:
+        One answer per query, in the order of ``directions``.
     """
     dim = index.emb_MD.shape[1]
     if not any(len(directions_kD) for directions_kD in directions):
@@ -103,7 +109,8 @@ def directions_of(outputs: Sequence[SubQueries], encode: EncodeTexts, k: int, di
     """Embed the first k sub-queries of every output in one call of the encoder.
 
     Returns:
-        One (k', dim) array an output, k' <= k. (0, dim) for an output that cannot be parsed or names nothing.
+        One array of shape (k', dim) per output, with k' <= k. An output that is empty or cannot be parsed gives
+        (0, dim).
     """
     kept = [tuple(sub_queries or ())[:k] for sub_queries in outputs]
     texts = [text for sub_queries in kept for text in sub_queries]
@@ -113,5 +120,5 @@ def directions_of(outputs: Sequence[SubQueries], encode: EncodeTexts, k: int, di
 
 
 def batches(num: int, size: int) -> Iterator[slice]:
-    """Slices of at most ``size`` that cover ``range(num)``."""
+    """Slices of at most ``size`` elements that cover ``range(num)`` in order."""
     return (slice(start, min(start + size, num)) for start in range(0, num, size))

@@ -1,4 +1,4 @@
-"""A method of the tables, and the bench of one task that every method answers from."""
+"""Method: one row of the tables. Bench: the pool, models and settings with which every method of a task answers."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ if TYPE_CHECKING:
     from r4t_ray.index import ShardedIndex
 
 ModelFolder = Literal["folm/<task>/warm_start", "folm/<task>/model", "diffusion/<task>", "diffusion/<task>/student"]
-"""Folder of a model below the workspace. ``<task>`` stands for the task."""
+"""Folder of a model below the workspace. ``<task>`` is replaced by the name of the task."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """One task's pool, training references and models, with the budget that all methods share.
+    """One task's pool, training references and models, and the budget of k * n items that all methods share.
 
     Attributes:
         task: The task.
         index: The pool.
-        k: Directions a query.
-        n: Items a direction.
-        train_emb_BD: Embeddings of the training queries.
+        k: Directions per query.
+        n: Items per direction.
+        train_emb_BD: Unit embeddings of the training queries.
         train_references: Pool rows of the reference set of each training query.
         reward: Weights of the OAR (open-ended abstract retrieval) reward.
-        num_candidates: Nearest items among which the methods that choose items choose.
+        num_candidates: no_fanout_mmr and greedy_reward select from this many nearest items of the query.
         mmr_lambda: Weight of relevance in maximal marginal relevance.
         temperature: Sampling temperature of the language models.
-        solver: Solver of the diffusion; None takes the stored one.
+        solver: Solver of the diffusion; None takes the stored solver.
         num_steps: Steps of the solver; None takes the stored number.
-        guidance: Guidance strength; None takes the stored one.
-        encode: Texts to unit rows.
-        policy: Loads a fan-out language model. Only methods that read one call it, so that a table without such a
-            method starts no engine.
-        retriever: Loads a diffusion retriever; called again it gives the same one.
+        guidance: Guidance strength; None takes the stored strength.
+        encode: Embeds texts as unit rows.
+        policy: Loads a fan-out language model. Only the language-model methods call it, so the other methods start no
+            engine.
+        retriever: Loads a diffusion retriever and caches it.
     """
 
     task: Task
@@ -64,15 +64,15 @@ class Bench:
 
 
 class AnswerQueries(Protocol):
-    """A function that answers queries; ``query_emb_BD`` are the unit embeddings of their texts."""
+    """A function that answers queries. ``query_emb_BD`` holds the unit embeddings of their texts."""
 
     def __call__(self, bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
-        """One answer a query."""
+        """One answer per query, in order."""
         ...
 
 
 class Generate(Protocol):
-    """The generation alone, without a search: from query texts or z_q to sub-queries or directions."""
+    """The generation step without embedding and search: from queries to sub-queries or to rows of embeddings."""
 
     def __call__(self, bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> object:
         """The generated output of all queries."""
@@ -85,11 +85,10 @@ class Method:
 
     Attributes:
         name: The name in metrics.json and in ``evaluation.methods``.
-        answer: The method itself. The report prints its docstring as the definition of the method.
-        tasks: Tasks that have the method.
-        model: The model that it reads; None for a method that reads only the catalogue and its pools.
-        generate: The step whose latency is measured; None for a method without one, and for one that cannot be
-            deployed.
+        answer: The function of the method. The report prints its docstring as the definition of the method.
+        tasks: Tasks in whose tables the method appears.
+        model: The model that the method reads; None for a method that reads only the catalogue and its pools.
+        generate: The step whose latency is measured; None if the method generates nothing or cannot be deployed.
     """
 
     name: str
@@ -100,10 +99,10 @@ class Method:
 
     @property
     def stage(self) -> str | None:
-        """The stage that makes the model."""
+        """The stage that trains the model; None without a model."""
         return None if self.model is None else self.model.partition("/")[0]
 
     @property
     def definition(self) -> str:
-        """The docstring of ``answer`` in one line."""
+        """The docstring of ``answer`` as one line."""
         return " ".join((inspect.getdoc(self.answer) or "").split())

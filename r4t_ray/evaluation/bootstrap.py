@@ -1,4 +1,4 @@
-"""Percentile bootstrap: 95% intervals of a mean over queries, a difference of means, a share, a median of repeats."""
+"""Percentile bootstrap (Efron, 1979): 95% intervals of means, medians, differences, ratios and shares."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LEVEL = 95.0
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A measured figure, its bootstrap interval, and the number of queries (or repeats) that it was taken over."""
+    """A measured value, the bounds of its bootstrap 95% interval, and its number ``n`` of queries or repeats."""
 
     value: float
     low: float
@@ -21,10 +21,10 @@ class Estimate:
 
 
 def bootstrap_mean(values: NDArray[np.float64], num_bootstrap: int, seed: int) -> Estimate:
-    """The mean over queries and the 2.5 to 97.5 percentiles of ``num_bootstrap`` resampled means.
+    """The mean over queries, and the 2.5 and 97.5 percentiles of ``num_bootstrap`` resampled means.
 
-    The same seed draws the same queries, so all rows of a task are resampled alike. One query gives an
-    interval of width zero, because its spread is not known.
+    The same seed draws the same queries, so all rows of a task use the same resamples. A single query gives an interval
+    of width 0, because every resample is equal to it.
 
     >>> bootstrap_mean(np.array([1.0, 1.0, 1.0]), 100, 0)
     Estimate(value=1.0, low=1.0, high=1.0, n=3)
@@ -34,7 +34,7 @@ def bootstrap_mean(values: NDArray[np.float64], num_bootstrap: int, seed: int) -
 
 
 def bootstrap_median(values: NDArray[np.float64], num_bootstrap: int, seed: int) -> Estimate:
-    """The median over repeats and its bootstrap interval, by which a latency is reported."""
+    """The median over repeats and its bootstrap interval. Latencies are reported this way."""
     medians = np.median(_resampled(values, num_bootstrap, seed), axis=1)
     return _estimate(float(np.median(values)), medians, len(values))
 
@@ -42,13 +42,13 @@ def bootstrap_median(values: NDArray[np.float64], num_bootstrap: int, seed: int)
 def paired_difference(
     ours: NDArray[np.float64], theirs: NDArray[np.float64], num_bootstrap: int, seed: int
 ) -> Estimate:
-    """Mean of ``ours - theirs`` query by query: the interval of a comparison on the same queries."""
+    """Mean over queries of ``ours - theirs`` and its interval. Both arrays hold the same queries in the same order."""
     assert ours.shape == theirs.shape, "a paired difference needs the same queries on both sides"
     return bootstrap_mean(ours - theirs, num_bootstrap, seed)
 
 
 def paired_ratio(ours: NDArray[np.float64], theirs: NDArray[np.float64], num_bootstrap: int, seed: int) -> Estimate:
-    """Mean of ``ours`` divided by the mean of ``theirs``, with its interval when the common queries are resampled.
+    """Mean of ``ours`` divided by mean of ``theirs``. Its interval resamples the common queries of both.
 
     >>> paired_ratio(np.array([1.0, 2.0]), np.array([2.0, 4.0]), 100, 0)
     Estimate(value=0.5, low=0.5, high=0.5, n=2)
@@ -61,16 +61,17 @@ def paired_ratio(ours: NDArray[np.float64], theirs: NDArray[np.float64], num_boo
 def unpaired_difference(
     ours: NDArray[np.float64], theirs: NDArray[np.float64], num_bootstrap: int, seed: int
 ) -> Estimate:
-    """Mean of ``ours`` minus mean of ``theirs``, over different queries; ``n`` is the smaller number of queries."""
+    """Mean of ``ours`` minus mean of ``theirs``, over different queries. ``n`` is the smaller number of queries."""
     our_means = _resampled(ours, num_bootstrap, seed).mean(axis=1)
-    their_means = _resampled(theirs, num_bootstrap, seed + 1).mean(axis=1)  # draws that are independent of ours
+    their_means = _resampled(theirs, num_bootstrap, seed + 1).mean(axis=1)  # independent of our draws
     return _estimate(float(ours.mean() - theirs.mean()), our_means - their_means, min(len(ours), len(theirs)))
 
 
 def share_of_draws(share: float, num: int, num_bootstrap: int, seed: int) -> Estimate:
-    """The share of hits among ``num`` draws with replacement, when a ``share`` of all things are hits.
+    """The share of hits among ``num`` draws with replacement from a population with this ``share`` of hits.
 
-    The interval is over the drawn shares. A share of ``num`` other things that lies outside it is not due to chance.
+    The interval covers 95% of the drawn shares. A share outside the interval differs from ``share`` by more than
+    chance.
 
     >>> share_of_draws(1.0, 5, 100, 0)
     Estimate(value=1.0, low=1.0, high=1.0, n=5)

@@ -1,7 +1,7 @@
 """The evaluate stage: every method answers the held-out queries of every task, and each answer is scored.
 
-A method first answers one query that is not timed, because the first call of an engine or library is slow. Then the
-latency of its generation is measured. Then it answers all queries.
+Each method runs three steps. It answers one query as a warm-up that is not timed, because the first call of an engine
+or library is slow. Then the latency of its generation is measured. Then it answers all queries.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ def evaluate(config: EvaluationConfig, workspace: Workspace, seed: int) -> Artif
 
 
 def measure(config: EvaluationConfig, trials: Sequence[Trial], seed: int) -> list[Result]:
-    """Try every method of every trial; a trial without held-out queries is left out.
+    """Measure every method of every trial. A trial without held-out queries is skipped.
 
-    Language-model rows come last and together. They share one engine, which therefore slows down no other row.
+    The language models run last, because their shared engine would slow down the other methods.
 
     Raises:
         DataError: No trial has a held-out query and a method.
@@ -76,14 +76,14 @@ def measure(config: EvaluationConfig, trials: Sequence[Trial], seed: int) -> lis
         raise DataError(
             "evaluation",
             ", ".join(f"{trial.task}: {len(trial.queries)} test queries, methods {trial.methods}" for trial in trials),
-            "a task with held-out queries and a method that is for it",
-            "bring a larger catalogue, or name other methods",
+            "a task with held-out queries and at least one method",
+            "use a larger catalogue or choose other methods",
         )
     return results
 
 
 def try_method(config: EvaluationConfig, trial: Trial, method: Method, seed: int) -> Result:
-    """Time the method's generation, let it answer, and score its answers."""
+    """Time a method's generation, then answer all queries with it and score the answers."""
     bench = trial.make_bench()
     method.answer(bench, trial.queries[:1], trial.query_emb_BD[:1], seed)
     latency = time_batches(config, bench, trial, method, seed)
@@ -105,7 +105,7 @@ def try_method(config: EvaluationConfig, trial: Trial, method: Method, seed: int
 def time_batches(
     config: EvaluationConfig, bench: Bench, trial: Trial, method: Method, seed: int
 ) -> dict[str, NDArray[np.float64]]:
-    """latency_ms_b* -> milliseconds of each repeat; empty for a method without a timed generation."""
+    """latency_ms_b* -> milliseconds of each repeat, shape (repeats,); empty for a method without ``generate``."""
     if method.generate is None:
         return {}
     generate = partial(method.generate, bench)

@@ -1,7 +1,7 @@
-"""Latency of the generation alone: one call of a method's ``generate`` for a batch of queries.
+"""Latency of the fan-out: one call of a method's ``generate`` for a batch of queries.
 
-A language model is timed from query texts to parsed sub-query texts, the diffusion from z_q to its L rows. Embedding
-(of the query for the diffusion, of the sub-queries for the language model) and the search are not timed.
+A language model is timed from query texts to parsed sub-queries. The diffusion is timed from the query embedding z_q to
+its L rows. Embedding and search are not timed.
 """
 
 from __future__ import annotations
@@ -28,17 +28,20 @@ def time_generation(
     repeats: int,
     seed: int,
 ) -> NDArray[np.float64]:
-    """Milliseconds of ``repeats`` calls with ``batch`` queries each, after one call that is not counted.
+    """Time ``repeats`` calls with ``batch`` queries each, after one warm-up call that is not timed.
 
-    Each repeat takes the next queries (from the start again when they run out) and its own seed.
+    Each call takes the next queries and the next seed. After the last query the first one follows.
 
     Args:
-        generate: (queries, query_emb_BD, seed) -> output, which is not used.
+        generate: (queries, query_emb_BD, seed) -> output. The output is discarded.
         queries: The held-out queries.
-        query_emb_BD: Their embeddings.
-        batch: Queries a call.
-        repeats: Calls that are counted.
+        query_emb_BD: Their unit embeddings.
+        batch: Queries per call.
+        repeats: Timed calls.
         seed: Seed of the first call.
+
+    Returns:
+        Milliseconds of each timed call, shape (repeats,).
     """
     elapsed = []
     for repeat in range(repeats + 1):

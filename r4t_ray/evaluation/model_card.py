@@ -1,6 +1,6 @@
-"""The workspace's part of a diffusion retriever's model card: data, training settings and measured figures.
+"""The part of a diffusion retriever's model card that comes from a workspace: data, training settings, measurements.
 
-Settings may hold a user's paths. The card therefore names only settings that are picked here one by one.
+Settings may contain paths of the user's machine. The card therefore shows only the settings that are listed here.
 """
 
 from __future__ import annotations
@@ -29,9 +29,12 @@ def workspace_facts(
     Args:
         task: The task of the retriever.
         repo_id: Its repository.
-        manifests: Manifests of ingest, embed, pairs and diffusion, and of report where there is one.
-        rows: metrics.json of the report; empty where there is none.
-        student: Whether it is the one-step student of the task.
+        manifests: Manifests of the stages catalogue, encoder, pairs and diffusion, and of evaluation if it exists.
+        rows: metrics.json of the evaluation; empty if there is none.
+        student: True for the one-step student of the task.
+
+    Returns:
+        Placeholder of the card's template -> text.
     """
     trained = recorded_settings(DiffusionConfig, manifests["diffusion"].config)
     training = setting_rows("training", {"seed": manifests["diffusion"].seed})
@@ -56,7 +59,7 @@ def workspace_facts(
 
 
 def encoder_name(config: Mapping[str, Any]) -> str:
-    """The encoder's model as the card names it: a package or a repository of the hub, never a path."""
+    """The name of the encoder's model in the card: a package or a hub repository. A path is shown as "local files"."""
     if config["model"].startswith(PACKAGE_PREFIX) or config["model_sha256"] is None:
         return f"`{config['model']}`"
     return "local files"
@@ -75,7 +78,7 @@ def _data(task: Task, ingest: Manifest, embed: Manifest, pairs: Manifest) -> str
         ),
         "pairs": (
             pairs,
-            "of all tasks",
+            "pairs of all tasks",
             f"{made}, 1 for each of {recombined:,} recombined queries; selected: {pairs.config['select']['type']}",
         ),
     }
@@ -102,9 +105,9 @@ def _measured(task: Task, own: str, report: Manifest, rows: Sequence[MetricRow])
     return "\n".join(
         [
             f"Measured by `r4t evaluate` on {num_queries} held-out queries with {config.k} directions x {config.n} "
-            "items a direction. Bootstrap 95% intervals are in brackets. r4t_folm is the language model that wrote the "
-            f"pairs. {note}latency_ms_b* is the time of the fan-out alone for a batch of that many queries, in "
-            "milliseconds on the machine that measured.",
+            "items per direction. Brackets hold bootstrap 95% intervals. r4t_folm is the fan-out language model that "
+            f"generated the training pairs. {note}latency_ms_b* is the time of one fan-out in milliseconds on the "
+            "machine of the evaluation, without embedding and search. The number after b is the batch size in queries.",
             "",
             f"| measure | {' | '.join(compared)} |",
             "|---|" + "---|" * len(compared),

@@ -1,4 +1,4 @@
-"""Plots of the report: training curves of the fan-out model, and quality against latency."""
+"""Plots of the report: training curves of the fan-out language model, and quality against latency."""
 
 from __future__ import annotations
 
@@ -18,13 +18,19 @@ from r4t_ray.evaluation.scores import main_measure
 from r4t_ray.types import TASKS
 
 CURVES = ("reward", *map("component/{}".format, ("groundedness", "vendi", "alignment", "coverage", "format", "parsed")))
-"""Columns of folm/metrics.parquet that are drawn where they exist."""
+"""Columns of folm/metrics.parquet that are plotted if they exist."""
 
 SMOOTHING_STEPS = 5
 
 
 def plot_rewards(metrics_path: Path, folder: Path) -> list[Path]:
-    """One panel a task: every reward component over the training steps, faint as logged and bold as a running mean."""
+    """Plot every reward component over the training steps, one panel per task.
+
+    A faint line shows the logged values, a bold line their running mean.
+
+    Returns:
+        The path of the image; empty if ``metrics_path`` does not exist.
+    """
     from matplotlib.figure import Figure
 
     if not metrics_path.is_file():
@@ -50,9 +56,13 @@ def plot_rewards(metrics_path: Path, folder: Path) -> list[Path]:
 
 
 def plot_quality_latency(results: Sequence[Result], k: int, n: int, folder: Path) -> list[Path]:
-    """One panel a task: the measure that the task trains for over latency, one line a method through its batch sizes.
+    """Plot the main measure of each task against latency, one panel per task.
 
-    The latency is per query of the batch. Methods without a timed generation are dotted horizontal lines.
+    Each method is one line with a point per batch size. The latency is per query of the batch. Methods without a timed
+    generation are dotted horizontal lines.
+
+    Returns:
+        The path of the image.
     """
     from matplotlib.figure import Figure
 
@@ -73,7 +83,7 @@ def plot_quality_latency(results: Sequence[Result], k: int, n: int, folder: Path
 
 
 def running_mean(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
-    """Mean of each value and of up to ``width - 1`` values before it.
+    """For each position, the mean of its value and of up to ``width - 1`` values before it.
 
     >>> running_mean(np.array([1.0, 3.0, 5.0]), 2).tolist()
     [1.0, 2.0, 4.0]
@@ -85,7 +95,7 @@ def running_mean(values: NDArray[np.float64], width: int) -> NDArray[np.float64]
 
 
 def _colour_number(method: str) -> int:
-    """The same colour in every panel."""
+    """The colour number of a method, equal in every panel."""
     return list(METHODS).index(method) % 10
 
 

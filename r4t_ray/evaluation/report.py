@@ -1,4 +1,4 @@
-"""report.md: one table a task, the methods that lose to a cheaper one, and the meaning of every name."""
+"""report.md: one table per task, the methods that lose to a cheaper one, and definitions of methods and measures."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from r4t_ray.rewards import OARConfig
 from r4t_ray.types import TASKS, Task
 
 TASK_TITLES: dict[Task, str] = {
-    "oar": "oar: open-ended abstract retrieval, no reference answer",
-    "wscr": "wscr: weakly supervised compositional retrieval, one plausible reference set a query",
+    "oar": "oar: open-ended abstract retrieval, without a reference set",
+    "wscr": "wscr: weakly supervised compositional retrieval, one plausible reference set per query",
 }
 MEASURES = """\
-- recall@K: share of the reference items among the items retrieved (eq. 5), K = {k} directions x {n} items = {budget} \
-items, the same budget for every method. An item that two directions bring counts once. The reference is one plausible \
-set and not the only right answer, so read recall together with diversity and groundedness.
-- hit@K: share of queries with at least one reference item retrieved.
-- vendi: Vendi score of the directions' top items divided by k = {k}. It is 1 when all items differ fully and 1/k when \
-all are the same.
-- groundedness: 1 - mean distance of the directions to their nearest item (eq. 3). For r4t_diffusion and r4t_student \
-the directions are the generated embeddings themselves.
-- alignment: mean cosine of the directions and the query (eq. 4).
+- recall@K: share of the reference items that are retrieved (eq. 5). K = {k} directions x {n} items = {budget} items \
+is the same for every method. An item that two directions retrieve counts once. The reference set is one of many \
+plausible answers, so read recall together with vendi and groundedness.
+- hit@K: share of queries with at least one retrieved reference item.
+- vendi: Vendi score of the directions' top items, divided by k = {k}. It is 1 if all items are orthogonal and 1/k if \
+all are identical.
+- groundedness: 1 minus the mean Euclidean distance between a direction and its nearest item (eq. 3). The directions \
+of r4t_diffusion and r4t_student are the generated embeddings.
+- alignment: mean cosine between the directions and the query (eq. 4).
 - oar_reward: {reward.w_ground:g} groundedness + {reward.w_div:g} vendi + {reward.w_align:g} alignment (eq. 1).
-- latency_ms_b*: milliseconds of one call of the fan-out alone for a batch of that many queries. It is the median over \
-repeats, after one call that is not counted. The fan-out is the generation: query texts to parsed sub-query texts for \
-a language model, z_q to L rows for the diffusion. Embedding the query or the sub-queries, and the search, are left \
-out. Methods without a generation step have no latency.
-- answer ms: wall time of a whole answer a query, everything included, when many queries are answered at a time. A \
-method counts as cheaper than another when it takes at most {cheaper:.0%} of its time.
+- latency_ms_b*: time of one fan-out in milliseconds. The number after b is the batch size in queries. The value is \
+the median over the repeats, after one warm-up call that is not timed. A language model fans out from query texts to \
+parsed sub-queries. The diffusion fans out from the query embedding to L rows. Embedding and search are not timed. \
+Methods that generate nothing have no latency.
+- answer ms: wall time of a whole answer (generation, embedding, search, re-ranking) in milliseconds per query. \
+Queries are answered in batches. A method is cheaper than another if it takes at most {cheaper:.0%} of its time.
 
-A direction that was not emitted (because the output is short or cannot be parsed) brings no items and no Vendi mass. \
-Groundedness and alignment are means over the emitted directions, and an empty output scores 0. Equations are from \
-arXiv 2603.06397.
+A method emits fewer than k directions if an output is short or cannot be parsed. The missing directions retrieve no \
+items and add nothing to vendi, which is still divided by k. Groundedness and alignment are means over the emitted \
+directions. An empty output scores 0. Equation numbers are from arXiv 2603.06397.
 """
 
 
@@ -56,11 +56,11 @@ def write_report(
 
     Args:
         path: The file.
-        results: What was measured.
+        results: The measured values of every method and task.
         rows: The rows of metrics.json.
         config: The settings of the evaluation.
         reward: The weights of ``oar_reward``.
-        plots: Images that lie beside the report.
+        plots: Images in the folder of the report.
         seed: The seed of the evaluation.
     """
     sections = ["# Evaluation", "\n".join(_budget(config, seed))]
@@ -83,16 +83,16 @@ def figure(row: MetricRow) -> str:
 
 
 def sampler_note(config: EvaluationConfig) -> str:
-    """The settings that r4t_diffusion sampled with."""
+    """One sentence about the settings that r4t_diffusion samples with."""
     overrides = {"solver": config.solver, "num_steps": config.num_steps, "guidance": config.guidance}
     named = [f"{name} {value}" for name, value in overrides.items() if value is not None]
     if not named:
         return "r4t_diffusion samples with the settings stored with the model."
-    return f"r4t_diffusion samples with {', '.join(named)}; its other settings are those stored with the model."
+    return f"r4t_diffusion samples with {', '.join(named)} and otherwise with the settings stored with the model."
 
 
 def compiled(config: EvaluationConfig, task: Task, results: Sequence[Result]) -> list[str]:
-    """How much of r4t_folm's reward the diffusion and its student keep, and how much faster they fan out."""
+    """For the diffusion and its student: the share of r4t_folm's main measure that they keep, and their speedup."""
     rows = {result.method: result for result in results if result.task == task}
     if "r4t_folm" not in rows:
         return []
@@ -101,7 +101,7 @@ def compiled(config: EvaluationConfig, task: Task, results: Sequence[Result]) ->
     lines = []
     for name in (name for name in ("r4t_diffusion", "r4t_student") if name in rows):
         if reward <= 0:
-            lines.append(f"r4t_folm's {measure} is {reward:.3f}, so there is no share of it for {name} to keep.")
+            lines.append(f"r4t_folm's {measure} is {reward:.3f}, so the share that {name} keeps is undefined.")
             continue
         speeds = []
         for batch, ours_ms in rows[name].latency.items():
@@ -115,13 +115,13 @@ def compiled(config: EvaluationConfig, task: Task, results: Sequence[Result]) ->
 
 def _budget(config: EvaluationConfig, seed: int) -> Iterator[str]:
     yield (
-        f"Held-out queries; {config.k} directions x {config.n} items a direction for every method; seed {seed}. "
-        f"In brackets: bootstrap 95% intervals over queries ({config.num_bootstrap} resamples), for latencies over "
-        f"{config.latency_repeats} repeats."
+        f"Every method answers the held-out queries with {config.k} directions x {config.n} items per direction; seed "
+        f"{seed}. Brackets hold bootstrap 95% intervals ({config.num_bootstrap} resamples) over queries. Intervals of "
+        f"latencies are over {config.latency_repeats} repeats."
     )
     yield (
-        f"Language models sample at temperature {config.temperature:g}; no_fanout_mmr (lambda {config.mmr_lambda:g}) "
-        f"and greedy_reward choose among the {config.num_candidates} nearest items of the query."
+        f"Language models sample at temperature {config.temperature:g}. no_fanout_mmr (lambda {config.mmr_lambda:g}) "
+        f"and greedy_reward select from the {config.num_candidates} nearest items of the query."
     )
     yield sampler_note(config)
 
@@ -155,7 +155,7 @@ def _statement(config: EvaluationConfig, task: Task, results: Sequence[Result], 
         yield (
             f"- {loss.loser} loses to {loss.winner} by {difference.value:.3f} "
             f"[{difference.low:.3f}, {difference.high:.3f}]"
-            + ("" if loss.is_clear else "; the interval of the paired difference holds 0, so this may be chance")
+            + ("" if loss.is_clear else "; the interval of the paired difference contains 0, so this may be chance")
         )
 
 

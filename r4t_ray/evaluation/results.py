@@ -14,7 +14,7 @@ from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.types import TASKS, Task
 
 CHEAPER_SHARE = 0.8
-"""A cheaper method takes at most this share of the time. Closer times are too noisy to tell apart."""
+"""A method is cheaper if it takes at most this share of the other's time. Smaller gaps are within the noise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +24,9 @@ class Result:
     Attributes:
         task: The task.
         method: The method's name.
-        values: Measure -> one number a query.
-        latency: latency_ms_b* -> one number a repeat; empty for a method without a generation step.
-        answer_ms: Wall time of a whole answer (generation, embedding, search, re-ranking), per query.
+        values: Measure -> one number per query, float64 of shape (B,).
+        latency: latency_ms_b* -> milliseconds, one number per repeat; empty for a method that generates nothing.
+        answer_ms: Wall time of a whole answer (generation, embedding, search, re-ranking), milliseconds per query.
     """
 
     task: Task
@@ -37,7 +37,7 @@ class Result:
 
 
 class MetricRow(TypedDict):
-    """A row of metrics.json; ``low`` and ``high`` bound the bootstrap 95% interval, ``n`` counts queries or repeats."""
+    """A row of metrics.json. ``low`` and ``high`` bound the bootstrap 95% interval; ``n`` counts queries or repeats."""
 
     task: str
     method: str
@@ -49,7 +49,7 @@ class MetricRow(TypedDict):
 
 
 def metric_rows(results: Sequence[Result], num_bootstrap: int, seed: int) -> list[MetricRow]:
-    """Every measure of every result with its interval, by task and then in the order of ``METHODS``."""
+    """Every measure of every result with its interval, sorted by task, then in the order of ``METHODS``."""
     rows, position = [], list(METHODS).index
     for result in sorted(results, key=lambda one: (TASKS.index(one.task), position(one.method))):
         for measure, values in result.values.items():
@@ -61,7 +61,7 @@ def metric_rows(results: Sequence[Result], num_bootstrap: int, seed: int) -> lis
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
-    """A method that a cheaper one beats. ``difference`` is winner minus loser on the same queries."""
+    """A method that scores lower than a cheaper one. ``difference`` is winner minus loser, paired by query."""
 
     task: Task
     measure: str
@@ -71,14 +71,14 @@ class Loss:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the interval of the difference leaves zero out."""
+        """Whether the interval of the difference excludes 0."""
         return self.difference.low > 0
 
 
 def losses_to_cheaper(results: Sequence[Result], task: Task, measure: str, num_bootstrap: int, seed: int) -> list[Loss]:
-    """Every method of the task that a cheaper one beats, with the best of the cheaper ones.
+    """Every method of the task that scores lower than a cheaper one. ``winner`` is the best of the cheaper methods.
 
-    A method is cheaper when its ``answer_ms`` is at most CHEAPER_SHARE of the other's.
+    A method is cheaper if its ``answer_ms`` is at most CHEAPER_SHARE of the other's.
     """
     rows = [result for result in results if result.task == task]
     losses = []

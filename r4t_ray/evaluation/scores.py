@@ -1,7 +1,7 @@
 """The measures of one answer, computed by the functions that training calls.
 
-Where a method emits fewer than k directions, the missing ones bring no items and no Vendi mass (Vendi is still divided
-by k), and groundedness and alignment are means over the emitted ones. An empty answer scores 0 in every measure.
+A method may emit fewer than k directions. The missing ones retrieve no items and add nothing to Vendi, which is still
+divided by k. Groundedness and alignment are means over the emitted directions. An empty answer scores 0 everywhere.
 """
 
 from __future__ import annotations
@@ -22,13 +22,17 @@ if TYPE_CHECKING:
     from r4t_ray.index import ShardedIndex
 
 POOL_BLOCK = 65536
-"""Pool rows compared at a time, which bounds the memory for large pools."""
+"""Pool rows per matrix product. It bounds the memory for large pools."""
 
 
 def geometric_scores(
     answer: Answer, query_emb_D: Array, index: ShardedIndex, k: int, config: OARConfig
 ) -> dict[str, float]:
-    """Vendi / k of the directions' top items, eqs. 3 and 4 on the directions, and eq. 1 of arXiv 2603.06397."""
+    """vendi, groundedness, alignment and oar_reward (eqs. 1, 3 and 4 of arXiv 2603.06397).
+
+    Vendi is measured on the directions' top items and divided by k. Groundedness and alignment are measured on the
+    directions. OAR stands for open-ended abstract retrieval.
+    """
     if not len(answer.directions_kD):
         return {"vendi": 0.0, "groundedness": 0.0, "alignment": 0.0, "oar_reward": 0.0}
     top = answer.top_rows
@@ -44,7 +48,7 @@ def geometric_scores(
 
 
 def nearest_cosines(directions_kD: Array, item_emb_MD: Array) -> Array:
-    """Cosine of each direction with its nearest item of the whole pool, exact for every index type."""
+    """Cosine of each direction with the nearest item of the whole pool, shape (k,), by exhaustive search."""
     nearest_k = np.full(len(directions_kD), -1.0, dtype=np.float32)
     for block in batches(len(item_emb_MD), POOL_BLOCK):
         np.maximum(nearest_k, (directions_kD @ item_emb_MD[block].T).max(axis=1), out=nearest_k)
@@ -52,7 +56,7 @@ def nearest_cosines(directions_kD: Array, item_emb_MD: Array) -> Array:
 
 
 def coverage_scores(answer: Answer, query: Query, pool_ids: Sequence[str], budget: int) -> dict[str, float]:
-    """recall@K (eq. 5, the coverage reward) and hit@K against the query's reference set. K is the budget."""
+    """recall@K (eq. 5 of arXiv 2603.06397) and hit@K against the query's reference set. K is the budget."""
     retrieved = {pool_ids[row] for row in answer.retrieved}
     reference = set(query.item_ids)
     return {
@@ -62,11 +66,14 @@ def coverage_scores(answer: Answer, query: Query, pool_ids: Sequence[str], budge
 
 
 def score(bench: Bench, answer: Answer, query: Query, query_emb_D: Array) -> dict[str, float]:
-    """Every measure of one answer, in the order of the tables; recall and hit only for wscr, which has references."""
+    """Every measure of one answer, in the order of the tables.
+
+    Recall and hit exist only for WSCR (weakly supervised compositional retrieval), because only WSCR has references.
+    """
     covered = coverage_scores(answer, query, bench.index.ids, bench.k * bench.n) if bench.task == "wscr" else {}
     return covered | geometric_scores(answer, query_emb_D, bench.index, bench.k, bench.reward)
 
 
 def main_measure(task: Task, k: int, n: int) -> str:
-    """The measure that the task trains for."""
+    """The measure that a task's model is trained to raise."""
     return "oar_reward" if task == "oar" else f"recall@{k * n}"

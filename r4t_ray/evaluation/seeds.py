@@ -1,7 +1,7 @@
-"""The tables over seeds: ``python -m r4t_ray.evaluation.seeds WORKSPACE...`` prints them as markdown.
+"""Tables over seeds: ``python -m r4t_ray.evaluation.seeds WORKSPACE...`` prints them as markdown.
 
-Each workspace holds the evaluation/metrics.json of one seed. A cell is the mean over seeds and, in brackets, the least
-and the greatest value.
+Each workspace holds the evaluation/metrics.json of one seed. A cell shows the mean over the seeds. Brackets hold the
+least and the greatest value.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """A figure over seeds."""
+    """One measured value over seeds: mean, least and greatest."""
 
     mean: float
     least: float
@@ -39,10 +39,10 @@ def read_rows(root: Path) -> list[MetricRow]:
 
 
 def summarise(runs: Sequence[Sequence[MetricRow]]) -> dict[Key, Spread]:
-    """Mean, least and greatest of every figure over the runs.
+    """Mean, least and greatest value of every task, method and measure over the runs.
 
     Raises:
-        DataError: The runs do not hold the same figures, so the means of two rows would be over different seeds.
+        DataError: There is no run, or the runs hold different tasks, methods or measures.
     """
     if not runs:
         raise DataError("workspaces", "none", "one workspace a seed", "name at least one workspace")
@@ -52,7 +52,7 @@ def summarise(runs: Sequence[Sequence[MetricRow]]) -> dict[Key, Spread]:
         if odd:
             raise DataError(
                 f"workspace {number + 1}",
-                f"figures that only it or only the first one has: {odd[:3]}",
+                f"rows that are missing here or in the first workspace: {odd[:3]}",
                 "the same tasks, methods and measures in every workspace",
                 "evaluate all workspaces with the same settings",
             )
@@ -60,7 +60,7 @@ def summarise(runs: Sequence[Sequence[MetricRow]]) -> dict[Key, Spread]:
 
 
 def markdown_tables(spreads: dict[Key, Spread]) -> Iterator[str]:
-    """Lines of one table a task, methods as rows."""
+    """Lines of one table per task, with methods as rows."""
     for task in (task for task in TASKS if any(key[0] == task for key in spreads)):
         measures = list(dict.fromkeys(key[2] for key in spreads if key[0] == task))
         measures.sort(key=lambda measure: measure.startswith("latency_ms"))
@@ -76,7 +76,7 @@ def markdown_tables(spreads: dict[Key, Spread]) -> Iterator[str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the tables of the named workspaces. Returns 2 after a message where one cannot be read."""
+    """Print the tables of the workspaces and return 0. If one cannot be read, print the error and return 2."""
     try:
         spreads = summarise([read_rows(Path(argument)) for argument in arguments])
     except R4TError as error:

@@ -11,63 +11,65 @@ from r4t_ray.rewards import OARConfig
 
 
 class EvaluationConfig(Settings):
-    """What the evaluate stage measures, at which budget, and how often."""
+    """Methods, budget, sampling and repeats of the evaluate stage."""
 
-    k: int = Field(10, ge=1, description="Directions a query, for every method.")
+    k: int = Field(10, ge=1, description="Directions per query, the same for every method.")
     n: int = Field(
-        10, ge=1, description="Items a direction. Every method retrieves at most k * n items, the K of recall@K."
+        10,
+        ge=1,
+        description="Items per direction. Every method retrieves at most k * n items. This is the K of recall@K.",
     )
     methods: tuple[str, ...] = Field(
         tuple(METHODS),
-        description="Rows of the tables. Leave out the language models (zero_shot, best_of_5, best_of_5_oracle, "
-        "r4t_folm) for a table that needs no engine.",
+        description="Methods to measure. Leave out the language models (zero_shot, best_of_5, best_of_5_oracle, "
+        "r4t_folm) to evaluate without an engine.",
     )
     max_queries: int | None = Field(
         None,
         ge=1,
-        description="Held-out queries a task, sampled by the seed. null takes all. Set it to shorten the stage.",
+        description="Held-out queries per task, sampled by the seed. null takes all. Set it to shorten the stage.",
     )
-    num_bootstrap: int = Field(1000, ge=1, description="Bootstrap resamples behind each 95% interval.")
+    num_bootstrap: int = Field(1000, ge=1, description="Bootstrap resamples of each 95% interval.")
     temperature: float = Field(0.9, gt=0, description="Sampling temperature of the language models.")
     num_candidates: int = Field(
-        1000, ge=1, description="Nearest items of the query among which no_fanout_mmr and greedy_reward choose."
+        1000, ge=1, description="no_fanout_mmr and greedy_reward select from this many nearest items of the query."
     )
     mmr_lambda: float = Field(
         0.5,
         ge=0,
         le=1,
-        description="Weight of relevance against novelty in no_fanout_mmr. 1 ranks by relevance alone, as no_fanout.",
+        description="Weight of relevance against novelty in no_fanout_mmr. 1 ranks as no_fanout does.",
     )
     latency_batches: tuple[int, ...] = Field(
-        (1, 8, 64), description="Batch sizes of latency_ms_b*, in queries a call. An empty list measures no latency."
+        (1, 8, 64), description="Batch sizes of latency_ms_b*, in queries. An empty list measures no latency."
     )
     latency_repeats: int = Field(
-        3, ge=1, description="Timed calls a batch size. More repeats narrow the interval of a latency."
+        3, ge=1, description="Timed calls per batch size. More repeats narrow the interval of a latency."
     )
     solver: SolverName | None = Field(
-        None, description="Solver of r4t_diffusion. null takes the solver that is stored with the model."
+        None, description="Solver of r4t_diffusion. null takes the solver stored with the model."
     )
     num_steps: int | None = Field(
-        None, ge=1, description="Steps of r4t_diffusion's solver. null takes the number that is stored with the model."
+        None, ge=1, description="Steps of r4t_diffusion's solver. null takes the number stored with the model."
     )
     guidance: float | None = Field(
-        None, ge=0, description="Guidance strength of r4t_diffusion. null takes the one that is stored with the model."
+        None, ge=0, description="Guidance strength of r4t_diffusion. null takes the strength stored with the model."
     )
 
     @field_validator("methods")
     @classmethod
     def _known_and_distinct(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
         if unknown := sorted(set(methods) - set(METHODS)):
-            raise ValueError(f"there is no method {', '.join(unknown)}; the methods are {', '.join(METHODS)}")
+            raise ValueError(f"unknown method {', '.join(unknown)}; the methods are {', '.join(METHODS)}")
         if not methods or len(set(methods)) != len(methods):
-            raise ValueError("methods must be distinct and at least one")
+            raise ValueError("name at least one method, and each method once")
         return methods
 
     @field_validator("latency_batches")
     @classmethod
     def _positive(cls, batches: tuple[int, ...]) -> tuple[int, ...]:
         if any(batch < 1 for batch in batches) or len(set(batches)) != len(batches):
-            raise ValueError("batch sizes must be distinct and at least 1")
+            raise ValueError("each batch size must be at least 1 and occur once")
         return batches
 
 

@@ -1,4 +1,4 @@
-"""A trial: one task's held-out queries and the methods that answer them, read from a workspace."""
+"""A trial: one task's held-out queries and methods, read from a workspace."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Trial:
         task: The task.
         methods: Names of the methods, in the order of the tables.
         queries: The held-out queries.
-        query_emb_BD: Their embeddings.
-        make_bench: Makes a fresh bench for each method, with an empty cache of embeddings: a method that embeds many
-            texts pays for them, whichever method ran before.
+        query_emb_BD: Their unit embeddings.
+        make_bench: Makes a bench with an empty cache of embeddings. Each method gets a new one, so its time includes
+            the texts that it embeds.
     """
 
     task: Task
@@ -58,8 +58,8 @@ def open_trial(
         workspace: Holds the catalogue, its embeddings and its index, and the models of the methods.
         task: The task.
         engine: Runs the language models.
-        reward: Weights of the OAR reward.
-        seed: Draws the held-out queries where ``config.max_queries`` is set.
+        reward: Weights of the OAR (open-ended abstract retrieval) reward.
+        seed: Samples the held-out queries if ``config.max_queries`` is set.
     """
     index = load_index(workspace, task)
     ids, emb_BD = load_embeddings(workspace, "queries")
@@ -98,7 +98,7 @@ def open_trial(
 
 
 def methods_of(config: EvaluationConfig, workspace: Workspace, task: Task) -> tuple[str, ...]:
-    """The methods of the settings that the task has and whose models were trained for it."""
+    """The chosen methods that exist for the task and whose model, if any, was trained for it."""
 
     def is_ready(method: Method) -> bool:
         if method.stage == "folm":
@@ -110,7 +110,7 @@ def methods_of(config: EvaluationConfig, workspace: Workspace, task: Task) -> tu
 
 
 def model_path(workspace: Workspace, model: ModelFolder, task: Task) -> Path:
-    """A model's folder of one task."""
+    """The folder of a model for one task."""
     return workspace.root / model.replace("<task>", task)
 
 
@@ -122,12 +122,12 @@ def load_retriever(folder: Path) -> DiffusionRetriever:
 
 
 def folm_settings(workspace: Workspace) -> FolmConfig:
-    """The settings that the fan-out language model was trained with."""
+    """The training settings of the workspace's fan-out language model."""
     return recorded_settings(FolmConfig, read_manifest(workspace.root / "folm").config)
 
 
 def draw(queries: Sequence[T], max_queries: int | None, seed: int) -> list[T]:
-    """At most ``max_queries`` of the queries, sampled by the seed, in their order."""
+    """At most ``max_queries`` of the queries, sampled by the seed, in their original order."""
     if max_queries is None or len(queries) <= max_queries:
         return list(queries)
     kept = np.random.default_rng(seed).choice(len(queries), size=max_queries, replace=False)
@@ -135,7 +135,7 @@ def draw(queries: Sequence[T], max_queries: int | None, seed: int) -> list[T]:
 
 
 def reference_rows(queries: Sequence[Query], pool_ids: Sequence[str]) -> list[Rows]:
-    """Pool rows of each query's reference set; items outside the pool are left out."""
+    """Pool rows of each query's reference set. Items outside the pool are left out."""
     row_of = {item_id: row for row, item_id in enumerate(pool_ids)}
     return [
         np.array([row_of[item_id] for item_id in query.item_ids if item_id in row_of], dtype=np.int64)

@@ -55,7 +55,7 @@ MOST_BLOCKS = 10_000
 """Most Ray Data blocks; if there are more files, a block holds several."""
 
 
-class SampleFanOuts:
+class SampleSubQueries:
     """A Ray Data actor: samples fan-outs for the queries of a file, from the frozen models on one engine."""
 
     def __init__(self, workspace: str, config: PairsConfig, seed: int) -> None:
@@ -169,7 +169,7 @@ def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
             )
         ]
         arguments = (str(workspace.root), config, seed)
-        synthesize(files, config, workspace, folder, source=SampleFanOuts, source_args=arguments)
+        synthesize(files, config, workspace, folder, source=SampleSubQueries, source_args=arguments)
         left = missing_files(files, folder)  # this also removes half-written files of a killed writer
         if left:
             raise ArtifactError(
@@ -219,7 +219,7 @@ def synthesize(
         config: Settings of the stage.
         workspace: Holds the finished catalogue, encoder, index and folm stages.
         folder: Where ``<task>/*.parquet`` goes.
-        source: Class of actors that add ``fan_outs`` to a row, such as ``SampleFanOuts``.
+        source: Class of actors that add ``fan_outs`` to a row, such as ``SampleSubQueries``.
         source_args: The arguments of its constructor.
 
     Returns:

@@ -9,7 +9,7 @@ from typing import Any
 from r4t_ray.rewards.retrieved import Retrieved
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PoolEntry:
     """One row of the pool: the text and attributes of an item, or the title of a collection without attributes."""
 

@@ -57,7 +57,7 @@ def wscr_rubric(
     rewards = [_log(oar_components), WeightedReward(reward=coverage_components, weights=weights)]
     if "expected" in weights:
         assert expected_items is not None
-        rewards.append(WeightedReward(reward=ExpectedCoverage(expected_items), weights=weights))
+        rewards.append(WeightedReward(reward=ExpectedCoverage(expected_items=expected_items), weights=weights))
     stand_ins = {"coverage": "expected"} if "expected" in weights else {}
     return Rubric(rewards=[*rewards, *map(_log, logged), *added], stand_ins=stand_ins)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat
 
 from r4t_ray.config import Settings
@@ -52,7 +53,7 @@ def coverage_components(answers: Answers) -> dict[str, Array]:
     return {"coverage": np.array(recalls, dtype=np.float32)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ExpectedCoverage:
     """The share of a query's total expected score that the union of the answer's hits holds."""
 
@@ -81,3 +82,36 @@ def expected_coverage(hit_rows_BkK: Rows, score_BM: Array) -> Array:
         rows = np.unique(rows_kK[rows_kK >= 0])
         covered_B[b] = score_BM[b, rows].sum() / max(float(score_BM[b].sum()), 1e-12)
     return covered_B
+
+
+def membership(sets: Sequence[Sequence[str]], pool_ids: Sequence[str]) -> Array:
+    """``member_BM``: 1 where item m of the pool is in set b, else 0. An item that the pool lacks raises KeyError.
+
+    >>> membership([["b"], ["a", "c"]], ["a", "b", "c"]).tolist()
+    [[0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
+    """
+    row_of = {item_id: row for row, item_id in enumerate(pool_ids)}
+    member_BM = np.zeros((len(sets), len(pool_ids)), np.float32)
+    for b, item_ids in enumerate(sets):
+        member_BM[b, [row_of[item_id] for item_id in item_ids]] = 1.0
+    return member_BM
+
+
+def expected_items(
+    query_emb_BD: Array, set_emb_VD: Array, member_VM: Array, temperature: float, votes_BV: NDArray[np.bool_]
+) -> Array:
+    """The items expected for each query: the softmax-weighted mean of the sets of similar queries.
+
+    Args:
+        query_emb_BD: Unit rows.
+        set_emb_VD: Unit rows, the queries of the V sets.
+        member_VM: 1 where item m is in set v.
+        temperature: Of the softmax over cosines. A low one listens to the nearest sets alone.
+        votes_BV: Where set v has a vote on query b. Every query needs at least one voter.
+
+    Returns:
+        ``score_BM``. A row sums to the weighted mean size of the sets.
+    """
+    weights_BV = np.where(votes_BV, query_emb_BD @ set_emb_VD.T / temperature, -np.inf)
+    weights_BV = np.exp(weights_BV - weights_BV.max(axis=1, keepdims=True))
+    return np.asarray(weights_BV / weights_BV.sum(axis=1, keepdims=True) @ member_VM, np.float32)

@@ -151,7 +151,9 @@ def test_new_entries_far_from_every_direction_are_not_reached(situation, judged)
     # Of the old ones 0 to 50 degrees are: the two nearest of 1, 21, 41 and of 3, 19 (20 and 10), 43.
     found = judged(situation(new=range(200, 300, 10)))
     assert (found.reach.num_reached, found.reach.old.value) == (0, pytest.approx(0.6))
-    assert found.reasons == ["0.0% of the new entries are reached, less than 0.5 times the 60.0% of the old ones"]
+    assert found.reasons == [
+        "0.0% of the new entries are reached, less than 0.5 times the share of the old entries (60.0%)"
+    ]
 
 
 def test_what_few_new_entries_or_a_looser_setting_let_pass(situation, judged):
@@ -281,7 +283,7 @@ def test_an_entry_that_changed_is_gone_and_comes_again(files):
     write_drifts([oar], folder / "drift.json")
     (written,) = json.loads((folder / "drift.json").read_text())["tasks"]
     assert written["removed_entries"] == {"num_removed": 2, "share": oar.loss.share}
-    assert f"removed sets: 2, {oar.loss.share:.1%} of the items" in "\n".join(drift_lines(oar))
+    assert f"removed sets: 2; they were {oar.loss.share:.1%} of the entries" in "\n".join(drift_lines(oar))
 
 
 def test_all_entries_may_be_gone_and_others_there(files):

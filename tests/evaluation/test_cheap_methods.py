@@ -23,8 +23,8 @@ def random_units(seed, num, dim):
     return (emb / np.linalg.norm(emb, axis=1, keepdims=True)).astype(np.float32)
 
 
-def test_no_fanout_gives_out_the_nearest_items_so_that_the_top_items_are_the_best(bench, ask, at):
-    (answer,) = NO_FANOUT.answer(bench(), [ask("q", "")], at(-5), seed=0)
+def test_no_fanout_gives_out_the_nearest_items_so_that_the_top_items_are_the_best(bench, toy_query, at):
+    (answer,) = NO_FANOUT.answer(bench(), [toy_query("q", "")], at(-5), seed=0)
     assert answer.hits_kn.tolist() == [[0, 2], [1, 3]]
     assert np.array_equal(answer.directions_kD, at(-5, -5))
     scores = geometric_scores(answer, at(-5)[0], bench().index, 2, OARConfig())
@@ -32,8 +32,8 @@ def test_no_fanout_gives_out_the_nearest_items_so_that_the_top_items_are_the_bes
     assert scores["alignment"] == pytest.approx(1.0)
 
 
-def test_no_fanout_in_a_pool_smaller_than_the_budget_leaves_places_empty(bench, ask, at, pool):
-    (answer,) = NO_FANOUT.answer(bench(index=pool(0, 10, 20)), [ask("q", "")], at(0), seed=0)
+def test_no_fanout_in_a_pool_smaller_than_the_budget_leaves_places_empty(bench, toy_query, at, pool):
+    (answer,) = NO_FANOUT.answer(bench(index=pool(0, 10, 20)), [toy_query("q", "")], at(0), seed=0)
     assert answer.hits_kn.tolist() == [[0, 2], [1, -1]]
     assert answer.retrieved == {0, 1, 2}
 
@@ -62,9 +62,9 @@ def test_mmr_agrees_with_its_definition_written_out(mmr_lambda):
     assert mmr_picks(emb, query, 6, mmr_lambda).tolist() == chosen
 
 
-def test_mmr_at_lambda_one_is_no_fanout_and_below_it_is_more_diverse(bench, ask, at, pool):
+def test_mmr_at_lambda_one_is_no_fanout_and_below_it_is_more_diverse(bench, toy_query, at, pool):
     index = pool(0, 1, 2, 60, 90, 120)
-    queries, z_q = [ask("q", "")], at(3)
+    queries, z_q = [toy_query("q", "")], at(3)
     plain = NO_FANOUT.answer(bench(index=index), queries, z_q, seed=0)[0]
     same = NO_FANOUT_MMR.answer(bench(index=index, mmr_lambda=1.0), queries, z_q, seed=0)[0]
     diverse = NO_FANOUT_MMR.answer(bench(index=index, mmr_lambda=0.3), queries, z_q, seed=0)[0]
@@ -74,9 +74,9 @@ def test_mmr_at_lambda_one_is_no_fanout_and_below_it_is_more_diverse(bench, ask,
     assert np.array_equal(diverse.directions_kD, index.emb_MD[diverse.hits_kn[:, 0]])
 
 
-def test_mmr_chooses_among_its_candidates_only(bench, ask, at, pool):
+def test_mmr_chooses_among_its_candidates_only(bench, toy_query, at, pool):
     parts = bench(index=pool(0, 1, 2, 60, 90, 120), num_candidates=3)
-    (answer,) = NO_FANOUT_MMR.answer(parts, [ask("q", "")], at(0), seed=0)
+    (answer,) = NO_FANOUT_MMR.answer(parts, [toy_query("q", "")], at(0), seed=0)
     assert answer.retrieved == {0, 1, 2}
 
 
@@ -118,10 +118,10 @@ def test_greedy_takes_the_best_step_and_nearly_the_best_set(seed):
     assert 0.95 * best <= reached <= best + 1e-6
 
 
-def test_greedy_beats_no_fanout_on_its_own_reward_and_its_value_is_the_measured_one(bench, ask, flat):
+def test_greedy_beats_no_fanout_on_its_own_reward_and_its_value_is_the_measured_one(bench, toy_query, flat):
     emb, query = random_units(5, 60, 6), random_units(6, 1, 6)
     parts = bench(index=flat(emb), k=4, n=3)
-    greedy, plain = (kind.answer(parts, [ask("q", "")], query, seed=0)[0] for kind in (GREEDY_REWARD, NO_FANOUT))
+    greedy, plain = (kind.answer(parts, [toy_query("q", "")], query, seed=0)[0] for kind in (GREEDY_REWARD, NO_FANOUT))
     scores = [geometric_scores(answer, query[0], parts.index, 4, OARConfig()) for answer in (greedy, plain)]
     assert scores[0]["oar_reward"] > scores[1]["oar_reward"]
     assert scores[0]["groundedness"] == pytest.approx(1.0, abs=1e-3)
@@ -130,9 +130,9 @@ def test_greedy_beats_no_fanout_on_its_own_reward_and_its_value_is_the_measured_
     assert np.array_equal(emb[greedy.hits_kn[:, 0]], greedy.directions_kD)
 
 
-def test_popular_gives_everybody_the_most_frequent_items(bench, ask, at):
+def test_popular_gives_everybody_the_most_frequent_items(bench, toy_query, at):
     parts = bench(train_references=[np.array([0, 3]), np.array([3, 2]), np.array([2, 3, 5])])
-    queries, z_q = [ask("a", ""), ask("b", "")], at(0, 50)
+    queries, z_q = [toy_query("a", ""), toy_query("b", "")], at(0, 50)
     # Counts: item 3 three, item 2 two, then items 0 and 5 one each, by row. As directions 3 and 2 bring their nearest.
     for answer in POPULAR.answer(parts, queries, z_q, seed=0):
         assert answer.hits_kn.tolist() == [[3, 2], [2, 1]]
@@ -142,10 +142,10 @@ def test_popular_gives_everybody_the_most_frequent_items(bench, ask, at):
         assert np.array_equal(answer.directions_kD, at(30, 20))
 
 
-def test_popular_leaves_out_what_no_training_set_holds(bench, ask, at):
+def test_popular_leaves_out_what_no_training_set_holds(bench, toy_query, at):
     parts = bench(train_references=[np.array([5])])
     for method, hits in ((POPULAR, [[5, 4]]), (POPULAR_ITEMS, [[5, -1]])):
-        (answer,) = method.answer(parts, [ask("q", "")], at(0), seed=0)
+        (answer,) = method.answer(parts, [toy_query("q", "")], at(0), seed=0)
         assert answer.hits_kn.tolist() == hits
         assert len(answer.directions_kD) == 1
 
@@ -154,7 +154,7 @@ def test_a_reference_counts_an_item_once():
     assert reference_counts([np.array([2, 2]), np.array([0])], 4).tolist() == [1, 0, 1, 0]
 
 
-def test_nearest_sets_by_hand(bench, ask, at):
+def test_nearest_sets_by_hand(bench, toy_query, at):
     # Training queries at 0, 60 and 180: cosines 1, 0.5 and -1 (counts 0) with a query at 0.
     parts = {
         "train_emb_BD": at(0, 60, 180),
@@ -162,7 +162,7 @@ def test_nearest_sets_by_hand(bench, ask, at):
     }
     # Scores: item 1 1.5, item 0 1.0, item 2 0.5; item 4 fills up by popularity; items 3 and 5 are in no set.
     for method, hits in ((NEAREST_SETS, [[1, 0], [0, 1]]), (NEAREST_SETS_ITEMS, [[1, 2], [0, 4]])):
-        (answer,) = method.answer(bench(**parts), [ask("q", "")], at(0), seed=0)
+        (answer,) = method.answer(bench(**parts), [toy_query("q", "")], at(0), seed=0)
         assert answer.hits_kn.tolist() == hits
         assert np.array_equal(answer.directions_kD, at(10, 0))
 

@@ -73,7 +73,7 @@ def test_figures_stand_side_by_side() -> None:
     for text in (
         "247 held-out queries",
         "4 directions x 6 items",
-        "num_steps 2; its other settings are those stored with the model",
+        "num_steps 2 and otherwise with the settings stored with the model",
     ):
         assert text in measured
 
@@ -121,7 +121,7 @@ def test_data_and_training() -> None:
         f"| `{MANIFESTS['catalogue'].fingerprint}` |",
         "| embeddings | 11,010 unit vectors | local files, sha256 `ab12`, projected to width 128 "
         f"| `{MANIFESTS['encoder'].fingerprint}` |",
-        "| pairs | 15,667 of all tasks | 2 fan-outs a query at temperature 0.9, 1 for each of 8,000 recombined "
+        "| pairs | 15,667 pairs of all tasks | 2 fan-outs a query at temperature 0.9, 1 for each of 8,000 recombined "
         f"queries; selected: best | `{MANIFESTS['pairs'].fingerprint}` |",
     ]
     assert "| optimizer.num_steps | 500 |" in facts["training"].splitlines()

@@ -108,7 +108,7 @@ def test_every_method_is_defined(method):
 def test_nothing_is_said_of_a_retriever_that_was_not_measured(results):
     assert compiled(CONFIG, "oar", results) == []
     none = [result("oar", "r4t_folm", 0.0, 1.0), result("oar", "r4t_diffusion", 0.1, 1.0)]
-    assert "is 0.000, so there is no share of it" in compiled(CONFIG, "oar", none)[0]
+    assert "is 0.000, so the share that r4t_diffusion keeps is undefined" in compiled(CONFIG, "oar", none)[0]
 
 
 def test_reward_curves_draw_the_components_there_are(tmp_path):

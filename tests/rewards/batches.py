@@ -66,7 +66,7 @@ def random_answers(seed: int, num_groups: int = 3, of_group: int = 4) -> Answers
         sub_queries=[names[b % 4] for b in range(num)],
         retrieved=retrieved,
         references=[[*references, frozenset()][b // of_group] for b in range(num)],
-        pool=[PoolEntry(f"item {row}", {"category": "abc"[row % 3]}) for row in range(20)],
+        pool=[PoolEntry(text=f"item {row}", attributes={"category": "abc"[row % 3]}) for row in range(20)],
     )
 
 

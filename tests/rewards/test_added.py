@@ -46,7 +46,7 @@ class Silent:
 def answers() -> Answers:
     """Five directions each: three tops, a shoe, and row 5, which has no category; then one thing; then nothing."""
     kinds: list[dict[str, Any]] = [{"category": "top"}] * 3 + [{"category": "shoe"}, {"price": 4}, {}]
-    pool = [PoolEntry(f"item {row}", kind) for row, kind in enumerate(kinds)]
+    pool = [PoolEntry(text=f"item {row}", attributes=kind) for row, kind in enumerate(kinds)]
     sub_queries = [("a", "b", "c", "d", "e"), ("red", "Red", "red"), None]
     return answers_of_rows([[2, 1, 0, 3, 5], [3, 3, 3, -1, -1], [-1] * 5], sub_queries, pool)
 

@@ -94,7 +94,9 @@ def judge(endpoint: Endpoint, share: float = 1.0, **settings: Any) -> JudgeRewar
 
 def make_answers(*sets: list[int], query: str = "a picnic") -> Answers:
     """Answers whose directions' nearest entries are the rows given, -1 for none."""
-    answers = answers_of_rows(sets, [("x",)] * len(sets), [PoolEntry(f"entry {row}", {}) for row in range(20)])
+    answers = answers_of_rows(
+        sets, [("x",)] * len(sets), [PoolEntry(text=f"entry {row}", attributes={}) for row in range(20)]
+    )
     return replace(answers, queries=[query] * len(sets))
 
 

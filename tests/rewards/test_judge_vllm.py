@@ -78,7 +78,7 @@ def test_a_real_server_grades_every_set_in_the_form_asked_for(server: str, monke
     monkeypatch.setenv(KEY, "a-secret")
     judge = JudgeConfig(type="judge", base_url=server, model="judge", api_key_env=KEY, timeout_s=120).build(1.0)
     rows = [[0, 1], [1, 0], [2, 3], [4, -1], [-1, -1]]
-    pool = [PoolEntry(name, {}) for name in ("lemon", "salt", "rice", "olive oil", "basil")]
+    pool = [PoolEntry(text=name, attributes={}) for name in ("lemon", "salt", "rice", "olive oil", "basil")]
     parts = judge(answers_of_rows(rows, [("x",)] * 5, pool))
     assert parts["calls"].tolist() == [1, 0, 1, 1, 0]
     assert parts["failed"].tolist() == [0, 0, 0, 0, 0]

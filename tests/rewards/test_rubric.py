@@ -32,7 +32,7 @@ def expected_items(query_ids: list[str], query_emb_QD: Array) -> Array:
 REWARDS: dict[str, RewardFn] = {
     "oar": oar_components,
     "coverage": coverage_components,
-    "expected coverage": ExpectedCoverage(expected_items),
+    "expected coverage": ExpectedCoverage(expected_items=expected_items),
     **{each.type: each.build(1.0) for each in ADDED},
 }
 

@@ -114,7 +114,7 @@ class Learner:
         if self.config.row_matching == "noise":
             target_BLD = match_rows(target_BLD, eps_BLD)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            loss: Tensor = set_loss(target_BLD, eps_BLD, sigma_B, z_q_BD, is_dropped_B, weight_B)
+            loss: Tensor = set_loss(target_BLD, eps_BLD, sigma_B, z_q_BD, is_dropped_B=is_dropped_B, weight_B=weight_B)
         return loss
 
     def save(self, folder: Path) -> None:

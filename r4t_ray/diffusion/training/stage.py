@@ -18,7 +18,7 @@ from r4t_ray.diffusion.folders import LABELS
 from r4t_ray.diffusion.settings import DiffusionConfig
 from r4t_ray.diffusion.training.anchors import commonest_rows
 from r4t_ray.diffusion.training.batches import inspect_pairs, mean_weight
-from r4t_ray.diffusion.training.worker import METRICS, TaskJob, train_worker
+from r4t_ray.diffusion.training.worker import METRICS, TaskJob, TrainJob, train_worker
 from r4t_ray.errors import DataError
 from r4t_ray.files import whole_file
 from r4t_ray.ray_train_runs import STAGING, drop_broken_state
@@ -69,7 +69,7 @@ def train_jobs(jobs: list[TaskJob], config: DiffusionConfig, folder: Path, seed:
     """Run Ray Train on all jobs, one after the other, into ``folder/<task>``; returns their metrics."""
     trainer = TorchTrainer(
         train_worker,
-        train_loop_config={"jobs": jobs, "folder": str(folder), "seed": seed},
+        train_loop_config={"job": TrainJob(tasks=jobs, folder=folder, seed=seed)},
         scaling_config=_scaling(config),
         run_config=_run_config(config, folder / STAGING),
     )

@@ -27,7 +27,7 @@ MOST_READS = 1000
 """Most blocks of one execution of Ray Data. An execution keeps a record of each block, and takes seconds to start."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Blocks:
     """The blocks of one task's training pairs.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -79,22 +79,38 @@ class TaskJob:
         return [self.task, *([f"{self.task}/{STUDENT}"] if self.config.student[self.task] else [])]
 
 
-def train_worker(run: dict[str, Any]) -> None:
+@dataclass(frozen=True, kw_only=True)
+class TrainJob:
+    """The job that the driver gives to the Ray Train workers.
+
+    Attributes:
+        tasks: The part of each task, in the order of training.
+        folder: Where the retrievers go. All workers share it.
+        seed: Seed of the stage.
+    """
+
+    tasks: Sequence[TaskJob]
+    folder: Path
+    seed: int
+
+
+def train_worker(arguments: dict[str, TrainJob]) -> None:
     """Train every task's retriever, and its student where it has one, on this worker's share of every batch.
 
     Args:
-        run: ``jobs`` (a list of TaskJob), ``folder``, which all workers share, and ``seed``.
+        arguments: The job, under the key "job".
 
     The first worker validates and logs. It keeps the state of the current task in the checkpoint and moves a finished
     retriever into ``folder/<task>``. After a restart an unfinished student starts from its first step.
     """
-    rank, folder = ray.train.get_context().get_world_rank(), Path(run["folder"])
+    run = arguments["job"]
+    rank = ray.train.get_context().get_world_rank()
     # Only the first worker looks, because other workers may see a new folder of a shared file system later.
-    made = [(job, name) for job in run["jobs"] for name in job.names]
-    left = broadcast_from_rank_zero([name for _, name in made if not (folder / name).exists()])
+    made = [(job, name) for job in run.tasks for name in job.names]
+    left = broadcast_from_rank_zero([name for _, name in made if not (run.folder / name).exists()])
     for job, name in (each for each in made if each[1] in left):
         _set_up_process(job.config, rank)
-        (train_task if name == job.task else train_student)(job, folder / name, run["seed"], rank)
+        (train_task if name == job.task else train_student)(job, run.folder / name, run.seed, rank)
 
 
 def train_task(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
@@ -162,7 +178,9 @@ def _batches(job: TaskJob, seed: int, learner: Learner) -> Generator[dict[str, T
         pairs = load_pairs(job.pairs_folder, "train", collate, part=part)
         on_device = {name: values.to(learner.device) for name, values in pairs.items()}
         return cached_batches(on_device, batch_size, seed, learner.step)
-    blocks = Blocks(job.files, rows_of_block(config.shuffle_rows, batch_size, sum(job.files.values())), seed)
+    blocks = Blocks(
+        files=job.files, num_rows=rows_of_block(config.shuffle_rows, batch_size, sum(job.files.values())), seed=seed
+    )
     return streamed_batches(
         blocks,
         batch_size,

@@ -1,4 +1,4 @@
-"""The registry of methods. A method is one file here and one line below."""
+"""The registry of methods. To add a method, write a file in this folder and add it to METHODS."""
 
 from __future__ import annotations
 
@@ -35,4 +35,4 @@ METHODS: dict[str, Method] = {
         R4T_STUDENT,
     )
 }
-"""Name -> method, in the order of the tables. The language-model rows stand together because they share one engine."""
+"""Name -> method, in the order of the tables. The language models are adjacent because they share one engine."""

@@ -21,28 +21,32 @@ if TYPE_CHECKING:
 NUM_SAMPLES = 5
 
 Judge = Callable[[Bench, Answer, "Query", Array], float]
-"""(bench, answer, query, z_q_D) -> how good the answer is."""
+"""(bench, answer, query, z_q_D) -> score of the answer; higher is better."""
 
 
 def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
-    """The best of five fan-outs of the language model before RL (folm/<task>/warm_start).
+    """The best of five sampled fan-outs of the language model before RL (folm/<task>/warm_start).
 
-    The best is the one with the highest reward that can be computed at query time. For oar that is the OAR reward
-    itself. For wscr the query's reference is not known, so coverage is estimated on the sets of the 20 nearest
-    training queries: the weight of an item is the sum of the cosines of the training queries whose set holds it.
+    The best fan-out has the highest reward that can be computed at query time. In oar (open-ended abstract retrieval)
+    this is the OAR reward. In wscr (weakly supervised compositional retrieval) the query's reference is not known, so
+    coverage is estimated on the sets of the 20 nearest training queries. The weight of an item is the sum of the
+    cosines between the query and the training queries whose set contains the item.
     """
     return best_sample(bench, queries, query_emb_BD, seed, judge=judge_oar if bench.task == "oar" else judge_wscr)
 
 
 def generate(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[list[SubQueries]]:
-    """Five outputs a query, parsed."""
+    """Five parsed outputs per query."""
     return sample(bench, WARM_START, queries, NUM_SAMPLES, seed)
 
 
 def best_sample(
     bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int, *, judge: Judge
 ) -> list[Answer]:
-    """Generate, embed, search, and keep each query's answer that ``judge`` rates highest; ties go to the earlier."""
+    """Generate, embed and search, then keep the answer of each query with the highest ``judge`` score.
+
+    The earlier of two equal answers is kept.
+    """
     sampled = generate(bench, queries, query_emb_BD, seed)
     candidates = iter(answers_of_sub_queries(bench, [output for samples in sampled for output in samples]))
     best = []
@@ -53,12 +57,12 @@ def best_sample(
 
 
 def judge_oar(bench: Bench, answer: Answer, query: Query, query_emb_D: Array) -> float:
-    """The OAR reward."""
+    """The OAR reward of an answer."""
     return geometric_scores(answer, query_emb_D, bench.index, bench.k, bench.reward)["oar_reward"]
 
 
 def judge_wscr(bench: Bench, answer: Answer, query: Query, query_emb_D: Array) -> float:
-    """Coverage of the sets of the nearest training queries."""
+    """The estimated coverage: summed weights of the answer's items in the nearest training queries' sets."""
     weights_M = neighbour_scores(query_emb_D, bench.train_emb_BD, bench.train_references, len(bench.index.ids))
     return float(weights_M[sorted(answer.retrieved)].sum())
 

@@ -1,4 +1,4 @@
-"""The best of five sampled fan-outs by the held-out reference: an upper bound that cannot be deployed."""
+"""The best of five sampled fan-outs by the held-out reference set: an upper bound that cannot be deployed."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ if TYPE_CHECKING:
 
 
 def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
-    """As best_of_5, but the best is judged by the held-out query's own reference.
+    """As best_of_5, except that the reference set of the held-out query selects the best fan-out.
 
-    This is best-of-N by the wscr reward to the letter, and an upper bound that sees the answer. It is not timed,
-    because it generates as best_of_5 does.
+    This is best-of-N by the true reward of WSCR (weakly supervised compositional retrieval): the recall of the
+    reference set. It is an upper bound that sees the answer, so it cannot be deployed. It fans out as best_of_5 does,
+    so its latency is not measured.
     """
     return best_sample(bench, queries, query_emb_BD, seed, judge=judge_reference)
 
 
 def judge_reference(bench: Bench, answer: Answer, query: Query, query_emb_D: Array) -> float:
-    """The wscr reward by the query's reference."""
+    """Recall of the query's reference set."""
     measure = main_measure(bench.task, bench.k, bench.n)
     return coverage_scores(answer, query, bench.index.ids, bench.k * bench.n)[measure]
 

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
-    """Greedy maximisation of the OAR reward at query time, for both tasks.
+    """Greedy maximisation of the OAR reward at query time, in both tasks.
 
-    Directions are embeddings of items among the nearest of z_q. They are added one by one, each time the item that
-    raises the reward most. Each direction brings its n nearest items. The method never sees a reference set.
+    The directions are embeddings of items near the query. Each step adds the item that raises the reward most. Each
+    direction retrieves its n nearest items. The method does not see a reference set.
     """
     directions = []
     for z_q_D, candidates in zip(query_emb_BD, nearest(bench.index, query_emb_BD, bench.num_candidates), strict=True):
@@ -32,10 +32,19 @@ def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: in
 
 
 def greedy_picks(candidate_emb_MD: Array, query_emb_D: Array, k: int, config: OARConfig) -> Rows:
-    """Pick k candidates, each the one that raises eq. 1 of arXiv 2603.06397 most. Ties go to the earlier candidate.
+    """Pick k candidates one by one; each pick raises eq. 1 of arXiv 2603.06397 most.
 
-    Every component is divided by the final k from the first pick on, so that the value after k picks is the reward.
-    A candidate is an item of the pool and its own nearest item, so each pick has groundedness 1.
+    Every component is divided by the final k at every pick, so the value after k picks is the reward. Each pick has
+    groundedness 1, because a candidate is an item of the pool. Ties go to the earlier candidate.
+
+    Args:
+        candidate_emb_MD: Unit embeddings of the candidates, shape (M, D).
+        query_emb_D: Unit embedding of the query, shape (D,).
+        k: Number of picks.
+        config: Weights of the reward.
+
+    Returns:
+        Positions of the picks in order, shape (min(k, M),).
     """
     align_M = candidate_emb_MD @ query_emb_D
     kernel_MM = candidate_emb_MD.astype(np.float64) @ candidate_emb_MD.T.astype(np.float64)
@@ -50,7 +59,7 @@ def greedy_picks(candidate_emb_MD: Array, query_emb_D: Array, k: int, config: OA
 
 
 def kernels_with_each(kernel_MM: NDArray[np.float64], picks: Sequence[int]) -> NDArray[np.float64]:
-    """The kernel K/n of the P picks together with each candidate: (M, P + 1, P + 1)."""
+    """Kernels K / (P + 1) of the P picks and one candidate each, shape (M, P + 1, P + 1)."""
     num = len(picks)
     joint_MNN = np.empty((len(kernel_MM), num + 1, num + 1))
     joint_MNN[:, :num, :num] = kernel_MM[np.ix_(picks, picks)]

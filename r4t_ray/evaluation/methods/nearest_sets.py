@@ -20,17 +20,18 @@ NUM_NEIGHBOURS = 20
 
 
 def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
-    """The k best items of the 20 nearest training queries' reference sets as directions, each with its n nearest items.
+    """The k best items of the 20 nearest training queries' reference sets are the directions.
 
-    The score of an item is the sum of the cosines of the training queries whose set holds it; negative cosines count
-    0. Ties are broken by popularity, and popular items fill up a list that is too short.
+    Each direction retrieves its n nearest items. The score of an item is the sum of the cosines between the query and
+    those of the 20 training queries whose set contains the item. Negative cosines count as 0. Popularity breaks ties
+    and fills a list that is too short.
     """
     directions = [bench.index.emb_MD[ranked_rows[: bench.k]] for ranked_rows in ranked_by_sets(bench, query_emb_BD)]
     return answers_of_directions(bench.index, directions, bench.n)
 
 
 def ranked_by_sets(bench: Bench, query_emb_BD: Array) -> list[Rows]:
-    """``rank_by_neighbours`` of every query."""
+    """``rank_by_neighbours`` for every query."""
     counts_M = reference_counts(bench.train_references, len(bench.index.emb_MD))
     return [rank_by_neighbours(z_q_D, bench.train_emb_BD, bench.train_references, counts_M) for z_q_D in query_emb_BD]
 
@@ -42,7 +43,7 @@ def rank_by_neighbours(
     counts_M: Rows,
     num_neighbours: int = NUM_NEIGHBOURS,
 ) -> Rows:
-    """Pool rows by descending score, then popularity, then row. Rows without score and popularity are left out."""
+    """Pool rows by descending score, then popularity, then row. Rows with score 0 and popularity 0 are left out."""
     scores_M = neighbour_scores(query_emb_D, train_emb_BD, references, len(counts_M), num_neighbours)
     ranked = np.lexsort((np.arange(len(counts_M)), -counts_M, -scores_M))
     return ranked[(scores_M[ranked] > 0) | (counts_M[ranked] > 0)].astype(np.int64)
@@ -55,7 +56,11 @@ def neighbour_scores(
     pool_size: int,
     num_neighbours: int = NUM_NEIGHBOURS,
 ) -> NDArray[np.float64]:
-    """For each pool row, the summed cosines (negative ones 0) of the nearest training queries whose set holds it."""
+    """Score of each pool row, shape (pool_size,).
+
+    The score is the sum of the cosines between the query and the nearest training queries whose set contains the row.
+    Negative cosines count as 0.
+    """
     cosines_B = train_emb_BD @ query_emb_D
     scores_M = np.zeros(pool_size, dtype=np.float64)
     for neighbour in np.argsort(-cosines_B, kind="stable")[:num_neighbours]:

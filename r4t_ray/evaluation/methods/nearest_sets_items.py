@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
-    """The k*n best items by the score of nearest_sets: one list, not k searches.
+    """The k*n best items by the score of nearest_sets, as one list without a search.
 
     The items are distributed round-robin over k directions. The directions are the embeddings of the first k items.
     """

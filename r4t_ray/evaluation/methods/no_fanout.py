@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
     """The k*n nearest items of z_q.
 
-    All k directions are z_q. Direction i holds ranks i, i+k, i+2k, ..., so that the k top items are the k best.
+    z_q is the embedding of the query. All k directions are z_q. Direction i gets ranks i, i+k, i+2k, ..., so the top
+    items of the directions are the k nearest items.
     """
     ranked_BK = nearest(bench.index, query_emb_BD, bench.k * bench.n)
     return [

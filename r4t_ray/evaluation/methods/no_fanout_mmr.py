@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
-    """Maximal marginal relevance picks k*n of the nearest items of z_q, weighing relevance against novelty.
+    """Maximal marginal relevance picks k*n of the query's nearest items by relevance and novelty.
 
-    The first k picks are the directions' top items, and their embeddings are the directions. The other picks are
-    distributed round-robin.
+    The embeddings of the first k picks are the directions. All picks are distributed round-robin over the directions,
+    so the first k picks are the top items.
     """
     answers = []
     for z_q_D, candidates in zip(query_emb_BD, nearest(bench.index, query_emb_BD, bench.num_candidates), strict=True):
@@ -30,9 +30,18 @@ def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: in
 
 
 def mmr_picks(candidate_emb_MD: Array, query_emb_D: Array, num_picks: int, mmr_lambda: float) -> Rows:
-    """Candidates in the order of lambda * cos(c, q) - (1 - lambda) * max over picked s of cos(c, s).
+    """Pick candidates one by one by the largest lambda * cos(c, q) - (1 - lambda) * max over picked s of cos(c, s).
 
-    Ties go to the earlier candidate. There are fewer picks where there are fewer candidates.
+    Ties go to the earlier candidate.
+
+    Args:
+        candidate_emb_MD: Unit embeddings of the candidates, shape (M, D).
+        query_emb_D: Unit embedding of the query, shape (D,).
+        num_picks: Number of picks.
+        mmr_lambda: lambda, from 0 (novelty alone) to 1 (relevance alone).
+
+    Returns:
+        Positions of the picks in order, shape (min(num_picks, M),).
     """
     relevance_M = candidate_emb_MD @ query_emb_D
     redundancy_M = np.zeros_like(relevance_M)

@@ -1,4 +1,4 @@
-"""The most frequent items of the training sets as directions, the same for every query."""
+"""The most frequent items of the training references as directions, the same for every query."""
 
 from __future__ import annotations
 
@@ -16,23 +16,26 @@ if TYPE_CHECKING:
 
 
 def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
-    """The k items most frequent in the training references as directions, the same for every query.
+    """The k most frequent items of the training references are the directions, the same for every query.
 
-    Each direction brings its n nearest items.
+    Each direction retrieves its n nearest items.
     """
     directions_kD = bench.index.emb_MD[ranked_by_popularity(bench)[: bench.k]]
     return answers_of_directions(bench.index, [directions_kD], bench.n) * len(queries)
 
 
 def ranked_by_popularity(bench: Bench) -> Rows:
-    """Pool rows by descending number of training references that hold them, then by row; unused rows are left out."""
+    """Pool rows in descending order of the number of training references that contain them.
+
+    Ties go to the lower row. Rows in no training reference are left out.
+    """
     counts_M = reference_counts(bench.train_references, len(bench.index.emb_MD))
     ranked = np.argsort(-counts_M, kind="stable")
     return ranked[counts_M[ranked] > 0]
 
 
 def reference_counts(references: Sequence[Rows], pool_size: int) -> Rows:
-    """Number of references that hold each pool row."""
+    """Number of references that contain each pool row, shape (pool_size,)."""
     rows = [np.unique(reference) for reference in references]
     return np.bincount(np.concatenate([np.zeros(0, dtype=np.int64), *rows]), minlength=pool_size).astype(np.int64)
 

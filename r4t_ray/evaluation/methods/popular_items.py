@@ -1,4 +1,4 @@
-"""The most frequent items of the training sets as one list, the same for every query."""
+"""The most frequent items of the training references as one list, the same for every query."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
-    """The k*n items most frequent in the training references, the same for every query: one list, not k searches.
+    """The k*n most frequent items of the training references, as one list without a search.
 
-    The items are distributed round-robin over k directions. The directions are the embeddings of the k most frequent
-    items.
+    The answer is the same for every query. The items are distributed round-robin over k directions. The directions
+    are the embeddings of the k most frequent items.
     """
     return [round_robin_answer(ranked_by_popularity(bench), bench.index.emb_MD, bench.k, bench.n)] * len(queries)
 

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 
 def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
-    """One answer of the diffusion retriever (diffusion/<task>): its solver generates L rows from z_q, k are kept.
+    """One answer of the diffusion retriever (diffusion/<task>).
 
-    Rows with the same nearest item count once. The kept rows are the most grounded and diverse ones; a solver that
-    ranks its rows keeps the first ones. Each row brings its n nearest items. Groundedness and alignment are computed on
-    the generated embeddings themselves.
+    The solver generates L rows from the query embedding, of which k are kept as directions. Of rows with the same
+    nearest item one is kept. If the solver ranks its rows, the first k remain; otherwise the most grounded and diverse
+    ones. Each direction retrieves its n nearest items. Groundedness and alignment are computed on the generated
+    embeddings.
     """
     z_BLD = generate(bench, queries, query_emb_BD, seed)
     solver = bench.solver or bench.retriever(RETRIEVER).sampler.solver
@@ -32,7 +33,7 @@ def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: in
 
 
 def generate(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> Array:
-    """The L generated rows of every query, z_BLD."""
+    """The L generated rows of every query, shape (B, L, D)."""
     return generate_rows(
         bench.retriever(RETRIEVER),
         query_emb_BD,
@@ -52,7 +53,7 @@ def generate_rows(
     num_steps: int | None = None,
     guidance: float | None = None,
 ) -> Array:
-    """The L generated rows of every query, z_BLD; a setting that is None is the stored one."""
+    """The L generated rows of every query, shape (B, L, D). A setting that is None takes the stored value."""
     import torch
 
     z_BLD = retriever.generate(
@@ -66,7 +67,7 @@ def generate_rows(
 
 
 def answers_of_rows(z_BLD: Array, index: ShardedIndex, k: int, n: int, *, solver: SolverName) -> list[Answer]:
-    """Search every row that the solver generated and keep k rows of each query, with n items each."""
+    """Search every generated row, then keep k rows of each query with n items each."""
     hits = nearest(index, z_BLD.reshape(-1, z_BLD.shape[-1]), n)
     return [
         keep_rows(z_LD, hits_Ln, index.emb_MD, k, solver)
@@ -75,7 +76,7 @@ def answers_of_rows(z_BLD: Array, index: ShardedIndex, k: int, n: int, *, solver
 
 
 def keep_rows(z_LD: Array, hits_Ln: Rows, item_emb_MD: Array, k: int, solver: SolverName) -> Answer:
-    """The answer of k of the L rows."""
+    """The answer of one query: k of its L rows, with their items."""
     nearest_L = hits_Ln[:, 0]
     assert (nearest_L != NO_ROW).all(), "a pool holds at least one item"
     cos_L = np.einsum("ld,ld->l", z_LD, item_emb_MD[nearest_L])

@@ -1,4 +1,4 @@
-"""One sampled fan-out of the language model trained by reinforcement learning."""
+"""One sampled fan-out of the language model that reinforcement learning trained."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
-    """One fan-out of the language model trained by Soft-GRPO (folm/<task>/model), sampled at the temperature.
+    """One sampled fan-out of the language model that Soft-GRPO trained (folm/<task>/model).
 
-    Directions are the embeddings of its sub-queries, each with its n nearest items.
+    The directions are the embeddings of its sub-queries. Each direction retrieves its n nearest items.
     """
     return answers_of_sub_queries(bench, generate(bench, queries, query_emb_BD, seed))
 
 
 def generate(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[SubQueries]:
-    """One output a query, parsed."""
+    """One parsed output per query."""
     return [samples[0] for samples in sample(bench, TRAINED, queries, 1, seed)]
 
 

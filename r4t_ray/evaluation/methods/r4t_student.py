@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
-    """As r4t_diffusion, with the rows of one evaluation of the student (diffusion/<task>/student)."""
+    """As r4t_diffusion, except that the one-step student (diffusion/<task>/student) generates the rows."""
     z_BLD = generate(bench, queries, query_emb_BD, seed)
     solver = bench.retriever(STUDENT).sampler.solver
     return answers_of_rows(z_BLD, bench.index, bench.k, bench.n, solver=solver)
 
 
 def generate(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> Array:
-    """The L generated rows of every query, z_BLD, by the student's own solver."""
+    """The L generated rows of every query by the student's solver, shape (B, L, D)."""
     return generate_rows(bench.retriever(STUDENT), query_emb_BD, seed)
 
 

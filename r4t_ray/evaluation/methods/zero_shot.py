@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
 
 def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
-    """One fan-out of the language model before RL (folm/<task>/warm_start), sampled at the temperature.
+    """One sampled fan-out of the language model before RL (folm/<task>/warm_start).
 
-    Directions are the embeddings of its sub-queries, each with its n nearest items.
+    The directions are the embeddings of its sub-queries. Each direction retrieves its n nearest items.
     """
     return answers_of_sub_queries(bench, generate(bench, queries, query_emb_BD, seed))
 
 
 def generate(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[SubQueries]:
-    """One output a query, parsed."""
+    """One parsed output per query."""
     return [samples[0] for samples in sample(bench, WARM_START, queries, 1, seed)]
 
 
 def sample(
     bench: Bench, model: ModelFolder, queries: Sequence[Query], num_samples: int, seed: int
 ) -> list[list[SubQueries]]:
-    """Sub-queries that the language model samples: one list a query, with ``num_samples`` parsed outputs."""
+    """Sample ``num_samples`` parsed outputs per query from the language model."""
     texts = [query.text for query in queries]
     policy, temperature = bench.policy(model), bench.temperature
     return policy.fan_out(bench.task, texts, bench.k, num_samples=num_samples, temperature=temperature, seed=seed)

@@ -6,6 +6,7 @@ OAR is open-ended abstract retrieval over collections, WSCR weakly supervised co
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,11 +14,11 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Query, load_items, load_queries, load_sets
 from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
 from r4t_ray.folm.policy.model import SubQueries
+from r4t_ray.folm.policy.prompt import parse_answer, preamble_chars
 from r4t_ray.folm.settings import FolmConfig
-from r4t_ray.folm.warm_start.expected_items import expected_items, membership
 from r4t_ray.index import ShardedIndex, load_index
 from r4t_ray.rewards import Answers, PoolEntry, Retrieved, RewardOutput, Rubric, build_added, oar_rubric, wscr_rubric
-from r4t_ray.rewards.coverage import ExpectedItems
+from r4t_ray.rewards.coverage import ExpectedItems, expected_items, membership
 from r4t_ray.types import TASKS, Array, Task
 
 
@@ -73,6 +74,20 @@ class TaskRewards:
             pool=self._pool.get(task, ()),
         )
         return retrieved, self.rubrics[task].score(answers)
+
+
+def score_texts(rewards: TaskRewards, queries: Sequence[Query], texts: Sequence[str], k: int) -> RewardOutput:
+    """From the text of B completions to their rewards.
+
+    Args:
+        rewards: Scores.
+        queries: The query of each completion, all of one task.
+        texts: The completions.
+        k: Sub-queries of an answer.
+    """
+    _, output = rewards.score(queries[0].task, queries, [parse_answer(text, k) for text in texts])
+    preamble_B = np.array([preamble_chars(text) for text in texts], np.float32)
+    return replace(output, breakdown={**output.breakdown, "preamble_chars": preamble_B})
 
 
 def retrieve(
@@ -165,7 +180,9 @@ def open_similar_sets(workspace: Workspace, pool_ids: Sequence[str], temperature
 def pool_entries(task: Task, workspace: Workspace, pool_ids: Sequence[str]) -> list[PoolEntry]:
     """Text and attributes of each row of a task's pool: items for WSCR, titles of collections for OAR."""
     if task == "wscr":
-        entries = {item.item_id: PoolEntry(item.text, item.attributes) for item in load_items(workspace)}
+        entries = {
+            item.item_id: PoolEntry(text=item.text, attributes=item.attributes) for item in load_items(workspace)
+        }
     else:
-        entries = {each.set_id: PoolEntry(each.title, {}) for each in load_sets(workspace)}
+        entries = {each.set_id: PoolEntry(text=each.title, attributes={}) for each in load_sets(workspace)}
     return [entries[name] for name in pool_ids]

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Query
 from r4t_ray.folm.policy.engines.interface import Completion
 from r4t_ray.folm.policy.model import FanOutModel, SharedEngine
-from r4t_ray.folm.policy.prompt import parse_answer, preamble_chars
 from r4t_ray.folm.rollout.request import Rollout, RolloutRequest, RolloutStats
-from r4t_ray.folm.rollout.task_rewards import TaskRewards
+from r4t_ray.folm.rollout.task_rewards import TaskRewards, score_texts
 from r4t_ray.folm.settings import FolmConfig
-from r4t_ray.rewards import RewardOutput
 from r4t_ray.types import TASKS
 
 
@@ -102,17 +98,3 @@ class RolloutWorker:
             for b, (query, completion) in enumerate(zip(owners, flat, strict=True))
         ]
         return [rollouts[start : start + n] for start in range(0, len(rollouts), n)]
-
-
-def score_texts(rewards: TaskRewards, queries: Sequence[Query], texts: Sequence[str], k: int) -> RewardOutput:
-    """From the text of B completions to their rewards.
-
-    Args:
-        rewards: Scores.
-        queries: The query of each completion, all of one task.
-        texts: The completions.
-        k: Sub-queries of an answer.
-    """
-    _, output = rewards.score(queries[0].task, queries, [parse_answer(text, k) for text in texts])
-    preamble_B = np.array([preamble_chars(text) for text in texts], np.float32)
-    return replace(output, breakdown={**output.breakdown, "preamble_chars": preamble_B})

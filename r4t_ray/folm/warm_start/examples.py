@@ -12,10 +12,10 @@ from r4t_ray.catalogue import Query, load_items, load_queries, recombine
 from r4t_ray.encoders import load_embeddings, load_encoder
 from r4t_ray.errors import DataError
 from r4t_ray.folm.policy.prompt import Example, format_answer
-from r4t_ray.folm.warm_start.expected_items import expected_items, greedy_cover, membership
 from r4t_ray.folm.warm_start.settings import WarmStartConfig
 from r4t_ray.index import load_index
-from r4t_ray.types import Array, Task
+from r4t_ray.rewards.coverage import expected_items, membership
+from r4t_ray.types import Array, Rows, Task
 
 BLOCK = 512
 """Recombined queries whose scores over the pool are in memory at the same time."""
@@ -103,6 +103,22 @@ def _wanted_items(
             every_BB = np.ones((len(block_BD), len(sets)), np.bool_)
             score_BM = expected_items(block_BD, emb_BD, member_BM, config.temperature, every_BB)
             yield from zip(new[start : start + BLOCK], score_BM, strict=True)
+
+
+def greedy_cover(score_M: Array, hits_CK: Rows, k: int) -> list[int]:
+    """Pick k of C candidates; each pick is the candidate whose hits have the largest score not covered yet.
+
+    Args:
+        score_M: Score of each item.
+        hits_CK: The K items that a search for each candidate returns.
+        k: Candidates to pick; all of them if there are fewer.
+    """
+    left_M = score_M.copy()
+    picked: list[int] = []
+    for _ in range(min(k, len(hits_CK))):
+        picked.append(int(left_M[hits_CK].sum(axis=1).argmax()))
+        left_M[hits_CK[picked[-1]]] = 0.0
+    return picked
 
 
 def _oar_answers(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -16,7 +17,7 @@ from r4t_ray.folm.learner.settings import SoftGRPOConfig
 from r4t_ray.folm.policy.prompt import parse_answer
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.train import query_schedule
-from r4t_ray.folm.warm_start.examples import warm_start_examples
+from r4t_ray.folm.warm_start.examples import greedy_cover, warm_start_examples
 from r4t_ray.folm.warm_start.settings import WarmStartConfig
 from r4t_ray.types import TASKS
 
@@ -96,3 +97,9 @@ def test_a_finished_stage_is_skipped_where_its_engine_is_not_installed(
     made = run(config, workspace, seed=0)
     monkeypatch.setattr(train, "engine_name", lambda config: pytest.fail("a finished stage asked for its engine"))
     assert run(config, workspace, seed=0).manifest == made.manifest
+
+
+def test_greedy_cover_counts_what_is_covered_once() -> None:
+    hits = np.array([[0, 1], [1, 2], [2, 3], [3, 0]])
+    # Item 1's hits are worth 5 + 4; then item 3's 1 + 3 against item 2's 1 left and item 0's 3.
+    assert greedy_cover(np.array([3, 5, 4, 1], np.float32), hits, 2) == [1, 3]

@@ -1,6 +1,8 @@
-"""Diversity, groundedness and alignment of a set, eqs. 2 to 4 of arXiv 2603.06397."""
+"""Diversity, groundedness, alignment and coverage of a set, eqs. 2 to 5 of arXiv 2603.06397."""
 
 from __future__ import annotations
+
+from collections.abc import Set
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,3 +89,22 @@ def alignment(sub_emb_BKD: Array, query_emb_BD: Array) -> Array:
     present_BK = np.abs(sub_emb_BKD).sum(axis=-1) > 0
     cos_BK = np.einsum("bkd,bd->bk", sub_emb_BKD, query_emb_BD)
     return ((cos_BK * present_BK).sum(axis=-1) / np.maximum(present_BK.sum(axis=-1), 1)).astype(np.float32)
+
+
+def recall(retrieved: Set[object], reference: Set[object]) -> float:
+    """Eq. 5: |Y ∩ R(Q)| / |Y|, the share of the reference Y that was retrieved.
+
+    Raises:
+        ValueError: The reference is empty, so that recall is undefined.
+
+    >>> recall({1, 2, 3}, {2, 9})
+    0.5
+    """
+    if not reference:
+        raise ValueError("recall of an empty reference set is undefined")
+    return len(retrieved & reference) / len(reference)
+
+
+def hit(retrieved: Set[object], reference: Set[object]) -> float:
+    """1.0 when at least one reference item was retrieved, else 0.0."""
+    return 1.0 if retrieved & reference else 0.0
