@@ -24,7 +24,7 @@ class Scaling(Settings):
     )
     num_cpus: float = Field(0.1, ge=0, description="CPUs that Ray reserves for each replica.")
     num_gpus: float = Field(
-        0.0, ge=0, description="GPUs that Ray reserves for each replica. Above 0 the generator computes on the GPU."
+        0.0, ge=0, description="GPUs that Ray reserves for each replica. The generator uses a GPU; the gateway and the shards do not."
     )
 
     @model_validator(mode="after")
