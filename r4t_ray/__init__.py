@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from r4t_ray.retrieval.retriever import Retriever
 
 __all__ = ["Retriever"]
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 
 def __getattr__(name: str) -> Any:

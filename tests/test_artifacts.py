@@ -317,7 +317,7 @@ def test_a_stage_that_resumes_finds_its_files_only_for_the_same_inputs(workspace
     assert found == [["half.txt", "key"], ["key"], ["key"]]
 
 
-@pytest.mark.parametrize("folder", ["catalogue", "encoder", "evaluation"])
+@pytest.mark.parametrize("folder", ["ingest", "embed", "report"])
 def test_a_workspace_of_version_0_1_is_refused_and_left_alone(workspace: Workspace, folder: str) -> None:
     (workspace.root / folder).mkdir(parents=True)
     (workspace.root / folder / MANIFEST).write_text("{}")

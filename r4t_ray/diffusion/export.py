@@ -98,7 +98,7 @@ def export_one_step(student: DiffusionRetriever, path: Path) -> None:
     if student.sampler.solver != "one_step":
         raise ConfigError(
             "export of one step", f"a retriever with solver {student.sampler.solver}", "a one-step student",
-            "load the folder `student` beside it, or export a step or `top_anchors`",
+            "load the folder `student` inside the retriever's folder, or export a step or `top_anchors`",
         )  # fmt: skip
     noise_BLD, z_q_BD = _examples(student)
     _write_onnx(OneStep(student), {"noise_BLD": noise_BLD, "z_q_BD": z_q_BD}, "z_BLD", path)

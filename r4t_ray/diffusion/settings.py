@@ -212,7 +212,7 @@ class DiffusionConfig(Settings):
     validate_every: int = Field(500, ge=1, description="Updates between two validations.")
     validation_rows: int = Field(2048, ge=0, description="Most pairs of one validation; 0 turns validation off.")
     checkpoint_every: int = Field(
-        10_000, ge=1, description="Updates between two checkpoints, from which a killed run continues."
+        250, ge=1, description="Updates between two checkpoints, from which a killed run continues."
     )
     max_failures: int = Field(
         2, ge=0, description="Most restarts from a checkpoint after a worker is lost, counted over both tasks."

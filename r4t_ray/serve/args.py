@@ -24,7 +24,9 @@ class Scaling(Settings):
     )
     num_cpus: float = Field(0.1, ge=0, description="CPUs that Ray reserves for each replica.")
     num_gpus: float = Field(
-        0.0, ge=0, description="GPUs that Ray reserves for each replica. The generator uses a GPU; the gateway and the shards do not."
+        0.0,
+        ge=0,
+        description="GPUs that Ray reserves for each replica. Only the generator uses a GPU.",
     )
 
     @model_validator(mode="after")

@@ -40,7 +40,7 @@ def sets_config(tmp_path: Path) -> Path:
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     catalogue = {"type": "sets", "items": str(tmp_path / "items.jsonl"), "sets": str(tmp_path / "sets.jsonl")}
     path = tmp_path / "experiment.yaml"
-    sections = {"seed": 1, "catalogue": catalogue, "encoder": {"dim": 4}, "diffusion": {"network": {"dim": 4}}}
+    sections = {"seed": 1, "catalogue": catalogue, "encoder": {"dim": 4}}
     path.write_text(yaml.safe_dump(sections), encoding="utf-8")
     return path
 

@@ -1,4 +1,4 @@
-"""Transforms that change what a solver sees: guidance and steering, each of which can wrap the other's result."""
+"""Transforms of the denoiser that a solver calls: guidance first, then steering around it."""
 
 from __future__ import annotations
 

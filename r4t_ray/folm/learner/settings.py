@@ -93,7 +93,7 @@ class SoftGRPOConfig(Settings):
         "0.5.",
     )
     checkpoint_every: PositiveInt = Field(
-        50, description="Steps between two checkpoints. A learner that dies repeats at most this number of steps."
+        10, description="Steps between two checkpoints. A learner that dies repeats at most this number of steps."
     )
     max_staleness: Literal[0, 1] = Field(
         0,
