@@ -6,8 +6,8 @@ levels of sampling.
 Where this leaves arXiv 2603.06397:
 
 1. The paper names a tangent schedule on [1e-4, 80], as in swirl-dynamics. There it relates sigma to time, while
-   training samples noise levels log-uniformly and sampling steps along the grid of Karras et al. `preset: paper` has both.
-   The solvers here step in sigma, so they need no relation to time. ``tangent`` can be set for the levels of
+   training samples noise levels log-uniformly and sampling steps along the grid of Karras et al. `preset: paper`
+   has both. The solvers here step in sigma, so they need no relation to time. ``tangent`` can be set for the levels of
    training and of sampling; 3.5% of the training levels then lie below sigma = 0.3, where unit rows of width 128 take
    shape.
 2. The range is absolute, not in units of sigma_data.
