@@ -1,4 +1,4 @@
-"""How the code is put together: keyword-only records, short calls, small folders, one name for loggers, no circles."""
+"""Rules of the code: keyword-only dataclasses, short calls, small folders, one name of loggers, no import circles."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 MAX_POSITIONAL = 5
 MAX_MODULES = 15
 ONE_FILE_A_MEMBER = {"methods"}
-"""Folders that hold one file for each member of a family, and may hold any number."""
+"""Folders with one file for each member of a family. They may hold any number of files."""
 
-# Modules that do not keep a rule yet. Each list may only become shorter.
+# Modules that do not follow a rule yet. Each list may only become shorter.
 STILL_POSITIONAL = {
     "r4t_ray/catalogue/catalogue.py",
     "r4t_ray/catalogue/queries.py",
@@ -103,7 +103,7 @@ def module_name(path: Path) -> str:
 
 
 def imports_of(tree: ast.AST, known: set[str]) -> Iterator[str]:
-    """Modules that a module names in its imports, those in functions and under TYPE_CHECKING too."""
+    """Modules that a module imports, including imports in functions and under TYPE_CHECKING."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in known)
@@ -115,7 +115,7 @@ def imports_of(tree: ast.AST, known: set[str]) -> Iterator[str]:
 
 
 def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
-    """Groups of modules of which each imports each, directly or by way of others."""
+    """Groups of modules that import each other, directly or through other modules."""
     reached = {name: reachable(graph, name) for name in graph}
     groups = {tuple(sorted(other for other in reached[name] if name in reached[other])) for name in graph}
     return sorted(list(group) for group in groups if group)
@@ -160,7 +160,7 @@ def test_folders_are_small() -> None:
     } == {}
 
 
-def test_no_modules_import_each_other() -> None:
+def test_there_is_no_import_circle() -> None:
     known = {module_name(path) for path in MODULES}
     graph = {module_name(path): set(imports_of(tree, known)) for path, tree in trees().items()}
     assert [group for group in circles(graph) if group not in STILL_CIRCLES] == []
@@ -187,7 +187,7 @@ build(1, 2, 3, 4, 5, sixth=6)
 """
 
 
-def test_the_checks_find_what_they_look_for() -> None:
+def test_the_checks_find_faults() -> None:
     tree = ast.parse(FAULTY)
     assert positional_dataclasses(tree) == ["Bare (line 9)", "Said (line 12)"]
     assert long_calls(tree) == ["build (line 17)"]
@@ -204,7 +204,7 @@ def test_the_checks_find_what_they_look_for() -> None:
         "if TYPE_CHECKING:\n    from room.b import X",
     ],
 )
-def test_every_way_to_import_counts(source: str) -> None:
+def test_every_kind_of_import_counts(source: str) -> None:
     assert list(imports_of(ast.parse(source), {"room", "room.a", "room.b"})) == ["room.b"]
 
 
