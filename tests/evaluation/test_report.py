@@ -91,7 +91,7 @@ def test_report_holds_tables_losses_and_definitions(results, tmp_path):
     assert "By oar_reward no method loses to a cheaper one." in text
     assert "r4t_diffusion keeps 90% of r4t_folm's recall@4; its fan-out is 24 times as fast at batch 8." in text
     assert "![quality latency](quality_latency.png)" in text
-    assert text.count("\n- no_fanout: The k*n nearest items of z_q.") == 1
+    assert text.count("\n- no_fanout: The k*n nearest items of the query.") == 1
     assert "no_fanout_mmr:" not in text  # not measured here
 
 
