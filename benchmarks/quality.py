@@ -1,10 +1,10 @@
-"""Measure quality against network evaluations: how much of the 256-evaluation reference few evaluations keep.
+"""Measure the quality at few network evaluations, relative to a reference with 256 evaluations.
 
 ``python -m benchmarks.quality WORKSPACE`` needs a workspace with finished catalogue, encoder, index and diffusion
-stages. Every solver answers the held-out queries at every number of evaluations, ``--draws`` times from other noise; so
-does the one-step student if there is one. Figures are means over draws and queries. The reference is the SDE solver at
-256 evaluations. Ratios to it have the 95% interval of a bootstrap over the queries, paired by query. Guidance and noise
-levels are the retriever's.
+stages. Every solver answers the held-out queries at every number of evaluations, ``--draws`` times with different
+noise. The one-step student does the same if there is one. Figures are means over draws and queries. The reference is
+the SDE solver at 256 evaluations. Ratios to it have 95% intervals of a bootstrap over the queries, paired by query.
+Guidance and noise levels are the settings of the retriever.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Annotated
 from pydantic import Field, PositiveInt
 
 from benchmarks.evaluations import evaluations_of, steps_within
-from benchmarks.harness import POSITIONAL, Benchmark, BenchmarkSettings, Result, Row, new_result
+from benchmarks.harness import POSITIONAL, Benchmark, BenchmarkSettings, Result, ResultRow, new_result
 from benchmarks.retrievers import COMPARED, sampling, scored, trial_of
 from benchmarks.tables.quality import quality_tables
 from r4t_ray.diffusion import STUDENT, SolverName
@@ -31,10 +31,10 @@ SOLVERS: tuple[SolverName, ...] = ("sde", "euler", "heun", "dpmpp_2m", "top_anch
 
 
 class QualitySettings(BenchmarkSettings):
-    """What is compared."""
+    """The solvers that are compared."""
 
     workspace: Annotated[Path, POSITIONAL] = Field(description="Folder with finished stages up to diffusion.")
-    draws: PositiveInt = Field(3, description="Answers to each query, each from other noise.")
+    draws: PositiveInt = Field(3, description="Answers per query, each with different noise.")
     solvers: tuple[SolverName, ...] | None = Field(None, description="Solvers that are measured. Default: all.")
 
 
@@ -46,14 +46,14 @@ def measure(settings: QualitySettings) -> Result:
 
 
 def ways(solvers: Sequence[SolverName] | None) -> Iterator[tuple[SolverName, int]]:
-    """Yield solvers and their steps: the reference first, each number of evaluations once."""
+    """Yield solvers and their steps: first the reference, then each number of steps of a solver once."""
     yield REFERENCE
     for solver in solvers or SOLVERS:
         steps = [steps_within(solver, evaluations) for evaluations in EVALUATIONS]
         yield from ((solver, num) for num in dict.fromkeys(steps))
 
 
-def task_rows(settings: QualitySettings, task: Task) -> Iterator[Row]:
+def task_rows(settings: QualitySettings, task: Task) -> Iterator[ResultRow]:
     """All rows of a task; none if it has no retriever."""
     folder = settings.workspace / "diffusion" / task
     if not folder.is_dir():

@@ -115,9 +115,9 @@ def compiled(config: EvaluationConfig, task: Task, results: Sequence[Result]) ->
 
 def _budget(config: EvaluationConfig, seed: int) -> Iterator[str]:
     yield (
-        f"Every method answers the held-out queries with {config.k} directions x {config.n} items per direction. The seed "
-        f"is {seed}. Brackets hold 95% intervals over queries from {config.num_bootstrap} bootstrap resamples. The "
-        f"intervals of latencies are over {config.latency_repeats} repeats."
+        f"Every method answers the held-out queries with {config.k} directions x {config.n} items per direction. The "
+        f"seed is {seed}. Brackets hold 95% intervals over queries from {config.num_bootstrap} bootstrap resamples. "
+        f"The intervals of latencies are over {config.latency_repeats} repeats."
     )
     yield (
         f"Language models sample at temperature {config.temperature:g}. no_fanout_mmr (lambda {config.mmr_lambda:g}) "

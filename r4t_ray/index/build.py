@@ -30,7 +30,9 @@ def run(config: IndexConfig, workspace: Workspace, seed: int) -> Artifact:
 
     def make(folder: Path) -> int:
         _, queries_BD = read_embedding_table(encoder / "queries.parquet")
-        return sum(_build_task(config, encoder, folder / task, task, queries_BD, seed) for task in TASKS)
+        return sum(
+            _build_task(config, encoder, folder / task, task, queries_BD=queries_BD, seed=seed) for task in TASKS
+        )
 
     return workspace.build("index", config, seed, parents_of("index"), make)
 
@@ -56,7 +58,7 @@ def recall_against_flat(index: ShardedIndex, queries_BD: Array, k: int) -> float
     return float((found_BK[:, :, None] == true_BK[:, None, :]).any(axis=1).mean())
 
 
-def _build_task(config: IndexConfig, encoder: Path, folder: Path, task: Task, queries_BD: Array, seed: int) -> int:
+def _build_task(config: IndexConfig, encoder: Path, folder: Path, task: Task, *, queries_BD: Array, seed: int) -> int:
     ids, emb_MD = read_embedding_table(encoder / f"{POOLS[task]}.parquet")
     offsets = shard_offsets(len(ids), config.num_shards)
     folder.mkdir(parents=True)

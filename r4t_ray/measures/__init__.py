@@ -1,9 +1,10 @@
-"""Pure measures of a set of results; training (``rewards/``) and the tables (``evaluation/``) call the same ones."""
+"""Pure measures of a set of results. Training (``rewards/``) and the tables (``evaluation/``) call the same ones."""
 
-from r4t_ray.measures.coverage import hit, recall
-from r4t_ray.measures.geometric import (
+from r4t_ray.measures.set_measures import (
     alignment,
     groundedness,
+    hit,
+    recall,
     unit_distance,
     vendi_of_kernels,
     vendi_score,

@@ -1,4 +1,4 @@
-"""Targets: the set of rows that the diffusion retriever learns to generate for one fan-out.
+"""Targets: the set of rows that the diffusion retriever learns to generate for the sub-queries of one answer.
 
 Source: arXiv 2603.06397, sec. 2.4.
 """
@@ -12,17 +12,17 @@ from r4t_ray.types import Array, Task
 
 
 def target_rows(task: Task, retrieved: Retrieved, b: int, pool_emb_MD: Array, num_rows: int) -> Array:
-    """The (L, D) target of fan-out b, which has at least one direction.
+    """The (L, D) target of answer b, which has at least one sub-query.
 
     For OAR (open-ended abstract retrieval) the rows are content embeddings of the retrieved items: first the nearest
-    item of every direction, then the second nearest of every direction, and so on, each item once. For WSCR (weakly
-    supervised compositional retrieval) the rows are the embeddings of the sub-queries. Fewer than L rows are repeated
-    from the first.
+    item of every sub-query, then the second nearest of every sub-query, and so on, each item once. For WSCR (weakly
+    supervised compositional retrieval) the rows are the embeddings of the sub-queries. If there are fewer than L rows,
+    they are repeated in order.
 
     Args:
         task: Decides which rows are taken.
-        retrieved: A batch of fan-outs after search.
-        b: Position of the fan-out in the batch.
+        retrieved: A batch of answers after search.
+        b: Position of the answer in the batch.
         pool_emb_MD: Content embeddings of the pool.
         num_rows: L.
     """

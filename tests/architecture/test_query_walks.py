@@ -66,7 +66,7 @@ def test_a_query_over_http(workspace: Workspace, monkeypatch: pytest.MonkeyPatch
     args = AppArgs(workspace=str(workspace.root))
     gateway_class = Gateway.func_or_class.__mro__[1]  # The class inside Serve's wrapper.
 
-    async def ask() -> tuple[httpx.Response, set[str]]:
+    async def send() -> tuple[httpx.Response, set[str]]:
         generator = Generator.func_or_class(args)
         gateway = gateway_class(args, LocalHandle(generator), {"oar": [], "wscr": []})
         deployment = SimpleNamespace(max_ongoing_requests=args.generator.max_ongoing_requests)
@@ -78,7 +78,7 @@ def test_a_query_over_http(workspace: Workspace, monkeypatch: pytest.MonkeyPatch
                 reply = await client.post("/v1/retrieve", json={"query": "a warm soup", "k": 3, "n": 4})
         return reply, files
 
-    reply, files = asyncio.run(ask())
+    reply, files = asyncio.run(send())
     assert reply.json() == Retriever(workspace.root).answer(parse_request(query="a warm soup", k=3, n=4)).model_dump()
     assert {
         f"r4t_ray/{name}.py" for name in ("serve/gateway", "serve/generator", "encoders/encoder", "index/shard")

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from benchmarks import quality, select, students
 from benchmarks.evaluations import evaluations_of
-from benchmarks.harness import Result, Row
+from benchmarks.harness import Result, ResultRow
 from benchmarks.tables.quality import quality_tables
 from r4t_ray.diffusion.settings import NetworkConfig
 from r4t_ray.pairs.select import SelectAbove, SelectAll, SelectBest
@@ -41,7 +41,7 @@ def test_every_way_is_measured_once_and_the_reference_first() -> None:
 
 
 def test_a_way_is_kept_if_all_its_measures_are() -> None:
-    def row(solver: str, measure: str, ratio: float) -> Row:
+    def row(solver: str, measure: str, ratio: float) -> ResultRow:
         value = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 9}
         figures = {"measure": measure, "value": value, "ratio": {**value, "value": ratio}}
         return {"task": "oar", "solver": solver, "evaluations": 4, **figures}

@@ -94,7 +94,7 @@ def flat() -> type[FlatIndex]:
 
 
 @pytest.fixture
-def ask() -> type[ToyQuery]:
+def toy_query() -> type[ToyQuery]:
     return ToyQuery
 
 

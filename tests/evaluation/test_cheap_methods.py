@@ -23,8 +23,8 @@ def random_units(seed, num, dim):
     return (emb / np.linalg.norm(emb, axis=1, keepdims=True)).astype(np.float32)
 
 
-def test_no_fanout_distributes_the_nearest_items_round_robin(bench, ask, at):
-    (answer,) = NO_FANOUT.answer(bench(), [ask("q", "")], at(-5), seed=0)
+def test_no_fanout_distributes_the_nearest_items_round_robin(bench, toy_query, at):
+    (answer,) = NO_FANOUT.answer(bench(), [toy_query("q", "")], at(-5), seed=0)
     assert answer.hits_kn.tolist() == [[0, 2], [1, 3]]
     assert np.array_equal(answer.directions_kD, at(-5, -5))
     scores = geometric_scores(answer, at(-5)[0], bench().index, 2, OARConfig())
@@ -32,8 +32,8 @@ def test_no_fanout_distributes_the_nearest_items_round_robin(bench, ask, at):
     assert scores["alignment"] == pytest.approx(1.0)
 
 
-def test_no_fanout_pads_when_the_pool_is_smaller_than_the_budget(bench, ask, at, pool):
-    (answer,) = NO_FANOUT.answer(bench(index=pool(0, 10, 20)), [ask("q", "")], at(0), seed=0)
+def test_no_fanout_pads_when_the_pool_is_smaller_than_the_budget(bench, toy_query, at, pool):
+    (answer,) = NO_FANOUT.answer(bench(index=pool(0, 10, 20)), [toy_query("q", "")], at(0), seed=0)
     assert answer.hits_kn.tolist() == [[0, 2], [1, -1]]
     assert answer.retrieved == {0, 1, 2}
 
@@ -63,9 +63,9 @@ def test_mmr_agrees_with_a_direct_implementation(mmr_lambda):
     assert mmr_picks(emb, query, 6, mmr_lambda).tolist() == chosen
 
 
-def test_mmr_at_lambda_one_is_no_fanout_and_below_it_is_more_diverse(bench, ask, at, pool):
+def test_mmr_at_lambda_one_is_no_fanout_and_below_it_is_more_diverse(bench, toy_query, at, pool):
     index = pool(0, 1, 2, 60, 90, 120)
-    queries, z_q = [ask("q", "")], at(3)
+    queries, z_q = [toy_query("q", "")], at(3)
     plain = NO_FANOUT.answer(bench(index=index), queries, z_q, seed=0)[0]
     same = NO_FANOUT_MMR.answer(bench(index=index, mmr_lambda=1.0), queries, z_q, seed=0)[0]
     diverse = NO_FANOUT_MMR.answer(bench(index=index, mmr_lambda=0.3), queries, z_q, seed=0)[0]
@@ -75,9 +75,9 @@ def test_mmr_at_lambda_one_is_no_fanout_and_below_it_is_more_diverse(bench, ask,
     assert np.array_equal(diverse.directions_kD, index.emb_MD[diverse.hits_kn[:, 0]])
 
 
-def test_mmr_picks_only_candidates(bench, ask, at, pool):
+def test_mmr_picks_only_candidates(bench, toy_query, at, pool):
     parts = bench(index=pool(0, 1, 2, 60, 90, 120), num_candidates=3)
-    (answer,) = NO_FANOUT_MMR.answer(parts, [ask("q", "")], at(0), seed=0)
+    (answer,) = NO_FANOUT_MMR.answer(parts, [toy_query("q", "")], at(0), seed=0)
     assert answer.retrieved == {0, 1, 2}
 
 
@@ -119,10 +119,10 @@ def test_greedy_takes_the_best_step_and_reaches_95_percent_of_the_best_set(seed)
     assert 0.95 * best <= reached <= best + 1e-6
 
 
-def test_greedy_beats_no_fanout_on_the_reward_and_maximises_the_measured_reward(bench, ask, flat):
+def test_greedy_beats_no_fanout_on_the_reward_and_maximises_the_measured_reward(bench, toy_query, flat):
     emb, query = random_units(5, 60, 6), random_units(6, 1, 6)
     parts = bench(index=flat(emb), k=4, n=3)
-    greedy, plain = (kind.answer(parts, [ask("q", "")], query, seed=0)[0] for kind in (GREEDY_REWARD, NO_FANOUT))
+    greedy, plain = (kind.answer(parts, [toy_query("q", "")], query, seed=0)[0] for kind in (GREEDY_REWARD, NO_FANOUT))
     scores = [geometric_scores(answer, query[0], parts.index, 4, OARConfig()) for answer in (greedy, plain)]
     assert scores[0]["oar_reward"] > scores[1]["oar_reward"]
     assert scores[0]["groundedness"] == pytest.approx(1.0, abs=1e-3)
@@ -131,9 +131,9 @@ def test_greedy_beats_no_fanout_on_the_reward_and_maximises_the_measured_reward(
     assert np.array_equal(emb[greedy.hits_kn[:, 0]], greedy.directions_kD)
 
 
-def test_popular_answers_every_query_with_the_most_frequent_items(bench, ask, at):
+def test_popular_answers_every_query_with_the_most_frequent_items(bench, toy_query, at):
     parts = bench(train_references=[np.array([0, 3]), np.array([3, 2]), np.array([2, 3, 5])])
-    queries, z_q = [ask("a", ""), ask("b", "")], at(0, 50)
+    queries, z_q = [toy_query("a", ""), toy_query("b", "")], at(0, 50)
     # Counts: item 3 three, item 2 two, items 0 and 5 one each (ordered by row). POPULAR searches from items 3 and 2.
     for answer in POPULAR.answer(parts, queries, z_q, seed=0):
         assert answer.hits_kn.tolist() == [[3, 2], [2, 1]]
@@ -143,10 +143,10 @@ def test_popular_answers_every_query_with_the_most_frequent_items(bench, ask, at
         assert np.array_equal(answer.directions_kD, at(30, 20))
 
 
-def test_popular_leaves_out_items_of_no_training_set(bench, ask, at):
+def test_popular_leaves_out_items_of_no_training_set(bench, toy_query, at):
     parts = bench(train_references=[np.array([5])])
     for method, hits in ((POPULAR, [[5, 4]]), (POPULAR_ITEMS, [[5, -1]])):
-        (answer,) = method.answer(parts, [ask("q", "")], at(0), seed=0)
+        (answer,) = method.answer(parts, [toy_query("q", "")], at(0), seed=0)
         assert answer.hits_kn.tolist() == hits
         assert len(answer.directions_kD) == 1
 
@@ -155,7 +155,7 @@ def test_a_reference_counts_an_item_once():
     assert reference_counts([np.array([2, 2]), np.array([0])], 4).tolist() == [1, 0, 1, 0]
 
 
-def test_nearest_sets_by_hand(bench, ask, at):
+def test_nearest_sets_by_hand(bench, toy_query, at):
     # Training queries at 0, 60 and 180 degrees have cosines 1, 0.5 and -1 (counted as 0) with a query at 0.
     parts = {
         "train_emb_BD": at(0, 60, 180),
@@ -163,7 +163,7 @@ def test_nearest_sets_by_hand(bench, ask, at):
     }
     # Scores: item 1 has 1.5, item 0 has 1.0, item 2 has 0.5. Popularity adds item 4. Items 3 and 5 are in no set.
     for method, hits in ((NEAREST_SETS, [[1, 0], [0, 1]]), (NEAREST_SETS_ITEMS, [[1, 2], [0, 4]])):
-        (answer,) = method.answer(bench(**parts), [ask("q", "")], at(0), seed=0)
+        (answer,) = method.answer(bench(**parts), [toy_query("q", "")], at(0), seed=0)
         assert answer.hits_kn.tolist() == hits
         assert np.array_equal(answer.directions_kD, at(10, 0))
 

@@ -23,10 +23,10 @@ class Clocked:
         self.now += self.seconds.pop(0)
 
 
-def test_first_call_is_not_timed_and_queries_are_reused(monkeypatch, ask):
+def test_first_call_is_not_timed_and_queries_are_reused(monkeypatch, toy_query):
     method = Clocked([9.0, 0.010, 0.020, 0.030])
     monkeypatch.setattr(latency, "time", method)
-    queries = [ask(str(row), str(row)) for row in range(3)]
+    queries = [toy_query(str(row), str(row)) for row in range(3)]
     emb = np.arange(3, dtype=np.float32)[:, None].repeat(2, axis=1)
     found = time_generation(method.generate, queries, emb, batch=2, repeats=3, seed=5)
     assert found == pytest.approx([10.0, 20.0, 30.0])

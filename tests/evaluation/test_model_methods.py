@@ -46,17 +46,17 @@ def test_registry_holds_the_names_of_the_tables_in_their_order():
     assert {name for name in METHODS if METHODS[name].generate} == set(with_model) - {"best_of_5_oracle"}
 
 
-def test_zero_shot_searches_each_sub_query(bench, ask, at, scripted):
+def test_zero_shot_searches_each_sub_query(bench, toy_query, at, scripted):
     policy = scripted({"soup": [("1", "41")]})
-    (answer,) = ZERO_SHOT.answer(bench(policy=lambda name: policy), [ask("q", "soup")], at(20), seed=7)
+    (answer,) = ZERO_SHOT.answer(bench(policy=lambda name: policy), [toy_query("q", "soup")], at(20), seed=7)
     assert answer.hits_kn.tolist() == [[0, 1], [4, 5]]
     assert np.array_equal(answer.directions_kD, at(1, 41))
     assert policy.asked == [{"task": "wscr", "k": 2, "temperature": 0.9, "seed": 7, "queries": ["soup"]}]
 
 
-def test_short_and_unparsable_fan_outs_stay_with_their_queries(bench, ask, at, scripted):
+def test_short_and_unparsable_fan_outs_stay_with_their_queries(bench, toy_query, at, scripted):
     policy = scripted({"none": [None], "short": [("30",)], "long": [("0", "50", "20")], "empty": [()]})
-    queries = [ask("a", "none"), ask("b", "short"), ask("c", "long"), ask("d", "empty")]
+    queries = [toy_query("a", "none"), toy_query("b", "short"), toy_query("c", "long"), toy_query("d", "empty")]
     parts = bench(policy=lambda name: policy)
     answers = ZERO_SHOT.answer(parts, queries, at(0, 0, 0, 0), seed=0)
     assert [len(answer.directions_kD) for answer in answers] == [0, 1, 2, 0]
@@ -70,13 +70,13 @@ def test_short_and_unparsable_fan_outs_stay_with_their_queries(bench, ask, at, s
     assert short["groundedness"] == pytest.approx(1.0, abs=1e-3)
 
 
-def test_a_batch_of_unparsable_outputs_is_scored_without_an_error(bench, ask, at, scripted):
+def test_a_batch_of_unparsable_outputs_is_scored_without_an_error(bench, toy_query, at, scripted):
     policy = scripted({"none": [None]})
-    answers = ZERO_SHOT.answer(bench(policy=lambda name: policy), [ask("a", "none")] * 2, at(0, 0), seed=0)
+    answers = ZERO_SHOT.answer(bench(policy=lambda name: policy), [toy_query("a", "none")] * 2, at(0, 0), seed=0)
     assert [answer.hits_kn.shape for answer in answers] == [(0, 2), (0, 2)]
 
 
-def test_each_language_model_method_loads_its_weights(bench, ask, at, scripted):
+def test_each_language_model_method_loads_its_weights(bench, toy_query, at, scripted):
     asked = []
 
     def policy(name):
@@ -84,40 +84,40 @@ def test_each_language_model_method_loads_its_weights(bench, ask, at, scripted):
         return scripted({"q": [("0",)] * 5})
 
     for method in (ZERO_SHOT, BEST_OF_5, R4T_FOLM):
-        method.answer(bench(policy=policy), [ask("q", "q")], at(0), seed=0)
+        method.answer(bench(policy=policy), [toy_query("q", "q")], at(0), seed=0)
         assert method.model == asked[-1]
     assert asked == ["folm/<task>/warm_start", "folm/<task>/warm_start", "folm/<task>/model"]
 
 
-def test_best_of_5_takes_the_best_oar_reward(bench, ask, at, scripted):
+def test_best_of_5_takes_the_best_oar_reward(bench, toy_query, at, scripted):
     # All samples are grounded. The query is at 25 degrees: (20, 30) is the best aligned, (0, 50) the most diverse.
     samples = [("20", "30"), None, ("0", "50"), ("10", "40"), ("20", "20")]
     policy = scripted({"q": samples})
     for weights, best in [((0.6, 0.0, 0.4), [2, 3]), ((0.6, 0.4, 0.0), [0, 5])]:
         reward = OARConfig(w_ground=weights[0], w_div=weights[1], w_align=weights[2])
         parts = bench(task="oar", policy=lambda name: policy, reward=reward)
-        (answer,) = BEST_OF_5.answer(parts, [ask("q", "q")], at(25), seed=0)
+        (answer,) = BEST_OF_5.answer(parts, [toy_query("q", "q")], at(25), seed=0)
         assert answer.hits_kn[:, 0].tolist() == best
 
 
-def test_on_wscr_the_oracle_uses_the_reference_and_best_of_5_uses_training_sets(bench, ask, at, scripted):
+def test_on_wscr_the_oracle_uses_the_reference_and_best_of_5_uses_training_sets(bench, toy_query, at, scripted):
     policy = scripted({"q": [("0", "1"), None, ("30", "50"), ("50", "49"), ("20", "0")]})
     # The query is at 0 degrees. The training query at 10 (cosine 0.98) has items 2 and 0, the one at 80 (cosine 0.17)
     # has items 4 and 5.
     training = {"train_emb_BD": at(10, 80), "train_references": [np.array([2, 0]), np.array([4, 5])]}
     parts = bench(policy=lambda name: policy, **training)
-    query = ask("q", "q", ("item5", "item2", "item3"))
+    query = toy_query("q", "q", ("item5", "item2", "item3"))
     (oracle,), (answer,) = (method.answer(parts, [query], at(0), seed=0) for method in (BEST_OF_5_ORACLE, BEST_OF_5))
     assert oracle.hits_kn[:, 0].tolist() == [3, 5]
     assert {3, 5} <= oracle.retrieved
     assert answer.hits_kn[:, 0].tolist() == [2, 0]
-    (blind,) = BEST_OF_5.answer(parts, [ask("q", "q", ("item4",))], at(0), seed=0)
+    (blind,) = BEST_OF_5.answer(parts, [toy_query("q", "q", ("item4",))], at(0), seed=0)
     assert blind.hits_kn.tolist() == answer.hits_kn.tolist()
 
 
-def test_best_of_5_selects_for_each_query_separately(bench, ask, at, scripted):
+def test_best_of_5_selects_for_each_query_separately(bench, toy_query, at, scripted):
     policy = scripted({"a": [None] * 4 + [("0",)], "b": [("50",)] + [None] * 4})
-    queries = [ask("1", "a", ("item0",)), ask("2", "b", ("item5",))]
+    queries = [toy_query("1", "a", ("item0",)), toy_query("2", "b", ("item5",))]
     first, second = BEST_OF_5_ORACLE.answer(bench(policy=lambda name: policy), queries, at(0, 0), seed=0)
     assert (first.hits_kn[0, 0], second.hits_kn[0, 0]) == (0, 5)
 
@@ -135,10 +135,10 @@ class FixedRetriever:
         return self.z_LD.expand(len(z_q_BD), *self.z_LD.shape)
 
 
-def test_diffusion_keeps_k_rows_with_different_nearest_items(bench, ask, at):
+def test_diffusion_keeps_k_rows_with_different_nearest_items(bench, toy_query, at):
     retriever = FixedRetriever(at(1, 2, 42))  # two rows near item 0, the first closer; one near item 4
     parts = bench(retriever=lambda name: retriever, solver="heun", num_steps=8, guidance=0.5)
-    first, second = R4T_DIFFUSION.answer(parts, [ask("a", ""), ask("b", "")], at(0, 10), seed=3)
+    first, second = R4T_DIFFUSION.answer(parts, [toy_query("a", ""), toy_query("b", "")], at(0, 10), seed=3)
     for answer in (first, second):
         assert answer.hits_kn.tolist() == [[0, 1], [4, 5]]
         assert np.allclose(answer.directions_kD, at(1, 42))
@@ -148,10 +148,12 @@ def test_diffusion_keeps_k_rows_with_different_nearest_items(bench, ask, at):
     assert scores["groundedness"] == pytest.approx(1 - np.mean(distances), abs=1e-4)  # distances of the generated rows
 
 
-def test_ranked_rows_keep_their_order(bench, ask, at):
+def test_ranked_rows_keep_their_order(bench, toy_query, at):
     retriever = FixedRetriever(at(42, 2, 1, 11))  # the third is closer to item 0 than the second
     answers = [
-        R4T_DIFFUSION.answer(bench(retriever=lambda name: retriever, solver=solver), [ask("a", "")], at(0), seed=3)[0]
+        R4T_DIFFUSION.answer(
+            bench(retriever=lambda name: retriever, solver=solver), [toy_query("a", "")], at(0), seed=3
+        )[0]
         for solver in (None, "top_anchors", "heun")
     ]
     own, top_anchors, heun = (answer.directions_kD for answer in answers)
@@ -160,10 +162,10 @@ def test_ranked_rows_keep_their_order(bench, ask, at):
     assert np.allclose(heun, at(1, 42))
 
 
-def test_the_student_ignores_the_solver_settings_of_the_teacher(bench, ask, at):
+def test_the_student_ignores_the_solver_settings_of_the_teacher(bench, toy_query, at):
     retriever, folders = FixedRetriever(at(42, 2, 1)), []
     parts = bench(retriever=lambda name: folders.append(name) or retriever, solver="heun", num_steps=8, guidance=0.5)
-    (answer,) = R4T_STUDENT.answer(parts, [ask("a", "")], at(0), seed=3)
+    (answer,) = R4T_STUDENT.answer(parts, [toy_query("a", "")], at(0), seed=3)
     assert np.allclose(answer.directions_kD, at(42, 2))  # its rows are ranked
     assert retriever.asked == [(None, None, None, 3)]
     assert set(folders) == {"diffusion/<task>/student"}

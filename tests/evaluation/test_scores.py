@@ -14,11 +14,11 @@ def test_round_robin_gives_direction_i_the_ranks_i_i_plus_k_and_so_on():
     assert round_robin(np.array([4]), k=2, n=2).tolist() == [[4, -1], [-1, -1]]
 
 
-def test_recall_and_hit_count_the_union_once(ask):
+def test_recall_and_hit_count_the_union_once(toy_query):
     answer = Answer(directions_kD=np.eye(2, dtype=np.float32), hits_kn=np.array([[0, 1], [1, -1]]))
     ids = ["a", "b", "c", "d"]
-    assert coverage_scores(answer, ask("q", "", ("b", "d", "a", "x")), ids, 4) == {"recall@4": 0.5, "hit@4": 1.0}
-    assert coverage_scores(answer, ask("q", "", ("c",)), ids, 4) == {"recall@4": 0.0, "hit@4": 0.0}
+    assert coverage_scores(answer, toy_query("q", "", ("b", "d", "a", "x")), ids, 4) == {"recall@4": 0.5, "hit@4": 1.0}
+    assert coverage_scores(answer, toy_query("q", "", ("c",)), ids, 4) == {"recall@4": 0.0, "hit@4": 0.0}
 
 
 def test_geometric_scores_by_hand(at, pool):
@@ -39,9 +39,9 @@ def test_nearest_cosine_is_over_the_whole_pool(at, monkeypatch):
     assert nearest_cosines(at(30, 95), items) == pytest.approx(np.cos(np.deg2rad([1, 5])), abs=1e-6)
 
 
-def test_only_wscr_has_recall(at, pool, ask, bench):
+def test_only_wscr_has_recall(at, pool, toy_query, bench):
     answer = Answer(directions_kD=at(0), hits_kn=np.array([[0]]))
-    query = ask("q", "", ("item0",))
+    query = toy_query("q", "", ("item0",))
     names = [
         list(score(bench(task=task, index=pool(0, 60), k=1, n=1), answer, query, at(0)[0])) for task in ("oar", "wscr")
     ]

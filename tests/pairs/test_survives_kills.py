@@ -30,7 +30,7 @@ FOLM = FolmConfig.model_validate(
 )
 PAIRS = {"num_samples": 16, "num_recombined": {"oar": 0, "wscr": 0}, "queries_per_file": 1}
 # The engine runs inside the process that samples, so the two end together.
-ENGINE, WRITER = "ray::MapWorker(Map(SampleFanOuts))", "ray::MapWorker(Map(WritePairs))"
+ENGINE, WRITER = "ray::MapWorker(Map(SampleSubQueries))", "ray::MapWorker(Map(WritePairs))"
 KEPT_SUFFIXES = (".parquet", ".json")
 KILLS = ["driver"] * 4 + [ENGINE] * 3 + [WRITER] * 3
 

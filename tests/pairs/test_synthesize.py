@@ -23,7 +23,7 @@ from r4t_ray.pairs import synthesize as stage
 from r4t_ray.pairs.files import plan_files, query_seed
 from r4t_ray.pairs.select import SelectAbove, SelectBest
 from r4t_ray.pairs.settings import PairsConfig
-from r4t_ray.pairs.synthesize import SampleFanOuts, WritePairs, planned_queries, selected_rows, synthesize
+from r4t_ray.pairs.synthesize import SampleSubQueries, WritePairs, planned_queries, selected_rows, synthesize
 
 FOLM = FolmConfig(k=3, num_hits=2, reward={"wscr": {"expected_share": 0.5}})
 CONFIG = PairsConfig(num_samples=4, num_rows=4, queries_per_file=16, num_recombined={"oar": 0, "wscr": 5})
@@ -77,7 +77,7 @@ def test_every_query_is_sampled_from_the_model_of_its_task_with_its_seed(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FanOutModel, "load", lambda model_dir, config: Echo(model_dir))
-    fan_outs = SampleFanOuts(str(workspace.root), CONFIG, seed=5)
+    fan_outs = SampleSubQueries(str(workspace.root), CONFIG, seed=5)
     for task in ("wscr", "oar", "wscr"):
         row = {"file": "f", "task": task, "num_samples": 2, "query_id": ["q1", "q2"], "text": ["a", "b"]}
         answered = fan_outs(row)
@@ -100,13 +100,13 @@ def test_an_engine_on_a_cpu_has_a_thread_for_each_of_its_actors_cores(
         return Echo(model_dir)
 
     monkeypatch.setattr(FanOutModel, "load", load)
-    SampleFanOuts(str(workspace.root), PairsConfig.model_validate({"actors": settings}), seed=5)
+    SampleSubQueries(str(workspace.root), PairsConfig.model_validate({"actors": settings}), seed=5)
     assert asked == [threads]
 
 
 def test_files_that_are_gone_are_missed(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage, "synthesize", lambda *asked, **source: None)
-    with pytest.raises(ArtifactError, match=r"files gone since they were written, \w+/000000.parquet first"):
+    with pytest.raises(ArtifactError, match=r"files removed after they were written, first \w+/000000.parquet"):
         stage.run(CONFIG, workspace, 0)
     assert not (workspace.root / "pairs").exists()
 

@@ -18,7 +18,7 @@ from r4t_ray.diffusion.folders import LABELS
 from r4t_ray.diffusion.settings import DiffusionConfig
 from r4t_ray.diffusion.training.anchors import commonest_rows
 from r4t_ray.diffusion.training.batches import inspect_pairs, mean_weight
-from r4t_ray.diffusion.training.worker import METRICS, TaskJob, train_worker
+from r4t_ray.diffusion.training.worker import METRICS, TaskJob, TrainJob, train_worker
 from r4t_ray.errors import DataError
 from r4t_ray.files import whole_file
 from r4t_ray.ray_train_runs import STAGING, drop_broken_state
@@ -29,17 +29,17 @@ _logger = logging.getLogger(__name__)
 
 
 def run(config: DiffusionConfig, workspace: Workspace, seed: int) -> Artifact:
-    """Train the oar and the wscr retriever, one after the other.
+    """Train one retriever per task: OAR (open-ended abstract) and WSCR (weakly supervised compositional retrieval).
 
-    Reads ``pairs/<task>/*.parquet``. Writes ``diffusion/<task>/{model.safetensors, config.json}`` with the averaged
-    weights, the same below ``student/`` for a task that has one, the pairs' ``labels.parquet``, and
-    ``diffusion/metrics.parquet`` (task, step, loss, val_loss, lr, samples_per_s).
+    Reads ``pairs/<task>/*.parquet``. Writes into ``diffusion/<task>/``: ``model.safetensors`` (the averaged weights),
+    ``config.json``, the pairs' ``labels.parquet``, and ``student/`` with the same two model files if the task has a
+    student. Writes ``diffusion/metrics.parquet`` (task, step, loss, val_loss, lr, samples_per_s).
 
     A run that lost a worker, or that was stopped and started again, ends with the weights and losses of an
     uninterrupted run.
 
     Raises:
-        MissingArtifactError: The pairs are not there.
+        MissingArtifactError: The pairs are missing.
         DataError: The pairs do not fit the network, or fill no batch.
     """
     make = partial(_train_all, config, workspace, seed)
@@ -69,7 +69,7 @@ def train_jobs(jobs: list[TaskJob], config: DiffusionConfig, folder: Path, seed:
     """Run Ray Train on all jobs, one after the other, into ``folder/<task>``; returns their metrics."""
     trainer = TorchTrainer(
         train_worker,
-        train_loop_config={"jobs": jobs, "folder": str(folder), "seed": seed},
+        train_loop_config={"job": TrainJob(tasks=jobs, folder=folder, seed=seed)},
         scaling_config=_scaling(config),
         run_config=_run_config(config, folder / STAGING),
     )
@@ -93,7 +93,7 @@ def prepare_task(config: DiffusionConfig, pairs_folder: Path, task: Task) -> Tas
     if shape.num_anchors:
         anchors_ND = commonest_rows(pairs_folder, shape)
         shape = shape.model_copy(update={"num_anchors": len(anchors_ND)})
-    _logger.info("train-diffusion %s: %d training pairs, %d of validation", task, num_train, pairs.val)
+    _logger.info("train-diffusion %s: %d training pairs, %d validation pairs", task, num_train, pairs.val)
     return TaskJob(
         task=task,
         pairs_folder=pairs_folder,

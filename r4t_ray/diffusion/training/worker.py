@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -34,7 +34,7 @@ from r4t_ray.types import Array, Task
 
 METRICS = "metrics.parquet"
 CARD = "README.md"
-"""The model card of ``save_pretrained``; an artifact has its manifest, and ``r4t push`` makes the card from it."""
+"""The model card that ``save_pretrained`` writes. It is removed, because ``r4t push`` makes one from the manifest."""
 SCHEMA = pa.schema(
     [
         ("task", pa.string()),
@@ -55,12 +55,12 @@ class TaskJob:
 
     Attributes:
         task: The task.
-        pairs_folder: Its pairs.
+        pairs_folder: Folder of its pairs.
         config: Settings of the stage.
         shape: Shape of the network, which fits these pairs.
-        anchors_ND: (N, D) for the ``num_anchors`` of ``shape``; None without anchors.
-        has_validation: There are pairs to validate on.
-        files: Training pairs of each file, by its path.
+        anchors_ND: The ``shape.num_anchors`` anchors; None without anchors.
+        has_validation: Whether there are pairs for validation.
+        files: Path -> number of training pairs in the file.
         mean_weight: Mean weight of the training pairs.
     """
 
@@ -75,26 +75,42 @@ class TaskJob:
 
     @property
     def names(self) -> list[str]:
-        """Folders that it writes, in their order."""
+        """The folders that it writes, in order."""
         return [self.task, *([f"{self.task}/{STUDENT}"] if self.config.student[self.task] else [])]
 
 
-def train_worker(run: dict[str, Any]) -> None:
+@dataclass(frozen=True, kw_only=True)
+class TrainJob:
+    """The job that the driver gives to the Ray Train workers.
+
+    Attributes:
+        tasks: The part of each task, in the order of training.
+        folder: Where the retrievers go. All workers share it.
+        seed: Seed of the stage.
+    """
+
+    tasks: Sequence[TaskJob]
+    folder: Path
+    seed: int
+
+
+def train_worker(arguments: dict[str, TrainJob]) -> None:
     """Train every task's retriever, and its student where it has one, on this worker's share of every batch.
 
     Args:
-        run: ``jobs`` (a list of TaskJob), ``folder``, which all workers share, and ``seed``.
+        arguments: The job, under the key "job".
 
     The first worker validates and logs. It keeps the state of the current task in the checkpoint and moves a finished
     retriever into ``folder/<task>``. After a restart an unfinished student starts from its first step.
     """
-    rank, folder = ray.train.get_context().get_world_rank(), Path(run["folder"])
-    # Only the first worker looks, because on a shared file system others may see a new folder later.
-    made = [(job, name) for job in run["jobs"] for name in job.names]
-    left = broadcast_from_rank_zero([name for _, name in made if not (folder / name).exists()])
+    run = arguments["job"]
+    rank = ray.train.get_context().get_world_rank()
+    # Only the first worker looks, because other workers may see a new folder of a shared file system later.
+    made = [(job, name) for job in run.tasks for name in job.names]
+    left = broadcast_from_rank_zero([name for _, name in made if not (run.folder / name).exists()])
     for job, name in (each for each in made if each[1] in left):
         _set_up_process(job.config, rank)
-        (train_task if name == job.task else train_student)(job, folder / name, run["seed"], rank)
+        (train_task if name == job.task else train_student)(job, run.folder / name, run.seed, rank)
 
 
 def train_task(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
@@ -110,7 +126,7 @@ def train_task(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
     losses: list[Tensor] = []
     started = time.monotonic()
     remaining = num_steps - learner.step
-    # Closed at the end, because Ray Data keeps reading while an iterator is held.
+    # Close the iterator at the end, because Ray Data reads on while it is held.
     with closing(_batches(job, seed, learner)) as batches:
         for batch in track(islice(batches, remaining), f"train-diffusion {job.task}", total=remaining):
             losses.append(learner.update(batch["z_q"], batch["Z"], batch["weight"]))
@@ -118,7 +134,7 @@ def train_task(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
             is_last = step == num_steps
             is_validated = validation is not None and (is_last or step % config.validate_every == 0)
             is_kept = step % config.checkpoint_every == 0 and not is_last
-            # Logged at every checkpoint too, so that a run that continues there has no unlogged losses.
+            # Log at every checkpoint too, because a run that continues from it has no earlier losses to log.
             if rank == 0 and (is_last or is_validated or is_kept or step % config.log_every == 0):
                 rows.append(_metrics(job.task, learner, losses, time.monotonic() - started, num_workers))
                 if is_validated and validation is not None:
@@ -162,7 +178,9 @@ def _batches(job: TaskJob, seed: int, learner: Learner) -> Generator[dict[str, T
         pairs = load_pairs(job.pairs_folder, "train", collate, part=part)
         on_device = {name: values.to(learner.device) for name, values in pairs.items()}
         return cached_batches(on_device, batch_size, seed, learner.step)
-    blocks = Blocks(job.files, rows_of_block(config.shuffle_rows, batch_size, sum(job.files.values())), seed)
+    blocks = Blocks(
+        files=job.files, num_rows=rows_of_block(config.shuffle_rows, batch_size, sum(job.files.values())), seed=seed
+    )
     return streamed_batches(
         blocks,
         batch_size,

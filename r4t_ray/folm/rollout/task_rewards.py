@@ -1,11 +1,13 @@
-"""The rewards of a rollout actor: sub-queries of the policy are embedded and searched, then the task's rubric scores.
+"""The rewards of a rollout actor: it embeds and searches the policy's sub-queries, then the task's rubric scores them.
 
-OAR is open-ended abstract retrieval over collections, WSCR weakly supervised compositional retrieval of a set's items.
+OAR (open-ended abstract retrieval) searches collections. WSCR (weakly supervised compositional retrieval) searches the
+items of a set.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,21 +15,21 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Query, load_items, load_queries, load_sets
 from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
 from r4t_ray.folm.policy.model import SubQueries
+from r4t_ray.folm.policy.prompt import parse_answer, preamble_chars
 from r4t_ray.folm.settings import FolmConfig
-from r4t_ray.folm.warm_start.expected_items import expected_items, membership
 from r4t_ray.index import ShardedIndex, load_index
 from r4t_ray.rewards import Answers, PoolEntry, Retrieved, RewardOutput, Rubric, build_added, oar_rubric, wscr_rubric
-from r4t_ray.rewards.coverage import ExpectedItems
+from r4t_ray.rewards.coverage import ExpectedItems, expected_items, membership
 from r4t_ray.types import TASKS, Array, Task
 
 
 class TaskRewards:
-    """Scores answers of every task; a rollout actor opens it once.
+    """Scores answers of every task. A rollout actor opens it once.
 
     Attributes:
-        encoder: Remembers the texts that it has embedded.
+        encoder: Caches the embeddings of texts.
         indexes: The pool of each task.
-        rubrics: What RL maximises, by task.
+        rubrics: The rubric of each task. RL maximises its total.
     """
 
     def __init__(self, workspace: Workspace, config: FolmConfig) -> None:
@@ -45,12 +47,15 @@ class TaskRewards:
     def score(
         self, task: Task, queries: Sequence[Query], sub_queries: Sequence[SubQueries]
     ) -> tuple[Retrieved, RewardOutput]:
-        """Embed, search and score.
+        """Embed and search sub-queries, then score the answers.
 
         Args:
-            task: Decides the pool and the rubric.
+            task: Selects the pool and the rubric.
             queries: The query of each answer.
-            sub_queries: The answers; None is one that could not be parsed.
+            sub_queries: B answers; None marks an answer that could not be parsed.
+
+        Returns:
+            The embeddings and hits, and the rewards.
 
         Raises:
             RewardError: No answer could be scored.
@@ -75,6 +80,22 @@ class TaskRewards:
         return retrieved, self.rubrics[task].score(answers)
 
 
+def score_texts(rewards: TaskRewards, queries: Sequence[Query], texts: Sequence[str], k: int) -> RewardOutput:
+    """Parse and score the texts of B completions.
+
+    The breakdown gets one more component, "preamble_chars".
+
+    Args:
+        rewards: Scores the parsed answers.
+        queries: The query of each completion, all of one task.
+        texts: The completions.
+        k: Sub-queries of an answer.
+    """
+    _, output = rewards.score(queries[0].task, queries, [parse_answer(text, k) for text in texts])
+    preamble_B = np.array([preamble_chars(text) for text in texts], np.float32)
+    return replace(output, breakdown={**output.breakdown, "preamble_chars": preamble_B})
+
+
 def retrieve(
     encoder: CachedEncoder,
     index: ShardedIndex,
@@ -84,15 +105,15 @@ def retrieve(
     k: int,
     num_hits: int,
 ) -> Retrieved:
-    """Embed and search the first k sub-queries of every answer in one call; a text is searched once.
+    """Embed and search the first k sub-queries of every answer in one call. Each distinct text is searched once.
 
     Args:
         encoder: Embeds the sub-queries.
         index: The pool.
         query_emb_BD: Unit rows, the query of each answer.
-        sub_queries: B answers; None is one that could not be parsed.
+        sub_queries: B answers; None marks an answer that could not be parsed.
         k: Directions of an answer.
-        num_hits: Hits of a direction, clipped to the size of the pool.
+        num_hits: Hits of each direction, clipped to the size of the pool.
     """
     size, num_hits = (len(sub_queries), k), min(num_hits, index.size)
     sub_emb_BkD = np.zeros((*size, query_emb_BD.shape[1]), np.float32)
@@ -121,7 +142,10 @@ def retrieve(
 
 
 def answer_form(answers: Answers) -> dict[str, Array]:
-    """Logged only: "parsed", 1 where the answer could be parsed, and "distinct", the share of k that differ, (B,)."""
+    """Two components that are only logged, (B,) each.
+
+    "parsed" is 1 if the answer could be parsed. "distinct" is the number of different sub-queries divided by k.
+    """
     k = answers.retrieved.sub_emb_BkD.shape[1]
     return {
         "parsed": np.array([texts is not None for texts in answers.sub_queries], np.float32),
@@ -130,7 +154,7 @@ def answer_form(answers: Answers) -> dict[str, Array]:
 
 
 def open_rubric(task: Task, workspace: Workspace, config: FolmConfig, pool_ids: Sequence[str]) -> Rubric:
-    """The rubric of one task for one of the rollout actors."""
+    """The rubric of one task for one rollout actor."""
     added, reward = build_added(config.added_rewards[task], 1 / config.rollout.num), config.reward
     if task == "oar":
         return oar_rubric(reward.oar, logged=[answer_form], added=added)
@@ -141,7 +165,9 @@ def open_rubric(task: Task, workspace: Workspace, config: FolmConfig, pool_ids: 
 
 
 def open_similar_sets(workspace: Workspace, pool_ids: Sequence[str], temperature: float) -> ExpectedItems:
-    """The expected items of a WSCR query, judged by the training sets; a query's own set has no vote.
+    """A function that estimates the expected items of WSCR queries from the training sets.
+
+    A query's own set does not vote on it.
 
     Args:
         workspace: Holds the finished catalogue and encoder stages.
@@ -165,7 +191,9 @@ def open_similar_sets(workspace: Workspace, pool_ids: Sequence[str], temperature
 def pool_entries(task: Task, workspace: Workspace, pool_ids: Sequence[str]) -> list[PoolEntry]:
     """Text and attributes of each row of a task's pool: items for WSCR, titles of collections for OAR."""
     if task == "wscr":
-        entries = {item.item_id: PoolEntry(item.text, item.attributes) for item in load_items(workspace)}
+        entries = {
+            item.item_id: PoolEntry(text=item.text, attributes=item.attributes) for item in load_items(workspace)
+        }
     else:
-        entries = {each.set_id: PoolEntry(each.title, {}) for each in load_sets(workspace)}
+        entries = {each.set_id: PoolEntry(text=each.title, attributes={}) for each in load_sets(workspace)}
     return [entries[name] for name in pool_ids]

@@ -1,26 +1,22 @@
-"""A rollout worker: a Ray actor that holds a generation engine and scores what it writes."""
+"""A rollout worker: a Ray actor that holds a generation engine and scores its answers."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Query
 from r4t_ray.folm.policy.engines.interface import Completion
 from r4t_ray.folm.policy.model import FanOutModel, SharedEngine
-from r4t_ray.folm.policy.prompt import parse_answer, preamble_chars
 from r4t_ray.folm.rollout.request import Rollout, RolloutRequest, RolloutStats
-from r4t_ray.folm.rollout.task_rewards import TaskRewards
+from r4t_ray.folm.rollout.task_rewards import TaskRewards, score_texts
 from r4t_ray.folm.settings import FolmConfig
-from r4t_ray.rewards import RewardOutput
 from r4t_ray.types import TASKS
 
 
@@ -32,18 +28,18 @@ class RolloutWorker:
         self._engine = SharedEngine(partial(FanOutModel.load, config=config))
         self._engine.at(Path(model_dir))
         self._rewards = TaskRewards(Workspace(workspace), config)
-        # Whether this process replaces one that died, until the next answer.
+        # Whether this process replaces one that died. The next answer reports it and resets it.
         self._is_restarted = bool(ray.get_runtime_context().was_current_actor_reconstructed)
 
     def transfer(self, call: str, arguments: dict[str, Any], weights: str | None = None) -> None:
-        """One call of vLLM's weight transfer. The last call names the weights that the engine then has."""
+        """Run one call of vLLM's weight transfer. The last call names the weights that the engine then has."""
         self._engine.transfer(call, arguments, Path(weights) if weights else None)
 
     def rollout(self, request: RolloutRequest) -> tuple[list[Rollout], RolloutStats]:
-        """Scored samples of every query, in the request's order, and the figures of this request.
+        """Scored samples of every query, in the request's order, and the statistics of this request.
 
         Raises:
-            RuntimeError: Weights come by transfer, and the request's weights have not come to this engine.
+            RuntimeError: Weights are sent by transfer, and this engine has not received the request's weights.
         """
         if self._config.engine.weight_transfer != "disk" and self._engine.weights != Path(request.weights):
             raise RuntimeError(f"this engine was restarted and has not been sent {request.weights}")
@@ -102,17 +98,3 @@ class RolloutWorker:
             for b, (query, completion) in enumerate(zip(owners, flat, strict=True))
         ]
         return [rollouts[start : start + n] for start in range(0, len(rollouts), n)]
-
-
-def score_texts(rewards: TaskRewards, queries: Sequence[Query], texts: Sequence[str], k: int) -> RewardOutput:
-    """From the text of B completions to their rewards.
-
-    Args:
-        rewards: Scores.
-        queries: The query of each completion, all of one task.
-        texts: The completions.
-        k: Sub-queries of an answer.
-    """
-    _, output = rewards.score(queries[0].task, queries, [parse_answer(text, k) for text in texts])
-    preamble_B = np.array([preamble_chars(text) for text in texts], np.float32)
-    return replace(output, breakdown={**output.breakdown, "preamble_chars": preamble_B})

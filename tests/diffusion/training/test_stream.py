@@ -56,7 +56,7 @@ def unshuffled(blocks: Blocks, number: int) -> Iterator[int]:
 
 @pytest.mark.parametrize("num_rows", [1, 3, 4, 11])
 def test_the_blocks_one_after_the_other_are_whole_epochs(files: dict[str, int], num_rows: int) -> None:
-    blocks = Blocks(files, num_rows, seed=3)
+    blocks = Blocks(files=files, num_rows=num_rows, seed=3)
     made = [list(unshuffled(blocks, number)) for number in range(4 * NUM_PAIRS)]
     assert all(len(block) == num_rows for block in made)
     pairs = [pair for block in made for pair in block]
@@ -66,18 +66,20 @@ def test_the_blocks_one_after_the_other_are_whole_epochs(files: dict[str, int], 
 
 
 def test_a_block_holds_the_pairs_of_its_slices_shuffled_and_whole(files: dict[str, int]) -> None:
-    blocks = Blocks(files, 7, seed=0)
+    blocks = Blocks(files=files, num_rows=7, seed=0)
     for number in range(6):
         assert sorted(pairs_of(blocks, number)) == sorted(unshuffled(blocks, number))
-        assert pairs_of(blocks, number) == pairs_of(Blocks(files, 7, seed=0), number)
+        assert pairs_of(blocks, number) == pairs_of(Blocks(files=files, num_rows=7, seed=0), number)
         batch = COLLATE(blocks.read(number))
         assert torch.equal(batch["Z"][:, 0, 1], batch["weight"])
     assert any(pairs_of(blocks, number) != list(unshuffled(blocks, number)) for number in range(6))
-    assert [pairs_of(blocks, n) for n in range(6)] != [pairs_of(Blocks(files, 7, seed=1), n) for n in range(6)]
+    assert [pairs_of(blocks, n) for n in range(6)] != [
+        pairs_of(Blocks(files=files, num_rows=7, seed=1), n) for n in range(6)
+    ]
 
 
 def test_ray_data_gives_blocks_in_order_and_every_worker_its_own(ray_session: str, files: dict[str, int]) -> None:
-    blocks = Blocks(files, 4, seed=5)
+    blocks = Blocks(files=files, num_rows=4, seed=5)
     first, second = blocks.dataset(range(2, 8)).streaming_split(2, equal=True)
     with ThreadPoolExecutor() as pool:  # they wait for each other
         mine, other = pool.map(lambda shard: [row["weight"] for row in shard.iter_rows()], (first, second))
@@ -92,7 +94,7 @@ def test_a_stream_goes_on_after_the_batches_used(
     """Blocks of three batches, two blocks an execution: from within a block, and from the first of an execution."""
     monkeypatch.setattr(stream, "MOST_READS", 2)
     monkeypatch.setattr(stream, "broadcast_from_rank_zero", lambda shards: shards)
-    blocks = Blocks(files, 6, seed=2)
+    blocks = Blocks(files=files, num_rows=6, seed=2)
     expected = [pair for number in range(3) for pair in pairs_of(blocks, number)]
     batches = list(islice(streamed_batches(blocks, 2, COLLATE, used=used, num_steps=9, rank=0, num_workers=1), 20))
     assert [int(pair) for batch in batches for pair in batch["weight"]] == expected[2 * used :]

@@ -78,7 +78,7 @@ def z_q_BD() -> Tensor:
 def steering(
     temperature: float = 1.0, strength: float = 1.0, like_D: Tensor | None = None, avoid_D: Tensor | None = None
 ) -> Steering:
-    """The same wishes for every query."""
+    """The same steering terms for every query."""
     like, avoid = (torch.zeros(DIM) if vector is None else vector for vector in (like_D, avoid_D))
     every = torch.ones(NUM_QUERIES)
     return Steering(
