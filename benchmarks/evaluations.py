@@ -1,6 +1,6 @@
-"""Network evaluations of a solver's steps, and the steps that fit into a number of evaluations.
+"""Conversion between the steps of a solver and its network evaluations.
 
-Guidance other than 0 doubles the batch of an evaluation; it still counts as one.
+With guidance above 0 an evaluation has twice the batch size; it still counts as one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def steps_within(solver: SolverName, evaluations: int) -> int:
 
 
 def describe(evaluations: int) -> str:
-    """One line with the steps and evaluations that ``evaluations`` become, printed above a run."""
+    """One line with the steps and evaluations of each solver within ``evaluations``, printed before a run."""
     steps = steps_within("heun", evaluations)
     return (
         f"asked {evaluations}: euler, dpmpp_2m, sde steps {evaluations}, evaluations {evaluations}; "

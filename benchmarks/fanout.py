@@ -1,9 +1,9 @@
-"""Time the fan-out: the language model beside the diffusion retriever, in one run.
+"""Time the fan-out: the language model and the diffusion retriever, in one run.
 
 ``python -m benchmarks.fanout WORKSPACE --task oar`` times the models of a finished workspace on the CPU, in float32.
 ``python -m benchmarks.fanout --paper`` times the paper's shapes with random weights on a CUDA device. Tasks: OAR
-(open-ended abstract retrieval) and WSCR (weakly supervised compositional retrieval). A cell that cannot be timed says
-why.
+(open-ended abstract retrieval) and WSCR (weakly supervised compositional retrieval). A cell that is not timed states
+the reason.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class FanoutSettings(BenchmarkSettings):
     workspace: Annotated[Path | None, POSITIONAL] = Field(None, description="Folder that `r4t pipeline` filled.")
     paper: bool = Field(False, description="Time the paper's shapes with random weights; takes no workspace.")
     task: Task = Field("oar", description="Task whose models are timed.")
-    batches: tuple[PositiveInt, ...] = Field((1, 8, 64, 256, 1024), description="Queries in a call.")
+    batches: tuple[PositiveInt, ...] = Field((1, 8, 64, 256, 1024), description="Queries per call.")
     evaluations: tuple[PositiveInt, ...] = Field(
-        (256, 16, 8, 4, 1), description="Network evaluations of the diffusion; a solver takes the steps that fit."
+        (256, 16, 8, 4, 1), description="Network evaluations of the diffusion; a solver takes as many steps as fit."
     )
     solvers: tuple[GridSolver, ...] | None = Field(
         None, description="Solvers of the diffusion. Default: all; with --paper, sde."
@@ -48,16 +48,16 @@ class FanoutSettings(BenchmarkSettings):
     guidance: float | None = Field(
         None, description="Classifier-free guidance strength. Default: the model's; with --paper, 0.1."
     )
-    threads: PositiveInt | None = Field(None, description="CPU threads of everything. Default: the engine's setting.")
+    threads: PositiveInt | None = Field(None, description="CPU threads of both models. Default: the engine's.")
     seed: int = Field(0, description="Seed of all sampling.")
     minutes: PositiveFloat | None = Field(
         None, description=f"Time limit of the run. Default: none; with --paper, {PAPER_MINUTES}."
     )
-    call_limit: PositiveFloat = Field(60.0, description="Seconds that one timed call may take.")
+    call_limit: PositiveFloat = Field(60.0, description="Most seconds of one timed call.")
     prompt_tokens: PositiveInt = Field(128, description="--paper: tokens of the language model's prompt.")
     new_tokens: PositiveInt = Field(128, description="--paper: tokens that the language model always generates.")
     device: Literal["cuda", "cpu"] = Field("cuda", description="--paper: the device.")
-    tiny: bool = Field(False, description="--paper: toy shapes, to try the program.")
+    tiny: bool = Field(False, description="--paper: use toy shapes to try the program.")
 
     @model_validator(mode="after")
     def _one_subject(self) -> FanoutSettings:
@@ -67,7 +67,7 @@ class FanoutSettings(BenchmarkSettings):
 
 
 def measure(settings: FanoutSettings) -> Result:
-    """Time all cells; each is printed and written at once."""
+    """Time all cells; each cell is printed and written as soon as it is timed."""
     minutes = settings.minutes or (PAPER_MINUTES if settings.paper else float("inf"))
     board = Board(
         synchronize=lambda: None,

@@ -1,8 +1,8 @@
-"""The shapes of arXiv 2603.06397, Table 3, with random weights: the diffusion beside a language model of 4B parameters.
+"""The shapes of arXiv 2603.06397, Table 3, with random weights: the diffusion and a language model of 4B parameters.
 
-Random weights take the time of trained ones, because the computation does not depend on the weights. All timed data
-is on the device: z_q (B, d) to unit rows (B, L, d), and prompt ids to new ids. Tokenizer, encoder and search are not
-timed. The linear layers of the diffusion run in bfloat16, as in training; rows and noise levels stay in float32.
+Random weights take the same time as trained weights, because the computation does not depend on their values. All timed
+data is on the device: z_q (B, d) to unit rows (B, L, d), and prompt ids to new ids. Tokenizer, encoder and search are
+not timed. The linear layers of the diffusion run in bfloat16, as in training; rows and noise levels stay in float32.
 """
 
 from __future__ import annotations
@@ -48,17 +48,17 @@ TINY_LM = QWEN3_4B | {
 }
 WARM_UP_TOKENS = 8
 LM_SHARE = 0.5
-"""Share of the time limit that the language model gets."""
+"""Share of the time limit for the language model."""
 COMPILE_RESERVE_S = 45.0
-"""Seconds that must be left before the compiler is started on another batch size."""
+"""The compiler starts on another batch size only if this many seconds are left."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PaperGrid:
     """What is timed.
 
-    ``is_tiny`` takes shapes of a few thousand parameters, to try the program without a GPU. ``guidance`` holds for
-    every diffusion row. The paper uses 0.1; any value other than 0 doubles the batch of each evaluation.
+    ``is_tiny`` takes shapes of a few thousand parameters, to try the program without a GPU. ``guidance`` applies to
+    every diffusion row. The paper uses 0.1; a value above 0 doubles the batch size of each evaluation.
     """
 
     device: str
@@ -87,8 +87,8 @@ def run(grid: PaperGrid, board: Board) -> None:
     network_bytes = sum(parameter.numel() for parameter in random_retriever(grid, torch.device("cpu")).parameters()) * 2
     print(
         f"Arithmetic, not a measurement: in bfloat16 the language model's weights are {lm_bytes / 1e9:.3g} GB, read "
-        f"once a new token, so {lm_bytes * grid.new_tokens / 1e9:.4g} GB for {grid.new_tokens} tokens at any batch; "
-        f"the diffusion's are {network_bytes / 1e9:.3g} GB, read once an evaluation.",
+        f"once per new token, so {lm_bytes * grid.new_tokens / 1e9:.4g} GB for {grid.new_tokens} tokens at any batch "
+        f"size; the diffusion's weights are {network_bytes / 1e9:.3g} GB, read once per evaluation.",
         flush=True,
     )
 
@@ -124,7 +124,7 @@ def measure_language_model(grid: PaperGrid, board: Board, name: str) -> int:
 
 
 def random_language_model(shape: dict[str, Any], device: torch.device) -> Any:
-    """A Qwen3 model of this shape with random bfloat16 weights on the device; it never ends a sequence."""
+    """A Qwen3 model of this shape with random bfloat16 weights on the device; it has no end-of-sequence token."""
     from transformers import AutoModelForCausalLM, Qwen3Config
 
     with device:
@@ -137,7 +137,7 @@ def random_language_model(shape: dict[str, Any], device: torch.device) -> Any:
 
 @torch.inference_mode()
 def generate_tokens(model: Any, batch: int, prompt_tokens: int, new_tokens: int, seed: int) -> Tensor:
-    """Sample exactly ``new_tokens`` after random prompts; return prompts and new ids, (B, T)."""
+    """Sample exactly ``new_tokens`` after random prompts; returns the ids of prompt and completion, (B, T)."""
     torch.manual_seed(seed)
     ids_BT = torch.randint(0, model.config.vocab_size, (batch, prompt_tokens), device=model.device)
     out_BT: Tensor = model.generate(
@@ -155,9 +155,9 @@ def generate_tokens(model: Any, batch: int, prompt_tokens: int, new_tokens: int,
 
 
 def random_retriever(grid: PaperGrid, device: torch.device) -> DiffusionRetriever:
-    """The paper's network with the same random weights at every call, also in layers that training starts at zero.
+    """The paper's network with random weights in every layer, the same at every call.
 
-    Linear layers hold bfloat16; otherwise autocast would cast them at each call.
+    The weights of linear layers are bfloat16, because autocast would otherwise cast them at each call.
     """
     torch.manual_seed(0)
     retriever = DiffusionRetriever(
@@ -175,7 +175,7 @@ def random_retriever(grid: PaperGrid, device: torch.device) -> DiffusionRetrieve
 
 
 def measure_diffusion(grid: PaperGrid, board: Board, name: str) -> None:
-    """Time every mode, batch size, solver and number of evaluations, from few evaluations to many."""
+    """Time every mode, batch size, solver and number of evaluations, in order of increasing evaluations."""
     device = torch.device(grid.device)
     retriever = random_retriever(grid, device)
     parameters = sum(parameter.numel() for parameter in retriever.parameters())
@@ -215,12 +215,12 @@ def measure_diffusion(grid: PaperGrid, board: Board, name: str) -> None:
 
 
 def _compile(compiled: DiffusionRetriever | None, sampler: Sampler, board: Board) -> str | None:
-    """Compile the network for the sampler's batch size; return the reason when it is not compiled."""
+    """Compile the network for the sampler's batch size; returns the reason when it cannot be compiled, else None."""
     if compiled is None:
         return None
     left_s = board.deadline - time.perf_counter()
     if left_s < COMPILE_RESERVE_S:
-        return f"{max(left_s, 0):.0f} s of the run are left, and the compiler is given {COMPILE_RESERVE_S:.0f} s"
+        return f"{max(left_s, 0):.0f} s of the run are left, and compiling may take {COMPILE_RESERVE_S:.0f} s"
     torch.compiler.reset()
     compiled.compile(fullgraph=True, dynamic=False)
     start = time.perf_counter()
@@ -246,12 +246,12 @@ class Sampler:
         return "a CUDA graph needs CUDA" if "graph" in self.mode and self.device.type != "cuda" else None
 
     def sample(self, solver: SolverName, num_steps: int) -> Tensor:
-        """z_BLD of the queries, with noise from the generator of the device."""
+        """z_BLD of the queries, with noise from the device's default generator."""
         with torch.autocast(self.device.type, torch.bfloat16):
             return self.retriever.generate(self.z_q_BD, num_steps=num_steps, solver=solver, guidance=self.guidance)
 
     def call(self, solver: SolverName, num_steps: int) -> Call:
-        """The timed call: new noise and the same queries; with a graph it also copies the queries."""
+        """The timed call: it samples new noise for the same queries; with a graph it also copies the queries."""
         if "graph" not in self.mode:
             return lambda _: self.sample(solver, num_steps)
         queries_BD, replay = self.z_q_BD.clone(), self.captured(solver, num_steps)
@@ -281,7 +281,7 @@ class Sampler:
 
 
 def print_agreement(sampler: Sampler, eager: Sampler, grid: PaperGrid) -> None:
-    """Print how close a mode's rows are to the rows of eager mode with the same seed."""
+    """Print the lowest cosine between the rows of a mode and the rows of eager mode, with the same seed."""
     solver = grid.solvers[0]
     num_steps = steps_within(solver, sorted(grid.evaluations)[min(1, len(grid.evaluations) - 1)])
     call = sampler.call(solver, num_steps)
@@ -290,7 +290,7 @@ def print_agreement(sampler: Sampler, eager: Sampler, grid: PaperGrid) -> None:
     torch.manual_seed(1)
     cosine_BL = (rows_BLD * eager.sample(solver, num_steps)).sum(-1)
     print(
-        f"{sampler.mode}, batch {len(sampler.z_q_BD)}: least cosine of a row with the row of eager mode, {solver}, "
+        f"{sampler.mode}, batch {len(sampler.z_q_BD)}: lowest cosine of a row with the row of eager mode, {solver}, "
         f"{num_steps} steps, same seed: {cosine_BL.min():.5f}",
         flush=True,
     )

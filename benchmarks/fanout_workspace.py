@@ -1,13 +1,13 @@
-"""Time a workspace's models on the CPU: its language model on the configured engine beside its diffusion retriever.
+"""Time a workspace's models on the CPU: its language model on the configured engine, and its diffusion retriever.
 
 Two scopes are timed:
 
-- "fan-out", as in ``r4t_ray.evaluation.latency``: query texts to parsed sub-query texts for the language model, z_q to
-  the L rows for the diffusion. Encoder and search are not timed.
+- "fan-out", as in ``r4t_ray.evaluation.latency``. For the language model it is query texts to parsed sub-query texts;
+  for the diffusion it is z_q to the L rows. Encoder and search are not timed.
 - "with search": query texts to k directions with n items each. The sub-queries of the language model are encoded
-  without a cache. The query is encoded to z_q for the diffusion, and for best-of-5, whose choice needs it.
+  without a cache. The query is encoded to z_q for the diffusion and for best-of-5, which chooses by z_q.
 
-The held-out queries are used in turn and start again when they run out; a large batch may hold a query twice.
+The held-out queries are used in order and start again when they run out, so a large batch may hold a query twice.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from r4t_ray.types import Task
 
 @dataclass(frozen=True, kw_only=True)
 class WorkspaceGrid:
-    """What is timed. None takes the guidance of the retriever and the threads of the engine."""
+    """What is timed. None stands for the retriever's guidance and for the engine's threads."""
 
     task: Task
     batches: tuple[int, ...]
@@ -61,7 +61,7 @@ class Subject:
     grid: WorkspaceGrid
 
     def call(self, name: str, bench: Bench, scope: str, batch: int, *, needs_query_emb: bool = True) -> Call:
-        """The timed call of a method of the tables: ``batch`` queries, different ones at each repeat."""
+        """The timed call of the evaluated method ``name``, on ``batch`` queries, other ones at each repeat."""
         queries, emb_BD, method = self.trial.queries, self.trial.query_emb_BD, METHODS[name]
         assert method.generate is not None, "a method with a generation step"
         generate = method.generate
@@ -78,7 +78,7 @@ class Subject:
 
 
 def run(grid: WorkspaceGrid, root: Path, board: Board) -> None:
-    """Time the diffusion first, then the language model, so that its engine slows no other row."""
+    """Time the diffusion first and the language model last, because a loaded engine would slow the other rows."""
     workspace, config = Workspace(root), EvaluationConfig()
     settings = folm_settings(workspace)
     threads = grid.threads or settings.rollout.num_threads or torch.get_num_threads()
@@ -88,7 +88,7 @@ def run(grid: WorkspaceGrid, root: Path, board: Board) -> None:
     engine = SharedEngine(partial(FanOutModel.load, config=settings))
     trial = open_trial(config, workspace, grid.task, engine=engine, reward=settings.reward.oar, seed=grid.seed)
     encoder = load_encoder(workspace.root / "encoder" / "model")
-    # Both rows of the language model sample the trained model; best-of-5 differs only by its five samples.
+    # Both rows of the language model use the trained model; best-of-5 samples it five times.
     trained = workspace.root / "folm" / grid.task / "model"
     bench = replace(trial.make_bench(), encode=encoder.encode, policy=lambda _: engine.at(trained))
     subject = Subject(trial=trial, bench=bench, encoder=encoder, grid=grid)
@@ -174,7 +174,7 @@ def measure_retriever(subject: Subject, board: Board, name: str, folder: Path) -
 def samplers(
     grid: WorkspaceGrid, configured: SamplerConfig, guidance: float
 ) -> Iterator[tuple[str, SamplerConfig, int | None]]:
-    """Yield name, settings and evaluations asked for: the configured sampler, then the grid, few evaluations first."""
+    """Yield name, settings and requested evaluations: first the configured sampler, then the grid in rising order."""
     steps = configured.num_steps if SOLVERS[configured.solver].is_stepwise else 1
     yield f"configured {configured.solver}", configured.model_copy(update={"num_steps": steps}), None
     for solver in grid.solvers:
@@ -195,7 +195,7 @@ def diffusion_bench(bench: Bench, retriever: DiffusionRetriever, sampler: Sample
 
 
 def compiled(folder: Path) -> DiffusionRetriever:
-    """The retriever with its denoiser compiled, and the logits that solvers of one evaluation read."""
+    """The retriever with compiled denoiser and compiled ``anchor_logits``, which solvers of one evaluation call."""
     retriever = DiffusionRetriever.from_pretrained(folder)
     retriever.compile(fullgraph=True, dynamic=False)
     logits = torch.compile(retriever.anchor_logits, fullgraph=True, dynamic=False)
@@ -204,7 +204,7 @@ def compiled(folder: Path) -> DiffusionRetriever:
 
 
 def warm_up(subject: Subject, retriever: DiffusionRetriever, guidance: float, batch: int) -> str | None:
-    """Compile for one batch size and the samplers of the grid; return the reason when compiling fails."""
+    """Compile for one batch size and the samplers of the grid; returns the reason when compiling fails, else None."""
     configured, start = retriever.sampler, time.perf_counter()
     is_stepwise = SOLVERS[configured.solver].is_stepwise
     tried = [configured.model_copy(update={"num_steps": 2}) if is_stepwise else configured]

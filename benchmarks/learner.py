@@ -1,11 +1,12 @@
 """Time the Soft-GRPO learner alone, on random weights: tokens/s, and the share of the device's matmul rate.
 
-``python -m benchmarks.learner --shape smollm2-135m`` steps the trainer of ``train-folm`` without Ray, with one update a
-batch. Samples are random tokens of one length and take no time to make. The timed work is trl's bookkeeping, the check
-of 32 samples against the log-probabilities of the engine, and the update. Weights are float32 with bfloat16 autocast.
+``python -m benchmarks.learner --shape smollm2-135m`` runs the trainer of ``train-folm`` without Ray, with one update
+per batch. It trains the fan-out language model (FOLM) on samples of random tokens, all of one length. The timed work is
+trl's bookkeeping, the check of 32 samples against the log-probabilities of the engine, and the update. Weights are
+float32 with bfloat16 autocast.
 
-Tokens include prompt and completion. The counted operations are the model's matrix products and causal attention,
-forward and backward, once. Recomputation by gradient checkpointing and the check take time and are not counted. The
+Tokens include prompt and completion. The counted operations are the matrix products and the causal attention of one
+forward and one backward pass. Recomputation by gradient checkpointing and the check take time and are not counted. The
 matmul rate is measured in the same run on one large bfloat16 product.
 """
 
@@ -38,22 +39,22 @@ SMOLLM2_135M: dict[str, Any] = {
 }
 NUM_IDS = 256
 MATRIX = {"cuda": 8192, "cpu": 1024}
-"""Rows and columns of the matrices whose product gives the matmul rate."""
+"""Rows and columns of the square matrices that the matmul rate is measured on."""
 
 
 class LearnerSettings(BenchmarkSettings):
     """The shape, the batch and the number of steps."""
 
     shape: Literal["smollm2-135m", "qwen3-4b", "tiny"] = Field("smollm2-135m", description="Shape of the model.")
-    queries: PositiveInt = Field(8, description="Queries of a step.")
-    generations: PositiveInt = Field(8, description="Samples of a query.")
+    queries: PositiveInt = Field(8, description="Queries per step.")
+    generations: PositiveInt = Field(8, description="Samples per query.")
     micro_batch: PositiveInt = Field(8, description="Samples of one forward and backward pass.")
     prompt_tokens: PositiveInt = Field(128, description="Tokens of a prompt.")
     new_tokens: PositiveInt = Field(256, description="Tokens of a completion.")
     lora_rank: PositiveInt | None = Field(
         None, description="Train adapters of this rank only. Default: all weights are trained."
     )
-    steps: PositiveInt = Field(5, description="Counted steps; two more run before them.")
+    steps: PositiveInt = Field(5, description="Counted steps; two uncounted steps run before them.")
     out: Path | None = Field(None, description="JSON file that the row is appended to.")
 
 
@@ -99,7 +100,7 @@ def timed(settings: LearnerSettings) -> ResultRow:
 
 
 def random_model(settings: LearnerSettings) -> tuple[Any, float]:
-    """A model of the shape with float32 weights, and the floating-point operations of a step for one sample."""
+    """A model of the shape with float32 weights, and the floating-point operations per sample of a step."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -121,10 +122,10 @@ def random_model(settings: LearnerSettings) -> tuple[Any, float]:
 
 
 def sample_flops(model: Any, prompt_tokens: int, new_tokens: int, *, is_frozen: bool) -> float:
-    """Floating-point operations of forward and backward for one sample; the head counts at the new tokens only.
+    """Floating-point operations of forward and backward pass for one sample; the head counts for new tokens only.
 
     For each weight and token: two operations forward, two for the gradient of the input, and two for the gradient of
-    the weight unless it is frozen. Adapters of a frozen model are not counted.
+    the weight unless it is frozen. The adapters of a frozen model are not counted.
     """
     config = model.config
     length = prompt_tokens + new_tokens
@@ -135,7 +136,7 @@ def sample_flops(model: Any, prompt_tokens: int, new_tokens: int, *, is_frozen: 
 
 
 def random_trainer(settings: LearnerSettings, model: Any, folder: Path) -> tuple[Any, list[float]]:
-    """The trainer of the stage on random samples, and the list of the times at which its steps ended."""
+    """The trainer of the stage on random samples, and the list that it fills with the end times of its steps."""
     from datasets import Dataset
 
     from r4t_ray.folm.learner.build import grpo_arguments
@@ -194,7 +195,7 @@ def random_rollout(settings: LearnerSettings, vocabulary: int, logp: float) -> C
 
 
 def stopwatch() -> tuple[Any, list[float]]:
-    """A callback of the trainer that waits for the device after every step, and the list of times it fills."""
+    """A trainer callback that waits for the device after every step, and the list of times that it fills."""
     import torch
     from transformers import TrainerCallback
 
@@ -223,7 +224,7 @@ def number_tokenizer(vocabulary: int) -> Any:
 
 
 def matrix_rate(device: str, seconds: float = 1.0) -> float:
-    """FLOP/s of a square bfloat16 product on random data, over at least ``seconds``."""
+    """FLOP/s of the product of two square bfloat16 matrices of random numbers, measured for at least ``seconds``."""
     import torch
 
     size = MATRIX[device]

@@ -1,10 +1,10 @@
-"""Measure quality against network evaluations: how much of the 256-evaluation reference few evaluations keep.
+"""Measure the quality at few network evaluations, relative to a reference with 256 evaluations.
 
 ``python -m benchmarks.quality WORKSPACE`` needs a workspace with finished catalogue, encoder, index and diffusion
-stages. Every solver answers the held-out queries at every number of evaluations, ``--draws`` times from other noise; so
-does the one-step student if there is one. Figures are means over draws and queries. The reference is the SDE solver at
-256 evaluations. Ratios to it have the 95% interval of a bootstrap over the queries, paired by query. Guidance and noise
-levels are the retriever's.
+stages. Every solver answers the held-out queries at every number of evaluations, ``--draws`` times with different
+noise. The one-step student does the same if there is one. Figures are means over draws and queries. The reference is
+the SDE solver at 256 evaluations. Ratios to it have 95% intervals of a bootstrap over the queries, paired by query.
+Guidance and noise levels are the settings of the retriever.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ SOLVERS: tuple[SolverName, ...] = ("sde", "euler", "heun", "dpmpp_2m", "top_anch
 
 
 class QualitySettings(BenchmarkSettings):
-    """What is compared."""
+    """The solvers that are compared."""
 
     workspace: Annotated[Path, POSITIONAL] = Field(description="Folder with finished stages up to diffusion.")
-    draws: PositiveInt = Field(3, description="Answers to each query, each from other noise.")
+    draws: PositiveInt = Field(3, description="Answers per query, each with different noise.")
     solvers: tuple[SolverName, ...] | None = Field(None, description="Solvers that are measured. Default: all.")
 
 
@@ -46,7 +46,7 @@ def measure(settings: QualitySettings) -> Result:
 
 
 def ways(solvers: Sequence[SolverName] | None) -> Iterator[tuple[SolverName, int]]:
-    """Yield solvers and their steps: the reference first, each number of evaluations once."""
+    """Yield solvers and their steps: first the reference, then each number of steps of a solver once."""
     yield REFERENCE
     for solver in solvers or SOLVERS:
         steps = [steps_within(solver, evaluations) for evaluations in EVALUATIONS]

@@ -1,4 +1,4 @@
-"""Trains and scores retrievers without Ray, for benchmarks that compare several on one workspace."""
+"""Training and scoring of retrievers without Ray, for benchmarks that compare several retrievers on one workspace."""
 
 from __future__ import annotations
 
@@ -32,11 +32,14 @@ Generate = Callable[[Tensor, torch.Generator], Tensor]
 """(z_q_BD, generator of the noise) -> unit rows z_BLD."""
 
 COMPARED: dict[Task, tuple[str, ...]] = {"oar": ("oar_reward", "vendi"), "wscr": ("recall@100", "vendi")}
-"""The measures that are compared: the quality of a task, and diversity."""
+"""The measures of each task that are compared: one of quality and one of diversity.
+
+OAR is open-ended abstract retrieval, WSCR is weakly supervised compositional retrieval.
+"""
 
 
 def fit(config: DiffusionConfig, pairs: Path, task: Task, seed: int) -> DiffusionRetriever:
-    """Train a retriever on one task's pairs in memory; returns the average of its weights."""
+    """Train a retriever on one task's pairs in memory; returns the retriever with averaged weights."""
     job = prepare_task(config, pairs, task)
     learner = Learner(job.config, job.shape, task, seed=seed, rank=0, anchors_ND=job.anchors_ND)
     loaded = load_pairs(pairs, "train", PairCollate(job.shape, job.mean_weight))
@@ -67,8 +70,8 @@ def scored(trial: Trial, generate: Generate, solver: SolverName, draws: int) -> 
     Args:
         trial: The queries and their pool.
         generate: Generates the rows.
-        solver: A ranking solver means that the rows are ranked, so that their order is kept.
-        draws: Answers to each query, each from other noise.
+        solver: A solver with the same order of rows; the order of a ranking solver is kept.
+        draws: Answers per query, each with different noise.
     """
     retriever: Any = SimpleNamespace(
         sampler=SamplerConfig(solver=solver),

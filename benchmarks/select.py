@@ -1,8 +1,8 @@
 """Compare the rules of ``pairs.select``: the reward of the selected pairs, and the retriever trained on them.
 
 ``python -m benchmarks.select WORKSPACE PAIRS`` needs a workspace with finished catalogue, encoder and index stages, and
-a folder with all pairs of one task, several for each query (``benchmarks.synthesize --pairs`` writes one). Each rule
-selects among the pairs of each query, as the pairs stage does. One retriever is trained on each selection, with the
+a folder with all pairs of one task, several per query (``benchmarks.synthesize --pairs`` writes one). Each rule selects
+among the pairs of each query, as the pairs stage does. For each seed a retriever is trained on each selection, with the
 same settings and number of updates.
 """
 
@@ -31,7 +31,7 @@ from r4t_ray.types import Task
 
 
 class SelectSettings(BenchmarkSettings):
-    """What is compared."""
+    """The pairs that the rules select from, and the training of the retrievers."""
 
     workspace: Annotated[Path, POSITIONAL] = Field(
         description="Folder with finished catalogue, encoder and index stages."
@@ -41,8 +41,8 @@ class SelectSettings(BenchmarkSettings):
     config: Path = Field(
         Path("jobs/configs/cookbook.yaml"), description="YAML file whose diffusion section trains the retrievers."
     )
-    seeds: PositiveInt = Field(2, description="Trainings for each rule.")
-    draws: PositiveInt = Field(1, description="Answers to each query, each from other noise.")
+    seeds: PositiveInt = Field(2, description="Retrievers trained per rule, each with another seed.")
+    draws: PositiveInt = Field(1, description="Answers per query, each with different noise.")
 
 
 def measure(settings: SelectSettings) -> Result:
@@ -72,7 +72,7 @@ def selected(pairs: pa.Table, rule: SelectRule) -> pa.Table:
 
 
 def trained(settings: SelectSettings, rule: str, pairs: pa.Table) -> list[ResultRow]:
-    """Train on the pairs, once for each seed, and answer the held-out queries; one row for each measure."""
+    """Train on the pairs once per seed and answer the held-out queries; returns one row per measure."""
     task = settings.task
     config, trial = load_settings(Experiment, settings.config).diffusion, trial_of(settings.workspace, task)
     solver = config.sampler[task].solver

@@ -1,4 +1,4 @@
-"""Times calls: cell after cell, until a cell is timed well enough, or with the reason why it is not timed."""
+"""The timing of calls: each cell is repeated until it is timed well enough, or has the reason why it is not timed."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ Call = Callable[[int], object]
 ENOUGH_MS = 1000.0
 MOST_REPEATS = 200
 WARM_UP_S = 1.0
-"""A call expected to take longer gets no warm-up call, because a shorter cell has run its kernels."""
+"""A call that is expected to take longer gets no warm-up call, because a shorter cell has already run its kernels."""
 BASELINE = "language model"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """The thing that is timed.
+    """A model and the way in which it is run.
 
-    ``scope`` is "fan-out" or "with search". ``asked`` is the number of evaluations asked for; ``steps`` is the number
-    of solver steps and ``evaluations`` the evaluations that they take. All three are None for a language model.
+    ``scope`` is "fan-out" or "with search". ``asked`` is the requested number of evaluations. ``steps`` is the number
+    of solver steps that fit, and ``evaluations`` is their number of evaluations. All three are None for a language
+    model.
     """
 
     what: str
@@ -41,7 +42,7 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """A cell with the median, the least and the greatest time of a call, or with the reason why it was not timed."""
+    """A cell with the median, minimum and maximum time of a call, or with the reason why it was not timed."""
 
     cell: Cell
     median_ms: float | None = None
@@ -54,7 +55,7 @@ class Timing:
 def is_enough(elapsed_ms: Sequence[float]) -> bool:
     """Whether to stop: after 200 calls, or after one second of calls.
 
-    One second counts with 3 calls or more; 2 are enough when a call takes over 5 s, and 1 when it takes over 30 s.
+    One second is enough with at least 3 calls. If a call takes over 5 s, 2 calls are enough; if over 30 s, 1 call.
     """
     if not elapsed_ms:
         return False
@@ -65,8 +66,8 @@ def is_enough(elapsed_ms: Sequence[float]) -> bool:
 def predicted_s(cell: Cell, timings: Sequence[Timing]) -> float | None:
     """Predict the seconds of one call from smaller cells; None when no smaller cell was timed.
 
-    Assumes time proportional to the evaluations and to the batch, and takes the least prediction of all smaller
-    cells. It is mostly too high, because every call has a fixed part.
+    The prediction assumes that time is proportional to the evaluations and to the batch size. It is the lowest
+    prediction from all smaller cells, and mostly too high, because every call has a fixed part.
     """
     guesses = []
     for timing in timings:
@@ -81,7 +82,7 @@ def predicted_s(cell: Cell, timings: Sequence[Timing]) -> float | None:
 
 
 def ratios(timings: Sequence[Timing]) -> list[float | None]:
-    """The language model's median divided by each timing's, at the same batch and scope; above 1 is faster than it."""
+    """The language model's median time over each timing's, at the same batch and scope; above 1 is faster."""
     baseline = {
         (timing.cell.batch, timing.cell.scope): timing.median_ms
         for timing in timings
@@ -98,7 +99,7 @@ def reason(error: RuntimeError) -> str:
 
 
 def attempt(prepare: Callable[[], object]) -> str | None:
-    """Run a preparation that is not timed; returns the reason when a compiler or the memory fails."""
+    """Run a preparation that is not timed; returns the reason when the compiler or the memory fails, else None."""
     try:
         prepare()
     except RuntimeError as error:
@@ -112,10 +113,10 @@ class Board:
 
     Attributes:
         synchronize: Waits for the device.
-        result: Holds a row for each timed cell.
+        result: Holds a row for each cell.
         out: JSON file of the result; None writes none.
-        deadline: time.perf_counter() at which all should have ended; a cell that may end later is not started.
-        call_limit_s: A cell whose single call may take longer is not timed.
+        deadline: time.perf_counter() at which the run should end; a cell that may end later is not started.
+        call_limit_s: A cell is not timed if one call may take longer than this.
     """
 
     synchronize: Callable[[], None]
@@ -128,7 +129,7 @@ class Board:
     def measure(self, cell: Cell, make: Callable[[], Call], *, why: str | None = None) -> None:
         """Time the call that ``make`` returns.
 
-        A RuntimeError (memory, a compiler) leaves a row with the reason; so does ``why``, without any call.
+        A RuntimeError (memory, compiler) gives a row with the reason. ``why`` gives a row with that reason and no call.
         """
         expected_s = predicted_s(cell, self.timings) or 0.0
         left_s = self.deadline - time.perf_counter()

@@ -1,15 +1,15 @@
-"""Compare the diffusion retriever with cheaper students of the same pairs.
+"""Compare the diffusion retriever with cheaper models that are fitted on the same pairs (students).
 
 ``python -m benchmarks.students WORKSPACE`` needs a workspace with finished stages up to diffusion. It fits each student
 on the training pairs and answers the held-out queries:
 
 - regressor: an MLP from z_q to the L rows in their stored order, trained by mean squared error;
-- set transformer: the network of the retriever on L learned rows in place of noise, trained by mean squared error to
-  the rows of the target after matching by the Hungarian algorithm;
-- copy of nearest ("retrieve and copy"): the target of the pair with the highest reward of the nearest training query;
-- copy of 20 nearest: the rows that the targets of the 20 nearest training queries share most, weighted by cosine.
+- set transformer: the network of the retriever, with L learned rows in place of noise. It is trained by mean squared
+  error to the target rows, which the Hungarian algorithm matches to its output;
+- copy of nearest ("retrieve and copy"): the best target of the nearest training query, by reward;
+- copy of 20 nearest: the most frequent rows in the best targets of the 20 nearest training queries, weighted by cosine.
 
-Ratios are to the retriever with its configured sampler. Intervals are 95% intervals of a bootstrap over the queries.
+Ratios are relative to the retriever with its configured sampler. Intervals are 95% bootstrap intervals over queries.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ NUM_NEIGHBOURS = 20
 
 
 class StudentsSettings(BenchmarkSettings):
-    """What is compared."""
+    """The workspace, and the training of the students."""
 
     workspace: Annotated[Path, POSITIONAL] = Field(description="Folder with finished stages up to diffusion.")
-    steps: PositiveInt = Field(500, description="Updates of each fitted student, of 64 pairs each.")
-    draws: PositiveInt = Field(3, description="Answers to each query of the retrievers that start from noise.")
+    steps: PositiveInt = Field(500, description="Updates of each trained student, with 64 pairs each.")
+    draws: PositiveInt = Field(3, description="Answers per query of a retriever that starts from noise.")
     seed: int = Field(0, description="Seed of the fitted students.")
 
 
@@ -84,7 +84,7 @@ def compare(settings: StudentsSettings, task: Task) -> Iterator[ResultRow]:
 def students(
     settings: StudentsSettings, task: Task, folder: Path, teacher: DiffusionRetriever
 ) -> Iterator[tuple[str, float | None, SolverName, Generate, int]]:
-    """Yield name, seconds to fit, a solver whose rows are ordered alike, how it generates, and the number of draws."""
+    """Yield name, seconds to fit, a solver with the same order of rows, the generating function, and the draws."""
     own = teacher.sampler.solver
     yield "diffusion", None, own, sampling(teacher), settings.draws if own != "top_anchors" else 1
     if (folder / STUDENT).is_dir():
@@ -102,7 +102,7 @@ def students(
 
 
 def fit_regressor(pairs: dict[str, Tensor], shape: NetworkConfig, steps: int, seed: int) -> Generate:
-    """Fit an MLP with one hidden layer by the squared error of all rows in their stored order."""
+    """Train an MLP with one hidden layer by the squared error of all rows in their stored order."""
     width = shape.num_rows * shape.dim
     model = nn.Sequential(
         nn.Linear(shape.dim, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, width), nn.Unflatten(1, (shape.num_rows, shape.dim))
@@ -111,7 +111,7 @@ def fit_regressor(pairs: dict[str, Tensor], shape: NetworkConfig, steps: int, se
 
 
 def fit_set_transformer(pairs: dict[str, Tensor], shape: NetworkConfig, steps: int, seed: int) -> Generate:
-    """Fit the transformer of the retriever on learned rows by the squared error of rows matched one to one."""
+    """Train the retriever's transformer on learned rows by the squared error of rows that are matched one to one."""
     return _fitted(
         LearnedRows(shape), lambda rows_BLD, target_BLD: match_rows(target_BLD, rows_BLD), pairs, steps, seed
     )
@@ -157,12 +157,12 @@ def _fitted(
 
 
 def copy_nearest(folder: Path, pairs: dict[str, Tensor], num_neighbours: int) -> Generate:
-    """Copy from the training queries nearest to z_q, from the pair of each with the highest reward.
+    """Copy rows from the training queries nearest to z_q. Each query gives its pair with the highest reward.
 
     Args:
-        folder: Folder of the pairs; a pair without a reward counts as the lowest.
+        folder: Folder of the pairs; a pair without a reward ranks last.
         pairs: The training pairs, as ``load_pairs`` reads them.
-        num_neighbours: Number of training queries; with several, their most shared rows are copied.
+        num_neighbours: Number of training queries. From several queries the most frequent rows are copied.
     """
     rows = pads.dataset(folder, format="parquet").to_table(
         ["query_id", "reward"], filter=pads.field("split") == "train"
@@ -174,7 +174,7 @@ def copy_nearest(folder: Path, pairs: dict[str, Tensor], num_neighbours: int) ->
     z_q_QD, target_QLD = functional.normalize(pairs["z_q"][best_Q], dim=-1), pairs["Z"][best_Q]
 
     def generate(z_q_BD: Tensor, generator: torch.Generator) -> Tensor:
-        # The sort is stable: of equal queries the one with the highest reward comes first.
+        # The sort is stable, so among equally near queries the one with the highest reward comes first.
         near = (z_q_BD @ z_q_QD.T).sort(descending=True, stable=True)
         cos_BK, of_BK = near.values[:, :num_neighbours], near.indices[:, :num_neighbours]
         if num_neighbours == 1:
@@ -187,7 +187,7 @@ def copy_nearest(folder: Path, pairs: dict[str, Tensor], num_neighbours: int) ->
 def commonest(rows_KLD: Tensor, weight_K: Tensor) -> Tensor:
     """The L rows of K sets with the greatest summed weight, (L, D); weights of equal rows are added.
 
-    Fewer than L distinct rows are repeated in the same order.
+    If there are fewer than L distinct rows, they are repeated in order.
     """
     num_rows = rows_KLD.shape[1]
     distinct_RD, which = rows_KLD.flatten(0, 1).unique(dim=0, return_inverse=True)

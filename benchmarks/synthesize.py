@@ -1,13 +1,14 @@
-"""Time the synthesis of pairs: the Ray Data graph beside a plain loop, and its speed and memory as pairs grow.
+"""Time the synthesis of pairs: the Ray Data graph against a plain loop, and its speed and memory at growing sizes.
 
-``python -m benchmarks.synthesize WORKSPACE`` needs a workspace with finished catalogue, encoder, index and folm stages.
+``python -m benchmarks.synthesize WORKSPACE`` needs a workspace with finished catalogue, encoder, index and folm
+(fan-out language model) stages.
 
-1. Live: the graph samples ``--live`` fan-outs of the frozen model, first with one actor, then with one actor for each
-   core. Before and after, a plain loop without Ray samples half as many with the same classes. It times generation
-   alone, and generation followed by writing. The engine of an actor has one thread. The loop runs with one thread and
-   with one thread for each core. Starts and the first file are not counted.
-2. Replay: the same graph writes each of ``--sizes`` pairs in a new Ray. Recorded fan-outs of the live run replace the
-   engine. The queries are recombined, all different, and embedded.
+1. Live: the graph samples ``--live`` fan-outs of the frozen model, first with one actor, then with one actor per core.
+   Before and after, a plain loop without Ray samples half as many with the same classes. It times generation alone, and
+   generation followed by writing. The engine of an actor has one thread. The loop runs with one thread and with one
+   thread per core. Startup and the first file are not counted.
+2. Replay: for each of ``--sizes`` the same graph writes that number of pairs in a new Ray cluster. Recorded fan-outs of
+   the live run replace the engine. The queries are recombined, all different, and embedded.
 
 Memory is the resident size of a process, including shared pages of the object store.
 """
@@ -36,29 +37,29 @@ from r4t_ray.types import Task
 
 
 class SynthesizeSettings(BenchmarkSettings):
-    """How many fan-outs are sampled and how many pairs are replayed."""
+    """The task, the number of sampled fan-outs and the numbers of replayed pairs."""
 
     workspace: Annotated[Path, POSITIONAL] = Field(
         description="Folder with finished catalogue, encoder, index and folm stages."
     )
     task: Task = Field("wscr", description="Task whose pairs are made.")
     live: PositiveInt = Field(20_480, description="Fan-outs sampled by the engine in the graph.")
-    sizes: tuple[PositiveInt, ...] = Field((10_000, 100_000, 1_000_000), description="Numbers of pairs replayed.")
-    samples: PositiveInt = Field(16, description="Fan-outs of a query.")
-    queries: PositiveInt = Field(64, description="Queries of a file.")
+    sizes: tuple[PositiveInt, ...] = Field((10_000, 100_000, 1_000_000), description="Numbers of pairs to replay.")
+    samples: PositiveInt = Field(16, description="Fan-outs per query.")
+    queries: PositiveInt = Field(64, description="Queries per file.")
     pairs: Path | None = Field(
         None, description="New folder that keeps the pairs of the run with one actor. Default: they are deleted."
     )
 
 
 class Replay:
-    """Ray Data's actor in place of the engine: picks a recorded query by the id of a query and returns its fan-outs."""
+    """A Ray Data actor that replaces the engine: each query gets the fan-outs of a recorded query, chosen by its id."""
 
     def __init__(self, path: str) -> None:
         self._recorded: list[list[list[str]]] = json.loads(Path(path).read_text(encoding="utf-8"))
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """The row with ``fan_outs``, as ``SampleSubQueries`` gives it; recorded ones repeat when there are too few."""
+        """The row with ``fan_outs``, as from ``SampleSubQueries``; recorded fan-outs repeat if there are too few."""
         num, answers = int(row["num_samples"]), []
         for query_id in row["query_id"]:
             known = self._recorded[zlib.crc32(query_id.encode()) % len(self._recorded)]
@@ -84,7 +85,7 @@ def measure(settings: SynthesizeSettings) -> Result:
         recorded = Path(place) / "recorded.json"
         num_recorded, num_queries = record(live_pairs / settings.task, recorded)
         result.facts["recorded_fan_outs"] = num_recorded
-        share = num_recorded / (num_queries * settings.samples)  # equal fan-outs of a query are one pair
+        share = num_recorded / (num_queries * settings.samples)  # below 1, because equal fan-outs make one pair
         for size in settings.sizes:
             row = run_graph(settings, int(size / share), Path(place) / f"replay-{size}", recorded)
             result.rows.append({"what": "replay", "size": size, **row})
@@ -92,7 +93,7 @@ def measure(settings: SynthesizeSettings) -> Result:
 
 
 def planned(settings: SynthesizeSettings, num_fan_outs: int, seed: int) -> list[dict[str, Any]]:
-    """Plan files of recombined queries with at least ``num_fan_outs`` fan-outs in all."""
+    """Plan files of recombined queries with a total of at least ``num_fan_outs`` fan-outs."""
     from r4t_ray.artifacts import Workspace
     from r4t_ray.catalogue import load_queries, recombined_queries
     from r4t_ray.pairs.files import PlannedQuery, plan_files
@@ -101,7 +102,7 @@ def planned(settings: SynthesizeSettings, num_fan_outs: int, seed: int) -> list[
     num_queries = -(-num_fan_outs // settings.samples)
     new = recombined_queries(settings.task, train, num_queries, seed)
     if len(new) < num_queries:
-        raise SystemExit(f"{len(new)} queries can be recombined, {num_queries} are asked for: raise --samples")
+        raise SystemExit(f"{num_queries} recombined queries are needed, only {len(new)} exist: raise --samples")
     return plan_files(settings.task, [PlannedQuery(query, settings.samples) for query in new], settings.queries)
 
 
@@ -113,7 +114,7 @@ def pairs_config(settings: SynthesizeSettings, actors: Resources) -> Any:
 
 
 def plain_loop(settings: SynthesizeSettings, threads: int, folder: Path, seed: int) -> ResultRow:
-    """Pairs/s of ``loop_here`` over half of the live fan-outs, in a new process, as an engine has; turn ``seed``."""
+    """Pairs/s of ``loop_here`` over half of the live fan-outs, in a process of its own; ``seed`` numbers the turn."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
     files = planned(settings, settings.live // 2, seed)
     arguments = (settings.workspace, pairs_config(settings, Resources(cpus=threads)), files, folder, seed, sender)
@@ -128,7 +129,7 @@ def plain_loop(settings: SynthesizeSettings, threads: int, folder: Path, seed: i
 def loop_here(
     workspace: Path, config: Any, files: Sequence[dict[str, Any]], folder: Path, seed: int, sender: Any
 ) -> None:
-    """Make the calls of the graph one after the other; send pairs/s with and without the writing."""
+    """Make the calls of the graph one after the other; sends pairs/s with and without writing."""
     from r4t_ray.pairs.synthesize import SampleSubQueries, WritePairs
 
     (folder / files[0]["task"]).mkdir(parents=True)
@@ -150,7 +151,7 @@ def loop_here(
 def run_graph(
     settings: SynthesizeSettings, num_fan_outs: int, folder: Path, replayed: Path | None, actors: int = 1
 ) -> ResultRow:
-    """Run the graph of the stage once in a new Ray."""
+    """Run the graph of the stage once in a new Ray cluster."""
     from r4t_ray.artifacts import Workspace
     from r4t_ray.pairs.synthesize import SampleSubQueries, synthesize
     from r4t_ray.pipeline import connected_to_ray
@@ -167,9 +168,9 @@ def run_graph(
 
 
 def measured(folder: Path, num_fan_outs: int, whole_s: float, usage: Usage) -> ResultRow:
-    """Count the pairs that a run wrote, and time it by its files.
+    """Count the pairs that a run wrote, and time the run by its files.
 
-    ``seconds`` runs from the first file to the last; ``paced`` is the number of pairs written in that time.
+    ``seconds`` is the time from the first file to the last; ``paced`` is the number of pairs written in that time.
     """
     import pyarrow.parquet as pq
 
@@ -189,7 +190,7 @@ def measured(folder: Path, num_fan_outs: int, whole_s: float, usage: Usage) -> R
 
 
 def record(folder: Path, path: Path) -> tuple[int, int]:
-    """Write the fan-outs of a finished run, query by query; return the numbers of fan-outs and of queries."""
+    """Write the fan-outs of a finished run, query by query; returns the numbers of fan-outs and queries."""
     import pyarrow.dataset as pads
 
     of_query: dict[str, list[list[str]]] = defaultdict(list)

@@ -1,18 +1,18 @@
-"""Time the training of the retriever: the worker of train-diffusion beside a loop without Ray.
+"""Time the training of the retriever: the worker of train-diffusion against a loop without Ray.
 
 ``python -m benchmarks.train_diffusion`` trains the network of jobs/configs/cookbook.yaml on random unit rows;
-``--paper`` trains the network of arXiv 2603.06397 (Table 3, batches of 512). The variants take turns and make the same
-updates:
+``--paper`` trains the network of arXiv 2603.06397 (Table 3, batches of 512). The variants run in turns and make the
+same updates:
 
-- bare loop: one process without Ray, with pairs on its device and as many threads as the worker;
-- all cores: on a CPU, the same loop with one thread for each core;
-- beside Ray: the bare loop while a worker of Ray Train waits and does nothing;
+- bare loop: one process without Ray, with the pairs on its device and the same number of threads as the worker;
+- all cores: on a CPU, the same loop with one thread per core;
+- beside Ray: the bare loop, while a Ray Train worker waits and does nothing;
 - cached: Ray Train, whose worker reads the pairs into the memory of its device;
-- streamed: Ray Train, fed by Ray Data from parquet.
+- streamed: Ray Train, to which Ray Data streams the pairs from parquet.
 
-A figure is the median over windows of ``--window`` steps. The first window of a turn is left out, and with it the start
-and the first read. On a GPU the share of the matmul rate counts the matrix products and attention of an update; the
-matmul rate is measured in the same run on one large bfloat16 product.
+A figure is the median over windows of ``--window`` steps. The first window of a turn is not counted, because it
+includes startup and the first read. On a GPU the share of the matmul rate counts the matrix products and attention of
+an update; the matmul rate is measured in the same run on one large bfloat16 product.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ NUM_ROWS, DIM = 12, 128
 class TrainDiffusionSettings(BenchmarkSettings):
     """The network, the variants, and how long each is timed."""
 
-    paper: bool = Field(False, description="Train the paper's network with its batch, instead of the cookbook's.")
+    paper: bool = Field(False, description="Train the paper's network and batch size; else the cookbook's.")
     variants: tuple[Variant, ...] = Field(VARIANTS, description="The variants that are timed.")
     pairs: PositiveInt = Field(20_000, description="Training pairs.")
-    batch: PositiveInt | None = Field(None, description="Pairs of an update. Default: of the configuration.")
-    turns: PositiveInt = Field(2, description="Times that each variant is run.")
-    windows: int = Field(5, ge=2, description="Windows of a turn; the first one is not counted.")
-    window: PositiveInt = Field(50, description="Steps of a window.")
+    batch: PositiveInt | None = Field(None, description="Pairs per update. Default: the configuration's.")
+    turns: PositiveInt = Field(2, description="Runs of each variant.")
+    windows: int = Field(5, ge=2, description="Windows per turn; the first one is not counted.")
+    window: PositiveInt = Field(50, description="Steps per window.")
     compile: bool = Field(False, description="Compile the network with torch.compile, as `diffusion.compile` does.")
 
 
@@ -176,7 +176,7 @@ def bare_loop(config: Any, pairs: Path, settings: TrainDiffusionSettings, seed: 
 
 
 def beside_ray(config: Any, pairs: Path, settings: TrainDiffusionSettings, folder: Path, seed: int) -> list[float]:
-    """Samples/s of ``bare_loop`` while a worker of Ray Train waits."""
+    """Samples/s of ``bare_loop`` while a Ray Train worker waits."""
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
@@ -200,7 +200,7 @@ def beside_ray(config: Any, pairs: Path, settings: TrainDiffusionSettings, folde
 
 
 def wait_between(files: dict[str, str]) -> None:
-    """The waiting worker: it makes one file and waits for the other."""
+    """The waiting worker: it creates the file ``began`` and waits for the file ``end``."""
     Path(files["began"]).touch()
     while not Path(files["end"]).exists():
         time.sleep(0.5)
@@ -230,7 +230,7 @@ def update_flops(config: Any, network: Any) -> float:
     anchors_ND = np.zeros((network.num_anchors, network.dim), np.float32) if network.num_anchors else None
     learner = Learner(config, network, "oar", seed=0, rank=0, anchors_ND=anchors_ND)
     target_BLD = torch.nn.functional.normalize(torch.randn(size, network.num_rows, network.dim), dim=-1)
-    # On a CPU the counter sees attention only as matrix products, which the math backend uses.
+    # On a CPU the counter does not count fused attention; the math backend runs attention as matrix products.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         learner.update(target_BLD[:, 0], target_BLD, torch.ones(size))
     return counter.get_total_flops() / size
@@ -242,8 +242,8 @@ def tables(result: Result) -> list[Table]:
     middles = {row["variant"]: statistics.median(row["samples_per_s"]) for row in result.rows}
     shares = ", ".join(f"{variant} {middle * flops / peak:.1%}" for variant, middle in middles.items())
     notes = [
-        f"{device}: {flops / 1e9:.3g} GFLOP a pair; a bfloat16 product runs at {peak / 1e12:.3g} TFLOP/s. ",
-        "Samples/s: median over windows, the least and the greatest, and the ratio to the first variant.",
+        f"{device}: {flops / 1e9:.3g} GFLOP per pair; a bfloat16 product runs at {peak / 1e12:.3g} TFLOP/s. ",
+        "Samples/s: median over windows, [minimum, maximum], and the ratio to the first variant.",
         *([f"share of the matmul rate: {shares}"] if device != "cpu" else []),
     ]
     return [replace(train_diffusion_table([(device, result)]), notes=notes)]

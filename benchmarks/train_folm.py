@@ -1,15 +1,15 @@
-"""Time Soft-GRPO training: plain trl beside the learner and rollout actors of this project, in turns.
+"""Time Soft-GRPO training of the fan-out language model (FOLM): plain trl against this project, in turns.
 
 ``python -m benchmarks.train_folm WORKSPACE`` needs a workspace with finished catalogue, encoder and index stages. All
-variants train the same model on the same queries with the same reward, batch and number of passes:
+variants train the same model on the same queries with the same reward, batch size and number of passes:
 
 - trl: GRPOTrainer with its own generate; the reward is computed in its process;
-- ours: the learner under Ray Train and one rollout actor, which take turns;
-- ours, overlapped: the same with max_staleness 1;
+- ours: the learner under Ray Train and one rollout actor, which run one after the other;
+- ours, overlapped: the same as ours with max_staleness 1;
 - ours, 2 actors: the same as ours with two rollout actors.
 
-The first step of a turn is not counted. Memory is the greatest resident size of all processes. trl runs in the
-process of the benchmark, and the memory that it keeps counts in later turns too.
+The first step of a turn is not counted. Memory is the peak of the summed resident size of all processes. trl runs in
+the process of the benchmark, so the memory that it keeps also counts in later turns.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ class TrainFolmSettings(BenchmarkSettings):
     workspace: Annotated[Path, POSITIONAL] = Field(
         description="Folder with finished catalogue, encoder and index stages."
     )
-    task: Task = Field("oar", description="Task that is trained.")
+    task: Task = Field("oar", description="Task to train.")
     model: str = Field("package:r4t_ray/folm/base_model", description="Base model.")
     variants: tuple[Variant, ...] = Field(tuple(VARIANTS), description="The variants that are timed.")
-    turns: PositiveInt = Field(2, description="Times that each variant is run.")
-    steps: PositiveInt = Field(5, description="Counted steps of a turn; one more runs before them.")
-    queries: PositiveInt = Field(16, description="Queries of a step.")
-    generations: PositiveInt = Field(8, description="Samples of a query.")
+    turns: PositiveInt = Field(2, description="Runs of each variant.")
+    steps: PositiveInt = Field(5, description="Counted steps per turn; one uncounted step runs before them.")
+    queries: PositiveInt = Field(16, description="Queries per step.")
+    generations: PositiveInt = Field(8, description="Samples per query.")
     new_tokens: PositiveInt = Field(96, description="Most tokens of a completion.")
     threads: PositiveInt = Field(2, description="Threads of the learner, of each engine, and of trl's generate.")
 
@@ -111,7 +111,7 @@ def training_config(settings: TrainFolmSettings, changes: dict[str, Any]) -> Any
 
 @contextmanager
 def prepared(settings: TrainFolmSettings) -> Iterator[Path]:
-    """A folder whose ``warm_start`` is the base model."""
+    """A folder that holds the base model as ``warm_start``."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from r4t_ray.encoders import resolve_model
@@ -124,7 +124,7 @@ def prepared(settings: TrainFolmSettings) -> Iterator[Path]:
 
 
 def run_ours(settings: TrainFolmSettings, changes: dict[str, Any], seed: int) -> list[ResultRow]:
-    """One turn of ours, with the functions of the stage; one row for each counted step."""
+    """One turn of this project's training, with the functions of the stage; returns one row per counted step."""
     from r4t_ray.artifacts import Workspace
     from r4t_ray.folm.learner.job import LearnerJob
     from r4t_ray.folm.rollout.pool import RolloutPool
@@ -153,7 +153,7 @@ def run_ours(settings: TrainFolmSettings, changes: dict[str, Any], seed: int) ->
 
 
 def run_trl(settings: TrainFolmSettings, changes: dict[str, Any], seed: int) -> list[ResultRow]:
-    """One turn of plain trl with the same reward; one row for each counted step."""
+    """One turn of plain trl with the same reward; returns one row per counted step."""
     import torch
     from datasets import Dataset
     from transformers import AutoTokenizer
@@ -197,7 +197,7 @@ def run_trl(settings: TrainFolmSettings, changes: dict[str, Any], seed: int) -> 
 
 @contextmanager
 def peak_memory() -> Iterator[Callable[[], int]]:
-    """Yield a function that returns the greatest resident size so far, in bytes, of this process and its children."""
+    """Yield a function that returns the peak resident size so far of this process and its children, in bytes."""
     import psutil
 
     most, done = 0, threading.Event()

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 OPERATORS = {"Map(SampleSubQueries)": "fan-outs", "Map(Replay)": "fan-outs", "Map(WritePairs)": "writer"}
 LOOK_EVERY_S = 2.0
-"""Seconds between two looks at all processes. A look takes about 25 ms of a core, which the engine needs."""
+"""Seconds between two samples of all processes. A sample takes about 25 ms of a core that the engine needs."""
 
 
 @dataclass(kw_only=True)
 class Usage:
-    """Seconds of CPU and greatest resident bytes of each kind of process: driver, fan-outs, writer, rest of Ray."""
+    """CPU seconds and peak resident bytes of each kind of process: driver, fan-outs, writer, rest of Ray."""
 
     cpu_s: dict[str, float] = field(default_factory=dict)
     peak_bytes: dict[str, int] = field(default_factory=dict)

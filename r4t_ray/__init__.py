@@ -1,4 +1,4 @@
-"""r4t_ray: compile a set-level objective into a fast retriever (R4T, arXiv 2603.06397) on Ray."""
+"""r4t_ray: train and serve a retriever that answers a broad query with a diverse set (arXiv 2603.06397), on Ray."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from r4t_ray.stages import command_of
 SCHEMA = 1
 MANIFEST = "manifest.json"
 KEY = "key"
-"""File in the folder of an unfinished stage: hash of the inputs from which it is being made."""
+"""File in the folder of an unfinished stage: a hash of the inputs that it is made from."""
 REPORTED_VERSIONS = (
     "r4t-ray",
     "ray",
@@ -52,7 +52,7 @@ NEW_ENTRIES = "new_entries"
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What a stage wrote and from what.
+    """The files of an artifact, and the inputs that it was made from.
 
     ``files`` has the sha256 of each file by its path, ``parents`` the fingerprint of each parent by its section.
     """
@@ -69,7 +69,7 @@ class Manifest:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over the files' hashes: equal when the contents are."""
+        """sha256 over the hashes of the files. Equal contents have equal fingerprints."""
         return _hash_json(self.files)
 
 
@@ -154,16 +154,16 @@ class Workspace:
         *,
         resumes: bool = False,
     ) -> Artifact:
-        """Run ``make(folder) -> rows`` unless an up-to-date, intact artifact is already there.
+        """Run ``make(folder) -> rows``, unless a current and intact artifact is there.
 
         Args:
-            stage: Section of a stage, which is its folder, or NEW_ENTRIES.
+            stage: Name of the folder: the section of a stage, or NEW_ENTRIES.
             config: The stage's settings. The artifact is made again when they change.
             seed: The experiment's seed. The artifact is made again when it changes.
             parents: Sections whose contents this stage reads. They are verified first.
-            make: Fills the folder that it is given and returns how many rows (or steps) it wrote.
-            resumes: Give ``make`` the files that an earlier, unfinished call for the same inputs left. Otherwise the
-                folder that it is given is empty.
+            make: Fills the folder and returns the number of rows (or steps) that it wrote.
+            resumes: If True, ``make`` finds the files that an earlier, unfinished call with the same inputs left. If
+                False, its folder is empty.
         """
         self._refuse_version_0_1()
         for name in (stage, *parents):
@@ -207,12 +207,12 @@ class Workspace:
             )
 
     def holds(self, stage: str) -> bool:
-        """Whether a finished stage is there, or stands aside because its replacement was cut off."""
+        """Whether a finished stage is there. One that was moved aside by a replacement that was cut off counts too."""
         return any(path.exists() for path in (self.root / stage, replaced_folder(self.root / stage)))
 
 
 def _begin(partial: Path, key: str, resumes: bool) -> None:
-    """Empty the folder, unless ``resumes`` and an earlier call for the same key began it."""
+    """Empty the folder. It is kept if ``resumes`` is True and an earlier call began it for the same key."""
     begun = partial / KEY
     if resumes and begun.is_file() and begun.read_text(encoding="utf-8") == key:
         return
@@ -234,7 +234,7 @@ def _whole(path: Path, key: str) -> Manifest | None:
 
 
 def _recover(final: Path) -> None:
-    """End a replacement of ``final`` that was cut off, and remove the key that an unfinished stage has."""
+    """Finish a replacement of ``final`` that was cut off, and remove the key of an unfinished stage."""
     finish_replacement(final)
     if (final / KEY).exists():
         (final / KEY).unlink()

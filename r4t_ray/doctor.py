@@ -33,7 +33,7 @@ INSTALL_ALL = "make install"
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One line of the diagnosis. ``fix`` is empty when all is well; only ``required`` faults fail the check."""
+    """One line of the diagnosis. ``fix`` is empty if there is no fault. Only ``required`` faults fail the check."""
 
     name: str
     value: str
@@ -49,7 +49,7 @@ class Diagnosis:
 
     @property
     def healthy(self) -> bool:
-        """Whether nothing required is missing."""
+        """Whether all requirements are met."""
         return not any(finding.required and finding.fix for finding in self.findings)
 
 
@@ -158,7 +158,7 @@ def _torch_companions() -> Finding:
 def _machine() -> list[Finding]:
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     total, free = memory_gib()
-    fix = "the cookbook needs about 8 GiB free: close something" if free < 8 else ""
+    fix = "the cookbook needs about 8 GiB free: close other programs" if free < 8 else ""
     return [
         Finding(name="CPUs", value=str(cpus)),
         Finding(name="GPUs", value=str(num_gpus())),

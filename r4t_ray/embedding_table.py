@@ -1,4 +1,4 @@
-"""Embeddings on disk: parquet of (id str, embedding fixed_size_list<float32, D>), in the order of their texts."""
+"""Embeddings on disk: parquet of (id str, embedding fixed_size_list<float32, D>), in the order of the texts."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The error tree. Every message says where, what was got, what was expected and what to do next.
+"""The error tree. Every message has four parts: where, got, expected, and the next step.
 
 R4TError
 ├── ConfigError            (ValueError)         a setting a person wrote
 ├── DataError              (ValueError)         a catalogue, file or column a person brought
 ├── RequestError           (ValueError)         a query a person sent
-├── ArtifactError          (RuntimeError)       a stage's output that is tampered, truncated or stale
+├── ArtifactError          (RuntimeError)       a stage's output that is changed, truncated or stale
 │   └── MissingArtifactError (FileNotFoundError)  a stage that has not run
 ├── EngineError            (RuntimeError)       a generation engine that failed or is not installed
 └── RewardError            (RuntimeError)       a reward that could not be computed
@@ -47,7 +47,7 @@ class RequestError(R4TError, ValueError):
 
 
 class ArtifactError(R4TError, RuntimeError):
-    """A stage's output that is tampered, truncated, or made for other inputs."""
+    """A stage's output that was changed, truncated, or made from other inputs."""
 
 
 class MissingArtifactError(ArtifactError, FileNotFoundError):
@@ -63,12 +63,12 @@ class RewardError(R4TError, RuntimeError):
 
 
 def write_error(error: R4TError, path: Path) -> None:
-    """Keep an error for a process that starts later."""
+    """Write an error to a file, for a process that starts later."""
     path.write_text(json.dumps([type(error).__name__, *error.args]), encoding="utf-8")
 
 
 def read_error(path: Path) -> R4TError:
-    """What ``write_error`` kept."""
+    """The error that ``write_error`` wrote."""
     name, *parts = json.loads(path.read_text(encoding="utf-8"))
     kinds: list[type[R4TError]] = [R4TError, *R4TError.__subclasses__(), MissingArtifactError]
     return {kind.__name__: kind for kind in kinds}[name](*parts)

@@ -1,6 +1,6 @@
 """One YAML file per experiment: a seed, a preset, and one section per stage.
 
-It names the settings of every room, so reading one imports the rooms. ``r4t_ray.pipeline`` does so when a stage runs.
+This module imports the settings of every package. ``r4t_ray.pipeline`` imports it only when it reads a YAML file.
 """
 
 from __future__ import annotations
@@ -28,19 +28,21 @@ class Experiment(Settings):
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of every stage. The same seed gives the same workspace.")
     preset: Preset = Field(
         "small",
-        description="Values that this file starts from. small is the defaults: minutes to an hour on two CPU cores. "
-        "paper is Table 3 of arXiv 2603.06397, for a cluster with GPUs.",
+        description="Values that this file starts from. small keeps the defaults, which run in minutes to an hour on "
+        "two CPU cores. paper takes Table 3 of arXiv 2603.06397 and needs a cluster with GPUs.",
     )
     catalogue: CatalogueConfig = Field(description="The data: items, and sets of items.")
     encoder: EncoderConfig = Field(EncoderConfig(), description="The text encoder.")
     index: IndexConfig = Field(IndexConfig(), description="The nearest-neighbour indexes over items and sets.")
     folm: FolmConfig = Field(FolmConfig(), description="The fan-out language models (FOLM) and their training.")
-    pairs: PairsConfig = Field(PairsConfig(), description="The synthesis of training pairs for the diffusion.")
+    pairs: PairsConfig = Field(
+        PairsConfig(), description="The synthesis of training pairs for the diffusion retrievers."
+    )
     diffusion: DiffusionConfig = Field(DiffusionConfig(), description="The diffusion retrievers and their training.")
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="The evaluation on held-out queries.")
     ablation: AblationConfig = Field(AblationConfig(), description="The reward ablation, run by `r4t ablate`.")
-    drift: DriftConfig = Field(DriftConfig(), description="The bounds of `r4t drift`.")
-    serve: AppArgs = Field(AppArgs(), description="How the workspace is served.")
+    drift: DriftConfig = Field(DriftConfig(), description="The limits that `r4t drift` applies.")
+    serve: AppArgs = Field(AppArgs(), description="The Serve application of `r4t serve`.")
 
     @model_validator(mode="before")
     @classmethod
@@ -51,7 +53,7 @@ class Experiment(Settings):
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:
-        """Refuse before the first stage what would stop a later one."""
+        """Refuse, before the first stage runs, settings that would stop a later stage."""
         if self.pairs.num_rows < self.folm.k:
             raise ValueError(f"pairs.num_rows ({self.pairs.num_rows}) is below folm.k ({self.folm.k})")
         return self

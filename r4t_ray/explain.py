@@ -1,4 +1,4 @@
-"""Settings explained: the tree that `r4t config` prints, and docs/settings.md, both from the same descriptions.
+"""The tree that `r4t config` prints, and docs/settings.md, both from the descriptions of the settings.
 
 ``python -m r4t_ray.explain docs/settings.md`` writes the page.
 """
@@ -18,8 +18,8 @@ from r4t_ray.experiment import Experiment
 PAGE = """\
 # Settings
 
-This page is generated: `make docs` writes it from the descriptions in the code. `r4t config CONFIG` prints the
-resolved settings of one YAML file, each with its description, and marks what differs from the default.
+This page is generated: `make docs` writes it from the descriptions in the code. `r4t config CONFIG` prints all
+settings of one YAML file with their descriptions, and marks the values that differ from the default.
 
 Only `catalogue` is required. Every other key has a default.
 
@@ -32,12 +32,12 @@ folm:
     oar: {{num_steps: 100}}  # the other settings of oar, and all of wscr, keep their defaults
 ```
 
-- Mappings merge key by key: with the file that `extends` names, and with the defaults. Lists and values replace.
-- `null` resets a key to its default. Where a setting may be null, `null` switches it off.
-- A setting of each task is a mapping with the keys `oar` (open-ended abstract retrieval) and `wscr` (weakly supervised
-  compositional retrieval). In the tables, `{{oar,wscr}}` stands for one of the two.
-- In the tables, `NAME` stands for a name that you choose, `[]` for an entry of a list, and `(sets)` for the `type` that
-  the setting belongs to.
+- Mappings merge key by key with the file that `extends` names and with the defaults. Lists and values replace.
+- `null` resets a key to its default. If a setting may be null, `null` sets it to null.
+- A setting with one value per task is a mapping with the keys `oar` (open-ended abstract retrieval) and `wscr` (weakly
+  supervised compositional retrieval). In the tables, `{{oar,wscr}}` stands for one of the two.
+- In the tables, `NAME` stands for a name that you choose and `[]` for an entry of a list. `(sets)` means that the
+  setting belongs to `type: sets`.
 
 ## Which settings matter on a GPU
 
@@ -60,10 +60,10 @@ The defaults are made for two CPU cores. `jobs/configs/polyvore.yaml` shows a wh
 GPU_SETTINGS: tuple[tuple[str, str, str], ...] = (
     ("encoder.actors.gpus", "1", "The encoder embeds the catalogue on a GPU."),
     ("encoder.batch_size", "256 or more", "Small batches leave a GPU idle."),
-    ("folm.engine.type", "vllm", "vLLM samples; auto takes it too if it is installed."),
+    ("folm.engine.type", "vllm", "vLLM samples. auto also takes vLLM if it is installed."),
     ("folm.engine.dtype", "bfloat16", "Half the memory of float32, and a much higher matmul rate."),
     ("folm.grpo.{oar,wscr}.max_logp_gap", "0.5", "In bfloat16, engine and learner differ more than in float32."),
-    ("folm.engine.max_model_len", "2048", "Prompt and completion must fit; larger values need more memory."),
+    ("folm.engine.max_model_len", "2048", "Prompt and completion must fit. Larger values need more memory."),
     ("folm.rollout.gpus", "1", "Each rollout actor samples on a GPU; `folm.rollout.num` is the number of actors."),
     ("folm.learner.gpus", "1", "Each learner worker trains on a GPU; `folm.learner.num` is the number of workers."),
     ("folm.fsdp", "true", "Shards a model that does not fit into the memory of one GPU. Experimental."),
@@ -83,7 +83,7 @@ GPU_SETTINGS: tuple[tuple[str, str, str], ...] = (
         "The pairs stay in the GPU's memory, so training does not wait for files.",
     ),
     ("diffusion.compile", "true", "torch.compile makes a step of a large network faster."),
-    ("diffusion.optimizer.batch_size", "512", "The batch of all workers together; larger batches use a GPU better."),
+    ("diffusion.optimizer.batch_size", "512", "The batch of all workers together. Larger batches use a GPU better."),
     ("serve.generator.num_gpus", "1", "The diffusion generates on a GPU. Fractions let replicas share one."),
 )
 """Setting, its value on a GPU, and the reason."""
@@ -114,7 +114,7 @@ def settings_page() -> str:
 
 
 def _preset_of(experiment: Experiment) -> Experiment:
-    """The experiment of the same preset in which nothing is set but the data."""
+    """An experiment with the same preset and data; all other settings keep their defaults."""
     catalogue = experiment.catalogue
     required = [name for name, info in type(catalogue).model_fields.items() if info.is_required() or name == "type"]
     data = {name: getattr(catalogue, name) for name in required}

@@ -1,8 +1,7 @@
-"""Files and folders that are whole or not there: each is written under a temporary name, then renamed. And hashes.
+"""Files and folders that are whole or absent, and hashes. Each is written under a temporary name and then renamed.
 
 A rename is atomic. A reader therefore sees the old content, the new content, or nothing. A process that is killed
-leaves its temporary file or folder behind, recognised by the suffix. ``remove_leftovers`` and the next
-``whole_folder`` remove them.
+leaves its temporary file or folder, which has a suffix. ``remove_leftovers`` and the next ``whole_folder`` remove it.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ REPLACED = ".replaced"
 
 @contextmanager
 def whole_file(path: Path, *, keep_existing: bool = False) -> Iterator[Path]:
-    """Give a temporary path beside ``path``, flush it to disk at the end of the block and rename it to ``path``.
+    """Give a temporary path beside ``path``. At the end of the block, flush it to disk and rename it to ``path``.
 
     The temporary name is unique, so two processes may write the same path. When the block raises, nothing is left.
 
     Args:
         path: The file to be written; its folder exists.
-        keep_existing: A file that is there by then stays as it is, and the new one is dropped.
+        keep_existing: If ``path`` exists at the end of the block, it stays and the new file is dropped.
     """
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}")
     try:
@@ -54,7 +53,7 @@ def write_json(path: Path, data: Any) -> None:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Give an empty temporary folder beside ``path``, which takes the place of ``path`` at the end of the block.
+    """Give an empty temporary folder beside ``path``. At the end of the block it takes the place of ``path``.
 
     When the block raises, the temporary folder stays until the next attempt. One process at a time may write a path.
     """
@@ -76,7 +75,7 @@ def replaced_folder(path: Path) -> Path:
 
 
 def put_in_place(partial: Path, path: Path) -> None:
-    """Rename ``partial`` to ``path``; a folder that is there is moved aside first and removed last."""
+    """Rename ``partial`` to ``path``. An existing folder is moved aside first and removed last."""
     if path.exists():
         path.rename(replaced_folder(path))
     partial.rename(path)
@@ -84,7 +83,7 @@ def put_in_place(partial: Path, path: Path) -> None:
 
 
 def finish_replacement(path: Path) -> None:
-    """End a replacement that was cut off: put the old folder back if ``path`` is missing, else remove the old one."""
+    """Finish a replacement that was cut off: put the old folder back if ``path`` is missing, else remove it."""
     replaced = replaced_folder(path)
     if not path.exists() and replaced.exists():
         replaced.rename(path)
@@ -92,7 +91,7 @@ def finish_replacement(path: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files that killed writers left below ``folder``; none may be writing there."""
+    """Remove the temporary files that killed writers left below ``folder``. No process may write there now."""
     for file in folder.rglob(f"*{PARTIAL}"):
         if file.is_file():
             file.unlink()

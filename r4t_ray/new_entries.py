@@ -1,6 +1,6 @@
-"""Entries added to a finished workspace: embedded by its encoder, searched beside its index.
+"""New entries of a finished workspace. Its encoder embeds them, and they are searched beside its index.
 
-No stage reads them. So the current stages stay current and nothing is trained. ``new_entries/`` has one file for each
+No stage reads them, so the stages stay current and nothing is trained. ``new_entries/`` has one file for each
 pool that gained entries, with columns id, embedding and text: ``items.parquet`` for wscr (weakly supervised
 compositional retrieval) and ``sets.parquet`` for oar (open-ended abstract retrieval).
 """
@@ -25,14 +25,14 @@ from r4t_ray.types import Array, Task
 
 
 class AddInputs(Settings):
-    """The inputs of which new entries are made: sha256 of the file of ``items`` and of the file of ``sets``."""
+    """The inputs of the new entries: sha256 of the file of ``items`` and of the file of ``sets``."""
 
     sources: dict[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class NewEntries:
-    """New entries of one pool: ids, the texts that people read, and unit embeddings, in one order."""
+    """New entries of one pool: ids, texts for answers, and unit embeddings, in the same order."""
 
     ids: list[str]
     texts: list[str]
@@ -50,7 +50,7 @@ def add(workspace: Workspace, *, items: Path | None = None, sets: Path | None = 
     Raises:
         ConfigError: Neither file is named, or the encoder's model is not installed.
         DataError: A file cannot be used; see `read_new_entries`.
-        ArtifactError: A stage is missing or was changed, or the encoder did not make the workspace's embeddings.
+        ArtifactError: A stage is missing or was changed, or the encoder is not the one that embedded the workspace.
     """
     files = {name: path for name, path in (("items", items), ("sets", sets)) if path is not None}
     if not files:
@@ -78,7 +78,7 @@ def add(workspace: Workspace, *, items: Path | None = None, sets: Path | None = 
 
 
 def entries_of_pool(new: Catalogue, task: Task) -> tuple[list[str], list[str]]:
-    """Ids of the entries that the task's pool gets, and their texts as the embed stage makes them."""
+    """Ids of the new entries of the task's pool, and the texts that are embedded, as in the embed stage."""
     if task == "oar":
         rows = new.sets
         return [row.set_id for row in rows], [set_text(row.title, row.description) for row in rows]

@@ -34,7 +34,7 @@ _logger = logging.getLogger(__name__)
 
 
 def load_experiment(path: str | Path) -> Experiment:
-    """Read an experiment's YAML; raises ConfigError naming each wrong key."""
+    """Read an experiment's YAML; raises ConfigError, which names each wrong key."""
     from r4t_ray.experiment import Experiment
 
     return load_settings(Experiment, path)
@@ -58,13 +58,13 @@ def run_stage(stage: Stage, experiment: Experiment, workspace: Workspace) -> Art
 
 
 def run_pipeline(experiment: Experiment, workspace: Workspace) -> dict[str, Artifact]:
-    """Run every stage in order, skipping what is current; gives the artifacts by section."""
+    """Run every stage in order and skip the current ones; returns the artifacts by section."""
     with connected_to_ray():
         return {stage.section: run_stage(stage, experiment, workspace) for stage in STAGES}
 
 
 def run_ablation(experiment: Experiment, workspace: Workspace) -> Path:
-    """Run the stages that all variants of the ``ablation`` section share, then compare them; gives the report."""
+    """Run the stages that the variants of ``ablation`` share, then train and compare these; returns the report."""
     from r4t_ray.evaluation.ablation import ablate
 
     with connected_to_ray():
@@ -88,7 +88,7 @@ def connected_to_ray() -> Iterator[None]:
         ray.init()
     else:
         keep_freed_memory()
-        # Without the dashboard Ray Train warns every second, because it asks it whether the controller lives.
+        # Ray Train asks the dashboard whether its controller lives. Without a dashboard it warns every second.
         ray.init(address="local", include_dashboard=True)
     try:
         yield
@@ -106,7 +106,7 @@ def keep_freed_memory() -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Entry point of jobs/stage.py: ``STAGE CONFIG --workspace DIR``; exits with 2 and a message on a user's fault."""
+    """Entry point of jobs/stage.py: ``STAGE CONFIG --workspace DIR``; exits with 2 and a message for a user's fault."""
     parser = argparse.ArgumentParser(description="Run one stage of an experiment on a workspace.")
     parser.add_argument(
         "stage",
@@ -130,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def run_command(command: str, config: Path, workspace: Path) -> dict[str, Artifact]:
-    """Run the stage of that name, or all of them for ``pipeline``; gives the artifacts by section."""
+    """Run the stage of that name, or all stages for ``pipeline``; returns the artifacts by section."""
     experiment, place = load_experiment(config), Workspace(workspace)
     if command == PIPELINE:
         return run_pipeline(experiment, place)
@@ -156,7 +156,7 @@ def find_fault(error: BaseException) -> R4TError | None:
         if id(found) in seen:
             continue
         seen.add(id(found))
-        # Ray's error of a task is an instance of the cause's class but lacks its fields: go on to the cause itself.
+        # Ray's error of a task is an instance of the class of its cause, but lacks its fields. So go on to the cause.
         if isinstance(found, R4TError) and len(found.args) == 4:
             return found
         workers = getattr(found, "worker_failures", None) or {}
@@ -166,7 +166,7 @@ def find_fault(error: BaseException) -> R4TError | None:
 
 
 def report_fault(fault: R4TError) -> int:
-    """Print a user's fault and its fix on stderr; gives the exit status, 2."""
+    """Print a user's fault and its fix on stderr; returns the exit status, 2."""
     print(f"error: {fault.where}", file=sys.stderr)
     for label, text in (("got", fault.got), ("expected", fault.expected), ("fix", fault.fix)):
         print(f"  {label + ':':<10}{text}", file=sys.stderr)

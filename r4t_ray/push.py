@@ -28,12 +28,12 @@ def push(
         workspace: Folder of the experiment's artifacts.
         repo_id: OWNER/NAME on the hub. It is created if it does not exist.
         task: The task whose retriever is pushed.
-        student: Push its one-step student instead.
+        student: Push the one-step student of the task instead.
         private: Make the repository private.
-        out: A new or empty folder to write to. Nothing is sent then.
+        out: A new or empty folder. The files are written there and nothing is pushed.
 
     Returns:
-        The commit's address; with ``out`` the card.
+        The address of the commit; with ``out``, the text of the card.
 
     Raises:
         ArtifactError: A stage (or the report, if there is one) is missing, changed, or made from other inputs.
@@ -45,13 +45,15 @@ def push(
         folder /= STUDENT
         if not folder.is_dir():
             raise ConfigError(
-                "--student", f"no {folder}", "a task that has one", f"set diffusion.student.{task} and train again"
+                "--student", f"no {folder}", "a task with a student", f"set diffusion.student.{task} and train again"
             )
     retriever = DiffusionRetriever.from_pretrained(folder)
     facts = _facts(opened, repo_id, task, student)
     if out is not None:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise ConfigError("--out", f"{out}, which is there", "a new or empty folder", "name another folder")
+            raise ConfigError(
+                "--out", f"{out}, which is a file or has files", "a new or empty folder", "name another folder"
+            )
         retriever.save_pretrained(out, model_card_kwargs=facts)
         return (out / CARD).read_text(encoding="utf-8")
     try:

@@ -20,7 +20,7 @@ class Stage:
     name: str
     """The command `r4t NAME` and the argument of jobs/stage.py."""
     section: str
-    """The section of the YAML, the folder in the workspace, and the name among the parents of a later stage."""
+    """The section of the YAML, the folder in the workspace, and the name in the ``parents`` of later stages."""
     parents: tuple[str, ...]
     """Sections of the stages whose files it reads. Evaluation also reads the models that its methods need."""
     module: str
@@ -67,7 +67,7 @@ STAGES = (
         section="pairs",
         parents=("catalogue", "encoder", "index", "folm"),
         module="r4t_ray.pairs",
-        help="Sample sub-queries for every training query and write the pairs (z_q, Z) (Ray Data).",
+        help="Sample sub-queries and write pairs of a query vector and a set of directions (Ray Data).",
     ),
     Stage(
         name="train-diffusion",
@@ -87,7 +87,7 @@ STAGES = (
 
 
 def find_stage(name: str) -> Stage:
-    """The stage with a command's name; raises ConfigError when there is none."""
+    """The stage of a command; raises ConfigError if there is none."""
     for stage in STAGES:
         if stage.name == name:
             return stage

@@ -1,4 +1,4 @@
-"""The nouns, and the legend of axis suffixes that every array name carries.
+"""Basic types, and the legend of the axis suffixes in array names.
 
 B queries of a batch          G rollouts of one query      k directions kept per query
 L rows the diffusion emits    K hits of one direction      M items or sets of a pool
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Task = Literal["oar", "wscr"]
-"""oar: open-ended abstract retrieval over collections; wscr: weakly supervised retrieval of one set's items."""
+"""oar: open-ended abstract retrieval of collections. wscr: weakly supervised compositional retrieval of items."""
 
 TASKS: tuple[Task, ...] = get_args(Task)
 

@@ -1,4 +1,4 @@
-"""Artifacts: skipped when current, redone when half-written, refused when tampered, whole after a kill."""
+"""Artifacts: skipped when current, made again when half-written, refused when changed, whole after a kill."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Words(Settings):
 
 
 class Writer:
-    """Writes one line a word, and counts how often it was asked to."""
+    """Writes one line per word, and counts its calls."""
 
     def __init__(self, words: tuple[str, ...] = ("salt", "thyme")) -> None:
         self.words, self.calls = words, 0
@@ -83,7 +83,7 @@ def test_changed_parent_rebuilds_and_same_parent_does_not(workspace: Workspace) 
     child = Writer()
     build(workspace)
     build(workspace, "encoder", make=child, parents=("catalogue",))
-    # The parent is made anew with the same contents: nothing to do.
+    # The parent is made again with the same contents, so the child is still current.
     (workspace.root / "catalogue" / MANIFEST).unlink()
     build(workspace)
     build(workspace, "encoder", make=child, parents=("catalogue",))
@@ -184,7 +184,7 @@ BUILDER = """
 
 
 PAUSE_S = 1.0
-"""Between two files: long beside a line through a pipe."""
+"""Pause between two files. A line through a pipe takes much less time."""
 
 
 def run_builder(root: Path, pause: float) -> subprocess.Popen[str]:
@@ -193,7 +193,7 @@ def run_builder(root: Path, pause: float) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("parts_before_kill", [1, 2])
-def test_kill_9_in_the_middle_then_rerun_ends_alike(tmp_path: Path, parts_before_kill: int) -> None:
+def test_kill_9_in_the_middle_then_rerun_gives_the_same_files(tmp_path: Path, parts_before_kill: int) -> None:
     unbroken, killed = tmp_path / "unbroken", tmp_path / "killed"
     with run_builder(unbroken, 0) as process:
         assert process.wait(30) == 0
@@ -213,11 +213,11 @@ def test_kill_9_in_the_middle_then_rerun_ends_alike(tmp_path: Path, parts_before
 
 
 class Cut(BaseException):
-    """Stands for a kill: no handler of errors sees it."""
+    """Stands for a kill: `except Exception` does not catch it."""
 
 
 def cut_before(call: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the process end before its n-th renaming or removal."""
+    """Let the process end before its n-th rename or removal."""
     left = iter([False] * call + [True] * 99)
 
     def cut(of: Any, name: str) -> None:
@@ -236,10 +236,10 @@ def cut_before(call: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("resumes", [True, False], ids=["resumes", "does not"])
 @pytest.mark.parametrize("replaces", [True, False], ids=["another there", "none there"])
-def test_a_kill_at_any_point_of_the_swap_costs_neither_the_old_nor_the_new(
+def test_a_kill_at_any_point_of_a_replacement_keeps_a_whole_folder(
     workspace: Workspace, replaces: bool, resumes: bool
 ) -> None:
-    """At each of its file operations: one is on disk whole; what has its manifest, or resumes, is not made again."""
+    """After a kill at any file operation a whole folder is on disk. A finished or resumed build is not made again."""
 
     def make(folder: Path) -> int:
         made.append(not (folder / "words.txt").exists())
@@ -277,7 +277,7 @@ def test_a_kill_at_any_point_of_the_swap_costs_neither_the_old_nor_the_new(
     assert seen.count("none") == 1 or not replaces
 
 
-def test_what_was_there_is_put_back_where_the_swap_was_cut_off_before_the_new_came(workspace: Workspace) -> None:
+def test_the_old_folder_is_put_back_if_a_replacement_was_cut_off_before_the_rename(workspace: Workspace) -> None:
     old = files_of(build(workspace, seed=1).path)
     (workspace.root / "catalogue").rename(workspace.root / "catalogue.replaced")
 
@@ -289,14 +289,14 @@ def test_what_was_there_is_put_back_where_the_swap_was_cut_off_before_the_new_ca
     assert files_of(workspace.root / "catalogue") == old
 
 
-def test_a_parent_whose_swap_was_cut_off_is_put_back_for_its_child(workspace: Workspace) -> None:
+def test_a_parent_whose_replacement_was_cut_off_is_put_back_for_its_child(workspace: Workspace) -> None:
     build(workspace)
     (workspace.root / "catalogue").rename(workspace.root / "catalogue.replaced")
     build(workspace, "encoder", parents=("catalogue",))
     assert workspace.artifact("catalogue")
 
 
-def test_a_stage_that_resumes_finds_what_it_left_for_the_same_inputs_alone(workspace: Workspace) -> None:
+def test_a_stage_that_resumes_finds_its_files_only_for_the_same_inputs(workspace: Workspace) -> None:
     def cut_off(folder: Path) -> int:
         (folder / "half.txt").write_text("half")
         raise InterruptedError

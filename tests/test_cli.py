@@ -1,4 +1,4 @@
-"""The command line: what it lists, and that a person's fault is one message, status 2 and nothing half-written."""
+"""The command line: its list of commands; a user's fault gives one message, status 2 and no half-written file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run `r4t ARGUMENTS`; gives status, stdout and stderr."""
+    """Run `r4t ARGUMENTS`; returns status, stdout and stderr."""
 
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["r4t", *map(str, arguments)])
@@ -226,7 +226,7 @@ def test_our_own_fault_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, conf
         try:
             raise DataError("a", "b", "c", "d")
         except DataError:
-            raise KeyError("bug")  # noqa: B904 - a bug while a person's fault is handled is still a bug
+            raise KeyError("bug")  # noqa: B904 - a bug while a user's fault is handled is still a bug
 
     monkeypatch.setattr(pipeline, "run_command", broken)
     monkeypatch.setattr("sys.argv", ["r4t", "ingest", str(config()), "--workspace", "x"])

@@ -1,4 +1,4 @@
-"""cluster.yaml against the schema of the Ray that is installed."""
+"""cluster.yaml and the schema of the installed Ray."""
 
 from __future__ import annotations
 

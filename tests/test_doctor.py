@@ -1,4 +1,4 @@
-"""The doctor: the engine that follows from what is installed, and a failing status when something required lacks."""
+"""The doctor: the engine that follows from the packages, and the failing status if a requirement is missing."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_precision_is_what_training_takes(monkeypatch: pytest.MonkeyPatch, is_ma
     assert not finding.fix
 
 
-def test_precision_is_unknown_where_a_package_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_precision_is_unknown_if_a_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "r4t_ray.folm.policy.precision", None)
     (finding,) = [one for one in doctor.diagnose().findings if one.name == "precision of train-folm"]
     assert finding.value == "unknown without r4t_ray.folm.policy.precision"

@@ -1,4 +1,4 @@
-"""The whole run on the cookbook, by the command a person types, with the engine that the machine has."""
+"""The whole run on the cookbook with `r4t pipeline`, with the engine of this machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from r4t_ray.stages import STAGES
 
 CONFIG = "jobs/configs/cookbook-smoke.yaml"
 WSCR_ONLY = {"popular", "popular_items", "nearest_sets", "nearest_sets_items", "best_of_5_oracle"}
-OAR_ONLY = {"r4t_student"}  # which this configuration makes for that task alone
+OAR_ONLY = {"r4t_student"}  # this configuration makes a student only for OAR
 TIMED = {"zero_shot", "best_of_5", "r4t_folm", "r4t_diffusion", "r4t_student"}
 
 
@@ -47,7 +47,7 @@ def test_every_stage_left_a_whole_artifact(workspace: Path) -> None:
     assert not list(workspace.glob("*.partial"))
 
 
-def test_every_method_has_every_measure_on_every_task_it_is_for(workspace: Path) -> None:
+def test_every_method_has_every_measure_on_each_of_its_tasks(workspace: Path) -> None:
     rows = json.loads((workspace / "evaluation" / "metrics.json").read_text())
     got = {(row["task"], row["method"], row["measure"]) for row in rows}
     for task in ("oar", "wscr"):
@@ -70,8 +70,8 @@ def test_the_engine_sampled_from_the_weights_that_the_learner_pushed(workspace: 
     assert len(set.union(*weights.values())) == 3
 
 
-def test_rl_moved_what_has_a_rate_by_about_its_rate_a_step_and_nothing_else(workspace: Path) -> None:
-    """Adam's first steps are about the rate long, here 6 of them: 3 batches, 2 passes over each."""
+def test_rl_moved_each_parameter_by_about_its_rate_per_step_and_no_frozen_one(workspace: Path) -> None:
+    """Each of Adam's first steps is about as long as the rate. There are 6 steps: 3 batches with 2 passes each."""
     before, after = (
         load_file(workspace / "folm/wscr" / name / "model.safetensors") for name in ("warm_start", "model")
     )

@@ -1,4 +1,4 @@
-"""Files and folders are whole or not there, whatever cuts their writer off."""
+"""Files and folders are whole or absent, even if their writer fails or is killed."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def test_a_file_appears_at_the_end_of_the_block(tmp_path: Path) -> None:
     assert names(tmp_path) == ["rows.json"]
 
 
-def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
+def test_two_writers_of_one_file_do_not_disturb_each_other(tmp_path: Path) -> None:
     path = tmp_path / "rows.json"
     with whole_file(path) as first, whole_file(path) as second:
         first.write_text("first")
         second.write_text("second")
-    assert path.read_text() == "first"  # its block ended last
+    assert path.read_text() == "first"  # because its block ended last
     assert names(tmp_path) == ["rows.json"]
 
 
@@ -66,7 +66,7 @@ def test_an_existing_file_can_be_kept(tmp_path: Path) -> None:
     assert names(tmp_path) == ["rows.json"]
 
 
-def test_a_folder_replaces_the_one_that_is_there_and_what_a_killed_writer_left(tmp_path: Path) -> None:
+def test_a_folder_replaces_the_old_one_and_the_leftovers_of_a_killed_writer(tmp_path: Path) -> None:
     path = tmp_path / "model"
     path.mkdir()
     (path / "old").touch()

@@ -1,4 +1,4 @@
-"""`r4t add`: what it writes, what it leaves as it was, and what it refuses."""
+"""`r4t add`: the files that it writes, the files that it leaves alone, and the inputs that it refuses."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def write_embed(workspace: Workspace, seed: int = SEED) -> None:
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """The shared catalogue of 18 items and 48 sets, indexed, with an encoder by hash."""
+    """The shared catalogue of 18 items and 48 sets with an index and an encoder that hashes."""
     monkeypatch.setattr(new_entries, "load_encoder", lambda folder: HashEncoder())
     workspace = Workspace(tmp_path / "workspace")
     catalogue.run(settings(tmp_path), workspace, SEED)
@@ -68,12 +68,12 @@ def rows_of(path: Path, *rows: dict[str, Any]) -> Path:
 
 
 def hashes(root: Path) -> dict[Path, tuple[str, int]]:
-    """Content and time of every file: both stay where nothing is written."""
+    """Content and time of every file. Both stay the same if the file is not written."""
     files = [path for path in root.rglob("*") if path.is_file()]
     return {path: (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns) for path in files}
 
 
-def test_new_entries_whose_replacement_was_cut_off_are_not_taken_for_none(workspace: Workspace, tmp_path: Path) -> None:
+def test_new_entries_whose_replacement_was_cut_off_are_still_found(workspace: Workspace, tmp_path: Path) -> None:
     items = rows_of(tmp_path / "i.jsonl", BASIL)
     add(workspace, items=items)
     (workspace.root / "new_entries").rename(workspace.root / "new_entries.replaced")
@@ -83,7 +83,7 @@ def test_new_entries_whose_replacement_was_cut_off_are_not_taken_for_none(worksp
     assert find_new_entries(workspace) is not None
 
 
-def test_entries_are_embedded_and_read_as_those_of_the_catalogue(workspace: Workspace, tmp_path: Path) -> None:
+def test_new_entries_are_embedded_and_read_like_entries_of_the_catalogue(workspace: Workspace, tmp_path: Path) -> None:
     assert (find_new_entries(workspace), load_new_entries(workspace, "oar")) == (None, None)
     made = add(workspace, items=rows_of(tmp_path / "i.jsonl", BASIL, MINT), sets=rows_of(tmp_path / "s.jsonl", PESTO))
     items, sets = load_new_entries(workspace, "wscr"), load_new_entries(workspace, "oar")
@@ -134,7 +134,7 @@ FAULTS: dict[str, tuple[list[dict[str, Any]] | None, list[dict[str, Any]] | None
 
 @pytest.mark.parametrize("earlier", [False, True])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_is_refused_leaves_the_workspace_as_it_was(
+def test_a_refused_file_leaves_the_workspace_unchanged(
     workspace: Workspace, tmp_path: Path, fault: str, earlier: bool
 ) -> None:
     if earlier:
@@ -172,7 +172,7 @@ def test_nothing_half_written_is_served(workspace: Workspace, tmp_path: Path, mo
     assert not (workspace.root / "new_entries.partial").exists()
 
 
-def test_another_embed_or_a_changed_file_is_refused_and_names_the_command(workspace: Workspace, tmp_path: Path) -> None:
+def test_another_encoder_or_a_changed_file_is_refused_with_the_command(workspace: Workspace, tmp_path: Path) -> None:
     items = rows_of(tmp_path / "i.jsonl", BASIL)
     add(workspace, items=items)
     write_embed(workspace, seed=SEED + 1)

@@ -1,4 +1,4 @@
-"""What runs the stages: the table of stages, faults that Ray wraps, and the connection to Ray."""
+"""Running stages: the registry of stages, faults that Ray wraps, and the connection to Ray."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def raise_data_error(batch: object = None) -> object:
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
-def test_every_stage_has_a_room_with_a_run(stage: object) -> None:
+def test_every_stage_has_a_package_with_a_run(stage: object) -> None:
     from r4t_ray.experiment import Experiment
 
     assert callable(importlib.import_module(stage.module).run)
@@ -67,7 +67,7 @@ def test_sections_that_disagree_are_refused(sections: dict[str, object], expecte
 @pytest.mark.parametrize(
     "section", [{"network": {"dim": 64}}, {"network": {"num_rows": 16}}, {"noise": {"sigma_data": 0.1}}]
 )
-def test_what_follows_from_another_setting_is_no_setting(section: dict[str, object]) -> None:
+def test_a_derived_value_is_no_setting(section: dict[str, object]) -> None:
     from r4t_ray.experiment import Experiment
 
     data = {"catalogue": {"type": "cookbook"}, "encoder": {"dim": 64}, "pairs": {"num_rows": 16}}
@@ -122,7 +122,7 @@ def test_fault_of_a_training_worker_is_found(ray_session: str, tmp_path: Path) -
 def check_fault(error: BaseException) -> None:
     fault = find_fault(error)
     assert isinstance(fault, DataError)
-    # Ray adds a note of its own to the first argument on the way; the fields stay.
+    # Ray adds a note to the first argument. The fields stay as they were.
     assert (fault.where, fault.got, fault.expected) == ("items.jsonl", "no rows", "at least one")
     assert fault.fix == "write some"
 
@@ -132,7 +132,7 @@ def test_other_errors_are_not_faults(error: Exception) -> None:
     assert find_fault(error) is None
 
 
-def test_own_connection_is_left_open(ray_session: str) -> None:
+def test_an_existing_connection_is_left_open(ray_session: str) -> None:
     import ray
 
     with connected_to_ray():

@@ -18,7 +18,7 @@ class Terminal(io.StringIO):
 
 
 class Clock:
-    """Moves four seconds at each look."""
+    """Moves on by four seconds at each call."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -52,7 +52,7 @@ def test_log_line_every_ten_seconds(caplog: pytest.LogCaptureFixture, monkeypatc
     monkeypatch.setattr(progress.time, "monotonic", Clock())
     with caplog.at_level(logging.INFO):
         list(track(range(7), "counting"))
-    # At 4 s an element a line is due at 12 s and 24 s: elements 3 and 6; then the last line.
+    # An element takes 4 s. Lines are due at 12 s and 24 s, after elements 3 and 6, and at the end.
     assert [record.getMessage() for record in caplog.records] == [
         "counting: 3 of 7, 0.2 a second",
         "counting: 6 of 7, 0.2 a second",

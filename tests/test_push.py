@@ -1,4 +1,4 @@
-"""From a workspace to a folder or a hub; the hub is an HTTP server here that keeps what it is sent."""
+"""Push from a workspace to a folder or a hub. The hub of the tests is an HTTP server that keeps the files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Recorded(Settings):
 
 
 class Hub(BaseHTTPRequestHandler):
-    """What huggingface_hub asks of a hub for one model: create, preupload, commit, download."""
+    """The requests of huggingface_hub for one model: create, preupload, commit, download."""
 
     files: dict[str, bytes]
     created: list[dict[str, Any]]
@@ -86,7 +86,7 @@ class Hub(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
-    """A hub that knows ``TOKEN``, and an environment that names both."""
+    """A hub that accepts ``TOKEN``, and environment variables for both."""
     handler = type("EmptyHub", (Hub,), {"files": {}, "created": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     root = f"http://127.0.0.1:{server.server_address[1]}"
@@ -119,7 +119,7 @@ def figures(folder: Path) -> int:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    """The stages that a card is made from, each with next to nothing in it."""
+    """The stages of a card, each with almost no content."""
     made = Workspace(tmp_path / "ws")
     pairs = {"num_samples": 2, "temperature": 0.9, "num_recombined": {"oar": 0, "wscr": 0}, "select": {"type": "all"}}
     made.build("catalogue", Recorded(catalogue={"type": "sets", "items": str(tmp_path)}), 0, [], nothing)
@@ -134,7 +134,7 @@ def same_weights(one: DiffusionRetriever, other: DiffusionRetriever) -> bool:
     return all(torch.equal(value, theirs[name]) for name, value in one.state_dict().items())
 
 
-def test_out_writes_what_from_pretrained_loads(workspace: Workspace, tmp_path: Path) -> None:
+def test_out_writes_files_that_from_pretrained_loads(workspace: Workspace, tmp_path: Path) -> None:
     shown = push(workspace.root, "someone/dinner", "wscr", out=tmp_path / "out")
     assert {file.name for file in (tmp_path / "out").iterdir()} == FILES
     assert shown == (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
@@ -147,7 +147,7 @@ def test_out_writes_what_from_pretrained_loads(workspace: Workspace, tmp_path: P
     assert same_weights(trained, DiffusionRetriever.from_pretrained(tmp_path / "out"))
 
 
-def test_the_student_is_pushed_where_it_is_asked_for(workspace: Workspace, tmp_path: Path) -> None:
+def test_student_pushes_the_student(workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--student.*diffusion\.student\.wscr"):
         push(workspace.root, "a/b", "wscr", student=True, out=tmp_path / "none")
 
@@ -165,7 +165,7 @@ def test_the_student_is_pushed_where_it_is_asked_for(workspace: Workspace, tmp_p
         assert same_weights(pushed, DiffusionRetriever.from_pretrained(folder))
 
 
-def test_a_report_is_told_and_a_stale_one_refused(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_report_is_in_the_card_and_a_stale_one_is_refused(workspace: Workspace, tmp_path: Path) -> None:
     workspace.build("evaluation", EvaluationConfig(), 0, ["diffusion"], figures)
     assert "| vendi | 0.500 [0.250, 0.750] | not measured |" in push(workspace.root, "a/b", "wscr", out=tmp_path / "1")
     workspace.build("diffusion", DiffusionConfig(network=NETWORK, prior_weight=0.0), 1, ["pairs"], retriever)
@@ -219,6 +219,6 @@ def test_a_hub_that_refuses(workspace: Workspace, hub: type[Hub], monkeypatch: p
     assert not hub.files
 
 
-def test_a_name_that_is_none(workspace: Workspace, hub: type[Hub]) -> None:
+def test_an_invalid_name(workspace: Workspace, hub: type[Hub]) -> None:
     with pytest.raises(ConfigError, match="OWNER/NAME"):
         push(workspace.root, "some one//dinner", "wscr")

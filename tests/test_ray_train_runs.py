@@ -1,4 +1,4 @@
-"""What Ray Train kept of a run is dropped where it cannot be read, and left alone elsewhere."""
+"""The checkpoints of Ray Train are removed if their list cannot be read, and kept otherwise."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from r4t_ray.ray_train_runs import SNAPSHOT, STAGING, drop_broken_state
 
 
 def kept_state(folder: Path, snapshot: str) -> Path:
-    """A run's checkpoint beside Ray Train's list of them."""
+    """A checkpoint of a run, and Ray Train's list beside it."""
     run = folder / STAGING / "retrievers"
     (run / "checkpoint_1").mkdir(parents=True)
     (run / SNAPSHOT).write_text(snapshot, encoding="utf-8")
@@ -26,7 +26,7 @@ def test_a_whole_list_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFix
 
 
 @pytest.mark.parametrize("cut_off", ["", '{"checkpoint_results": [{"checkpoint_dir_name"'])
-def test_a_list_cut_off_takes_its_checkpoints_along_and_nothing_else(
+def test_with_a_list_that_is_cut_off_only_its_checkpoints_are_removed(
     tmp_path: Path, cut_off: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     kept_state(tmp_path, cut_off)
@@ -37,6 +37,6 @@ def test_a_list_cut_off_takes_its_checkpoints_along_and_nothing_else(
     assert f"{SNAPSHOT} is cut off" in caplog.text
 
 
-def test_a_run_that_left_nothing_has_nothing_to_drop(tmp_path: Path) -> None:
+def test_a_run_without_checkpoints_is_left_alone(tmp_path: Path) -> None:
     drop_broken_state(tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,7 @@
-"""The tables of three evaluated runs of the demo's settings: the README's few rows and the whole."""
+"""The tables of three evaluated runs of the demo's settings: a small one for the README and the whole table.
+
+OAR is open-ended abstract retrieval, WSCR is weakly supervised compositional retrieval.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ SMALL_METHODS = (
 
 
 def seeds_table(result: Result, columns: Sequence[Column] = COLUMNS, methods: Sequence[str] | None = None) -> Table:
-    """Mean over the seeds of each method and measure, with the least and the greatest seed where they differ.
+    """Mean over the seeds for each method and measure, with minimum and maximum if they differ.
 
     Args:
         result: Rows of task, method, measure, mean, least and greatest.

@@ -1,6 +1,6 @@
-"""The tables in docs/: which result each shows, and the markers between which they are written.
+"""The tables in docs/: the result that each table shows, and the markers between which it is written.
 
-A page holds ``<!-- table: NAME -->`` and ``<!-- end of table -->``; what stands between them is generated.
+A page holds ``<!-- table: NAME -->`` and ``<!-- end of table -->``; the text between them is generated.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Tables of quality: the benchmarks quality, students and select."""
+"""Tables of the benchmarks quality, students and select.
+
+OAR is open-ended abstract retrieval, WSCR is weakly supervised compositional retrieval.
+"""
 
 from __future__ import annotations
 
@@ -39,11 +42,11 @@ def share(ratio: dict[str, Any]) -> str:
 
 
 def quality_tables(result: Result, chosen: Sequence[tuple[str, int]] | None = None) -> Iterator[Table]:
-    """One table for each task: the share of the reference that each solver keeps at each number of evaluations.
+    """One table per task: the ratio to the reference for each solver and number of evaluations.
 
     Args:
-        result: Of ``benchmarks.quality``; its first row of a task is the reference.
-        chosen: Solvers and their evaluations, in order; all by default.
+        result: A result of ``benchmarks.quality``; the first row of a task is the reference.
+        chosen: Solvers and their evaluations, in order. Default: all.
     """
     for task in dict.fromkeys(row["task"] for row in result.rows):
         own = [row for row in result.rows if row["task"] == task]
@@ -60,7 +63,10 @@ def quality_tables(result: Result, chosen: Sequence[tuple[str, int]] | None = No
         yield Table(
             columns=(TASK_NAMES[task], "evaluations", *heads, f"keeps {GOAL:.0%}"),
             rows=lines,
-            notes=(f"keeps {GOAL:.0%}: of every measure of the reference, {own[0]['evaluations']} evaluations.",),
+            notes=(
+                f"keeps {GOAL:.0%}: at least {GOAL:.0%} of each measure of the reference, which has "
+                f"{own[0]['evaluations']} evaluations.",
+            ),
         )
 
 
@@ -69,13 +75,13 @@ def _way(row: ResultRow) -> tuple[str, int]:
 
 
 def students_tables(result: Result) -> Iterator[Table]:
-    """One table for each task: every student's measures, and their ratio to the retriever's."""
+    """One table per task: the measures of every student, and their ratios to the measures of the retriever."""
     for task in dict.fromkeys(row["task"] for row in result.rows):
         own = [row for row in result.rows if row["task"] == task]
         heads = [
             head
             for name in dict.fromkeys(row["measure"] for row in own)
-            for head in (MEASURE_NAMES[name], "of the retriever's")
+            for head in (MEASURE_NAMES[name], "ratio to the retriever")
         ]
         lines = []
         for student in dict.fromkeys(row["student"] for row in own):
@@ -87,7 +93,7 @@ def students_tables(result: Result) -> Iterator[Table]:
 
 
 def select_table(result: Result) -> Table:
-    """A line for each rule: the selected pairs, their mean reward, and the measures of the retriever."""
+    """One line per rule: the number of selected pairs, their mean reward, and the measures of the retriever."""
     measures = list(dict.fromkeys(row["measure"] for row in result.rows))
     lines = []
     for rule in dict.fromkeys(row["rule"] for row in result.rows):

@@ -1,4 +1,4 @@
-"""Tables of speed: the benchmarks fanout, learner, train_diffusion, train_folm and synthesize."""
+"""Tables of the benchmarks fanout, learner, train_diffusion, train_folm and synthesize."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GIB = 2**30
 
 
 def number(value: float, whole_from: float) -> str:
-    """With one decimal below ``whole_from``, and none from there.
+    """The value as text: with one decimal below ``whole_from``, else with no decimal.
 
     >>> number(4.06, 10), number(46.2, 10), number(1042.7, 10)
     ('4.1', '46', '1,043')
@@ -25,12 +25,12 @@ def number(value: float, whole_from: float) -> str:
 
 
 def fanout_tables(result: Result, whole_from: float = 10.0, mode: str | None = None) -> Iterator[Table]:
-    """One table for each scope: milliseconds of a call for each batch, with the speed relative to the language model.
+    """One table per scope: milliseconds of a call at each batch size, and the speed relative to the language model.
 
     Args:
-        result: Of ``benchmarks.fanout``.
-        whole_from: Milliseconds and ratios from here have no decimals.
-        mode: Only this mode of the diffusion; by default the fastest one of each cell, named in it.
+        result: A result of ``benchmarks.fanout``.
+        whole_from: Milliseconds and ratios of this size or more have no decimals.
+        mode: Show this mode of the diffusion only. Default: the fastest mode of each cell, which the cell names.
     """
     rows = [row for row in result.rows if row["evaluations"] is None or mode is None or row["mode"] == mode]
     batches = sorted({row["batch"] for row in rows})
@@ -39,7 +39,7 @@ def fanout_tables(result: Result, whole_from: float = 10.0, mode: str | None = N
         grid = {_label(row): _place(row) for row in own}
         lines = []
         for label in sorted(grid, key=lambda label: (grid[label], label)):
-            # The configured sampler is measured again in the grid where the grid has its solver.
+            # Leave out the configured sampler if the grid has the same solver and evaluations.
             if label.startswith("diffusion configured ") and label.replace("configured ", "") in grid:
                 continue
             of_label = [row for row in own if _label(row) == label]
@@ -49,12 +49,12 @@ def fanout_tables(result: Result, whole_from: float = 10.0, mode: str | None = N
         yield Table(
             columns=(f"{scope}, ms", *heads),
             rows=lines,
-            notes=("In brackets: times as fast as the language model at the same batch.",),
+            notes=("In brackets: speed relative to the language model at the same batch size.",),
         )
 
 
 def _place(row: ResultRow) -> tuple[bool, bool, int]:
-    """The language model first, the student last, and many evaluations before few."""
+    """Sort key: the language model first, the student last, more evaluations before fewer."""
     return row["evaluations"] is not None, row["what"].startswith("student"), -(row["evaluations"] or 0)
 
 
@@ -79,7 +79,7 @@ def _fastest(rows: Sequence[ResultRow], whole_from: float, mode: str | None) -> 
 
 
 def learner_table(result: Result) -> Table:
-    """A line for each shape, card and number of samples in a pass."""
+    """One line per shape, device and number of samples per pass."""
     lines = []
     for row in sorted(result.rows, key=lambda row: (row["parameters"], row["settings"]["micro_batch"])):
         asked = row["settings"]
@@ -96,15 +96,15 @@ def learner_table(result: Result) -> Table:
                 memory,
             )
         )
-    heads = ("samples a pass", "samples a step", "tokens/s", "share of the matmul rate", "peak GiB")
+    heads = ("samples per pass", "samples per step", "tokens/s", "share of the matmul rate", "peak GiB")
     return Table(columns=("model", "device", *heads), rows=lines)
 
 
 def train_diffusion_table(results: Sequence[tuple[str, Result]]) -> Table:
-    """A line for each run: samples/s of every variant, and the ratio to the bare loop of the same run.
+    """One line per run: samples/s of every variant, and the ratio to the first variant of the same run.
 
     Args:
-        results: Of ``benchmarks.train_diffusion``, each with the label of its line.
+        results: Results of ``benchmarks.train_diffusion``, each with the label of its line.
     """
     made = {row["variant"] for _, result in results for row in result.rows}
     variants = [variant for variant in VARIANTS if variant in made]
@@ -126,7 +126,7 @@ def train_diffusion_table(results: Sequence[tuple[str, Result]]) -> Table:
 
 
 def train_folm_table(result: Result) -> Table:
-    """A line for each variant: medians over all steps of all turns, and the share of each part of a step."""
+    """One line per variant: medians over all steps of all turns, and the share of each part of a step."""
     lines = []
     first = None
     for variant in dict.fromkeys(row["variant"] for row in result.rows):
@@ -152,8 +152,8 @@ def train_folm_table(result: Result) -> Table:
         columns=("variant", "steps", "samples/s", "tokens/s", "ratio", *PARTS, "rest", "peak GiB"),
         rows=lines,
         notes=(
-            "ratio: to the samples/s of the first row. Shares are of a step's wall time; with overlap they may add",
-            "up to more than 1. rest: the update; for trl its generation too.",
+            "ratio: samples/s relative to the first row. Shares are relative to the wall time of a step; with overlap",
+            "their sum may exceed 1. rest: the update, and for trl also its generation.",
         ),
     )
 
@@ -164,10 +164,10 @@ def _share(rows: Sequence[ResultRow], part: str) -> float | None:
 
 
 def synthesize_live_table(result: Result) -> Table:
-    """Pairs/s of the plain loops before and after, and of the graph, with the ratios of the graph to each loop."""
+    """Pairs/s of the plain loops (before and after) and of the graph, with the ratio of the graph to each loop."""
     live = [row for row in result.rows if row["what"] == "live"]
     loops = [row for row in result.rows if row["what"] == "loop"]
-    heads = [f"graph of {row['actors']} actor{'s' * (row['actors'] > 1)}" for row in live]
+    heads = [f"graph, {row['actors']} actor{'s' * (row['actors'] > 1)}" for row in live]
     lines = []
     for threads in dict.fromkeys(row["threads"] for row in loops):
         for name in ("generation alone", "generation, then writing"):
@@ -179,11 +179,11 @@ def synthesize_live_table(result: Result) -> Table:
     lines += [
         (head, f"{pairs_per_s(row):.1f}", "-", *("-" for _ in live)) for head, row in zip(heads, live, strict=True)
     ]
-    return Table(columns=("what", "pairs/s", "before, after", *(f"{head} / this" for head in heads)), rows=lines)
+    return Table(columns=("run", "pairs/s", "before, after", *(f"ratio: {head}" for head in heads)), rows=lines)
 
 
 def synthesize_replay_table(result: Result) -> Table:
-    """Pace, size, shares of CPU and peak memory at each size."""
+    """Pairs/s, bytes per pair, shares of CPU time and peak memory at each number of pairs."""
     kinds = {"driver": "driver", "fan-outs": "replay", "writer": "writer", "rest of Ray": "rest of Ray"}
     replays = [row for row in result.rows if row["what"] == "replay"]
     lines = []
@@ -197,14 +197,14 @@ def synthesize_replay_table(result: Result) -> Table:
     notes = []
     for less, more in pairwise(replays):
         rate = (more["pairs"] - less["pairs"]) / (more["whole_s"] - less["whole_s"])
-        notes.append(f"from {less['pairs']:,} to {more['pairs']:,} pairs: {rate:.0f} more pairs a second more")
+        notes.append(f"from {less['pairs']:,} to {more['pairs']:,} pairs: {rate:.0f} more pairs per additional second")
     return Table(
-        columns=("pairs", "seconds with the start", "pairs/s", "bytes a pair", *kinds.values(), "all"),
+        columns=("pairs", "seconds with startup", "pairs/s", "bytes per pair", *kinds.values(), "all"),
         rows=lines,
         notes=notes,
     )
 
 
 def pairs_per_s(run: ResultRow) -> float:
-    """Pairs a second of a run, from its first file to its last."""
+    """Pairs/s of a run, from its first file to its last."""
     return float(run["paced"] / run["seconds"])

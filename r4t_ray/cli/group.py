@@ -1,4 +1,4 @@
-"""The command group, and the arguments that several commands share.
+"""The command group and the arguments that several commands share.
 
 A command that makes artifacts takes ``CONFIG --workspace DIR``, where ``--workspace`` is required. Every other command
 takes ``--workspace DIR``, by default the workspace of the demo.
@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(
-    help="Compile a set-level objective into a fast retriever (R4T, arXiv 2603.06397) on Ray.",
+    help="Train and serve a retriever that answers a broad query with a diverse set (R4T, arXiv 2603.06397), on Ray.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -1,4 +1,4 @@
-"""Commands that make artifacts: one a stage, `pipeline` for all of them, and `ablate`."""
+"""Commands that make artifacts: one per stage, `pipeline` for all stages, and `ablate`. And `config`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from r4t_ray.cli.group import STAGES_PANEL, WORKSPACE, ConfigPath, WorkspaceOpti
 from r4t_ray.stages import PIPELINE, STAGES, find_stage
 
 FOLM = find_stage("train-folm")
-PIPELINE_HELP = "Run every stage in order. Current stages are skipped, so it can be stopped and started again."
+PIPELINE_HELP = "Run every stage in order and skip the current ones. Stop it at any time and run it again."
 
 
 def _command(name: str) -> Callable[[Path, Path], None]:
@@ -30,7 +30,7 @@ def train_folm(
     config: ConfigPath,
     workspace: Annotated[Path | None, WORKSPACE] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only print the parameters, memory and tokens a step that it needs.")
+        bool, typer.Option("--dry-run", help="Print parameters, memory and tokens per step, and train nothing.")
     ] = False,
 ) -> None:
     """Run the stage, or print what it needs."""
@@ -54,14 +54,14 @@ app.command(PIPELINE, rich_help_panel=STAGES_PANEL, help=PIPELINE_HELP)(_command
 
 @app.command(rich_help_panel=STAGES_PANEL)
 def ablate(config: ConfigPath, workspace: WorkspaceOption) -> None:
-    """Train the fan-out model on parts of the OAR reward and compare them: a table, curves, sample answers."""
+    """Train on parts of the OAR (open-ended abstract retrieval) reward; write a table, curves and sample answers."""
     flow.set_up_logging()
     typer.echo(flow.run_ablation(flow.load_experiment(config), Workspace(workspace)).read_text(encoding="utf-8"))
 
 
 @app.command("config", rich_help_panel=STAGES_PANEL)
 def config_command(config: ConfigPath) -> None:
-    """Print every setting of a YAML file with its description, and mark the values that differ from the default."""
+    """Print every setting of a YAML file with its description, and mark values that differ from the default."""
     from r4t_ray.explain import resolved_config
 
     typer.echo(resolved_config(config), nl=False)

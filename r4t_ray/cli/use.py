@@ -1,4 +1,4 @@
-"""Commands that use a finished workspace: ask it, serve it, publish its retriever."""
+"""Commands that use a finished workspace: query it, serve it, publish its retriever."""
 
 from __future__ import annotations
 
@@ -19,16 +19,20 @@ TASK_HELP = (
 LocalFlag = Annotated[
     bool, typer.Option("--local", help="Answer in this process from --workspace. Default: ask the server at --url.")
 ]
-NumItems = Annotated[int, typer.Option("-n", help="Number of items that are searched for each direction.")]
+NumItems = Annotated[int, typer.Option("-n", help="Number of items per direction.")]
 Like = Annotated[
     list[str] | None,
-    typer.Option("--like", help="Steer the set towards this: an id of the catalogue, or words. May be repeated."),
+    typer.Option(
+        "--like", help="Steer the set towards an id of the catalogue or words. May be repeated. Default: none."
+    ),
 ]
 Avoid = Annotated[
     list[str] | None,
-    typer.Option("--avoid", help="Steer the set away from this: an id of the catalogue, or words. May be repeated."),
+    typer.Option(
+        "--avoid", help="Steer the set away from an id of the catalogue or words. May be repeated. Default: none."
+    ),
 ]
-Temperature = Annotated[float, typer.Option(help="Diversity of the sets. Above 1 they vary more.")]
+Temperature = Annotated[float, typer.Option(help="Factor of the noise. Above 1, sets for different seeds differ more.")]
 Guidance = Annotated[float | None, typer.Option(help="Classifier-free guidance strength. Default: the model's.")]
 
 
@@ -44,11 +48,11 @@ def query(
     task: Annotated[Task | None, typer.Option(help=f"{TASK_HELP} Default: the server's default task.")] = None,
     like: Like = None,
     avoid: Avoid = None,
-    strength: Annotated[float, typer.Option(help="Strength of --like and --avoid.")] = 0.5,
+    strength: Annotated[float, typer.Option(help="Strength of --like and --avoid, 0 to 4. 0 ignores them.")] = 0.5,
     temperature: Temperature = 1.0,
     guidance: Guidance = None,
 ) -> None:
-    """Ask a running server for a set, or answer in this process with --local."""
+    """Ask a running server for a set; with --local, answer in this process."""
     logging.basicConfig(level=logging.WARNING)
     from r4t_ray.retrieval.client import Client
     from r4t_ray.retrieval.request import parse_request
@@ -75,7 +79,9 @@ def serve(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     config: Annotated[
         Path | None,
-        typer.Option(help="An experiment's YAML whose `serve` section is used. Default: that section's defaults."),
+        typer.Option(
+            help="YAML file of an experiment; its `serve` section is used. Default: the defaults of that section."
+        ),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
@@ -90,13 +96,17 @@ def serve(
 
 @app.command(rich_help_panel=USE_PANEL)
 def push(
-    repo_id: Annotated[str, typer.Argument(metavar="REPO_ID", help="OWNER/NAME on the hub.")],
-    task: Annotated[Task, typer.Option(help=f"Task whose retriever is pushed: {TASK_HELP}")],
+    repo_id: Annotated[str, typer.Argument(metavar="REPO_ID", help="Repository on the hub: OWNER/NAME.")],
+    task: Annotated[Task, typer.Option(help=f"Task of the retriever to push: {TASK_HELP}")],
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    student: Annotated[bool, typer.Option("--student", help="Push the task's one-step student instead.")] = False,
-    private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
+    student: Annotated[
+        bool, typer.Option("--student", help="Push the one-step student instead of the retriever.")
+    ] = False,
+    private: Annotated[
+        bool, typer.Option("--private", help="Create the repository as private. Default: the hub's default.")
+    ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Write the files to this folder and send nothing. Default: send them.")
+        Path | None, typer.Option(help="Write the files to this folder and push nothing. Default: push.")
     ] = None,
 ) -> None:
     """Push a diffusion retriever to the Hugging Face hub with a model card of its data, settings and results."""

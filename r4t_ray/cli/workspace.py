@@ -1,4 +1,4 @@
-"""Commands that look after a workspace: progress, new entries, drift, and what is installed."""
+"""Commands that look after a workspace: progress, new entries, drift, and a check of the machine."""
 
 from __future__ import annotations
 
@@ -16,30 +16,32 @@ from r4t_ray.types import Task
 
 NewItems = Annotated[
     Path | None,
-    typer.Option("--items", help="File of new items, JSON lines or parquet as in a catalogue. Default: none are new."),
+    typer.Option("--items", help="File of new items: JSON lines or parquet, as in a catalogue. Default: no new items."),
 ]
 NewSets = Annotated[
     Path | None,
-    typer.Option("--sets", help="File of new sets, JSON lines or parquet as in a catalogue. Default: none are new."),
+    typer.Option("--sets", help="File of new sets: JSON lines or parquet, as in a catalogue. Default: no new sets."),
 ]
 RemovedItems = Annotated[
-    Path | None, typer.Option(help="File of removed items' ids, one a line. Default: none are removed.")
+    Path | None, typer.Option(help="File with the ids of removed items, one per line. Default: no removed items.")
 ]
 RemovedSets = Annotated[
-    Path | None, typer.Option(help="File of removed sets' ids, one a line. Default: none are removed.")
+    Path | None, typer.Option(help="File with the ids of removed sets, one per line. Default: no removed sets.")
 ]
 Queries = Annotated[
-    Path | None, typer.Option(help="Text file of new queries, one a line. Default: the held-out queries.")
+    Path | None, typer.Option(help="Text file of new queries, one per line. Default: the held-out queries.")
 ]
 DriftConfigPath = Annotated[
     Path | None,
-    typer.Option(help="An experiment's YAML whose `drift` and `evaluation` are used. Default: their defaults."),
+    typer.Option(
+        help="YAML file of an experiment; its `drift` and `evaluation` sections are used. Default: their defaults."
+    ),
 ]
 
 
 @app.command(rich_help_panel=WORKSPACE_PANEL)
 def status(workspace: WorkspaceOption = DEFAULT_WORKSPACE) -> None:
-    """Print how far train-folm is: step, reward and components, samples/s, time left, faults."""
+    """Print the progress of train-folm: step, reward and components, samples/s, time left, faults."""
     from r4t_ray.folm.learner.status import PARTIAL, read_status
 
     found = read_status(workspace)
@@ -58,12 +60,12 @@ def status(workspace: WorkspaceOption = DEFAULT_WORKSPACE) -> None:
 
 @app.command(rich_help_panel=WORKSPACE_PANEL)
 def add(workspace: WorkspaceOption = DEFAULT_WORKSPACE, items: NewItems = None, sets: NewSets = None) -> None:
-    """Have new entries served without retraining. They replace everything that an earlier call added."""
+    """Add new items and sets to retrieval without retraining. They replace what an earlier call added."""
     logging.basicConfig(level=logging.WARNING)
     from r4t_ray.new_entries import add as add_entries
 
     artifact = add_entries(Workspace(workspace), items=items, sets=sets)
-    typer.echo(f"{artifact.path}: {artifact.manifest.rows} rows; a running `r4t serve` finds them when started again")
+    typer.echo(f"{artifact.path}: {artifact.manifest.rows} rows; restart a running `r4t serve` to serve them")
 
 
 @app.command(rich_help_panel=WORKSPACE_PANEL)
@@ -76,9 +78,11 @@ def drift(
     queries: Queries = None,
     task: Annotated[Task | None, typer.Option(help="oar or wscr. Default: every task that has a retriever.")] = None,
     config: DriftConfigPath = None,
-    out: Annotated[Path | None, typer.Option(help="Also write the figures to this JSON file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Also write the figures to this JSON file. Default: print only.")
+    ] = None,
 ) -> None:
-    """Compare new queries and a changed catalogue with the training data; say whether to synthesize pairs again."""
+    """Compare new queries and a changed catalogue with the training data, and say whether to synthesize pairs again."""
     logging.basicConfig(level=logging.WARNING)
     experiment = flow.load_experiment(config) if config else None
     from r4t_ray.drift import DriftConfig
@@ -107,7 +111,7 @@ def drift(
 
 @app.command(rich_help_panel=WORKSPACE_PANEL)
 def doctor() -> None:
-    """Print what is installed, which engine will be used, and what is missing with the command that fixes it."""
+    """Check this machine: packages, engine and hardware. Print a command that fixes each fault."""
     from r4t_ray.doctor import diagnose, print_diagnosis
 
     diagnosis = diagnose()

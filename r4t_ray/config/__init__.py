@@ -1,4 +1,4 @@
-"""Settings: their base class, the shapes that several sections share, and the YAML files that they are read from."""
+"""Settings: the base class, classes that several sections share, and reading of YAML files."""
 
 from r4t_ray.config.settings import Settings, parse_settings, recorded_settings
 from r4t_ray.config.shapes import PerTask, Resources

@@ -1,4 +1,4 @@
-"""Settings as YAML that explains itself: the description of a setting above it, its default beside a changed value."""
+"""Settings as YAML with comments: the description above each setting, and the default beside a changed value."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def describe(settings: Settings, default: Settings, label: str = "default") -> s
 
     Args:
         settings: The settings to print.
-        default: Settings of the same class. A value that differs gets a comment with the value here.
+        default: Settings of the same class. A value that differs from them gets a comment with the default.
         label: Name of ``default`` in that comment.
     """
     return "\n".join(_section(settings, default, label, "", True)) + "\n"
@@ -39,7 +39,7 @@ def short(value: Any) -> str:
 
 
 def _section(settings: Settings, default: Any, label: str, indent: str, explained: bool) -> Iterator[str]:
-    """The lines of one section; ``default`` may be of another class, or None, where a section is not the default."""
+    """The lines of one section; ``default`` is of another class, or None, if the section is not the default one."""
     per_task = isinstance(settings, PerTask)
     known = type(default) is type(settings) or (per_task and isinstance(default, PerTask))
     oar_is_explained = isinstance(settings, PerTask) and settings.oar is not None

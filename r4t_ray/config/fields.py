@@ -1,4 +1,4 @@
-"""A walk over the fields of settings classes, with the classes that a field's type holds."""
+"""Walks over the fields of settings classes and over the classes inside their types."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Field(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A settings class inside the type of a field, and what its keys stand below.
+    """A settings class inside the type of a field, and the suffix that leads to its keys.
 
     ``suffix`` follows the field's key: "" for a section, ".{oar,wscr}" for a value of each task, ".NAME" for an entry
     of a mapping, "[]" for an entry of a list.

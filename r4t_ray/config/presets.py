@@ -1,4 +1,4 @@
-"""Presets: the values that a YAML file starts from. ``small`` is the defaults, ``paper`` a packaged YAML file."""
+"""Presets: the values that a YAML file starts from. ``small`` keeps the defaults; ``paper`` is a packaged YAML file."""
 
 from __future__ import annotations
 

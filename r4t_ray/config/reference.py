@@ -1,4 +1,4 @@
-"""Every setting of a section as one row of a table: its key, its default, and what it does."""
+"""Every setting of a section as one row of a table: its key, its default, and its description."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def markdown_table(rows: Sequence[Row]) -> str:
 
 
 def _part_rows(name: str, field: Field, held: Sequence[tuple[str, Any]]) -> Iterator[Row]:
-    """The rows of what a field holds. Settings that every member of a union has come first, and once."""
+    """The rows of the settings inside a field. Settings that all members of a union share come first, once."""
     found = [list(setting_rows(part.kind, name + part.suffix, _values(part, held))) for part in field.parts]
     shared = set(found[0]).intersection(*found[1:]) if found else set()
     yield from (row for row in found[0] if row in shared) if found else ()
@@ -64,7 +64,7 @@ def _part_rows(name: str, field: Field, held: Sequence[tuple[str, Any]]) -> Iter
 
 
 def _member_name(kind: type[Settings]) -> str:
-    """What selects a class in a union: its ``type``, or the class's own word where any type selects it."""
+    """The word for a class in a union: its ``type``, or a part of its name if it accepts any type."""
     return type_name(kind) or kind.__name__.removesuffix("Config").lower()
 
 
@@ -76,7 +76,7 @@ def _class_defaults(kind: type[Settings]) -> dict[str, Any]:
 
 
 def _values(part: Part, held: Sequence[tuple[str, Any]]) -> Values | None:
-    """The default values of the fields of a part, where the field's own default holds such a part."""
+    """The default values of the fields of a part, if the default of the field holds such a part."""
     found: list[tuple[str, dict[str, Any]]] = []
     for task, value in held:
         each = [("oar", value.oar), ("wscr", value.wscr)] if isinstance(value, PerTask) else [(task, value)]
@@ -94,7 +94,7 @@ def _default(field: Field, held: Sequence[tuple[str, Any]]) -> str:
 
 
 def _joined(texts: Sequence[tuple[str, str]]) -> str:
-    """One text where all are equal, else each behind its task."""
+    """One text if all are equal, else each text after its task."""
     if len({text for _, text in texts}) == 1:
         return texts[0][1]
     return ", ".join(f"{task} {text}" for task, text in texts if text)

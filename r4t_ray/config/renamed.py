@@ -1,4 +1,4 @@
-"""Settings that r4t_ray 0.1 spelled otherwise, for the message of a YAML that still has them."""
+"""Settings that had other names in r4t_ray 0.1. The error about such a setting gives its new name."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ RENAMED = {
 
 
 def renamed_hint(keys: list[str]) -> str:
-    """What to write in place of those of ``keys`` that are settings of version 0.1; empty if none is."""
+    """The new names of those ``keys`` that are settings of version 0.1; empty if there are none."""
     found = [f"`{key}` is now `{RENAMED[key]}`" for key in keys if key in RENAMED]
     if not found:
         return ""

@@ -18,9 +18,9 @@ from r4t_ray.errors import ConfigError
 class Settings(BaseModel):
     """Base of every settings class: frozen, and an unknown key is an error.
 
-    Two rules make short YAML files possible. A mapping for a nested section sets the named keys alone: the other keys
-    keep the default of the *field*, which may differ from the default of the class. ``null`` is the default, except
-    where the field's type has None: there it is None.
+    Two rules make short YAML files possible. A mapping for a nested section sets only the keys that it names. The
+    other keys keep the default of the *field*, which may differ from the default of the class. ``null`` stands for the
+    default. If the type of the field allows None, ``null`` stands for None.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -46,10 +46,10 @@ def parse_settings(
         kind: The settings class.
         data: Its values by key.
         where: The file that they come from.
-        origin: The file of one key, given as its path, if that is another file.
+        origin: Gives the file of a key from the path of the key, or None if that file is ``where``.
 
     Raises:
-        ConfigError: It names each wrong key.
+        ConfigError: A key is wrong. The message names each wrong key.
     """
     try:
         return kind.model_validate(data)
@@ -67,7 +67,7 @@ def parse_settings(
 def merged(below: Any, above: Any) -> Any:
     """``above`` laid over ``below``: mappings merge key by key, anything else replaces.
 
-    A mapping with another ``type`` replaces as well, because its other keys belong to another class.
+    A mapping with another ``type`` also replaces, because its other keys belong to another class.
 
     >>> merged({"folm": {"k": 10, "num_hits": 5}}, {"folm": {"k": 12}})
     {'folm': {'k': 12, 'num_hits': 5}}

@@ -1,4 +1,4 @@
-"""Shapes that settings of several sections share: resources of workers, and a value for each task."""
+"""Settings classes that several sections share: the resources of workers, and one value per task."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ T = TypeVar("T")
 
 
 class Resources(Settings):
-    """Copies of one actor or worker, and what each copy reserves."""
+    """The number of copies of an actor or worker, and the resources of each copy."""
 
     num: int = Field(1, ge=1, description="Copies that run at the same time.")
     cpus: float = Field(
-        1.0, ge=0, description="CPUs that each copy reserves from Ray; fractions let copies share a core."
+        1.0, ge=0, description="CPUs that each copy reserves from Ray. Fractions let copies share a core."
     )
     gpus: float = Field(
         0.0, ge=0, description="GPUs that each copy reserves from Ray. With 0 the copy computes on the CPU."
@@ -26,7 +26,7 @@ class Resources(Settings):
     threads: int | None = Field(
         None,
         ge=1,
-        description="Threads of torch in a copy without a GPU; null takes `cpus`, rounded up.",
+        description="Torch threads in a copy without a GPU. null takes `cpus`, rounded up.",
     )
 
     @property

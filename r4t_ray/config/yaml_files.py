@@ -1,4 +1,4 @@
-"""Settings from YAML files, of which one may extend another."""
+"""Settings from YAML files. A file may extend another file."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def load_settings(kind: type[S], path: str | Path) -> S:
     Mappings merge key by key, everything else replaces, and ``null`` resets a key to its default.
 
     Raises:
-        ConfigError: A file cannot be read, or a key is wrong; it names each wrong key and its file.
+        ConfigError: A file cannot be read, or a key is wrong. The message names each wrong key and its file.
     """
     chain = read_chain(path)
     data = reduce(merged, (file.data for file in chain))
@@ -83,7 +83,7 @@ def load_settings(kind: type[S], path: str | Path) -> S:
 
 
 def _origin(chain: Sequence[YamlFile], loc: Sequence[str | int]) -> str | None:
-    """The base file that a faulty key comes from; None if it stands in the last file or in no file."""
+    """The base file that a wrong key comes from; None if the key is in the last file or in no file."""
     depths = [_depth(file.data, loc) for file in chain]
     best = max(depths)
     last = max(number for number, depth in enumerate(depths) if depth == best)

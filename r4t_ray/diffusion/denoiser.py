@@ -1,12 +1,13 @@
 """The denoiser D(z; sigma, z_q): the network, EDM's preconditioning around it, and the anchors it may mix from.
 
-Preconditioning (arXiv 2206.00364, Table 1): D(z; sigma) = c_skip z + c_out F(c_in z; c_noise). With it the network's
-input and its training target have unit variance at every sigma, for data of deviation sigma_data around zero.
+Preconditioning (arXiv 2206.00364, Table 1): D(z; sigma) = c_skip z + c_out F(c_in z; c_noise). If the data have mean
+zero and standard deviation sigma_data, the network's input and its training target have unit variance at every sigma.
 
-Anchors are not in arXiv 2603.06397. The training targets are the catalogue's own vectors, so most of D is a choice
-among them. For rows drawn from known unit vectors a_n with log-prior p_n the Bayes denoiser is
-``D(z; sigma) = sum_n w_n a_n`` with ``w = softmax(z . a_n / sigma^2 + p_n)``. The network gives p_n as the sum of two
-parts: one from the query, the same for all rows, and one of each row. A gate keeps rows that are no anchor.
+Anchors are not in arXiv 2603.06397. The training targets are vectors of the catalogue, so D mostly chooses among them.
+For rows drawn from known unit vectors a_n with log-prior p_n the Bayes denoiser is
+``D(z; sigma) = sum_n w_n a_n`` with ``w = softmax(z . a_n / sigma^2 + p_n)``. The network gives p_n as a sum of two
+parts. One depends on the query and is the same for all rows; the other depends on the row. A gate lets a row keep the
+network's own estimate, because some rows are not anchors.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from r4t_ray.diffusion.network import SetTransformer
 from r4t_ray.diffusion.settings import NetworkConfig, NoiseConfig
 
 ANCHOR_WIDTH = 0.02
-"""Deviation of rows around their anchor: rows are stored as float16, and softmax stays finite as sigma falls."""
+"""Standard deviation of rows around their anchor. Rows are rounded to float16, so it is above 0; this also keeps the
+softmax finite as sigma falls."""
 LOGIT_SCALE = 8.0
-"""Nats by which a unit vector of the row head prefers the anchor that it points to."""
+"""Nats that a unit vector from the row head adds to the logit of an anchor in its direction."""
 
 
 def c_skip(sigma_B: Tensor, sigma_data: float) -> Tensor:
-    """Share of the noisy input passed on: sd^2 / (sigma^2 + sd^2). 1 without noise, 0 in pure noise."""
+    """Share of the noisy input in D: sd^2 / (sigma^2 + sd^2), sd = sigma_data. 1 without noise, 0 in pure noise."""
     return sigma_data**2 / (sigma_B**2 + sigma_data**2)
 
 
@@ -44,7 +46,7 @@ def c_noise(sigma_B: Tensor) -> Tensor:
 
 
 class AnchorMixture(nn.Module):
-    """D' = (1 - g) D + g sum_n w_n a_n, with one gate g a row. ``anchors_ND`` is a buffer, saved with the weights."""
+    """D' = (1 - g) D + g sum_n w_n a_n, with one gate g per row. ``anchors_ND`` is a buffer, saved with the weights."""
 
     anchors_ND: Tensor
 
@@ -58,7 +60,7 @@ class AnchorMixture(nn.Module):
             nn.init.zeros_(linear.bias)
 
     def logits(self, z_BLD: Tensor, sigma_B: Tensor, head_BLE: Tensor, z_q_BD: Tensor) -> Tensor:
-        """Logits of w for every row and anchor, (B, L, N); ``head_BLE`` is the row head's D + 1 outputs."""
+        """Logits of w for every row and anchor, (B, L, N); ``head_BLE`` holds the row head's D + 1 outputs."""
         toward_BLD = z_BLD / (sigma_B[:, None, None] ** 2 + ANCHOR_WIDTH**2) + LOGIT_SCALE * head_BLE[..., :-1]
         prior_BN = self.query_prior(z_q_BD * z_q_BD.shape[1] ** 0.5)
         return toward_BLD @ self.anchors_ND.T + prior_BN[:, None]
@@ -73,7 +75,10 @@ class AnchorMixture(nn.Module):
             z_BLD: The noisy rows.
             sigma_B: Noise level of each query.
             hidden_BLH: The transformer's last hidden rows.
-            z_q_BD: The queries, the null embedding where dropped.
+            z_q_BD: Query embeddings; the null embedding where a query is dropped.
+
+        Returns:
+            D', (B, L, D).
         """
         head_BLE = self.row_head(hidden_BLH)
         gate_BL1 = torch.sigmoid(head_BLE[..., -1:] + 2)
@@ -82,7 +87,7 @@ class AnchorMixture(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """D(z; sigma, z_q), and the logits of its anchors where it has any.
+    """D(z; sigma, z_q), and the logits of the anchors of a network that has them.
 
     Args:
         network: Shape of the set transformer.
@@ -96,10 +101,10 @@ class Denoiser(nn.Module):
         self.mixture = AnchorMixture(network) if network.num_anchors else None
 
     def forward(self, z_BLD: Tensor, sigma_B: Tensor, z_q_BD: Tensor, is_dropped_B: Tensor) -> Tensor:
-        """D: the estimate of the clean rows.
+        """Estimate the clean rows: D, (B, L, D).
 
         Args:
-            z_BLD: Z + sigma eps.
+            z_BLD: Noisy rows, Z + sigma eps.
             sigma_B: Noise level of each query, above 0.
             z_q_BD: Unit query embeddings.
             is_dropped_B: bool; where True the estimate is unconditional.
@@ -118,9 +123,9 @@ class Denoiser(nn.Module):
         """Logits (B, L, N) of each row's anchor; only for a network with anchors.
 
         Args:
-            z_BLD: Z + sigma eps.
+            z_BLD: Noisy rows, Z + sigma eps.
             sigma_B: Noise level of each query, above 0.
-            condition_BD: Query embeddings, the null embedding where dropped.
+            condition_BD: Query embeddings; the null embedding where a query is dropped.
         """
         assert self.mixture is not None, "a network without anchors has no logits"
         rows_BLD = c_in(sigma_B[:, None, None], self.noise.sigma_data) * z_BLD
@@ -128,12 +133,12 @@ class Denoiser(nn.Module):
         return self.mixture.logits(z_BLD, sigma_B, head_BLE, condition_BD)
 
     def prior_logits(self, condition_BD: Tensor) -> Tensor:
-        """Logits (B, N) of the shares of a query's rows at each anchor; only for a network with anchors.
+        """Logits (B, N) of the expected share of a query's rows at each anchor; only for a network with anchors.
 
         Args:
-            condition_BD: Query embeddings, the null embedding where dropped.
+            condition_BD: Query embeddings; the null embedding where a query is dropped.
         """
-        # Rows that are alike attend to themselves only: one of them stands for all.
+        # Equal rows attend only to copies of themselves, so one row gives the output of all.
         row_B1D = torch.zeros_like(condition_BD)[:, None]
         sigma_B = torch.full_like(condition_BD[:, 0], self.noise.sigma_max)
         return self.anchor_logits(row_B1D, sigma_B, condition_BD)[:, 0]

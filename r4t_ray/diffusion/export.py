@@ -1,11 +1,11 @@
-"""A retriever as ONNX, for any batch size: a step of the Euler solver, or the whole ``one_step`` or ``top_anchors``.
+"""Export of a retriever to ONNX, for any batch size: one Euler step, or all of ``one_step`` or ``top_anchors``.
 
-An exported program needs neither r4t_ray nor torch. To sample with the step, loop over the levels of
-``schedule.sampling_sigmas``, from ``sigmas_S[0]`` times normal noise, and normalise the rows at the end.
+An exported program needs neither r4t_ray nor torch. To sample with the Euler step, start from ``sigmas_S[0]`` times
+standard normal noise, run the step for each pair of neighbours in ``schedule.sampling_sigmas``, and normalise the rows.
 
-torch.export traces the program, but its ``.pt2`` format is not written: ``torch.export.load`` unpickles parts of such a
-file and evaluates its expressions as Python, so a ``.pt2`` file can run code. An ONNX file is a protocol buffer, which
-every runtime reads as data.
+torch.export traces the program, but its ``.pt2`` format is not written, because a ``.pt2`` file can run code:
+``torch.export.load`` unpickles parts of it and evaluates its expressions as Python. An ONNX file is a protocol buffer,
+which every runtime reads as data.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class EulerStep(nn.Module):
         self.retriever, self.guidance = retriever, guidance
 
     def forward(self, z_BLD: Tensor, sigma: Tensor, sigma_next: Tensor, z_q_BD: Tensor) -> Tensor:
-        """The rows at ``sigma_next`` from the rows at ``sigma``, two float32 without axes."""
+        """Take the rows from ``sigma`` to ``sigma_next``, two float32 scalars; returns (B, L, D)."""
         queries = QueryDenoiser(self.retriever, z_q_BD)
         denoise = Guided(queries, self.guidance) if self.guidance else queries
         return euler_step(denoise, z_BLD, sigma, sigma_next)
@@ -63,8 +63,8 @@ class TopAnchors(nn.Module):
         self.register_buffer("sigmas_S", torch.tensor([retriever.noise.sigma_max, 0.0]), persistent=False)
 
     def forward(self, z_q_BD: Tensor) -> Tensor:
-        """Unit rows z_BLD, the likeliest first."""
-        start_BLD = z_q_BD[:, None].expand(-1, self.retriever.network.config.num_rows, -1)  # its shape alone is read
+        """Unit rows z_BLD, the most likely first."""
+        start_BLD = z_q_BD[:, None].expand(-1, self.retriever.network.config.num_rows, -1)  # only its shape is used
         return top_anchors(QueryDenoiser(self.retriever, z_q_BD), start_BLD, self.sigmas_S)
 
 
@@ -72,9 +72,9 @@ def export_step(retriever: DiffusionRetriever, path: Path, guidance: float | Non
     """Write the Euler step as ONNX: inputs z_BLD, sigma, sigma_next and z_q_BD, output z_next_BLD, all float32.
 
     Args:
-        retriever: On the CPU; left in evaluation mode.
+        retriever: On the CPU. It is in evaluation mode afterwards.
         path: The file to write.
-        guidance: Strength g; None takes the default in ``retriever.sampler``.
+        guidance: Guidance strength g. Default: the setting in ``retriever.sampler``.
 
     Raises:
         ConfigError: The exporter is not installed.
@@ -86,18 +86,18 @@ def export_step(retriever: DiffusionRetriever, path: Path, guidance: float | Non
 
 
 def export_one_step(student: DiffusionRetriever, path: Path) -> None:
-    """Write ``one_step`` as ONNX: inputs noise_BLD, standard normal, and z_q_BD, output z_BLD, all float32.
+    """Write ``one_step`` as ONNX: inputs noise_BLD (standard normal) and z_q_BD, output z_BLD, all float32.
 
     Args:
-        student: A student of ``training.student.distill``, on the CPU; left in evaluation mode.
+        student: A student made by ``training.student.distill``, on the CPU. It is in evaluation mode afterwards.
         path: The file to write.
 
     Raises:
-        ConfigError: The exporter is not installed, or the retriever is no student.
+        ConfigError: The exporter is not installed, or the retriever is not a student.
     """
     if student.sampler.solver != "one_step":
         raise ConfigError(
-            "export of one step", f"a retriever of the solver {student.sampler.solver}", "a student",
+            "export of one step", f"a retriever with solver {student.sampler.solver}", "a one-step student",
             "load the folder `student` beside it, or export a step or `top_anchors`",
         )  # fmt: skip
     noise_BLD, z_q_BD = _examples(student)
@@ -108,7 +108,7 @@ def export_top_anchors(retriever: DiffusionRetriever, path: Path) -> None:
     """Write ``top_anchors`` as ONNX: input z_q_BD, output z_BLD, float32.
 
     Args:
-        retriever: On the CPU; left in evaluation mode.
+        retriever: On the CPU. It is in evaluation mode afterwards.
         path: The file to write.
 
     Raises:
@@ -118,13 +118,13 @@ def export_top_anchors(retriever: DiffusionRetriever, path: Path) -> None:
 
 
 def _examples(retriever: DiffusionRetriever) -> tuple[Tensor, Tensor]:
-    """Rows and query embeddings of a batch, to trace with."""
+    """Example rows (2, L, D) and query embeddings (2, D) for tracing."""
     shape = retriever.network.config
     return torch.ones(2, shape.num_rows, shape.dim), torch.ones(2, shape.dim)
 
 
 def _write_onnx(module: nn.Module, inputs: dict[str, Tensor], output: str, path: Path) -> None:
-    """Trace ``module`` with a batch of any size, where an input has axes, into one file."""
+    """Trace ``module`` and write it to one file. The first axis of each input that has axes is a batch of any size."""
     missing = [name for name in EXPORTERS if find_spec(name) is None]
     if missing:
         raise ConfigError(
@@ -132,7 +132,7 @@ def _write_onnx(module: nn.Module, inputs: dict[str, Tensor], output: str, path:
             'pip install "r4t-ray[onnx]"',
         )  # fmt: skip
     module.eval()
-    # Run once as it is: a person's fault is raised here as itself, not wrapped by the exporter.
+    # Run once before the export, because the exporter would wrap a ConfigError in an error of its own type.
     with torch.no_grad():
         module(**inputs)
         batch = torch.export.Dim("batch")

@@ -1,4 +1,4 @@
-"""The files beside a retriever's weights, and the choice of the retriever that answers."""
+"""The files beside a retriever's weights, and the choice between a retriever and its student."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 STUDENT: Final = "student"
 """Folder of the one-step student."""
 LABELS = "labels.parquet"
-"""Texts and embeddings that name the directions."""
+"""File with the texts and embeddings that name directions."""
 
 
 def serving_folder(folder: Path, solver: SolverName | None, num_steps: int | None, guidance: float | None) -> Path:
     """The folder of the retriever that answers for a task.
 
-    It is the student's, if there is a student and no part of the sampler is set; else the task's own folder.
+    This is the student's folder if there is a student and no setting of the sampler is given; else ``folder``.
     """
     is_unset = solver is None and num_steps is None and guidance is None
     return folder / STUDENT if is_unset and (folder / STUDENT).is_dir() else folder

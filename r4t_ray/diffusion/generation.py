@@ -1,4 +1,4 @@
-"""From query embeddings to L directions each: draw the noise, apply guidance and steering, run the solver."""
+"""Generation of L directions for each query: sample noise, apply guidance and steering, run the solver."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def sampler_with(
     num_steps: int | None = None,
     guidance: float | None = None,
 ) -> SamplerConfig:
-    """The sampler's settings with the stated ones in their place; None leaves a setting as it is.
+    """The sampler's settings, each replaced by the argument of the same name unless that is None.
 
     Raises:
         ConfigError: An unknown solver, fewer than one step, or guidance below 0.
@@ -61,10 +61,11 @@ def generate(
         z_q_BD: Unit query embeddings, float32, on the denoiser's device.
         sampler: Solver, steps, guidance and levels.
         generator: Source of all randomness, on the denoiser's device. Default: torch's global generator.
-        steering: How each query's set is steered. Default: not at all.
+        steering: How each query's set is steered. Default: no steering.
 
     Returns:
-        z_BLD, unit rows; the best first from a solver that ``is_ranked``, else in no order.
+        z_BLD, unit rows. A solver that ``is_ranked`` returns the best row first; the other solvers return the rows in
+        no order.
 
     Raises:
         RequestError: z_q_BD is not (B, d) of the network's width.
@@ -89,16 +90,16 @@ def generate_each(
 ) -> Tensor:
     """Sample L directions for each query, each query with its own seed.
 
-    Row b equals ``generate`` of query b alone with a generator of seed b, up to the rounding of matrix products of
-    another batch size. Most solvers take all noise at the start: the B starts are drawn from B generators and solved in
-    one batch. A solver that ``is_stochastic`` samples the queries one by one.
+    Set b equals ``generate`` for query b alone with a generator of ``seeds[b]``. They differ by rounding only, because
+    the matrix products have another batch size. Most solvers use noise only at the start, so the B starts are sampled
+    from B generators and solved in one batch. With a solver that ``is_stochastic`` the queries are solved one by one.
 
     Args:
         denoiser: In evaluation mode.
         z_q_BD: Unit query embeddings, float32, on the denoiser's device.
         sampler: Solver, steps, guidance and levels.
-        seeds: One a query.
-        steering: How each query's set is steered. Default: not at all.
+        seeds: One seed per query.
+        steering: How each query's set is steered. Default: no steering.
 
     Returns:
         z_BLD, unit rows.
@@ -141,7 +142,7 @@ def solve(
         z_q_BD: Unit query embeddings.
         sampler: Solver, steps, guidance and levels.
         generator: Source of the noise that a stochastic solver adds at each step.
-        steering: How each query's set is steered. Default: not at all.
+        steering: How each query's set is steered. Default: no steering.
 
     Returns:
         z_BLD, unit rows.

@@ -1,4 +1,4 @@
-"""The diffusion retriever as it is saved, loaded and pushed (arXiv 2603.06397, sec. 2.5)."""
+"""The diffusion retriever (arXiv 2603.06397, sec. 2.5): how it is saved, loaded and pushed to the hub."""
 
 # The hub mixin reads the annotations of __init__ as types, so they are not postponed here.
 
@@ -63,26 +63,30 @@ class DiffusionRetriever(
 
         Args:
             z_q_BD: Unit query embeddings, float32, on the module's device.
-            num_steps: Steps of the solver. Default, for this and the next two: the setting in ``self.sampler``.
-            solver: A name of ``samplers.SOLVERS``.
-            guidance: Strength g of classifier-free guidance; 0 halves the work.
+            num_steps: Steps of the solver. Default: ``self.sampler.num_steps``.
+            solver: A name in ``samplers.SOLVERS``. Default: ``self.sampler.solver``.
+            guidance: Classifier-free guidance strength g; above 0 each step costs twice as much. Default:
+                ``self.sampler.guidance``.
             generator: Source of all randomness, on the module's device. Default: torch's global generator.
 
         Returns:
-            z_BLD, unit rows; the best first from a solver that ``is_ranked``, else in no order.
+            z_BLD, unit rows. A solver that ``is_ranked`` returns the best row first; the other solvers return the rows
+            in no order.
 
         Raises:
             RequestError: z_q_BD is not (B, d) of the network's width.
-            ConfigError: An unknown solver, fewer than one step, or a solver that needs more anchors.
+            ConfigError: The solver is unknown, there is less than one step, guidance is below 0, or the solver needs
+                more anchors than the network has.
         """
         sampler = generation.sampler_with(self.sampler, solver=solver, num_steps=num_steps, guidance=guidance)
         return generation.generate(self, z_q_BD, sampler, generator=generator)
 
     def generate_model_card(self, **facts: Any) -> ModelCard:
-        """README.md of ``save_pretrained`` and ``push_to_hub``, whose ``model_card_kwargs`` are the facts.
+        """The README.md that ``save_pretrained`` and ``push_to_hub`` write; ``model_card_kwargs`` become ``facts``.
 
         Args:
-            facts: Values for names of ``model_card.MODEL_CARD``. The card says of the others that they are not known.
+            facts: Values for placeholders of ``model_card.MODEL_CARD``. For a missing value the card says that it was
+                not recorded or not measured.
         """
         num_parameters = sum(parameter.numel() for parameter in self.parameters())
         known = weights_facts(self.network.config, self.noise, self.sampler, num_parameters)
@@ -90,11 +94,11 @@ class DiffusionRetriever(
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:
-        """Load a folder written by ``save_pretrained``, without the network, or a model of the Hugging Face hub.
+        """Load a folder that ``save_pretrained`` wrote, without internet access, or a model from the Hugging Face hub.
 
         Raises:
-            MissingArtifactError: The folder, its weights or its config.json is not there.
-            ArtifactError: config.json holds other settings than this version's, or the weights do not fit it.
+            MissingArtifactError: The folder, its weights or its config.json is missing.
+            ArtifactError: config.json does not hold the settings of this version, or the weights do not fit it.
         """
         path = Path(pretrained_model_name_or_path)
         if path.is_dir() or path.is_absolute() or isinstance(pretrained_model_name_or_path, Path):
@@ -112,7 +116,7 @@ class DiffusionRetriever(
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, map_location: str = "cpu", **options: Any) -> Self:
-        """Load strictly and safetensors only: a missing or surplus weight is an error, and nothing is unpickled."""
+        """Load safetensors strictly: a missing or surplus weight is an error, and nothing is unpickled."""
         settings = {key: options.pop(key) for key in ("network", "noise", "sampler") if key in options}
         folder = Path(model_id)
         weights = str(folder / WEIGHTS) if folder.is_dir() else hf_hub_download(model_id, WEIGHTS, **options)

@@ -1,4 +1,4 @@
-"""The model card of a diffusion retriever: what the weights alone tell, and places for what a workspace knows."""
+"""The model card of a diffusion retriever: facts that the weights give, and placeholders that a workspace fills."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ MODEL_CARD = """---
 ---
 # {{ title }}
 
-A diffusion retriever of r4t_ray (R4T, arXiv 2603.06397): from the unit embedding of a query, of width {{ dim }}, to \
-{{ num_rows }} directions in which to search a catalogue; their nearest items are the set. {{ num_parameters }} \
-parameters. It knows vectors only: queries and items have to be embedded as those that it was trained on.
+A diffusion retriever of r4t_ray (R4T, arXiv 2603.06397). It maps the unit embedding of a query, of width {{ dim }}, \
+to {{ num_rows }} directions. The items of a catalogue nearest to the directions are the answer. It has \
+{{ num_parameters }} parameters. It knows vectors only, so queries and items must be embedded by the encoder of its \
+training data.
 
 ```python
 from r4t_ray.diffusion import DiffusionRetriever
@@ -37,7 +38,7 @@ z_BLD = retriever.generate(z_q_BD)  # float32 ({{ "B, %d" % dim }}) to unit rows
 
 {{ measured }}
 """
-"""The template; ``weights_facts`` has a value for each of its names but ``card_data``, which the hub mixin fills."""
+"""The template. ``weights_facts`` has a value for each placeholder except ``card_data``, which the hub mixin fills."""
 
 NOT_MEASURED = "Not measured."
 
@@ -55,7 +56,7 @@ def setting_rows(section: str, values: Mapping[str, object]) -> str:
 def weights_facts(
     network: NetworkConfig, noise: NoiseConfig, sampler: SamplerConfig, num_parameters: int
 ) -> dict[str, object]:
-    """Facts of the card that follow from a retriever's weights and settings alone."""
+    """The facts of the card that follow from a retriever's weights and settings."""
     sections = {"network": network, "noise": noise, "sampler": sampler}
     return {
         "title": "Diffusion retriever",

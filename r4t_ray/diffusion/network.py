@@ -1,13 +1,14 @@
 """The denoising network: a transformer over a set of rows (arXiv 2603.06397, sec. 2.5 and Table 3).
 
-Rows carry no positional encoding, so permuting the input's rows permutes the output's. The query enters by
-cross-attention, the noise level by adaptive normalisation with zero-initialised gates (arXiv 2212.09748).
+Rows carry no positional encoding, so a permutation of the input rows permutes the output rows. The query enters by
+cross-attention. The noise level enters by adaptive normalisation with zero-initialised gates (arXiv 2212.09748).
 
 Choices that the paper leaves open:
 
-1. z_q becomes ``num_query_tokens`` tokens of width d by one linear map; attention to a single token would not depend on
-   the row.
-2. The noise level's embedding is narrow (``noise_dim``): Table 3's shape has 54.1M parameters (53.9M there).
+1. One linear map turns z_q into ``num_query_tokens`` tokens of width d, because attention to a single token would give
+   every row the same.
+2. The embedding of the noise level is narrow (``noise_dim``). With the sizes of Table 3 the network has 54.1M
+   parameters; the paper states 53.9M.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class NoiseEmbedding(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, dim), nn.SiLU())
 
     def forward(self, c_noise_B: Tensor) -> Tensor:
-        """Embed the level."""
+        """Embed ln(sigma) / 4 of each query."""
         angles = c_noise_B[:, None] * self.frequencies
         embedded: Tensor = self.mlp(torch.cat([angles.sin(), angles.cos()], dim=-1))
         return embedded
@@ -50,7 +51,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(hidden, hidden)
 
     def forward(self, rows: Tensor, context: Tensor) -> Tensor:
-        """Attend; no mask, no positions."""
+        """Attend without mask and positions; returns (B, L, hidden)."""
         query = self.query(rows).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         key, value = self.key_value(context).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         dropout = self.dropout if self.training else 0.0
@@ -91,9 +92,10 @@ class Block(nn.Module):
 
 
 class SetTransformer(nn.Module):
-    """F of the preconditioned denoiser: rows of unit variance in, rows out, equivariant to their order.
+    """The network F of the preconditioned denoiser, equivariant to the order of the rows.
 
-    ``null_query_D`` stands for z_q where it is dropped. The output layer starts at zero, so D starts as c_skip z.
+    Its inputs have unit variance. ``null_query_D`` replaces z_q where it is dropped. The output layer starts at zero,
+    so D starts as c_skip z.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -125,12 +127,12 @@ class SetTransformer(nn.Module):
         return out
 
     def condition(self, z_q_BD: Tensor, is_dropped_B: Tensor) -> Tensor:
-        """z_q, and the null embedding where it is dropped."""
+        """z_q, or the null embedding where z_q is dropped; (B, D)."""
         return torch.where(is_dropped_B[:, None], self.null_query_D, z_q_BD)
 
     def hidden_rows(self, rows_BLD: Tensor, c_noise_B: Tensor, z_q_BD: Tensor) -> Tensor:
         """The rows before the last layer, (B, L, hidden)."""
-        # Unit rows of width d have entries of deviation 1 / sqrt(d); the network reads unit deviations.
+        # Entries of unit rows of width d have standard deviation 1 / sqrt(d); the network expects 1.
         tokens = self.query_tokens(z_q_BD * self.config.dim**0.5).unflatten(-1, (-1, self.config.dim))
         noise_emb = self.noise_embedding(c_noise_B)
         rows = self.rows_in(rows_BLD)

@@ -1,13 +1,15 @@
 """Noise schedules as maps from u in [0, 1] to sigma in [sigma_min, sigma_max], increasing.
 
-A schedule has two uses: a uniform random u gives a level of training, and an even grid of u the steps of sampling.
+A schedule has two uses: a uniform random u gives a noise level of training, and an even grid of u gives the noise
+levels of sampling.
 
 Where this leaves arXiv 2603.06397:
 
-1. The paper names a tangent schedule on [1e-4, 80], as swirl-dynamics does, where it ties sigma to time; levels of
-   training are drawn log-uniformly there, and steps taken along Karras's grid. Both are the defaults here, and the
-   solvers here step in sigma, where the tie to time drops out. As the levels themselves, ``tangent`` can be set for
-   either; 3.5% of the training then lies below sigma = 0.3, where unit rows of width 128 take shape.
+1. The paper names a tangent schedule on [1e-4, 80], as in swirl-dynamics. There it relates sigma to time, while
+   training samples noise levels log-uniformly and sampling steps along the grid of Karras et al. Both are the defaults
+   here. The solvers here step in sigma, so they need no relation to time. ``tangent`` can be set for the levels of
+   training and of sampling; 3.5% of the training levels then lie below sigma = 0.3, where unit rows of width 128 take
+   shape.
 2. The range is absolute, not in units of sigma_data.
 """
 
@@ -30,8 +32,8 @@ KARRAS_RHO = 7.0
 def tangent(u: Tensor, noise: NoiseConfig) -> Tensor:
     """Tangent schedule, as in swirl-dynamics: sigma(t) = sigma_max tan(1.5 t) / tan(1.5).
 
-    ``u`` runs over t in [t_min, 1] with sigma(t_min) = sigma_min. It is the cosine schedule of arXiv 2105.05233 in
-    sigma: cos(a)^2 = 1 / (1 + tan(a)^2), with sigma rescaled so that it ends at sigma_max.
+    ``u`` in [0, 1] maps linearly to t in [t_min, 1], where sigma(t_min) = sigma_min. This is the cosine schedule of
+    arXiv 2105.05233 in sigma, because cos(a)^2 = 1 / (1 + tan(a)^2), with sigma rescaled so that it ends at sigma_max.
     """
     t_min = math.atan(noise.sigma_min / noise.sigma_max * math.tan(TANGENT_END)) / TANGENT_END
     t = t_min + (1 - t_min) * u
@@ -68,10 +70,10 @@ SCHEDULES: dict[str, Callable[[Tensor, NoiseConfig], Tensor]] = {
 
 
 def sampling_sigmas(levels: str, num_steps: int, noise: NoiseConfig) -> Tensor:
-    """The ``num_steps`` levels from sigma_max down to sigma_min, and 0 behind them.
+    """The ``num_steps`` levels from sigma_max down to sigma_min, followed by 0.
 
     Returns:
-        float64, shape (num_steps + 1,), strictly decreasing. One step is sigma_max alone.
+        float64, shape (num_steps + 1,), strictly decreasing; [sigma_max, 0] for one step.
 
     >>> sampling_sigmas("log_uniform", 3, NoiseConfig(sigma_min=0.01, sigma_max=1.0)).tolist()
     [1.0, 0.1, 0.01, 0.0]
@@ -81,9 +83,10 @@ def sampling_sigmas(levels: str, num_steps: int, noise: NoiseConfig) -> Tensor:
 
 
 def training_sigmas(batch_size: int, noise: NoiseConfig, generator: torch.Generator | None = None) -> Tensor:
-    """Draw a level for each example of a batch.
+    """Sample a noise level for each example of a batch.
 
-    The u are an even grid with one common random shift modulo 1: each is uniform, and every batch covers the range.
+    The values of u are an even grid with one common random shift modulo 1. So each u is uniform, and every batch covers
+    the range.
 
     Returns:
         float32 sigma_B on the generator's device.

@@ -40,8 +40,8 @@ class NetworkSettings(Settings):
     num_anchors: int = Field(
         1024,
         ge=0,
-        description="The most frequent target rows, which the output may be mixed from. The solver top_anchors needs "
-        "`pairs.num_rows` or more. 0 is the paper's network.",
+        description="Number of anchors: the most frequent target rows, from which the output may be mixed. The solver "
+        "top_anchors needs `pairs.num_rows` or more. 0 gives the paper's network.",
     )
 
     @model_validator(mode="after")
@@ -65,15 +65,17 @@ class NetworkConfig(NetworkSettings):
 class NoiseSettings(Settings):
     """Range of the noise levels, and how training draws from it."""
 
-    sigma_min: float = Field(0.004, gt=0, description="Lowest noise level; unit rows have deviation 1 / sqrt(d).")
+    sigma_min: float = Field(
+        0.004, gt=0, description="Lowest noise level. Entries of unit rows deviate by 1 / sqrt(d)."
+    )
     sigma_max: float = Field(
         1.0, gt=0, description="Highest noise level, from which sampling starts. The paper starts from 80."
     )
-    train_levels: Levels = Field("lognormal", description="Distribution of the noise levels of training.")
+    train_levels: Levels = Field("lognormal", description="Distribution from which training samples noise levels.")
     lognormal_mean: float = Field(
         1.5,
-        description="Only for `train_levels: lognormal`: mean of ln(sigma / sigma_data). -0.51 is the -1.2 of EDM, "
-        "whose sigma_data is 0.5.",
+        description="Only for `train_levels: lognormal`: mean of ln(sigma / sigma_data). -0.51 equals the -1.2 of EDM, "
+        "because its sigma_data is 0.5.",
     )
     lognormal_std: float = Field(
         1.0, gt=0, description="Only for `train_levels: lognormal`: standard deviation of ln(sigma)."
@@ -116,13 +118,13 @@ class SamplerConfig(Settings):
         "returns the most likely rows in one evaluation; one_step is for a student.",
     )
     num_steps: int = Field(
-        4, ge=1, description="Steps of the solver; more are slower. The sde needs about 256. top_anchors takes none."
+        4, ge=1, description="Steps of the solver; more take longer. sde needs about 256. top_anchors ignores it."
     )
     guidance: float = Field(
         0.0,
         ge=0,
-        description="Strength of classifier-free guidance. Above 0 each step costs twice as much, and rows lie nearer "
-        "to the query. top_anchors and one_step take none.",
+        description="Classifier-free guidance strength. Above 0 each step costs twice as much, and rows lie nearer to "
+        "the query. top_anchors and one_step ignore it.",
     )
     levels: Literal["tangent", "log_uniform", "karras"] = Field(
         "karras", description="Spacing of the noise levels along which a solver steps."
@@ -134,21 +136,21 @@ class OptimizerConfig(Settings):
 
     learning_rate: float = Field(0.002, gt=0, description="Highest learning rate, at the end of the warm-up.")
     warmup_steps: int = Field(100, ge=0, description="Updates in which the learning rate rises from zero.")
-    num_steps: int = Field(500, ge=1, description="Updates in all. Raise it with the number of pairs.")
-    batch_size: int = Field(64, ge=1, description="Pairs of one update, over all workers together.")
+    num_steps: int = Field(500, ge=1, description="Total number of updates. Raise it with the number of pairs.")
+    batch_size: int = Field(64, ge=1, description="Pairs per update, summed over all workers.")
     ema_decay: float = Field(
         0.995,
         ge=0,
         lt=1,
-        description="Decay of the moving average of the weights, which is what is saved. Raise it with `num_steps`.",
+        description="Decay of the moving average of the weights; the average is saved. Raise it with `num_steps`.",
     )
     max_grad_norm: float | None = Field(
-        None, gt=0, description="Gradients of a larger norm are scaled down to this norm; null scales none."
+        None, gt=0, description="Gradients of a larger norm are scaled down to this norm; null turns this off."
     )
 
 
 class StudentConfig(Settings):
-    """A one-step student, and how the teacher's trajectories are solved whose ends it learns."""
+    """Training of a one-step student, which learns the ends of its teacher's trajectories."""
 
     optimizer: OptimizerConfig = Field(
         OptimizerConfig(learning_rate=0.001, warmup_steps=20, num_steps=400, batch_size=64, ema_decay=0.99),
@@ -156,7 +158,7 @@ class StudentConfig(Settings):
     )
     trajectory: SamplerConfig = Field(
         SamplerConfig(solver="dpmpp_2m", num_steps=4, guidance=0.0),
-        description="Solver of the teacher's trajectories; one that draws no noise on the way.",
+        description="How the teacher's trajectories are solved. The solver must be deterministic and take steps.",
     )
 
     @model_validator(mode="after")
@@ -165,7 +167,7 @@ class StudentConfig(Settings):
         if solver.is_stochastic or not solver.is_stepwise:
             fitting = ", ".join(name for name, one in SOLVERS.items() if one.is_stepwise and not one.is_stochastic)
             raise ValueError(
-                f"trajectory.solver {self.trajectory.solver!r} does not take a noise to one end: {fitting}"
+                f"trajectory.solver ({self.trajectory.solver!r}) must be deterministic and take steps: {fitting}"
             )
         return self
 
@@ -182,8 +184,7 @@ class DiffusionConfig(Settings):
     )
     student: PerTask[StudentConfig | None] = Field(
         PerTask(oar=StudentConfig(), wscr=None),
-        description="A student that answers in one evaluation and then serves in the retriever's place; null trains "
-        "none.",
+        description="A student that answers in one evaluation and serves in place of the retriever; null trains none.",
     )
     row_matching: Literal["random", "noise"] = Field(
         "noise",
@@ -197,7 +198,7 @@ class DiffusionConfig(Settings):
         "`network.num_anchors`. 0 is the paper's loss.",
     )
     query_dropout: float = Field(
-        0.1, ge=0, le=1, description="Share of queries replaced by the null embedding, which guidance needs."
+        0.1, ge=0, le=1, description="Share of queries replaced by the null embedding. Guidance needs it above 0."
     )
     shuffle_rows: int = Field(
         16_384, ge=1, description="Pairs that are read and shuffled together; only with `cache_pairs: false`."
@@ -205,22 +206,22 @@ class DiffusionConfig(Settings):
     cache_pairs: bool = Field(
         True,
         description="Hold each worker's pairs in the memory of its device. Set false if they do not fit; Ray Data then "
-        "reads them, with one more CPU.",
+        "reads them and needs one more CPU.",
     )
     log_every: int = Field(100, ge=1, description="Updates between two rows of metrics.")
     validate_every: int = Field(500, ge=1, description="Updates between two validations.")
-    validation_rows: int = Field(2048, ge=0, description="Pairs of the validation split; 0 validates never.")
+    validation_rows: int = Field(2048, ge=0, description="Most pairs of one validation; 0 turns validation off.")
     checkpoint_every: int = Field(
         10_000, ge=1, description="Updates between two checkpoints, from which a killed run continues."
     )
     max_failures: int = Field(
-        2, ge=0, description="Restarts from the last checkpoint after a worker is lost, over both tasks."
+        2, ge=0, description="Most restarts from a checkpoint after a worker is lost, counted over both tasks."
     )
     workers: Resources = Field(
         Resources(),
         description="Ray Train workers, which share each batch. Set `num` to the GPUs and `gpus: 1` for each.",
     )
-    compile: bool = Field(False, description="Compile the network by torch.compile; worth its minute on long runs.")
+    compile: bool = Field(False, description="Compile the network (a minute). Set true on long runs.")
 
     @model_validator(mode="after")
     def _a_prior_is_over_anchors(self) -> DiffusionConfig:

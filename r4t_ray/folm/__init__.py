@@ -1,4 +1,4 @@
-"""Stage 1: the fan-out language model (arXiv 2603.06397, sec. 2.2 and 2.3)."""
+"""Stage 1: the fan-out language model, FOLM (arXiv 2603.06397, sec. 2.2 and 2.3)."""
 
 from r4t_ray.folm.policy.engines.interface import EngineConfig
 from r4t_ray.folm.policy.model import FanOutModel, SharedEngine, SubQueries

@@ -1,7 +1,7 @@
-"""An estimate of what train-folm needs: parameters, memory, tokens of a step, work of learner and rollouts.
+"""Estimates the needs of train-folm: parameters, memory, tokens of a step, operations of learner and rollouts.
 
-The figures are arithmetic on the model's configuration; no weights are made. They leave out activations other than
-logits, and the memory of allocators and libraries.
+The estimates come from the model's configuration, so no weights are loaded. They count the logits but no other
+activations, and no memory of allocators and libraries.
 """
 
 from __future__ import annotations
@@ -24,7 +24,11 @@ EXAMPLE_QUERY = "a light summer dinner by the sea for guests who like fish"
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Memory in bytes, and floating-point operations of one step over all processes."""
+    """The estimates for one task.
+
+    Memory is in bytes of one process. ``generate_flop`` and ``learn_flop`` are floating-point operations of one step,
+    summed over all processes.
+    """
 
     num_parameters: int
     num_trained: int
@@ -38,10 +42,10 @@ class Plan:
 
 
 def plan(config: FolmConfig, task: Task) -> Plan:
-    """Build the model of ``folm.base_model`` on the meta device and count.
+    """Count the parameters of ``folm.base_model`` on the meta device, and compute the estimates of one task.
 
     Raises:
-        ConfigError: A learning rate's expression fits no parameter, or the prompt cannot be rendered.
+        ConfigError: The expression of a learning rate matches no parameter, or the prompt cannot be rendered.
         OSError: The model's configuration or tokenizer cannot be loaded.
     """
     from transformers import AutoTokenizer
@@ -86,7 +90,7 @@ def plan(config: FolmConfig, task: Task) -> Plan:
 
 
 def cache_numbers(shape: Any) -> int:
-    """Numbers in the key-value cache for each token, from a transformers configuration."""
+    """How many numbers the key-value cache holds for each token, from a transformers configuration."""
     heads: int = getattr(shape, "num_key_value_heads", shape.num_attention_heads)
     head_dim: int = getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads
     return int(2 * shape.num_hidden_layers * heads * head_dim)
@@ -105,8 +109,8 @@ def describe(config: FolmConfig, task: Task, planned: Plan) -> list[str]:
         f"  rollout engine, each of {actors}: {_gib(engine)} = {_terms(planned.engine_memory)}",
         f"  a step: {planned.samples_per_step} samples, prompts of about {planned.prompt_tokens} tokens, at most "
         f"{planned.max_tokens_per_step:,} tokens",
-        f"  a learner computes {share:.1f} times what a rollout actor does; generation waits for memory more than for "
-        "arithmetic, so measure one step before adding either",
+        f"  a learner computes {share:.1f} times the operations of a rollout actor; memory bandwidth often limits "
+        "generation, so measure one step before you add learners or rollout actors",
     ]
 
 

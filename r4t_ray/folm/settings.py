@@ -53,31 +53,31 @@ class FolmConfig(Settings):
         description="Tasks to train a model for: `oar` (open-ended abstract retrieval), `wscr` (weakly supervised "
         "compositional retrieval).",
     )
-    k: PositiveInt = Field(10, description="Sub-queries of one answer.")
+    k: PositiveInt = Field(10, description="Largest number of sub-queries in one answer.")
     num_hits: PositiveInt = Field(10, description="Items that the search of one sub-query returns for the reward.")
     max_completion_tokens: PositiveInt = Field(
         128,
-        description="Longest answer in tokens. Raise it for models that think first, and where answers are cut off.",
+        description="Longest answer in tokens. Raise it for models that think first, or if answers are cut off.",
     )
     reward: RewardConfig = Field(RewardConfig(), description="The reward of each task.")
     added_rewards: PerTask[tuple[AddedRewardConfig, ...]] = Field(
         PerTask[tuple[AddedRewardConfig, ...]](oar=(), wscr=()),
-        description="Rewards that are added to the task's own in RL. The tables of evaluation leave them out.",
+        description="Rewards that RL adds to the task's own reward. The tables of evaluation do not include them.",
     )
     engine: EngineConfig = Field(EngineConfig(), description="The engine that samples.")
     rollout: Resources = Field(
-        Resources(threads=2), description="Rollout actors: each holds an engine and scores what it samples."
+        Resources(threads=2), description="Rollout actors: each holds an engine, samples answers and scores them."
     )
     rollout_timeout_s: PositiveFloat = Field(
         1800.0,
-        description="Seconds after which a rollout actor counts as hung and is restarted. Includes the start of its "
-        "engine.",
+        description="Seconds after which a rollout actor counts as hung and is restarted. The time includes the start "
+        "of its engine. Raise it for models that load or sample slowly.",
     )
     learner: Resources = Field(
         Resources(threads=2), description="Learners: Ray Train workers that share each batch. GPUs are experimental."
     )
     lora: LoRAConfig | None = Field(
-        None, description="Train low-rank adapters instead of all weights. Use it where memory is short."
+        None, description="Train low-rank adapters instead of all weights. Use it if memory is short."
     )
     fsdp: bool = Field(
         False,
@@ -85,7 +85,7 @@ class FolmConfig(Settings):
         "Experimental: not run on GPUs yet.",
     )
     max_failures: NonNegativeInt = Field(
-        2, description="How often a learner that dies is started again from its last checkpoint."
+        2, description="Restarts of a learner that dies. Each restart resumes from the last checkpoint."
     )
     warm_start: WarmStartConfig = Field(WarmStartConfig(), description="Supervised training before RL.")
     grpo: PerTask[SoftGRPOConfig] = Field(
@@ -121,7 +121,7 @@ class FolmConfig(Settings):
     def _every_query_has_a_reward(self) -> Self:
         if "wscr" in self.tasks and self.grpo.wscr.num_recombined and not self.reward.wscr.expected_share:
             raise ValueError(
-                "grpo.wscr.num_recombined makes queries without a reference, which only expected items can reward: "
+                "grpo.wscr.num_recombined makes queries without a reference, and only expected items reward those: "
                 "set reward.wscr.expected_share above 0"
             )
         return self

@@ -1,4 +1,4 @@
-"""Stage 1: warm start, then Soft-GRPO by Ray Train around trl, with rollout actors that sample and score.
+"""Stage 1: a warm start, then Soft-GRPO with trl inside Ray Train. Rollout actors sample answers and score them.
 
 Each task has its own model, as in arXiv 2603.06397, so that the reward of one task does not change the other's model.
 """
@@ -38,14 +38,14 @@ _logger = logging.getLogger(__name__)
 
 
 def run(config: FolmConfig, workspace: Workspace, seed: int) -> Artifact:
-    """Train the fan-out models of a workspace.
+    """Train the fan-out language models (FOLM) of a workspace, one for each task.
 
     Writes ``folm/<task>/warm_start`` and ``folm/<task>/model`` (Hugging Face directories), ``folm/metrics.parquet`` and
     TensorBoard logs. After a stop or a kill, the next call continues from the last checkpoint.
     """
 
     def make(folder: Path) -> int:
-        engine_name(config.engine)  # an engine that is not installed is refused before the long part
+        engine_name(config.engine)  # fails early if the engine is not installed
         for task in config.tasks:
             if not (folder / task / "warm_start").exists():
                 warm_start(task, config, workspace, folder / task / "warm_start", seed)
@@ -72,7 +72,7 @@ def warm_start(task: Task, config: FolmConfig, workspace: Workspace, out: Path, 
 
     base = resolve_model(config.base_model)
     tokenizer = AutoTokenizer.from_pretrained(**model_source(base))
-    match_rates(skeleton(base, config.lora), config.grpo[task].rates)  # refuses a wrong expression at once
+    match_rates(skeleton(base, config.lora), config.grpo[task].rates)  # fails early on a wrong expression
     model = load_trainable(base)
     stage = config.warm_start
     if stage.teaches(task):
@@ -146,7 +146,7 @@ def reinforce_task(job: LearnerJob) -> list[StepMetrics]:
 
 
 def query_schedule(task: Task, config: FolmConfig, workspace: Workspace, seed: int) -> list[Query]:
-    """The query of each group, in the order of use: passes over all training and recombined queries, each shuffled.
+    """The query of each group, in the order of use: shuffled passes over all training and recombined queries.
 
     Raises:
         DataError: The task has no training query.
@@ -159,7 +159,7 @@ def query_schedule(task: Task, config: FolmConfig, workspace: Workspace, seed: i
             "at least one",
             f"add sets or leave {task} out of folm.tasks",
         )
-    # The warm start recombines with the seed itself; these queries are others.
+    # The warm start recombines with ``seed``. ``seed + 1`` gives RL different queries.
     queries += recombined_queries(task, queries, grpo.num_recombined, seed + 1)
     rng, needed = random.Random(seed), grpo.num_steps * grpo.queries_per_step
     passes = -(-needed // len(queries))

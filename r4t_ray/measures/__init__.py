@@ -1,4 +1,4 @@
-"""Pure measures of a set of results; training (``rewards/``) and the tables (``evaluation/``) call the same ones."""
+"""Pure measures of a set of results. Training (``rewards/``) and the tables (``evaluation/``) call the same ones."""
 
 from r4t_ray.measures.set_measures import (
     alignment,

@@ -11,7 +11,7 @@ from r4t_ray.types import Array
 
 
 def vendi_scores(emb_BKD: Array) -> Array:
-    """Vendi score (Friedman and Dieng 2023; eq. 2): exp of the entropy of the eigenvalues of K/n.
+    """Vendi score (arXiv 2210.02410; eq. 2): exp of the entropy of the eigenvalues of K/n.
 
     K is the cosine kernel of the n unit vectors of a set.
 
@@ -27,7 +27,7 @@ def vendi_scores(emb_BKD: Array) -> Array:
 
 
 def vendi_of_kernels(kernel_BKK: NDArray[np.float64]) -> Array:
-    """``vendi_scores`` of sets by their kernels K/n; 0 for a kernel of zeros."""
+    """Vendi scores of B sets from their kernels K/n, (B,) float32; 0 for a kernel of zeros."""
     eigenvalues_BK = np.linalg.eigvalsh(kernel_BKK).clip(min=0.0)
     total_B = eigenvalues_BK.sum(axis=-1)
     logs_BK = np.log(eigenvalues_BK, out=np.zeros_like(eigenvalues_BK), where=eigenvalues_BK > 0)
@@ -48,11 +48,11 @@ def vendi_score(emb_KD: Array) -> float:
 def groundedness(nearest_cos_BK: Array) -> Array:
     """Eq. 3: 1 minus the mean Euclidean distance between a direction and its nearest pool entry.
 
-    The distance of unit vectors is sqrt(2 - 2 cos). The value is therefore 1 when every direction is an entry of the
-    pool, and -1 when every direction is opposite to all entries.
+    The distance between unit vectors is sqrt(2 - 2 cos). The value is therefore 1 if every direction is an entry of the
+    pool, and -1 if every direction is opposite to all entries.
 
     Args:
-        nearest_cos_BK: Cosine of each direction with its nearest entry; NaN marks a missing direction.
+        nearest_cos_BK: Cosine between each direction and its nearest entry; NaN marks a missing direction.
 
     Returns:
         (B,) float32; 0 where every direction is missing.
@@ -69,7 +69,7 @@ def groundedness(nearest_cos_BK: Array) -> Array:
 
 
 def unit_distance(cos: Array) -> NDArray[np.float64]:
-    """Euclidean distance sqrt(2 - 2 cos) of unit vectors by their cosines, of any shape; NaN stays NaN.
+    """Euclidean distance sqrt(2 - 2 cos) between unit vectors, from their cosines (any shape). NaN stays NaN.
 
     >>> import numpy as np
     >>> unit_distance(np.array([1.0, 0.5, -1.0], dtype=np.float32)).tolist()
@@ -95,7 +95,7 @@ def recall(retrieved: Set[object], reference: Set[object]) -> float:
     """Eq. 5: |Y ∩ R(Q)| / |Y|, the share of the reference Y that was retrieved.
 
     Raises:
-        ValueError: The reference is empty, so that recall is undefined.
+        ValueError: The reference is empty. Recall is then undefined.
 
     >>> recall({1, 2, 3}, {2, 9})
     0.5

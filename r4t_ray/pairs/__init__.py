@@ -1,4 +1,4 @@
-"""Stage 2: pairs of a query embedding and an L x d target set, from the frozen fan-out language model.
+"""Stage 2: pairs of a query embedding and an L x d target set, sampled from the frozen fan-out language model (FOLM).
 
 Source: arXiv 2603.06397, sec. 2.4.
 """

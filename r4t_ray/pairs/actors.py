@@ -13,8 +13,8 @@ def in_main_thread(num_actors: int) -> ray.data.ActorPoolStrategy:
     """Actors that work in the thread in which they were constructed; Ray Data uses another thread by default.
 
     OpenMP keeps one pool of threads for each calling thread. Two pools have more threads than there are cores, and
-    libgomp then lets threads sleep at every barrier: on two cores a small language model generates at two thirds of
-    its rate.
+    libgomp then lets threads sleep at every barrier. On two cores this lowers the generation rate of a small language
+    model to two thirds.
     """
     return ray.data.ActorPoolStrategy(size=num_actors, enable_true_multi_threading=True)
 
@@ -22,7 +22,7 @@ def in_main_thread(num_actors: int) -> ray.data.ActorPoolStrategy:
 def map_on_actors(
     rows: ray.data.Dataset, holder: type[Any], arguments: tuple[Any, ...], actors: Resources
 ) -> ray.data.Dataset:
-    """Apply an instance of ``holder``, constructed with ``arguments``, to each row."""
+    """Apply a ``holder``, an actor constructed with ``arguments``, to each row."""
     called: Any = holder
     return rows.map(
         called,

@@ -1,8 +1,8 @@
-"""The parquet files of pairs: which queries are in each, its columns, and how it is written whole.
+"""The parquet files of pairs: the queries in each file, the columns, and how a file is written whole.
 
-The name of a file and its queries follow from the settings alone. An ended run therefore continues with the missing
-files, and every (query_id, sample) is in one file. Ray Data's own checkpoints cannot be used, because they know a row
-by its id and one query makes many rows: the written rows of a query would hide the missing ones.
+The settings alone determine the name of a file and its queries. So a stopped run continues with the missing files, and
+every (query_id, sample) is in one file. Ray Data's checkpoints cannot be used, because they identify a row by its id.
+One query makes many rows with the same id, so its written rows would hide its missing rows.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def query_seed(query_id: str, seed: int) -> int:
 def pairs_table(pairs: Pairs) -> pa.Table:
     """Pairs as an Arrow table; docs/synthesis.md lists the columns.
 
-    ``z_q`` has width D and ``Z`` width L*D, row after row, both in float16. ``reward`` and ``components`` are null
-    where the value is NaN.
+    ``z_q`` has width D. ``Z`` has width L*D and holds the rows one after another. Both are float16. ``reward`` and
+    ``components`` are null where the value is NaN.
     """
     num_pairs, num_rows, dim = pairs.Z_NLD.shape
     components = [_nullable(values_N) for values_N in pairs.components.values()]
@@ -113,7 +113,7 @@ def write_file(table: pa.Table, path: Path) -> int:
 
 
 def missing_files(files: Sequence[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
-    """The rows of ``files`` whose file is not in ``folder`` yet; removes files that an ended run left half written."""
+    """The rows of ``files`` whose file is not in ``folder`` yet; also removes half-written files of a stopped run."""
     remove_leftovers(folder)
     return [file for file in files if not (folder / file["file"]).exists()]
 
@@ -124,7 +124,7 @@ def check_written(folder: Path) -> int:
     if not count:
         raise EngineError(
             f"pairs/{folder.name}",
-            "no fan-out that could be parsed and was selected by pairs.select",
+            "no fan-out that could be parsed and that pairs.select selected",
             "<queries>[...]</queries> in the answers",
             "train the model longer, or relax pairs.select",
         )

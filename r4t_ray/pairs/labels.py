@@ -20,7 +20,7 @@ def write_labels(pairs: Path, path: Path, encoder: Encoder, most: int) -> int:
         pairs: Folder of the task's parquet files.
         path: The file to write.
         encoder: The encoder of the catalogue.
-        most: Sub-queries written at most; of equally frequent ones the first read.
+        most: Most sub-queries to write. Among equally frequent ones the first that is read comes first.
 
     Returns:
         The number written.

@@ -1,9 +1,9 @@
 """Additional queries for WSCR (weakly supervised compositional retrieval), made by a chat model.
 
-The model gets a pool: the items nearest to a training query. It picks a new set from the pool and writes its title.
-arXiv 2603.06397 augments its training queries in this way from pools of 50 items and does not print its prompt. The
-engine constrains answers to ``<items>[3, 17]</items><query>...</query>``, so any chat model can be used; the numbers
-are positions in the pool.
+The model gets a pool: the items nearest to a training query. It picks a new set from the pool and writes a title for
+the set. arXiv 2603.06397 augments its training queries in this way from pools of 50 items and does not print its
+prompt. The engine constrains answers to ``<items>[3, 17]</items><query>...</query>``, so any chat model can be used.
+The numbers are positions in the pool.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ INSTRUCTION = (
 class RecomposeConfig(Settings):
     """How a chat model makes additional WSCR queries."""
 
-    num_queries: PositiveInt = Field(description="Queries asked for. Answers that cannot be used are left out.")
+    num_queries: PositiveInt = Field(description="Queries to make. Answers that cannot be used are left out.")
     model: str | None = Field(
         None,
         description="Chat model: a folder, a name on the Hugging Face hub or `package:`. null takes the model that "
@@ -65,7 +65,7 @@ class RecomposeConfig(Settings):
 
 
 class Recompose:
-    """Ray Data's actor: a chat model that answers pools."""
+    """A Ray Data actor: a chat model that makes one query from each pool."""
 
     def __init__(self, config: RecomposeConfig, resources: Resources, model: str) -> None:
         from transformers import AutoTokenizer
@@ -74,7 +74,7 @@ class Recompose:
         self._config, self._tokenizer = config, AutoTokenizer.from_pretrained(resolved)
         if not self._tokenizer.chat_template:
             raise ConfigError(
-                "pairs.recompose.model", f"{model}, whose tokenizer has no chat template", "a model taught to chat",
+                "pairs.recompose.model", f"{model}, whose tokenizer has no chat template", "a chat model",
                 "name an instruction-tuned model, or leave pairs.recompose out",
             )  # fmt: skip
         # make_engine refuses an engine that cannot constrain the form of answers.
@@ -138,7 +138,7 @@ def parse_recomposed(answer: str, ids: Sequence[str], least: int) -> tuple[str, 
 def recomposed_queries(
     config: RecomposeConfig, actors: Resources, workspace: Workspace, folder: Path, seed: int
 ) -> list[Query]:
-    """WSCR training queries with the sets that the model picked; read from ``folder`` when they were made before.
+    """WSCR training queries with the sets that the model picked; read from ``folder`` if an earlier run made them.
 
     Raises:
         EngineError: No answer could be used.

@@ -1,4 +1,4 @@
-"""Selects which fan-outs of a query become pairs: equal ones are counted together, then a rule selects by reward.
+"""The choice of the fan-outs that become pairs: equal fan-outs of a query are counted, then a rule selects by reward.
 
 A fan-out is the list of sub-queries in one sampled answer. arXiv 2603.06397, sec. 2.4, uses "successful trajectories"
 and gives no rule; the default selects all.
@@ -21,7 +21,7 @@ class SelectAll(Settings):
     type: Literal["all"] = Field("all", description="Every fan-out that can be parsed becomes a pair.")
 
     def choose(self, reward_N: Sequence[float], weight_N: Sequence[int]) -> list[int]:
-        """Positions of the selected ones among the distinct fan-outs of one query, in order.
+        """Positions of the selected fan-outs among the distinct fan-outs of one query, ascending.
 
         Args:
             reward_N: The reward of each distinct fan-out; NaN where there is none.
@@ -40,8 +40,8 @@ class SelectBest(Settings):
     fraction: float = Field(
         gt=0.0,
         le=1.0,
-        description="Share of a query's samples that is selected at least, each fan-out counted as often as it was "
-        "sampled. Fan-outs without a reward come last.",
+        description="Smallest share of a query's samples to select. A fan-out counts as often as it was sampled. "
+        "Fan-outs without a reward come last.",
     )
 
     def choose(self, reward_N: Sequence[float], weight_N: Sequence[int]) -> list[int]:
@@ -64,8 +64,8 @@ class SelectAbove(Settings):
     """Select the fan-outs whose reward is above a bound."""
 
     type: Literal["above"] = Field(
-        description="Experimental: no measured retriever was better with it. The fan-outs above one bound become "
-        "pairs; a query may be left without any. Fan-outs without a reward are left out."
+        description="Experimental: no measured retriever was better with it. The fan-outs with a reward above the "
+        "bound become pairs; a query may have no pair. Fan-outs without a reward are left out."
     )
     reward: float = Field(description="The bound; a reward equal to it is not above it.")
 

@@ -1,4 +1,4 @@
-"""Settings of stage 2."""
+"""Settings of stage 2, the synthesis of pairs."""
 
 from __future__ import annotations
 
@@ -39,23 +39,22 @@ class PairsConfig(Settings):
     )
     num_rows: PositiveInt = Field(
         12,
-        description="Rows of a target set (L in the paper). The diffusion network generates as many rows. Keep it a "
-        "little above `folm.k`.",
+        description="Rows of a target set (L in the paper). The diffusion network generates the same number of rows. "
+        "Keep it a little above `folm.k`.",
     )
     queries_per_file: PositiveInt = Field(
         256,
-        description="Queries sampled in one call and written into one parquet file. A killed run loses at most the "
-        "files under way. Lower it on a GPU with large `num_samples`.",
+        description="Queries sampled in one call and written into one parquet file. A killed run loses the unfinished "
+        "files only. Lower it on a GPU with large `num_samples`.",
     )
     num_labels: NonNegativeInt = Field(
         2000,
-        description="Number of the most frequent sub-queries of a task that serve as labels of directions; 0 writes "
-        "no labels.",
+        description="Number of labels of directions: the most frequent sub-queries of a task. 0 writes no labels.",
     )
     actors: Resources = Field(
         Resources(cpus=0.5),
-        description="Actors that sample fan-outs, and before that run `recompose`; each holds one engine. On long runs "
-        "set `num` to the cores or the GPUs.",
+        description="Actors that run `recompose` and then sample fan-outs; each holds one engine. On long runs set "
+        "`num` to the cores or the GPUs.",
     )
     num_writers: PositiveInt = Field(
         1,

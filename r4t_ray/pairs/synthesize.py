@@ -1,12 +1,12 @@
 """Stage 2 on Ray Data: queries -> fan-outs of the frozen language model -> targets -> parquet.
 
-There are two classes of actors. A row that passes between them holds the queries of one file. Differences from
+Two classes of actors do the work. A row that passes between them holds the queries of one file. Differences from
 arXiv 2603.06397:
 
 1. A setting selects which fan-outs count as successful. The paper gives no rule; the default selects all that can be
    parsed.
 2. Equal fan-outs of a query become one pair with a weight.
-3. Where training queries are few, more are made by recombining them; these have no reference set.
+3. Where training queries are few, recombining them gives additional queries; these have no reference set.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ _logger = logging.getLogger(__name__)
 
 WRITER_CPUS = 0.5
 MOST_BLOCKS = 10_000
-"""Most blocks of Ray Data; with more files a block holds several."""
+"""Most Ray Data blocks; if there are more files, a block holds several."""
 
 
 class SampleSubQueries:
-    """Ray Data's actor: samples fan-outs for the queries of a file, from the frozen models on one engine."""
+    """A Ray Data actor: samples fan-outs for the queries of a file, from the frozen models on one engine."""
 
     def __init__(self, workspace: str, config: PairsConfig, seed: int) -> None:
         self._artifact = Workspace(workspace).artifact("folm")
@@ -82,17 +82,17 @@ class SampleSubQueries:
 
 
 class WritePairs:
-    """Ray Data's actor: embeds, searches and rewards the fan-outs of a file, and writes the selected ones as pairs."""
+    """A Ray Data actor: embeds, searches and rewards the fan-outs of a file, and writes the selected ones as pairs."""
 
     def __init__(self, workspace: str, config: PairsConfig, folder: str) -> None:
         opened = Workspace(workspace)
         folm = FolmConfig.model_validate(opened.artifact("folm").manifest.config)
-        # Added rewards are left out, because a judge may cost one call a fan-out.
+        # Added rewards are left out, because a judge may cost one call per fan-out.
         self._rewards = TaskRewards(opened, folm.model_copy(update={"added_rewards": FolmConfig().added_rewards}))
         self._config, self._folder = config, Path(folder)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Write the file and return its name, its size, and its numbers of fan-outs, of parsed ones and of pairs."""
+        """Write the file; returns its name, its bytes, and its numbers of fan-outs, parsed fan-outs and pairs."""
         queries = [
             Query(query_id=query_id, task=row["task"], text=text, item_ids=tuple(item_ids), split=split)
             for query_id, text, item_ids, split in zip(
@@ -137,7 +137,7 @@ class WritePairs:
 
 
 def selected_rows(counts: list[dict[int, int]], reward_N: Array, rule: SelectRule) -> list[int]:
-    """Apply the rule to each query; positions of the selected ones among the N distinct fan-outs of all, in order."""
+    """Apply the rule to each query; returns positions among the N distinct fan-outs of all queries, ascending."""
     selected, start = [], 0
     for of_query in counts:
         own_N = reward_N[start : start + len(of_query)].tolist()
@@ -149,10 +149,10 @@ def selected_rows(counts: list[dict[int, int]], reward_N: Array, rule: SelectRul
 def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
     """Write ``pairs/<task>/*.parquet`` for the train and val queries of every task that the fan-out model can do.
 
-    It also writes ``pairs/labels/<task>.parquet``, the most frequent sub-queries with their embeddings, and with
-    ``config.recompose`` the queries made, ``pairs/recomposed.parquet``.
+    It also writes ``pairs/labels/<task>.parquet``, the most frequent sub-queries with their embeddings. With
+    ``config.recompose`` it writes the recomposed queries, ``pairs/recomposed.parquet``.
 
-    A run that was ended or killed continues with the missing files when it is started again.
+    A run that was stopped or killed continues with the missing files when it is started again.
 
     Raises:
         EngineError: A task has no pair.
@@ -170,13 +170,13 @@ def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
         ]
         arguments = (str(workspace.root), config, seed)
         synthesize(files, config, workspace, folder, source=SampleSubQueries, source_args=arguments)
-        left = missing_files(files, folder)  # this also removes what a killed writer left half written
+        left = missing_files(files, folder)  # this also removes half-written files of a killed writer
         if left:
             raise ArtifactError(
                 str(folder),
-                f"{len(left)} of {len(files)} files gone since they were written, {left[0]['file']} first",
+                f"{len(left)} of {len(files)} files removed after they were written, first {left[0]['file']}",
                 "every file in place",
-                "keep other programs out of the folder and run the command again: it writes what is missing",
+                "keep other programs out of the folder and run the command again; it writes the missing files",
             )
         num_pairs = sum(check_written(folder / task) for task in tasks)
         if config.num_labels:
@@ -191,10 +191,10 @@ def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
 def planned_queries(
     task: Task, config: PairsConfig, workspace: Workspace, folder: Path, seed: int
 ) -> list[PlannedQuery]:
-    """The queries of a task to sample for: its train and val splits, recomposed ones and recombined ones."""
+    """The queries of a task that fan-outs are sampled for: train, val, recomposed and recombined queries."""
     queries = [query for query in load_queries(workspace, task) if query.split != "test"]
     train = [query for query in queries if query.split == "train"]
-    # Stage 1 recombines its queries with seed and seed + 1; these differ from them.
+    # Stage 1 recombines queries with seed and seed + 1; seed + 2 gives different queries.
     new = recombined_queries(task, train, config.num_recombined[task], seed + 2)
     if config.recompose and task == "wscr":
         queries = [*queries, *recomposed_queries(config.recompose, config.actors, workspace, folder, seed)]
@@ -219,7 +219,7 @@ def synthesize(
         config: Settings of the stage.
         workspace: Holds the finished catalogue, encoder, index and folm stages.
         folder: Where ``<task>/*.parquet`` goes.
-        source: The class whose instances add ``fan_outs`` to a row, as ``SampleSubQueries`` does.
+        source: Class of actors that add ``fan_outs`` to a row, such as ``SampleSubQueries``.
         source_args: The arguments of its constructor.
 
     Returns:

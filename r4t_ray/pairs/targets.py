@@ -16,8 +16,8 @@ def target_rows(task: Task, retrieved: Retrieved, b: int, pool_emb_MD: Array, nu
 
     For OAR (open-ended abstract retrieval) the rows are content embeddings of the retrieved items: first the nearest
     item of every sub-query, then the second nearest of every sub-query, and so on, each item once. For WSCR (weakly
-    supervised compositional retrieval) the rows are the embeddings of the sub-queries. Fewer than L rows are repeated
-    from the first.
+    supervised compositional retrieval) the rows are the embeddings of the sub-queries. If there are fewer than L rows,
+    they are repeated in order.
 
     Args:
         task: Decides which rows are taken.

@@ -1,6 +1,6 @@
-"""From generated directions and their hits to an answer: pure functions, whoever generated and searched.
+"""Pure functions from generated directions and their hits to an answer, in this process and in a server.
 
-``select_directions`` is the only choice of k of L directions: serving, evaluation and drift call it.
+``select_directions`` keeps k of the L directions. Serving, evaluation and drift all call it.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from r4t_ray.types import Array, Rows
 
 
 def select_directions(z_LD: Array, nearest_rows_L: Rows, nearest_cos_L: Array, k: int, solver: SolverName) -> list[int]:
-    """Keep k rows that lead to different items, are grounded, and cover different ground.
+    """Keep k rows that lead to different items, lie close to them, and differ from each other.
 
-    1. Of the rows that share a nearest item only the closest to it stays.
+    1. If several rows have the same nearest item, only the row closest to the item stays.
     2. The row closest to its item (most grounded, arXiv 2603.06397 eq. 3) is kept first. Then the row farthest from
        the kept rows is added, one at a time (farthest-point selection by cosine). Ties go to the more grounded row,
        then to the lower row number.
-    3. When fewer than k items are distinct, the rows set aside in step 1 fill up by the same rule.
+    3. If fewer than k rows are left after step 1, the rows that it removed are added by the same rule.
 
-    Rows of a solver that ranks them are kept as ``first_distinct`` says.
+    If the solver ranks its rows, ``first_distinct`` chooses instead.
 
     Args:
         z_LD: Generated unit rows.
         nearest_rows_L: Pool row of each row's nearest item.
-        nearest_cos_L: Cosine of a row and its item.
+        nearest_cos_L: Cosine between each row and its nearest item.
         k: Rows to keep.
         solver: The solver that generated the rows.
 
@@ -55,7 +55,7 @@ def select_directions(z_LD: Array, nearest_rows_L: Rows, nearest_cos_L: Array, k
 
 
 def first_distinct(nearest_rows_L: Rows, k: int) -> list[int]:
-    """The first k rows that lead to different items. Where fewer are distinct, the rows passed over follow in order."""
+    """The first k rows that lead to different items. If there are fewer than k, the skipped rows follow in order."""
     distinct = sorted(np.unique(nearest_rows_L, return_index=True)[1].tolist())
     return (distinct + [row for row in range(len(nearest_rows_L)) if row not in distinct])[:k]
 
@@ -64,8 +64,8 @@ def merge_directions(scores_kK: Array, rows_kK: Rows) -> list[tuple[int, float, 
     """Union of the directions' hits.
 
     Returns:
-        (pool row, best cosine, directions that found it), by falling cosine, ties by rising row. Rows below 0, which
-        stand where a search found too few, are left out.
+        (pool row, best cosine, directions that found it), sorted by descending cosine, then by row. Rows below 0 are
+        left out. A search pads with them when it finds too few rows.
     """
     found: dict[int, tuple[float, list[int]]] = {}
     for direction, (scores_K, rows_K) in enumerate(zip(scores_kK, rows_kK, strict=True)):
@@ -123,10 +123,10 @@ def _items(pool: Pool, scores_K: Array, rows_K: Rows) -> list[Item]:
 
 
 def _add_farthest(kept: list[int], candidates: list[int], z_LD: Array, k: int) -> None:
-    """Add to ``kept`` the candidate farthest from it by cosine (the first one on a tie), until it holds k."""
+    """Add the candidate farthest from ``kept`` by cosine (on a tie the first one), until ``kept`` holds k rows."""
     candidates = list(candidates)
     while candidates and len(kept) < k:
         similarity_kk = z_LD[candidates] @ z_LD[kept].T
-        # An empty ``kept`` leaves every candidate equal, so the first, most grounded, one is taken.
+        # With an empty ``kept`` all candidates are equal. The first one is taken: it is the most grounded.
         closeness_k = similarity_kk.max(axis=1, initial=-np.inf)
         kept.append(candidates.pop(int(np.argmin(closeness_k))))

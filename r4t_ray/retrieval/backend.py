@@ -23,12 +23,12 @@ from r4t_ray.types import Array, Rows, Search, Task
 
 
 class DirectionGenerator:
-    """Encoder and one retriever a task.
+    """An encoder and one diffusion retriever per task.
 
     Args:
         encoder: Text -> unit rows.
         retrievers: Task -> trained retriever, in evaluation mode.
-        samplers: Task -> sampler settings, before a request states its own guidance.
+        samplers: Task -> sampler settings. The guidance of a request replaces theirs.
     """
 
     def __init__(
@@ -54,8 +54,8 @@ class DirectionGenerator:
     def __call__(self, requests: Sequence[GenerationRequest]) -> list[Array]:
         """Directions z_LD of each request, unit rows.
 
-        Every request's noise comes from its own seed, so its answer does not depend on the requests beside it (up to
-        the rounding of matrix products of another batch size).
+        The noise of a request comes from its seed. So its answer does not depend on the other requests of the batch,
+        except for rounding, which depends on the batch size.
         """
         emb_ND = self.encoder.encode([text for request in requests for text in request.texts])
         emb_of = np.split(emb_ND, np.cumsum([len(request.texts) for request in requests])[:-1])

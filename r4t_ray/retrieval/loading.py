@@ -26,19 +26,19 @@ POOL_COLUMNS: dict[Task, tuple[str, str, str]] = {
     "oar": ("sets.parquet", "set_id", "title"),
     "wscr": ("items.parquet", "item_id", "text"),
 }
-"""File of ingest that holds a task's pool, its column of ids, and the column that people read."""
+"""Task -> file of the catalogue that holds its pool, the column of ids, and the column of texts in answers."""
 
 
 def open_tasks(
     workspace: Workspace, settings: RetrievalSettings, with_index: bool
 ) -> tuple[dict[Task, OpenTask], dict[Task, tuple[Shard, ...]]]:
-    """Open every task that the workspace can serve, its artifacts verified.
+    """Verify the artifacts of a workspace and open every task that it can serve.
 
     Args:
         workspace: The experiment's artifacts.
         settings: Sampler settings, reported in the answers.
-        with_index: Whether to load the shards of the index too. The shard of the entries that `r4t add` brought is
-            always loaded, together with the pool that names its rows, so that the two agree.
+        with_index: Whether to load the shards of the index. The shard of the new entries of `r4t add` is always
+            loaded, because its rows must agree with the pool, which is loaded here too.
 
     Returns:
         The tasks, and for each task the shards that were loaded.
@@ -56,7 +56,7 @@ def open_tasks(
 def open_task(
     workspace: Workspace, task: Task, settings: RetrievalSettings, with_index: bool
 ) -> tuple[OpenTask, tuple[Shard, ...]]:
-    """One task of ``open_tasks`` and its shards; the rows of added entries follow the rows of the index."""
+    """One task of ``open_tasks`` and its shards; the rows of new entries follow the rows of the index."""
     pool, added = load_pool(workspace, task), load_new_entries(workspace, task)
     shards = load_index(workspace, task).shards if with_index else ()
     if added is not None:
@@ -73,7 +73,7 @@ def open_task(
 
 
 def verify(workspace: Workspace) -> None:
-    """Raise ArtifactError unless every file that serving reads is as its stage wrote it, all from the same inputs."""
+    """Raise ArtifactError if a file that serving reads was changed, or if its stages were made from other inputs."""
     for stage in SERVED_STAGES:
         workspace.artifact(stage)
     workspace.check_lineage(SERVED_STAGES)
@@ -81,7 +81,7 @@ def verify(workspace: Workspace) -> None:
 
 
 def served_tasks(workspace: Workspace) -> tuple[Task, ...]:
-    """The tasks that have both a trained retriever and an index, from the manifests' lists of files."""
+    """The tasks that have both a trained retriever and an index, per the files that the manifests list."""
     trained, indexed = (_folders(workspace, stage) for stage in ("diffusion", "index"))
     tasks = tuple(task for task in TASKS if task in trained and task in indexed)
     if not tasks:
@@ -95,13 +95,13 @@ def served_tasks(workspace: Workspace) -> tuple[Task, ...]:
 
 
 def num_shards(workspace: Workspace, task: Task) -> int:
-    """Shards of the task's index, from index.json."""
+    """Number of shards of the task's index, read from index.json."""
     path = workspace.root / "index" / task / "index.json"
     return int(json.loads(path.read_text(encoding="utf-8"))["num_shards"])
 
 
 def load_pool(workspace: Workspace, task: Task) -> Pool:
-    """The pool of the stages in the row order of the index, with titles of sets for oar and texts of items for wscr."""
+    """The pool without new entries, in the row order of the index: titles of sets for oar, texts of items for wscr."""
     file, identifier, text = POOL_COLUMNS[task]
     ids = pq.read_table(workspace.artifact("index").file(f"{task}/ids.parquet"), columns=["id"])["id"].to_pylist()
     table = pq.read_table(workspace.artifact("catalogue").file(file), columns=[identifier, text])
@@ -110,7 +110,7 @@ def load_pool(workspace: Workspace, task: Task) -> Pool:
 
 
 def load_labels(workspace: Workspace, task: Task) -> Labels | None:
-    """Names for the directions of a task, or None where the pairs stage kept no sub-queries."""
+    """Names for the directions of a task, or None if the pairs stage kept no sub-queries."""
     name = f"{task}/{LABELS}"
     artifact = workspace.artifact("diffusion")
     if name not in artifact.manifest.files:
@@ -121,17 +121,17 @@ def load_labels(workspace: Workspace, task: Task) -> Labels | None:
 
 
 def retriever_folder(workspace: Workspace, task: Task, settings: RetrievalSettings) -> Path:
-    """Folder of the model that answers for a task: its student where it has one and ``settings`` state no sampler."""
+    """Folder of the model that answers: the student if there is one and ``settings`` set no sampler."""
     return serving_folder(workspace.root / "diffusion" / task, settings.solver, settings.num_steps, settings.guidance)
 
 
 def served_sampler(trained: SamplerConfig, settings: RetrievalSettings) -> SamplerConfig:
-    """The trained model's sampler settings, replaced where ``settings`` state a value."""
+    """The sampler settings of the trained model; values that ``settings`` set replace them."""
     return sampler_with(trained, solver=settings.solver, num_steps=settings.num_steps, guidance=settings.guidance)
 
 
 def describe(workspace: Workspace, task: Task, settings: RetrievalSettings, num_new_entries: int) -> ModelInfo:
-    """The artifacts that answer for a task, its added entries, L, and the sampler's settings."""
+    """The artifacts that answer for a task, the number of its new entries, L, and the sampler's settings."""
     config = json.loads((retriever_folder(workspace, task, settings) / "config.json").read_text(encoding="utf-8"))
     sampler = served_sampler(SamplerConfig.model_validate(config["sampler"]), settings)
     return ModelInfo(

@@ -10,7 +10,7 @@ from r4t_ray.types import Array, Task
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
-    """The ids and texts that a task retrieves from, in the index's row order; ``row_of`` maps an id to its row."""
+    """Ids and texts of what a task retrieves, in the row order of the index; ``row_of`` maps an id to its row."""
 
     ids: list[str]
     texts: list[str]
@@ -30,13 +30,13 @@ class Labels:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenTask:
-    """One task, ready to be asked.
+    """One task, ready to answer.
 
     Attributes:
         task: Its name.
-        pool: The items or collections that it retrieves from.
+        pool: The items or collections that it retrieves.
         model: The artifacts and the sampler that answer.
-        labels: Names for directions, where the pairs stage kept sub-queries.
+        labels: Names for directions. None if the pairs stage kept no sub-queries.
     """
 
     task: Task

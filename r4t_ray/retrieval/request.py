@@ -1,6 +1,6 @@
-"""The request: its fields and limits, the generation request and the search that follow from it.
+"""The request: its fields and limits, and the generation request and the search that are made from it.
 
-The same class validates a request over HTTP and one made in this process, so that both are refused in the same words.
+The same class validates requests over HTTP and requests in this process. Both get the same error messages.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_ITEMS = 1_000
 MAX_TERMS = 16
 MAX_TERM_CHARS = 200
 MAX_BODY_BYTES = 32 * 1024
-"""A query of 2,000 characters takes at most 24,000 bytes of JSON, every character escaped as a surrogate pair."""
+"""A query of 2,000 characters takes at most 24,000 bytes of JSON, if every character is escaped as a surrogate pair."""
 
 EXPECTED_BODY = 'a JSON object in UTF-8, sent as application/json, such as {"query": "a summer dinner", "k": 10}'
 
@@ -38,12 +38,17 @@ class RetrieveRequest(Message):
     """One request. The upper bound of ``k`` is the model's number of rows L, which ``generation_request`` checks."""
 
     query: QueryText = Field(description="The query, in words.", examples=["a summer dinner by the sea"])
-    k: int = Field(10, ge=1, strict=True, description="Directions to return, at most the L rows of the model.")
-    n: int = Field(10, ge=1, le=MAX_ITEMS, strict=True, description="Items of each direction.")
+    k: int = Field(
+        10,
+        ge=1,
+        strict=True,
+        description="Number of directions to return, at most L, which /healthz reports as num_rows.",
+    )
+    n: int = Field(10, ge=1, le=MAX_ITEMS, strict=True, description="Number of items per direction.")
     seed: int = Field(0, ge=0, lt=2**63, strict=True, description="Random seed. The same seed gives the same answer.")
     task: Task | None = Field(
         None,
-        description="oar retrieves collections, wscr the items of one set. Default: the server's default task.",
+        description="oar retrieves collections, wscr the items of one set. Default: the default task of the server.",
     )
     like: Terms = Field((), description="Ids of the catalogue, or words. The directions are pulled towards them.")
     avoid: Terms = Field(
@@ -55,7 +60,7 @@ class RetrieveRequest(Message):
         0.5, ge=0, le=4, description="Strength of the pull towards `like` and the push from `avoid`."
     )
     temperature: float = Field(
-        1.0, ge=0, le=10, description="Scale of the noise. 1 is the model's own; above 1 the sets vary more."
+        1.0, ge=0, le=10, description="Factor of the noise. Above 1, sets for different seeds differ more."
     )
     guidance: float | None = Field(
         None, ge=0, le=20, description="Classifier-free guidance strength. Default: the model's."
@@ -64,7 +69,7 @@ class RetrieveRequest(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationRequest:
-    """The part of a request that the generator needs; the steering terms ``like`` and ``avoid`` are words."""
+    """The part of a request that the generator needs. The steering terms ``like`` and ``avoid`` are texts, not ids."""
 
     task: Task
     query: str
@@ -82,7 +87,7 @@ class GenerationRequest:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it asks for no steering."""
+        """Whether the request leaves generation as it is: temperature 1 and no steering terms with a strength."""
         return self.temperature == 1.0 and not (self.strength and (self.like or self.avoid))
 
 
@@ -98,7 +103,7 @@ def generation_request(request: RetrieveRequest, opened: OpenTask) -> Generation
             "guidance",
             str(request.guidance),
             f"none: the solver {opened.model.solver} takes no guidance",
-            "leave it out, or have the server sample: serve.solver: dpmpp_2m, serve.num_steps: 4",
+            "leave it out, or set a solver that takes guidance: serve.solver: dpmpp_2m, serve.num_steps: 4",
         )
     return GenerationRequest(
         task=opened.task,
@@ -118,7 +123,7 @@ def search_for(request: RetrieveRequest, opened: OpenTask, z_LD: Array) -> Searc
 
 
 def check_k(k: int, num_rows: int) -> None:
-    """Raise RequestError unless the model's ``num_rows`` = L directions suffice for ``k``."""
+    """Raise RequestError if ``k`` is larger than L = ``num_rows``, the directions that the model generates."""
     if k > num_rows:
         raise RequestError("k", str(k), f"1 to {num_rows}, the directions this model generates", "ask for fewer")
 
@@ -129,7 +134,7 @@ def in_words(terms: Sequence[str], pool: Pool) -> tuple[str, ...]:
 
 
 def named_rows(terms: Sequence[str], pool: Pool) -> tuple[int, ...]:
-    """The pool rows of those terms that are ids of the pool."""
+    """The pool row of each term that is an id of the pool."""
     return tuple(pool.row_of[term] for term in terms if term in pool.row_of)
 
 
@@ -143,7 +148,7 @@ def shown(value: object) -> str:
 
 
 def request_fault(faults: Sequence[Mapping[str, Any]]) -> RequestError:
-    """One RequestError of pydantic's list of faults: the first in full, the others by name.
+    """One RequestError from pydantic's list of faults. It describes the first fault and names the other fields.
 
     Args:
         faults: ``ValidationError.errors()``, or FastAPI's, whose locations begin with ``"body"``.

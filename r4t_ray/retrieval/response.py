@@ -1,4 +1,4 @@
-"""The answer to a request, and the one form that every error has over HTTP."""
+"""The answer to a request, and the JSON form of every error over HTTP."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from r4t_ray.errors import R4TError
 from r4t_ray.types import Task
 
 PRINTED_ITEMS = 3
-"""Items of each direction that ``print(answer)`` shows."""
+"""Items per direction that ``print(answer)`` shows."""
 
 
 class Message(BaseModel):
@@ -33,7 +33,9 @@ class Direction(Message):
     """One generated direction and its nearest items."""
 
     index: int = Field(description="Position among the kept directions, 0 to k-1.")
-    label: str | None = Field(None, description="The language model's sub-query that is nearest to it, where known.")
+    label: str | None = Field(
+        None, description="The language model's sub-query nearest to the direction, or null if none were kept."
+    )
     items: list[Item] = Field(description="Its nearest items, best first.")
 
 
@@ -44,17 +46,19 @@ class MergedItem(Item):
 
 
 class ModelInfo(Message):
-    """The models that answered: contents of the artifacts (sha256 prefixes) and the sampler."""
+    """The models that answered: sha256 prefixes of the artifacts, and the sampler."""
 
     encoder: str = Field(description="sha256 prefix of the encoder and its embeddings.")
     index: str = Field(description="sha256 prefix of the index.")
     diffusion: str = Field(description="sha256 prefix of the diffusion retrievers.")
-    new_entries: str | None = Field(None, description="sha256 prefix of the entries of `r4t add`, if there are any.")
-    num_new_entries: int = Field(0, description="Number of entries of `r4t add` that are searched beside the index.")
-    num_rows: int = Field(description="L, the directions generated. It is the upper bound of k.")
+    new_entries: str | None = Field(None, description="sha256 prefix of the new entries of `r4t add`, or null.")
+    num_new_entries: int = Field(
+        0, description="Number of new entries of `r4t add`. They are searched beside the index."
+    )
+    num_rows: int = Field(description="L, the number of directions generated, which is the upper bound of k.")
     solver: SolverName = Field(description="Solver that sampled the directions.")
     num_steps: int = Field(description="Steps of the solver.")
-    guidance: float = Field(description="Classifier-free guidance strength, unless the request states its own.")
+    guidance: float = Field(description="Classifier-free guidance strength. The guidance of a request replaces it.")
 
 
 class RetrieveResponse(Message):
@@ -64,7 +68,7 @@ class RetrieveResponse(Message):
     query: str = Field(description="The query, without surrounding white space.")
     seed: int = Field(description="The seed of the request.")
     directions: list[Direction] = Field(description="The kept directions, in the order in which they were chosen.")
-    items: list[MergedItem] = Field(description="The union of the directions' items, by falling score.")
+    items: list[MergedItem] = Field(description="The union of the directions' items, highest score first.")
     model: ModelInfo = Field(description="The models that answered.")
 
     def __str__(self) -> str:
@@ -74,7 +78,7 @@ class RetrieveResponse(Message):
         """A table of the directions with their items, as wide as the terminal.
 
         Args:
-            num_items: Items of each direction to show; None shows all.
+            num_items: Items per direction to show; None shows all.
         """
         from rich.console import Console
         from rich.table import Table
@@ -108,11 +112,11 @@ class ErrorResponse(Message):
 
 
 def error_response(where: str, got: str, expected: str, fix: str) -> dict[str, Any]:
-    """The JSON body of an error. It is valid UTF-8 whatever the request held, lone surrogates included."""
+    """The JSON body of an error. It is valid UTF-8 even if the request held lone surrogates."""
     fields = {"where": where, "got": got, "expected": expected, "fix": fix}
     return {"error": {name: text.encode("utf-8", "backslashreplace").decode() for name, text in fields.items()}}
 
 
 def error_of(error: R4TError) -> dict[str, Any]:
-    """The JSON body of one of the package's own errors."""
+    """The JSON body of an R4TError."""
     return error_response(error.where, error.got, error.expected, error.fix)

@@ -1,4 +1,4 @@
-"""A query in, k directions and their items out: from a workspace in this process, or from a running server."""
+"""Answers to queries, from a workspace in this process or from a running server."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Retriever:
     Args:
         place: Folder of a workspace, which is then loaded into this process, or the address of `r4t serve`, such as
             ``http://127.0.0.1:8000``.
-        settings: Default task and sampler of a workspace; a server has its own.
+        settings: Default task and sampler of a workspace. A server ignores them, because it has its own.
 
     Raises:
         ArtifactError: The workspace cannot be served.
@@ -59,18 +59,18 @@ class Retriever:
 
         Args:
             query: The query, in words.
-            k: Directions to return, at most the L rows of the model.
-            n: Items of each direction.
-            task: oar retrieves collections, wscr the items of one set. None takes the default task.
+            k: Number of directions to return, at most L, the rows that the model generates.
+            n: Number of items per direction.
+            task: oar retrieves collections, wscr retrieves the items of one set. None takes the default task.
             seed: The same seed gives the same answer.
             like: Ids of the catalogue, or words, that the directions are pulled towards.
-            avoid: Ids or words that they are pushed away from; items named by id are left out.
+            avoid: Ids or words that the directions are pushed away from. Items named by id are left out.
             strength: Strength of the pull and the push, 0 to 4.
-            temperature: Scale of the noise. 1 is the model's own; above 1 the sets vary more.
+            temperature: Factor of the noise. Above 1, sets for different seeds differ more.
             guidance: Classifier-free guidance strength. None takes the model's.
 
         Raises:
-            RequestError: A value out of range, or one that the workspace or the server cannot serve.
+            RequestError: A value is out of range, or the workspace or the server cannot serve it.
         """
         return self.answer(
             parse_request(
@@ -88,7 +88,7 @@ class Retriever:
         )
 
     def answer(self, request: RetrieveRequest) -> RetrieveResponse:
-        """Answer a request of ``parse_request``; see ``retrieve``."""
+        """Answer a request that ``parse_request`` made; see ``retrieve``."""
         return self._source.retrieve(request)
 
 
@@ -96,7 +96,7 @@ class WorkspaceRetriever:
     """The tasks of a workspace, loaded into this process; see ``Retriever``."""
 
     def __init__(self, folder: Path, settings: RetrievalSettings) -> None:
-        # Here and not above: they load torch and FAISS, which a client of a server does without.
+        # Imported here because they load torch and FAISS, which a client of a server does not need.
         from r4t_ray.retrieval.backend import DirectionGenerator, InProcess
         from r4t_ray.retrieval.loading import open_tasks
 
@@ -111,7 +111,7 @@ class WorkspaceRetriever:
 
 
 class Backend(Protocol):
-    """Generation and search, wherever they run."""
+    """Generation and search, in this process or in a server."""
 
     def generate(self, request: GenerationRequest) -> Array:
         """The L directions z_LD of one request, unit rows."""
@@ -137,7 +137,7 @@ def retrieve(request: RetrieveRequest, opened: OpenTask, backend: Backend) -> Re
 
 
 def choose_task(tasks: Mapping[Task, OpenTask], task: Task) -> OpenTask:
-    """The task asked for; raises RequestError when this workspace has no retriever for it."""
+    """The task of a request; raises RequestError if this workspace has no retriever for it."""
     if task not in tasks:
-        raise RequestError("task", repr(task), f"one of {', '.join(tasks)}", "name a task that this workspace trained")
+        raise RequestError("task", repr(task), f"one of {', '.join(tasks)}", "name a task that this workspace serves")
     return tasks[task]

@@ -15,7 +15,7 @@ class RetrievalSettings(Settings):
     default_task: Task = Field(
         "oar",
         description="Task of a request that names none. "
-        "oar retrieves collections (open-ended abstract retrieval), wscr the items of one set "
+        "oar retrieves collections (open-ended abstract retrieval). wscr retrieves the items of one set "
         "(weakly supervised compositional retrieval).",
     )
     solver: SolverName | None = Field(
@@ -29,5 +29,6 @@ class RetrievalSettings(Settings):
     guidance: float | None = Field(
         None,
         ge=0,
-        description="Classifier-free guidance strength. None takes the trained model's strength. 0 halves the work.",
+        description="Classifier-free guidance strength. None takes the trained model's strength. "
+        "0 turns guidance off, which halves the work.",
     )

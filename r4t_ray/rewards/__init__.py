@@ -1,7 +1,7 @@
-"""Rewards: functions from a batch of answers to components, and the rubric that weighs and adds them.
+"""Rewards: functions from a batch of answers to components, and the rubric that weights and sums the components.
 
-Every reward is a ``RewardFn``: it reads ``Answers`` and gives named components, one number an answer. ``Rubric.score``
-takes the only weighted sum. To add a reward:
+Every reward is a ``RewardFn``: it reads ``Answers`` and returns named components, one number for each answer. Only
+``Rubric.score`` takes a weighted sum. To add a reward:
 
 1. one file here, ``rewards/NAME.py``: a callable that returns ``{"reward": ..., ...}``, and above it a ``NAMEConfig``
    with ``type: Literal["NAME"]``, ``weight`` and ``build(share)`` (``rewards/format.py`` is the shortest example);

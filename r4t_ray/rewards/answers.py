@@ -1,4 +1,4 @@
-"""The input of every reward: a batch of answers of the policy, with all that a reward may look at."""
+"""The input of every reward: a batch of the policy's answers, with all data that a reward may read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from r4t_ray.rewards.retrieved import Retrieved
 
 @dataclass(frozen=True, kw_only=True)
 class PoolEntry:
-    """One row of the pool: the text and attributes of an item, or the title of a collection without attributes."""
+    """One row of the pool: an item's text and attributes, or a collection's title without attributes."""
 
     text: str
     attributes: Mapping[str, Any]
@@ -24,10 +24,11 @@ class Answers:
     Attributes:
         query_ids: Id of the query of each answer. Answers with the same id are one group.
         queries: Text of the query of each answer.
-        sub_queries: Sub-queries of each answer, k at most; None where the answer could not be parsed.
+        sub_queries: Sub-queries of each answer, at most k; None if the answer could not be parsed.
         retrieved: Embeddings, cosines and hits, axis B in the same order.
-        references: Pool rows of the query's reference set; empty where the query has none, as in OAR.
-        pool: The entry of every pool row; empty where no reward of the rubric reads entries.
+        references: Pool rows of the query's reference set. It is empty if the query has no reference, as in OAR
+            (open-ended abstract retrieval).
+        pool: The entry of every pool row. It is empty if no reward of the rubric reads entries.
     """
 
     query_ids: Sequence[str]
@@ -39,5 +40,5 @@ class Answers:
 
     @property
     def top_rows(self) -> list[list[int]]:
-        """The set of each answer: pool rows of the nearest entry of each direction, without repeats, ascending."""
+        """The set of each answer: the pool rows nearest to its directions, in ascending order without repeats."""
         return [sorted({int(row) for row in rows_k if row >= 0}) for rows_k in self.retrieved.hit_rows_BkK[:, :, 0]]

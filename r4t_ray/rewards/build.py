@@ -1,4 +1,4 @@
-"""From settings to the rubric of a task, and the list of rewards that settings can add."""
+"""Builds the rubric of a task from settings, and lists the rewards that settings can add."""
 
 from __future__ import annotations
 
@@ -28,11 +28,14 @@ AddedRewardConfig = Annotated[
     | Annotated[CustomConfig, Tag("module:Class")],
     Discriminator(_kind),
 ]
-"""The settings of one added reward, told apart by ``type``. A new reward is one more line here."""
+"""The settings of one added reward, distinguished by ``type``. A new reward needs one more line here."""
 
 
 def oar_rubric(config: OARConfig, logged: Sequence[RewardFn] = (), added: Sequence[WeightedReward] = ()) -> Rubric:
-    """Eq. 1 of arXiv 2603.06397, then the added rewards; ``logged`` are measured and do not count."""
+    """The rubric of open-ended abstract retrieval (OAR): eq. 1 of arXiv 2603.06397, then the added rewards.
+
+    Rewards in ``logged`` are computed and logged, but have no weight.
+    """
     own = WeightedReward(reward=oar_components, weights=config.weights)
     return Rubric(rewards=[own, *map(_log, logged), *added])
 
@@ -43,15 +46,15 @@ def wscr_rubric(
     logged: Sequence[RewardFn] = (),
     added: Sequence[WeightedReward] = (),
 ) -> Rubric:
-    """Eq. 5, blended with expected coverage where settings give it a share; the components of eq. 1 are logged.
+    """The rubric of weakly supervised compositional retrieval (WSCR): eq. 5, mixed with expected coverage.
 
-    Expected coverage takes the whole weight where a query has no reference.
+    If a query has no reference, expected coverage takes the weight of both. The components of eq. 1 are logged.
 
     Args:
         config: The share of expected coverage.
-        expected_items: Needed where that share is above 0.
-        logged: Measured and not counted.
-        added: Added to the task's own reward.
+        expected_items: Required if the share is above 0.
+        logged: Rewards that are computed and logged, but have no weight.
+        added: Rewards that are added to the task's own reward.
     """
     weights = config.weights
     rewards = [_log(oar_components), WeightedReward(reward=coverage_components, weights=weights)]
@@ -63,10 +66,10 @@ def wscr_rubric(
 
 
 def build_added(configs: Sequence[AddedRewardConfig], share: float) -> list[WeightedReward]:
-    """The added rewards of one rollout actor, which may use ``share`` of the budgets that settings give to all actors.
+    """The added rewards of one rollout actor. The actor may use ``share`` of each budget that all actors have together.
 
     Raises:
-        ConfigError: One of them cannot be built here.
+        ConfigError: A reward cannot be built in this process.
     """
     names = [config.type.rpartition(":")[2] for config in configs]
     return [

@@ -16,18 +16,18 @@ from r4t_ray.types import Array
 
 
 class ConstraintConfig(Settings):
-    """Subtracts ``weight`` times the share of the set that exceeds ``max_per_value`` of an item attribute.
+    """Subtracts ``weight`` times the share of items beyond ``max_per_value`` items with one value of an attribute.
 
-    Example: with ``attribute: category`` and ``max_per_value: 2``, a set of ten items with four tops has two too many.
-    The share is 0.2.
+    Example: with ``attribute: category`` and ``max_per_value: 2``, a set of ten items with four tops has two tops too
+    many. The share is 0.2.
     """
 
     type: Literal["constraint"] = Field(description="Selects this reward.")
     attribute: str = Field(description="Name of the item attribute, as the catalogue's items carry it.")
-    max_per_value: PositiveInt = Field(description="Items of a set that may have the same value of the attribute.")
-    weight: float = Field(
-        1.0, description="What is subtracted when every item exceeds the limit; fewer items, their share."
+    max_per_value: PositiveInt = Field(
+        description="Largest number of items of a set that may have the same value of the attribute."
     )
+    weight: float = Field(1.0, description="Factor of the share of excess items, which is subtracted from the reward.")
 
     def build(self, share: float) -> ConstraintReward:
         """The reward."""
@@ -35,13 +35,13 @@ class ConstraintConfig(Settings):
 
 
 class ConstraintReward:
-    """Minus the share of each answer's top items that must be removed to satisfy the constraint; 0 for an empty set."""
+    """Minus the share of each answer's items that must be removed to satisfy the constraint; 0 for an empty set."""
 
     def __init__(self, attribute: str, max_per_value: int) -> None:
         self._attribute, self._max_per_value = attribute, max_per_value
 
     def __call__(self, answers: Answers) -> dict[str, Array]:
-        """The component "reward", (B,) in -1..0. Items without the attribute are not constrained.
+        """The component "reward", (B,) in -1..0. The constraint ignores items without the attribute.
 
         Raises:
             ConfigError: No entry of the pool has the attribute.

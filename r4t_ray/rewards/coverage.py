@@ -1,8 +1,8 @@
 """The reward of weakly supervised compositional retrieval (WSCR), eq. 5 of arXiv 2603.06397.
 
-Where we leave the paper: a share of the reward may be the expected coverage, which is estimated on the sets of similar
-queries. A reference of a few items says little about one answer, while the sets of similar queries say nearly the
-same with less noise. Expected coverage also rewards queries that have no reference.
+Where we leave the paper: a share of the reward may be expected coverage, which is estimated from the sets of similar
+queries. Coverage of a reference of a few items is noisy, and the sets of similar queries estimate nearly the same value
+with less noise. Expected coverage also rewards queries that have no reference.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from r4t_ray.rewards.answers import Answers
 from r4t_ray.types import Array, Rows
 
 ExpectedItems = Callable[[Sequence[str], Array], Array]
-"""From query ids and their embeddings (Q, D) to how much each pool item is expected in the query's set (Q, M)."""
+"""``(query ids, query_emb_QD) -> score_QM``: how strongly each pool item is expected in the set of each query."""
 
 
 class CoverageConfig(Settings):
-    """What RL counts as covered in WSCR; the defaults are eq. 5."""
+    """The coverage reward of WSCR. The defaults give eq. 5."""
 
     expected_share: float = Field(
         0.0,
         ge=0.0,
         le=1.0,
-        description="Share of the reward that is expected coverage; the rest is coverage of the query's own reference "
-        "(eq. 5). Raise it when references are small or when RL also trains on recombined queries.",
+        description="Share of the reward that is expected coverage. The rest is coverage of the query's own reference "
+        "(eq. 5). Raise it if references are small or if RL also trains on recombined queries.",
     )
     temperature: PositiveFloat = Field(
         0.05,
         description="Temperature of the softmax over the cosines with similar queries, whose sets give the expected "
-        "items. A lower value trusts the nearest sets more. It has no effect when expected_share is 0.",
+        "items. A lower value gives more weight to the nearest sets. It has no effect if expected_share is 0.",
     )
 
     @property
     def weights(self) -> dict[str, float]:
-        """The weights by component; without an expected share, coverage alone."""
+        """The weights by component. If ``expected_share`` is 0, only coverage has one."""
         share = self.expected_share
         return {"coverage": 1 - share, "expected": share} if share > 0 else {"coverage": 1.0}
 
 
 def coverage_components(answers: Answers) -> dict[str, Array]:
-    """Recall of each query's reference by the union of the answer's hits, (B,); NaN where the reference is empty."""
+    """Recall of each query's reference by the union of the answer's hits, (B,); NaN if the reference is empty."""
     hits = (set(rows_kK.ravel().tolist()) for rows_kK in answers.retrieved.hit_rows_BkK)
     recalls = [recall(got, want) if want else np.nan for got, want in zip(hits, answers.references, strict=True)]
     return {"coverage": np.array(recalls, dtype=np.float32)}
@@ -60,7 +60,7 @@ class ExpectedCoverage:
     expected_items: ExpectedItems
 
     def __call__(self, answers: Answers) -> dict[str, Array]:
-        """The component "expected", (B,) in 0..1; 0 where no item is expected. Each query is scored once."""
+        """The component "expected", (B,) in 0..1; 0 if no item is expected. Each query is scored once."""
         place_of = {name: b for b, name in reversed(list(enumerate(answers.query_ids)))}
         asked = list(dict.fromkeys(answers.query_ids))
         query_emb_QD = answers.retrieved.query_emb_BD[[place_of[name] for name in asked]]
@@ -71,11 +71,11 @@ class ExpectedCoverage:
 
 
 def expected_coverage(hit_rows_BkK: Rows, score_BM: Array) -> Array:
-    """The share of each row's total score at the rows that were hit, (B,).
+    """The share of each query's total score that the hits of its answer hold, (B,) in 0..1.
 
     Args:
-        hit_rows_BkK: Pool rows; -1 is none.
-        score_BM: How much each of the M items of the pool is expected. A row of zeros gives 0.
+        hit_rows_BkK: Pool rows; -1 marks a missing hit.
+        score_BM: How strongly each of the M items of the pool is expected. A row of zeros gives 0.
     """
     covered_B = np.zeros(len(score_BM), np.float32)
     for b, rows_kK in enumerate(hit_rows_BkK):
@@ -85,7 +85,10 @@ def expected_coverage(hit_rows_BkK: Rows, score_BM: Array) -> Array:
 
 
 def membership(sets: Sequence[Sequence[str]], pool_ids: Sequence[str]) -> Array:
-    """``member_BM``: 1 where item m of the pool is in set b, else 0. An item that the pool lacks raises KeyError.
+    """``member_BM``: 1 where item m of the pool is in set b, else 0.
+
+    Raises:
+        KeyError: The pool lacks an item of a set.
 
     >>> membership([["b"], ["a", "c"]], ["a", "b", "c"]).tolist()
     [[0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
@@ -106,8 +109,8 @@ def expected_items(
         query_emb_BD: Unit rows.
         set_emb_VD: Unit rows, the queries of the V sets.
         member_VM: 1 where item m is in set v.
-        temperature: Of the softmax over cosines. A low one listens to the nearest sets alone.
-        votes_BV: Where set v has a vote on query b. Every query needs at least one voter.
+        temperature: Temperature of the softmax over cosines. With a low one only the nearest sets count.
+        votes_BV: True where set v votes on query b. Every query needs at least one voter.
 
     Returns:
         ``score_BM``. A row sums to the weighted mean size of the sets.

@@ -16,7 +16,7 @@ from r4t_ray.types import Array
 
 
 class CustomConfig(Settings):
-    """A class of the user; an instance of it is a ``RewardFn``."""
+    """A user's class. Its instances are ``RewardFn``."""
 
     type: str = Field(
         description="module:Class. The module must be importable where the rollout actors run: installed, or below "
@@ -26,7 +26,11 @@ class CustomConfig(Settings):
     options: dict[str, Any] = Field(default_factory=dict, description="Keyword arguments of the class.")
 
     def build(self, share: float) -> CustomReward:
-        """The reward; raises ConfigError when it cannot be imported or constructed."""
+        """The reward.
+
+        Raises:
+            ConfigError: The class cannot be imported or constructed.
+        """
         module, _, name = self.type.partition(":")
         try:
             made = getattr(importlib.import_module(module), name)(**self.options)
@@ -41,13 +45,17 @@ class CustomConfig(Settings):
 
 
 class CustomReward:
-    """Calls the user's reward and checks that it returns one number an answer."""
+    """Calls the user's reward and checks that it returns one number for each answer."""
 
     def __init__(self, name: str, reward: RewardFn) -> None:
         self._name, self._reward = name, reward
 
     def __call__(self, answers: Answers) -> dict[str, Array]:
-        """The user's components; raises RewardError where they are not (B,) numbers with "reward" among them."""
+        """The user's components, (B,) each.
+
+        Raises:
+            RewardError: A component is not (B,), or there is no component "reward".
+        """
         parts, expected = self._reward(answers), (len(answers.queries),)
         shapes = {name: np.shape(values) for name, values in parts.items()} if isinstance(parts, dict) else {}
         if "reward" not in shapes or set(shapes.values()) != {expected}:

@@ -1,4 +1,4 @@
-"""Rewards of form: whether an answer can be parsed, and how many of its k sub-queries differ."""
+"""A reward of form: the share of k sub-queries that an answer has and that differ."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from r4t_ray.types import Array
 
 
 class FormatConfig(Settings):
-    """Rewards an answer for the share of the k sub-queries that are present and differ in more than their case."""
+    """Rewards an answer for its number of different sub-queries, divided by k. Case is ignored."""
 
     type: Literal["format"] = Field(description="Selects this reward.")
     weight: float = Field(
-        0.1, description="What an answer with k different sub-queries adds to the reward; fewer add their share of it."
+        0.1, description="Factor of the share of k sub-queries that differ, which is added to the reward."
     )
 
     def build(self, share: float) -> FormatReward:
@@ -26,7 +26,7 @@ class FormatConfig(Settings):
 
 
 class FormatReward:
-    """0 for an answer that cannot be parsed, 1 for k different sub-queries."""
+    """The reward is 1 for k different sub-queries, and 0 for an answer that cannot be parsed."""
 
     def __call__(self, answers: Answers) -> dict[str, Array]:
         """The component "reward": the number of different sub-queries divided by k, (B,)."""

@@ -1,8 +1,8 @@
 """A language model that judges the set, behind any OpenAI-compatible endpoint.
 
-R4T is made for such a reward, which is too slow and expensive to maximise at query time. As in sec. 3 of arXiv
-2603.06397, the judge grades diversity, alignment and groundedness from 1 to 5 and does not know which method made the
-set.
+R4T is designed for such rewards, because they are too slow and expensive to maximise at query time. As in sec. 3 of
+arXiv 2603.06397, the judge grades diversity, alignment and groundedness from 1 to 5, and does not know which method
+made the set.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SetKey = tuple[str, tuple[int, ...]]
 
 
 class JudgeConfig(Settings):
-    """Adds ``weight`` times the judge's mean grade, where grades 1 to 5 are scaled to 0 to 1."""
+    """Adds ``weight`` times the judge's mean grade. Grades from 1 to 5 are scaled to 0 to 1."""
 
     type: Literal["judge"] = Field(description="Selects this reward.")
     base_url: str = Field(description="URL of the OpenAI-compatible endpoint, with its /v1.")
@@ -48,12 +48,10 @@ class JudgeConfig(Settings):
     weight: float = Field(1.0, description="Factor of the mean grade (0 to 1) in the total reward.")
     api_key_env: str = Field(
         "OPENAI_API_KEY",
-        description="Environment variable that holds the key, so that the key stands in no file. Any text will do for "
-        "an endpoint that needs no key.",
+        description="Name of the environment variable that holds the key, so that no file contains the key. Set the "
+        "variable to any text for an endpoint without keys.",
     )
-    criteria: dict[str, str] = Field(
-        CRITERIA, description="Criteria of the judge by name, each with what the prompt says of it."
-    )
+    criteria: dict[str, str] = Field(CRITERIA, description="Criteria of the judge: name and explanation in the prompt.")
     is_structured: bool = Field(
         True,
         description="Ask the server to allow only the JSON object of grades (response_format json_schema). Turn it off "
@@ -63,18 +61,22 @@ class JudgeConfig(Settings):
         30.0, description="Seconds after which a call counts as failed. Raise it for a slow judge."
     )
     max_retries: NonNegativeInt = Field(
-        2, description="Retries of a failed call. An answer that is still not graded is dropped."
+        2, description="Retries of a failed call. An answer without a grade after them is dropped."
     )
     max_concurrency: PositiveInt = Field(16, description="Calls that one rollout actor keeps open at once.")
-    max_tokens: PositiveInt = Field(64, description="Tokens of a reply. Raise it with the number of criteria.")
+    max_tokens: PositiveInt = Field(64, description="Longest reply in tokens. Raise it with the number of criteria.")
     max_calls: PositiveInt = Field(
         10_000,
-        description="Calls of a whole training run, without retries, shared evenly by the rollout actors. A restarted "
-        "actor gets its share again. Answers beyond the budget are dropped.",
+        description="Budget of calls for the whole training run, without retries. Rollout actors share it evenly, and "
+        "a restarted actor gets its share again. Answers beyond the budget are dropped.",
     )
 
     def build(self, share: float) -> JudgeReward:
-        """A judge with ``share`` of the calls; raises ConfigError when the key is not in the environment."""
+        """A judge with ``share`` of the calls.
+
+        Raises:
+            ConfigError: The environment variable of the key is not set.
+        """
         if self.api_key_env not in os.environ:
             raise ConfigError(
                 "folm.added_rewards: judge.api_key_env",
@@ -95,12 +97,12 @@ class JudgeReward:
     def __call__(self, answers: Answers) -> dict[str, Array]:
         """The grade of each answer and its origin.
 
-        An empty set gets 0 without a call. "reward" is NaN where the call failed after its retries and where the budget
-        of calls was spent.
+        An empty set gets 0 without a call. "reward" is NaN if the call failed after its retries, or if the budget of
+        calls was spent.
 
         Returns:
-            (B,) each: "reward"; "calls", 1 where a call was made for the answer; "cached", 1 where the grade was known;
-            "failed", 1 where the call failed; "unasked", 1 where no call was left.
+            (B,) each: "reward"; "calls", 1 if a call was made for the answer; "cached", 1 if the grade was known;
+            "failed", 1 if the call failed; "unasked", 1 if no call was left.
 
         Raises:
             RewardError: The endpoint refuses the key or does not know the model.
@@ -182,7 +184,7 @@ def response_format(criteria: Sequence[str]) -> dict[str, Any]:
 
 
 def parse_grades(text: str, criteria: Sequence[str]) -> float | None:
-    """The mean grade of a reply, 1 to 5 scaled to 0 to 1; None when the reply is not the object of grades.
+    """The mean grade of a reply, scaled from 1..5 to 0..1; None if the reply is not the object of grades.
 
     >>> parse_grades('Here: {"diversity": 5, "alignment": 3}', ["diversity", "alignment"])
     0.75

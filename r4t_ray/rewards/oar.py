@@ -20,17 +20,17 @@ class OARConfig(Settings):
 
     w_ground: NonNegativeFloat = Field(
         0.6,
-        description="Weight of groundedness: how close the directions are to entries of the pool. Raise it when "
-        "answers drift away from what the catalogue holds.",
+        description="Weight of groundedness: how close the directions are to entries of the pool. Raise it if "
+        "answers drift away from the entries of the catalogue.",
     )
     w_div: NonNegativeFloat = Field(
         0.2,
-        description="Weight of diversity: the Vendi score of the nearest entries, divided by k. Raise it when the "
+        description="Weight of diversity: the Vendi score of the nearest entries, divided by k. Raise it if the "
         "directions of an answer find the same entries.",
     )
     w_align: NonNegativeFloat = Field(
         0.2,
-        description="Weight of alignment: the mean cosine between the directions and the query. Raise it when answers "
+        description="Weight of alignment: the mean cosine between the directions and the query. Raise it if answers "
         "leave the topic of the query.",
     )
 
@@ -51,5 +51,5 @@ def oar_components(answers: Answers) -> dict[str, Array]:
 
 
 def oar_reward(ground_B: FloatArray, div_B: FloatArray, align_B: FloatArray, config: OARConfig) -> FloatArray:
-    """Eq. 1 for components that are at hand: w_ground ground + w_div div + w_align align; ``div_B`` is Vendi / k."""
+    """Eq. 1 from given components: w_ground ground + w_div div + w_align align. ``div_B`` is Vendi / k."""
     return weighted_sum({"groundedness": ground_B, "vendi": div_B, "alignment": align_B}, config.weights)

@@ -19,7 +19,8 @@ FloatArray = NDArray[np.floating[Any]]
 class RewardFn(Protocol):
     """Any callable from a batch of answers to named components.
 
-    A reward of the settings (``added_rewards``) has a component "reward", which is weighted. The others are logged.
+    A reward of the settings (``added_rewards``) has a component "reward", which is weighted. Other components are only
+    logged.
     """
 
     def __call__(self, answers: Answers) -> dict[str, Array]:
@@ -56,9 +57,9 @@ class Diagnostics:
     Attributes:
         mean: Mean of the rewards that could be computed.
         std: Mean over groups of the standard deviation of the reward.
-        component_std: The same for each component, over the groups in which the component has a value.
-        num_dropped: Answers without a reward (NaN).
-        num_degenerate: Groups in which all rewards are equal or fewer than two answers have one.
+        component_std: The same mean for each component, over the groups in which the component has a value.
+        num_dropped: Number of answers without a reward (NaN).
+        num_degenerate: Number of groups in which all rewards are equal, or fewer than two answers have a reward.
     """
 
     mean: float
@@ -73,7 +74,7 @@ class RewardOutput:
     """The rewards of B answers.
 
     Attributes:
-        total_B: The weighted sum; NaN where an answer has no reward.
+        total_B: The weighted sum; NaN if an answer has no reward.
         breakdown: Every component by its logged name, (B,) each.
         groups: The group of each answer, the id of its query.
     """
@@ -98,10 +99,10 @@ class RewardOutput:
 
 @dataclass(frozen=True, kw_only=True)
 class Rubric:
-    """What RL maximises: reward functions with their weights.
+    """The reward that RL maximises: reward functions with their weights.
 
     Attributes:
-        rewards: Summed in this order.
+        rewards: The functions, in the order in which they are summed.
         stand_ins: Component -> the component that takes over its weight where the first has no value (NaN).
     """
 
@@ -109,10 +110,10 @@ class Rubric:
     stand_ins: Mapping[str, str] = field(default_factory=dict)
 
     def score(self, answers: Answers) -> RewardOutput:
-        """Call every reward function and add the weighted components up.
+        """Call every reward function and sum the weighted components.
 
         Raises:
-            RewardError: A named reward gave no grade for some answers, and none of the answers has all grades.
+            RewardError: No answer has a total, and an added reward left some answers without a grade.
         """
         breakdown: dict[str, Array] = {}
         weights: dict[str, float] = {}
@@ -150,7 +151,7 @@ def weighted_sum(
 
     Args:
         components: (B,) each. Components without a weight are ignored.
-        weights: Weight of each component; at least one.
+        weights: Weight of each component. There must be at least one.
         stand_ins: Component -> the weighted component that takes over its weight where the first is NaN.
 
     >>> weighted_sum({"a": np.array([1.0, np.nan]), "b": np.array([4.0, 4.0])}, {"a": 0.75, "b": 0.25}).tolist()
@@ -174,7 +175,7 @@ def weighted_sum(
 
 
 def component_stds(breakdown: Mapping[str, FloatArray], groups: Sequence[str]) -> dict[str, float]:
-    """Mean over groups of the standard deviation of each component, without the components that have no value."""
+    """Mean over groups of the standard deviation of each component. Components without any value are left out."""
     stds = {
         name: [float(np.std(kept)) for kept in by_group(values_B, groups) if len(kept)]
         for name, values_B in breakdown.items()
@@ -183,7 +184,7 @@ def component_stds(breakdown: Mapping[str, FloatArray], groups: Sequence[str]) -
 
 
 def by_group(values_B: FloatArray, groups: Sequence[str]) -> list[FloatArray]:
-    """The values of each group without NaN, groups in order of their first answer.
+    """The values of each group without NaN. Groups are in the order of their first answer.
 
     >>> [kept.tolist() for kept in by_group(np.array([1.0, np.nan, 3.0]), ["q", "p", "q"])]
     [[1.0, 3.0], []]

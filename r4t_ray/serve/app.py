@@ -1,6 +1,6 @@
 """The application graph: gateway -> generator, gateway -> shards."""
 
-# Serve reads the annotation of build_app to know the type of the config's args, so it is not postponed here.
+# Serve reads the annotation of build_app to type the args of the config. So annotations are not postponed here.
 
 from pathlib import Path
 

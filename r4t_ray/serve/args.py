@@ -11,7 +11,7 @@ from r4t_ray.retrieval.settings import RetrievalSettings
 
 
 class Scaling(Settings):
-    """Replicas of one deployment and the load that each takes."""
+    """Number of replicas of one deployment, and the load of each."""
 
     min_replicas: int = Field(1, ge=0, description="Replicas that always run.")
     max_replicas: int = Field(1, ge=1, description="Replicas that the autoscaler may start under load.")
@@ -44,13 +44,13 @@ class AppArgs(RetrievalSettings):
     )
     shards: Literal["inline", "deployed"] = Field(
         "inline",
-        description="inline searches the index inside the gateway's process, which is faster while one process holds "
-        "the index. deployed makes one deployment of every index shard.",
+        description="inline searches the index inside the gateway, which is faster if the index fits into one process. "
+        "deployed makes one deployment per index shard.",
     )
     deadline_s: float = Field(20.0, gt=0, description="Seconds after which a request gets HTTP 504.")
-    max_batch_size: int = Field(64, ge=1, description="Queries that the generator takes in one pass.")
+    max_batch_size: int = Field(64, ge=1, description="Most queries in one batch of the generator.")
     batch_wait_s: float = Field(
-        0.002, ge=0, description="Seconds that a query waits for others to join its batch. 0 does not wait."
+        0.002, ge=0, description="Seconds that the generator waits for a batch to fill. 0 does not wait."
     )
     gateway: Scaling = Field(
         Scaling(max_ongoing_requests=256),
@@ -59,4 +59,6 @@ class AppArgs(RetrievalSettings):
     generator: Scaling = Field(
         Scaling(max_ongoing_requests=128), description="Scaling of the generator, which holds encoder and diffusion."
     )
-    shard: Scaling = Field(Scaling(), description="Scaling of each shard's deployment, if shards are deployed.")
+    shard: Scaling = Field(
+        Scaling(), description="Scaling of the deployment of each shard. It has an effect only with `shards: deployed`."
+    )

@@ -23,15 +23,15 @@ HEALTH_DEADLINE_S = 5.0
 
 
 class ServeBackend:
-    """Answers within its own deadline.
+    """Answers requests through the deployments, each request within ``args.deadline_s``.
 
     Args:
         args: The application's arguments.
         tasks: The tasks that are served.
         generator: Handle of the Generator deployment.
         deployed: Task -> handles of its Shard deployments; empty lists when this process searches the index.
-        shards: Task -> the shards that this process searches: all of them, or, beside deployed ones, at most the shard
-            of the entries that `r4t add` brought.
+        shards: Task -> the shards that this process searches. Without deployed shards it searches all. With deployed
+            shards it searches only the shard of the new entries of `r4t add`, if there is one.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class ServeBackend:
             return await asyncio.to_thread(compose, request, opened, z_LD, hits)
 
     async def search(self, task: Task, search: Search) -> tuple[Array, Rows]:
-        """Search the deployed shards and the shards of this process, side by side."""
+        """Search the deployed shards and the shards of this process at the same time."""
         searches: list[Any] = [handle.search.remote(search) for handle in self._deployed[task]]
         if self._shards[task]:
             searches.append(asyncio.to_thread(search_shards, self._shards[task], search))
@@ -70,7 +70,7 @@ class ServeBackend:
         return merge_topk([scores_LK for scores_LK, _ in hits], [rows_LK for _, rows_LK in hits], search.num_hits)
 
     async def check_ready(self) -> None:
-        """Return once the generator and every shard have answered; raises TimeoutError or the deployment's fault."""
+        """Return when the generator and every shard have answered; raises TimeoutError or the error of a deployment."""
         handles = [self._generator, *(handle for handles in self._deployed.values() for handle in handles)]
         async with asyncio.timeout(HEALTH_DEADLINE_S):
             await asyncio.gather(*(handle.ready.remote() for handle in handles))

@@ -1,4 +1,4 @@
-"""The gateway deployment: it validates HTTP requests and returns an answer, a page or the state of health.
+"""The gateway deployment: it validates HTTP requests and returns answers, the page and the health check.
 
 `serve.ingress` copies the routes when the class is decorated, so every name that they use stands above it.
 """
@@ -41,12 +41,12 @@ class Gateway:
 
     @api.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def page(self) -> HTMLResponse:
-        """A page with a form and the answers to it. It loads nothing from other servers."""
+        """A page with a form for queries. It loads nothing from other servers."""
         return HTMLResponse(read_page(), headers={"Content-Security-Policy": PAGE_POLICY})
 
     @api.get("/healthz")
     async def healthz(self) -> JSONResponse:
-        """200 when the generator and every shard answer; else 503 or 504."""
+        """200 if the generator and every shard answer, else 503 or 504."""
         await self._backend.check_ready()
         models = {task: opened.model.model_dump() for task, opened in self._backend.tasks.items()}
         return JSONResponse({"status": "ok", "default_task": self._default_task, "tasks": models})

@@ -1,4 +1,4 @@
-"""The generator deployment: encoder and diffusion together, so that a query crosses one hop to become directions."""
+"""The generator deployment. It holds encoder and diffusion, so one remote call turns a query into directions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Generator:
         device = "cuda" if args.generator.num_gpus else "cpu"
         self._directions = DirectionGenerator.load(Workspace(args.workspace), args, device)
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="generator")
-        # A queue of this instance: one made in the class body would hold futures that keep the class from being sent.
+        # The queue belongs to the instance. In the class body it would hold futures, which Ray cannot serialise.
         in_batches = serve.batch(max_batch_size=args.max_batch_size, batch_wait_timeout_s=args.batch_wait_s)
         self._batched = in_batches(self._compute)
 
@@ -39,5 +39,5 @@ class Generator:
         return await asyncio.get_running_loop().run_in_executor(self._worker, self._directions, requests)
 
     async def ready(self) -> bool:
-        """True once the models are loaded: a replica answers calls only after its constructor."""
+        """True. A replica answers calls only after its constructor, which loads the models."""
         return True

@@ -11,5 +11,5 @@ PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe
 
 @cache
 def read_page() -> str:
-    """The HTML, read once."""
+    """The HTML. The file is read once."""
     return resources.files("r4t_ray.serve").joinpath("page.html").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A server on one machine, with a Ray cluster that this process owns."""
+"""A server on one machine, with a Ray cluster that this process starts and stops."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _logger = logging.getLogger(__name__)
 def serve_workspace(workspace: Path, host: str = "127.0.0.1", port: int = 8000, args: AppArgs | None = None) -> None:
     """Serve a workspace from a Ray cluster of this machine until SIGINT or SIGTERM.
 
-    RAY_AUTH_MODE says whether the cluster asks its clients for a token. Ray reads it at import.
+    The variable RAY_AUTH_MODE sets whether the cluster asks its clients for a token. Ray reads it at import.
 
     Args:
         workspace: Folder of the experiment's artifacts.
-        host: Address to bind; the default is reachable from this machine only.
+        host: Address to bind. The default is reachable from this machine only.
         port: Port to bind.
         args: The application's arguments; their ``workspace`` is replaced.
 
@@ -70,7 +70,7 @@ def check_address(host: str, port: int) -> None:
 
 @contextmanager
 def _stop_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; the former handlers are restored at the end."""
+    """An event that SIGINT and SIGTERM set. The old signal handlers are restored at the end."""
     stop = threading.Event()
 
     def on_signal(number: int, frame: FrameType | None) -> None:

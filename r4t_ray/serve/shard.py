@@ -11,17 +11,17 @@ from r4t_ray.types import Array, Rows, Search, Task
 
 
 def shard_name(task: Task, number: int) -> str:
-    """Name of a shard's deployment; replicas of one name are interchangeable, so every shard has its own."""
+    """Name of a shard's deployment. Replicas of a deployment are interchangeable, so each shard is a deployment."""
     return f"shard_{task}_{number:03d}"
 
 
 @serve.deployment
 class Shard:
-    """Searches one shard; Serve runs the method in a thread, off the event loop.
+    """Searches one shard. Serve runs ``search`` in a thread, off the event loop.
 
     Args:
         args: The application's arguments, their workspace absolute.
-        task: The task whose index it is.
+        task: The task of the index.
         number: Number of the shard.
     """
 
@@ -37,5 +37,5 @@ class Shard:
         return self._shard.search(search)
 
     def ready(self) -> bool:
-        """True once the shard is loaded."""
+        """True. A replica answers calls only after its constructor, which loads the shard."""
         return True

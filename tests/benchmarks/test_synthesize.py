@@ -81,4 +81,4 @@ def test_tables_give_ratios_and_shares() -> None:
     replays = [{"what": "replay", **run} for run in (small, large)]
     table = synthesize_replay_table(Result(benchmark="synthesize", rows=replays))
     assert table.rows[0][:5] == ("1,000", "30.0", "100", "800", "25%, 1.00 GiB")
-    assert table.notes == ["from 1,000 to 9,000 pairs: 100 more pairs a second more"]
+    assert table.notes == ["from 1,000 to 9,000 pairs: 100 more pairs per additional second"]

@@ -122,7 +122,7 @@ def test_exported_one_step(num_anchors: int, tmp_path: Path) -> None:
 
 
 def test_one_step_is_of_a_student(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="solver euler; expected a student"):
+    with pytest.raises(ConfigError, match="solver euler; expected a one-step student"):
         export.export_one_step(make_retriever(7), tmp_path / "student.onnx")
     assert list(tmp_path.iterdir()) == []
 

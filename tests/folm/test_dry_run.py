@@ -1,4 +1,4 @@
-"""The dry run counts what a real model has, and memory by hand."""
+"""The dry run: parameter counts against the shipped model, and memory by hand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def count_shipped() -> int:
     return sum(weight.size for weight in weights.values())
 
 
-def test_the_plan_of_the_shipped_model_is_what_it_weighs() -> None:
+def test_the_plan_counts_the_parameters_of_the_shipped_model() -> None:
     grpo = SoftGRPOConfig(queries_per_step=5, num_generations=8, micro_batch_size=40, learning_rate=1e-3)
     planned = plan(FolmConfig(grpo={"oar": grpo}, max_completion_tokens=100), "oar")
     assert planned.num_parameters == planned.num_trained == count_shipped()
@@ -30,7 +30,7 @@ def test_the_plan_of_the_shipped_model_is_what_it_weighs() -> None:
     assert planned.max_tokens_per_step == 40 * (planned.prompt_tokens + 100)
 
 
-def test_only_what_has_a_rate_has_gradients() -> None:
+def test_only_parameters_with_a_rate_have_gradients() -> None:
     grpo = SoftGRPOConfig(micro_batch_size=8, learning_rate={r"^model\.norm": 0.1})
     planned = plan(FolmConfig(grpo={"wscr": grpo}), "wscr")
     assert 0 < planned.num_trained < 1000

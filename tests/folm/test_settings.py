@@ -1,4 +1,4 @@
-"""What the settings of train-folm refuse before anything is loaded."""
+"""Settings of train-folm that are refused before anything is loaded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from r4t_ray.folm.learner.settings import SoftGRPOConfig
 from r4t_ray.folm.settings import FolmConfig
 
 
-def test_batches_that_workers_or_micro_batches_cannot_share_are_refused() -> None:
+def test_batches_that_do_not_divide_into_workers_or_micro_batches_are_refused() -> None:
     grpo = SoftGRPOConfig(queries_per_step=20, num_generations=8, micro_batch_size=64)
     with pytest.raises(ValidationError, match=r"samples of a step \(160 .* multiple of micro_batch_size \(64\)"):
         FolmConfig(grpo={"wscr": grpo})
@@ -17,11 +17,11 @@ def test_batches_that_workers_or_micro_batches_cannot_share_are_refused() -> Non
         FolmConfig(
             grpo={"wscr": grpo.model_copy(update={"micro_batch_size": 160})}, tasks=("wscr",), learner={"num": 3}
         )
-    # A micro-batch larger than the batch is the batch.
+    # A micro-batch size above the batch size means one micro-batch.
     FolmConfig(grpo={"wscr": grpo.model_copy(update={"micro_batch_size": 512})})
 
 
-def test_settings_refuse_what_is_no_regular_expression_or_no_rate() -> None:
+def test_invalid_regular_expressions_and_rates_are_refused() -> None:
     with pytest.raises(ValidationError, match="not a valid regular expression"):
         SoftGRPOConfig(learning_rate={"(": 0.1})
     with pytest.raises(ValidationError, match="no rate"):

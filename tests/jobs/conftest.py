@@ -1,4 +1,4 @@
-"""A tiny catalogue of one's own, and a real Ray head with its own ports and folder."""
+"""A tiny `sets` catalogue, and a real Ray head with separate ports and a separate folder."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def ray_head() -> Iterator[str]:
     finally:
         if head.poll() is not None:
             print(f"the head ended by itself with {head.returncode}:", (folder / "head.log").read_text())
-        # Killed, for its own end takes longer than 20 seconds.
+        # It is killed because a regular shutdown takes longer than 20 seconds.
         kill_all([*family(head), head])
         head.wait()
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The jobs as a person runs them: with python, and by `ray job submit` on a running Ray."""
+"""The job script, run with python and by `ray job submit` on a running Ray."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_fault_is_a_message_and_status_2(repository: Path, sets_config: Path, tm
 
 @pytest.mark.timeout(540)
 def test_runs_by_ray_job_submit(repository: Path, sets_config: Path, ray_head: str, tmp_path: Path) -> None:
-    """The stage that needs Ray's workers; the one before it wants none."""
+    """`embed` needs the workers of Ray. The stage before it does not."""
     workspace = tmp_path / "ws"
     assert run_job(repository, "ingest", sets_config, workspace).returncode == 0
     done = submit(repository, ray_head, "embed", sets_config, workspace)

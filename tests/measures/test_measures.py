@@ -45,14 +45,14 @@ def test_vendi_stays_in_range_and_ignores_order(seed: int, count: int) -> None:
     assert abs(score - vendi_score(emb[rng.permutation(count)])) < 1e-4
 
 
-def test_vendi_of_a_batch_is_that_of_each_set() -> None:
+def test_vendi_of_a_batch_equals_vendi_of_each_set() -> None:
     rng = np.random.default_rng(0)
     emb_BKD = np.stack([unit(rng.normal(size=(4, 5)).tolist()) for _ in range(3)])
     assert np.abs(vendi_scores(emb_BKD) - [vendi_score(emb_KD) for emb_KD in emb_BKD]).max() < 1e-6
 
 
 def test_groundedness_by_hand() -> None:
-    # Distances sqrt(2 - 2 cos): cos 1 -> 0, cos 0.5 -> 1, cos -1 -> 2, a mean of 1.
+    # Distances sqrt(2 - 2 cos): cos 1 -> 0, cos 0.5 -> 1, cos -1 -> 2. Their mean is 1.
     assert abs(groundedness(np.array([[1.0, 0.5, -1.0]], np.float32))[0]) < 1e-6
     assert abs(groundedness(np.array([[1.0, np.nan]], np.float32))[0] - 1.0) < 1e-6
     assert groundedness(np.array([[np.nan]], np.float32))[0] == 0.0

@@ -106,7 +106,7 @@ def test_an_engine_on_a_cpu_has_a_thread_for_each_of_its_actors_cores(
 
 def test_files_that_are_gone_are_missed(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage, "synthesize", lambda *asked, **source: None)
-    with pytest.raises(ArtifactError, match=r"files gone since they were written, \w+/000000.parquet first"):
+    with pytest.raises(ArtifactError, match=r"files removed after they were written, first \w+/000000.parquet"):
         stage.run(CONFIG, workspace, 0)
     assert not (workspace.root / "pairs").exists()
 

@@ -1,4 +1,4 @@
-"""Selection and merging by hand-computed numbers."""
+"""Selection and merging, checked with numbers computed by hand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ MODEL = ModelInfo(encoder="e", index="i", diffusion="d", num_rows=4, solver="heu
 POOL = Pool(ids=[f"item-{row}" for row in range(6)], texts=[f"text {row}" for row in range(6)])
 OPENED = OpenTask(task="oar", pool=POOL, model=MODEL)
 
-# Directions 0 and 1 share their nearest item, row 5; 1 is nearer to it. Direction 2 is at 90 degrees to 1, 3 at 45.
+# Directions 0 and 1 have the same nearest item, row 5. Direction 1 is closer to it. Direction 2 is at 90 degrees to
+# direction 1, and direction 3 is at 45 degrees.
 HALF = np.sqrt(0.5)
 Z_LD = np.array([[1, 0.0], [1, 0.0], [0, 1], [HALF, HALF]], np.float32)
 ROWS_LK = np.array([[5, 1], [5, 2], [3, 1], [4, 3]], np.int64)
@@ -30,8 +31,8 @@ def keep(k: int, solver: SolverName) -> list[int]:
     return select_directions(Z_LD, ROWS_LK[:, 0], SCORES_LK[:, 0], k, solver)
 
 
-def test_of_rows_with_one_nearest_item_the_closer_stays_and_the_rest_spread() -> None:
-    # 1 is the most grounded; 2 is farther from it (cosine 0) than 3 (0.71); 0 repeats item 5 and comes last.
+def test_the_closest_row_of_an_item_is_kept_and_then_the_farthest_rows() -> None:
+    # 1 is the most grounded. 2 is farther from it (cosine 0) than 3 (cosine 0.71). 0 repeats item 5 and comes last.
     assert keep(3, "heun") == [1, 2, 3]
     assert keep(4, "heun") == [1, 2, 3, 0]
 

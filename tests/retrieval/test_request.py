@@ -1,4 +1,4 @@
-"""Requests that are refused, and the form of the refusal."""
+"""Requests that are refused, and the form of the error."""
 
 from __future__ import annotations
 

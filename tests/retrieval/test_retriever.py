@@ -73,7 +73,7 @@ def test_the_command_names_the_directions_and_steers_them(
 
 
 @pytest.mark.parametrize(("task", "added"), [("oar", ADDED_SETS), ("wscr", ADDED_ITEMS)])
-def test_what_was_added_is_found_liked_and_avoided(
+def test_new_entries_are_found_liked_and_avoided(
     tiny_workspace: Workspace, grown_workspace: Workspace, task: str, added: dict[str, str]
 ) -> None:
     before, local = Retriever(tiny_workspace.root), Retriever(grown_workspace.root)
@@ -92,7 +92,7 @@ def test_what_was_added_is_found_liked_and_avoided(
     assert all(len(direction.items) == 1 for direction in without.directions)
 
 
-def test_an_added_twin_has_the_cosine_of_its_elder(grown_workspace: Workspace) -> None:
+def test_a_new_entry_with_an_old_text_has_the_same_cosine(grown_workspace: Workspace) -> None:
     answer = Retriever(grown_workspace.root).answer(parse_request(query="a warm soup", k=4, n=20, task="wscr"))
     for direction in answer.directions:
         score_of = {item.id: item.score for item in direction.items}
@@ -101,7 +101,7 @@ def test_an_added_twin_has_the_cosine_of_its_elder(grown_workspace: Workspace) -
         assert list(score_of.values()) == sorted(score_of.values(), reverse=True)
 
 
-def test_guidance_that_would_say_nothing_is_refused(tiny_workspace: Workspace) -> None:
+def test_guidance_for_a_solver_that_ignores_it_is_refused(tiny_workspace: Workspace) -> None:
     settings = RetrievalSettings(solver="one_step")
     student = open_tasks(tiny_workspace, settings, with_index=False)[0]["oar"]
     assert generation_request(parse_request(query="soup", k=1), student).guidance is None
@@ -156,7 +156,7 @@ def test_an_answer_in_process_loads_no_ray_and_a_client_no_torch(tiny_workspace:
 
 
 class Recorded:
-    """A backend that answers with the same directions and hits, and notes what it was asked."""
+    """A backend that always answers with the same directions and hits, and records its calls."""
 
     def __init__(self) -> None:
         self.asked: list[object] = []
@@ -170,7 +170,7 @@ class Recorded:
         return np.array([[0.9], [0.8]], np.float32), np.array([[3], [4]])
 
 
-def test_a_backend_gets_words_to_generate_from_and_rows_to_leave_out(tiny_workspace: Workspace) -> None:
+def test_a_backend_gets_texts_for_generation_and_rows_to_exclude(tiny_workspace: Workspace) -> None:
     opened = open_tasks(tiny_workspace, RetrievalSettings(), with_index=False)[0]["oar"]
     backend, known = Recorded(), opened.pool.ids[7]
     request = parse_request(query="soup", k=2, n=1, seed=5, like=[known], avoid=["cheese", known])

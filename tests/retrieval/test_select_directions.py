@@ -15,13 +15,13 @@ def select(z: list[list[float]], rows: list[int], cosines: list[float], k: int) 
 
 
 def first_distinct(rows: list[int], k: int) -> list[int]:
-    """Of rows that come ranked, in no order of groundedness or diversity."""
+    """The choice from rows that a solver ranked. Groundedness and diversity do not matter."""
     z_LD, cosines_L = np.zeros((len(rows), 2), np.float32), np.linspace(0, 1, len(rows), dtype=np.float32)
     return select_directions(z_LD, np.array(rows), cosines_L, k, "top_anchors")
 
 
 def test_most_grounded_first_then_least_similar() -> None:
-    """From NORTH_EAST: WEST (cosine -0.8), then EAST and NORTH at highest cosines 0.8 and 0.6, so NORTH."""
+    """NORTH_EAST comes first, then WEST (cosine -0.8). The highest cosines are 0.8 (EAST) and 0.6 (NORTH): NORTH."""
     z = [EAST, NORTH, NORTH_EAST, WEST]
     assert select(z, [10, 11, 12, 13], [0.5, 0.6, 0.9, 0.7], 3) == [2, 3, 1]
 
@@ -39,7 +39,7 @@ def test_ties_go_to_the_more_grounded_then_to_the_lower_row() -> None:
 
 
 def test_duplicates_fill_up_only_when_items_run_out() -> None:
-    """Rows 0 and 3 lead to the two items; of the others the one whose vector is farther from both is next."""
+    """Rows 0 and 3 lead to the two items. The next row is the one farther from both."""
     z = [EAST, NORTH_EAST, NORTH, WEST]
     assert select(z, [7, 7, 7, 8], [1.0, 0.8, 0.1, 1.0], 2) == [0, 3]
     assert select(z, [7, 7, 7, 8], [1.0, 0.8, 0.1, 1.0], 3) == [0, 3, 2]

@@ -1,4 +1,4 @@
-"""Batches of answers made by hand, for the tests of rewards."""
+"""Batches of answers for the tests of rewards."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def answers_of(retrieved: Retrieved, **changes: Any) -> Answers:
 def answers_of_rows(
     top_rows: Sequence[Sequence[int]], sub_queries: Sequence[tuple[str, ...] | None], pool: Sequence[PoolEntry]
 ) -> Answers:
-    """Answers whose directions' nearest entries are the rows given, -1 for none; embeddings are zero."""
+    """Answers with the given nearest pool row of each direction; -1 marks a missing direction. Embeddings are zero."""
     num, k = len(top_rows), len(top_rows[0])
     retrieved = Retrieved(
         query_emb_BD=np.zeros((num, 2), np.float32),
@@ -41,7 +41,7 @@ def answers_of_rows(
 
 
 def random_answers(seed: int, num_groups: int = 3, of_group: int = 4) -> Answers:
-    """Groups of answers of three directions each over a pool of 20 rows; a tenth of the directions is missing."""
+    """Groups of answers with three directions each and a pool of 20 rows. About a tenth of directions is missing."""
     rng = np.random.default_rng(seed)
     num, k, dim = num_groups * of_group, 3, 5
     pool_emb_MD, sub_emb_BkD, query_emb_QD = (

@@ -1,4 +1,4 @@
-"""Rewards that settings add, by hand, and what is said of wrong ones."""
+"""Rewards that settings add, by hand, and the errors about wrong settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WHERE = "tests.rewards.test_added"
 
 
 class Longest:
-    """A user's own reward: the longest sub-query, in tenths of a character."""
+    """A user's reward: the length of the longest sub-query in characters, divided by ``unit``."""
 
     def __init__(self, unit: float = 10.0) -> None:
         self.unit = unit
@@ -29,14 +29,14 @@ class Longest:
 
 
 class Scalar:
-    """A user's own reward that gives one number for the whole batch."""
+    """A user's reward that wrongly returns one number for the whole batch."""
 
     def __call__(self, answers: Answers) -> Any:
         return {"reward": np.float32(1.0)}
 
 
 class Silent:
-    """A user's own reward that has no grade for any answer."""
+    """A user's reward that grades no answer."""
 
     def __call__(self, answers: Answers) -> dict[str, Array]:
         return {"reward": np.full(len(answers.queries), np.nan)}
@@ -44,7 +44,7 @@ class Silent:
 
 @pytest.fixture
 def answers() -> Answers:
-    """Five directions each: three tops, a shoe, and row 5, which has no category; then one thing; then nothing."""
+    """Three answers: three tops, a shoe and row 5 (without a category); one shoe found three times; no direction."""
     kinds: list[dict[str, Any]] = [{"category": "top"}] * 3 + [{"category": "shoe"}, {"price": 4}, {}]
     pool = [PoolEntry(text=f"item {row}", attributes=kind) for row, kind in enumerate(kinds)]
     sub_queries = [("a", "b", "c", "d", "e"), ("red", "Red", "red"), None]
@@ -58,26 +58,26 @@ def built(task_rewards: list[dict[str, Any]]) -> list[Any]:
     return build_added(again.added_rewards["wscr"], 1.0)
 
 
-def test_a_constraint_takes_off_the_share_of_the_set_that_is_too_many(answers: Answers) -> None:
+def test_a_constraint_subtracts_the_share_of_excess_items(answers: Answers) -> None:
     (each,) = built([{"type": "constraint", "attribute": "category", "max_per_value": 1}])
     assert each.reward(answers)["reward"].tolist() == pytest.approx([-2 / 5, 0.0, 0.0])
     (each,) = built([{"type": "constraint", "attribute": "category", "max_per_value": 2}])
     assert each.reward(answers)["reward"].tolist() == pytest.approx([-1 / 5, 0.0, 0.0])
 
 
-def test_a_constraint_on_an_attribute_that_nothing_has_says_which_there_are(answers: Answers) -> None:
+def test_a_constraint_on_an_unknown_attribute_lists_the_known_attributes(answers: Answers) -> None:
     (each,) = built([{"type": "constraint", "attribute": "colour", "max_per_value": 1}])
     with pytest.raises(ConfigError, match=r"'colour'.*category, price"):
         each.reward(answers)
 
 
-def test_form_is_the_share_of_k_sub_queries_that_differ(answers: Answers) -> None:
+def test_format_is_the_share_of_k_sub_queries_that_differ(answers: Answers) -> None:
     (each,) = built([{"type": "format"}])
     assert each.reward(answers)["reward"].tolist() == pytest.approx([1.0, 1 / 5, 0.0])
 
 
 def with_own(own: list[float], added: list[WeightedReward]) -> Rubric:
-    """A rubric of a task's own reward, coverage, whose values are given, and added rewards."""
+    """A rubric of coverage with the given values and of added rewards."""
     coverage = WeightedReward(reward=lambda answers: {"coverage": np.array(own, np.float32)}, weights={"coverage": 1.0})
     return Rubric(rewards=[coverage, *added])
 
@@ -91,7 +91,7 @@ def test_added_rewards_are_weighted_and_logged_under_their_names(answers: Answer
     assert output.breakdown["coverage"].tolist() == [0.5, 0.5, 0.0]
 
 
-def test_two_rewards_of_a_kind_keep_their_figures_apart(answers: Answers) -> None:
+def test_two_rewards_of_one_type_get_different_names(answers: Answers) -> None:
     added = built([{"type": "constraint", "attribute": "category", "max_per_value": n} for n in (1, 2)])
     assert [each.name for each in added] == ["constraint_0", "constraint_1"]
 
@@ -104,12 +104,12 @@ def test_two_rewards_of_a_kind_keep_their_figures_apart(answers: Answers) -> Non
         (f"{WHERE}:Longest.inner", "inner"),
     ],
 )
-def test_a_reward_that_cannot_be_made_is_a_config_error(name: str, says: str) -> None:
+def test_a_reward_that_cannot_be_built_raises_config_error(name: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         built([{"type": name}])
 
 
-def test_wrong_options_are_a_config_error() -> None:
+def test_wrong_options_raise_config_error() -> None:
     with pytest.raises(ConfigError, match="inches"):
         built([{"type": f"{WHERE}:Longest", "options": {"inches": 1}}])
 
@@ -129,7 +129,7 @@ def test_wrong_settings_are_named(wrong: dict[str, Any], says: str) -> None:
 
 
 @pytest.mark.parametrize(("reward", "says"), [("Scalar", r"shapes.*\(3,\)"), ("Silent", "no grade for any of 3")])
-def test_a_reward_without_one_number_an_answer_is_refused(reward: str, says: str, answers: Answers) -> None:
+def test_a_reward_without_one_number_for_each_answer_is_refused(reward: str, says: str, answers: Answers) -> None:
     with pytest.raises(RewardError, match=says):
         with_own([0.0, 0.0, 0.0], built([{"type": f"{WHERE}:{reward}"}])).score(answers)
 

@@ -1,4 +1,4 @@
-"""The judge against real servers: one that answers, fails, stalls or refuses as it is told."""
+"""The judge against a local HTTP server that answers, fails, stalls or refuses as planned."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEY = "R4T_TEST_JUDGE_KEY"
 
 
 class Endpoint(ThreadingHTTPServer):
-    """Grades every set 5, 4, 3, and does what ``plan`` says of the n-th request: a status, a delay or a text."""
+    """Grades every set 5, 4, 3. ``plan`` gives the n-th request a status, a delay in seconds or a text instead."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -93,14 +93,14 @@ def judge(endpoint: Endpoint, share: float = 1.0, **settings: Any) -> JudgeRewar
 
 
 def make_answers(*sets: list[int], query: str = "a picnic") -> Answers:
-    """Answers whose directions' nearest entries are the rows given, -1 for none."""
+    """Answers with the given nearest pool row of each direction; -1 marks a missing direction."""
     answers = answers_of_rows(
         sets, [("x",)] * len(sets), [PoolEntry(text=f"entry {row}", attributes={}) for row in range(20)]
     )
     return replace(answers, queries=[query] * len(sets))
 
 
-def test_a_set_is_graded_once_whatever_its_order(endpoint: Endpoint) -> None:
+def test_a_set_is_graded_once_in_any_order(endpoint: Endpoint) -> None:
     reward = judge(endpoint)
     parts = reward(make_answers([0, 1], [1, 0], [0, 2]))
     assert parts["reward"].tolist() == [0.75, 0.75, 0.75]  # grades 5, 4, 3: 1, 0.75 and 0.5
@@ -113,7 +113,7 @@ def test_a_set_is_graded_once_whatever_its_order(endpoint: Endpoint) -> None:
     assert reward(make_answers([0, 1], query="a feast"))["calls"].tolist() == [1]
 
 
-def test_the_judge_sees_the_request_and_the_entries_and_may_answer_only_in_form(endpoint: Endpoint) -> None:
+def test_the_judge_gets_the_query_and_the_entries_and_a_response_format(endpoint: Endpoint) -> None:
     judge(endpoint)(make_answers([7, 3]))
     (seen,) = endpoint.seen
     text = seen["messages"][0]["content"]
@@ -127,14 +127,14 @@ def test_the_judge_sees_the_request_and_the_entries_and_may_answer_only_in_form(
     assert "response_format" not in endpoint.seen[1]
 
 
-def test_an_empty_set_is_worth_nothing_and_costs_no_call(endpoint: Endpoint) -> None:
+def test_an_empty_set_gets_zero_without_a_call(endpoint: Endpoint) -> None:
     parts = judge(endpoint)(make_answers([-1, -1], [0, -1]))
     assert parts["reward"].tolist() == [0.0, 0.75]
     assert len(endpoint.seen) == 1
 
 
 @pytest.mark.parametrize("fault", [500, 2.0, "no grades here", '{"diversity": 6, "alignment": 4, "groundedness": 3}'])
-def test_a_call_that_fails_has_no_grade_is_counted_and_asked_again_later(
+def test_a_failed_call_gives_no_grade_is_counted_and_is_repeated_in_the_next_batch(
     endpoint: Endpoint, fault: int | float | str
 ) -> None:
     endpoint.plan = {0: fault}
@@ -153,7 +153,7 @@ def test_a_call_is_retried(endpoint: Endpoint) -> None:
     assert len(endpoint.seen) == 3
 
 
-def test_calls_beyond_the_budget_are_not_made_and_counted(endpoint: Endpoint) -> None:
+def test_calls_beyond_the_budget_are_counted_but_not_made(endpoint: Endpoint) -> None:
     reward = judge(endpoint, share=0.5, max_calls=4)
     parts = reward(make_answers([0, 1], [2, 3], [4, 5]))
     assert parts["unasked"].tolist() == [0, 0, 1]
@@ -162,20 +162,20 @@ def test_calls_beyond_the_budget_are_not_made_and_counted(endpoint: Endpoint) ->
     assert len(endpoint.seen) == 2
 
 
-def test_no_more_calls_are_open_at_once_than_allowed(endpoint: Endpoint) -> None:
+def test_the_number_of_open_calls_stays_within_the_limit(endpoint: Endpoint) -> None:
     judge(endpoint, max_concurrency=3)(make_answers(*([row, row + 1] for row in range(12))))
     assert len(endpoint.seen) == 12
     assert 1 < endpoint.most_at_once <= 3
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-def test_a_refusal_stops_the_run_and_keeps_the_key_to_itself(endpoint: Endpoint, status: int) -> None:
+def test_a_refusal_raises_an_error_without_the_key_in_its_text(endpoint: Endpoint, status: int) -> None:
     endpoint.plan = dict.fromkeys(range(9), status)
     with pytest.raises(RewardError, match=f"HTTP {status}.*check base_url") as error:
         judge(endpoint)(make_answers([0, 1]))
     assert "a-secret" not in str(error.value)
 
 
-def test_a_key_that_is_not_set_is_a_config_error(endpoint: Endpoint) -> None:
+def test_a_key_that_is_not_set_raises_config_error(endpoint: Endpoint) -> None:
     with pytest.raises(ConfigError, match="R4T_NO_SUCH_KEY"):
         judge(endpoint, api_key_env="R4T_NO_SUCH_KEY")

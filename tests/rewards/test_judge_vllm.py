@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Base URL of a server with the shipped base model, which cannot judge, but can be held to the form."""
+    """Base URL of a server with the shipped base model. It cannot judge, but guided decoding ensures the form."""
     folder = tmp_path_factory.mktemp("server")
     (folder / "template.jinja").write_text(TEMPLATE)
     with socket.socket() as free:
@@ -74,7 +74,7 @@ def wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) ->
     raise AssertionError(log.read_text()[-4000:])
 
 
-def test_a_real_server_grades_every_set_in_the_form_asked_for(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_real_server_grades_every_set_in_the_requested_form(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY, "a-secret")
     judge = JudgeConfig(type="judge", base_url=server, model="judge", api_key_env=KEY, timeout_s=120).build(1.0)
     rows = [[0, 1], [1, 0], [2, 3], [4, -1], [-1, -1]]

@@ -13,7 +13,7 @@ from tests.rewards.batches import answers_of
 
 @pytest.fixture
 def retrieved() -> Retrieved:
-    """Answer 0: two directions, on two orthogonal items, cosines 1 and 0 to the query. Answer 1: nothing."""
+    """Answer 0: two directions near two orthogonal items, with cosines 1 and 0 to the query. Answer 1: no direction."""
     nan = np.nan
     return Retrieved(
         query_emb_BD=np.array([[1, 0], [1, 0]], np.float32),
@@ -32,13 +32,13 @@ def test_oar_reward_is_the_weighted_sum_of_eq_1() -> None:
 def test_oar_components_by_hand(retrieved: Retrieved) -> None:
     output = oar_rubric(OARConfig()).score(answers_of(retrieved))
     parts = {**output.breakdown, "reward": output.total_B}
-    # Distances 0 and 1: groundedness 0.5. Two orthogonal items: Vendi 2, over k = 2. Cosines 1 and 0: alignment 0.5.
+    # Distances 0 and 1: groundedness 0.5. Two orthogonal items: Vendi 2, divided by k = 2. Cosines 1, 0: alignment 0.5.
     expected = {"groundedness": 0.5, "vendi": 1.0, "alignment": 0.5, "reward": 0.3 + 0.2 + 0.1}
     for name, value in expected.items():
         assert abs(parts[name][0] - value) < 1e-6, name
 
 
-def test_an_answer_without_directions_is_worth_nothing(retrieved: Retrieved) -> None:
+def test_an_answer_without_directions_gets_zero(retrieved: Retrieved) -> None:
     output = oar_rubric(OARConfig()).score(answers_of(retrieved))
     assert {name: float(values_B[1]) for name, values_B in output.breakdown.items()} == {
         "groundedness": 0.0,

@@ -1,4 +1,4 @@
-"""The rubric: its weighted sum and diagnostics by hand, and what holds for every reward function."""
+"""The rubric: its weighted sum and diagnostics by hand, and the properties of every reward function."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ADDED = [
 
 
 def expected_items(query_ids: list[str], query_emb_QD: Array) -> Array:
-    """A score for each of 20 items that differs from query to query."""
+    """Scores of 20 items, different for each query."""
     return np.abs(query_emb_QD[:, :1] + np.linspace(0, 1, 20, dtype=np.float32)[None])
 
 
@@ -53,7 +53,7 @@ def test_components_follow_the_order_of_the_answers_and_stay_in_range(name: str)
         assert np.allclose(values_B[places], shuffled[component], atol=1e-6, equal_nan=True), component
 
 
-def test_the_total_of_oar_is_eq_1_and_the_added_rewards() -> None:
+def test_the_total_of_oar_is_eq_1_plus_the_added_rewards() -> None:
     answers = random_answers(seed=1)
     output = oar_rubric(OARConfig(w_ground=0.5, w_div=0.3, w_align=0.2), added=build_added(ADDED, 1.0)).score(answers)
     parts = output.breakdown
@@ -65,7 +65,7 @@ def test_the_total_of_oar_is_eq_1_and_the_added_rewards() -> None:
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.75, 1.0])
-def test_expected_coverage_takes_its_share_and_the_whole_where_there_is_no_reference(share: float) -> None:
+def test_expected_coverage_has_its_share_or_the_whole_weight_without_a_reference(share: float) -> None:
     answers = random_answers(seed=2)
     output = wscr_rubric(CoverageConfig(expected_share=share), expected_items, added=build_added(ADDED, 1.0)).score(
         answers
@@ -86,7 +86,7 @@ def test_without_an_expected_share_coverage_is_the_reward_and_eq_1_is_logged() -
     assert np.isnan(output.total_B).any()
 
 
-def test_components_without_a_weight_are_logged_alone() -> None:
+def test_components_without_a_weight_are_only_logged() -> None:
     answers = picked(random_answers(seed=0), [0, 1])
     rewards = [
         WeightedReward(name="a", reward=constant([1.0, 2.0]), weights={"reward": 2.0}),
@@ -114,11 +114,11 @@ def test_diagnostics_by_hand() -> None:
         groups=["p", "p", "q", "q", "r", "r"],
     )
     spread = output.diagnostics
-    # Group p has 1 and 3, group q has 5 alone, group r nothing: standard deviations 1, 0 and 0.
+    # Group p has 1 and 3, group q has only 5, group r has none: standard deviations 1, 0 and 0.
     assert spread.std == pytest.approx(1 / 3)
     assert spread.mean == 3.0
     assert (spread.num_dropped, spread.num_degenerate) == (3, 2)
-    # Coverage has values in group p alone; the vendi of the groups spreads by 0, 0.5 and 0.
+    # Only group p has values of coverage. The standard deviations of vendi are 0, 0.5 and 0.
     assert spread.component_std == pytest.approx({"coverage": 0.25, "vendi": 0.5 / 3})
 
 
@@ -131,6 +131,6 @@ def test_a_batch_in_which_no_answer_has_every_grade_is_refused() -> None:
     assert np.isnan(Rubric(rewards=[half]).score(answers).total_B).tolist() == [True, False, False]
 
 
-def test_answers_without_a_reference_are_no_fault() -> None:
+def test_answers_without_a_reference_raise_no_error() -> None:
     answers: Answers = picked(random_answers(seed=0), [8, 9])
     assert np.isnan(wscr_rubric(CoverageConfig(), None).score(answers).total_B).all()

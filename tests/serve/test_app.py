@@ -88,7 +88,7 @@ def test_a_tampered_file_is_refused(copied: Workspace, name: str) -> None:
 
 
 def replace_encoder(workspace: Workspace, folder: Path) -> None:
-    """Rebuild `embed` in place as another encoder would: the same rows turned by one rotation."""
+    """Rebuild `encoder` in place as if by another encoder: all rows are turned by the same rotation."""
     shutil.copytree(workspace.root / "encoder", folder, ignore=shutil.ignore_patterns("manifest.json"))
 
     def make(partial: Path) -> int:
@@ -101,12 +101,12 @@ def replace_encoder(workspace: Workspace, folder: Path) -> None:
     workspace.build("encoder", NoSettings(), SEED, ["catalogue"], make)
 
 
-def test_what_was_made_for_another_encoder_is_refused(copied: Workspace, tmp_path: Path) -> None:
+def test_artifacts_of_another_encoder_are_refused(copied: Workspace, tmp_path: Path) -> None:
     args = AppArgs(workspace=str(copied.root))
     replace_encoder(copied, tmp_path / "encoder")
     with pytest.raises(ArtifactError, match=r"index.*another 'encoder'"):
         build_app(args)
-    # The index fits again, but the retriever's pairs still stem from the former encoder.
+    # The index fits again, but the pairs of the retriever still come from the old encoder.
     index.run(index.IndexConfig(type="flat", num_shards=2), copied, SEED)
     with pytest.raises(ArtifactError, match="'pairs' built from another"):
         build_app(args)
@@ -117,7 +117,7 @@ def test_what_was_made_for_another_encoder_is_refused(copied: Workspace, tmp_pat
     build_app(args)
 
 
-def test_another_retriever_is_another_model_in_the_answer(grown_workspace: Workspace, copied: Workspace) -> None:
+def test_the_answer_names_the_retriever_by_its_fingerprint(grown_workspace: Workspace, copied: Workspace) -> None:
     build_retrievers(copied, seed=9)
     request = parse_request(query="dinner", k=2, n=3)
     before, after = (Retriever(place.root).answer(request) for place in (grown_workspace, copied))

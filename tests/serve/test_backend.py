@@ -1,4 +1,4 @@
-"""The gateway's work over handles that call in this process: both topologies, the deadline, the readiness."""
+"""`ServeBackend` over handles that call in this process: both topologies, the deadline, the health check."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def directions(tiny_workspace: Workspace) -> DirectionGenerator:
 
 @pytest.mark.parametrize(("place", "num_new_entries"), [("tiny_workspace", [0, 0]), ("grown_workspace", [1, 2])])
 @pytest.mark.parametrize("shards_per_task", [0, 2])
-def test_either_topology_answers_as_the_local_path(
+def test_both_topologies_answer_as_the_local_path(
     request: pytest.FixtureRequest,
     directions: DirectionGenerator,
     shards_per_task: int,
@@ -86,7 +86,7 @@ def backend_of(workspace: Workspace, generator: Any, deployed: dict[Any, list[An
     return ServeBackend(ARGS, tasks=tasks, generator=generator, deployed=deployed, shards=shards)
 
 
-def test_the_gateways_own_deadline_fires(tiny_workspace: Workspace) -> None:
+def test_a_request_past_the_deadline_is_a_timeout(tiny_workspace: Workspace) -> None:
     async def stall(*_: Any) -> None:
         await asyncio.sleep(30)
 

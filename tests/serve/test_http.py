@@ -1,4 +1,4 @@
-"""The gateway's manners on a bare ASGI application: the body limit and the one form of every error."""
+"""The HTTP rules on a bare ASGI application: the body limit, and the JSON form of every error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One application of a gateway, a generator and two shard deployments a task, of a workspace after `r4t add`."""
+"""One application over a workspace after `r4t add`: a gateway, a generator and two shard deployments per task."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_two_deployed_shards_answer_as_one_process_does(
     assert all(item.id.startswith(prefix) and item.text for item in answer.items)
 
 
-def test_the_same_seed_gives_the_same_answer_whatever_is_asked_beside_it(url: str) -> None:
+def test_the_same_seed_gives_the_same_answer_beside_any_other_request(url: str) -> None:
     first = Client(url).retrieve(parse_request(query=QUERY, k=4, n=3, seed=11))
     with ThreadPoolExecutor(12) as pool:
         others = [
@@ -137,7 +137,7 @@ def test_health_docs_and_page(url: str) -> None:
 
 
 @pytest.mark.usefixtures("url")
-def test_every_shard_is_a_deployment_of_its_own() -> None:
+def test_every_shard_is_a_separate_deployment() -> None:
     deployments = serve.status().applications["r4t"].deployments
     shards = {f"shard_{task}_{number:03d}" for task in ("oar", "wscr") for number in range(2)}
     assert set(deployments) == {"Gateway", "Generator"} | shards

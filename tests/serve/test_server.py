@@ -1,4 +1,4 @@
-"""`serve_workspace` as a process of its own: on loopback, until a signal."""
+"""`serve_workspace` in a separate process: on loopback, until a signal."""
 
 from __future__ import annotations
 

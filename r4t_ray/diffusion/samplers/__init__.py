@@ -1,6 +1,6 @@
-"""Solvers of the reverse process: one flat function a file, and one record a solver in ``SOLVERS``.
+"""Solvers of the reverse process: one function per file, and one record per solver in ``SOLVERS``.
 
-``solver.Solver`` says what a function takes and what the facts of a record mean.
+``solver.Solver`` documents the arguments of a function and the fields of a record.
 """
 
 from __future__ import annotations

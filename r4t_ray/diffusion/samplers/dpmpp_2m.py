@@ -1,4 +1,4 @@
-"""DPM-Solver++(2M): second order with one call of the denoiser a step, by reusing the step before."""
+"""DPM-Solver++(2M): second order with one denoiser call per step, because it reuses the previous step's estimate."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def dpmpp_2m(
         if sigma_next > 0:
             h = math.log(sigma / sigma_next)
             if last_BLD is not None:
-                # Extrapolate the estimate to the middle of the step from the two last ones.
+                # Extrapolate the last two estimates to the middle of the step.
                 estimate_BLD = denoised_BLD + (denoised_BLD - last_BLD) * h / (2 * last_h)
             last_BLD, last_h = denoised_BLD, h
         z_BLD = sigma_next / sigma * z_BLD + (1 - sigma_next / sigma) * estimate_BLD

@@ -1,4 +1,4 @@
-"""Euler's method on the probability-flow ODE; one call of the denoiser a step."""
+"""Euler's method on the probability-flow ODE; one denoiser call per step."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def euler_step(
     sigma: float | Tensor,
     sigma_next: float | Tensor,
 ) -> Tensor:
-    """One step from ``sigma``, above 0, to ``sigma_next``: floats, or tensors without axes in an exported program."""
+    """One step from ``sigma`` (above 0) to ``sigma_next``: two floats, or scalar tensors in an exported program."""
     sigma_B = sigma * z_BLD.new_ones(z_BLD.shape[0])
     slope_BLD = (z_BLD - denoise(z_BLD, sigma_B)) / sigma
     return z_BLD + (sigma_next - sigma) * slope_BLD

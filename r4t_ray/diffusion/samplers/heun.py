@@ -1,4 +1,4 @@
-"""Heun's method on the probability-flow ODE; two calls of the denoiser a step, one for the step to zero."""
+"""Heun's method on the probability-flow ODE; two denoiser calls per step, and one for the step to sigma = 0."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def heun(
         euler_BLD = z_BLD + (sigma_next - sigma) * slope_BLD
         if sigma_next == 0:
             return euler_BLD
-        # Lines 6-8: the slope at its end, and the step again with the mean of both slopes.
+        # Lines 6-8: the slope at the end of the Euler step, then one step with the mean of both slopes.
         end_slope_BLD = (euler_BLD - denoise(euler_BLD, z_BLD.new_full((len(z_BLD),), sigma_next))) / sigma_next
         z_BLD = z_BLD + (sigma_next - sigma) * (slope_BLD + end_slope_BLD) / 2
     return z_BLD

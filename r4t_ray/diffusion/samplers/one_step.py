@@ -1,4 +1,4 @@
-"""One evaluation at sigma_max, for a student that has learnt where its teacher's trajectories end.
+"""One evaluation at sigma_max, for a student that has learned the ends of its teacher's trajectories.
 
 For any other retriever the estimate at sigma_max is the mean of all sets that it might sample.
 """
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def one_step(denoise: Denoise, start_BLD: Tensor, sigmas_S: Tensor, draw: Callable[[], Tensor] | None = None) -> Tensor:
-    """Return each row's likeliest anchor; without anchors, D itself as unit rows.
+    """Return each row's most likely anchor; for a network without anchors, D as unit rows.
 
-    ``draw`` is not used, and of ``sigmas_S`` only the first level.
+    Only the first level of ``sigmas_S`` is used. ``draw`` is not used.
     """
     sigma_B = sigmas_S[0] * start_BLD.new_ones(start_BLD.shape[0])  # len() would fix the batch of an exported program
     if denoise.anchors_ND is None:

@@ -16,10 +16,10 @@ def sde(
     sigmas_S: Tensor,
     draw: Callable[[], Tensor],
 ) -> Tensor:
-    """Solve dz = -score d(sigma^2) + dW backwards, W of variance sigma^2, score = (D - z) / sigma^2.
+    """Solve dz = -score d(sigma^2) + dW backwards, where W has variance sigma^2 and score = (D - z) / sigma^2.
 
     Source: arXiv 2011.13456, eq. 6 for the variance-exploding SDE, discretised in sigma^2. The step to sigma = 0 adds
-    no noise and returns the denoiser's output. ``draw`` gives the noise of the other steps, at scale 1.
+    no noise and returns the denoiser's output. ``draw`` gives the standard normal noise of the other steps.
     """
     z_BLD = noise_BLD
     for sigma, sigma_next in pairwise(sigmas_S.tolist()):

@@ -1,6 +1,6 @@
-"""The record of a solver: its function, and the facts about it that other rooms read.
+"""The record of a solver: its function, and the facts about it that other modules read.
 
-It loads without torch, because settings are checked before torch is loaded.
+This module loads without torch, because settings are checked before torch is loaded.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Denoise(Protocol):
         """D(z; sigma): the estimate of the clean rows, (B, L, D)."""
 
     def anchor_logits(self, z_BLD: Tensor, sigma_B: Tensor) -> Tensor:
-        """The logit of each anchor for each row, (B, L, N); a network without anchors has none."""
+        """The logit of each anchor for each row, (B, L, N); only for a network with anchors."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,15 +36,15 @@ class Solver:
 
     Attributes:
         function: ``(denoise, start_BLD, sigmas_S, draw) -> z_BLD``. ``start_BLD`` is noise, already scaled by
-            sigmas_S[0]. ``sigmas_S`` decreases and ends at 0, or above 0 to stop early. ``draw()`` gives more noise of
-            the same shape, of scale 1.
+            sigmas_S[0]. ``sigmas_S`` decreases and ends at 0, or above 0 to stop early. ``draw()`` returns new standard
+            normal noise of the same shape.
         evaluations: Number of steps -> number of evaluations of the denoiser.
-        is_stepwise: It takes ``num_steps`` steps along the noise levels. The others evaluate the denoiser once, at
-            sigma_max, and return unit rows.
+        is_stepwise: It takes ``num_steps`` steps along the noise levels. A solver that is not stepwise evaluates the
+            denoiser once, at sigma_max, and returns unit rows.
         is_stochastic: It draws noise at every step.
         is_guided: Classifier-free guidance changes its rows.
-        is_ranked: Its rows come best first. The rows of the others are in no order.
-        starts_from_noise: The noise that it starts from decides its rows.
+        is_ranked: Its rows come best first. The rows of a solver that is not ranked are in no order.
+        starts_from_noise: Its rows depend on the starting noise.
     """
 
     function: Callable[[Denoise, Tensor, Tensor, Callable[[], Tensor]], Tensor]

@@ -1,8 +1,8 @@
-"""The L anchors that a query's rows most likely are, in one evaluation and without a draw.
+"""The L most likely anchors of a query, in one evaluation and without random numbers.
 
-Not in arXiv 2603.06397. At z = 0 and sigma_max all rows are equal and depend on the query alone, so the weights of the
-anchor mixture are the shares of the rows that the network expects at each anchor. The answer holds the rows that most
-samples would hold: it has no chance in it, and less variety than many samples.
+Not in arXiv 2603.06397. At z = 0 and sigma_max all rows are equal and depend on the query alone. The weights of the
+anchor mixture are then the shares of the rows that the network expects at each anchor. The answer holds the rows that
+most samples would hold. It is deterministic and less diverse than many samples.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def top_anchors(
             f"num_rows = {num_rows} or more",
             "take another solver, or train with diffusion.network.num_anchors set",
         )
-    # Equal rows attend to themselves only, so one of them stands for all.
+    # Equal rows attend only to copies of themselves, so one row gives the output of all.
     row_B1D = start_BLD.new_zeros(num_queries, 1, dim)
     logits_BN = denoise.anchor_logits(row_B1D, sigmas_S[0] * start_BLD.new_ones(num_queries))[:, 0]
     return denoise.anchors_ND[logits_BN.topk(num_rows).indices]

@@ -1,4 +1,4 @@
-"""Which training targets are anchors, and how well the network names them."""
+"""The choice of the anchors among the target rows, and the loss of the network's prior over them."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from r4t_ray.types import Array
 
 
 def anchor_numbers(rows_BLD: Tensor, anchors_ND: Tensor) -> Tensor:
-    """Which anchor each row is, int64 (B, L); -1 where none lies within ``ANCHOR_WIDTH``."""
-    # As one matrix: a batched cdist copies the anchors for every set.
+    """The number of each row's anchor, int64 (B, L); -1 where no anchor lies within ``ANCHOR_WIDTH``."""
+    # All rows in one matrix, because a batched cdist copies the anchors for every set.
     distance_M, number_M = torch.cdist(rows_BLD.flatten(0, 1), anchors_ND).min(dim=-1)
     return number_M.masked_fill(distance_M > ANCHOR_WIDTH, -1).view(rows_BLD.shape[:2])
 
 
 def prior_loss(prior_BN: Tensor, number_BL: Tensor, weight_B: Tensor) -> Tensor:
-    """Mean over all rows of -weight ln softmax(prior)[anchor], which is 0 for a row that is no anchor.
+    """Mean over all rows of -weight ln softmax(prior)[anchor]; a row that is not an anchor contributes 0.
 
-    The mean is over all B L rows, so that the mean over workers' equal shares of a batch is the mean of the batch.
+    The mean is over all B L rows. So the mean over the workers' equal shares of a batch equals the mean of the batch.
 
     Args:
         prior_BN: ``Denoiser.prior_logits``.
         number_BL: ``anchor_numbers`` of the targets.
-        weight_B: How often each pair counts, 1 on average.
+        weight_B: Weight of each pair, 1 on average.
     """
     is_anchor_BL = number_BL >= 0
     log_share_BL = prior_BN.log_softmax(dim=-1).gather(1, number_BL.clamp_min(0))
@@ -38,7 +38,7 @@ def prior_loss(prior_BN: Tensor, number_BL: Tensor, weight_B: Tensor) -> Tensor:
 
 
 def commonest_rows(pairs_folder: Path, config: NetworkConfig) -> Array:
-    """The ``num_anchors`` rows that most training targets hold, or all of them where there are fewer.
+    """The ``num_anchors`` most frequent rows of the training targets, or all distinct rows if there are fewer.
 
     Returns:
         float32 unit rows, (N, D); ties go to the row met first.

@@ -1,4 +1,4 @@
-"""Pairs (z_q, Z) on disk, and batches of them from memory; ``stream`` has the batches that Ray Data reads."""
+"""Pairs (z_q, Z) on disk, and batches of pairs held in memory; ``stream`` makes the batches that Ray Data reads."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class PairFolder(NamedTuple):
     """One task's pairs on disk.
 
     Attributes:
-        train: Training pairs of each file that has any, by its path, in the files' order.
-        val: Validation pairs of all files.
+        train: Path -> number of training pairs, for each file that has any, in the files' order.
+        val: Number of validation pairs in all files.
         num_rows: L, rows of a target.
         dim: d, width of the embeddings.
     """
@@ -65,13 +65,13 @@ def inspect_pairs(folder: Path) -> PairFolder:
 
 
 def mean_weight(folder: Path) -> float:
-    """Mean weight of one task's training pairs; there is at least one."""
+    """Mean weight of one task's training pairs; the folder holds at least one."""
     weights = pads.dataset(folder, format="parquet").to_table(["weight"], filter=pads.field("split") == "train")
     return float(pc.mean(weights["weight"]).as_py())
 
 
 class PairCollate(ArrowBatchCollateFn):
-    """Arrow batch -> {"z_q": (B, D), "Z": (B, L, D), "weight": (B,)}, all float32; weights over ``mean_weight``."""
+    """Arrow batch -> {"z_q": (B, D), "Z": (B, L, D), "weight": (B,)}, float32; weights divided by ``mean_weight``."""
 
     def __init__(self, shape: NetworkConfig, mean_weight: float) -> None:
         super().__init__()
@@ -95,10 +95,10 @@ def _column(batch: pa.Table, name: str, shape: tuple[int, ...]) -> Tensor:
 def cached_batches(
     pairs: dict[str, Tensor], batch_size: int, seed: int, num_used: int = 0
 ) -> Generator[dict[str, Tensor], None, None]:
-    """Whole batches of pairs in memory, epoch after epoch; each epoch shuffles all pairs.
+    """Full batches of pairs in memory, epoch after epoch; each epoch shuffles all pairs.
 
-    The order of an epoch follows from its number and the seed, so the first ``num_used`` batches are skipped without
-    being read.
+    The order of an epoch depends on its number and the seed alone, so the first ``num_used`` batches are skipped
+    without being read.
     """
     num_pairs = len(pairs["z_q"])
     num_batches = num_pairs // batch_size
@@ -119,8 +119,8 @@ def load_pairs(
         folder: One task's parquet files.
         split: train or val; it has at least one pair.
         collate: Conversion of a batch, for the network's shape.
-        num_rows: Number of pairs, from the first on. Default: all.
-        part: (i, n) takes every n-th pair, from the i-th on.
+        num_rows: Number of pairs, starting with the first. Default: all.
+        part: (i, n) takes every n-th pair, starting with pair i.
     """
     scanner = pads.dataset(folder, format="parquet").scanner(COLUMNS, filter=pads.field("split") == split)
     parts, offset = [], 0

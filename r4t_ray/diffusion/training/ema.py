@@ -1,4 +1,4 @@
-"""Exponential moving average of weights with warm-up."""
+"""Exponential moving average of the weights, with a warm-up of its decay."""
 
 from __future__ import annotations
 

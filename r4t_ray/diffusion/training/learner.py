@@ -24,31 +24,31 @@ STATE = "state.pt"
 
 
 def step_seed(seed: int, rank: int, step: int) -> int:
-    """Seed of one worker's draws in one update: 64 bits that mix all three numbers, each 0 or more."""
+    """Seed of one worker's random numbers in one update: 64 bits that depend on all three numbers, each 0 or more."""
     return int(np.random.SeedSequence((seed, rank, step)).generate_state(1, np.uint64)[0])
 
 
 def default_generator(device: torch.device) -> torch.Generator:
-    """The generator that dropout draws from; dropout takes no other."""
+    """The generator that dropout uses; dropout accepts no other."""
     if device.type == "cuda":
         return torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]
     return torch.default_generator
 
 
 class Learner:
-    """The network, its average and the optimizer. ``step`` counts the updates made.
+    """The network, its moving average and the optimizer. ``step`` counts the updates made.
 
-    All draws of an update follow from the seed, the rank and the step. So a restored learner with the same three
-    continues as if it had not stopped.
+    The random numbers of an update depend on the seed, the rank and the step alone. So a restored learner with the same
+    seed and rank continues as if it had not stopped.
 
     Args:
         config: Settings of the stage.
         shape: Shape of the network.
         task: Its sampler settings are stored with the retriever.
         seed: Seed of the first weights, the noise and dropout.
-        rank: Rank of this worker; each draws other noise and dropout.
-        anchors_ND: Rows for ``shape.num_anchors``.
-        device: Where it trains.
+        rank: Rank of this worker; workers sample different noise and dropout.
+        anchors_ND: The ``shape.num_anchors`` anchors; None for a network without anchors.
+        device: Device that it trains on. Default: the CPU.
         wrap: Wraps the loss module so that the workers share its gradients.
     """
 
@@ -79,7 +79,7 @@ class Learner:
         self.optimizer = torch.optim.Adam(retriever.parameters(), lr=config.optimizer.learning_rate, fused=True)
 
     def update(self, z_q_BD: Tensor, target_BLD: Tensor, weight_B: Tensor) -> Tensor:
-        """One step of eq. 9 on one batch; returns its loss, detached."""
+        """Make one update on one batch; returns its loss (eq. 9 and the prior's), a detached scalar."""
         self.set_loss.train()
         self.generator.manual_seed(step_seed(self.seed, self.rank, self.step))
         target_BLD = permute_rows(target_BLD, self.generator)
@@ -92,7 +92,7 @@ class Learner:
 
     @torch.no_grad()
     def validate(self, z_q_BD: Tensor, target_BLD: Tensor, weight_B: Tensor) -> float:
-        """Weighted mean of the averaged network's conditional loss, under the same noise at every call."""
+        """Weighted mean of the averaged network's conditional loss, with the same noise at every call."""
         generator = torch.Generator(self.device).manual_seed(0)
         set_loss = SetLoss(self.ema.model, self.config.prior_weight)
         total, batch_size = 0.0, self.config.optimizer.batch_size

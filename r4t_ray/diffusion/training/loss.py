@@ -1,4 +1,4 @@
-"""The training loss: denoising (arXiv 2603.06397, eq. 9), plus the cross-entropy of the anchors of a query."""
+"""The training loss: the denoising loss (arXiv 2603.06397, eq. 9) plus the cross-entropy of a query's anchors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SetLoss(nn.Module):
             sigma_B: Noise level of each query, above 0.
             z_q_BD: Unit query embeddings.
             is_dropped_B: bool; where True the null embedding replaces z_q.
-            weight_B: How often each pair counts, 1 on average over the training pairs.
+            weight_B: Weight of each pair, 1 on average over the training pairs.
         """
         retriever = self.retriever
         denoised_BLD = retriever(target_BLD + sigma_B[:, None, None] * eps_BLD, sigma_B, z_q_BD, is_dropped_B)
@@ -57,17 +57,17 @@ def loss_weight(sigma_B: Tensor, sigma_data: float) -> Tensor:
 def denoising_loss(
     denoised_BLD: Tensor, target_BLD: Tensor, sigma_B: Tensor, sigma_data: float, weight_B: Tensor
 ) -> Tensor:
-    """Mean over queries of the pair's weight, lambda(sigma) and the mean squared error over rows and columns (eq. 9).
+    """Mean over queries of weight x lambda(sigma) x mean squared error over rows and columns (eq. 9).
 
-    Eq. 9 sums where this averages, a constant factor L d: an untrained network (F = 0) then scores about 1 whatever
-    the shape.
+    Eq. 9 sums over rows and columns, so it is larger by the constant factor L d. With the mean an untrained network
+    (F = 0) has a loss of about 1 for every shape.
 
     Args:
         denoised_BLD: D(Z + sigma eps; sigma, z_q).
         target_BLD: Z.
         sigma_B: Noise level of each query, above 0.
-        sigma_data: Deviation of the data.
-        weight_B: How often each pair counts, 1 on average.
+        sigma_data: Standard deviation of the data.
+        weight_B: Weight of each pair, 1 on average.
 
     Returns:
         A scalar.

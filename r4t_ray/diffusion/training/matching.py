@@ -1,8 +1,8 @@
-"""Matching of a target's rows to the rows of noise. A set has no order, so training may choose one.
+"""Matching of a target's rows to the noise rows. A set has no order, so training may choose one.
 
-Rows matched by an assignment give paths that do not cross, as in equivariant flow matching (arXiv 2306.15030) and
-minibatch couplings (arXiv 2302.00482): a few steps of an ODE solver then suffice. The coupling holds for
-``z = Z + sigma eps`` along a whole path, so it suits the ODE samplers; the SDE draws fresh noise, which is not matched.
+Rows matched by an assignment give paths that do not cross, so few steps of an ODE solver suffice; see equivariant flow
+matching (arXiv 2306.15030) and minibatch couplings (arXiv 2302.00482). The matching holds for ``z = Z + sigma eps``
+along a whole path, so it suits the ODE solvers. The SDE solver adds new noise at each step, which is not matched.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from torch import Tensor
 
 
 def match_rows(target_BLD: Tensor, eps_BLD: Tensor) -> Tensor:
-    """Permute the rows of each target so that the sum of their products with the noise rows is largest.
+    """Permute the rows of each target to maximize the sum of their dot products with the noise rows.
 
-    For rows of equal length the sum of squared distances between target and noise rows is then smallest.
+    For target rows of equal norm this minimizes the sum of squared distances between target and noise rows.
 
     Returns:
         The permuted targets, (B, L, D).

@@ -11,10 +11,10 @@ from r4t_ray.diffusion.settings import OptimizerConfig
 
 
 def learning_rate(step: int, config: OptimizerConfig) -> float:
-    """Rate of the update numbered ``step`` from 0: linear warm-up to the highest rate, then half a cosine to zero.
+    """Learning rate of the update numbered ``step`` from 0: linear warm-up to the peak, then cosine decay to zero.
 
-    The warm-up's last update, step = warmup_steps - 1, is the first at the peak. A run shorter than its warm-up never
-    reaches it.
+    The warm-up's last update, step = warmup_steps - 1, is the first at the peak. A run that is shorter than its warm-up
+    does not reach the peak.
     """
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
@@ -23,7 +23,7 @@ def learning_rate(step: int, config: OptimizerConfig) -> float:
 
 
 def optimizer_step(optimizer: torch.optim.Optimizer, loss: Tensor, step: int, settings: OptimizerConfig) -> None:
-    """Update the parameters by the loss's gradient, clipped, at the learning rate of ``step``."""
+    """Update the parameters with the clipped gradient of the loss, at the learning rate of ``step``."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(step, settings)
     optimizer.zero_grad(set_to_none=True)

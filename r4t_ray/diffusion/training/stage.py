@@ -29,17 +29,17 @@ _logger = logging.getLogger(__name__)
 
 
 def run(config: DiffusionConfig, workspace: Workspace, seed: int) -> Artifact:
-    """Train the oar and the wscr retriever, one after the other.
+    """Train one retriever per task: OAR (open-ended abstract) and WSCR (weakly supervised compositional retrieval).
 
-    Reads ``pairs/<task>/*.parquet``. Writes ``diffusion/<task>/{model.safetensors, config.json}`` with the averaged
-    weights, the same below ``student/`` for a task that has one, the pairs' ``labels.parquet``, and
-    ``diffusion/metrics.parquet`` (task, step, loss, val_loss, lr, samples_per_s).
+    Reads ``pairs/<task>/*.parquet``. Writes into ``diffusion/<task>/``: ``model.safetensors`` (the averaged weights),
+    ``config.json``, the pairs' ``labels.parquet``, and ``student/`` with the same two model files if the task has a
+    student. Writes ``diffusion/metrics.parquet`` (task, step, loss, val_loss, lr, samples_per_s).
 
     A run that lost a worker, or that was stopped and started again, ends with the weights and losses of an
     uninterrupted run.
 
     Raises:
-        MissingArtifactError: The pairs are not there.
+        MissingArtifactError: The pairs are missing.
         DataError: The pairs do not fit the network, or fill no batch.
     """
     make = partial(_train_all, config, workspace, seed)
@@ -93,7 +93,7 @@ def prepare_task(config: DiffusionConfig, pairs_folder: Path, task: Task) -> Tas
     if shape.num_anchors:
         anchors_ND = commonest_rows(pairs_folder, shape)
         shape = shape.model_copy(update={"num_anchors": len(anchors_ND)})
-    _logger.info("train-diffusion %s: %d training pairs, %d of validation", task, num_train, pairs.val)
+    _logger.info("train-diffusion %s: %d training pairs, %d validation pairs", task, num_train, pairs.val)
     return TaskJob(
         task=task,
         pairs_folder=pairs_folder,

@@ -1,8 +1,8 @@
-"""Training pairs as a sequence of shuffled blocks that Ray Data reads; a block follows from its number alone.
+"""Training pairs as a sequence of shuffled blocks that Ray Data reads; the number of a block determines its pairs.
 
-Each epoch puts the files in another order. Every ``num_rows`` pairs in that order are one block, shuffled by itself.
-Worker i of n gets the blocks i, n + i, 2n + i and so on. So workers that restart continue where they stopped, with the
-batches of an uninterrupted run.
+Each epoch shuffles the files. Every ``num_rows`` pairs in that order are one block, and each block is shuffled by
+itself. Worker i of n gets the blocks i, n + i, 2n + i and so on. So workers that restart continue where they stopped,
+with the batches of an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch import Tensor
 from r4t_ray.diffusion.training.batches import COLUMNS, PairCollate
 
 MOST_READS = 1000
-"""Most blocks of one execution of Ray Data. It keeps a record of each block, and takes seconds to start."""
+"""Most blocks of one execution of Ray Data. An execution keeps a record of each block, and takes seconds to start."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +32,9 @@ class Blocks:
     """The blocks of one task's training pairs.
 
     Attributes:
-        files: Number of training pairs in each file, by its path.
+        files: Path -> number of training pairs in the file.
         num_rows: Pairs in a block.
-        seed: Seed of the orders.
+        seed: Seed of both shuffles.
     """
 
     files: dict[str, int]
@@ -69,7 +69,7 @@ class Blocks:
         return pa.concat_tables(parts).take(order_N)
 
     def dataset(self, numbers: range) -> ray.data.Dataset:
-        """Blocks in order, each read by a task of Ray Data."""
+        """The numbered blocks in order; a Ray Data task reads each."""
         items = ray.data.from_items([{"number": number} for number in numbers], override_num_blocks=len(numbers))
         items.context.enable_progress_bars = False
         items.context.execution_options.preserve_order = True
@@ -83,7 +83,7 @@ def _read(numbers: pa.Table, blocks: Blocks) -> pa.Table:
 
 
 def rows_of_block(shuffle_rows: int, batch_size: int, num_pairs: int) -> int:
-    """Pairs in a block: as many whole batches as ``shuffle_rows`` and ``num_pairs`` allow, at least one batch.
+    """Pairs in a block: the most full batches that fit into ``shuffle_rows`` and ``num_pairs``, at least one batch.
 
     >>> rows_of_block(16_384, 500, 10**6), rows_of_block(16_384, 500, 1200), rows_of_block(100, 500, 1200)
     (16000, 1000, 500)
@@ -96,7 +96,8 @@ def streamed_batches(
 ) -> Generator[dict[str, Tensor], None, None]:
     """This worker's share of the batches after the first ``used``, up to ``num_steps`` batches or a few more.
 
-    All workers of Ray Train call it with the same numbers. ``batch_size`` is the worker's own and divides a block.
+    All Ray Train workers call it with the same arguments except ``rank``. ``batch_size`` is the batch size of one
+    worker; it divides ``blocks.num_rows``.
     """
     steps = blocks.num_rows // batch_size
     turn, skipped = divmod(used, steps)

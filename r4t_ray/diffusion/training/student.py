@@ -1,8 +1,9 @@
 """Distillation of a student that answers in one evaluation; its teacher, the diffusion retriever, takes many.
 
-A solver of the probability flow takes a noise at sigma_max to one set of rows. The student learns this map: the
-consistency function of arXiv 2303.01469 at its start, by regression on solved trajectories as in arXiv 2101.02388. With
-anchors the student classifies rows and does not regress them, because no item lies between two anchors.
+A solver of the probability-flow ODE maps noise at sigma_max to one set of rows. The student learns this map, which is
+the consistency function of arXiv 2303.01469 at sigma_max. It learns by regression on solved trajectories, as in
+arXiv 2101.02388. With anchors the student classifies rows and does not regress them, because no item lies between two
+anchors.
 
 Not in arXiv 2603.06397.
 """
@@ -28,7 +29,7 @@ from r4t_ray.diffusion.training.learner import step_seed
 from r4t_ray.diffusion.training.optimizer import optimizer_step
 
 MAX_QUERIES = 100_000
-"""Most queries of the training pairs that a student learns from; more take memory and teach little."""
+"""Most training queries that a student learns from. More queries take memory and improve the student little."""
 
 LOG_EVERY = 100
 OWN_STEP = 2**40
@@ -45,12 +46,12 @@ class StudentLoss(nn.Module):
         self.student = student
 
     def forward(self, z_BLD: Tensor, z_q_BD: Tensor, end_BLD: Tensor) -> Tensor:
-        """Cross-entropy of each row's anchor where there are anchors, else the squared distance of the rows; a scalar.
+        """Cross-entropy of each row's anchor; for a network without anchors, squared distance of the rows. A scalar.
 
         Args:
             z_BLD: Noise at sigma_max.
             z_q_BD: Unit query embeddings.
-            end_BLD: Where the teacher's trajectory from z_BLD ends, unit rows.
+            end_BLD: Ends of the teacher's trajectories from z_BLD, unit rows.
         """
         denoise, sigma_B = (
             QueryDenoiser(self.student, z_q_BD),
@@ -79,7 +80,7 @@ def distill(
         z_q_ND: Queries to learn from, on the teacher's device.
         config: The student's optimizer, and the solver of the trajectories.
         seed: Seed of the noise and of the choice of queries.
-        rank: Rank of this worker; each draws other noise.
+        rank: Rank of this worker; workers sample different noise.
         num_workers: Workers that share a batch.
         wrap: Wraps the loss module so that the workers share its gradients.
 
@@ -90,7 +91,7 @@ def distill(
     # A new module, because a module saves the settings that it was built with.
     student = DiffusionRetriever(teacher.network.config, teacher.noise, sampler).to(z_q_ND.device).train()
     student.load_state_dict(teacher.state_dict())
-    if student.mixture is not None:  # one_step reads neither; shared gradients wait for every parameter
+    if student.mixture is not None:  # one_step uses neither, and DDP waits for every parameter that needs a gradient
         student.network.rows_out.requires_grad_(False)
         student.network.null_query_D.requires_grad_(False)
     settings, shape = config.optimizer, teacher.network.config
@@ -112,7 +113,7 @@ def distill(
 
 
 def training_queries(pairs_folder: Path) -> Tensor:
-    """The distinct z_q of the training pairs in the files' order, MAX_QUERIES at most; float32 (N, D)."""
+    """The distinct z_q of the training pairs in the files' order, at most MAX_QUERIES; float32 unit rows (N, D)."""
     pairs = pads.dataset(pairs_folder, format="parquet")
     found: dict[bytes, None] = {}
     for batch in pairs.scanner(["z_q"], filter=pads.field("split") == "train", batch_size=4096).to_batches():

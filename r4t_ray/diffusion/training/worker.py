@@ -34,7 +34,7 @@ from r4t_ray.types import Array, Task
 
 METRICS = "metrics.parquet"
 CARD = "README.md"
-"""The model card of ``save_pretrained``; an artifact has its manifest, and ``r4t push`` makes the card from it."""
+"""The model card that ``save_pretrained`` writes. It is removed, because ``r4t push`` makes one from the manifest."""
 SCHEMA = pa.schema(
     [
         ("task", pa.string()),
@@ -55,12 +55,12 @@ class TaskJob:
 
     Attributes:
         task: The task.
-        pairs_folder: Its pairs.
+        pairs_folder: Folder of its pairs.
         config: Settings of the stage.
         shape: Shape of the network, which fits these pairs.
-        anchors_ND: (N, D) for the ``num_anchors`` of ``shape``; None without anchors.
-        has_validation: There are pairs to validate on.
-        files: Training pairs of each file, by its path.
+        anchors_ND: The ``shape.num_anchors`` anchors; None without anchors.
+        has_validation: Whether there are pairs for validation.
+        files: Path -> number of training pairs in the file.
         mean_weight: Mean weight of the training pairs.
     """
 
@@ -75,7 +75,7 @@ class TaskJob:
 
     @property
     def names(self) -> list[str]:
-        """Folders that it writes, in their order."""
+        """The folders that it writes, in order."""
         return [self.task, *([f"{self.task}/{STUDENT}"] if self.config.student[self.task] else [])]
 
 
@@ -105,7 +105,7 @@ def train_worker(arguments: dict[str, TrainJob]) -> None:
     """
     run = arguments["job"]
     rank = ray.train.get_context().get_world_rank()
-    # Only the first worker looks, because on a shared file system others may see a new folder later.
+    # Only the first worker looks, because other workers may see a new folder of a shared file system later.
     made = [(job, name) for job in run.tasks for name in job.names]
     left = broadcast_from_rank_zero([name for _, name in made if not (run.folder / name).exists()])
     for job, name in (each for each in made if each[1] in left):
@@ -126,7 +126,7 @@ def train_task(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
     losses: list[Tensor] = []
     started = time.monotonic()
     remaining = num_steps - learner.step
-    # Closed at the end, because Ray Data keeps reading while an iterator is held.
+    # Close the iterator at the end, because Ray Data reads on while it is held.
     with closing(_batches(job, seed, learner)) as batches:
         for batch in track(islice(batches, remaining), f"train-diffusion {job.task}", total=remaining):
             losses.append(learner.update(batch["z_q"], batch["Z"], batch["weight"]))
@@ -134,7 +134,7 @@ def train_task(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
             is_last = step == num_steps
             is_validated = validation is not None and (is_last or step % config.validate_every == 0)
             is_kept = step % config.checkpoint_every == 0 and not is_last
-            # Logged at every checkpoint too, so that a run that continues there has no unlogged losses.
+            # Log at every checkpoint too, because a run that continues from it has no earlier losses to log.
             if rank == 0 and (is_last or is_validated or is_kept or step % config.log_every == 0):
                 rows.append(_metrics(job.task, learner, losses, time.monotonic() - started, num_workers))
                 if is_validated and validation is not None:

@@ -9,14 +9,14 @@ from r4t_ray.diffusion.denoiser import QueryDenoiser
 
 
 class Guided:
-    """A transform of the estimate: D = (1 + g) D_c - g D_u, at twice the batch of one evaluation.
+    """A transform of the estimate: D = (1 + g) D_c - g D_u, in one evaluation of twice the batch size.
 
-    D_c is the conditional estimate, D_u the estimate with the null embedding as the query. The anchors' logits stay
+    D_c is the conditional estimate. D_u is the estimate with the null embedding as the query. The anchors' logits stay
     conditional.
 
     Args:
         denoise: The conditional denoiser of the queries.
-        guidance: Strength g, above 0; at 0 the transform would only double the work.
+        guidance: Guidance strength g, above 0; at 0 the transform would only double the work.
     """
 
     def __init__(self, denoise: QueryDenoiser, guidance: float) -> None:

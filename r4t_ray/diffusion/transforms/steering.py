@@ -1,8 +1,8 @@
 """Steering at query time, without retraining: more or less diverse, towards one text, away from another.
 
 Not in arXiv 2603.06397. Every estimate D of the clean rows is moved before the solver continues from it. The network
-sees the moved rows at its next evaluation and fits the other rows to them. Answers made of anchors are moved through
-the logits of the anchors.
+sees the moved rows at its next evaluation and fits the other rows to them. For answers that consist of anchors, a bias
+is added to the logits of the anchors.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ PULL = 8.0
 
 @dataclass(frozen=True, kw_only=True)
 class Steering:
-    """How the set of each of B queries is steered; a vector of zeros stands for no text.
+    """How the set of each of B queries is steered; a vector of zeros means that there is no text.
 
     Attributes:
-        temperature_B: Scale of all noise: of the start, and of what a stochastic solver adds. 1 leaves the solver as it
-            is. At 0 every seed gives the same set. A solver that does not start from noise perturbs the anchors'
-            logits by the part above 1.
-        strength_B: Strength of the pull towards ``like_BD`` and of the push from ``avoid_BJD``.
+        temperature_B: Scale of all noise, both the starting noise and the noise that a stochastic solver adds. 1 leaves
+            the solver as it is. At 0 every seed gives the same set. For a solver that does not start from noise, the
+            part above 1 scales a perturbation of the anchors' logits.
+        strength_B: Strength of the pull towards ``like_BD`` and of the push away from ``avoid_BJD``.
         like_BD: Mean of the unit vectors of the liked texts.
         avoid_BJD: Unit vectors of the avoided texts.
     """
@@ -50,18 +50,18 @@ class Steering:
         return self.temperature_B[:, None, None] * noise_BLD
 
     def rows(self, denoised_BLD: Tensor) -> Tensor:
-        """D + s (like - sum_j max(0, D . a_j) a_j): rows lose their part along what is avoided."""
+        """D + s (like - sum_j max(0, D . a_j) a_j), (B, L, D): a row loses its part along each avoided vector a_j."""
         shown_BLJ = torch.einsum("bld,bjd->blj", denoised_BLD, self.avoid_BJD).clamp_min(0)
         move_BLD = self.like_BD[:, None] - torch.einsum("blj,bjd->bld", shown_BLJ, self.avoid_BJD)
         return denoised_BLD + self.strength_B[:, None, None] * move_BLD
 
     def anchor_bias(self, anchors_ND: Tensor) -> Tensor:
-        """PULL s (like . c - sum_j max(0, a_j . c)) for each unit anchor c, (B, N): what is added to its logit."""
+        """The term PULL s (like . c - sum_j max(0, a_j . c)), which is added to the logit of each anchor c; (B, N)."""
         shown_BN = (self.avoid_BJD @ anchors_ND.T).clamp_min(0).sum(dim=1)
         return PULL * self.strength_B[:, None] * (self.like_BD @ anchors_ND.T - shown_BN)
 
     def perturbation(self, noise_BLD: Tensor, anchors_ND: Tensor) -> Tensor:
-        """(t - 1) n . c for each unit anchor c, (B, N), n the first row of the noise; 0 where t is 1 or less."""
+        """(t - 1) n . c for each unit anchor c, (B, N), where n is the first noise row; 0 where t is 1 or less."""
         return (self.temperature_B - 1).clamp_min(0)[:, None] * (noise_BLD[:, 0] @ anchors_ND.T)
 
 
@@ -85,7 +85,7 @@ class Perturbed:
 
     Args:
         denoise: The denoiser that is transformed.
-        steering: Its temperatures count.
+        steering: Only its temperatures are used.
         noise_BLD: Standard normal.
     """
 
@@ -94,7 +94,7 @@ class Perturbed:
         self.anchors_ND = denoise.anchors_ND
 
     def __call__(self, z_BLD: Tensor, sigma_B: Tensor) -> Tensor:
-        """The estimate as it is."""
+        """The unchanged estimate."""
         return self.denoise(z_BLD, sigma_B)
 
     def anchor_logits(self, z_BLD: Tensor, sigma_B: Tensor) -> Tensor:

@@ -80,12 +80,12 @@ def build_trainer(job: LearnerJob, bridge: RolloutBridge, log: RunLog) -> SoftGR
 
 
 def own_actors(actors: Sequence[Any], *, rank: int, num_workers: int) -> Sequence[Any]:
-    """A worker's share of the rollout actors; all of them where there are fewer actors than workers."""
+    """A worker's share of the rollout actors; all actors if there are fewer actors than workers."""
     return actors[rank::num_workers] if len(actors) >= num_workers else actors
 
 
 def grpo_arguments(grpo: SoftGRPOConfig, config: FolmConfig, folder: Path, seed: int) -> Any:
-    """Our settings in trl's names: ``num_steps`` batches, each used for ``num_iterations`` optimizer steps."""
+    """The settings as trl's GRPOConfig: ``num_steps`` batches with ``num_iterations`` optimizer steps each."""
     from trl import GRPOConfig
 
     gpu = torch.cuda.is_available()
@@ -113,7 +113,7 @@ def grpo_arguments(grpo: SoftGRPOConfig, config: FolmConfig, folder: Path, seed:
     sampling = {"temperature": grpo.temperature, "top_p": 1.0, "top_k": 0}
     device = {"gradient_checkpointing": gpu, "bf16": False, "use_cpu": not gpu, "dataloader_pin_memory": False}
     shards = {"fsdp": config.fsdp, "fsdp_config": {"version": 2} if config.fsdp else None}
-    # Saved between two batches only, because a checkpoint does not hold samples that wait for their next pass.
+    # Save only between two batches, because a checkpoint does not hold the samples of an unfinished batch.
     files = {"report_to": ["tensorboard"], "logging_steps": 1, "disable_tqdm": True, "save_total_limit": 1}
     return GRPOConfig(
         output_dir=str(folder / "trl"),

@@ -1,8 +1,9 @@
-"""Checkpoints of Soft-GRPO between two batches of rollouts, and the stop that a SIGTERM asks for.
+"""Checkpoints of Soft-GRPO between two batches of rollouts, and a clean stop on SIGTERM.
 
-A checkpoint holds what transformers' Trainer writes (weights, optimizer, schedule, random states) and the metrics so
-far. Samples depend only on the weights and on the step's seed, so a resumed run ends as an uninterrupted one. The
-exception is the first step after a resume with ``max_staleness`` 1: its samples come from newer weights.
+A checkpoint holds the state of transformers' Trainer (weights, optimizer, schedule, random states) and the metrics so
+far. Samples depend only on the weights and on the step's seed, so a resumed run gives the same result as an
+uninterrupted one. The exception is ``max_staleness`` 1: the first step after a resume then uses samples of newer
+weights.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ LOGGED = {
     "sampling/logp_gap_mean": "logp_gap_mean",
     "sampling/logp_gap_max": "logp_gap_max",
 }
-"""Names in the Trainer's log -> in ``StepMetrics.update``."""
+"""Name in the Trainer's log -> name in ``StepMetrics.update``."""
 
 
 class ReportCheckpoint(TrainerCallback):
-    """Reports every checkpoint to Ray Train, and asks for one when the run is to stop.
+    """Reports every checkpoint to Ray Train, and makes the Trainer save one before a stop.
 
-    Reporting is a barrier: every worker calls it, and only rank 0 brings files.
+    Reporting is a barrier, so every worker calls it. Only rank 0 reports files.
     """
 
     def __init__(self, trainer: Any, log: RunLog) -> None:
@@ -51,7 +52,7 @@ class ReportCheckpoint(TrainerCallback):
             control.should_save = control.should_training_stop = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
-        """Add the figures of an update to the row of its batch."""
+        """Add the metrics of an optimizer step to the row of its batch."""
         self._log.add_update({LOGGED[name]: value for name, value in logs.items() if name in LOGGED})
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -69,7 +70,7 @@ class ReportCheckpoint(TrainerCallback):
 
 
 def train_from_last_checkpoint(trainer: Any, log: RunLog) -> None:
-    """Train to the end, or to a stop, from Ray Train's last checkpoint of this run, if there is one."""
+    """Train until the end or a stop. Resumes from Ray Train's last checkpoint of this run if there is one."""
     import ray.train
 
     checkpoint = ray.train.get_checkpoint()
@@ -83,12 +84,12 @@ def train_from_last_checkpoint(trainer: Any, log: RunLog) -> None:
 
 @contextmanager
 def stop_on_sigterm(folder: Path) -> Iterator[None]:
-    """In the body, SIGTERM asks the learner of ``folder`` to stop; the process ends once the learner has stopped.
+    """While the body runs, SIGTERM asks the learner of ``folder`` to stop. The process ends after the learner stopped.
 
-    Outside the main thread it does nothing, because Python allows signal handlers only there.
+    Outside the main thread this does nothing, because Python allows signal handlers only in the main thread.
 
     Raises:
-        SystemExit: With 143, after the body, when a stop was asked for.
+        SystemExit: With code 143 after the body, if a stop was requested.
     """
     request = folder / STOP
     request.unlink(missing_ok=True)

@@ -9,13 +9,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 ROWS = 64
-"""Rows of one forward pass. They have similar lengths."""
+"""Rows of one forward pass. They have similar lengths, because rows are sorted by length."""
 
 
 def completion_logps(model: Any, input_ids: Tensor, attention_mask: Tensor, num_completion: int, tau: float) -> Tensor:
     """Log-probability of every completion token, with softmax at temperature ``tau``; 0 where the mask is 0.
 
-    Rows are sorted by length and each pass is trimmed to its longest row. That changes no value. Memory must hold all
+    Rows are sorted by length, and each pass is trimmed to its longest row. This changes no value. Memory must hold all
     logits of one pass.
 
     Args:
@@ -26,7 +26,7 @@ def completion_logps(model: Any, input_ids: Tensor, attention_mask: Tensor, num_
         tau: The sampling temperature.
 
     Returns:
-        ``logp_BT``.
+        ``logp_BT``, float32, in the order of the input rows.
     """
     num_prompt = input_ids.shape[1] - num_completion
     prompt_lengths_B = attention_mask[:, :num_prompt].sum(1)

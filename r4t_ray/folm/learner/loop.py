@@ -10,11 +10,14 @@ from r4t_ray.folm.learner.metrics import METRICS
 from r4t_ray.folm.weights.disk import save_weights
 
 FAULT = "fault.json"
-"""Name of the file with the fault that ended a task's learner, where only a person can correct it."""
+"""Name of the file with the error that ended a task's learner, if only a person can correct the fault."""
 
 
 def keep_vllm_out_of_trl() -> None:
-    """Have trl, which is imported later, not import vLLM. That takes seconds, and a learner does not sample."""
+    """Stop trl from importing vLLM. The import takes seconds, and a learner does not sample.
+
+    Call this before trl's trainer is imported.
+    """
     from trl import import_utils
 
     import_utils.is_vllm_available = lambda min_version=None: False
@@ -23,11 +26,14 @@ def keep_vllm_out_of_trl() -> None:
 def train_worker(arguments: dict[str, LearnerJob]) -> None:
     """Ray Train's loop of one worker: build the learner, train, and write the result.
 
-    A fault that only a person can correct comes back however often Ray restarts the workers. It is kept in a file, and
-    the next start ends on it at once.
+    A fault that only a person can correct would repeat after every restart by Ray. It is therefore written to a file,
+    and the next start raises it at once.
 
     Args:
         arguments: The job, under the key "job".
+
+    Raises:
+        R4TError: A fault that only a person can correct, of this start or an earlier one.
     """
     import ray.train
     from ray.train.huggingface.transformers import prepare_trainer

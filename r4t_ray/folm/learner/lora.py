@@ -19,8 +19,10 @@ class LoRAConfig(Settings):
     There is no dropout, because the learner would then not see the probabilities that the engine sampled from.
     """
 
-    rank: PositiveInt = Field(16, description="Rank of each adapter. A higher one can change more and costs more.")
-    alpha: PositiveInt = Field(32, description="Scale of the adapters: they count alpha / rank times.")
+    rank: PositiveInt = Field(
+        16, description="Rank of each adapter. A higher rank can learn more and needs more memory."
+    )
+    alpha: PositiveInt = Field(32, description="Scale of the adapters: their output is multiplied by alpha / rank.")
     target_modules: Literal["all-linear"] | tuple[str, ...] = Field(
         "all-linear",
         description="Linear layers that get adapters, by the last part of their names. `all-linear` is every linear "
@@ -29,15 +31,17 @@ class LoRAConfig(Settings):
 
 
 def is_adapter(name: str) -> bool:
-    """Whether a parameter of this name is an adapter's."""
+    """Whether ``name`` is the name of an adapter's parameter."""
     return ".lora_" in name
 
 
 def add_adapters(model: Any, config: LoRAConfig, seed: int) -> Any:
-    """``model`` with adapters that change nothing yet, as a peft.PeftModel. Only the adapters are trainable.
+    """Add adapters to ``model`` and return a peft.PeftModel. Only the adapters are trainable.
+
+    Fresh adapters do not change the model's output.
 
     Raises:
-        ConfigError: ``target_modules`` match no layer, or one that ``merge_adapters`` cannot merge.
+        ConfigError: ``target_modules`` match no layer, or match a layer that ``merge_adapters`` cannot merge.
     """
     import peft
     from peft.tuners.lora import LoraLayer
@@ -70,15 +74,15 @@ def _refusal(config: LoRAConfig, got: str) -> ConfigError:
 
 
 def merge_adapters(model: Any, state: dict[str, torch.Tensor]) -> tuple[Any, dict[str, torch.Tensor]]:
-    """The model without adapters, and a state dict for it in which they are added to the weights.
+    """Merge the adapters into the weights.
 
     Args:
         model: A model from ``add_adapters``. It is not changed, because adding and subtracting would round its weights.
-        state: Its whole state dict.
+        state: The model's whole state dict.
 
     Returns:
-        The base model, for its configuration and ``save_pretrained``, and its state dict. Weights that have adapters
-        are in main memory.
+        The base model, for its configuration and ``save_pretrained``, and the merged state dict. Weights that have
+        adapters are in main memory.
     """
     from peft.tuners.lora import LoraLayer
 
@@ -98,7 +102,7 @@ def merge_adapters(model: Any, state: dict[str, torch.Tensor]) -> tuple[Any, dic
 
 
 def skeleton(resolved: str | Path, lora: LoRAConfig | None) -> Any:
-    """The model of ``load_trainable`` with RL's adapters on the meta device: names and shapes without weights."""
+    """The model of ``load_trainable`` with the adapters of RL, on the meta device: names and shapes, no weights."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     with torch.device("meta"):

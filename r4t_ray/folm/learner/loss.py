@@ -36,7 +36,7 @@ def soft_grpo_loss(
     beta_kl: float,
     beta_entropy: float,
 ) -> Tensor:
-    """Mean over sequences of the mean of eq. 8 over their tokens.
+    """Eq. 8, averaged over the tokens of each sequence and then over the sequences.
 
     With rho = pi / pi_old, the loss of a token is ``-min(rho A, clip(rho, 1 - clip_eps, 1 + clip_eps) A)
     + beta_kl rho (log pi - log pi_old) - beta_entropy log pi``.
@@ -49,6 +49,9 @@ def soft_grpo_loss(
         clip_eps: Half-width of the trust region around ratio 1.
         beta_kl: b1 of eq. 8.
         beta_entropy: b2 of eq. 8.
+
+    Returns:
+        A scalar.
     """
     log_rho_BT = (logp_BT - old_logp_BT) * mask_BT
     rho_BT = log_rho_BT.exp()

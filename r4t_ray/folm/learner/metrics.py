@@ -1,4 +1,4 @@
-"""The log of Soft-GRPO: one row a step and task in metrics.parquet, the same figures in TensorBoard."""
+"""The metrics of Soft-GRPO: one row for each step and task in metrics.parquet, and the same values in TensorBoard."""
 
 from __future__ import annotations
 
@@ -30,23 +30,24 @@ PREFIXES = {
 
 @dataclass(frozen=True, kw_only=True)
 class StepMetrics:
-    """The figures of one step of a task: the samples of one worker and the update that used them.
+    """Metrics of one step of a task: the samples of one worker and the update that used them.
 
     Attributes:
         step: Counts batches of samples from 0.
         task: Whose model is trained.
-        start: How often the learner had been started when it made this step.
-        weights: Name of the weights that the samples are of.
+        start: Number of the learner's start that made this step, from 1.
+        weights: Name of the weights that sampled.
         num_rollouts: Samples of the step.
-        mean_tokens: Mean length of a sample.
+        mean_tokens: Mean length of a sample in tokens.
         staleness: Steps between the weights of the samples and the weights that they update.
-        cache_hit_rate: Share of sub-queries whose embedding a rollout actor had in its cache.
+        cache_hit_rate: Share of texts whose embedding was in a rollout actor's cache.
         reward: Mean over the samples that have a reward.
         reward_std: Mean over groups of the standard deviation of the reward.
         components: Mean of each component of the reward, over the samples in which it has a value.
         component_std: Mean over groups of the standard deviation of each component.
-        seconds: load, generate and score (means over the rollout actors); publish and step (the learner).
-        faults: dropped (samples without a reward), degenerate_groups, restarted (share of actors that had died).
+        seconds: Seconds of load, generate and score (means over the rollout actors), publish and step (the learner).
+        faults: dropped (samples without a reward), degenerate_groups (no spread of rewards), restarted (share of actors
+            that had died).
         update: loss, grad_norm, learning_rate, logp_gap_mean, logp_gap_max of the last pass over the samples.
     """
 
@@ -67,7 +68,7 @@ class StepMetrics:
     update: Mapping[str, float] = field(default_factory=dict)
 
     def columns(self) -> dict[str, Any]:
-        """The figures by column name, as in metrics.parquet."""
+        """The metrics by column name, as in metrics.parquet."""
         row: dict[str, Any] = {}
         for each in fields(self):
             value = getattr(self, each.name)
@@ -77,7 +78,7 @@ class StepMetrics:
 
     @classmethod
     def of_columns(cls, row: Mapping[str, Any]) -> StepMetrics:
-        """The inverse of ``columns``; a column that is None is a figure that the task does not have."""
+        """The inverse of ``columns``. None marks a metric that the task does not have."""
         own: dict[str, Any] = {each.name: row[each.name] for each in fields(cls) if each.name not in PREFIXES}
         grouped: dict[str, Any] = {
             name: {
@@ -99,15 +100,15 @@ def step_metrics(
     staleness: int,
     start: int,
 ) -> list[StepMetrics]:
-    """The figures of each task's rollouts.
+    """The metrics of one step, one entry for each task in ``rollouts``.
 
     Args:
         step: The step that the samples are for.
-        rollouts: Its samples.
-        stats: Figures of the rollout actors.
-        seconds: Timings of the learner, beside those of ``stats``.
+        rollouts: The samples of the step.
+        stats: Timings, restarts and cache hits of the rollout actors.
+        seconds: Seconds that the learner measured. They are added to the seconds in ``stats``.
         staleness: Steps between the weights of the samples and the weights that they update.
-        start: How often the learner has been started.
+        start: Number of starts of the learner so far.
     """
     rows: list[StepMetrics] = []
     for task in TASKS:
@@ -143,7 +144,7 @@ def step_metrics(
 
 
 def reward_output(rollouts: Sequence[Rollout]) -> RewardOutput:
-    """The rewards of rollouts of one task as one batch, from whichever actors they come."""
+    """The rewards of one task's rollouts as one batch. The rollouts may come from several actors."""
     return RewardOutput(
         total_B=np.array([rollout.reward for rollout in rollouts]),
         breakdown={
@@ -159,7 +160,7 @@ def read_metrics(path: Path) -> list[StepMetrics]:
 
 
 def write_metrics(rows: Sequence[StepMetrics], path: Path) -> None:
-    """One parquet file, whole or not there; a component that a task does not have is null in its rows."""
+    """Write one parquet file atomically. A component that a task does not have is null in the rows of that task."""
     written = [row.columns() for row in rows]
     names = list(dict.fromkeys(name for row in written for name in row))
     with whole_file(path) as partial:

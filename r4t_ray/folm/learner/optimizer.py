@@ -13,10 +13,10 @@ BETAS = (0.9, 0.95)
 
 
 def match_rates(model: Any, rates: Mapping[str, float]) -> dict[str, list[str]]:
-    """For each regular expression, the names of the trainable parameters in which it is found.
+    """The names of the trainable parameters that each regular expression matches (``re.search``).
 
     Raises:
-        ConfigError: An expression is found in no name, or two expressions are found in the same name.
+        ConfigError: An expression matches no name, or two expressions match the same name.
     """
     names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     members = {expression: [name for name in names if re.search(expression, name)] for expression in rates}
@@ -27,14 +27,14 @@ def match_rates(model: Any, rates: Mapping[str, float]) -> dict[str, list[str]]:
         raise ConfigError(
             "folm.grpo.<task>.learning_rate",
             f"expressions that share {twice}" if twice else f"{nowhere!r}, found in no parameter's name",
-            f"expressions that each match other parameters, among {names[:3]} ... {names[-1]}",
+            f"expressions that match different parameters, among {names[:3]} ... {names[-1]}",
             "correct the expressions, or write one number to train all parameters at one rate",
         )
     return members
 
 
 def parameter_groups(model: Any, rates: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Groups for an optimizer, one for each expression, with its rate. All other parameters are frozen."""
+    """Parameter groups for an optimizer, one for each expression with its rate. Other parameters are frozen."""
     members, parameters = match_rates(model, rates), dict(model.named_parameters())
     model.requires_grad_(False)
     for name in (name for found in members.values() for name in found):

@@ -1,4 +1,4 @@
-"""The bridge between trl and the rollout pool: trl asks for samples of a batch and gets them with their rewards."""
+"""The bridge between trl and the rollout pool: trl requests the samples of a batch and gets them with rewards."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RolloutBridge:
         self._form = FormCheck(grpo.max_unparsed_steps)
 
     def __call__(self, query_ids: list[str], trainer: Any) -> dict[str, Any]:
-        """Samples for ``query_ids``, in which each id stands G times in a row."""
+        """The samples of ``query_ids``. Each id must be repeated G times in a row."""
         step = trainer.num_batches
         got, expected = query_ids[:: self._grpo.num_generations], [q.query_id for q in self._source.queries_of(step)]
         assert got == expected, f"step {step} is for {expected}, the trainer asks for {got}"
@@ -66,13 +66,17 @@ class RolloutBridge:
 
 
 class FormCheck:
-    """Ends a run whose model writes no answer that can be parsed."""
+    """Ends a run if no answer of its model can be parsed."""
 
     def __init__(self, max_steps: int) -> None:
         self._max_steps, self._num_steps = max_steps, 0
 
     def check(self, rollouts: Sequence[Rollout]) -> None:
-        """Raise ConfigError at the ``max_steps``-th consecutive step without an answer that can be parsed."""
+        """Count consecutive steps in which no answer can be parsed.
+
+        Raises:
+            ConfigError: There were ``max_steps`` such steps.
+        """
         if any(rollout.components["parsed"] for rollout in rollouts):
             self._num_steps = 0
             return
@@ -90,5 +94,5 @@ class FormCheck:
 
 
 def set_reward(prompts: list[str], completions: list[str], set_reward: list[float], **_: Any) -> list[float | None]:
-    """Trl's reward function: the reward from the rollout actor; None, which trl leaves out, where it is NaN."""
+    """Trl's reward function: returns the rollout actor's rewards. NaN becomes None, which trl leaves out."""
     return [None if math.isnan(reward) else reward for reward in set_reward]

@@ -1,4 +1,4 @@
-"""What a learner records of its run: the metrics of each step, its pace, and how often it was started."""
+"""The record of a learner's run: the metrics of each step, the pace, and the number of starts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RunLog:
         folder: The task's folder.
         num_steps: Steps of the whole run.
         num_workers: Learners that share each step.
-        starts: How often a learner of this folder was started, this time included.
+        starts: Number of starts of this folder's learner, this one included.
     """
 
     def __init__(self, *, folder: Path, num_steps: int, num_workers: int, starts: int) -> None:
@@ -47,12 +47,12 @@ class RunLog:
         self.rows += rows
 
     def add_update(self, figures: Mapping[str, float]) -> None:
-        """Add the figures of an update to the row of its batch. Of several updates the last one's figures stay."""
+        """Add the metrics of an optimizer step to the row of its batch. The last step of a batch overwrites others."""
         last = self.rows[-1]
         self.rows[-1] = replace(last, update={**last.update, **figures})
 
     def resume(self, path: Path) -> None:
-        """Take over the rows that an earlier start wrote to ``path``."""
+        """Load the rows that an earlier start wrote to ``path``."""
         self.rows = read_metrics(path)
         self._num_resumed = len(self.rows)
 

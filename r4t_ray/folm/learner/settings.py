@@ -34,51 +34,53 @@ class SoftGRPOConfig(Settings):
 
     num_steps: NonNegativeInt = Field(
         40,
-        description="Batches of rollouts. Each batch gets `num_iterations` optimizer steps. 0 leaves the warm start as "
-        "it is.",
+        description="Batches of rollouts. Each batch gets `num_iterations` optimizer steps. 0 skips RL and keeps the "
+        "warm-started model.",
     )
     queries_per_step: PositiveInt = Field(
-        5, description="Queries of one batch, over all learners. Must be a multiple of `folm.learner.num`."
+        5, description="Queries of one batch, summed over all learners. Must be a multiple of `folm.learner.num`."
     )
     num_recombined: NonNegativeInt = Field(
         0,
-        description="Queries that are made of two training queries and join the training queries. Raise it where the "
-        "training queries are so few that the model would memorise them.",
+        description="Queries made by recombining two training queries each. They are added to the training queries. "
+        "Raise it if the model memorises a small number of training queries.",
     )
-    num_generations: PositiveInt = Field(8, ge=2, description="Sampled answers of each query (G): one group of eq. 6.")
+    num_generations: PositiveInt = Field(
+        8, ge=2, description="Sampled answers of each query (G). They form one group of eq. 6."
+    )
     num_iterations: PositiveInt = Field(
         2,
-        description="Optimizer passes over each batch. With 1 every ratio of eq. 8 is 1: nothing is clipped, and only "
-        "`beta_kl` - `beta_entropy` has an effect.",
+        description="Optimizer passes over each batch. With 1 and `max_staleness` 0 every ratio of eq. 8 is 1: nothing "
+        "is clipped, and `beta_kl` and `beta_entropy` act only by their difference.",
     )
     micro_batch_size: PositiveInt = Field(
         160, description="Samples of one forward and backward pass in a learner. Lower it where memory is short."
     )
     learning_rate: PositiveFloat | dict[str, PositiveFloat] = Field(
         4e-4,
-        description="One AdamW rate for all parameters, or rates by regular expression: a parameter trains at the rate "
-        "of the expression found in its name, and is frozen where there is none. Train few parameters where samples "
-        "are few.",
+        description="AdamW learning rate: one number for all parameters, or a mapping of regular expressions to rates. "
+        "A parameter trains at the rate of the expression that its name matches. Parameters without a match are "
+        "frozen. Train few parameters if samples are few.",
     )
-    warmup_steps: NonNegativeInt = Field(0, description="Optimizer steps in which the learning rate rises from 0.")
+    warmup_steps: NonNegativeInt = Field(0, description="Optimizer steps over which the learning rate rises from 0.")
     lr_scheduler: Literal["constant_with_warmup", "cosine"] = Field(
-        "cosine", description="Course of the learning rate after the warm-up: constant, or a cosine decay to 0."
+        "cosine", description="Schedule of the learning rate after the warm-up: constant, or a cosine decay to 0."
     )
     advantage: AdvantageName = Field(
         "group", description="How rewards of a group become advantages: `group` standardises them (eq. 6)."
     )
-    loss: LossName = Field("soft_grpo", description="The loss: `soft_grpo` is eq. 8.")
+    loss: LossName = Field("soft_grpo", description="Loss function. `soft_grpo` is eq. 8.")
     clip_eps: PositiveFloat = Field(
         0.2, description="Half-width of the trust region around ratio 1, outside of which eq. 8 clips."
     )
-    beta_kl: NonNegativeFloat = Field(0.05, description="Weight of the divergence from the sampling policy (eq. 8).")
+    beta_kl: NonNegativeFloat = Field(0.05, description="Weight of the KL divergence from the sampling policy (eq. 8).")
     beta_entropy: NonNegativeFloat = Field(
         0.05, description="Weight of the entropy term of eq. 8, -log pi of the sampled tokens."
     )
     temperature: PositiveFloat = Field(
         1.0, description="Temperature at which rollouts are sampled. The loss uses probabilities at this temperature."
     )
-    max_grad_norm: PositiveFloat = Field(1.0, description="Gradients are scaled down to this norm.")
+    max_grad_norm: PositiveFloat = Field(1.0, description="Gradients with a larger norm are scaled down to it.")
     bf16: bool | None = Field(
         None,
         description="Compute the loss in bfloat16 autocast. null does so where the learner's GPU or CPU multiplies "
@@ -99,12 +101,12 @@ class SoftGRPOConfig(Settings):
         "engines and learner take turns. Use 1 where they run on different devices.",
     )
     max_unparsed_steps: PositiveInt = Field(
-        5, description="The run ends after this number of consecutive steps without one answer that can be parsed."
+        5, description="The run ends after this number of consecutive steps in which no answer can be parsed."
     )
 
     @property
     def rates(self) -> dict[str, float]:
-        """Learning rates by regular expression. The empty expression is found in every name."""
+        """Learning rates by regular expression. The empty expression matches every name."""
         return self.learning_rate if isinstance(self.learning_rate, dict) else {"": self.learning_rate}
 
     @field_validator("learning_rate")

@@ -18,9 +18,10 @@ PARTIAL = "folm.partial"
 
 
 class Status(TypedDict):
-    """One task's training: the batch ``step`` of ``steps``, its figures, the pace, and the faults so far.
+    """The progress of one task's training: ``step`` of ``steps`` batches, the last metrics, the pace, and the faults.
 
-    The figures are of the first worker, the pace is of all workers. ``updated`` is in seconds since 1970.
+    The metrics come from the first worker. ``samples_per_s`` counts the samples of all workers. ``updated`` is in
+    seconds since 1970.
     """
 
     task: str
@@ -62,16 +63,16 @@ def write_status(log: RunLog) -> None:
 
 
 def count_starts(folder: Path) -> int:
-    """How often a learner of this folder was started, this time included."""
+    """The number of starts of this folder's learner, this one included."""
     file = folder / STATUS
     return 1 + (json.loads(file.read_text(encoding="utf-8"))["starts"] if file.is_file() else 0)
 
 
 def read_status(workspace: Path) -> list[Status]:
-    """The status of every task that an unfinished train-folm has begun; none where the stage is finished.
+    """The status of every task that an unfinished train-folm has begun. The list is empty if the stage is finished.
 
     Raises:
-        MissingArtifactError: The stage has neither been started nor finished here.
+        MissingArtifactError: The workspace has no train-folm, running or finished.
     """
     files = [workspace / PARTIAL / task / STATUS for task in TASKS]
     found: list[Status] = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.is_file()]

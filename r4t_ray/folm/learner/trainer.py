@@ -2,11 +2,11 @@
 
 Where we leave trl:
 
-1. Advantage and loss are the functions that the settings name; by default eqs. 6 and 8.
-2. pi_old is the log-probability that the sampling engine reported, and is checked against the learner's.
+1. Advantage and loss are the functions that the settings name; the defaults are eqs. 6 and 8.
+2. pi_old is the log-probability that the sampling engine reported. It is compared with the learner's log-probability.
 3. A sample without a reward has no token in the loss.
-4. On a CPU log-probabilities come from ``completion_logps``: there trl's fused head scores padding too, and every
-   position twice.
+4. On a CPU, log-probabilities come from ``completion_logps``, because trl's fused head also scores padding there, and
+   scores every position twice.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from r4t_ray.folm.learner.optimizer import BETAS, parameter_groups
 from r4t_ray.folm.learner.settings import SoftGRPOConfig
 
 CHECKED_SAMPLES = 32
-"""Samples of a worker's batch, at equal distances, whose log-probabilities are compared with the engine's. Each rollout
-actor answers for consecutive groups, so samples of every actor are among them."""
+"""Number of samples of a worker's batch whose log-probabilities are compared with the engine's. They are evenly spaced
+over the batch, because each rollout actor samples consecutive groups and every actor must be checked."""
 CHECKED_COLUMNS = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "sampling_per_token_logps")
 
 
@@ -36,8 +36,8 @@ class SoftGRPOTrainer(GRPOTrainer):
     Args:
         grpo: The settings of the task.
         bf16: Compute the loss, forward and backward, in bfloat16 autocast.
-        engine_bf16: Compute the log-probabilities for the comparison with the engine's in bfloat16 too, because the
-            engine has that precision.
+        engine_bf16: Whether the engine computes in bfloat16. The learner's log-probabilities for the comparison are
+            then computed in bfloat16 too.
         *args: Passed to GRPOTrainer.
         **kwargs: Passed to GRPOTrainer.
     """
@@ -50,18 +50,18 @@ class SoftGRPOTrainer(GRPOTrainer):
         self.grpo, self.max_logp_gap = grpo, grpo.max_logp_gap
         self.bf16, self.engine_bf16 = bf16, engine_bf16
         self.is_on_policy = True
-        """Whether the batch was sampled from the learner's present weights. Set by the bridge to the rollout pool."""
+        """Whether the batch was sampled from the learner's current weights. The bridge to the rollout pool sets it."""
 
     @property
     def num_batches(self) -> int:
-        """Batches of rollouts that the optimizer has used up."""
+        """Number of batches of rollouts on which training is complete."""
         return int(self.state.global_step) // self.grpo.num_iterations
 
     def full_state(self) -> tuple[Any, dict[str, Tensor]]:
         """The model without adapters, and its whole state dict with the adapters merged.
 
-        Every worker calls this, because a sharded model is gathered from all of them. The state dict is empty in all
-        workers except the first.
+        Every worker must call this, because a sharded model is gathered from all workers. The state dict is empty in
+        all workers except the first.
         """
         state = self.accelerator.get_state_dict(self.model_wrapped)
         model = self.accelerator.unwrap_model(self.model)
@@ -88,7 +88,11 @@ class SoftGRPOTrainer(GRPOTrainer):
         return batch
 
     def _check_log_probabilities(self, batch: Any) -> None:
-        """Log how far engine and learner are apart; raise EngineError if that is too far for the same weights."""
+        """Compare the engine's log-probabilities with the learner's, and log the gap.
+
+        Raises:
+            EngineError: Both should have the same weights, but the gap exceeds ``max_logp_gap``.
+        """
         stride = -(-len(batch["completion_mask"]) // CHECKED_SAMPLES)
         checked = {name: batch[name][::stride] for name in CHECKED_COLUMNS}
         with torch.no_grad():
@@ -106,9 +110,9 @@ class SoftGRPOTrainer(GRPOTrainer):
             )
 
     def _generate_only(self, inputs: Any) -> Any:
-        """The batch that trl makes of ``inputs``, without its own pi_old.
+        """The batch that trl makes of ``inputs``, without trl's own pi_old.
 
-        With several iterations trl would compute pi_old of all samples. One iteration makes it leave that out.
+        With several iterations trl would compute pi_old for all samples. ``num_iterations`` is therefore 1 meanwhile.
         """
         num_iterations, self.num_iterations = self.num_iterations, 1
         try:
@@ -119,7 +123,7 @@ class SoftGRPOTrainer(GRPOTrainer):
         return batch
 
     def _calculate_rewards(self, *args: Any) -> Tensor:
-        """Trl's rewards of all workers, (B, 1); kept for the advantage, NaN for a sample without one."""
+        """Trl's rewards of all workers, (B, 1); NaN for a sample without a reward. They are kept for the advantage."""
         reward_B1: Tensor = super()._calculate_rewards(*args)
         self._reward_B = reward_B1[:, 0]
         return reward_B1

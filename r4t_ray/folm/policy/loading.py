@@ -18,7 +18,7 @@ def model_source(resolved: str | Path) -> dict[str, str]:
         resolved: A Hugging Face directory, a hub id, a GGUF file, or a directory with one GGUF file and no config.json.
 
     Raises:
-        ConfigError: There are several GGUF files, or no package that reads them.
+        ConfigError: There are several GGUF files, or the package that reads them is not installed.
     """
     path = Path(resolved)
     files = [path] if path.suffix == ".gguf" else [] if (path / "config.json").exists() else sorted(path.glob("*.gguf"))
@@ -35,8 +35,8 @@ def model_source(resolved: str | Path) -> dict[str, str]:
 def load_trainable(resolved: str | Path) -> Any:
     """A causal language model with float32 weights, from a reference that ``model_source`` accepts.
 
-    GGUF is dequantised. From a multimodal model only the language model is taken. On a CPU attention is eager, because
-    the backward pass of torch's fused attention takes 40% of a training step there.
+    GGUF weights are dequantised. A multimodal model is reduced to its language model. On a CPU attention is eager,
+    because the backward pass of torch's fused attention takes 40% of a training step there.
     """
     from transformers import AutoModelForCausalLM, GgufConfig
 

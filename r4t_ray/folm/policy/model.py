@@ -14,7 +14,7 @@ from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.types import Task
 
 SubQueries = tuple[str, ...] | None
-"""The sub-queries of one answer, at most k, in the order in which they were written; None if it cannot be parsed."""
+"""The sub-queries of one answer, at most k, in the order of the answer; None if the answer cannot be parsed."""
 
 
 class FanOutModel:
@@ -28,9 +28,12 @@ class FanOutModel:
 
     @classmethod
     def load(cls, model_dir: Path, config: FolmConfig, resources: Resources | None = None) -> FanOutModel:
-        """Load a Hugging Face model directory into the engine of the settings that it was trained with.
+        """Load a Hugging Face model directory into an engine.
 
-        ``resources`` are the CPUs and GPUs of the process; by default a rollout actor's.
+        Args:
+            model_dir: The directory.
+            config: The settings that the model was trained with.
+            resources: CPUs and GPUs of this process. The default is a rollout actor's resources.
         """
         from transformers import AutoTokenizer
 
@@ -45,11 +48,11 @@ class FanOutModel:
         )
 
     def load_weights(self, model_dir: Path) -> None:
-        """Load other weights of the same architecture from a directory."""
+        """Load new weights of the same architecture from a directory."""
         self._engine.load_weights(model_dir)
 
     def transfer(self, call: str, arguments: dict[str, Any]) -> None:
-        """One call of vLLM's weight transfer."""
+        """Run one call of vLLM's weight transfer."""
         self._engine.transfer(call, arguments)
 
     def prompt_ids(self, task: Task, query: str, k: int) -> tuple[int, ...]:
@@ -59,7 +62,7 @@ class FanOutModel:
     def complete(
         self, task: Task, queries: Sequence[str], k: int, *, num_samples: int, temperature: float, seed: int
     ) -> list[list[Completion]]:
-        """Raw completions, ``num_samples`` for each query, from the model's unchanged distribution."""
+        """Raw completions, ``num_samples`` for each query, sampled without a grammar."""
         sampling = Sampling(num_samples=num_samples, temperature=temperature, max_tokens=self._max_tokens, seed=seed)
         return self._generate(task, queries, k, sampling)
 
@@ -79,8 +82,8 @@ class FanOutModel:
     ) -> list[list[SubQueries]]:
         """Parsed answers, ``num_samples`` for each query.
 
-        With ``structured_output`` the engine samples only well-formed answers. ``seed`` is one for all queries, or one
-        for each, as in ``Sampling``.
+        With ``structured_output`` the engine samples only well-formed answers. ``seed`` is one seed for all queries, or
+        one seed for each query, as in ``Sampling``.
         """
         sampling = Sampling(
             num_samples=num_samples,
@@ -95,10 +98,10 @@ class FanOutModel:
 
 
 class SharedEngine:
-    """One engine for several fan-out models, because an engine takes long to start and little to load other weights.
+    """One engine for several fan-out models, because loading weights is much faster than starting an engine.
 
-    All models that ``at`` returned share the weights that were loaded last, so callers take turns. ``weights`` is the
-    directory that the engine has loaded; None after a load that failed.
+    All models that ``at`` returned share the weights that were loaded last, so callers must take turns. ``weights`` is
+    the directory that the engine has loaded. It is None after a failed load.
 
     Args:
         load: Starts the engine on a model directory, as ``FanOutModel.load`` does.
@@ -120,7 +123,7 @@ class SharedEngine:
         return self._model
 
     def transfer(self, call: str, arguments: dict[str, Any], weights: Path | None) -> None:
-        """One call of a weight transfer, after the first ``at``. The last call names the weights that have arrived."""
+        """Run one call of a weight transfer, after the first ``at``. The last call names the weights that arrived."""
         assert self._model is not None
         self.weights = None
         self._model.transfer(call, arguments)

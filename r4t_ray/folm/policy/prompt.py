@@ -1,4 +1,4 @@
-"""Prompts of the two tasks, and the parser of the fan-out language model's answers (arXiv 2603.06397, sec. 2.2).
+"""Prompts of both tasks, and the parser of the fan-out language model's answers (arXiv 2603.06397, sec. 2.2).
 
 An answer may begin with free text, such as a thinking part. Then comes ``<queries>["first", "second", ...]</queries>``.
 """
@@ -43,11 +43,11 @@ class Example(NamedTuple):
 def render_prompt(task: Task, query: str, k: int, style: PromptStyle, tokenizer: Any) -> str:
     """The text that the model continues.
 
-    ``compact`` is the task's token and the lower-case query, for models pretrained on it. ``chat`` writes the
-    instructions as a user turn in the tokenizer's chat template.
+    ``compact`` is the task's token and the lower-case query, for models that were pretrained on this form. ``chat``
+    writes the instructions as a user turn in the tokenizer's chat template.
 
     Raises:
-        ConfigError: ``chat``, and the tokenizer has no chat template.
+        ConfigError: The style is ``chat``, and the tokenizer has no chat template.
     """
     if style == "compact":
         return f"<{task}>{query.strip().lower()}"
@@ -71,7 +71,7 @@ def format_answer(queries: Sequence[str]) -> str:
 
 
 def answer_regex(k: int) -> str:
-    r"""A regular expression for answers with one to k sub-queries, which may begin with a thinking part.
+    r"""A regular expression for answers with one to k sub-queries. An answer may begin with a thinking part.
 
     >>> import re
     >>> bool(re.fullmatch(answer_regex(2), '<think>hm</think><queries>["red apple", "pear"]</queries>'))
@@ -85,7 +85,7 @@ def answer_regex(k: int) -> str:
 
 
 def preamble_chars(text: str) -> int:
-    """Characters before the list of an answer, most of them a thinking part; the whole length if there is no list.
+    """Number of characters before the list of an answer, such as a thinking part; the whole length without a list.
 
     >>> preamble_chars('<think>red?</think><queries>["red apple"]</queries>')
     19

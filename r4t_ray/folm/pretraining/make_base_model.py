@@ -15,7 +15,7 @@ def main() -> None:
     """Parse the arguments, train, write the model card."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--recipes", type=Path, required=True, help="recipes.jsonl.gz: one title with its ingredients a line"
+        "--recipes", type=Path, required=True, help="gzipped JSON lines, each with a title and its ingredients"
     )
     parser.add_argument(
         "--out", type=Path, default=Path("r4t_ray/folm/base_model"), help="folder to write (default: %(default)s)"

@@ -7,8 +7,8 @@ An example for WSCR (weakly supervised compositional retrieval) is a title with 
 similar titles vote for, in alphabetical order. Most titles are recombined, because a small model memorises a fixed list
 of titles. An example for OAR (open-ended abstract retrieval) is a theme with k titles that match it.
 
-A small model cannot learn from recipes what words mean. Therefore each token embedding starts from the sentence
-encoder's embedding of the token's text. Most names are one token, so an answer takes about one step a name.
+A small model cannot learn the meaning of words from recipes. Therefore each token embedding starts from the sentence
+encoder's embedding of the token's text. Most names are one token, so an answer takes about one decoding step per name.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ MARKS = ("<wscr>", "<oar>", '<queries>["', '"]</queries>')
 """Parts of prompts and answers that are one token each."""
 
 PIECES = r'", "[^"]+| ?[^\s"]+|\s+'
-"""The span of a token: in an answer, a name with the separator before it; elsewhere, a word."""
+"""The longest text of a token: in an answer, a name with the separator before it; elsewhere, a word."""
 
 
 BLOCK = 4096
@@ -75,7 +75,7 @@ class PretrainConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """Recipes: titles, ingredients that are neither staples nor rare, and unit vectors of both."""
+    """Recipes: titles, ingredients (without staples and rare ones), and unit vectors of both."""
 
     titles: list[str]
     items: list[list[str]]
@@ -118,7 +118,7 @@ def build_corpus(path: Path, config: PretrainConfig, encode: Any) -> Corpus:
 
 
 def title_examples(corpus: Corpus, config: PretrainConfig) -> Iterator[Example]:
-    """One WSCR example for each recipe. The recipe itself has no vote."""
+    """One WSCR example for each recipe. A recipe does not vote on its own example."""
     for start in range(0, len(corpus.titles), BLOCK):
         titles, emb_BD = corpus.titles[start : start + BLOCK], corpus.title_emb_MD[start : start + BLOCK]
         yield from _wscr_examples(corpus, config, titles, emb_BD, start + np.arange(len(titles)))
@@ -143,7 +143,10 @@ def _wscr_examples(
 
 
 def oar_examples(titles: Sequence[str], k: int, count: int, rng: random.Random) -> Iterator[Example]:
-    """``count`` examples: a training theme, drawn by the root of its number of titles, and k of its titles."""
+    """``count`` OAR examples: a training theme with k of its titles.
+
+    A theme is drawn with a probability proportional to the square root of its number of titles.
+    """
     rows_by_word: dict[str, set[int]] = defaultdict(set)
     for row, title in enumerate(titles):
         for word in title_words(title):

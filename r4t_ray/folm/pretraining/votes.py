@@ -10,7 +10,7 @@ import numpy as np
 from r4t_ray.types import Array, Rows
 
 NEAR_DUPLICATE = 0.9
-"""Two names with a higher cosine would find the same items, so a list holds only one of them."""
+"""Two names with a higher cosine find the same items, so a list holds only one of them."""
 
 
 def nearest_sets(
@@ -22,7 +22,7 @@ def nearest_sets(
         query_emb_BD: Unit rows.
         set_emb_MD: Unit rows, one a set.
         num_neighbours: K, clipped to the number of candidate sets.
-        own_B: Row of the set that each query belongs to, which is left out. By default none is.
+        own_B: Row of the set that each query belongs to. This set is left out. By default no set is left out.
 
     Returns:
         ``rows_BK`` in no particular order, and their cosines ``cos_BK``.
@@ -36,9 +36,10 @@ def nearest_sets(
 
 
 def rank_by_votes(voters: Sequence[Sequence[str]], cos_K: Array, temperature: float) -> list[str]:
-    """The names in K sets by descending vote: each set gives its softmax weight to every name that it holds.
+    """The names in K sets by descending vote.
 
-    Ties are in alphabetical order.
+    Each set adds the softmax weight of its cosine to the vote of every name that it holds. Ties are in alphabetical
+    order.
 
     >>> rank_by_votes([["egg", "rice"], ["rice"], ["salt"]], np.array([0.9, 0.9, 0.8]), 0.1)
     ['rice', 'egg', 'salt']

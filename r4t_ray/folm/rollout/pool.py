@@ -1,4 +1,4 @@
-"""The pool of rollout actors: a request is split over them, and hung or dead actors are restarted."""
+"""The pool of rollout actors: it splits a request over them, and restarts hung or dead actors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,11 @@ class RolloutPool:
         ]
 
     def rollout(self, request: RolloutRequest) -> tuple[list[Rollout], RolloutStats]:
-        """Scored samples of every query, in order; raises EngineError as ``PendingRollout.wait`` does."""
+        """Scored samples of every query, in order.
+
+        Raises:
+            EngineError: As in ``PendingRollout.wait``.
+        """
         return submit(self.actors, request).wait(self._timeout_s)
 
     def shutdown(self) -> None:
@@ -49,15 +53,15 @@ class RolloutPool:
 
 @dataclass(frozen=True, kw_only=True)
 class PendingRollout:
-    """Samples in the making. ``parts`` holds each actor with the Ray reference of its part of the request."""
+    """A request in progress. ``parts`` holds each actor with the Ray reference of its part of the request."""
 
     parts: Sequence[tuple[Any, Any]]
 
     def wait(self, timeout_s: float) -> tuple[list[Rollout], RolloutStats]:
-        """The samples, in the order of the request's queries, and the mean of the actors' figures.
+        """The samples, in the order of the request's queries, and the mean of the actors' statistics.
 
         Raises:
-            EngineError: An actor died, or took longer than ``timeout_s``, MAX_TRIES times on its part.
+            EngineError: An actor died or took longer than ``timeout_s`` in each of MAX_TRIES tries at its part.
         """
         answers = [_await(actor, reference, timeout_s) for actor, reference in self.parts]
         rollouts = [rollout for part_rollouts, _ in answers for rollout in part_rollouts]
@@ -65,13 +69,13 @@ class PendingRollout:
 
 
 def submit(actors: Sequence[Any], request: RolloutRequest) -> PendingRollout:
-    """Split a request over actors. They start at once."""
+    """Split a request over actors and start them, without waiting for the result."""
     parts = [
         replace(request, queries=tuple(request.queries[i] for i in places), seed=request.seed + 7919 * number)
         for number, places in enumerate(np.array_split(np.arange(len(request.queries)), len(actors)))
         if len(places)
     ]
-    pairs = zip(actors, parts, strict=False)  # fewer parts than actors where queries are few
+    pairs = zip(actors, parts, strict=False)  # few queries make fewer parts than actors
     return PendingRollout(parts=[(actor, actor.rollout.remote(part)) for actor, part in pairs])
 
 
@@ -94,7 +98,7 @@ def _await(actor: Any, reference: Any, timeout_s: float) -> tuple[list[Rollout],
         raise EngineError(
             "rollout actor",
             f"{MAX_TRIES} deaths on one request, the last: {error}",
-            "a living engine",
+            "a running engine",
             "read the actor's log under the Ray session",
         ) from error
     return answer

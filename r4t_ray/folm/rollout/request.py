@@ -1,4 +1,4 @@
-"""What goes to a rollout actor and what comes back."""
+"""Requests to a rollout actor, and its results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from r4t_ray.types import Task
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutRequest:
-    """A request for G samples of each query from the weights of a directory."""
+    """A request for ``num_samples`` samples (G) of each query, from the weights in a directory."""
 
     queries: tuple[Query, ...]
     num_samples: int
@@ -37,12 +37,12 @@ class Rollout:
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutStats:
-    """Figures of one request, of one actor or the mean over actors.
+    """Statistics of one request, of one actor or the mean over actors.
 
     Attributes:
-        seconds: Spent on load (weights), generate and score.
-        restarted: 1 where the actor had died since its last answer.
-        cache_hit_rate: Share of texts whose embedding was in the actor's cache, since its start.
+        seconds: Seconds spent on load (weights), generate and score.
+        restarted: 1 if the actor died since its last answer, else 0.
+        cache_hit_rate: Share of texts whose embedding was in the actor's cache, counted since the actor's start.
     """
 
     seconds: Mapping[str, float]
@@ -51,7 +51,7 @@ class RolloutStats:
 
 
 def mean_stats(stats: Sequence[RolloutStats]) -> RolloutStats:
-    """The mean over actors of every figure."""
+    """The mean of every statistic over actors."""
     return RolloutStats(
         seconds={name: float(np.mean([each.seconds[name] for each in stats])) for name in stats[0].seconds},
         restarted=float(np.mean([each.restarted for each in stats])),

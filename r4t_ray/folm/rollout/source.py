@@ -1,4 +1,4 @@
-"""Where the learner gets its samples: requests to the rollout pool, in turn with training or one step ahead of it."""
+"""The learner's source of samples: requests to the rollout pool, in turn with training or one step ahead of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from r4t_ray.folm.weights.publisher import WeightPublisher
 
 @dataclass(frozen=True, kw_only=True)
 class SampledBatch:
-    """One worker's samples of a step, the figures of the actors, and how many steps old the sampling weights are."""
+    """One worker's samples of a step, statistics of the actors, and the age of the sampling weights in steps."""
 
     rollouts: Sequence[Rollout]
     stats: RolloutStats
@@ -26,10 +26,10 @@ class SampledBatch:
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutSource:
-    """Publishes the learner's weights, and has the rollout actors sample one worker's part of each step.
+    """Publishes the learner's weights, and requests one worker's samples of each step from the rollout actors.
 
-    With ``grpo.max_staleness`` 1 the samples of the next step are requested when those of this step arrive. Engines
-    and learner then work at the same time, and the ratio in the loss corrects for the older weights.
+    With ``grpo.max_staleness`` 1 the samples of the next step are requested as soon as this step's samples arrive.
+    Engines and learner then work at the same time, and the ratio in the loss corrects for the older weights.
     """
 
     grpo: SoftGRPOConfig
@@ -49,10 +49,10 @@ class RolloutSource:
         return self.schedule[first : first + size]
 
     def batch(self, step: int, trainer: Any) -> SampledBatch:
-        """The samples of ``step``, which is the trainer's present one.
+        """The samples of ``step``, which must be the trainer's current step.
 
         Raises:
-            EngineError: Actors died or hung too often, or a sample is of other weights than its request named.
+            EngineError: Actors died or hung too often, or a sample comes from other weights than its request named.
         """
         if step not in self._pending:
             self._submit(step, trainer, present=step)
@@ -82,6 +82,6 @@ class RolloutSource:
             raise EngineError(
                 f"rollout at step {step}",
                 f"samples of the weights {sorted(others)}",
-                f"of {expected} alone",
-                "the engines do not load what is published: read the rollout actors' logs",
+                f"samples of {expected} only",
+                "the engines do not load the published weights: read the rollout actors' logs",
             )

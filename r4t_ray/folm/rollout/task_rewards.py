@@ -1,6 +1,7 @@
-"""The rewards of a rollout actor: sub-queries of the policy are embedded and searched, then the task's rubric scores.
+"""The rewards of a rollout actor: it embeds and searches the policy's sub-queries, then the task's rubric scores them.
 
-OAR is open-ended abstract retrieval over collections, WSCR weakly supervised compositional retrieval of a set's items.
+OAR (open-ended abstract retrieval) searches collections. WSCR (weakly supervised compositional retrieval) searches the
+items of a set.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from r4t_ray.types import TASKS, Array, Task
 
 
 class TaskRewards:
-    """Scores answers of every task; a rollout actor opens it once.
+    """Scores answers of every task. A rollout actor opens it once.
 
     Attributes:
-        encoder: Remembers the texts that it has embedded.
+        encoder: Caches the embeddings of texts.
         indexes: The pool of each task.
-        rubrics: What RL maximises, by task.
+        rubrics: The rubric of each task. RL maximises its total.
     """
 
     def __init__(self, workspace: Workspace, config: FolmConfig) -> None:
@@ -46,12 +47,15 @@ class TaskRewards:
     def score(
         self, task: Task, queries: Sequence[Query], sub_queries: Sequence[SubQueries]
     ) -> tuple[Retrieved, RewardOutput]:
-        """Embed, search and score.
+        """Embed and search sub-queries, then score the answers.
 
         Args:
-            task: Decides the pool and the rubric.
+            task: Selects the pool and the rubric.
             queries: The query of each answer.
-            sub_queries: The answers; None is one that could not be parsed.
+            sub_queries: B answers; None marks an answer that could not be parsed.
+
+        Returns:
+            The embeddings and hits, and the rewards.
 
         Raises:
             RewardError: No answer could be scored.
@@ -77,10 +81,12 @@ class TaskRewards:
 
 
 def score_texts(rewards: TaskRewards, queries: Sequence[Query], texts: Sequence[str], k: int) -> RewardOutput:
-    """From the text of B completions to their rewards.
+    """Parse and score the texts of B completions.
+
+    The breakdown gets one more component, "preamble_chars".
 
     Args:
-        rewards: Scores.
+        rewards: Scores the parsed answers.
         queries: The query of each completion, all of one task.
         texts: The completions.
         k: Sub-queries of an answer.
@@ -99,15 +105,15 @@ def retrieve(
     k: int,
     num_hits: int,
 ) -> Retrieved:
-    """Embed and search the first k sub-queries of every answer in one call; a text is searched once.
+    """Embed and search the first k sub-queries of every answer in one call. Each distinct text is searched once.
 
     Args:
         encoder: Embeds the sub-queries.
         index: The pool.
         query_emb_BD: Unit rows, the query of each answer.
-        sub_queries: B answers; None is one that could not be parsed.
+        sub_queries: B answers; None marks an answer that could not be parsed.
         k: Directions of an answer.
-        num_hits: Hits of a direction, clipped to the size of the pool.
+        num_hits: Hits of each direction, clipped to the size of the pool.
     """
     size, num_hits = (len(sub_queries), k), min(num_hits, index.size)
     sub_emb_BkD = np.zeros((*size, query_emb_BD.shape[1]), np.float32)
@@ -136,7 +142,10 @@ def retrieve(
 
 
 def answer_form(answers: Answers) -> dict[str, Array]:
-    """Logged only: "parsed", 1 where the answer could be parsed, and "distinct", the share of k that differ, (B,)."""
+    """Two components that are only logged, (B,) each.
+
+    "parsed" is 1 if the answer could be parsed. "distinct" is the number of different sub-queries divided by k.
+    """
     k = answers.retrieved.sub_emb_BkD.shape[1]
     return {
         "parsed": np.array([texts is not None for texts in answers.sub_queries], np.float32),
@@ -145,7 +154,7 @@ def answer_form(answers: Answers) -> dict[str, Array]:
 
 
 def open_rubric(task: Task, workspace: Workspace, config: FolmConfig, pool_ids: Sequence[str]) -> Rubric:
-    """The rubric of one task for one of the rollout actors."""
+    """The rubric of one task for one rollout actor."""
     added, reward = build_added(config.added_rewards[task], 1 / config.rollout.num), config.reward
     if task == "oar":
         return oar_rubric(reward.oar, logged=[answer_form], added=added)
@@ -156,7 +165,9 @@ def open_rubric(task: Task, workspace: Workspace, config: FolmConfig, pool_ids: 
 
 
 def open_similar_sets(workspace: Workspace, pool_ids: Sequence[str], temperature: float) -> ExpectedItems:
-    """The expected items of a WSCR query, judged by the training sets; a query's own set has no vote.
+    """A function that estimates the expected items of WSCR queries from the training sets.
+
+    A query's own set does not vote on it.
 
     Args:
         workspace: Holds the finished catalogue and encoder stages.

@@ -1,4 +1,4 @@
-"""A rollout worker: a Ray actor that holds a generation engine and scores what it writes."""
+"""A rollout worker: a Ray actor that holds a generation engine and scores its answers."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class RolloutWorker:
         self._engine = SharedEngine(partial(FanOutModel.load, config=config))
         self._engine.at(Path(model_dir))
         self._rewards = TaskRewards(Workspace(workspace), config)
-        # Whether this process replaces one that died, until the next answer.
+        # Whether this process replaces one that died. The next answer reports it and resets it.
         self._is_restarted = bool(ray.get_runtime_context().was_current_actor_reconstructed)
 
     def transfer(self, call: str, arguments: dict[str, Any], weights: str | None = None) -> None:
-        """One call of vLLM's weight transfer. The last call names the weights that the engine then has."""
+        """Run one call of vLLM's weight transfer. The last call names the weights that the engine then has."""
         self._engine.transfer(call, arguments, Path(weights) if weights else None)
 
     def rollout(self, request: RolloutRequest) -> tuple[list[Rollout], RolloutStats]:
-        """Scored samples of every query, in the request's order, and the figures of this request.
+        """Scored samples of every query, in the request's order, and the statistics of this request.
 
         Raises:
-            RuntimeError: Weights come by transfer, and the request's weights have not come to this engine.
+            RuntimeError: Weights are sent by transfer, and this engine has not received the request's weights.
         """
         if self._config.engine.weight_transfer != "disk" and self._engine.weights != Path(request.weights):
             raise RuntimeError(f"this engine was restarted and has not been sent {request.weights}")

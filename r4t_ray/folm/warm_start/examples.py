@@ -1,4 +1,8 @@
-"""The answers that the warm start teaches, built from the training sets for the coverage and themes that RL rewards."""
+"""The answers that the warm start teaches, built from the training sets.
+
+Answers to WSCR (weakly supervised compositional retrieval) name items that cover similar sets. Answers to OAR
+(open-ended abstract retrieval) name titles near the theme.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ from r4t_ray.rewards.coverage import expected_items, membership
 from r4t_ray.types import Array, Rows, Task
 
 BLOCK = 512
-"""Recombined queries whose scores over the pool are in memory at the same time."""
+"""Number of recombined queries whose scores over the pool are in memory at the same time."""
 
 
 def warm_start_examples(
@@ -31,16 +35,19 @@ def warm_start_examples(
     render: Callable[[Task, str], str],
     seed: int,
 ) -> list[Example]:
-    """Answers that are built from the training sets, with another one in each pass over a task's training queries.
+    """Training examples of one task. Each pass over the training queries builds different answers.
 
     Args:
         task: The task whose training queries are answered.
-        workspace: Holds the finished ingest, embed and index stages.
+        workspace: Holds the finished catalogue, encoder and index.
         config: How the answers are built.
         k: Sub-queries of an answer.
         num_hits: Items that one sub-query retrieves.
-        render: (task, query) to prompt.
-        seed: Of the voters of each pass, of recombined queries and of the drawn titles.
+        render: ``(task, query) -> prompt``.
+        seed: Seeds the voters of each pass, the recombined queries and the drawn titles.
+
+    Raises:
+        DataError: No item is in ``config.min_sets`` training sets.
     """
     ids, emb_MD = load_embeddings(workspace, "queries")
     row_of = {name: row for row, name in enumerate(ids)}
@@ -66,7 +73,7 @@ def _wscr_answers(
 ) -> Iterator[tuple[str, list[str]]]:
     """Item names whose hits cover the query's set and similar sets, in alphabetical order.
 
-    With a fixed order a small model has no order to learn, and it seldom names an item twice.
+    The order is fixed because a small model then need not learn one, and seldom names an item twice.
     """
     index = load_index(workspace, "wscr")
     text_of = {item.item_id: item.text for item in load_items(workspace)}
@@ -76,7 +83,7 @@ def _wscr_answers(
         raise DataError(
             "the training sets",
             f"no item that is in {config.min_sets} of them",
-            "some that recur",
+            "some items that are",
             "lower folm.warm_start.min_sets",
         )
     _, hits_CK = index.search(index.emb_MD[named], num_hits)
@@ -88,7 +95,7 @@ def _wscr_answers(
 def _wanted_items(
     workspace: Workspace, config: WarmStartConfig, sets: list[Query], emb_BD: Array, member_BM: Array, *, seed: int
 ) -> Iterator[tuple[str, Array]]:
-    """The score of each item of the pool for every training query, pass by pass, then for every recombined query."""
+    """Yield queries with ``score_M`` over the pool: all training queries in each pass, then the recombined queries."""
     rng, texts = np.random.default_rng(seed), [query.text for query in sets]
     others_BB = ~np.eye(len(sets), dtype=np.bool_)
     for _ in range(config.num_passes.wscr):
@@ -106,12 +113,15 @@ def _wanted_items(
 
 
 def greedy_cover(score_M: Array, hits_CK: Rows, k: int) -> list[int]:
-    """Pick k of C candidates; each pick is the candidate whose hits have the largest score not covered yet.
+    """Greedy coverage: pick k of C candidates, each time the one whose hits add the largest uncovered score.
 
     Args:
         score_M: Score of each item.
         hits_CK: The K items that a search for each candidate returns.
-        k: Candidates to pick; all of them if there are fewer.
+        k: Candidates to pick; all candidates if there are fewer.
+
+    Returns:
+        The picked candidates in the order of picking.
     """
     left_M = score_M.copy()
     picked: list[int] = []
@@ -131,7 +141,7 @@ def _oar_answers(
     k: int,
     seed: int,
 ) -> Iterator[tuple[str, list[str]]]:
-    """Draw k titles of the 2k training sets nearest to the theme."""
+    """Yield each theme with k titles, drawn from the 2k training sets nearest to it."""
     rng = random.Random(seed)
     nearest_BK = np.argsort(-(theme_emb_BD @ set_emb_MD.T), axis=1)[:, : 2 * k]
     for _ in range(config.num_passes.oar):

@@ -16,31 +16,37 @@ class WarmStartConfig(Settings):
 
     num_passes: PerTask[NonNegativeInt] = Field(
         PerTask[NonNegativeInt](oar=4, wscr=0),
-        description="Passes over the training queries of each task, with other answers in each pass. 0 leaves them "
-        "out.",
+        description="Passes over the training queries of each task. Each pass builds different answers. 0 leaves the "
+        "training queries out.",
     )
     num_recombined: PerTask[NonNegativeInt] = Field(
         PerTask[NonNegativeInt](oar=0, wscr=30_000),
-        description="Queries that are made of two training titles, used once each. For wscr only; oar must be 0.",
+        description="Queries made by recombining two training titles each. Each query is used once. Only for wscr; oar "
+        "must be 0.",
     )
     temperature: PositiveFloat = Field(
         0.05,
-        description="Temperature of the softmax over cosines between queries, by which similar sets vote for items. A "
-        "low one listens to the nearest sets alone.",
+        description="Temperature of the softmax over cosines between queries, which weights the votes of similar sets "
+        "for items. With a low temperature only the nearest sets count.",
     )
     own_weight: NonNegativeFloat = Field(
-        0.3, description="Added to the vote for an item that is in the query's own set. Raise it to follow the set."
+        0.3, description="Score added to the items of the query's own set. Raise it to follow this set more closely."
     )
     voter_share: float = Field(
-        0.5, gt=0.0, le=1.0, description="Share of the training sets that vote in one pass, so that passes differ."
+        0.5,
+        gt=0.0,
+        le=1.0,
+        description="Share of the training sets that vote in one pass. Lower it to make passes differ more.",
     )
     min_sets: PositiveInt = Field(
-        5, description="Only items of at least this number of training sets are named in wscr answers."
+        5, description="A wscr answer names only items that are in at least this number of training sets."
     )
-    training: SupervisedConfig = Field(SupervisedConfig(), description="The supervised training itself.")
+    training: SupervisedConfig = Field(
+        SupervisedConfig(), description="Batches, learning rate and length of the supervised training."
+    )
 
     def teaches(self, task: Task) -> bool:
-        """Whether a task has a warm start at all."""
+        """Whether the task gets a warm start."""
         return self.num_passes[task] + self.num_recombined[task] > 0
 
     @model_validator(mode="after")

@@ -14,7 +14,7 @@ from r4t_ray.folm.policy.precision import computes_in_bf16
 from r4t_ray.folm.policy.prompt import Example
 
 IGNORED = -100
-"""Label of a token that is no target."""
+"""Label of a token that is not a training target."""
 
 
 class SupervisedConfig(Settings):
@@ -22,7 +22,7 @@ class SupervisedConfig(Settings):
 
     batch_size: PositiveInt = Field(32, description="Examples of one optimizer step.")
     learning_rate: PositiveFloat = Field(2e-3, description="Peak learning rate. Lower it for larger models.")
-    warmup_steps: NonNegativeInt = Field(20, description="Optimizer steps in which the learning rate rises from 0.")
+    warmup_steps: NonNegativeInt = Field(20, description="Optimizer steps over which the learning rate rises from 0.")
     weight_decay: float = Field(0.1, description="AdamW's weight decay.")
     max_length: PositiveInt = Field(192, description="Longest example in tokens, prompt included. Longer ones are cut.")
     bf16: bool | None = Field(

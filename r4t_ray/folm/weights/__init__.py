@@ -1,1 +1,1 @@
-"""How the learner's weights reach the engines: by files, or from memory."""
+"""The transport of the learner's weights to the engines: by files, or from memory."""

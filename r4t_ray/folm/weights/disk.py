@@ -15,10 +15,10 @@ KEPT = 2
 
 
 def publish_weights(trainer: Any, folder: Path) -> Path:
-    """Write a Hugging Face directory ``folder/step-N``, and remove all but the newest KEPT.
+    """Write a Hugging Face directory ``folder/step-N``, and remove all such directories but the newest KEPT.
 
-    Every worker calls this, because a sharded model is gathered from all of them. The first worker writes; no worker
-    returns before the directory is whole.
+    Every worker must call this, because a sharded model is gathered from all workers. The first worker writes. No
+    worker returns before the directory is complete.
 
     Raises:
         ArtifactError: The folder cannot be written.
@@ -44,7 +44,7 @@ def publish_weights(trainer: Any, folder: Path) -> Path:
 def save_weights(trainer: Any, path: Path) -> None:
     """Write the learner's model, adapters merged, and its tokenizer.
 
-    Every worker calls this; the first one writes.
+    Every worker must call this. The first worker writes.
     """
     model, state = trainer.full_state()
     if not trainer.accelerator.is_main_process:

@@ -1,4 +1,4 @@
-"""vLLM's dense weight transfer over gloo, for engines on CPU. It does the same as vLLM's NCCL engines."""
+"""vLLM's dense weight transfer over gloo, for engines on CPU. It works like vLLM's NCCL engines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vllm.distributed.weight_transfer.nccl_engine import (
 )
 
 MEETING = timedelta(minutes=10)
-"""Limit for the forming of the process group, and for each tensor."""
+"""Time limit for forming the process group, and for sending each tensor."""
 
 
 def join(info: Any, rank: int) -> Any:
@@ -43,7 +43,7 @@ def leave(engine: Any) -> None:
 
 
 class GlooWeightTransferEngine(NCCLWeightTransferEngine):
-    """The engine's end: receives tensor by tensor."""
+    """The engine's side: receives one tensor after the other."""
 
     def init_transfer_engine(self, init_info: Any) -> None:
         """Join the learner's group."""
@@ -69,7 +69,7 @@ class GlooTrainerInitInfo(NCCLTrainerInitInfo):
 
 
 class GlooTrainerWeightTransferEngine(NCCLTrainerWeightTransferEngine):
-    """The learner's end: sends tensor by tensor."""
+    """The learner's side: sends one tensor after the other."""
 
     @classmethod
     def trainer_init(cls, init_info: Any, *, client: Any, source: Any = None) -> Self:

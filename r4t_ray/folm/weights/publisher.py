@@ -1,4 +1,4 @@
-"""How the learner's weights are published: on disk, or by transfer from memory; once for each state of the model."""
+"""Publishes the learner's weights, on disk or by transfer from memory, once for each state of the model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from r4t_ray.folm.weights.disk import publish_weights
 from r4t_ray.folm.weights.transfer import TransferredWeights
 
 Publish = Callable[[Any], Path]
-"""``trainer -> name``: bring the trainer's weights to the engines, and give the name under which they have them."""
+"""``trainer -> name``: send the trainer's weights to the engines, and return the name that requests use for them."""
 
 
 class WeightPublisher:
@@ -25,7 +25,7 @@ class WeightPublisher:
         self._seconds = 0.0
 
     def current(self, trainer: Any) -> Path:
-        """The name of the trainer's present weights; publishes them where they are new."""
+        """The name of the trainer's current weights. Publishes them if they are new."""
         step = int(trainer.state.global_step)
         if step != self._step:
             before = time.monotonic()
@@ -42,7 +42,7 @@ class WeightPublisher:
 def choose_publish(
     kind: Literal["disk", "gloo", "nccl"], *, actors: Sequence[Any], folder: Path, timeout_s: float
 ) -> Publish:
-    """The function that brings weights to all ``actors``: by files in ``folder``, or by transfer to their engines."""
+    """The function that sends weights to all ``actors``: by files in ``folder``, or by transfer to their engines."""
     if kind == "disk":
         return partial(publish_weights, folder=folder)
     return TransferredWeights(actors, kind, timeout_s).publish

@@ -1,10 +1,10 @@
-"""Weights from the learner to the engines by vLLM's weight transfer: broadcast by the first worker, not by disk.
+"""Sends weights from the learner's memory to the engines by vLLM's weight transfer.
 
-The first worker is rank 0 of the process group, rollout actor n is rank 1 + n. Two faults end the learner's process: a
-transfer that breaks, and a restarted engine, which does not hold the weights that a request names. Ray Train then
-starts the learner again from its last checkpoint, with a new process group.
+The first worker broadcasts. It is rank 0 of the process group, and rollout actor n is rank 1 + n. Two faults end the
+learner's process: a transfer that breaks, and a restarted engine, which does not hold the weights that a request names.
+Ray Train then starts the learner again from its last checkpoint, with a new process group.
 
-``gloo`` (CPU) is tested. ``nccl`` is experimental: not run on GPUs yet.
+``gloo`` (CPU) is tested. ``nccl`` is experimental: it has not run on GPUs yet.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ Backend = Literal["gloo", "nccl"]
 
 
 class TransferredWeights:
-    """The learner's end of the transfer. Every worker makes and uses one, because a sharded model is gathered from all.
+    """The learner's side of the transfer. Every worker needs one, because a sharded model is gathered from all.
 
     Args:
         actors: Every rollout actor of the pool.
         backend: ``nccl`` between GPUs, ``gloo`` on CPU.
-        timeout_s: Limit for the forming of the process group, and for each transfer.
+        timeout_s: Time limit in seconds for forming the process group, and for each transfer.
     """
 
     def __init__(self, actors: Sequence[Any], backend: Backend, timeout_s: float) -> None:
@@ -40,10 +40,11 @@ class TransferredWeights:
         self._sender: Any = None
 
     def publish(self, trainer: Any) -> Path:
-        """Send the learner's weights to all engines and give their name. No worker returns before they have arrived.
+        """Send the learner's weights to all engines and return their name. No worker returns before they arrived.
 
         Raises:
-            RuntimeError: The transfer broke, or took longer than its timeout.
+            RuntimeError: The transfer broke.
+            TimeoutError: The transfer took longer than ``timeout_s``.
         """
         self._client.weights = f"step-{trainer.state.global_step:08d}"
         if self._sender is None:
@@ -53,7 +54,7 @@ class TransferredWeights:
         return Path(self._client.weights)
 
     def _connect(self, trainer: Any) -> Any:
-        """Have the engines leave the process group of an earlier start, and form a new one."""
+        """Make the engines leave the process group of an earlier start, and form a new group."""
         from vllm.distributed.weight_transfer.factory import WeightTransferTrainerFactory
         from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo
 
@@ -82,7 +83,7 @@ class LearnerWeights:
         self._state: dict[str, torch.Tensor] = {}
 
     def metadata(self) -> list[Any]:
-        """Gather the weights, in which every worker takes part. All workers except the first get none."""
+        """Gather the weights. Every worker must take part, and only the first worker gets weights."""
         from vllm.distributed.weight_transfer.base import ParamMeta
 
         _, self._state = self._trainer.full_state()
@@ -96,14 +97,14 @@ class LearnerWeights:
 
 
 class RolloutActors:
-    """vLLM's ``VLLMWeightSyncClient`` over rollout actors: each call goes to all of them and waits for all."""
+    """vLLM's ``VLLMWeightSyncClient`` over rollout actors. Each call goes to all actors and waits for all."""
 
     def __init__(self, actors: Sequence[Any], timeout_s: float) -> None:
         self._actors, self._timeout_s = actors, timeout_s
         self.weights = ""
 
     def leave(self) -> None:
-        """Have every actor leave its process group. An actor that hangs in a broken transfer is restarted."""
+        """Make every actor leave its process group. An actor that hangs in a broken transfer is restarted."""
         asked = {actor.transfer.remote("shutdown_weight_transfer_engine", {}): actor for actor in self._actors}
         _, late = ray.wait(list(asked), num_returns=len(asked), timeout=self._timeout_s)
         for reference in late:
@@ -112,7 +113,7 @@ class RolloutActors:
         ray.get(list(asked), timeout=self._timeout_s)
 
     def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
-        """Have actor n join as rank ``rank_offset`` + n."""
+        """Make actor n join as rank ``rank_offset`` + n."""
         joins = [
             {"init_info": init_info | {"rank_offset": init_info["rank_offset"] + n}} for n in range(len(self._actors))
         ]
@@ -124,15 +125,15 @@ class RolloutActors:
         )
 
     def start_weight_update(self) -> None:
-        """Have every engine drop what it derived from its weights."""
+        """Make every engine drop the data that it derived from its old weights."""
         self._all("start_weight_update", {})
 
     def update_weights(self, update_info: dict[str, Any]) -> None:
-        """Have every engine receive; returns once all have."""
+        """Make every engine receive the weights, and wait for all engines."""
         self._all("update_weights", {"update_info": update_info})
 
     def finish_weight_update(self, weight_version: str | None = None) -> None:
-        """Have every engine take the new weights into use, under their name."""
+        """Make every engine use the new weights and record their name."""
         self._all("finish_weight_update", {}, weight_version or self.weights)
 
     def _all(self, call: str, arguments: dict[str, Any], *weights: str) -> None:
@@ -150,10 +151,12 @@ def register_gloo() -> None:
 
 
 def within(seconds: float, device: torch.device, call: Callable[[], Any]) -> Any:
-    """The result of ``call``, which runs in a new thread. A late call keeps its thread: a broadcast cannot be stopped.
+    """Run ``call`` in a new thread and return its result.
+
+    After a timeout the thread goes on, because a broadcast cannot be stopped.
 
     Raises:
-        TimeoutError: It took longer than ``seconds``.
+        TimeoutError: The call took longer than ``seconds``.
     """
 
     def run() -> Any:

@@ -13,7 +13,7 @@ from r4t_ray.folm.learner.advantage import EPSILON, group_advantage
 NAN = math.nan
 
 
-def test_rewards_are_standardised_by_the_sample_deviation_of_their_group() -> None:
+def test_rewards_are_standardised_by_the_sample_standard_deviation_of_their_group() -> None:
     advantage_QG = group_advantage(torch.tensor([[1.0, 2.0, 3.0], [0.0, 1.0, 0.5]]))
     expected = torch.tensor([[-1.0, 0.0, 1.0], [-1.0, 1.0, 0.0]])
     scale_Q1 = torch.tensor([[1.0 / (1.0 + EPSILON)], [0.5 / (0.5 + EPSILON)]])
@@ -30,5 +30,5 @@ def test_a_sample_without_a_reward_changes_no_other_and_has_advantage_zero(name:
 
 @pytest.mark.parametrize("name", ADVANTAGES)
 @pytest.mark.parametrize("row", [[0.5, 0.5, 0.5], [NAN, 0.7, NAN], [NAN, NAN, NAN]])
-def test_a_group_that_tells_nothing_moves_nothing(name: str, row: list[float]) -> None:
+def test_a_group_without_a_spread_of_rewards_has_advantage_zero(name: str, row: list[float]) -> None:
     assert ADVANTAGES[name](torch.tensor([row])).tolist() == [[0.0, 0.0, 0.0]]

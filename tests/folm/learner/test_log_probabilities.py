@@ -1,4 +1,4 @@
-"""Log-probabilities of padded batches against the ones of each row alone."""
+"""Log-probabilities of padded batches against a forward pass of each row alone."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_each_row_has_the_values_and_gradients_that_it_has_alone() -> None:
     assert (gradient - model.lm_head.weight.grad).abs().max() < 1e-3
 
 
-def test_an_empty_completion_counts_as_zeros() -> None:
+def test_an_empty_completion_has_log_probability_zero() -> None:
     ids, mask = torch.ones(1, 6, dtype=torch.long), torch.tensor([[1, 1, 1, 0, 0, 0]])
     logp_BT = completion_logps(tiny_model(), ids, mask, 3, 1.0)
     assert logp_BT.tolist() == [[0.0, 0.0, 0.0]]
@@ -70,7 +70,7 @@ def test_target_log_probabilities_and_their_gradient_by_hand() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_target_log_probabilities_are_those_of_autograd(dtype: torch.dtype) -> None:
+def test_target_log_probabilities_and_gradients_agree_with_autograd(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     logits, targets, weights = torch.randn(2, 3, VOCAB).to(dtype), torch.randint(VOCAB, (2, 3)), torch.randn(2, 3)
     ours, theirs = (logits.clone().requires_grad_() for _ in range(2))

@@ -1,4 +1,4 @@
-"""Adapters: what is trained, and that the weights which leave the learner have them merged in."""
+"""Adapters: the parameters that train, and their merge into all weights that leave the learner."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Publish = Callable[[Any], Any]
 
 @pytest.fixture
 def published(trainer_at: Callable[[Any, int], Any], tmp_path: Path) -> Publish:
-    """A model as the engines would load it."""
+    """``model -> model``: publish the weights and load them as an engine does."""
     return lambda model: AutoModelForCausalLM.from_pretrained(
         publish_weights(trainer_at(model, 0), tmp_path), dtype=torch.float32
     )
@@ -52,7 +52,7 @@ def test_fresh_adapters_change_nothing_and_are_the_same_for_the_same_seed(model:
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
 
 
-def test_what_is_published_answers_as_the_adapted_model_which_stays_as_it_is(model: Any, published: Publish) -> None:
+def test_published_weights_answer_as_the_adapted_model_and_do_not_change_it(model: Any, published: Publish) -> None:
     torch.manual_seed(0)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -65,7 +65,7 @@ def test_what_is_published_answers_as_the_adapted_model_which_stays_as_it_is(mod
         assert (before - load_trainable(BASE)(IDS).logits).abs().max() > 0.1
 
 
-def test_adapters_alone_have_a_rate(model: Any) -> None:
+def test_only_adapters_have_a_rate(model: Any) -> None:
     names = match_rates(model, {"": 1e-4})[""]
     # Seven linear layers in each of four blocks, two matrices each; the tied head has none.
     assert len(names) == 4 * 7 * 2
@@ -100,7 +100,7 @@ def test_a_plan_counts_adapters_by_hand() -> None:
     assert planned.learner_memory["Adam"] == 8 * planned.num_trained
 
 
-def test_shards_are_of_workers_with_gpus_and_reach_the_trainer(tmp_path: Path) -> None:
+def test_fsdp_needs_several_learners_with_gpus_and_reaches_the_trainer(tmp_path: Path) -> None:
     for few in ({"num": 2}, {"gpus": 1}):
         with pytest.raises(ValidationError, match="fsdp shards over learners with a GPU each"):
             FolmConfig(fsdp=True, learner=few, grpo=GRPO)

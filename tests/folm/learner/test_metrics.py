@@ -58,7 +58,7 @@ def test_means_spreads_and_faults_by_hand() -> None:
     assert wscr.seconds == {"load": 1.5, "generate": 3.0, "score": 1.0, "step": 9.0, "publish": 0.5}
 
 
-def test_rows_come_back_as_they_were_written_with_a_prefix_a_group(tmp_path: Path) -> None:
+def test_rows_are_read_as_written_and_columns_have_the_prefix_of_their_field(tmp_path: Path) -> None:
     rows = rows_of(ROLLOUTS)
     rows[1] = replace(rows[1], update={"loss": 0.25})
     write_metrics(rows, tmp_path / "metrics.parquet")

@@ -1,4 +1,4 @@
-"""Which parameters RL moves, and how fast."""
+"""Which parameters RL trains, and at which rate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from r4t_ray.folm.learner.settings import SoftGRPOConfig
 from r4t_ray.folm.policy.loading import load_trainable
 
 
-def test_a_parameter_moves_at_the_rate_of_the_expression_in_its_name_and_not_at_all_without() -> None:
+def test_a_parameter_trains_at_the_rate_of_the_matching_expression_and_is_frozen_without_a_match() -> None:
     model = load_trainable(resolve_model("package:r4t_ray/folm/base_model"))
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     groups = parameter_groups(model, {r"^model\.norm": 0.2, r"layers\.3\..*norm": 0.1})
@@ -27,7 +27,7 @@ def test_a_parameter_moves_at_the_rate_of_the_expression_in_its_name_and_not_at_
     assert moved == {name for _, members in found for name in members}
 
 
-def test_one_rate_moves_every_parameter() -> None:
+def test_one_rate_trains_every_parameter() -> None:
     model = torch.nn.Linear(2, 2)
     (group,) = parameter_groups(model, SoftGRPOConfig(learning_rate=0.5).rates)
     assert group["lr"] == 0.5
@@ -35,8 +35,8 @@ def test_one_rate_moves_every_parameter() -> None:
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
-def test_expressions_found_in_no_name_or_in_the_same_one_are_refused() -> None:
-    """Were the first of two to win, the order of a mapping would matter, which no manifest keeps."""
+def test_expressions_that_match_no_name_or_the_same_name_are_refused() -> None:
+    """If the first match won, the order of the mapping would matter, and manifests do not keep that order."""
     with pytest.raises(ConfigError, match=r"'norm', found in no parameter's name"):
         match_rates(torch.nn.Linear(2, 2), {"weight": 0.1, "norm": 0.1})
     for rates in ({"": 0.1, "bias": 0.2}, {"bias": 0.2, "": 0.1}):

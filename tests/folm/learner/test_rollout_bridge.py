@@ -1,4 +1,4 @@
-"""A model that writes no answer of the right form, and a fault that is kept for the next start."""
+"""A model whose answers cannot be parsed, and an error that is kept for the next start."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def rollout(text: str, parsed: float) -> Rollout:
     )
 
 
-def test_consecutive_steps_without_a_form_end_the_run_and_show_the_last_output() -> None:
+def test_consecutive_steps_without_a_parsed_answer_end_the_run_and_show_the_last_output() -> None:
     form = FormCheck(3)
     bad, good = rollout("and another thing", 0.0), rollout('<queries>["a"]</queries>', 1.0)
     for batch in ([bad], [bad], [bad, good], [bad], [bad]):

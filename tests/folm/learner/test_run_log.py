@@ -1,4 +1,4 @@
-"""The run log: rows of this start and of earlier ones, the figures of an update, the pace."""
+"""The run log: rows of this start and of earlier starts, the metrics of an update, the pace."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def log_of(folder: Path) -> RunLog:
     return RunLog(folder=folder, num_steps=3, num_workers=1, starts=2)
 
 
-def test_a_log_goes_on_from_the_rows_of_a_checkpoint(tmp_path: Path) -> None:
+def test_a_log_resumes_from_the_rows_of_a_checkpoint(tmp_path: Path) -> None:
     first = log_of(tmp_path)
     first.add([step_of(0)])
     first.add_update({"loss": 0.25, "grad_norm": 1.0})

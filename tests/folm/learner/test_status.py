@@ -1,4 +1,4 @@
-"""`r4t status`: what a person reads of a run that goes on, was stopped, is finished, or is not there."""
+"""The output of `r4t status` for a run that is running, stopped, finished or missing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def status_of(workspace: Path) -> str:
     return CliRunner().invoke(app, ["status", "--workspace", str(workspace)]).output
 
 
-def test_a_run_tells_step_reward_pace_and_faults(tmp_path: Path) -> None:
+def test_a_run_shows_step_reward_pace_and_faults(tmp_path: Path) -> None:
     (tmp_path / PARTIAL / "wscr").mkdir(parents=True)
     assert "started, no batch of rollouts yet" in status_of(tmp_path)
     write_json(tmp_path / PARTIAL / "wscr" / STATUS, STATE | {"updated": time.time() - 60})
@@ -46,7 +46,7 @@ def test_a_run_tells_step_reward_pace_and_faults(tmp_path: Path) -> None:
     assert "  faults: 1 earlier starts; last batch 6" in status_of(tmp_path)
 
 
-def test_a_rerun_beside_a_finished_stage_has_started_and_a_finished_one_is_so(tmp_path: Path) -> None:
+def test_a_finished_stage_shows_finished_and_a_rerun_beside_it_shows_started(tmp_path: Path) -> None:
     (tmp_path / "folm").mkdir()
     write_json(tmp_path / "folm" / MANIFEST, {})
     assert status_of(tmp_path).strip() == "train-folm: finished"
@@ -59,7 +59,7 @@ def test_a_workspace_without_the_stage_is_refused(tmp_path: Path) -> None:
         read_status(tmp_path)
 
 
-def test_what_is_written_of_a_run_are_the_components_and_the_faults_of_all_steps(tmp_path: Path) -> None:
+def test_the_status_holds_the_last_components_and_the_faults_of_all_steps(tmp_path: Path) -> None:
     rows = [
         StepMetrics(
             step=step,

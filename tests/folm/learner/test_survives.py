@@ -1,4 +1,4 @@
-"""Soft-GRPO under fire: processes are killed and stopped for real, and the run ends as the unbroken one did."""
+"""Soft-GRPO under faults: processes are killed or stopped, and the run gives the same results as an unbroken run."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 class Run:
-    """`train-folm` on a copy of a workspace, as a process of its own."""
+    """`train-folm` on a copy of a workspace, in its own process."""
 
     def __init__(self, repository: Path, source: Workspace, folder: Path, **changes: Any) -> None:
         self.folder, self._repository = folder, repository
@@ -64,22 +64,22 @@ class Run:
         (folder / "config.yaml").write_text(yaml.safe_dump({"folm": FOLM | changes, "catalogue": CATALOGUE}))
 
     def started(self) -> AbstractContextManager[psutil.Process]:
-        """The driver, for as long as the context lasts."""
+        """Start the driver. It is ended when the context ends."""
         arguments = [str(self.folder / "config.yaml"), "--workspace", str(self.workspace)]
         return running("train-folm", arguments, self._repository, self.folder / "log.txt")
 
     def wait_for(self, what: Callable[[], Any], driver: psutil.Process) -> Any:
-        """Poll until ``what`` holds; fails where the driver ends before."""
+        """Poll until ``what`` holds. Fails if the driver ends first."""
         return wait_for(what, driver, self.folder / "log.txt")
 
     def finish(self) -> list[dict[str, Any]]:
-        """Run to the end; gives the metrics."""
+        """Run to the end and return the metrics."""
         with self.started() as driver:
             assert driver.wait(timeout=400) == 0, self.log
         return self.rows()
 
     def finish_with_a_killed_learner(self) -> list[dict[str, Any]]:
-        """Run to the end, the learner killed once there is a checkpoint; gives the metrics."""
+        """Kill the learner after the first checkpoint, run to the end and return the metrics."""
         with self.started() as driver:
             self.wait_for(self.has_checkpoint, driver)
             (learner,) = named(driver, LEARNER)
@@ -99,15 +99,15 @@ class Run:
 
     @property
     def log(self) -> str:
-        """The last of what the driver said."""
+        """The end of the driver's log."""
         return last_of(self.folder / "log.txt")
 
     def has_second_weights(self) -> bool:
-        """Whether the first update is behind the learner."""
+        """Whether the learner has published the weights of its first update."""
         return any((self.workspace / "folm.partial/oar/weights").glob("*/step-00000002"))
 
     def has_checkpoint(self) -> bool:
-        """Whether Ray Train has a checkpoint of the run on its list."""
+        """Whether Ray Train has recorded a checkpoint of the run."""
         snapshot = self.workspace / "folm.partial" / "oar" / STAGING / "oar" / SNAPSHOT
         return snapshot.exists() and '"checkpoint_dir_name"' in snapshot.read_text()
 
@@ -116,10 +116,10 @@ CATALOGUE = {"type": "cookbook"}
 
 
 def assert_same_run(rows: list[dict[str, Any]], unbroken: list[dict[str, Any]], *, resumed: bool) -> None:
-    """Every step once, with the samples, rewards and losses of the run that nothing broke, in one start or in two."""
+    """Check that every step is there once, with the samples, rewards and losses of the unbroken run."""
     assert [row["step"] for row in rows] == list(range(STEPS))
     assert [row["weights"] for row in rows] == [row["weights"] for row in unbroken]
-    # What the first start left is there, and it is not all.
+    # A resumed run has rows of the first start and of the second.
     starts = [row["start"] for row in rows]
     assert starts == sorted(starts)
     assert (starts[0], starts[-1]) == ((1, 2) if resumed else (1, 1))
@@ -136,14 +136,14 @@ def unbroken(repository: Path, indexed_workspace: Workspace, tmp_path_factory: p
     return rows
 
 
-def test_a_learner_killed_in_a_step_goes_on_from_its_checkpoint(
+def test_a_learner_killed_in_a_step_resumes_from_its_checkpoint(
     repository: Path, indexed_workspace: Workspace, tmp_path: Path, unbroken: list[Any]
 ) -> None:
     rows = Run(repository, indexed_workspace, tmp_path).finish_with_a_killed_learner()
     assert_same_run(rows, unbroken, resumed=True)
 
 
-def test_a_driver_told_to_end_leaves_a_checkpoint_from_which_the_rerun_goes_on(
+def test_a_driver_stopped_by_sigterm_leaves_a_checkpoint_and_the_rerun_resumes(
     repository: Path, indexed_workspace: Workspace, tmp_path: Path, unbroken: list[Any]
 ) -> None:
     run = Run(repository, indexed_workspace, tmp_path)
@@ -172,7 +172,7 @@ def test_a_driver_told_to_end_leaves_a_checkpoint_from_which_the_rerun_goes_on(
 
 
 def killed_run(repository: Path, source: Workspace, folder: Path) -> Run:
-    """A run whose driver was killed once there was a checkpoint."""
+    """A run whose driver was killed after the first checkpoint."""
     run = Run(repository, source, folder)
     with run.started() as driver:
         run.wait_for(run.has_checkpoint, driver)
@@ -180,14 +180,14 @@ def killed_run(repository: Path, source: Workspace, folder: Path) -> Run:
     return run
 
 
-def test_a_driver_killed_outright_loses_only_the_steps_since_the_checkpoint(
+def test_a_killed_driver_loses_only_the_steps_since_the_checkpoint(
     repository: Path, indexed_workspace: Workspace, tmp_path: Path, unbroken: list[Any]
 ) -> None:
     run = killed_run(repository, indexed_workspace, tmp_path)
     assert_same_run(run.finish(), unbroken, resumed=True)
 
 
-def test_a_run_with_other_settings_does_not_go_on_from_the_checkpoint(
+def test_a_run_with_other_settings_does_not_resume_from_the_checkpoint(
     repository: Path, indexed_workspace: Workspace, tmp_path: Path, unbroken: list[Any]
 ) -> None:
     killed_run(repository, indexed_workspace, tmp_path)
@@ -198,7 +198,7 @@ def test_a_run_with_other_settings_does_not_go_on_from_the_checkpoint(
 
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_rollout_actor_that_is_killed_or_hangs_is_asked_again(
+def test_a_rollout_actor_that_is_killed_or_hangs_is_restarted_and_repeats_its_request(
     repository: Path, indexed_workspace: Workspace, tmp_path: Path, unbroken: list[Any], signum: int
 ) -> None:
     run = Run(repository, indexed_workspace, tmp_path, rollout_timeout_s=60)
@@ -213,7 +213,7 @@ def test_a_rollout_actor_that_is_killed_or_hangs_is_asked_again(
         assert "has not answered in 60 s" in (tmp_path / "log.txt").read_text()
 
 
-def test_all_rollout_actors_killed_at_once_are_asked_again(
+def test_all_rollout_actors_killed_at_once_are_restarted_and_repeat_their_requests(
     repository: Path, indexed_workspace: Workspace, tmp_path: Path
 ) -> None:
     two = {"rollout": {"num": 2, "cpus": 0.5, "threads": 1}}
@@ -229,7 +229,7 @@ def test_all_rollout_actors_killed_at_once_are_asked_again(
     assert sum(row["fault/restarted"] for row in run.rows()) == 1
 
 
-def test_adapters_alone_are_trained_arrive_at_the_engine_and_outlive_a_killed_learner(
+def test_only_adapters_train_and_they_reach_the_engine_and_survive_a_killed_learner(
     repository: Path, indexed_workspace: Workspace, tmp_path: Path
 ) -> None:
     lora = {"lora": {"rank": 4, "alpha": 8}}
@@ -242,7 +242,7 @@ def test_adapters_alone_are_trained_arrive_at_the_engine_and_outlive_a_killed_le
     assert_same_run(killed.finish_with_a_killed_learner(), rows, resumed=True)
 
 
-def test_weights_sent_from_memory_outlive_a_killed_engine_by_the_last_checkpoint(
+def test_a_run_with_weights_sent_from_memory_resumes_after_a_killed_engine(
     repository: Path, indexed_workspace: Workspace, tmp_path: Path
 ) -> None:
     engine = {"type": "vllm", "max_model_len": 192, "max_num_seqs": 16, "weight_transfer": "gloo"}
@@ -272,10 +272,10 @@ def test_two_learners_train_on_samples_of_the_same_weights(
     assert run.moved()
 
 
-def test_a_disk_that_takes_no_more_ends_the_run_with_a_reason_and_leaves_no_half_of_the_weights_in_use(
+def test_a_full_disk_ends_the_run_with_a_reason_and_no_partial_weights_are_marked_complete(
     repository: Path, indexed_workspace: Workspace, tmp_path: Path, unbroken: list[Any]
 ) -> None:
-    """The learner may write 1 MB a file, as on a disk that fills up in the midst of it."""
+    """A limit of 1 MB per file stands for a disk that fills up during a write."""
     run = Run(repository, indexed_workspace, tmp_path)
     with run.started() as driver:
         (learner,) = run.wait_for(lambda: named(driver, LEARNER), driver)
@@ -303,13 +303,13 @@ def test_weights_that_cannot_be_written_end_the_run_with_a_reason(
     assert [row["step"] for row in run.finish()] == list(range(STEPS))
 
 
-def test_samples_of_the_step_before_are_learnt_from_by_their_ratio(
+def test_with_staleness_one_samples_come_from_the_previous_weights(
     repository: Path, indexed_workspace: Workspace, tmp_path: Path, unbroken: list[Any]
 ) -> None:
     stale = dict(FOLM["grpo"]["oar"]) | {"max_staleness": 1}
     rows = Run(repository, indexed_workspace, tmp_path, grpo={"oar": stale}).finish()
     assert [row["staleness"] for row in rows] == [0.0] + [1.0] * (STEPS - 1)
-    # Steps 0 and 1 are both sampled from the first weights, step t from those before the update t - 1.
+    # Steps 0 and 1 are both sampled from the first weights, step t from the weights before update t - 1.
     names = [f"step-{2 * max(0, step - 1):08d}" for step in range(STEPS)]
     assert [row["weights"] for row in rows] == names
     assert [row["staleness"] for row in unbroken] == [0.0] * STEPS

@@ -1,4 +1,4 @@
-"""The trainer on samples that have no reward."""
+"""The trainer: samples without a reward, the functions that settings name, and the check against the engine."""
 
 from __future__ import annotations
 
@@ -65,15 +65,15 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SoftGRPOTrainer:
     )
 
 
-def test_a_sample_without_a_reward_is_in_no_mean_and_has_no_token_in_the_loss(trainer: SoftGRPOTrainer) -> None:
+def test_a_sample_without_a_reward_enters_neither_the_mean_nor_the_loss(trainer: SoftGRPOTrainer) -> None:
     batch = trainer._generate_and_score_completions([{"prompt": "a"} for _ in REWARDS])
     assert batch["completion_mask"].sum(dim=1).tolist() == [3, 0, 1, 4]
-    # The mean of 1, 0 and 0.5 is 0.5, their sample deviation 0.5.
+    # The mean of 1, 0 and 0.5 is 0.5, and their sample standard deviation is 0.5.
     expected = torch.tensor([1.0, 0.0, -1.0, 0.0])
     torch.testing.assert_close(batch["advantages"], expected, atol=1e-3, rtol=0)
 
 
-def test_the_advantage_of_the_settings_is_bit_equal_to_trls(trainer: SoftGRPOTrainer) -> None:
+def test_the_default_advantage_is_bit_equal_to_the_advantage_of_trl(trainer: SoftGRPOTrainer) -> None:
     batch = trainer._generate_and_score_completions([{"prompt": "a"} for _ in REWARDS])
     assert batch["advantages"].tolist() == list(trainer._logs["advantages"])
 
@@ -92,7 +92,7 @@ def test_advantage_and_loss_are_the_functions_that_the_settings_name(
         SoftGRPOConfig(advantage="no such")
 
 
-def test_the_optimizer_moves_what_has_a_rate_at_that_rate(trainer: SoftGRPOTrainer) -> None:
+def test_the_optimizer_trains_parameters_at_their_rates_and_freezes_the_others(trainer: SoftGRPOTrainer) -> None:
     optimizer = trainer.create_optimizer()
     names = {id(parameter): name for name, parameter in trainer.model.named_parameters()}
     rates = {names[id(p)]: group["lr"] for group in optimizer.param_groups for p in group["params"]}
@@ -103,7 +103,7 @@ def test_the_optimizer_moves_what_has_a_rate_at_that_rate(trainer: SoftGRPOTrain
     assert trainer.create_optimizer() is optimizer
 
 
-def test_samples_all_over_a_batch_are_held_against_the_learner(
+def test_evenly_spaced_samples_of_a_batch_are_compared_with_the_learner(
     trainer: SoftGRPOTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked: list[list[int]] = []

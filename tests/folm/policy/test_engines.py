@@ -1,4 +1,4 @@
-"""Both engines against the model itself: what is sampled, its log-probabilities, and that new weights arrive."""
+"""Both engines against the model itself: samples, log-probabilities, and the arrival of new weights."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SAMPLING = Sampling(num_samples=2, temperature=0.8, max_tokens=60, seed=3)
 
 @ray.remote(num_cpus=1)
 class EngineActor:
-    """An engine in a process of its own, where rollout actors have theirs."""
+    """An engine in its own process, as in a rollout actor."""
 
     def __init__(self, model_dir: str, kind: str) -> None:
         transfer = "gloo" if kind == "vllm" else "disk"
@@ -51,7 +51,7 @@ def base_model() -> str:
 
 @pytest.fixture(scope="module")
 def other_weights(base_model: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The base model with every parameter moved, the tied head among them."""
+    """The base model with every parameter changed, including the tied head."""
     folder = tmp_path_factory.mktemp("other")
     model = AutoModelForCausalLM.from_pretrained(base_model, dtype=torch.float32)
     torch.manual_seed(0)
@@ -93,7 +93,7 @@ def largest_gap(engine: Any, model_dir: str) -> float:
 
 
 @pytest.mark.timeout(300)
-def test_logprobs_are_the_models_own_before_and_after_new_weights(
+def test_logprobs_equal_the_models_before_and_after_new_weights(
     engine: Any, base_model: str, other_weights: str
 ) -> None:
     assert largest_gap(engine, base_model) < 1e-4
@@ -104,7 +104,7 @@ def test_logprobs_are_the_models_own_before_and_after_new_weights(
 
 
 @pytest.mark.timeout(300)
-def test_weights_sent_from_memory_are_those_the_engine_samples_from(
+def test_the_engine_samples_from_weights_sent_from_memory(
     request: pytest.FixtureRequest,
     engine: Any,
     trainer_at: Callable[[Any, int], Any],
@@ -147,11 +147,11 @@ def test_samples_are_the_same_without_log_probabilities(engine: Any) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_structured_output_is_well_formed_even_of_a_model_that_knows_no_form(
+def test_structured_output_of_an_untrained_model_is_well_formed(
     engine: Any, request: pytest.FixtureRequest, base_model: str, tmp_path: Path
 ) -> None:
     if request.node.callspec.params["engine"] == "transformers":
-        with pytest.raises(EngineError, match="which alone has it"):
+        with pytest.raises(EngineError, match="only it supports this"):
             engine_name(EngineConfig(type="transformers", structured_output=True))
         return
     torch.manual_seed(0)

@@ -18,7 +18,7 @@ from r4t_ray.folm.policy.loading import load_trainable, model_source
 SMOLLM2_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 
 
-def test_a_gguf_file_is_named_alone_or_by_its_folder_and_never_guessed(tmp_path: Path) -> None:
+def test_a_gguf_file_is_named_by_its_path_or_by_a_folder_that_holds_one(tmp_path: Path) -> None:
     assert model_source("owner/name") == {"pretrained_model_name_or_path": "owner/name"}
     file = tmp_path / "a.gguf"
     file.touch()
@@ -38,7 +38,7 @@ def test_a_gguf_without_its_reader_names_the_package(tmp_path: Path, monkeypatch
         model_source(tmp_path / "a.gguf")
 
 
-def test_of_a_multimodal_model_the_language_model_is_taken(tmp_path: Path) -> None:
+def test_a_multimodal_model_is_reduced_to_its_language_model(tmp_path: Path) -> None:
     text = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
     text |= {"num_key_value_heads": 1, "head_dim": 8, "vocab_size": 64}
     vision = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}

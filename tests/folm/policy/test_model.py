@@ -1,4 +1,4 @@
-"""One engine for several models: what is loaded, swapped and recorded."""
+"""One engine for several models: starts, weight loads, and the record of the loaded weights."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def engine(started: list[Any]) -> SharedEngine:
     return SharedEngine(load)
 
 
-def test_it_starts_once_and_swaps_what_is_not_loaded(engine: SharedEngine, started: list[Any]) -> None:
+def test_the_engine_starts_once_and_loads_weights_only_when_they_change(
+    engine: SharedEngine, started: list[Any]
+) -> None:
     first = engine.at(Path("oar/warm_start"))
     assert engine.at(Path("oar/warm_start")) is first
     assert engine.at(Path("oar/model")) is first
@@ -45,7 +47,7 @@ def test_it_starts_once_and_swaps_what_is_not_loaded(engine: SharedEngine, start
     assert engine.weights == Path("wscr/model")
 
 
-def test_after_a_failed_load_every_model_is_loaded_anew(engine: SharedEngine, started: list[Any]) -> None:
+def test_after_a_failed_load_the_next_model_is_loaded_again(engine: SharedEngine, started: list[Any]) -> None:
     engine.at(Path("a"))
     with pytest.raises(OSError, match="broken"):
         engine.at(Path("broken"))

@@ -1,4 +1,4 @@
-"""bfloat16 where the device multiplies it, unless the settings say otherwise."""
+"""bfloat16 if the device multiplies it in hardware, unless the settings decide."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from r4t_ray.folm.policy.precision import computes_in_bf16
         ({"architecture": "aarch64"}, False),
     ],
 )
-def test_a_cpu_that_would_emulate_it_computes_in_float32(
+def test_a_cpu_that_would_emulate_bfloat16_computes_in_float32(
     monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: bool
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -28,7 +28,7 @@ def test_a_cpu_that_would_emulate_it_computes_in_float32(
 
 
 @pytest.mark.parametrize("is_native", [True, False])
-def test_a_gpu_is_asked_first(monkeypatch: pytest.MonkeyPatch, is_native: bool) -> None:
+def test_a_gpu_decides_before_the_cpu(monkeypatch: pytest.MonkeyPatch, is_native: bool) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: is_native)
     assert computes_in_bf16(None) is is_native

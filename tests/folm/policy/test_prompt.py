@@ -36,7 +36,7 @@ def test_parsing_inverts_formatting(queries: list[str]) -> None:
         '<queries>["  "]</queries>',
     ],
 )
-def test_what_is_no_list_of_strings_is_not_parsed(text: str) -> None:
+def test_text_without_a_list_of_strings_is_not_parsed(text: str) -> None:
     assert parse_answer(text, 10) is None
 
 
@@ -64,7 +64,7 @@ def test_compact_prompts_are_the_task_and_the_lower_case_query() -> None:
     assert render_prompt("wscr", " Lemon Cake ", 10, "compact", None) == "<wscr>lemon cake"
 
 
-def test_chat_prompts_carry_k_the_wish_and_the_answer_form() -> None:
+def test_chat_prompts_contain_k_the_query_and_the_answer_form() -> None:
     text = render_prompt("oar", "rainy day food", 7, "chat", ChatTokenizer())
     assert text.startswith("[user]")
     assert text.endswith("Wish: rainy day food[assistant]")
@@ -72,13 +72,13 @@ def test_chat_prompts_carry_k_the_wish_and_the_answer_form() -> None:
     assert "<queries></queries>" in text
 
 
-def test_what_comes_before_the_list_is_counted() -> None:
+def test_characters_before_the_list_are_counted() -> None:
     assert preamble_chars('<queries>["a"]</queries>') == 0
     assert preamble_chars('think<queries>["a"]</queries> and more') == 5
     assert preamble_chars("no list") == 7
 
 
-def test_a_chat_without_a_template_is_a_config_error() -> None:
+def test_a_tokenizer_without_a_chat_template_raises_config_error() -> None:
     class Untaught:
         chat_template = None
 
@@ -87,12 +87,12 @@ def test_a_chat_without_a_template_is_a_config_error() -> None:
 
 
 @given(st.from_regex(answer_regex(3), fullmatch=True))
-def test_whatever_has_the_form_of_an_answer_parses(text: str) -> None:
+def test_every_text_that_matches_the_answer_regex_parses(text: str) -> None:
     answer = parse_answer(text, 10)
     assert answer is not None
     assert 1 <= len(answer) <= 3
 
 
-def test_what_is_written_for_a_model_to_learn_has_the_form_of_an_answer() -> None:
+def test_formatted_answers_match_the_answer_regex() -> None:
     assert re.fullmatch(answer_regex(2), format_answer(["jalapeño", "red apple"]))
     assert not re.fullmatch(answer_regex(2), format_answer(["a", "b", "c"]))

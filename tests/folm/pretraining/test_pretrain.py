@@ -1,4 +1,4 @@
-"""The base model's examples, its tokenizer, and the meanings its token embeddings start from."""
+"""The base model's examples, its tokenizer, and the start of its token embeddings from text embeddings."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ def test_a_name_of_an_answer_is_one_token_with_the_separator_before_it(tokenizer
     assert '", "red wine' in texts
 
 
-def test_a_token_of_a_wish_spans_no_two_words(tokenizer: Any) -> None:
+def test_a_token_of_a_query_spans_at_most_one_word(tokenizer: Any) -> None:
     texts = [tokenizer.decode([token]) for token in tokenizer("<wscr>beef stew with olives")["input_ids"]]
     assert texts[0] == "<wscr>"
     assert all(" " not in text.strip() for text in texts)
 
 
 @pytest.mark.parametrize("text", [ANSWER, '<oar>crème brûlée, "two ways"  & tea', "<wscr>\n7-up cake"])
-def test_text_comes_back_as_it_was(tokenizer: Any, text: str) -> None:
+def test_decoding_inverts_encoding(tokenizer: Any, text: str) -> None:
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
 
 
-def test_token_embeddings_start_with_the_angles_of_their_texts(tokenizer: Any) -> None:
+def test_token_embeddings_start_with_the_cosines_between_their_texts(tokenizer: Any) -> None:
     rng = np.random.default_rng(0)
     known: dict[str, Array] = {}
 
@@ -75,7 +75,7 @@ def test_token_embeddings_start_with_the_angles_of_their_texts(tokenizer: Any) -
 
 @pytest.fixture(scope="module")
 def corpus() -> Corpus:
-    """Nine dishes in the plane, a tenth of a turn apart: dish i holds items i and, with all others, "oil"."""
+    """Nine dishes with unit vectors in the plane, 10 degrees apart. Dish i holds "item i" and "oil"."""
     angles = np.arange(9) * (np.pi / 18)
     titles = [f"{first} {second}" for first in ("beef", "lemon", "rice") for second in ("pie", "soup", "stew")]
     items = [["oil", f"item {i}"] for i in range(9)]
@@ -85,7 +85,7 @@ def corpus() -> Corpus:
     return Corpus(titles=titles, items=items, title_emb_MD=emb_MD, item_emb=item_emb)
 
 
-def test_a_recipe_is_answered_with_what_its_neighbours_hold_and_it_alone_does_not_vote(corpus: Corpus) -> None:
+def test_a_recipe_is_answered_with_items_of_its_neighbours_and_does_not_vote_itself(corpus: Corpus) -> None:
     config = PretrainConfig(k=3, num_neighbours=2)
     examples = list(title_examples(corpus, config))
     assert [example.prompt for example in examples] == [f"<wscr>{title}" for title in corpus.titles]
@@ -93,7 +93,7 @@ def test_a_recipe_is_answered_with_what_its_neighbours_hold_and_it_alone_does_no
     assert examples[4].completion == format_answer(["item 3", "item 5", "oil"])
 
 
-def test_recombined_titles_are_new_of_the_training_split_and_answered_by_every_recipe(corpus: Corpus) -> None:
+def test_recombined_titles_are_new_training_titles_on_which_every_recipe_may_vote(corpus: Corpus) -> None:
     config = PretrainConfig(k=2, num_neighbours=1, num_recombined=1000)
     asked: list[str] = []
 

@@ -11,11 +11,11 @@ def test_neighbours_vote_with_the_softmax_of_their_similarity() -> None:
     # Weights of cosines 1, 0.9 and 0.8 at temperature 0.1: e^0, e^-1, e^-2. egg: 1 + 0.14; salt: 1; rice: 0.37 + 0.14.
     voters = [["salt", "egg"], ["rice"], ["egg", "rice"]]
     assert rank_by_votes(voters, np.array([1.0, 0.9, 0.8], np.float32), 0.1) == ["egg", "salt", "rice"]
-    # Two weak voters outweigh a strong one once the temperature is high.
+    # At a high temperature two distant voters outweigh one near voter.
     assert rank_by_votes(voters, np.array([1.0, 0.9, 0.8], np.float32), 10.0) == ["egg", "rice", "salt"]
 
 
-def test_a_set_is_no_neighbour_of_its_own() -> None:
+def test_a_set_is_not_its_own_neighbour() -> None:
     sets = np.array([[1, 0], [0.9, 0.4359], [0, 1]], np.float32)
     rows_BK, cos_BK = nearest_sets(sets, sets, 1, np.arange(3))
     assert rows_BK.tolist() == [[1], [0], [1]]
@@ -24,7 +24,7 @@ def test_a_set_is_no_neighbour_of_its_own() -> None:
     assert sorted(map(sorted, some.tolist())) == [[0, 1], [0, 2]]
 
 
-def test_a_query_without_a_set_is_near_to_all() -> None:
+def test_a_query_without_its_own_set_may_have_every_neighbour() -> None:
     sets = np.array([[1, 0], [0.9, 0.4359], [0, 1]], np.float32)
     nearest, _ = nearest_sets(sets[:1], sets, 1)
     assert nearest.tolist() == [[0]]

@@ -1,4 +1,4 @@
-"""Requests of the learner: which queries, seeds and weights, and how far ahead of the training."""
+"""Requests of the learner: their queries, seeds and weights, and how far they are ahead of training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SCHEDULE = [Query(query_id=f"q{number}", task="oar", text="soup", item_ids=(), s
 
 
 class Actors:
-    """Answers each request at once, with the weights that it names or with others."""
+    """Answers each request at once, with samples of the request's weights or of other weights."""
 
     def __init__(self, weights: str | None = None) -> None:
         self.requests: list[RolloutRequest] = []
@@ -58,7 +58,7 @@ def source_of(grpo: SoftGRPOConfig, actors: Actors, monkeypatch: pytest.MonkeyPa
     )
 
 
-def test_a_worker_asks_for_its_own_run_of_a_steps_queries(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_requests_its_share_of_the_queries_of_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
     actors = Actors()
     source = source_of(SoftGRPOConfig(queries_per_step=4, num_steps=3), actors, monkeypatch, rank=1)
     for step in range(3):
@@ -69,14 +69,14 @@ def test_a_worker_asks_for_its_own_run_of_a_steps_queries(monkeypatch: pytest.Mo
     assert [request.weights for request in actors.requests] == [f"weights/step-{2 * step:08d}" for step in range(3)]
 
 
-def test_one_step_ahead_samples_are_of_the_weights_before_the_last_update(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_samples_requested_one_step_ahead_come_from_weights_one_step_old(monkeypatch: pytest.MonkeyPatch) -> None:
     actors = Actors()
     source = source_of(SoftGRPOConfig(queries_per_step=4, num_steps=3, max_staleness=1), actors, monkeypatch)
     assert [source.batch(step, trainer_at(step)).staleness for step in range(3)] == [0, 1, 1]
     assert [request.weights for request in actors.requests] == [f"weights/step-{n:08d}" for n in (0, 0, 2)]
 
 
-def test_samples_of_other_weights_than_those_published_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_samples_of_unpublished_weights_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     source = source_of(SoftGRPOConfig(queries_per_step=4), Actors("weights/step-00000006"), monkeypatch)
     source.batch(3, trainer_at(3))
     with pytest.raises(EngineError, match=r"rollout at step 4: got samples of the weights \['step-00000006'\]"):

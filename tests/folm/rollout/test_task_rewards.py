@@ -1,4 +1,4 @@
-"""A batch of answers is embedded and searched as each of them alone would be."""
+"""Embedding and searching a batch of answers gives the same result as each answer alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from r4t_ray.rewards.constraint import ConstraintConfig
 ANSWERS = [("salt", "lentil", "basil"), None, ("lentil", "salt"), ("rice", "rice", "lentil\0"), ("lentil", "garlic")]
 
 
-def test_texts_that_answers_share_are_searched_once_and_found_everywhere(indexed_workspace: Workspace) -> None:
+def test_texts_that_answers_share_are_searched_once_with_the_same_hits(indexed_workspace: Workspace) -> None:
     rewards = TaskRewards(indexed_workspace, FolmConfig(k=3, num_hits=2))
     index, encoder = rewards.indexes["wscr"], rewards.encoder
     query_emb_BD = encoder.encode(["soup", "stew", "pie", "salad", "curry"])
@@ -32,7 +32,7 @@ def test_texts_that_answers_share_are_searched_once_and_found_everywhere(indexed
     assert searched == [len({text for answer in ANSWERS for text in answer or ()})]
 
 
-def test_expected_items_are_those_of_other_queries_sets(indexed_workspace: Workspace) -> None:
+def test_expected_items_come_from_the_sets_of_other_queries(indexed_workspace: Workspace) -> None:
     config = FolmConfig(k=3, num_hits=1, reward={"wscr": {"expected_share": 0.5, "temperature": 0.01}})
     queries = load_queries(indexed_workspace, "wscr", "train")[:2]
     _, output = TaskRewards(indexed_workspace, config).score("wscr", queries, [("salt", "garlic", "basil"), None])
@@ -55,7 +55,7 @@ def test_an_added_reward_reads_the_entries_of_its_own_task(indexed_workspace: Wo
 
 
 class Counting:
-    """An index that notes how many rows it is asked for."""
+    """An index that records the number of rows of each search."""
 
     def __init__(self, index: object, searched: list[int]) -> None:
         self._index, self._searched = index, searched

@@ -1,4 +1,4 @@
-"""Rollout actors with the real engine: what they return, which weights they used, and that a dead one is replaced."""
+"""Rollout actors with the real engine: their results, the weights they used, and the restart of a dead actor."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def pool(indexed_workspace: Workspace) -> Iterator[RolloutPool]:
 
 
 @pytest.mark.timeout(300)
-def test_rollouts_come_in_order_scored_and_stamped_with_their_weights(
+def test_rollouts_are_in_order_and_have_rewards_and_the_name_of_their_weights(
     pool: RolloutPool, indexed_workspace: Workspace, trainer_at: Callable[[Any, int], Any], tmp_path: Path
 ) -> None:
     queries = [*load_queries(indexed_workspace, "wscr", "train")[:2], *load_queries(indexed_workspace, "oar")[:1]]
@@ -82,7 +82,7 @@ def test_rollouts_come_in_order_scored_and_stamped_with_their_weights(
 
 
 @pytest.mark.timeout(300)
-def test_a_query_asked_twice_gets_two_groups_of_its_own(pool: RolloutPool, indexed_workspace: Workspace) -> None:
+def test_a_query_requested_twice_gets_two_groups(pool: RolloutPool, indexed_workspace: Workspace) -> None:
     query = load_queries(indexed_workspace, "wscr", "train")[0]
     rollouts, _ = pool.rollout(request_of((query, query), 3))
     assert len(rollouts) == 6
@@ -92,7 +92,9 @@ def test_a_query_asked_twice_gets_two_groups_of_its_own(pool: RolloutPool, index
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_an_actor_that_dies_is_restarted_and_asked_again(pool: RolloutPool, indexed_workspace: Workspace) -> None:
+def test_an_actor_that_dies_is_restarted_and_repeats_its_request(
+    pool: RolloutPool, indexed_workspace: Workspace
+) -> None:
     request = request_of(tuple(load_queries(indexed_workspace, "wscr", "train")[:2]), 2)
     before, _ = pool.rollout(request)
     ray.kill(pool.actors[0], no_restart=False)
@@ -103,7 +105,7 @@ def test_an_actor_that_dies_is_restarted_and_asked_again(pool: RolloutPool, inde
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_an_actor_that_cannot_live_is_an_engine_error(ray_session: str) -> None:
+def test_an_actor_that_dies_on_every_try_raises_engine_error(ray_session: str) -> None:
     class Dying:
         def rollout(self, request: RolloutRequest) -> None:
             os._exit(1)

@@ -1,4 +1,4 @@
-"""The answers that the warm start teaches, and the order in which RL takes queries."""
+"""The answers that the warm start teaches, and the order in which RL uses queries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from r4t_ray.folm.warm_start.settings import WarmStartConfig
 from r4t_ray.types import TASKS
 
 
-def test_answers_name_items_of_the_set_first_and_titles_of_the_training_sets(indexed_workspace: Workspace) -> None:
+def test_wscr_answers_name_items_of_the_set_and_oar_answers_name_training_titles(indexed_workspace: Workspace) -> None:
     config = WarmStartConfig(num_passes={"wscr": 2, "oar": 3}, num_recombined={"wscr": 0}, own_weight=100.0, min_sets=2)
     wscr = {query.text: query for query in load_queries(indexed_workspace, "wscr", "train")}
     oar = load_queries(indexed_workspace, "oar", "train")
@@ -41,7 +41,7 @@ def test_answers_name_items_of_the_set_first_and_titles_of_the_training_sets(ind
                 assert set(answer) <= {title.lower() for title in wscr}
 
 
-def test_recombined_queries_are_answered_with_what_the_sets_nearest_to_them_hold(indexed_workspace: Workspace) -> None:
+def test_recombined_queries_are_answered_with_items_of_the_nearest_sets(indexed_workspace: Workspace) -> None:
     config = WarmStartConfig(num_recombined={"wscr": 12}, temperature=1e-3, min_sets=2)
     examples = warm_start_examples(
         "wscr", indexed_workspace, config, k=30, num_hits=1, render=lambda _, query: query, seed=0
@@ -52,17 +52,17 @@ def test_recombined_queries_are_answered_with_what_the_sets_nearest_to_them_hold
     assert 0 < len(examples) <= 12
     assert not {example.prompt for example in examples} & {query.text for query in train}
     for example in examples:
-        # Thirty searches of one item each are more than the nearest set needs, so that one is covered whole.
+        # Thirty searches of one item each are more than the nearest set needs, so the answer covers all of it.
         assert any(members <= set(parse_answer(example.completion, 30) or ()) for members in sets)
 
 
-def test_an_item_that_recurs_nowhere_is_named_nowhere(indexed_workspace: Workspace) -> None:
+def test_a_warm_start_without_recurring_items_is_refused(indexed_workspace: Workspace) -> None:
     config = WarmStartConfig(min_sets=1000)
     with pytest.raises(DataError, match="min_sets"):
         warm_start_examples("wscr", indexed_workspace, config, k=3, num_hits=1, render=lambda _, query: query, seed=0)
 
 
-def test_the_schedule_uses_every_query_before_any_again(indexed_workspace: Workspace) -> None:
+def test_the_schedule_uses_every_query_once_before_it_repeats_any(indexed_workspace: Workspace) -> None:
     config = FolmConfig(grpo={"wscr": {"num_steps": 50, "queries_per_step": 8, "num_recombined": 0}})
     schedule = query_schedule("wscr", config, indexed_workspace, seed=0)
     train = load_queries(indexed_workspace, "wscr", "train")
@@ -99,7 +99,7 @@ def test_a_finished_stage_is_skipped_where_its_engine_is_not_installed(
     assert run(config, workspace, seed=0).manifest == made.manifest
 
 
-def test_greedy_cover_counts_what_is_covered_once() -> None:
+def test_greedy_cover_counts_each_item_once() -> None:
     hits = np.array([[0, 1], [1, 2], [2, 3], [3, 0]])
-    # Item 1's hits are worth 5 + 4; then item 3's 1 + 3 against item 2's 1 left and item 0's 3.
+    # The hits of candidate 1 add 5 + 4. After that candidate 3 adds 1 + 3, candidate 2 adds 1, candidate 0 adds 3.
     assert greedy_cover(np.array([3, 5, 4, 1], np.float32), hits, 2) == [1, 3]

@@ -1,4 +1,4 @@
-"""Weights on disk: which folders are there, and that they are marked as whole."""
+"""Weights on disk: which folders are kept, and their mark of completeness."""
 
 from __future__ import annotations
 

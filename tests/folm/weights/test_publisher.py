@@ -1,4 +1,4 @@
-"""Weights are published once for each state of the learner, and the time is counted once."""
+"""Weights are published once for each state of the learner, and their time is reported once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from r4t_ray.folm.weights.publisher import WeightPublisher
 
 
-def test_weights_are_published_when_they_are_new() -> None:
+def test_weights_are_published_only_when_they_are_new() -> None:
     published: list[int] = []
 
     def publish(trainer: Any) -> Path:

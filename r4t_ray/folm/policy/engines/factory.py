@@ -11,7 +11,11 @@ from r4t_ray.folm.policy.engines.interface import Engine, EngineConfig
 
 
 def engine_name(config: EngineConfig) -> str:
-    """The engine that ``config`` stands for on this machine: vllm or transformers; raises EngineError."""
+    """The name of the engine that ``config`` selects on this machine: vllm or transformers.
+
+    Raises:
+        EngineError: The engine is not installed, or it does not support a setting.
+    """
     has_vllm = importlib.util.find_spec("vllm") is not None
     if config.type == "vllm" and not has_vllm:
         raise EngineError(
@@ -26,14 +30,14 @@ def engine_name(config: EngineConfig) -> str:
             raise EngineError(
                 f"folm.engine.{setting}",
                 f"{getattr(config, setting)}, with the engine transformers",
-                "the engine vllm, which alone has it",
+                "the engine vllm, because only it supports this",
                 f"set it to {default}, or install vllm: pip install 'r4t-ray[cpu]' or [gpu]",
             )
     return name
 
 
 def make_engine(model_dir: Path, config: EngineConfig, resources: Resources) -> Engine:
-    """Load the model of a directory into the engine that ``config`` stands for, in a process with ``resources``."""
+    """Load the model of a directory into the engine that ``config`` selects, in a process with ``resources``."""
     if engine_name(config) == "vllm":
         from r4t_ray.folm.policy.engines.vllm_engine import VLLMEngine
 

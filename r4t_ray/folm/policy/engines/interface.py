@@ -1,4 +1,4 @@
-"""Generation engines: prompts in, sampled completions with the sampler's own log-probabilities out."""
+"""Generation engines: they take prompts and return sampled completions with the sampler's log-probabilities."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class EngineConfig(Settings):
     """The engine that samples from the fan-out language model."""
 
     type: Literal["auto", "vllm", "transformers"] = Field(
-        "auto", description="`auto` takes vLLM where it is installed, and transformers elsewhere."
+        "auto", description="The engine that samples. `auto` takes vLLM if it is installed, else transformers."
     )
     dtype: Literal["float32", "bfloat16", "auto"] = Field(
         "float32",
@@ -24,18 +24,19 @@ class EngineConfig(Settings):
         "`folm.grpo.<task>.max_logp_gap` with it. `auto` is the precision of the model's files.",
     )
     max_model_len: PositiveInt = Field(
-        192, description="Longest prompt with its answer, in tokens. vLLM reserves memory for it."
+        192, description="Longest prompt with its answer, in tokens. vLLM reserves memory for this length."
     )
     max_num_seqs: PositiveInt = Field(256, description="Answers that vLLM samples at the same time.")
     structured_output: bool = Field(
         False,
         description="Sample only well-formed answers for pairs and evaluation, by vLLM's guided decoding. RL always "
-        "samples freely, because the learner's probabilities know no grammar.",
+        "samples without a grammar, because the learner's log-probabilities have none.",
     )
     weight_transfer: Literal["disk", "gloo", "nccl"] = Field(
         "disk",
-        description="How RL's weights reach the engines: by files on a file system that learner and engines see, or "
-        "from the learner's memory by gloo (CPU) or nccl (GPU). nccl: Experimental: not run on GPUs yet.",
+        description="How RL sends new weights to the engines. `disk` writes files, so learner and engines need a "
+        "shared file system. `gloo` (CPU) and `nccl` (GPU) send them from memory. `nccl` is experimental: it has not "
+        "run on GPUs yet.",
     )
 
 
@@ -43,22 +44,25 @@ class Sampling(Settings):
     """How completions are sampled. top_p is always 1, because log-probabilities would otherwise be biased."""
 
     num_samples: PositiveInt = Field(1, description="Completions of each prompt.")
-    temperature: NonNegativeFloat = Field(0.9, description="Softmax temperature; 0 takes the likeliest token.")
+    temperature: NonNegativeFloat = Field(0.9, description="Softmax temperature; 0 takes the most likely token.")
     max_tokens: PositiveInt = Field(160, description="Longest completion in tokens.")
     seed: int | tuple[int, ...] = Field(
         0,
-        description="One seed for the whole batch, or one for each prompt. With one for each, the samples of a prompt "
-        "do not depend on the other prompts.",
+        description="One seed for the whole batch, or one seed for each prompt. With a seed for each prompt, its "
+        "samples do not depend on the other prompts.",
     )
     regex: str | None = Field(
-        None, description="A pattern that whole completions match, unless `max_tokens` cuts them off."
+        None, description="A regular expression that each completion must match, unless `max_tokens` cuts it off."
     )
-    logprobs: bool = Field(True, description="Whether completions need their log-probabilities.")
+    logprobs: bool = Field(True, description="Whether completions include log-probabilities.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Completion:
-    """One sampled continuation. ``logprobs`` are of the sampling distribution, temperature included."""
+    """One sampled continuation.
+
+    ``logprobs`` holds the log-probability of each token under the sampling distribution, temperature included.
+    """
 
     text: str
     token_ids: tuple[int, ...]
@@ -73,9 +77,9 @@ class Engine(Protocol):
         ...
 
     def load_weights(self, model_dir: Path) -> None:
-        """Load other weights of the same architecture from a directory."""
+        """Load new weights of the same architecture from a directory."""
         ...
 
     def transfer(self, call: str, arguments: dict[str, Any]) -> None:
-        """One call of vLLM's weight transfer, in which a learner sends other weights."""
+        """Run one call of vLLM's weight transfer, by which a learner sends new weights."""
         ...

@@ -29,7 +29,7 @@ class TransformersEngine:
 
     @torch.inference_mode()
     def generate(self, prompts: Sequence[str], sampling: Sampling) -> list[list[Completion]]:
-        """See ``Engine.generate``. Prompts with one seed each are sampled one after the other."""
+        """See ``Engine.generate``. Prompts that have their own seeds are sampled one after the other."""
         if isinstance(sampling.seed, tuple):
             alone = [sampling.model_copy(update={"seed": seed}) for seed in sampling.seed]
             return [self.generate([prompt], one)[0] for prompt, one in zip(prompts, alone, strict=True)]
@@ -53,7 +53,7 @@ class TransformersEngine:
         self._model.load_state_dict(loaded.state_dict())
 
     def transfer(self, call: str, arguments: dict[str, Any]) -> None:
-        """Refused before an engine is made: see ``engine_name``."""
+        """Not supported. ``engine_name`` refuses the setting before an engine is made."""
         raise NotImplementedError(call)
 
     def _generate_batch(self, prompts: list[str], sampling: Sampling) -> list[Completion]:

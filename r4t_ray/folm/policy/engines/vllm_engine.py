@@ -18,7 +18,7 @@ CPU_KV_CACHE_GIB = "1"
 class VLLMEngine:
     """A vLLM engine whose weights can be replaced in place.
 
-    The engine core runs in this process, so that it ends with its actor.
+    The engine core runs in this process, so it ends when its actor ends.
     """
 
     def __init__(self, model_dir: Path, config: EngineConfig, resources: Resources) -> None:
@@ -34,7 +34,7 @@ class VLLMEngine:
 
         register_gloo()
         if not resources.gpus:
-            torch.set_num_threads(resources.num_threads)  # the engine forbids it once it has started
+            torch.set_num_threads(resources.num_threads)  # vLLM forbids this after its start
 
         self._llm = LLM(
             model=str(model_dir),
@@ -82,7 +82,7 @@ class VLLMEngine:
         return [[self._completion(choice, sampling.logprobs) for choice in output.outputs] for output in outputs]
 
     def load_weights(self, model_dir: Path) -> None:
-        """Reload every weight from a directory, and drop cached prefixes because the old weights computed them."""
+        """Load all weights from a directory, and drop cached prefixes because the old weights computed them."""
         self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(model_dir)})
         self._use_new_weights()
 
@@ -99,14 +99,14 @@ class VLLMEngine:
     def _completion(self, choice: Any, has_logprobs: bool) -> Completion:
         ids, logprobs = tuple(choice.token_ids), tuple(choice.logprobs.logprobs) if has_logprobs else ()
         assert not has_logprobs or len(logprobs) == len(ids), (
-            "logprobs=0 gives one number a token, for the sampled token"
+            "logprobs=0 gives the log-probability of the sampled token alone"
         )
         text = self._tokenizer.decode(ids, skip_special_tokens=True)
         return Completion(text=text, token_ids=ids, logprobs=logprobs)
 
 
 def repack_tied_head(model: Any) -> None:
-    """Update a head that shares the embedding's weights. On a CPU it multiplies by a packed copy of them."""
+    """Update a head that shares the embedding's weights, because on a CPU it holds a packed copy of them."""
     if getattr(model.config, "tie_word_embeddings", False):
         model.lm_head.weight = model.model.embed_tokens.weight
         model.lm_head.quant_method.process_weights_after_loading(model.lm_head)
