@@ -1,7 +1,7 @@
 """Run one stage of an experiment, or `pipeline` for all of them.
 
-`python jobs/stage.py STAGE CONFIG --workspace DIR`, on a cluster
-`ray job submit --working-dir . -- python jobs/stage.py STAGE CONFIG --workspace DIR`.
+On this machine: `python jobs/stage.py STAGE CONFIG --workspace DIR`.
+On a cluster: `ray job submit --working-dir . -- python jobs/stage.py STAGE CONFIG --workspace DIR`.
 """
 
 from r4t_ray.pipeline import main

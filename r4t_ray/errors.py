@@ -63,7 +63,7 @@ class RewardError(R4TError, RuntimeError):
 
 
 def write_error(error: R4TError, path: Path) -> None:
-    """Write an error to a file, for a process that starts later."""
+    """Write an error to a file that a later process reads."""
     path.write_text(json.dumps([type(error).__name__, *error.args]), encoding="utf-8")
 
 

@@ -48,7 +48,7 @@ def query(
     task: Annotated[Task | None, typer.Option(help=f"{TASK_HELP} Default: the server's default task.")] = None,
     like: Like = None,
     avoid: Avoid = None,
-    strength: Annotated[float, typer.Option(help="Strength of --like and --avoid, 0 to 4. 0 ignores them.")] = 0.5,
+    strength: Annotated[float, typer.Option(help="Strength of --like and --avoid, 0 to 4. 0 does not steer.")] = 0.5,
     temperature: Temperature = 1.0,
     guidance: Guidance = None,
 ) -> None:

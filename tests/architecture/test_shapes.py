@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "r4t_ray"
 MODULES = sorted(PACKAGE.rglob("*.py"))
+BENCHMARKS = sorted((PACKAGE.parent / "benchmarks").rglob("*.py"))
 MAX_POSITIONAL = 5
 MAX_MODULES = 15
 ONE_FILE_A_MEMBER = {"methods"}
@@ -87,23 +88,15 @@ def reachable(graph: Mapping[str, set[str]], start: str) -> set[str]:
     return found
 
 
-def trees() -> dict[Path, ast.AST]:
-    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in MODULES}
+def parsed(path: Path) -> ast.AST:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def test_dataclasses_are_keyword_only() -> None:
-    found = {short(path): names for path, tree in trees().items() if (names := positional_dataclasses(tree))}
-    assert found == {}
-
-
-def test_calls_have_at_most_five_positional_arguments() -> None:
-    found = {short(path): names for path, tree in trees().items() if (names := long_calls(tree))}
-    assert found == {}
-
-
-def test_loggers_have_one_name() -> None:
-    found = {short(path): names for path, tree in trees().items() if (names := misnamed_loggers(tree))}
-    assert found == {}
+@pytest.mark.parametrize("check", [positional_dataclasses, long_calls, misnamed_loggers])
+def test_dataclasses_are_keyword_only_calls_are_short_and_loggers_have_one_name(
+    check: Callable[[ast.AST], list[str]],
+) -> None:
+    assert {short(path): found for path in [*MODULES, *BENCHMARKS] if (found := check(parsed(path)))} == {}
 
 
 def test_folders_are_small() -> None:
@@ -117,7 +110,7 @@ def test_folders_are_small() -> None:
 
 def test_there_is_no_import_circle() -> None:
     known = {module_name(path) for path in MODULES}
-    graph = {module_name(path): set(imports_of(tree, known)) for path, tree in trees().items()}
+    graph = {module_name(path): set(imports_of(parsed(path), known)) for path in MODULES}
     assert circles(graph) == []
 
 

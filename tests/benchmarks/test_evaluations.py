@@ -1,4 +1,4 @@
-"""Evaluations against a denoiser that counts its calls."""
+"""The number of evaluations, compared with a denoiser that counts its calls."""
 
 from __future__ import annotations
 

@@ -10,7 +10,9 @@ import pytest
 from benchmarks import fanout
 
 
-def test_the_paper_mode_measures_every_cell_or_says_why_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_paper_mode_measures_every_cell_or_gives_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "rows.json"
     asked = "--paper --tiny --device cpu --batches 1 2 --evaluations 1 4 --solvers heun --modes eager graph"
     tokens = "--prompt-tokens 3 --new-tokens 2"

@@ -1,4 +1,4 @@
-"""What the workspace's benchmark times of a retriever and of its student, on toy shapes."""
+"""The cells that the workspace's benchmark times for a retriever and its student, on toy shapes."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_every_cell_of_the_retriever_and_one_of_its_student_are_measured(folder:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["", STUDENT])
-def test_what_is_compiled_answers_as_what_is_not(folder: Path, name: str) -> None:
+def test_compiled_and_eager_retrievers_give_the_same_rows(folder: Path, name: str) -> None:
     z_q_BD = torch.eye(6)[:2]
     plain, fast = (
         made.generate(z_q_BD, generator=torch.Generator().manual_seed(0))

@@ -1,4 +1,4 @@
-"""Arguments from settings, results in files, and no path of this machine beside figures."""
+"""Arguments from settings, and results in files without paths of this machine."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def test_operations_of_a_sample_by_hand() -> None:
 
 
 @pytest.mark.timeout(180)
-def test_a_row_is_written_and_said(
+def test_a_row_is_written_and_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "rows.json"

@@ -1,4 +1,4 @@
-"""The tables that compare retrievers: rules and cheap students by hand, and every way to sample once."""
+"""The benchmarks that compare retrievers: rules, cheap students, and the list of solvers and steps."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SHAPE = NetworkConfig(
 )
 
 
-def test_every_way_is_measured_once_and_the_reference_first() -> None:
+def test_every_solver_and_step_count_is_measured_once_after_the_reference() -> None:
     ways = list(quality.ways(None))
     assert ways[0] == ("sde", 256)
     assert len(set(ways)) == len(ways)
@@ -40,7 +40,7 @@ def test_every_way_is_measured_once_and_the_reference_first() -> None:
     assert [way for way in ways if way[0] in ("top_anchors", "one_step")] == [("top_anchors", 1), ("one_step", 1)]
 
 
-def test_a_way_is_kept_if_all_its_measures_are() -> None:
+def test_a_solver_keeps_98_percent_if_all_its_measures_do() -> None:
     def row(solver: str, measure: str, ratio: float) -> ResultRow:
         value = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 9}
         figures = {"measure": measure, "value": value, "ratio": {**value, "value": ratio}}
@@ -67,7 +67,7 @@ def test_rules_select_among_the_pairs_of_each_query() -> None:
 
 
 def unit_pairs(num: int) -> dict[str, torch.Tensor]:
-    """Queries near one of two axes; the rows of their targets are three other axes, in an order of chance."""
+    """Queries near one of two axes; the rows of their targets are three other axes in random order."""
     generator = torch.Generator().manual_seed(0)
     which = torch.arange(num) % 2
     z_q = functional.normalize(torch.eye(6)[which] + 0.05 * torch.randn(num, 6, generator=generator), dim=-1)
@@ -76,7 +76,7 @@ def unit_pairs(num: int) -> dict[str, torch.Tensor]:
     return {"z_q": z_q, "Z": torch.eye(6)[axes], "weight": torch.ones(num)}
 
 
-def test_only_the_matched_student_learns_a_set_whose_order_is_chance() -> None:
+def test_only_the_matched_student_learns_randomly_ordered_sets() -> None:
     pairs, asked = unit_pairs(256), torch.eye(6)[:2]
     torch.manual_seed(0)
     matched, ordered = (
@@ -85,7 +85,7 @@ def test_only_the_matched_student_learns_a_set_whose_order_is_chance() -> None:
     )
     assert sorted(matched[0].argmax(dim=-1).tolist()) == [0, 1, 2]
     assert sorted(matched[1].argmax(dim=-1).tolist()) == [3, 4, 5]
-    # Without a match every row is near the mean of the set, of cosine 0.58 with each.
+    # Without matching every row is near the mean of the set, which has cosine 0.58 with each row.
     close = [float(rows.max(dim=-1).values.mean()) for rows in (ordered, matched)]
     assert close[0] < 0.7
     assert close[1] > 0.8
@@ -100,8 +100,8 @@ def test_the_best_pair_of_the_nearest_query_is_copied(tmp_path: Path) -> None:
     assert np.array_equal(copied.numpy(), pairs["Z"][[3, 1]].numpy())
 
 
-def test_of_several_nearest_queries_the_rows_they_share_are_copied(tmp_path: Path) -> None:
-    """Sets of axes 0 1 2, 1 2 3 and 2 3 4 at cosines 0.8, 0.6 and 0: the second pair of a query is not asked."""
+def test_the_rows_that_several_nearest_queries_share_are_copied(tmp_path: Path) -> None:
+    """Sets of axes 0 1 2, 1 2 3 and 2 3 4 at cosines 0.8, 0.6 and 0; the second pair of a query is not used."""
     axes = torch.eye(6)
     pairs = {"z_q": axes[[0, 0, 1, 2]], "Z": axes[torch.tensor([[0, 1, 2], [3, 4, 5], [1, 2, 3], [2, 3, 4]])]}
     rewards = {"reward": pa.array([0.9, 0.1, 0.5, 0.7], pa.float32()), "split": ["train"] * 4}

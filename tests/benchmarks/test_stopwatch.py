@@ -1,4 +1,4 @@
-"""When a cell is timed well enough, the predicted time of a larger one, and the row of a failure."""
+"""The end of timing, the predicted time of a larger cell, and the row of a cell that is not timed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def board_of(folder: Path, deadline: float) -> Board:
     )
 
 
-def test_a_second_of_work_is_enough_and_slow_calls_need_fewer() -> None:
+def test_one_second_is_enough_and_slow_calls_need_fewer_repeats() -> None:
     assert not is_enough([])
     assert not is_enough([600.0, 600.0])
     assert is_enough([600.0, 600.0, 600.0])
@@ -48,7 +48,7 @@ def test_a_second_of_work_is_enough_and_slow_calls_need_fewer() -> None:
     assert is_enough([31_000.0])
 
 
-def test_prediction_is_the_least_that_smaller_cells_give() -> None:
+def test_prediction_is_the_lowest_from_smaller_cells() -> None:
     rows = [
         Timing(cell=cell("sde", 1, 16), median_ms=100.0),
         Timing(cell=cell("sde", 8, 4), median_ms=150.0),
@@ -91,7 +91,7 @@ def test_a_failure_and_a_limit_leave_their_reason(tmp_path: Path) -> None:
     assert written[3]["repeats"] == 200
 
 
-def test_what_may_not_end_in_time_is_not_begun(tmp_path: Path) -> None:
+def test_a_cell_that_may_miss_the_deadline_is_not_started(tmp_path: Path) -> None:
     board = board_of(tmp_path, time.perf_counter() + 100)
     board.result.facts["guidance"] = 0.1
     board.timings.append(Timing(cell=cell("sde", 1, 1), median_ms=20_000.0))

@@ -31,7 +31,7 @@ def test_a_run_is_timed_from_its_first_file_to_its_last(tmp_path: Path) -> None:
     assert run["bytes"] == sum(path.stat().st_size for path in tmp_path.iterdir())
 
 
-def test_what_was_recorded_is_replayed_for_any_query_always_the_same(tmp_path: Path) -> None:
+def test_a_query_always_gets_the_same_recorded_fan_outs(tmp_path: Path) -> None:
     write(tmp_path / "0.parquet", ["a", "b", "a"], 1.0)
     assert record(tmp_path, tmp_path / "recorded.json") == (3, 2)
     replay = Replay(str(tmp_path / "recorded.json"))
@@ -44,7 +44,7 @@ def test_what_was_recorded_is_replayed_for_any_query_always_the_same(tmp_path: P
     assert replay(row) == replay(row)
 
 
-def test_usage_tells_this_process_and_its_work() -> None:
+def test_usage_measures_cpu_time_and_memory_of_this_process() -> None:
     with watched() as usage:
         until = time.process_time() + 3.2
         while time.process_time() < until:

@@ -15,7 +15,7 @@ from r4t_ray.diffusion import DiffusionConfig, DiffusionRetriever, NetworkConfig
 
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
 def test_an_update_is_three_times_the_forward_pass_of_products_and_attentions(dropout: float) -> None:
-    """Rows are many and layers narrow, so most of it is self-attention: 4 L^2 H forward. Inputs have no gradient."""
+    """With many rows and narrow layers most work is self-attention: 4 L^2 H forward. Inputs have no gradient."""
     network = NetworkConfig(
         num_rows=256,
         dim=8,
@@ -46,7 +46,9 @@ def test_an_update_is_three_times_the_forward_pass_of_products_and_attentions(dr
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_every_variant_trains_and_is_said(ray_session: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_variant_trains_and_is_printed(
+    ray_session: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "rates.json"
     asked = "--pairs 40 --batch 8 --turns 1 --windows 2 --window 3"
     train_diffusion.BENCHMARK.main([*asked.split(), "--out", str(out)])

@@ -29,8 +29,8 @@ def test_agrees_with_diffusers(scheduler: type) -> None:
     assert torch.allclose(c_noise(SIGMA_S), reference.precondition_noise(SIGMA_S), rtol=1e-12)
 
 
-def test_network_sees_and_is_asked_for_unit_variance() -> None:
-    """Var(c_in (z + sigma eps)) = 1, and so has (z - c_skip (z + sigma eps)) / c_out, for Var(z) = sd^2."""
+def test_network_input_and_target_have_unit_variance() -> None:
+    """If Var(z) = sd^2, c_in (z + sigma eps) and (z - c_skip (z + sigma eps)) / c_out have variance 1."""
     data, noise = SIGMA_DATA**2, SIGMA_S**2
     assert torch.allclose(c_in(SIGMA_S, SIGMA_DATA) ** 2 * (data + noise), torch.ones(5, dtype=torch.float64))
     skip = c_skip(SIGMA_S, SIGMA_DATA)
@@ -46,7 +46,7 @@ def mixture() -> AnchorMixture:
 
 
 @torch.no_grad()
-def test_weights_are_the_posterior_by_hand() -> None:
+def test_anchor_weights_are_the_posterior_by_hand() -> None:
     made = mixture()
     made.query_prior.bias.copy_(torch.tensor([np.log(3.0), 0.0]))
     z_BLD = torch.tensor([[[0.6, 0.2]]])
@@ -59,7 +59,7 @@ def test_weights_are_the_posterior_by_hand() -> None:
 
 
 @torch.no_grad()
-def test_with_little_noise_a_row_goes_to_its_anchor_and_with_the_gate_shut_stays() -> None:
+def test_low_noise_moves_a_row_to_its_anchor_unless_the_gate_is_closed() -> None:
     made = mixture()
     z_BLD = torch.tensor([[[0.9, 0.1], [0.1, 0.9]]])
     parts = z_BLD, torch.tensor([0.05]), torch.zeros(1, 2, 4), torch.zeros(1, 2)

@@ -1,4 +1,4 @@
-"""An exported program, after it was saved and loaded, answers as the retriever that it was made from."""
+"""An exported program that was saved and loaded gives the same rows as its retriever."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BATCHES = (1, 3, 8)
 
 
 def make_retriever(num_anchors: int, solver: SolverName = "euler") -> DiffusionRetriever:
-    """All weights random, so that no part of the network is silent; sampled by Euler with guidance 0.5."""
+    """A retriever with random weights, so that every part of the network acts; Euler with guidance 0.5."""
     torch.manual_seed(0)
     shape = {"hidden_size": 16, "mlp_size": 16, "num_heads": 2, "num_layers": 1, "noise_dim": 4}
     network = NetworkConfig(num_rows=NUM_ROWS, dim=DIM, num_anchors=num_anchors, **shape)
@@ -55,7 +55,7 @@ def load(path: Path) -> onnxruntime.InferenceSession:
 
 
 def sample(step: onnxruntime.InferenceSession, retriever: DiffusionRetriever, z_q_BD: Tensor) -> Tensor:
-    """The docstring's loop in numpy, from the noise that ``generate`` draws with seed 0."""
+    """The loop of the module docstring in numpy, from the noise that ``generate`` samples with seed 0."""
     sigmas_S = sampling_sigmas(retriever.sampler.levels, NUM_STEPS, retriever.noise).numpy().astype(np.float32)
     noise_BLD = torch.randn((len(z_q_BD), NUM_ROWS, DIM), generator=torch.Generator().manual_seed(0)).numpy()
     z_BLD = sigmas_S[0] * noise_BLD
@@ -78,7 +78,7 @@ def sample_in_float64(retriever: DiffusionRetriever, z_q_BD: Tensor, guidance: f
 
 @pytest.mark.parametrize("num_anchors", [0, 7])
 @pytest.mark.parametrize("guidance", [0.0, None], ids=["unguided", "guided as trained"])
-def test_a_loop_of_exported_steps_is_generate(num_anchors: int, guidance: float | None, tmp_path: Path) -> None:
+def test_a_loop_of_exported_steps_equals_generate(num_anchors: int, guidance: float | None, tmp_path: Path) -> None:
     retriever = make_retriever(num_anchors)
     export.export_step(retriever, tmp_path / "step.onnx", guidance)
     assert [file.name for file in tmp_path.iterdir()] == ["step.onnx"]
@@ -86,11 +86,11 @@ def test_a_loop_of_exported_steps_is_generate(num_anchors: int, guidance: float 
     for batch in BATCHES:
         z_q_BD = make_queries(batch)
         expected = retriever.generate(z_q_BD, guidance=guidance, generator=torch.Generator().manual_seed(0))
-        # A row that hangs between two anchors magnifies rounding: there `generate` itself is 1.1e-5 off.
+        # A row between two anchors magnifies rounding: there the error of `generate` itself is 1.1e-5.
         rounding_BL1 = (expected - sample_in_float64(retriever, z_q_BD, guidance)).abs().amax(dim=-1, keepdim=True)
         assert float(rounding_BL1.max()) < 2e-5
         assert bool(((sample(step, retriever, z_q_BD) - expected).abs() < 1e-5 + 2 * rounding_BL1).all())
-        # The bound tells answers apart: those of the other queries are not within it.
+        # The bound distinguishes answers: the rows of the other queries are outside it.
         assert float((sample(step, retriever, -z_q_BD) - expected).abs().max()) > 1e-3
 
 
@@ -115,13 +115,13 @@ def test_exported_one_step(num_anchors: int, tmp_path: Path) -> None:
     for batch in BATCHES:
         z_q_BD, noise_BLD = make_queries(batch), torch.randn(batch, NUM_ROWS, DIM)
         (z_BLD,) = student.run(["z_BLD"], {"noise_BLD": noise_BLD.numpy(), "z_q_BD": z_q_BD.numpy()})
-        # Of 7 anchors each row is one: the same one, or the difference is that of two anchors.
+        # Each row is one of 7 anchors, so a wrong row differs by the distance of two anchors.
         assert float((torch.from_numpy(z_BLD) - one_step(retriever, noise_BLD, z_q_BD)).abs().max()) < 1e-5
         for others in ((-noise_BLD, z_q_BD), (noise_BLD, -z_q_BD)):
             assert float((torch.from_numpy(z_BLD) - one_step(retriever, *others)).abs().max()) > 1e-3
 
 
-def test_one_step_is_of_a_student(tmp_path: Path) -> None:
+def test_export_of_one_step_needs_a_student(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="solver euler; expected a one-step student"):
         export.export_one_step(make_retriever(7), tmp_path / "student.onnx")
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""A request's directions depend on its own query and seed, not on its neighbours in the batch."""
+"""The directions of a request depend on its query and seed, not on the other requests in the batch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def retriever() -> DiffusionRetriever:
     network = NetworkConfig(num_rows=4, dim=8, hidden_size=16, mlp_size=16, num_heads=2, num_layers=1, num_anchors=0)
     noise = NoiseConfig(sigma_min=0.05, sigma_max=1.0, sigma_data=8**-0.5)
     model = DiffusionRetriever(network, noise, SamplerConfig(solver="heun", num_steps=4))
-    with torch.no_grad():  # Zero-initialised output layers would hide the query.
+    with torch.no_grad():  # With zero-initialised output layers the query would have no effect.
         for parameter in model.parameters():
             parameter.normal_(0, 0.3)
     return model.eval()
@@ -52,7 +52,7 @@ def test_each_row_equals_its_query_sampled_alone(retriever: DiffusionRetriever, 
     assert (z_BLD[0] - z_BLD[1]).abs().max() > 1e-3, "the seed has no say"
 
 
-def test_the_top_anchors_of_a_batch_are_those_of_generate() -> None:
+def test_the_top_anchors_of_a_batch_equal_the_rows_of_generate() -> None:
     torch.manual_seed(0)
     network = NetworkConfig(num_rows=4, dim=8, hidden_size=16, mlp_size=16, num_heads=2, num_layers=1, num_anchors=40)
     model = DiffusionRetriever(network, NoiseConfig(sigma_max=1.0, sigma_min=1e-4)).eval()
@@ -71,7 +71,7 @@ def test_the_top_anchors_of_a_batch_are_those_of_generate() -> None:
 
 
 @pytest.mark.parametrize("solver", ["euler", "sde"])
-def test_wishes_are_a_querys_own(retriever: DiffusionRetriever, solver: str) -> None:
+def test_steering_changes_only_the_query_that_asks_for_it(retriever: DiffusionRetriever, solver: str) -> None:
     z_q_BD = functional.normalize(torch.randn(4, 8, generator=torch.Generator().manual_seed(1)), dim=-1)
     settings = SamplerConfig(solver=solver, num_steps=4)
     plain_BLD = generate_each(retriever, z_q_BD, settings, seeds=SEEDS)
@@ -83,7 +83,7 @@ def test_wishes_are_a_querys_own(retriever: DiffusionRetriever, solver: str) -> 
     assert steered_BLD[2, :, 0].mean() > plain_BLD[2, :, 0].mean() + 0.1
 
 
-def test_stated_sampler_settings_replace_the_trained_ones() -> None:
+def test_given_sampler_settings_replace_the_trained_ones() -> None:
     trained = SamplerConfig(solver="heun", num_steps=8, guidance=0.1, levels="tangent")
     assert sampler_with(trained) == trained
     assert sampler_with(trained, guidance=0.7).guidance == 0.7
@@ -120,7 +120,7 @@ def test_the_top_anchors_are_the_anchors_by_their_weight_at_the_highest_noise() 
     z_q_BD = functional.normalize(torch.randn(5, 2), dim=-1)
     z_BLD = retriever.generate(z_q_BD)
     assert z_BLD.shape == (5, 2, 2)
-    # Twice as many rows as are asked for, all at z = 0, through the whole denoiser: one weight an anchor comes back.
+    # Send rows at z = 0 through the whole denoiser, twice the requested number; this gives one weight per anchor.
     condition_BD, sigma_B = retriever.network.condition(z_q_BD, torch.zeros(5, dtype=torch.bool)), torch.ones(5)
     hidden_BLH = retriever.network.hidden_rows(torch.zeros(5, 4, 2), torch.zeros(5), condition_BD)
     head_BLE = retriever.mixture.row_head(hidden_BLH)

@@ -89,7 +89,7 @@ def test_a_missing_file_is_named(retriever: DiffusionRetriever, tmp_path: Path, 
         DiffusionRetriever.from_pretrained(tmp_path)
 
 
-def test_a_missing_folder_does_not_reach_for_the_network(tmp_path: Path) -> None:
+def test_a_missing_folder_is_not_looked_up_on_the_hub(tmp_path: Path) -> None:
     with pytest.raises(MissingArtifactError, match="train-diffusion"):
         DiffusionRetriever.from_pretrained(str(tmp_path / "absent"))
 
@@ -117,6 +117,6 @@ def test_wrong_requests(retriever: DiffusionRetriever, z_q_BD: Tensor) -> None:
     with pytest.raises(RequestError, match=r"\(B, 8\)"):
         retriever.generate(z_q_BD[0])
     with pytest.raises(ConfigError, match="dpmpp_2m"):
-        retriever.generate(z_q_BD, solver="none")  # type: ignore[arg-type]  # what a request could carry
+        retriever.generate(z_q_BD, solver="none")  # type: ignore[arg-type]  # a request could hold it
     with pytest.raises(ConfigError, match="0 steps"):
         retriever.generate(z_q_BD, num_steps=0)

@@ -1,4 +1,4 @@
-"""The card of a retriever of which only weights and settings are known."""
+"""The model card of a retriever, from its weights and settings and with given facts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_saved_retriever_has_its_settings_in_the_card(tmp_path: Path) -> None:
     assert "{{" not in card
 
 
-def test_facts_replace_what_is_not_known(tmp_path: Path) -> None:
+def test_facts_replace_the_placeholders(tmp_path: Path) -> None:
     retriever = DiffusionRetriever(NETWORK)
     retriever.save_pretrained(tmp_path, model_card_kwargs={"title": "Dinner", "data": "salt & <b>", "measured": "1.0"})
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
@@ -36,6 +36,6 @@ def test_facts_replace_what_is_not_known(tmp_path: Path) -> None:
     assert "Not " not in card
 
 
-def test_parameters_are_counted_with_their_thousands() -> None:
+def test_parameter_counts_have_thousands_separators() -> None:
     facts = weights_facts(NETWORK, NoiseConfig(sigma_min=1e-4, sigma_max=80.0), SamplerConfig(), 1_234_567)
     assert facts["num_parameters"] == "1,234,567"

@@ -22,7 +22,7 @@ CONFIG = NetworkConfig(
 
 @pytest.fixture
 def network() -> SetTransformer:
-    """A network in eval mode whose zero-initialised weights are set at random, so that every path is open."""
+    """A network in eval mode whose zero-initialised weights are set at random, so that every path has an effect."""
     torch.manual_seed(0)
     network = SetTransformer(CONFIG).eval()
     with torch.no_grad():

@@ -35,7 +35,7 @@ def start(batch: int, dtype: torch.dtype = torch.float64) -> Tensor:
 
 
 def draws(seed: int, *shape: int) -> Callable[[], Tensor]:
-    """What an SDE solver adds."""
+    """The noise that an SDE solver adds."""
     source = torch.Generator().manual_seed(seed)
     return lambda: torch.randn(shape, generator=source, dtype=torch.float64)
 
@@ -45,7 +45,7 @@ def flow(z_BLD: Tensor, sigma: float, sigma_next: float) -> Tensor:
 
 
 class Anchored:
-    """The Gaussian denoiser with 20 axes as anchors, whose logits are z and the anchor's number; it notes its calls."""
+    """The Gaussian denoiser with 20 axes as anchors. Logits are z plus the anchor number. It records its calls."""
 
     anchors_ND = torch.eye(20, dtype=torch.float64)
 
@@ -64,7 +64,7 @@ class Anchored:
 
 
 def run(solver: str, num_steps: int = 6, start_seed: int = 0, draw_seed: int = 0) -> tuple[Tensor, list[float]]:
-    """The rows of two queries, and the noise levels at which the denoiser was asked."""
+    """The rows of two queries, and the noise levels at which the denoiser was called."""
     denoise, source = Anchored(), torch.Generator().manual_seed(start_seed)
     start_BLD = NOISE.sigma_max * torch.randn(2, 10, 20, generator=source, dtype=torch.float64)
     sigmas_S = sampling_sigmas("karras", num_steps, NOISE)
@@ -81,14 +81,14 @@ def test_moments_match_gaussian_data(solver: str) -> None:
     z_BLD = SOLVERS[solver].function(
         gaussian_denoiser, start(500), sampling_sigmas("karras", 512, NOISE), draws(1, 500, 10, 20)
     )
-    # 100,000 samples: the mean's own deviation is 0.0016, that of the standard deviation 0.0011.
+    # With 100,000 samples the standard error of the mean is 0.0016, of the standard deviation 0.0011.
     assert float(z_BLD.mean()) == pytest.approx(MEAN, abs=0.006)
     assert float(z_BLD.std()) == pytest.approx(STD, abs=0.01)
 
 
 @pytest.mark.parametrize("solver", STEPWISE)
 def test_clusters_of_a_mixture_get_their_shares(solver: str) -> None:
-    """Rows of a mixture of sum_m w_m N(c_m, s^2 I): each belongs to one cluster, as often as its weight says."""
+    """Rows of a mixture of sum_m w_m N(c_m, s^2 I): each cluster gets the share of its weight."""
     weights_M = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64)
     centers_MD = 2.0 * torch.eye(3, 20, dtype=torch.float64)
     std = 0.2
@@ -104,7 +104,7 @@ def test_clusters_of_a_mixture_get_their_shares(solver: str) -> None:
     )
     rows_ND = z_BLD.reshape(-1, 20)
     owner_N = torch.cdist(rows_ND, centers_MD).argmin(-1)
-    # 10,000 rows: a share's own deviation is 0.005 at most.
+    # With 10,000 rows the standard error of a share is at most 0.005.
     assert torch.allclose(torch.bincount(owner_N, minlength=3) / len(rows_ND), weights_M.float(), atol=0.02)
     for m in range(3):
         own_ND = rows_ND[owner_N == m]
@@ -126,7 +126,7 @@ def test_reaches_a_single_point_exactly(solver: str) -> None:
 
 @pytest.mark.parametrize("solver", sorted(ORDERS))
 def test_converges_to_the_probability_flow_at_its_order(solver: str) -> None:
-    """Error between sigma 5 and 0.05 against the closed form: halving the step divides it by 2^order."""
+    """Halving the step between sigma 5 and 0.05 divides the error against the closed form by 2^order."""
     z_BLD = start(2) / NOISE.sigma_max * 5
     exact_BLD = flow(z_BLD, 5.0, 0.05)
     counts = [40, 80, 160, 320]
@@ -149,7 +149,7 @@ def test_sde_keeps_the_marginal_in_the_middle() -> None:
 
 
 @pytest.mark.parametrize("solver", sorted(SOLVERS))
-def test_a_solver_draws_as_its_record_says_and_repeats_with_its_draws(solver: str) -> None:
+def test_a_solver_is_stochastic_as_its_record_says_and_repeats_with_the_same_noise(solver: str) -> None:
     runs = [run(solver, draw_seed=seed)[0] for seed in (0, 0, 1)]
     assert torch.equal(runs[0], runs[1])
     assert torch.equal(runs[0], runs[2]) != SOLVERS[solver].is_stochastic
@@ -157,21 +157,21 @@ def test_a_solver_draws_as_its_record_says_and_repeats_with_its_draws(solver: st
 
 
 @pytest.mark.parametrize("solver", sorted(SOLVERS))
-def test_the_start_decides_the_rows_as_the_record_says(solver: str) -> None:
+def test_rows_depend_on_the_starting_noise_as_the_record_says(solver: str) -> None:
     first, second = (run(solver, start_seed=seed)[0] for seed in (0, 1))
     assert torch.equal(first, second) != SOLVERS[solver].starts_from_noise
 
 
 @pytest.mark.parametrize("solver", sorted(SOLVERS))
 @pytest.mark.parametrize("num_steps", [1, 2, 6])
-def test_evaluations_are_those_of_the_record(solver: str, num_steps: int) -> None:
+def test_evaluations_equal_the_record(solver: str, num_steps: int) -> None:
     _, seen = run(solver, num_steps=num_steps)
     assert len(seen) == SOLVERS[solver].evaluations(num_steps)
     assert min(seen) > 0
 
 
 def test_ranked_rows_come_best_first() -> None:
-    """Of anchors whose logits rise with their number the last ones come back, the last first."""
+    """If the logits rise with the anchor number, the last anchors come back, the last one first."""
     assert [name for name, solver in SOLVERS.items() if solver.is_ranked] == ["top_anchors"]
     rows_BLD, _ = run("top_anchors")
     assert torch.equal(rows_BLD, torch.eye(20)[[19, 18, 17, 16, 15, 14, 13, 12, 11, 10]].double().expand(2, 10, 20))
@@ -198,7 +198,7 @@ def test_calls_of_the_denoiser(solver: str, calls: int) -> None:
         ("dpmpp_2m", EDMDPMSolverMultistepScheduler, {"euler_at_final": False, "lower_order_final": True}),
     ],
 )
-def test_path_is_that_of_diffusers(solver: str, scheduler: type, options: dict[str, bool]) -> None:
+def test_path_equals_diffusers(solver: str, scheduler: type, options: dict[str, bool]) -> None:
     """A non-linear denoiser, stepped by diffusers with its own preconditioning undone."""
 
     def denoise(z: Tensor, sigma_B: Tensor) -> Tensor:

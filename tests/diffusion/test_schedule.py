@@ -27,7 +27,7 @@ def test_schedules_rise_over_the_whole_range(levels: str) -> None:
 
 
 def test_tangent_is_the_cosine_schedule_in_sigma() -> None:
-    """1 / (1 + (c sigma)^2) = cos(1.5 t)^2, where c undoes the scaling; t runs evenly."""
+    """1 / (1 + (c sigma)^2) = cos(1.5 t)^2, where c undoes the scaling; t is evenly spaced."""
     u = torch.linspace(0, 1, 7, dtype=torch.float64)
     sigma = SCHEDULES["tangent"](u, NOISE)
     angle = torch.arccos((1 / (1 + (sigma * math.tan(1.5) / NOISE.sigma_max) ** 2)).sqrt())
@@ -36,7 +36,7 @@ def test_tangent_is_the_cosine_schedule_in_sigma() -> None:
 
 
 def test_lognormal_has_the_quantiles_of_edm() -> None:
-    """EDM at sigma_data 0.5: the median is exp(-1.2), one deviation up exp(-1.2 + 1.2)."""
+    """EDM at sigma_data 0.5: the median is exp(-1.2), one standard deviation above it is exp(-1.2 + 1.2)."""
     noise = NoiseConfig(
         sigma_data=0.5, lognormal_mean=-1.2 - math.log(0.5), lognormal_std=1.2, sigma_min=1e-4, sigma_max=80.0
     )
@@ -46,14 +46,14 @@ def test_lognormal_has_the_quantiles_of_edm() -> None:
 
 @pytest.mark.parametrize("num_steps", [2, 5, 40])
 @pytest.mark.parametrize("scheduler", [EDMEulerScheduler, EDMDPMSolverMultistepScheduler])
-def test_karras_steps_are_those_of_diffusers(scheduler: type, num_steps: int) -> None:
+def test_karras_steps_equal_diffusers(scheduler: type, num_steps: int) -> None:
     reference = scheduler(sigma_min=1e-4, sigma_max=80.0, sigma_data=0.088, rho=7.0, sigma_schedule="karras")
     reference.set_timesteps(num_steps)
     ours = sampling_sigmas("karras", num_steps, NOISE)
     assert ours.numpy() == pytest.approx(reference.sigmas.double().numpy(), rel=2e-5)
 
 
-def test_log_uniform_steps_are_diffusers_exponential() -> None:
+def test_log_uniform_steps_equal_the_exponential_steps_of_diffusers() -> None:
     reference = EDMEulerScheduler(sigma_min=1e-4, sigma_max=80.0, sigma_schedule="exponential")
     reference.set_timesteps(11)
     ours = sampling_sigmas("log_uniform", 11, NOISE)

@@ -27,25 +27,25 @@ def test_the_preset_paper_is_table_3() -> None:
     assert (optimizer.batch_size, optimizer.ema_decay) == (512, 0.9999)
     assert (noise.sigma_min, noise.sigma_max, noise.sigma_data) == (1e-4, 80.0, 0.088)
     assert (sampler.solver, sampler.num_steps, sampler.guidance, config.query_dropout) == ("sde", 256, 0.1, 0.1)
-    # These two are its tangent schedule, as docs/paper.md reads it.
+    # These two settings are the paper's tangent schedule, as docs/paper.md explains.
     assert (noise.train_levels, sampler.levels, config.row_matching) == ("log_uniform", "karras", "random")
     assert (network.num_anchors, config.prior_weight, config.student) == (0, 0, PerTask(oar=None, wscr=None))
     assert optimizer.max_grad_norm is None
 
 
 def test_the_cookbook_writes_out_the_defaults() -> None:
-    """So `catalogue:` alone gives what was measured there."""
+    """So `catalogue:` alone gives the settings that were measured."""
     data = read_yaml(CONFIGS / "cookbook.yaml")
     assert DiffusionConfig.model_validate(data.get("diffusion", {})) == DiffusionConfig()
 
 
 @pytest.mark.parametrize("name", ["num_rows", "dim"])
-def test_a_derived_size_of_the_network_is_no_setting(name: str) -> None:
+def test_a_derived_size_of_the_network_cannot_be_set(name: str) -> None:
     with pytest.raises(ValidationError, match=rf"network\.{name}"):
         DiffusionConfig.model_validate({"network": {name: 12}})
 
 
-def test_the_derived_deviation_of_the_data_is_no_setting() -> None:
+def test_the_derived_sigma_data_cannot_be_set() -> None:
     with pytest.raises(ValidationError, match=r"noise\.sigma_data"):
         DiffusionConfig.model_validate({"noise": {"sigma_data": 0.088}})
     assert [sigma_data_of(dim) for dim in (16, 128, 768)] == [0.25, 0.088, 0.036]

@@ -27,7 +27,7 @@ NUM_ROWS, DIM = 2, 3
 
 
 def pairs(num_pairs: int) -> Pairs:
-    """Pair i of values i; every second one has no reward."""
+    """Pairs whose values are their number i; every second pair has no reward."""
     numbers = np.arange(num_pairs, dtype=np.float32)
     return Pairs(
         query_id=[f"q{i // 2}" for i in range(num_pairs)],
@@ -57,14 +57,14 @@ def test_every_query_is_in_one_file_with_its_number_of_samples(nums: list[int], 
     assert len({file["file"] for file in files}) == len(files)
 
 
-def test_a_seed_depends_on_the_query_and_the_run_alone() -> None:
+def test_a_seed_depends_only_on_the_query_and_the_run() -> None:
     seeds = {query_seed(f"q{i}", seed) for i in range(1000) for seed in (0, 1)}
     assert len(seeds) == 2000
     assert all(0 <= seed < 2**31 for seed in seeds)
     assert query_seed("wscr:1", 7) == int(hashlib.sha256(b"7 wscr:1").hexdigest()[:8], 16) // 2
 
 
-def test_a_file_that_is_there_stays_and_halves_go(tmp_path: Path) -> None:
+def test_existing_files_stay_and_half_written_files_are_removed(tmp_path: Path) -> None:
     (tmp_path / "oar").mkdir()
     path = tmp_path / "oar" / "000000.parquet"
     size = write_file(pairs_table(pairs(4)), path)

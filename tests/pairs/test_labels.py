@@ -1,4 +1,4 @@
-"""Names for directions: the commonest sub-queries of all files, with the encoder's vectors."""
+"""Labels of directions: the most frequent sub-queries of all files, with their embeddings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from r4t_ray.pairs.labels import write_labels
 
 
 class Lengths:
-    """Puts a text on the unit circle by its length."""
+    """An encoder that maps a text to a point of the unit circle by its length."""
 
     dim = 2
 

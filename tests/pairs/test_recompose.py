@@ -1,4 +1,4 @@
-"""Recomposed queries: the form of answers by hand, and the whole step on the shipped model with a chat template."""
+"""Recomposed queries: the form of answers, and the whole step with the shipped model and a chat template."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CONFIG = RecomposeConfig(
 IDS = [f"i{number}" for number in range(1, 13)]
 
 
-def test_numbers_name_items_of_the_pool_each_once() -> None:
+def test_numbers_are_pool_positions_without_repeats() -> None:
     answer = "<think>fish</think> <items>[2, 12, 2, 13]</items><query> a  fish\nsupper </query>"
     assert parse_recomposed(answer, IDS, 2) == ("a fish supper", ("i2", "i12"))
     assert parse_recomposed(answer, IDS, 3) is None
@@ -68,7 +68,7 @@ def test_the_prompt_lists_the_pool(chat_model: Path) -> None:
     assert "Choose 2 to 4" in prompt
 
 
-def test_a_model_that_was_not_taught_to_chat_is_refused() -> None:
+def test_a_model_without_a_chat_template_is_refused() -> None:
     with pytest.raises(ConfigError, match="no chat template"):
         Recompose(CONFIG, Resources(), "package:r4t_ray/folm/base_model")
 
@@ -77,7 +77,7 @@ def test_the_model_is_on_the_actors_that_are_named(
     ray_session: str, indexed_workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     class AskedError(Exception):
-        """Before anything runs."""
+        """Raised in place of the run."""
 
     def asked(rows: Any, holder: type[Any], arguments: tuple[Any, ...], actors: Resources) -> None:
         raise AskedError(actors, holder, *arguments)
@@ -92,14 +92,14 @@ def test_the_model_is_on_the_actors_that_are_named(
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_new_sets_are_of_the_pool_and_made_once(
+def test_new_sets_come_from_the_pool_and_are_made_once(
     ray_session: str, indexed_workspace: Workspace, chat_model: Path, tmp_path: Path
 ) -> None:
     config = CONFIG.model_copy(update={"model": str(chat_model)})
     actors = Resources(num=1, cpus=1.0)
     made = recomposed_queries(config, actors, indexed_workspace, tmp_path, seed=0)
     assert len(made) >= 6
-    # The pool of the n-th new query is what lies nearest to the n-th training query, all of them again and again.
+    # The pool of the n-th new query is the items nearest to the n-th training query; training queries repeat in order.
     index, queries = load_index(indexed_workspace, "wscr"), load_queries(indexed_workspace, "wscr", "train")
     ids, emb_MD = load_embeddings(indexed_workspace, "queries")
     for query in made:

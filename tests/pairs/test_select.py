@@ -16,7 +16,7 @@ fan_outs = st.lists(st.one_of(st.none(), st.lists(words, min_size=1, max_size=3)
 rewarded = st.lists(st.tuples(st.one_of(st.just(NAN), st.floats(0, 1)), st.integers(1, 5)), max_size=8)
 
 
-def test_equal_fan_outs_are_counted_at_the_first_in_any_order_of_sub_queries() -> None:
+def test_equal_fan_outs_count_at_the_first_whatever_their_order() -> None:
     asked = [("a", "b"), ("c",), None, ("b", "a"), ("a", "a", "b"), ("c",), ("c",)]
     assert count_equal(asked) == {0: 2, 1: 3, 4: 1}
 
@@ -38,12 +38,12 @@ def test_the_best_half_by_weight() -> None:
     assert half.choose([], []) == []
 
 
-def test_above_is_strict_and_refuses_what_has_no_reward() -> None:
+def test_above_is_strict_and_leaves_out_fan_outs_without_reward() -> None:
     assert SelectAbove(type="above", reward=0.4).choose([0.4, 0.41, NAN], [1, 9, 1]) == [1]
 
 
 @given(rewarded, st.floats(0.01, 1.0))
-def test_the_best_are_at_least_the_fraction_and_no_more_than_it_needs(
+def test_best_selects_the_fraction_with_as_few_fan_outs_as_possible(
     rows: list[tuple[float, int]], fraction: float
 ) -> None:
     rewards, weights = [row[0] for row in rows], [row[1] for row in rows]

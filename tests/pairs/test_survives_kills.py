@@ -62,13 +62,13 @@ class Run:
             assert driver.wait(timeout=600) == 0, last_of(self.log)
 
     def files(self) -> dict[str, str]:
-        """sha256 of every whole file."""
+        """sha256 of every complete file."""
         folder = self.root / ("pairs" if (self.root / "pairs").exists() else "pairs.partial")
         found = sorted(folder.rglob("*.parquet"))
         return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 
     def rows(self) -> dict[tuple[str, int], dict[str, Any]]:
-        """(query_id, sample) -> the row, each of them once."""
+        """(query_id, sample) -> its row; it also checks that no pair repeats."""
         tables = [pads.dataset(self.root / "pairs" / task, format="parquet").to_table() for task in FOLM.tasks]
         rows = [row for table in tables for row in table.to_pylist()]
         assert len({(row["query_id"], row["sample"]) for row in rows}) == len(rows)
@@ -84,7 +84,7 @@ class Run:
 
 
 def assert_same(made: dict[tuple[str, int], dict[str, Any]], whole: dict[tuple[str, int], dict[str, Any]]) -> None:
-    """The same pairs, numbers up to rounding, because the encoder rounds a text differently in another batch.
+    """The pairs are equal up to rounding, because the encoder rounds a text differently in another batch.
 
     Z is float16, and the distance sqrt(2 - 2 cos) in groundedness makes 5e-4 of a cosine's last bit at 1.
     """
@@ -97,7 +97,7 @@ def assert_same(made: dict[tuple[str, int], dict[str, Any]], whole: dict[tuple[s
         assert {name: row[name] for name in rest} == {name: whole[key][name] for name in rest}
 
 
-def test_ten_kills_lose_nothing_repeat_nothing_and_change_no_file(
+def test_ten_kills_lose_and_repeat_no_pair_and_change_no_file(
     repository: Path, indexed_workspace: Workspace, tmp_path: Path
 ) -> None:
     unbroken = Run(repository, indexed_workspace, tmp_path / "unbroken")
@@ -117,7 +117,7 @@ def test_ten_kills_lose_nothing_repeat_nothing_and_change_no_file(
                 run.kill(driver, victim)
                 if victim == "driver":
                     break
-    assert 10 <= len(seen) < len(unbroken.files())  # every kill was in the midst of it
+    assert 10 <= len(seen) < len(unbroken.files())  # every kill came before the end of the run
     run.finish()
     assert run.files().items() >= seen.items()
     assert set(run.files()) == set(unbroken.files())

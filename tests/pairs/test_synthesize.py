@@ -45,7 +45,7 @@ class Echo:
 
 
 class Recorded:
-    """Four fan-outs a query: one twice, in another order the second time, and one that could not be parsed."""
+    """Four fan-outs per query: two are equal but in another order, and one could not be parsed."""
 
     def __init__(self) -> None:
         self.thread = threading.get_ident()
@@ -90,7 +90,7 @@ def test_every_query_is_sampled_from_the_model_of_its_task_with_its_seed(
     ("settings", "threads"),
     [({}, 1), ({"cpus": 1.5}, 2), ({"cpus": 2}, 2), ({"cpus": 1, "threads": 3}, 3), ({"cpus": 0.5}, 1)],
 )
-def test_an_engine_on_a_cpu_has_a_thread_for_each_of_its_actors_cores(
+def test_a_cpu_engine_has_one_thread_per_core_of_its_actor(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, settings: dict[str, float], threads: int
 ) -> None:
     asked = []
@@ -104,7 +104,7 @@ def test_an_engine_on_a_cpu_has_a_thread_for_each_of_its_actors_cores(
     assert asked == [threads]
 
 
-def test_files_that_are_gone_are_missed(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_removed_files_are_an_error(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage, "synthesize", lambda *asked, **source: None)
     with pytest.raises(ArtifactError, match=r"files removed after they were written, first \w+/000000.parquet"):
         stage.run(CONFIG, workspace, 0)
@@ -118,7 +118,7 @@ def test_the_rule_selects_among_the_fan_outs_of_each_query() -> None:
     assert selected_rows(counts, reward_N, SelectAbove(type="above", reward=0.25)) == [2, 3]
 
 
-def test_the_graph_writes_every_query_once_and_goes_on_with_what_is_missing(
+def test_the_graph_writes_every_query_once_and_continues_with_missing_files(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     files = files_of(workspace)
@@ -151,7 +151,7 @@ def has_four_samples(asked: dict[str, Any], row: dict[str, Any]) -> bool:
 
 
 def check_rows(task: str, rows: list[dict[str, Any]], workspace: Workspace) -> None:
-    """Columns of one task's rows against the stages that they come from."""
+    """Compare the columns of one task's rows with the stages that they come from."""
     ids, emb_MD = load_embeddings(workspace, "queries")
     emb_of = dict(zip(ids, emb_MD, strict=True))
     references = {query.query_id: query.item_ids for query in load_queries(workspace, task)}

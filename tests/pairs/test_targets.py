@@ -11,7 +11,7 @@ POOL = np.eye(4, dtype=np.float32)
 
 
 def retrieved(rows: list[list[int]]) -> Retrieved:
-    """One fan-out of three directions, the last missing, with the given hits."""
+    """One fan-out with the given hits and three directions, of which the last is missing."""
     nan = np.nan
     return Retrieved(
         query_emb_BD=POOL[:1],

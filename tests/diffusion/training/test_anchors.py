@@ -34,8 +34,8 @@ def test_the_commonest_rows_of_the_training_split(tmp_path: Path) -> None:
     assert np.linalg.norm(every, axis=1) == pytest.approx(1.0)
 
 
-def test_a_row_is_the_anchor_within_reach_or_none() -> None:
-    """Two widths off is too far; float16 keeps a row within reach of the anchor that it was."""
+def test_a_row_gets_the_anchor_within_the_anchor_width_or_none() -> None:
+    """Two anchor widths are too far. Rounding to float16 keeps a row within the width of its anchor."""
     stored_D = torch.tensor([0.6, 0.8]).half().float()
     rows_BLD = torch.stack([torch.tensor([0.0, 1.0]), torch.tensor([1.0, 2 * ANCHOR_WIDTH]), stored_D])[None]
     assert anchor_numbers(rows_BLD, torch.eye(2)).tolist() == [[1, -1, -1]]

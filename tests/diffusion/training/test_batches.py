@@ -24,7 +24,7 @@ COLLATE = PairCollate(SHAPE, 1.0)
 
 
 def pairs_table(num_pairs: int) -> pa.Table:
-    """Pair i holds z_q = 3i.. and, row-major, Z = 6i.. as float16, and weighs i + 1."""
+    """Pair i holds z_q = 3i.. and row-major Z = 6i.. in float16, with weight i + 1."""
     z_q = pa.array(np.arange(num_pairs * 3, dtype=np.float16))
     targets = pa.array(np.arange(num_pairs * 6, dtype=np.float16))
     return pa.table(
@@ -47,7 +47,7 @@ def test_collate_keeps_rows_in_row_major_order_over_slices_and_chunks() -> None:
     assert batch["Z"][2].tolist() == [[12, 13, 14], [15, 16, 17]]
 
 
-def test_pairs_are_counted_by_split_and_tell_their_shape(tmp_path: Path) -> None:
+def test_pairs_are_counted_by_split_and_their_shape_is_read(tmp_path: Path) -> None:
     pq.write_table(pairs_table(4), tmp_path / "a.parquet")
     pq.write_table(pairs_table(3), tmp_path / "b.parquet")
     pq.write_table(pairs_table(1), tmp_path / "c.parquet")
@@ -72,7 +72,7 @@ def test_pairs_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         inspect_pairs(tmp_path)
 
 
-def test_cached_epochs_hold_every_pair_but_the_rest_of_a_batch_in_a_new_order() -> None:
+def test_cached_epochs_hold_all_full_batches_in_a_new_order() -> None:
     batches = cached_batches(COLLATE(pairs_table(7)), batch_size=3, seed=0)
     epochs = [[next(batches) for _ in range(2)] for _ in range(3)]
     orders = [[int(first) // 3 for batch in epoch for first in batch["z_q"][:, 0]] for epoch in epochs]
@@ -82,8 +82,8 @@ def test_cached_epochs_hold_every_pair_but_the_rest_of_a_batch_in_a_new_order() 
 
 
 @pytest.mark.parametrize("num_used", [1, 2, 5])
-def test_cached_batches_go_on_after_those_used(num_used: int) -> None:
-    """Two batches an epoch: from within the first, from the start of the second, from within the third."""
+def test_cached_batches_continue_after_the_used_ones(num_used: int) -> None:
+    """Two batches per epoch: start within the first epoch, at the start of the second, within the third."""
     unbroken, resumed = (cached_batches(COLLATE(pairs_table(7)), 3, seed=4, num_used=used) for used in (0, num_used))
     expected = [next(unbroken) for _ in range(num_used + 5)][num_used:]
     assert all(torch.equal(next(resumed)["Z"], batch["Z"]) for batch in expected)
@@ -98,7 +98,7 @@ def test_the_parts_of_the_workers_make_up_a_split(tmp_path: Path) -> None:
     assert load_pairs(tmp_path, "val", COLLATE)["Z"].shape == (2, 2, 3)
 
 
-def test_permute_rows_keeps_rows_whole_and_moves_each_set_on_its_own() -> None:
+def test_permute_rows_keeps_rows_whole_and_permutes_each_set_separately() -> None:
     z_BLD = torch.arange(40 * 4 * 2, dtype=torch.float32).reshape(40, 4, 2)
     permuted_BLD = permute_rows(z_BLD, torch.Generator().manual_seed(0))
     order_BL = (permuted_BLD[:, :, 0] / 2 % 4).long()

@@ -46,13 +46,13 @@ def test_validation_repeats_and_is_a_mean_over_rows(pairs: tuple[Tensor, ...]) -
     for _ in range(3):
         learner.update(*pairs)
     assert learner.validate(*pairs) == learner.validate(*pairs)
-    # A second, smaller batch weighs by its rows.
+    # A second, smaller batch counts by its number of rows.
     more = [torch.cat([tensor, tensor[:4]]) for tensor in pairs]
     assert min(0.3, learner.validate(*pairs)) < learner.validate(*more) < 3
 
 
 def test_validation_counts_a_pair_as_often_as_its_weight_says(pairs: tuple[Tensor, ...]) -> None:
-    """Of weights 0 and w, the pairs that count decide, whatever w is."""
+    """With weights 0 and w only the pairs of weight w count, and w has no effect."""
     learner = Learner(CONFIG, SHAPE, "oar", seed=0, rank=0)
     for _ in range(5):
         learner.update(*pairs)
@@ -63,7 +63,7 @@ def test_validation_counts_a_pair_as_often_as_its_weight_says(pairs: tuple[Tenso
     assert learner.validate(*pairs) == pytest.approx((halves[0] + halves[2]) / 2)
 
 
-def test_ranks_share_weights_and_draw_their_own_noise(pairs: tuple[Tensor, ...]) -> None:
+def test_ranks_share_weights_and_sample_different_noise(pairs: tuple[Tensor, ...]) -> None:
     first, again, other_rank = (Learner(CONFIG, SHAPE, "oar", seed=0, rank=rank) for rank in (0, 0, 1))
     for ours, theirs in zip(first.retriever.parameters(), other_rank.retriever.parameters(), strict=True):
         assert torch.equal(ours, theirs)
@@ -71,8 +71,8 @@ def test_ranks_share_weights_and_draw_their_own_noise(pairs: tuple[Tensor, ...])
     assert losses[0] == losses[1] != losses[2]
 
 
-def test_the_prior_tells_sets_of_one_mean_apart() -> None:
-    """Three anchors at 120 degrees in one plane, three in another: both means are 0, which leaves the shares open."""
+def test_the_prior_distinguishes_sets_with_the_same_mean() -> None:
+    """Three anchors at 120 degrees in one plane, three in another: both means are 0."""
     turns = torch.tensor([0.0, 1.0, 2.0]) * 2 * torch.pi / 3
     triangle_3D = torch.stack([turns.cos(), turns.sin()], dim=1)
     anchors_ND = torch.zeros(6, 8)
@@ -90,8 +90,10 @@ def test_the_prior_tells_sets_of_one_mean_apart() -> None:
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_goes_on_from_a_checkpoint_as_an_unbroken_run(pairs: tuple[Tensor, ...], tmp_path: Path, rank: int) -> None:
-    """Noise, dropped queries, dropout, both kinds of weights and the optimizer: as if there had been no restart."""
+def test_a_restored_learner_continues_like_an_uninterrupted_run(
+    pairs: tuple[Tensor, ...], tmp_path: Path, rank: int
+) -> None:
+    """Noise, dropped queries, dropout, both kinds of weights and the optimizer are as without a restart."""
     shape = SHAPE.model_copy(update={"dropout": 0.1, "attention_dropout": 0.1})
     unbroken = Learner(CONFIG, shape, "oar", seed=0, rank=rank)
     for _ in range(5):
@@ -110,8 +112,8 @@ def test_goes_on_from_a_checkpoint_as_an_unbroken_run(pairs: tuple[Tensor, ...],
     assert float(moments[0].abs().max()) > 0
 
 
-def test_steps_and_seeds_draw_what_no_other_draws(pairs: tuple[Tensor, ...]) -> None:
-    """With no learning rate the weights stay, so a loss tells what was drawn for it."""
+def test_each_step_and_seed_samples_different_noise(pairs: tuple[Tensor, ...]) -> None:
+    """With learning rate 0 the weights stay, so a loss depends only on its noise."""
     optimizer = CONFIG.optimizer.model_copy(update={"learning_rate": 1e-30})
     config = CONFIG.model_copy(update={"optimizer": optimizer})
     losses = [

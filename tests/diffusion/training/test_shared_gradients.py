@@ -1,4 +1,4 @@
-"""Two workers' averaged gradients are those of one worker with the joint batch."""
+"""The averaged gradients of two workers equal the gradients of one worker with the joint batch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHAPE = NetworkConfig(
 
 
 def set_loss() -> SetLoss:
-    """The same in every process; no weight is at the zero that it starts training from."""
+    """The same retriever in every process; weights that start training at zero are random here."""
     torch.manual_seed(0)
     retriever = DiffusionRetriever(SHAPE, NoiseConfig(sigma_data=0.35, sigma_min=1e-4, sigma_max=80.0))
     assert retriever.mixture is not None
@@ -35,7 +35,7 @@ def set_loss() -> SetLoss:
 
 
 def joint_batch() -> list[Tensor]:
-    """Pairs of different weights; 11 rows of the first half are an anchor, and 2 of the second."""
+    """Pairs of different weights; 11 rows of the first half are anchors, and 2 of the second half."""
     generator = torch.Generator().manual_seed(1)
     target_BLD = normalize(torch.randn(BATCH_SIZE, 3, 8, generator=generator), dim=-1)
     rows = target_BLD.flatten(0, 1)
@@ -53,7 +53,7 @@ def gradients(module: torch.nn.Module) -> list[Tensor]:
 
 
 def work(rank: int, folder: str) -> None:
-    """One worker: its half of the batch, and its gradients into a file."""
+    """One worker: it takes its half of the batch and writes its gradients to a file."""
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=NUM_WORKERS)
     shared = DistributedDataParallel(set_loss())

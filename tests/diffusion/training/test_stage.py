@@ -40,7 +40,7 @@ from r4t_ray.ray_train_runs import SNAPSHOT, STAGING
 from r4t_ray.types import TASKS
 from tests.processes import kill_driver, last_of, running, wait_for
 
-# Starting Ray's worker processes takes most of it, and minutes on a busy machine.
+# Most of the time is the start of Ray's worker processes; on a busy machine it takes minutes.
 pytestmark = pytest.mark.timeout(900)
 
 NUM_QUERIES, NUM_ROWS, DIM = 4, 3, 16
@@ -132,12 +132,12 @@ def trained(ray_session: str, tmp_path_factory: pytest.TempPathFactory) -> Artif
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
-def test_generated_rows_land_on_the_targets(trained: Artifact, task: str) -> None:
+def test_generated_rows_lie_on_the_targets(trained: Artifact, task: str) -> None:
     rows_land_on_the_targets(trained, task)
 
 
 def rows_land_on_the_targets(trained: Artifact, task: str) -> None:
-    """Rows lie on their own query's centers, each center is reached, and other tasks' or queries' are not."""
+    """Rows lie on their own query's centers, each center is reached, and no center of another task or query is."""
     retriever = DiffusionRetriever.from_pretrained(trained.path / task)
     z_q_BD, centers_BLD = (torch.from_numpy(array) for array in queries_and_centers(SEEDS[task]))
     num_draws = 32
@@ -163,7 +163,7 @@ def test_one_evaluation_of_the_student_lands_near_its_teachers_rows(trained: Art
 
 
 class StepOnce:
-    """A teacher asked for one step."""
+    """A teacher that samples in one step."""
 
     def __init__(self, teacher: DiffusionRetriever) -> None:
         self._teacher = teacher
@@ -174,7 +174,7 @@ class StepOnce:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
-def test_metrics_tell_how_training_went(trained: Artifact, task: str) -> None:
+def test_metrics_hold_losses_rates_and_validation(trained: Artifact, task: str) -> None:
     metrics = [row for row in pq.read_table(trained.file("metrics.parquet")).to_pylist() if row["task"] == task]
     assert [row["step"] for row in metrics] == LOGGED_STEPS
     assert [row["step"] for row in metrics if row["val_loss"] is not None] == [150, 300]
@@ -200,13 +200,13 @@ def test_an_unchanged_stage_is_not_run_again(trained: Artifact) -> None:
 
 
 def listed_checkpoints(staging: Path, task: str) -> list[Path]:
-    """A task's part of the checkpoints that Ray Train has on its list, not only on disk."""
+    """A task's part of the checkpoints that are in Ray Train's list, not only on disk."""
     listed = "".join(path.read_text() for path in staging.glob(f"*/{SNAPSHOT}"))
     return [path for path in staging.glob(f"*/*/{task}") if path.parent.name in listed]
 
 
 def run_killing_a_worker(config: DiffusionConfig, workspace: Workspace, task: str) -> tuple[Artifact, list[Any], float]:
-    """The stage, a worker of which is killed at a task's checkpoint; that one's metrics, and the time of the kill."""
+    """Run the stage and kill a worker at a checkpoint; returns the checkpoint's metrics and the time of the kill."""
     staging = workspace.root / "diffusion.partial" / STAGING
     with ThreadPoolExecutor() as pool:
         running = pool.submit(run, config, workspace, seed=0)
@@ -222,7 +222,7 @@ def run_killing_a_worker(config: DiffusionConfig, workspace: Workspace, task: st
 
 
 @pytest.mark.slow
-def test_a_worker_killed_in_the_second_task_goes_on_in_it(ray_session: str, tmp_path: Path) -> None:
+def test_a_worker_killed_in_the_second_task_continues_it(ray_session: str, tmp_path: Path) -> None:
     """Two workers that stream; neither the first task nor the second up to its checkpoint is trained again."""
     changes = {"cache_pairs": False, "workers": Resources(num=2, cpus=0.5), "checkpoint_every": 100}
     config, workspace = CONFIG.model_copy(update=changes), workspace_with_pairs(tmp_path / "workspace")
@@ -231,7 +231,7 @@ def test_a_worker_killed_in_the_second_task_goes_on_in_it(ray_session: str, tmp_
     rows = pq.read_table(artifact.file(METRICS)).to_pylist()
     assert [(row["task"], row["step"]) for row in rows] == [(task, step) for task in TASKS for step in LOGGED_STEPS]
     assert len(before) >= 2
-    assert rows[len(LOGGED_STEPS) :][: len(before)] == before  # the pace too, which no other run has
+    assert rows[len(LOGGED_STEPS) :][: len(before)] == before  # also samples_per_s, which differs in every run
     for task in TASKS:
         rows_land_on_the_targets(artifact, task)
 
@@ -242,7 +242,7 @@ def test_a_worker_killed_in_the_second_task_goes_on_in_it(ray_session: str, tmp_
 def test_a_killed_worker_changes_no_result(
     ray_session: str, tmp_path: Path, num_workers: int, cache_pairs: bool
 ) -> None:
-    """With dropout, from a checkpoint within an epoch and a block, and between two lines of the log."""
+    """With dropout, and from a checkpoint within an epoch, within a block and between two log lines."""
     network = CONFIG.network.model_copy(update={"dropout": 0.1, "attention_dropout": 0.1})
     workers = {"workers": Resources(num=num_workers, cpus=1 / num_workers)}
     changes = {"network": network, "cache_pairs": cache_pairs, "shuffle_rows": 1500, **workers}
@@ -268,7 +268,7 @@ def assert_same(unbroken: Artifact, resumed: Artifact) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_driver_goes_on_in_the_task_it_was_in(repository: Path, tmp_path: Path) -> None:
+def test_a_killed_driver_continues_its_task(repository: Path, tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={"checkpoint_every": 80})
     settings, log = tmp_path / "config.yaml", tmp_path / "log.txt"
     sections = {"catalogue": {"type": "cookbook"}, "encoder": {"dim": DIM}, "folm": {"k": NUM_ROWS}}
@@ -293,14 +293,12 @@ def test_a_killed_driver_goes_on_in_the_task_it_was_in(repository: Path, tmp_pat
     first, second = (resumed.artifact("diffusion").file(f"{task}/{WEIGHTS}") for task in TASKS)
     assert first.stat().st_mtime < killed < second.stat().st_mtime
     rows = pq.read_table(resumed.artifact("diffusion").file(METRICS)).to_pylist()
-    assert [row for row in rows if row["task"] == TASKS[1]][: len(before)] == before  # the pace too
+    assert [row for row in rows if row["task"] == TASKS[1]][: len(before)] == before  # also samples_per_s
     assert_same(unbroken.artifact("diffusion"), resumed.artifact("diffusion"))
 
 
-def test_what_is_all_trained_is_not_trained_again(
-    ray_session: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A run that was ended between its metrics and its artifact, one task's own metrics already gone."""
+def test_trained_tasks_are_not_trained_again(ray_session: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that was stopped after its metrics and before its artifact; one task's metrics are already removed."""
     workspace, folder = workspace_with_pairs(tmp_path / "workspace"), tmp_path / "half"
     for task in (*TASKS, STAGING):
         (folder / task).mkdir(parents=True)
@@ -313,10 +311,10 @@ def test_what_is_all_trained_is_not_trained_again(
 
 
 @pytest.mark.slow
-def test_a_list_of_checkpoints_cut_off_in_the_writing_costs_what_was_being_trained_alone(
+def test_a_truncated_list_of_checkpoints_costs_only_the_unfinished_task(
     ray_session: str, tmp_path: Path, trained: Artifact
 ) -> None:
-    """Ray Train itself refuses to start on one."""
+    """Ray Train itself refuses to start from such a list."""
     workspace, kept = workspace_with_pairs(tmp_path), trained.path / TASKS[0]
 
     def cut_off(folder: Path) -> int:
@@ -346,7 +344,7 @@ def test_missing_pairs_are_named(tmp_path: Path) -> None:
 
 
 def test_toy_centers_differ() -> None:
-    """The test above can tell queries apart: no center of one query is close to one of another."""
+    """The test above distinguishes queries: no center of one query is close to a center of another."""
     _, centers_BLD = queries_and_centers(SEEDS["oar"])
     flat = centers_BLD.reshape(-1, DIM)
     assert float(np.max(flat @ flat.T - 2 * np.eye(len(flat)))) < 0.8

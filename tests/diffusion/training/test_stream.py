@@ -1,4 +1,4 @@
-"""Blocks of training pairs: every pair once an epoch, the same whoever reads, and through real Ray Data in order."""
+"""Blocks of training pairs: each pair once per epoch, the same for every reader, in order through real Ray Data."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def pairs_of(blocks: Blocks, number: int) -> list[int]:
 
 
 def unshuffled(blocks: Blocks, number: int) -> Iterator[int]:
-    """Pairs of a block by its slices."""
+    """The pairs in the slices of a block."""
     starts = dict(zip(blocks.files, np.cumsum([0, *blocks.files.values()]).tolist(), strict=False))
     for path, first, count in blocks.slices(number):
         yield from range(starts[path] + first, starts[path] + first + count)
 
 
 @pytest.mark.parametrize("num_rows", [1, 3, 4, 11])
-def test_the_blocks_one_after_the_other_are_whole_epochs(files: dict[str, int], num_rows: int) -> None:
+def test_consecutive_blocks_are_whole_epochs(files: dict[str, int], num_rows: int) -> None:
     blocks = Blocks(files=files, num_rows=num_rows, seed=3)
     made = [list(unshuffled(blocks, number)) for number in range(4 * NUM_PAIRS)]
     assert all(len(block) == num_rows for block in made)
@@ -78,7 +78,7 @@ def test_a_block_holds_the_pairs_of_its_slices_shuffled_and_whole(files: dict[st
     ]
 
 
-def test_ray_data_gives_blocks_in_order_and_every_worker_its_own(ray_session: str, files: dict[str, int]) -> None:
+def test_ray_data_gives_each_worker_its_blocks_in_order(ray_session: str, files: dict[str, int]) -> None:
     blocks = Blocks(files=files, num_rows=4, seed=5)
     first, second = blocks.dataset(range(2, 8)).streaming_split(2, equal=True)
     with ThreadPoolExecutor() as pool:  # they wait for each other
@@ -88,10 +88,10 @@ def test_ray_data_gives_blocks_in_order_and_every_worker_its_own(ray_session: st
 
 
 @pytest.mark.parametrize("used", [3, 8])
-def test_a_stream_goes_on_after_the_batches_used(
+def test_a_stream_continues_after_the_used_batches(
     ray_session: str, files: dict[str, int], monkeypatch: pytest.MonkeyPatch, used: int
 ) -> None:
-    """Blocks of three batches, two blocks an execution: from within a block, and from the first of an execution."""
+    """Three batches per block, two blocks per execution: start within a block, and at the start of an execution."""
     monkeypatch.setattr(stream, "MOST_READS", 2)
     monkeypatch.setattr(stream, "broadcast_from_rank_zero", lambda shards: shards)
     blocks = Blocks(files=files, num_rows=6, seed=2)

@@ -41,7 +41,7 @@ STUDENT = StudentConfig(
 
 @pytest.fixture(autouse=True)
 def known_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The teacher's trajectories end where the noise points: each row at the nearest of four axes, for any query."""
+    """For every query the teacher's trajectory takes each noise row to the nearest of four axes."""
 
     def solve(teacher: DiffusionRetriever, noise_BLD: Tensor, z_q_BD: Tensor, sampler: SamplerConfig) -> Tensor:
         assert sampler == STUDENT.trajectory
@@ -74,7 +74,9 @@ def z_q_BD() -> Tensor:
 
 
 @pytest.mark.parametrize("num_anchors", [5, 0])
-def test_one_step_of_the_student_ends_where_the_teachers_trajectories_do(num_anchors: int, z_q_BD: Tensor) -> None:
+def test_one_step_of_the_student_reaches_the_ends_of_the_teachers_trajectories(
+    num_anchors: int, z_q_BD: Tensor
+) -> None:
     known = teacher(num_anchors)
     before = {name: value.clone() for name, value in known.state_dict().items()}
     taught = distill(known, z_q_BD, STUDENT, seed=0)
@@ -86,7 +88,7 @@ def test_one_step_of_the_student_ends_where_the_teachers_trajectories_do(num_anc
     assert all(torch.equal(before[name], value) for name, value in known.state_dict().items())
 
 
-def test_a_student_that_was_saved_generates_by_one_step_of_its_noise(z_q_BD: Tensor, tmp_path: Path) -> None:
+def test_a_saved_student_generates_in_one_step(z_q_BD: Tensor, tmp_path: Path) -> None:
     few = STUDENT.model_copy(update={"optimizer": STUDENT.optimizer.model_copy(update={"num_steps": 1})})
     taught = distill(teacher(4), z_q_BD, few, seed=0)
     assert (taught.sampler.solver, taught.sampler.num_steps, taught.sampler.guidance) == ("one_step", 1, 0.0)
@@ -99,10 +101,10 @@ def test_a_student_that_was_saved_generates_by_one_step_of_its_noise(z_q_BD: Ten
 
 
 @pytest.mark.parametrize(("max_grad_norm", "moves"), [(None, True), (1e-12, False)])
-def test_gradients_are_clipped_where_that_is_asked_for(
+def test_gradients_are_clipped_if_max_grad_norm_is_set(
     z_q_BD: Tensor, max_grad_norm: float | None, moves: bool
 ) -> None:
-    """Adam divides by the gradient's own size, but for an epsilon of 1e-8, which a norm of 1e-12 is far below."""
+    """Adam divides by the size of the gradient plus 1e-8, so a norm of 1e-12 makes the update very small."""
     changed = {"num_steps": 3, "max_grad_norm": max_grad_norm}
     few = STUDENT.model_copy(update={"optimizer": STUDENT.optimizer.model_copy(update=changed)})
     known = teacher(4)
@@ -111,7 +113,7 @@ def test_gradients_are_clipped_where_that_is_asked_for(
     assert bool(max(moved) > 1e-4) == moves, max(moved)
 
 
-def test_seeds_and_ranks_draw_apart(z_q_BD: Tensor) -> None:
+def test_seeds_and_ranks_sample_different_noise(z_q_BD: Tensor) -> None:
     few = STUDENT.model_copy(update={"optimizer": STUDENT.optimizer.model_copy(update={"num_steps": 2})})
     made = [
         distill(teacher(4), z_q_BD, few, seed=seed, rank=rank).network.rows_in.weight
@@ -131,13 +133,13 @@ def test_the_loss_of_anchors_by_hand(z_q_BD: Tensor) -> None:
     assert float(loss.detach()) == pytest.approx((first + np.log(4)) / 2, abs=1e-4)
 
 
-def test_a_solver_that_draws_on_the_way_takes_no_noise_to_one_end() -> None:
+def test_a_stochastic_solver_is_refused_for_trajectories() -> None:
     with pytest.raises(ValidationError, match="euler, heun, dpmpp_2m"):
         StudentConfig(trajectory=SamplerConfig(solver="sde"))
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
-def test_queries_are_those_of_the_training_pairs_each_once(tmp_path: Path, dtype: type[np.floating]) -> None:
+def test_training_queries_are_distinct(tmp_path: Path, dtype: type[np.floating]) -> None:
     z_q = np.array([[3, 4], [0, 5], [3, 4], [5, 0]], dtype) / dtype(5)
     for number, split in enumerate((["train", "val"], ["train", "train"])):
         rows = z_q[2 * number : 2 * number + 2]

@@ -1,4 +1,4 @@
-"""Steering moves what it promises to move: by hand, and by every kind of solver on anchors of known prior."""
+"""Steering by hand-computed numbers, and with every kind of solver on anchors of known prior."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CASES += [("anchors", "one_step"), ("anchors", "top_anchors")]
 
 
 class FreeRows(DiffusionRetriever):
-    """The Bayes denoiser of rows that scatter around unit centers, those near to the query more often; no anchors."""
+    """A Bayes denoiser without anchors: rows scatter around unit centers, more often around centers near the query."""
 
     centers_ND: Tensor
 
@@ -49,7 +49,7 @@ def retrievers(anchored: DiffusionRetriever, anchors_ND: Tensor) -> dict[str, Di
 
 @pytest.fixture(scope="module")
 def anchored(anchors_ND: Tensor) -> DiffusionRetriever:
-    """An untrained network over anchors of which a query prefers those near to it: its rows are mixed of them alone."""
+    """An untrained network whose rows are mixtures of anchors; a query prefers the anchors near it."""
     shape = NetworkConfig(
         num_rows=NUM_ROWS,
         dim=DIM,
@@ -109,7 +109,7 @@ def shown(z_BLD: Tensor, vector_D: Tensor) -> float:
 
 
 @pytest.mark.parametrize(("kind", "solver"), CASES)
-def test_likes_pull_and_avoids_push_the_more_the_stronger(
+def test_higher_strength_pulls_and_pushes_more(
     retrievers: dict[str, DiffusionRetriever], z_q_BD: Tensor, anchors_ND: Tensor, kind: str, solver: SolverName
 ) -> None:
     wanted_D = anchors_ND[5]
@@ -128,7 +128,7 @@ def test_likes_pull_and_avoids_push_the_more_the_stronger(
 
 
 @pytest.mark.parametrize(("kind", "solver"), CASES)
-def test_no_wish_is_no_steering(
+def test_steering_without_texts_changes_nothing(
     retrievers: dict[str, DiffusionRetriever], z_q_BD: Tensor, kind: str, solver: SolverName
 ) -> None:
     unsteered_BLD = solved(retrievers[kind], z_q_BD, solver, None)
@@ -162,7 +162,7 @@ def test_temperature_raises_diversity(
 
 
 @pytest.mark.parametrize("kind", ["anchors", "free"])
-def test_guidance_draws_a_set_to_its_query(
+def test_guidance_moves_a_set_towards_its_query(
     retrievers: dict[str, DiffusionRetriever], z_q_BD: Tensor, kind: str
 ) -> None:
     close = [
@@ -173,7 +173,7 @@ def test_guidance_draws_a_set_to_its_query(
 
 
 def test_rows_and_logits_by_hand() -> None:
-    """D = (0.6, 0.8), avoid (1, 0) at strength 0.5: (0.3, 0.8); like (0, 1) adds 0.5; what it does not show stays."""
+    """D = (0.6, 0.8), avoid (1, 0) at strength 0.5: (0.3, 0.8); like (0, 1) adds 0.5; a negative one adds nothing."""
     one = torch.ones(1)
     asked = Steering(
         temperature_B=one,
