@@ -1,4 +1,4 @@
-"""Datasets to items, sets and queries: the ingest stage and the readers of what it writes."""
+"""The ingest stage, which converts a dataset to items, sets and queries, and the readers of its files."""
 
 from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet
 from r4t_ray.catalogue.datasets import CatalogueConfig, CookbookConfig, PolyvoreConfig, SetsConfig

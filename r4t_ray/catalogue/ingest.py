@@ -1,4 +1,4 @@
-"""The ingest stage: a dataset to items, sets and queries, three parquet files."""
+"""The ingest stage: converts a dataset to three parquet files with its items, sets and queries."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ QUERY_SCHEMA = pa.schema(
 
 
 class IngestInputs(Settings):
-    """The inputs of the stage, to tell whether its artifact is current: the settings and the hashes of the files."""
+    """Settings of the stage and hashes of its input files. They determine whether its artifact is current."""
 
     catalogue: CatalogueConfig
     sources: dict[str, str]
 
 
 def run(config: CatalogueConfig, workspace: Workspace, seed: int) -> Artifact:
-    """Read the dataset that ``config`` names into the stage folder ``catalogue``."""
+    """Convert the dataset of ``config`` to the stage folder ``catalogue``. Raises DataError."""
     inputs = IngestInputs(catalogue=config, sources=config.sources())
 
     def make(folder: Path) -> int:
@@ -75,13 +75,13 @@ def write_catalogue(folder: Path, catalogue: Catalogue, queries: Sequence[Query]
 
 
 def load_items(workspace: Workspace) -> list[Item]:
-    """All items, in row order."""
+    """All items of the workspace, in row order."""
     rows = _rows(workspace, "items")
     return [Item(item_id=row["item_id"], text=row["text"], attributes=json.loads(row["attributes"])) for row in rows]
 
 
 def load_sets(workspace: Workspace) -> list[ItemSet]:
-    """All sets, in row order; splits and categories are not stored with them."""
+    """All sets of the workspace, in row order. Splits and categories are not stored, so they are empty."""
     rows = _rows(workspace, "sets")
     return [
         ItemSet(
@@ -92,7 +92,7 @@ def load_sets(workspace: Workspace) -> list[ItemSet]:
 
 
 def load_queries(workspace: Workspace, task: Task | None = None, split: Split | None = None) -> list[Query]:
-    """The queries of one task and split, in row order; None takes every task or split."""
+    """The queries of one task and split, in row order. None takes every task or split."""
     queries = [Query(**{**row, "item_ids": tuple(row["item_ids"])}) for row in _rows(workspace, "queries")]
     return [query for query in queries if task in (None, query.task) and split in (None, query.split)]
 

@@ -1,4 +1,4 @@
-"""Recipe lines to ingredient names, without quantities, units, brackets and preparation."""
+"""Extracts the name of an ingredient from a recipe line, without quantity, unit, brackets and preparation."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MAX_WORDS = 5
 
 
 def clean_ingredient(line: str) -> str | None:
-    """The ingredient's name in a line of a recipe, in lower case; None if no name is left.
+    """The name of the ingredient in a recipe line, in lower case; None if the line has no name.
 
     >>> clean_ingredient("1½ cups freshly grated Parmesan cheese (about 4 oz), divided")
     'parmesan cheese'

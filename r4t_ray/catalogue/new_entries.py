@@ -1,4 +1,4 @@
-"""Readers of files that came after a workspace was made: new entries, ids of removed entries, new queries."""
+"""Readers of files that a user adds to an existing workspace: new entries, ids of removed entries, new queries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from r4t_ray.errors import DataError
 
 @dataclass(frozen=True, kw_only=True)
 class RemovedIds:
-    """Ids of the entries that a catalogue has lost."""
+    """Ids of the entries that were removed from a catalogue."""
 
     items: frozenset[str] = frozenset()
     sets: frozenset[str] = frozenset()
@@ -24,19 +24,20 @@ class RemovedIds:
 def read_new_entries(
     workspace: Workspace, items: Path | None, sets: Path | None, removed: RemovedIds = RemovedIds()
 ) -> Catalogue:
-    """Read new entries from files in the format of ``SetsConfig``; None brings no entry.
-
-    A set may name items of the workspace and of ``items``.
+    """Read new entries from files in the format of ``SetsConfig``.
 
     Args:
-        workspace: With a finished ingest.
-        items: File of new items.
-        sets: File of new sets.
-        removed: Entries that the workspace has and the catalogue has lost; new ones may have their ids.
+        workspace: A workspace with a finished ingest stage.
+        items: File of new items; None for none.
+        sets: File of new sets; None for none. A set may name items of the workspace and new items.
+        removed: Entries of the workspace that were removed. New entries may reuse their ids.
+
+    Returns:
+        The new items and sets alone.
 
     Raises:
-        DataError: A file is missing, unreadable or without an entry, an id is in the workspace already or stands
-            twice, a text is empty, a set names a missing item, or all items or sets are gone.
+        DataError: A file is missing, unreadable or empty; an id is already in use or occurs twice; a text is empty; a
+            set names a missing item; or no items or no sets remain.
     """
     item_places: list[str] = []
     set_places: list[str] = []
@@ -64,19 +65,19 @@ def read_new_entries(
 
 
 def read_query_texts(path: Path) -> list[str]:
-    """Queries of a UTF-8 text file with one a line; surrounding spaces and blank lines are dropped.
+    """Read the queries of a UTF-8 text file, one per line. Surrounding spaces and blank lines are dropped.
 
     Raises:
-        DataError: The file is missing, is not text, or has no query.
+        DataError: The file is missing, is not UTF-8, or has no query.
     """
     return _read_lines(path, "queries")
 
 
 def read_removed_ids(workspace: Workspace, items: Path | None, sets: Path | None) -> RemovedIds:
-    """Read the ids of removed entries from UTF-8 text files with one a line; None names no entry.
+    """Read the ids of removed entries from UTF-8 text files, one per line. None removes nothing.
 
     Raises:
-        DataError: A file is missing, is not text, or has no id or one that no entry of the workspace has.
+        DataError: A file is missing, is not UTF-8 or has no id, or an id is not in the workspace.
     """
     known_items = [item.item_id for item in load_items(workspace)] if items is not None else []
     known_sets = [row.set_id for row in load_sets(workspace)] if sets is not None else []
@@ -91,7 +92,10 @@ def _read_ids(path: Path | None, known: Collection[str], kind: str) -> frozenset
     if unknown:
         more = f", and {len(unknown) - 1} more" if unknown[1:] else ""
         raise DataError(
-            str(path), f"'{unknown[0]}', which no {kind} has{more}", f"ids of {kind}s of the workspace", "take it out"
+            str(path),
+            f"'{unknown[0]}', which no {kind} has{more}",
+            f"ids of {kind}s of the workspace",
+            "remove the line",
         )
     return frozenset(found)
 
@@ -99,7 +103,7 @@ def _read_ids(path: Path | None, known: Collection[str], kind: str) -> frozenset
 def _read_lines(path: Path, what: str) -> list[str]:
     path = path.expanduser()
     if not path.is_file():
-        raise DataError(str(path), "no such file", f"a text file of {what}, one a line", "correct the path")
+        raise DataError(str(path), "no such file", f"a text file of {what}, one per line", "correct the path")
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:

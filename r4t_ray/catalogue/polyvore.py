@@ -1,6 +1,6 @@
 """``polyvore``: the outfits of Han et al. 2017 (arXiv:1707.05691), from the public release.
 
-Items without a name are left out. So are outfits without a title, and outfits of which no item is left. The id of an
+An item without a name is left out. An outfit without a title or without a named item is left out too. The id of an
 item is the ``tid`` of its image.
 """
 
@@ -32,17 +32,17 @@ IMAGE_ID = re.compile(r"[?&]tid=(\d+)")
 class PolyvoreConfig(DatasetSettings):
     """The outfits of the public Polyvore release.
 
-    If several outfit files are there, each keeps its published split. A single file is split by the hash of the titles.
+    Several outfit files keep their published splits. A single file is split by the hash of the titles.
     """
 
     type: Literal["polyvore"] = Field("polyvore", description="Dataset: the outfits of Han et al. 2017.")
     path: Path = Field(
-        description="polyvore.tar.gz, or a folder with one or more of its *_no_dup.json files; category_id.txt is "
-        "optional. Every node must see it."
+        description="polyvore.tar.gz, or a folder with one or more of its *_no_dup.json files. category_id.txt is "
+        "optional. The path must exist on every node."
     )
 
     def sources(self) -> dict[str, str]:
-        """The archive, or each file that is present, by its sha256."""
+        """File name -> sha256, for the archive or for each file of the folder."""
         path = self.path.expanduser()
         if path.is_file():
             return {path.name: sha256_file(path)}
@@ -50,13 +50,13 @@ class PolyvoreConfig(DatasetSettings):
         return {name: sha256_file(path / name) for name in names}
 
     def read(self) -> Catalogue:
-        """Read every outfit file that is present."""
+        """Read every outfit file of the archive or folder. Raises DataError."""
         files = _read_files(self.path.expanduser())
         outfit_files = [name for name in SPLIT_FILES if name in files]
         if not outfit_files:
             raise DataError(
                 str(self.path),
-                "none of the outfit files",
+                "no outfit file",
                 f"polyvore.tar.gz or a folder with one of {', '.join(SPLIT_FILES)}",
                 "fetch the public release of xthan/polyvore-dataset and set catalogue.path",
             )
@@ -104,7 +104,10 @@ def _outfits(where: str, content: bytes) -> list[tuple[str, dict[str, Any]]]:
 def _read_outfit(
     place: str, outfit: dict[str, Any], category_names: dict[int, str], items: dict[str, Item], split: Split | None
 ) -> list[ItemSet]:
-    """The outfit as a list of one set, empty if it has no title or no item; its items are added to ``items``."""
+    """Read one outfit as a list of one set, and add its items to ``items``.
+
+    The list is empty if the outfit has no title or no named item.
+    """
     try:
         title, description, set_id = outfit["name"].strip(), str(outfit.get("desc") or ""), str(outfit["set_id"])
         keys = []

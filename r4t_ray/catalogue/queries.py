@@ -1,8 +1,8 @@
 """The queries of both tasks, made from a catalogue.
 
-Weakly supervised compositional retrieval (WSCR): the query is the title of a set, and the items of the set are the
-reference. Staples, the items of more than ``staple_share`` of the training sets, are left out of the reference.
-Open-ended abstract retrieval (OAR): the query is a broad theme of the collections and has no reference.
+Weakly supervised compositional retrieval (WSCR): a query is the title of a set. Its reference set is the items of the
+set without the staples. A staple is an item of more than ``staple_share`` of the training sets.
+Open-ended abstract retrieval (OAR): a query is a broad theme and has no reference set.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """One query; ``item_ids`` is the reference set, empty for oar."""
+    """One query. ``item_ids`` is its reference set, which is empty for oar."""
 
     query_id: str
     task: Task
@@ -32,19 +32,19 @@ class Query:
 
 
 def set_split(row: ItemSet) -> Split:
-    """The published split of a set; without one, the hash split of its normalised title, so equal titles share it."""
+    """The published split of a set. If it has none, the hash of its normalised title determines the split."""
     return row.published_split or split_of(normalise_title(row.title))
 
 
 def staples(sets: Iterable[ItemSet], share: float) -> frozenset[str]:
-    """Items that occur in more than ``share`` of the training sets; the other splits are not looked at."""
+    """Ids of the items that occur in more than ``share`` of the training sets. Held-out sets are not counted."""
     training = [row for row in sets if set_split(row) == "train"]
     counts = Counter(item_id for row in training for item_id in row.item_ids)
     return frozenset(item_id for item_id, count in counts.items() if count > share * len(training))
 
 
 def wscr_queries(catalogue: Catalogue, staple_share: float, min_reference: int) -> list[Query]:
-    """One query per set that has at least ``min_reference`` items without the staples."""
+    """One query per set with at least ``min_reference`` items that are not staples."""
     left_out = staples(catalogue.sets, staple_share)
     queries = []
     for row in catalogue.sets:
@@ -58,7 +58,7 @@ def wscr_queries(catalogue: Catalogue, staple_share: float, min_reference: int) 
 
 
 def oar_queries(catalogue: Catalogue) -> list[Query]:
-    """One query per theme; in a catalogue too small for themes, one per title."""
+    """One query per theme. If a catalogue is too small for themes, each title is a query."""
     themes = make_themes((row.title for row in catalogue.sets), catalogue.categories)
     if themes:
         return [
@@ -66,7 +66,7 @@ def oar_queries(catalogue: Catalogue) -> list[Query]:
             for theme in themes
         ]
     _logger.warning(
-        "no word is common enough among %d titles for themes: the titles are the queries", len(catalogue.sets)
+        "no word is frequent enough in %d titles to make a theme; the titles are the queries", len(catalogue.sets)
     )
     rows = {normalise_title(row.title): row for row in catalogue.sets}
     return [

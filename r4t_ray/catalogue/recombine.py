@@ -1,8 +1,8 @@
-"""More training queries: the first words of one training query joined with the last words of another.
+"""Additional training queries. Each joins the first words of one training query with the last words of another.
 
-A model that sees few distinct queries memorises them. Recombined queries lie near the real ones, and any number can be
-made. They have no reference. Neither the expected coverage, which looks at similar sets, nor the synthesis of pairs
-needs one.
+A model that sees few distinct queries memorises them. Recombined queries are similar to real ones, and any number can
+be made. They have no reference set. Expected coverage does not need one because it uses similar sets, and the synthesis
+of pairs does not need one either.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TRIES = 20
 
 
 def recombine(texts: Sequence[str], count: int, seed: int) -> list[str]:
-    """At most ``count`` distinct new texts, none of them in ``texts``; fewer if no more are found.
+    """Make at most ``count`` distinct texts that are not in ``texts``, sorted. There are fewer if no more are found.
 
     >>> recombine(["lemon soup", "beef"], 20, seed=0)
     ['beef lemon soup', 'beef soup', 'lemon beef', 'lemon soup beef']
@@ -41,7 +41,7 @@ def recombine(texts: Sequence[str], count: int, seed: int) -> list[str]:
 
 
 def recombined_queries(task: Task, queries: Sequence[Query], count: int, seed: int) -> list[Query]:
-    """New training queries of one task: ``recombine`` applied to the texts of its training queries."""
+    """Additional training queries of one task, made by ``recombine`` from the texts of its training queries."""
     made = recombine([query.text for query in queries], count, seed)
     return [
         Query(query_id=f"{task}:recombined:{number}", task=task, text=text, item_ids=(), split="train")

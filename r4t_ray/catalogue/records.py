@@ -1,4 +1,4 @@
-"""Records of a .jsonl or .parquet file, each with its place in the file."""
+"""Reads the records of a .jsonl or .parquet file, each with its place in the file for error messages."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Record = tuple[str, dict[str, Any]]
 
 
 def read_records(path: Path, required: tuple[str, ...]) -> list[Record]:
-    """All records of one file.
+    """Read all records of one file.
 
     Args:
-        path: A .jsonl file (one JSON object a line, blank lines skipped) or a .parquet file.
+        path: A .jsonl file (one JSON object per line; blank lines are skipped) or a .parquet file.
         required: Fields that every record must have.
 
     Raises:
-        DataError: The file is missing or has another suffix, a line is not a JSON object, or a field is missing.
+        DataError: The file is missing, has another suffix or cannot be read, or a record lacks a field.
     """
     if not path.is_file():
         raise DataError(str(path), "no such file", "a .jsonl or .parquet file", "correct the path")
@@ -39,7 +39,11 @@ def read_records(path: Path, required: tuple[str, ...]) -> list[Record]:
 
 
 def text_field(place: str, fields: dict[str, Any], name: str, default: str | None = None) -> str:
-    """A text field; an integer is turned into text, and ``default`` replaces a missing or null value."""
+    """A text field. An integer is converted to text; ``default`` replaces a missing or null value.
+
+    Raises:
+        DataError: The value is neither text nor an integer.
+    """
     value = fields.get(name)
     if value is None and default is not None:
         return default
@@ -51,7 +55,11 @@ def text_field(place: str, fields: dict[str, Any], name: str, default: str | Non
 
 
 def ids_field(place: str, fields: dict[str, Any], name: str) -> tuple[str, ...]:
-    """A field with a list of at least one id; repeats are dropped."""
+    """A field with a list of ids. Repeats are dropped.
+
+    Raises:
+        DataError: The value is not a list, or the list is empty.
+    """
     value = fields.get(name)
     if not isinstance(value, list) or not value:
         raise DataError(place, f"{name} = {value!r:.80}", "a list of one or more ids", f"write {name} as a list")
@@ -59,7 +67,11 @@ def ids_field(place: str, fields: dict[str, Any], name: str) -> tuple[str, ...]:
 
 
 def object_field(place: str, fields: dict[str, Any], name: str) -> dict[str, Any]:
-    """A field with an object, or with a JSON object as text; {} if it is missing or null."""
+    """A field with an object, or with a JSON object as text. A missing or null field gives {}.
+
+    Raises:
+        DataError: The value is something else.
+    """
     value = fields.get(name)
     if isinstance(value, str):
         try:

@@ -27,7 +27,7 @@ class SetsConfig(DatasetSettings):
     )
 
     def sources(self) -> dict[str, str]:
-        """Both files by their sha256."""
+        """Setting name -> sha256 of its file. Raises DataError if a file is missing."""
         for path in (self.items, self.sets):
             if not path.expanduser().is_file():
                 raise DataError(
@@ -36,7 +36,7 @@ class SetsConfig(DatasetSettings):
         return {name: sha256_file(getattr(self, name).expanduser()) for name in ("items", "sets")}
 
     def read(self) -> Catalogue:
-        """Read both files; the categories of a set are the distinct ``category`` attributes of its items."""
+        """Read both files. The categories of a set are the distinct ``category`` attributes of its items."""
         item_places, items = read_items(self.items)
         set_places, sets = read_sets(self.sets)
         return with_categories(
@@ -45,7 +45,7 @@ class SetsConfig(DatasetSettings):
 
 
 def read_items(path: Path) -> tuple[list[str], tuple[Item, ...]]:
-    """The place of each item in the file, and the items; raises DataError."""
+    """Read a file of items: the place of each item in the file, and the items. Raises DataError."""
     records = read_records(path.expanduser(), ("item_id", "text"))
     items = tuple(
         Item(
@@ -59,7 +59,7 @@ def read_items(path: Path) -> tuple[list[str], tuple[Item, ...]]:
 
 
 def read_sets(path: Path) -> tuple[list[str], tuple[ItemSet, ...]]:
-    """The place of each set in the file, and the sets; raises DataError."""
+    """Read a file of sets: the place of each set in the file, and the sets. Raises DataError."""
     records = read_records(path.expanduser(), ("set_id", "title", "item_ids"))
     sets = tuple(
         ItemSet(
@@ -74,7 +74,7 @@ def read_sets(path: Path) -> tuple[list[str], tuple[ItemSet, ...]]:
 
 
 def with_categories(catalogue: Catalogue) -> Catalogue:
-    """The catalogue, each set with the distinct ``category`` texts of its items."""
+    """The catalogue, with the categories of each set taken from the ``category`` attributes of its items."""
     category = {
         item.item_id: name.strip()
         for item in catalogue.items

@@ -1,4 +1,4 @@
-"""Splits by hash: a title has the same split in every run, dataset and process."""
+"""Splits by hash. A title is in the same split in every run, dataset and process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROMAN_SUFFIX = re.compile(r"\s+(?:i{1,3}|iv|v|vi{1,3})$")
 
 
 def normalise_title(title: str) -> str:
-    """Lower-case words of a title, without brackets, accents, punctuation and a roman numeral at the end.
+    """Lower-case words of a title, without brackets, accents, punctuation and a final roman numeral.
 
     >>> normalise_title("Crème Brûlée (French Custard) II")
     'creme brulee'
@@ -26,6 +26,6 @@ def normalise_title(title: str) -> str:
 
 
 def split_of(key: str) -> Split:
-    """The split of a key by its sha256, in the ratio 8:1:1 (train, val, test); equal keys share a split."""
+    """The split of a key by its sha256, in the ratio 8:1:1 (train, val, test). Equal keys get the same split."""
     bucket = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") % 10
     return "val" if bucket == 8 else "test" if bucket == 9 else "train"

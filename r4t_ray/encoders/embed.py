@@ -1,8 +1,8 @@
-"""The embed stage: catalogue texts to unit vectors, as one Ray Data stream.
+"""The embed stage: embeds the texts of the catalogue as unit vectors, in one Ray Data stream.
 
 row group -> text of each row -> model actors -> (second moment -> projection) -> encoder/{items,sets,queries}.parquet.
-Each row gives one row, in the order of the catalogue. The projection is fitted on items and sets, and is applied to
-queries too.
+The rows keep the order of the catalogue. The projection is fitted on items and sets, and is applied to items, sets and
+queries.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ READ_ROWS = 16_384
 
 
 class EmbedInputs(EncoderConfig):
-    """The inputs of the stage, to tell whether the embeddings are current: the settings and the model's files."""
+    """Settings of the stage and hash of the model's files. They determine whether the embeddings are current."""
 
     model_sha256: str | None
 
@@ -54,12 +54,12 @@ def run(config: EncoderConfig, workspace: Workspace, seed: int) -> Artifact:
 
 
 def load_embeddings(workspace: Workspace, kind: Kind) -> tuple[list[str], Array]:
-    """Ids and ``emb_MD`` (unit rows) of one kind, in the order of ``catalogue``."""
+    """Ids and unit embeddings (shape (M, D)) of one kind, in the order of the catalogue."""
     return read_embedding_table(workspace.artifact("encoder").file(f"{kind}.parquet"))
 
 
 def embed_catalogue(config: EncoderConfig, catalogue: Path, folder: Path) -> int:
-    """Fill ``folder`` from the parquet files in ``catalogue``; returns the number of rows embedded."""
+    """Embed the parquet files of ``catalogue`` into ``folder``. Returns the number of embedded rows."""
     native = folder / "native"
     native.mkdir()
     counts = {kind: pq.read_metadata(catalogue / f"{kind}.parquet").num_rows for kind in KINDS}
@@ -77,7 +77,7 @@ def embed_catalogue(config: EncoderConfig, catalogue: Path, folder: Path) -> int
 
 
 class EmbedBatch:
-    """Actor of the stream: holds the model and adds the column ``embedding`` to a batch of texts."""
+    """Actor of the stream. It holds the model and embeds batches of texts."""
 
     def __init__(self, config: EncoderConfig) -> None:
         if config.actors.threads is not None and not config.actors.gpus:
@@ -87,14 +87,14 @@ class EmbedBatch:
         self._encoder = config.build()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Embed a batch with the columns kind, id, text; returns kind, id, embedding."""
+        """Embed a batch with the columns kind, id and text. Returns the columns id, embedding and kind."""
         emb_MD = self._encoder.encode(batch["text"].to_pylist())
         table = embedding_table(batch["id"].to_pylist(), emb_MD)
         return table.append_column("kind", batch["kind"])
 
 
 def catalogue_texts(row_group: pa.Table, catalogue: Path) -> Iterator[pa.Table]:
-    """Read one row group of a catalogue file, given as (kind, number); yields tables of kind, id, text."""
+    """Read one row group of a catalogue file, given as (kind, number). Yields tables with kind, id and text."""
     ((kind, number),) = zip(row_group["kind"].to_pylist(), row_group["number"].to_pylist(), strict=True)
     with pq.ParquetFile(catalogue / f"{kind}.parquet") as file:
         for batch in file.iter_batches(row_groups=[number], batch_size=READ_ROWS):
@@ -108,7 +108,7 @@ def catalogue_texts(row_group: pa.Table, catalogue: Path) -> Iterator[pa.Table]:
 
 
 def _write_native(config: EncoderConfig, catalogue: Path, native: Path, counts: dict[Kind, int]) -> None:
-    """Run the model over all texts; writes one file per kind at the width of the model."""
+    """Embed all texts with the model, and write one file per kind at the model's width."""
     writers: dict[str, pq.ParquetWriter] = {}
     batches = _model_batches(config, catalogue)
     total = sum(-(-count // STREAM_ROWS) for count in counts.values())
@@ -134,7 +134,7 @@ def _model_batches(config: EncoderConfig, catalogue: Path) -> Iterator[pa.Table]
         for kind in KINDS
         for number in range(pq.read_metadata(catalogue / f"{kind}.parquet").num_row_groups)
     ]
-    # Not read_parquet: it starts actors for each file, which cost more than the reading.
+    # read_parquet would start actors for each file, which takes longer than reading it.
     stream = (
         ray.data.from_items(row_groups, override_num_blocks=len(row_groups))
         .map_batches(partial(catalogue_texts, catalogue=catalogue), batch_format="pyarrow", batch_size=1)
@@ -151,7 +151,7 @@ def _model_batches(config: EncoderConfig, catalogue: Path) -> Iterator[pa.Table]
 
 
 def _parts(folder: Path, kind: str) -> Iterator[tuple[list[str], Array]]:
-    """Ids and emb_MD of a native file, in parts of bounded size."""
+    """Ids and embeddings of a file at the model's width, in parts of bounded size."""
     path = folder / f"{kind}.parquet"
     if not path.exists():
         return

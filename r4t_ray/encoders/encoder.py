@@ -1,9 +1,8 @@
-"""The encoder that the embed stage leaves behind: a model and a projection that was fitted on one catalogue.
+"""The encoder that the embed stage writes: a model and a projection that was fitted on one catalogue.
 
-The projection consists of the principal directions through the origin, the linear map that keeps cosines best. The mean
-is *not* subtracted. The top-d eigenvectors of the raw second moment X^T X give the rank-d matrix nearest to the Gram
-matrix X X^T (Eckart and Young, 1936). For unit rows the Gram matrix holds the cosines. Subtracting the mean would move
-the origin of the cosines, and so change their order.
+The projection is a principal component analysis without centring: the top-d eigenvectors of the second moment X^T X.
+They give the rank-d matrix nearest to the Gram matrix X X^T (Eckart and Young, 1936). For unit rows the Gram matrix
+holds the cosines, so this projection keeps cosines best. Subtracting the mean would change the cosines and their order.
 """
 
 from __future__ import annotations
@@ -28,20 +27,21 @@ PROJECTION_FILE = "pca.safetensors"
 
 
 def second_moment(emb_MD: Array) -> NDArray[np.float64]:
-    """X^T X in float64, shape (D, D); moments of parts add up."""
+    """X^T X in float64, shape (D, D). The moment of all rows is the sum of the moments of its parts."""
     rows_MD = emb_MD.astype(np.float64)
     return np.asarray(rows_MD.T @ rows_MD)
 
 
 def fit_projection(moment_DD: NDArray[np.float64], dim: int) -> Array:
-    """Orthonormal columns that span the ``dim`` strongest directions.
+    """The top ``dim`` eigenvectors of the second moment, as orthonormal columns.
 
     Args:
-        moment_DD: Sum of ``second_moment`` over all rows.
-        dim: Width to keep, at most D.
+        moment_DD: ``second_moment`` of all rows.
+        dim: Number of columns, at most D.
 
     Returns:
-        Shape (D, dim), strongest direction first. The largest entry of each column is positive, which fixes its sign.
+        float32, shape (D, dim), largest eigenvalue first. The entry of each column with the largest absolute value is
+        positive, which fixes the sign.
 
     Raises:
         ConfigError: ``dim`` is larger than D.
@@ -57,7 +57,7 @@ def fit_projection(moment_DD: NDArray[np.float64], dim: int) -> Array:
 
 
 def project(emb_MD: Array, projection_Dd: Array) -> Array:
-    """Project rows and make them unit; a row that the projection sends to zero stays zero."""
+    """Project rows and scale them to unit length, shape (M, dim). A row that projects to zero stays zero."""
     out_Md = emb_MD @ projection_Dd
     norms_M1 = np.linalg.norm(out_Md, axis=1, keepdims=True)
     return np.asarray(out_Md / np.maximum(norms_M1, np.finfo(np.float32).tiny), dtype=np.float32)
@@ -67,7 +67,7 @@ MAX_DESCRIPTION_WORDS = 30
 
 
 def set_text(title: str, description: str) -> str:
-    """The text of a set: its title, then the first MAX_DESCRIPTION_WORDS words of its description if it has one.
+    """The text of a set: its title, followed by the first MAX_DESCRIPTION_WORDS words of its description, if any.
 
     >>> set_text("Lentil soup", "Soup recipes")
     'Lentil soup. Soup recipes'
@@ -79,7 +79,7 @@ def set_text(title: str, description: str) -> str:
 
 
 class Encoder:
-    """Texts to unit vectors in the space of one catalogue."""
+    """Embeds texts as unit vectors in the space of one catalogue."""
 
     def __init__(self, model: SentenceEncoder, projection_Dd: Array) -> None:
         self._model = model
@@ -92,11 +92,11 @@ class Encoder:
 
 
 MAX_TEXTS = 100_000
-"""Embeddings that a cache keeps: about 80 MB at 128 floats each."""
+"""Maximum number of embeddings in a cache: about 80 MB at 128 floats each."""
 
 
 class CachedEncoder:
-    """An encoder that keeps the embeddings of the last MAX_TEXTS texts; ``hits`` and ``misses`` count texts."""
+    """An encoder with a cache of its last MAX_TEXTS embeddings. ``hits`` and ``misses`` count texts."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
@@ -106,7 +106,7 @@ class CachedEncoder:
         self.misses = 0
 
     def encode(self, texts: Sequence[str]) -> Array:
-        """Like ``Encoder.encode``; each distinct text passes through the model once, also within one call."""
+        """Unit rows, as ``Encoder.encode``. The model embeds each distinct text that is not in the cache once."""
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
         if new:
             self._known.update(zip(new, self._encoder.encode(new), strict=True))
@@ -138,10 +138,10 @@ def save_encoder(folder: Path, config: EncoderConfig, projection_Dd: Array) -> N
 
 
 def load_encoder(path: Path) -> Encoder:
-    """Load what ``save_encoder`` wrote.
+    """Load an encoder that ``save_encoder`` wrote.
 
     Raises:
-        ArtifactError: The projection was changed, or the model is not the one that made the embeddings.
+        ArtifactError: A file is unreadable, the projection was changed, or another model made the embeddings.
         ConfigError: The model is not installed on this machine.
     """
     try:

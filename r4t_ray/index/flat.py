@@ -1,4 +1,4 @@
-"""Exhaustive search. It is exact, and the recall of every other index is measured against it."""
+"""Exhaustive search. It is exact, so the recall of every other index type is measured against it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from r4t_ray.types import Array
 
 
 def build_flat(emb_MD: Array) -> faiss.IndexFlat:
-    """IndexFlatIP over unit rows."""
+    """An IndexFlatIP over unit rows, shape (M, D)."""
     index = faiss.IndexFlatIP(emb_MD.shape[1])
     index.add(emb_MD)
     return index
 
 
 def flat_storage(index: faiss.IndexFlat) -> faiss.IndexFlat:
-    """The index itself: an IndexFlat holds its rows."""
+    """The index, because an IndexFlat holds its rows."""
     return index

@@ -10,13 +10,13 @@ from r4t_ray.types import Array
 
 
 def build_hnsw(emb_MD: Array, m: int, ef_construction: int, ef_search: int) -> faiss.IndexHNSWFlat:
-    """IndexHNSWFlat by inner product.
+    """An IndexHNSWFlat by inner product.
 
     Args:
-        emb_MD: Unit rows.
+        emb_MD: Unit rows, shape (M, D).
         m: Neighbours of a node; 2 m in the lowest layer.
-        ef_construction: Candidates that are looked at when a row is added.
-        ef_search: Candidates that a search looks at; FAISS uses k if k is larger.
+        ef_construction: Candidates when a row is added.
+        ef_search: Candidates of a search. FAISS uses k if k is larger.
     """
     index = faiss.IndexHNSWFlat(emb_MD.shape[1], m, faiss.METRIC_INNER_PRODUCT)
     index.hnsw.efConstruction = ef_construction
@@ -26,5 +26,5 @@ def build_hnsw(emb_MD: Array, m: int, ef_construction: int, ef_search: int) -> f
 
 
 def hnsw_storage(index: faiss.IndexHNSWFlat) -> faiss.IndexFlat:
-    """The flat index of the rows that the graph runs over."""
+    """The IndexFlat with the rows of the graph."""
     return cast(faiss.IndexFlat, faiss.downcast_index(index.storage))

@@ -1,4 +1,4 @@
-"""The index types: their settings, how each is built, and where it holds its rows."""
+"""The index types: their settings, their builders and their storage of rows."""
 
 from __future__ import annotations
 
@@ -21,37 +21,39 @@ class IndexConfig(Settings):
 
     type: IndexTypeName = Field(
         "hnsw",
-        description="flat compares a direction with every row and is exact. hnsw searches a graph: it is approximate, "
-        "and much faster on large pools.",
+        description="flat is an exhaustive search and exact. hnsw searches a graph. It is approximate and much faster "
+        "on large pools.",
     )
     num_shards: int = Field(
         2,
         ge=1,
-        description="Parts of each pool. Each part can be served by its own deployment, so that a large pool is spread "
-        "over nodes.",
+        description="Shards of each pool. Each shard can have its own deployment. Raise it to spread a large pool over "
+        "several nodes.",
     )
     hnsw_m: int = Field(
-        32, ge=2, description="Neighbours of a node in the HNSW graph. More of them raise the recall and the memory."
+        32, ge=2, description="Neighbours of a node in the HNSW graph. A larger number raises recall and memory."
     )
     ef_search: int = Field(
-        64, ge=1, description="Candidates that an HNSW search looks at. More of them raise the recall and the latency."
+        64, ge=1, description="Candidates of an HNSW search. A larger number raises recall and latency."
     )
     ef_construction: int = Field(
-        80, ge=1, description="Candidates that are looked at when a row is added to the HNSW graph."
+        80,
+        ge=1,
+        description="Candidates when a row is added to the HNSW graph. A larger number raises recall and build time.",
     )
     num_threads: int = Field(
         1,
         ge=1,
-        description="Threads that build the index. With more than one, the HNSW graph differs from run to run.",
+        description="Threads that build the index. With more than one thread, the HNSW graph differs between runs.",
     )
 
     def build(self, emb_MD: Array) -> faiss.Index:
-        """The index of one shard's rows."""
+        """Build the index over the rows of one shard, shape (M, D)."""
         return INDEX_TYPES[self.type].build(emb_MD, self)
 
 
 class IndexType(NamedTuple):
-    """How an index type is built, and the IndexFlat that holds its uncompressed rows."""
+    """The builder of an index type, and a function that gives the IndexFlat with its uncompressed rows."""
 
     build: Callable[[Array, IndexConfig], faiss.Index]
     storage: Callable[[Any], faiss.IndexFlat]

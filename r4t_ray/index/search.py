@@ -15,13 +15,13 @@ from r4t_ray.index.shard import Shard, flat_shard, load_shard, merge_topk, read_
 from r4t_ray.types import Array, Rows, Search, Task
 
 POOLS: dict[Task, str] = {"oar": "sets", "wscr": "items"}
-"""The pool of each task: collections for oar (open-ended abstract retrieval), items for wscr (weakly supervised
+"""The pool of each task: sets for oar (open-ended abstract retrieval), items for wscr (weakly supervised
 compositional retrieval)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardedIndex:
-    """Shards over one pool; ``ids`` and ``emb_MD`` (unit rows) describe the pool in row order."""
+    """All shards of one pool. ``ids`` and ``emb_MD`` (unit rows, shape (M, D)) describe the pool in row order."""
 
     shards: tuple[Shard, ...]
     ids: list[str]
@@ -36,12 +36,12 @@ class ShardedIndex:
         """The k best rows of the pool for each query.
 
         Args:
-            q_BD: Unit rows.
-            k: Hits of a query, at most the size of the pool.
+            q_BD: Unit rows, shape (B, D).
+            k: Hits per query. A larger k than the pool gives all its rows.
 
         Returns:
-            ``scores_BK``, cosines in descending order, and ``rows_BK``, rows of the pool. Of equal scores the lower row
-            comes first.
+            ``scores_BK`` (cosines in descending order) and ``rows_BK`` (rows of the pool), both of shape (B, K). Of
+            equal scores the lower row comes first.
 
         Raises:
             RequestError: k is below 1, the width is wrong, or a value is not finite.
@@ -50,11 +50,11 @@ class ShardedIndex:
         return search_shards(self.shards, Search(z_LD=q_BD, num_hits=k))
 
     def with_rows(self, ids: Sequence[str], emb_MD: Array) -> ShardedIndex:
-        """The index with more rows at its end, in an additional flat shard; files do not change.
+        """A new index with additional rows at its end, in a flat shard in memory. Files do not change.
 
         Args:
-            ids: Ids of the new rows; with none the index itself is returned.
-            emb_MD: Their unit embeddings.
+            ids: Ids of the additional rows. If it is empty, this index is returned.
+            emb_MD: Unit embeddings of the additional rows.
         """
         if not ids:
             return self
@@ -62,23 +62,23 @@ class ShardedIndex:
         return ShardedIndex(shards=shards, ids=[*self.ids, *ids], emb_MD=np.concatenate([self.emb_MD, emb_MD]))
 
     def of_rows(self, rows: Sequence[int]) -> ShardedIndex:
-        """A flat index over some of the rows, numbered from 0 in the order given; files do not change."""
+        """A flat index in memory over the given rows, renumbered from 0 in their order. Files do not change."""
         emb_MD = self.emb_MD[list(rows)]
         shards = (flat_shard(emb_MD),) if len(emb_MD) else ()
         return ShardedIndex(shards=shards, ids=[self.ids[row] for row in rows], emb_MD=emb_MD)
 
 
 def search_shards(shards: Sequence[Shard], search: Search) -> tuple[Array, Rows]:
-    """The nearest rows over shards of one pool; see ``Shard.search``."""
+    """The nearest rows over all shards of one pool; see ``Shard.search``."""
     scores, rows = zip(*(shard.search(search) for shard in shards), strict=True)
     return merge_topk(scores, rows, search.num_hits)
 
 
 def load_index(workspace: Workspace, task: Task) -> ShardedIndex:
-    """Open the index of one task with its pool; files are verified against their manifests.
+    """Load the index of one task and its pool. The files are checked against their manifests.
 
     Raises:
-        ArtifactError: A file was changed, is truncated or missing, or index and embeddings disagree.
+        ArtifactError: A file was changed, is truncated or is missing, or index and embeddings have different ids.
     """
     folder = workspace.artifact("index").path / task
     ids, emb_MD = read_embedding_table(workspace.artifact("encoder").file(f"{POOLS[task]}.parquet"))

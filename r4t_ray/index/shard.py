@@ -1,8 +1,8 @@
-"""One shard: contiguous rows of a pool in one FAISS index, searched with exact scores and rows of the pool.
+"""One shard: contiguous rows of a pool in one FAISS index. A search returns exact scores and row numbers of the pool.
 
-FAISS finds the candidates. Their cosines are then computed from the stored rows, with one sum of products per (query,
-row). So a score depends only on the query and the row, not on the batch or the number of shards. Ties are ordered by
-row.
+FAISS finds the candidates. Their cosines are then computed from the stored rows, with one sum of products per pair of
+direction and row. A score therefore depends only on the direction and the row. It does not depend on the batch or the
+number of shards. Ties are ordered by row.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RESCORED_FLOATS = 2**24
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """A loaded shard; ``offset`` is the pool's row of its first row, ``storage`` is the IndexFlat with its rows."""
+    """A loaded shard. ``offset`` is the pool row of its first row; ``storage`` is the IndexFlat with its rows."""
 
     index: faiss.Index
     storage: faiss.IndexFlat
@@ -40,15 +40,16 @@ class Shard:
         return int(self.index.ntotal)
 
     def search(self, search: Search) -> tuple[Array, Rows]:
-        """The best rows by inner product, which is the cosine for unit rows. Excluded rows are left out here.
+        """The best rows of each direction by inner product, which is the cosine of unit rows.
 
         Args:
-            search: Directions, the hits of each, and the rows of the pool to leave out.
+            search: Directions, number of hits per direction, and pool rows to exclude.
 
         Returns:
-            ``scores_LK`` in descending order and ``rows_LK``, rows of the pool. K is ``num_hits``, or less if the shard
-            is smaller. Row -1 with score -inf stands where too few rows are left. Of equal scores the lower row comes
-            first; this holds for up to TIE_MARGIN rows beyond the last hit that tie with it.
+            ``scores_LK`` in descending order and ``rows_LK`` (rows of the pool), both of shape (L, K). K is
+            ``num_hits``, or the size of the shard if that is smaller. Row -1 with score -inf is padding if too many
+            rows are excluded. Of equal scores the lower row comes first. This order is guaranteed if at most
+            TIE_MARGIN rows beyond the last hit tie with it.
 
         Raises:
             RequestError: ``num_hits`` is below 1, the width is wrong, or a value is not finite.
@@ -72,7 +73,7 @@ class Shard:
 
 
 def exact_scores(q_BD: Array, emb_MD: Array, rows_BK: Rows) -> Array:
-    """Inner products of each query with its candidates, shape (B, K), computed in parts of bounded memory."""
+    """Inner products of each query with its K candidate rows, shape (B, K), computed in parts of bounded memory."""
     scores_BK = np.empty(rows_BK.shape, np.float32)
     step = max(1, RESCORED_FLOATS // max(1, rows_BK.shape[1] * q_BD.shape[1]))
     for start in range(0, len(q_BD), step):
@@ -82,7 +83,7 @@ def exact_scores(q_BD: Array, emb_MD: Array, rows_BK: Rows) -> Array:
 
 
 def leave_out(scores_LK: Array, rows_LK: Rows, excluded: Sequence[int], num_hits: int) -> tuple[Array, Rows]:
-    """Each direction's first ``num_hits`` hits that are not excluded, then row -1 with score -inf if they are fewer."""
+    """Each direction's first ``num_hits`` hits that are not excluded, padded by row -1 with score -inf."""
     is_out_LK = np.isin(rows_LK, excluded)
     order_LK = np.argsort(is_out_LK, axis=1, kind="stable")[:, :num_hits]
     scores_Ln, rows_Ln, is_out_Ln = (np.take_along_axis(each, order_LK, 1) for each in (scores_LK, rows_LK, is_out_LK))
@@ -93,12 +94,12 @@ def merge_topk(scores: Sequence[Array], rows: Sequence[Rows], k: int) -> tuple[A
     """The k best hits over all shards.
 
     Args:
-        scores: ``scores_BK`` of each shard; K may differ between shards.
-        rows: ``rows_BK`` of each shard, global rows.
-        k: Hits to keep, at most as many as there are.
+        scores: ``scores_BK`` of each shard. K may differ between shards.
+        rows: ``rows_BK`` of each shard, as rows of the pool.
+        k: Hits to keep. If there are fewer, all are kept.
 
     Returns:
-        ``scores_BK`` descending and ``rows_BK``; of equal scores the lower row comes first.
+        ``scores_BK`` in descending order and ``rows_BK``. Of equal scores the lower row comes first.
 
     >>> merge_topk([np.float32([[0.5]]), np.float32([[0.9, 0.5]])], [np.int64([[7]]), np.int64([[8, 3]])], 2)
     (array([[0.9, 0.5]], dtype=float32), array([[8, 3]]))
@@ -109,19 +110,23 @@ def merge_topk(scores: Sequence[Array], rows: Sequence[Rows], k: int) -> tuple[A
 
 
 def require_queries(q_BD: Array, k: int, dim: int) -> Array:
-    """The queries as contiguous float32; RequestError if the width is not ``dim``, a value not finite, or k < 1."""
+    """The query vectors as contiguous float32.
+
+    Raises:
+        RequestError: The width is not ``dim``, k is below 1, or a value is not finite.
+    """
     q_BD = np.ascontiguousarray(q_BD, dtype=np.float32)
     if q_BD.ndim != 2 or q_BD.shape[1] != dim:
         raise RequestError("query vectors", f"shape {q_BD.shape}", f"(B, {dim})", "encode with the index's own encoder")
     if k < 1:
-        raise RequestError("k", str(k), "at least 1", "ask for one hit or more")
+        raise RequestError("k", str(k), "at least 1", "request at least one hit")
     if not np.isfinite(q_BD).all():
-        raise RequestError("query vectors", "a value that is not finite", "finite numbers", "check what made them")
+        raise RequestError("query vectors", "a value that is not finite", "finite numbers", "check the encoder")
     return q_BD
 
 
 def flat_shard(emb_MD: Array, offset: int = 0) -> Shard:
-    """A shard in memory that is searched exhaustively, without approximation."""
+    """A shard in memory with exhaustive search."""
     index = build_flat(emb_MD)
     return Shard(index=index, storage=index, offset=offset)
 
@@ -132,16 +137,16 @@ def shard_file(number: int) -> str:
 
 
 def load_shard(folder: Path, shard_number: int) -> Shard:
-    """Read one shard of ``index/<task>``; ``Workspace.artifact("index")`` has checked its sha256 before.
+    """Read one shard of ``index/<task>``. ``Workspace.artifact("index")`` checks the sha256; this function does not.
 
     Raises:
-        ArtifactError: There is no such shard, or the file is not an index of the recorded size.
+        ArtifactError: There is no shard of this number, or the file is not an index of the recorded size.
     """
     settings = read_index_file(folder)
     offsets = settings["offsets"]
     if not 0 <= shard_number < len(offsets) - 1:
         raise ArtifactError(
-            str(folder), f"shard {shard_number}", f"0 to {len(offsets) - 2}", "set the shards that the index has"
+            str(folder), f"shard {shard_number}", f"0 to {len(offsets) - 2}", "request a shard that exists"
         )
     path = folder / shard_file(shard_number)
     try:
@@ -164,7 +169,7 @@ def load_shard(folder: Path, shard_number: int) -> Shard:
 
 
 def read_index_file(folder: Path) -> dict[str, Any]:
-    """``index.json`` of one pool; raises ArtifactError when it is missing or unreadable."""
+    """Read ``index.json`` of one pool. Raises ArtifactError if it is missing or unreadable."""
     try:
         data: dict[str, Any] = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

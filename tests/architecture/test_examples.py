@@ -1,4 +1,4 @@
-"""The examples in docstrings run and give what they say."""
+"""The examples in docstrings run and give the results shown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WITH_EXAMPLES = [
 
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
-def test_examples_of_a_module_give_what_they_say(name: str) -> None:
+def test_examples_of_a_module_give_the_results_shown(name: str) -> None:
     found = doctest.testmod(importlib.import_module(name))
     assert found.attempted > 0
     assert found.failed == 0, f"{found.failed} of {found.attempted} examples fail; the report is in the captured output"

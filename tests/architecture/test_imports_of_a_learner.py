@@ -1,4 +1,4 @@
-"""What a learner's process does not import."""
+"""The process of a learner does not import vLLM."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ assert "vllm" not in sys.modules, "trl imported vLLM"
 
 
 @pytest.mark.slow
-def test_a_learner_does_without_vllm() -> None:
+def test_a_learner_does_not_import_vllm() -> None:
     subprocess.run([sys.executable, "-W", "ignore", "-c", PROGRAM], check=True, timeout=120)

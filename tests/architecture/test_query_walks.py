@@ -1,4 +1,4 @@
-"""How many files of r4t_ray a call walks through between request and answer, with everything loaded."""
+"""Limits the number of files of r4t_ray that a query enters between request and answer. Loading is not counted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .walks import walk
 
 IN_PROCESS, OVER_HTTP = 12, 16
 SOLVERS = ("top_anchors", "one_step")
-"""The solvers of the shipped configurations: of wscr, and of the student that answers for oar."""
+"""The solvers of the shipped configurations: for wscr, and for the student that serves oar."""
 
 
 @pytest.fixture(scope="module", params=SOLVERS)
@@ -31,7 +31,7 @@ def workspace(
 ) -> Workspace:
     copied = Workspace(tmp_path_factory.mktemp(request.param) / "workspace")
     shutil.copytree(tiny_workspace.root, copied.root)
-    # Another seed: with the fixture's own, the stages would count as current and stay as they are.
+    # Another seed makes the stages outdated, so they are built again.
     build_retrievers(copied, seed=SEED + 1, solver=request.param, num_anchors=8)
     return copied
 
@@ -46,7 +46,7 @@ def test_a_query_in_process(workspace: Workspace) -> None:
 
 
 class LocalHandle:
-    """A DeploymentHandle of one method, whose replica is an object of this process."""
+    """A DeploymentHandle with one method. Its replica is an object in this process."""
 
     def __init__(self, replica: Any) -> None:
         self.generate = self
@@ -57,14 +57,14 @@ class LocalHandle:
 
 
 def test_a_query_over_http(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The gateway and the generator in one process: the files of both together."""
+    """Gateway and generator run in one process, and the files of both are counted."""
     from ray import serve
 
     from r4t_ray.serve.gateway import Gateway, api
     from r4t_ray.serve.generator import Generator
 
     args = AppArgs(workspace=str(workspace.root))
-    gateway_class = Gateway.func_or_class.__mro__[1]  # The class below Serve's own wrapper.
+    gateway_class = Gateway.func_or_class.__mro__[1]  # The class inside Serve's wrapper.
 
     async def send() -> tuple[httpx.Response, set[str]]:
         generator = Generator.func_or_class(args)
@@ -86,7 +86,7 @@ def test_a_query_over_http(workspace: Workspace, monkeypatch: pytest.MonkeyPatch
     assert len(files) <= OVER_HTTP, sorted(files)
 
 
-def test_the_counter_sees_calls_and_no_loading(tmp_path: Path) -> None:
+def test_the_counter_counts_calls_but_not_imports(tmp_path: Path) -> None:
     with walk() as files:
         write_error(RequestError("k", "13", "1 to 12", "ask for fewer"), tmp_path / "error.json")
         parse_request(query="soup")

@@ -1,4 +1,4 @@
-"""What the source tree keeps to: layers, sizes, names, weight of imports, no trace of a machine."""
+"""Rules of the source tree: layers, sizes, names, light imports, and no paths of one machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_MODULE_LINES = 300
 MAX_FUNCTION_LINES = 40
 MAX_LOOP_LINES = 60
 LOOP_MARK = "# training loop"
-"""A comment on the `def` line of a training loop made of named steps, which may be longer."""
+"""A comment on the `def` line that marks a training loop of named steps. Such a function may be longer."""
 MAX_JOB_LINES = 40
 
 NAMES_WITHOUT_SCOPE = {"utils", "util", "common", "helpers", "helper", "misc", "shared", "lib"}
@@ -33,7 +33,7 @@ def short(path: Path) -> str:
 
 
 def functions_of(path: Path) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, int, bool]]:
-    """Every function with its lines, its docstring left out, and whether it is marked as a training loop."""
+    """Every function, its number of lines without the docstring, and whether it is marked as a training loop."""
     source = path.read_text(encoding="utf-8")
     lines = source.splitlines()
     for node in ast.walk(ast.parse(source)):
@@ -47,7 +47,7 @@ def functions_of(path: Path) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFuncti
 
 
 def imported_roots(path: Path) -> set[str]:
-    """Packages that a module imports anywhere, inside functions too."""
+    """Packages that a module imports, including imports inside functions."""
     roots = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -58,7 +58,7 @@ def imported_roots(path: Path) -> set[str]:
 
 
 def tracked_files() -> list[Path]:
-    """Files under version control, or, in an unpacked source tree, all but caches and environments."""
+    """Files under version control. Without git: all files except caches and environments."""
     listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     if listing.returncode == 0:
         return [ROOT / name for name in listing.stdout.split("\0") if name and (ROOT / name).is_file()]
@@ -73,13 +73,13 @@ def test_layers_are_kept() -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=short)
-def test_module_fits_its_size(path: Path) -> None:
+def test_module_is_not_too_long(path: Path) -> None:
     lines = len(path.read_text(encoding="utf-8").splitlines())
     assert lines <= (MAX_JOB_LINES if path.parent == ROOT / "jobs" else MAX_MODULE_LINES)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=short)
-def test_functions_fit_on_a_screen(path: Path) -> None:
+def test_functions_are_not_too_long(path: Path) -> None:
     long = {
         f"{node.name} (line {node.lineno})": lines
         for node, lines, is_loop in functions_of(path)
@@ -125,7 +125,7 @@ def test_import_loads_nothing_heavy(what: str) -> None:
 )
 def test_start_takes_under_a_second(arguments: list[str]) -> None:
     def seconds() -> float:
-        """CPU time of the process: what the start costs, whatever else the machine is doing."""
+        """CPU time of the process. Other load on the machine does not change it."""
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -134,7 +134,7 @@ def test_start_takes_under_a_second(arguments: list[str]) -> None:
     assert min(seconds() for _ in range(3)) < 1.0
 
 
-# Written so that this file does not hold what it forbids.
+# The paths are split so that this file does not contain them.
 MACHINE_PATHS = re.compile(
     "|".join(rf"(?<![\w.]){start}/" for start in ("/wo" + "rk", "/ro" + "ot", "/ho" + "me/(?!ray)", "/op" + "t/"))
 )
@@ -151,7 +151,7 @@ def test_no_file_names_a_path_of_one_machine() -> None:
     assert found == []
 
 
-def test_lock_keeps_cuda_companions_out() -> None:
+def test_lock_has_no_cuda_packages() -> None:
     lock = (ROOT / "requirements" / "cpu.txt").read_text(encoding="utf-8")
     pinned = set(re.findall(r"^([a-z0-9-]+)==", lock, flags=re.MULTILINE))
     assert not pinned & {"torchvision", "torchaudio", "torchcodec"}

@@ -1,20 +1,21 @@
-"""How the code is put together: keyword-only records, short calls, small folders, one name for loggers, no circles."""
+"""Rules of the code: keyword-only dataclasses, short calls, small folders, one name of loggers, no import circles."""
 
 from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "r4t_ray"
 MODULES = sorted(PACKAGE.rglob("*.py"))
+BENCHMARKS = sorted((PACKAGE.parent / "benchmarks").rglob("*.py"))
 MAX_POSITIONAL = 5
 MAX_MODULES = 15
 ONE_FILE_A_MEMBER = {"methods"}
-"""Folders that hold one file for each member of a family, and may hold any number."""
+"""Folders with one file for each member of a family. They may hold any number of files."""
 
 
 def short(path: Path) -> str:
@@ -58,7 +59,7 @@ def module_name(path: Path) -> str:
 
 
 def imports_of(tree: ast.AST, known: set[str]) -> Iterator[str]:
-    """Modules that a module names in its imports, those in functions and under TYPE_CHECKING too."""
+    """Modules that a module imports, including imports in functions and under TYPE_CHECKING."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in known)
@@ -70,7 +71,7 @@ def imports_of(tree: ast.AST, known: set[str]) -> Iterator[str]:
 
 
 def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
-    """Groups of modules of which each imports each, directly or by way of others."""
+    """Groups of modules that import each other, directly or through other modules."""
     reached = {name: reachable(graph, name) for name in graph}
     groups = {tuple(sorted(other for other in reached[name] if name in reached[other])) for name in graph}
     return sorted(list(group) for group in groups if group)
@@ -87,23 +88,15 @@ def reachable(graph: Mapping[str, set[str]], start: str) -> set[str]:
     return found
 
 
-def trees() -> dict[Path, ast.AST]:
-    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in MODULES}
+def parsed(path: Path) -> ast.AST:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def test_dataclasses_are_keyword_only() -> None:
-    found = {short(path): names for path, tree in trees().items() if (names := positional_dataclasses(tree))}
-    assert found == {}
-
-
-def test_calls_have_at_most_five_positional_arguments() -> None:
-    found = {short(path): names for path, tree in trees().items() if (names := long_calls(tree))}
-    assert found == {}
-
-
-def test_loggers_have_one_name() -> None:
-    found = {short(path): names for path, tree in trees().items() if (names := misnamed_loggers(tree))}
-    assert found == {}
+@pytest.mark.parametrize("check", [positional_dataclasses, long_calls, misnamed_loggers])
+def test_dataclasses_are_keyword_only_calls_are_short_and_loggers_have_one_name(
+    check: Callable[[ast.AST], list[str]],
+) -> None:
+    assert {short(path): found for path in [*MODULES, *BENCHMARKS] if (found := check(parsed(path)))} == {}
 
 
 def test_folders_are_small() -> None:
@@ -115,9 +108,9 @@ def test_folders_are_small() -> None:
     } == {}
 
 
-def test_no_modules_import_each_other() -> None:
+def test_there_is_no_import_circle() -> None:
     known = {module_name(path) for path in MODULES}
-    graph = {module_name(path): set(imports_of(tree, known)) for path, tree in trees().items()}
+    graph = {module_name(path): set(imports_of(parsed(path), known)) for path in MODULES}
     assert circles(graph) == []
 
 
@@ -142,7 +135,7 @@ build(1, 2, 3, 4, 5, sixth=6)
 """
 
 
-def test_the_checks_find_what_they_look_for() -> None:
+def test_the_checks_find_faults() -> None:
     tree = ast.parse(FAULTY)
     assert positional_dataclasses(tree) == ["Bare (line 9)", "Said (line 12)"]
     assert long_calls(tree) == ["build (line 17)"]
@@ -159,7 +152,7 @@ def test_the_checks_find_what_they_look_for() -> None:
         "if TYPE_CHECKING:\n    from room.b import X",
     ],
 )
-def test_every_way_to_import_counts(source: str) -> None:
+def test_every_kind_of_import_counts(source: str) -> None:
     assert list(imports_of(ast.parse(source), {"room", "room.a", "room.b"})) == ["room.b"]
 
 

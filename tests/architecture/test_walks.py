@@ -1,4 +1,4 @@
-"""How many modules a request passes through between its arrival and its answer; loading is left out."""
+"""Limits the number of files that the reward of one rollout enters. Loading is not counted."""
 
 from __future__ import annotations
 

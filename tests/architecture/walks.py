@@ -1,4 +1,4 @@
-"""Counts the modules that a call passes through."""
+"""Counts the files that a call enters."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ ROOT = Path(__file__).parents[2]
 
 @contextmanager
 def walk(package: str = "r4t_ray") -> Iterator[set[str]]:
-    """The files of ``package`` in which a function is entered, in this thread and in threads started meanwhile.
+    """Record the files of ``package`` in which a function is entered, in this thread and in threads started meanwhile.
 
-    Lambdas and comprehensions count for the file that they stand in; the body of a module, which an import runs, does
-    not count.
+    Lambdas and comprehensions count for their file. The body of a module, which an import runs, does not count.
 
     Yields:
-        Paths relative to the root of the source tree; the set grows while the body runs.
+        Paths relative to the root of the source tree. The set grows while the body runs.
     """
     entered: set[str] = set()
     inside = f"{ROOT / package}/"
@@ -38,4 +37,4 @@ def walk(package: str = "r4t_ray") -> Iterator[set[str]]:
         yield entered
     finally:
         sys.setprofile(before)
-        threading.setprofile(None)  # type: ignore[arg-type]  # typeshed does not allow the None that ends it
+        threading.setprofile(None)  # type: ignore[arg-type]  # typeshed does not allow None, which removes it

@@ -1,4 +1,4 @@
-"""Each fault a person's own files can have is named with file, line and next step, and nothing is left behind."""
+"""Each fault of a user's files is reported with file, line and next step, and leaves no partial artifact."""
 
 from __future__ import annotations
 

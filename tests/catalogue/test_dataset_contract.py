@@ -1,4 +1,4 @@
-"""What holds for every dataset: unique ids, disjoint splits, references without staples, whole artifacts or none."""
+"""The contract of every dataset: unique ids, disjoint splits, references without staples, no partial artifacts."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ NUM_SETS = len(WORDS) * len(KINDS)
 
 
 def titles() -> list[str]:
-    """Forty titles, the last ten of which are twins of the first ten by another spelling."""
+    """Forty titles. The last ten are other spellings of the first ten."""
     made = [f"{word} {kind}" for kind in KINDS for word in WORDS]
     return made[:30] + [f"{title.upper()} II" for title in made[:10]]
 
 
 def members(number: int) -> list[str]:
-    """The first is a staple of every set; the others are shared by few."""
+    """Items of a set. The first is a staple, which every set contains; few sets share the others."""
     return ["salt", *(f"fruit {chr(97 + (number + step) % 23) * 3}" for step in (1, 2, 3, 5))]
 
 
@@ -80,7 +80,7 @@ def make_polyvore(folder: Path) -> PolyvoreConfig:
 
 
 class ToyCookbook(CookbookConfig):
-    """The cookbook's reader over a wheel made in the test, whose sha256 is not the pinned one."""
+    """The cookbook's reader without the check of the sha256, so that it reads the wheel of the test."""
 
     def read(self) -> Catalogue:
         assert self.wheel is not None
@@ -144,7 +144,7 @@ def test_splits_are_disjoint_by_title(workspace: Workspace) -> None:
     assert {split for found in splits.values() for split in found} == {"train", "val", "test"}
 
 
-def test_references_leave_out_the_staple_only(workspace: Workspace) -> None:
+def test_references_leave_out_only_the_staple(workspace: Workspace) -> None:
     salt = next(item.item_id for item in load_items(workspace) if item.text == "salt")
     sets = {row.set_id: row for row in load_sets(workspace)}
     queries = load_queries(workspace, "wscr")
@@ -191,7 +191,7 @@ def test_changed_input_is_read_again(tmp_path: Path) -> None:
 
 
 def published_polyvore(place: Path) -> PolyvoreConfig:
-    """Twenty training outfits, five for validation, fifteen for testing."""
+    """A folder with twenty training, five validation and fifteen test outfits."""
     rows, folder = outfits(), place / "polyvore"
     parts = {"train_no_dup.json": rows[:20], "valid_no_dup.json": rows[20:25], "test_no_dup.json": rows[25:]}
     folder.mkdir()
@@ -200,7 +200,7 @@ def published_polyvore(place: Path) -> PolyvoreConfig:
     return PolyvoreConfig(path=folder)
 
 
-def test_fewer_sets_are_a_part_of_more_and_bring_the_items_that_they_name(config: Any, tmp_path: Path) -> None:
+def test_fewer_sets_are_a_subset_and_keep_only_their_items(config: Any, tmp_path: Path) -> None:
     kept = []
     for count in (6, 12, NUM_SETS + 1, None):
         workspace = Workspace(tmp_path / str(count))
@@ -220,7 +220,7 @@ def test_fewer_sets_are_a_part_of_more_and_bring_the_items_that_they_name(config
     assert kept[1] != kept[3][:12]
 
 
-def test_fewer_sets_are_of_all_published_splits(tmp_path: Path) -> None:
+def test_fewer_sets_cover_all_published_splits(tmp_path: Path) -> None:
     config = published_polyvore(tmp_path)
     kept = sample_sets(config.read(), 24)
     assert {row.published_split for row in kept.sets} == {"train", "val", "test"}
@@ -235,7 +235,7 @@ def test_published_polyvore_splits_are_kept_in_folder_and_archive(tmp_path: Path
     assert [set_split(row) for row in read[0].sets] == ["train"] * 20 + ["val"] * 5 + ["test"] * 15
 
 
-def test_polyvore_items_have_attributes_and_no_nameless_one(tmp_path: Path) -> None:
+def test_polyvore_items_have_attributes_and_names(tmp_path: Path) -> None:
     catalogue = make_polyvore(tmp_path).read()
     assert "77" not in {item.item_id for item in catalogue.items}
     assert catalogue.items[0].attributes == {"category_id": 3, "category": "Day Dresses", "price": 3.0}
@@ -249,7 +249,7 @@ def test_polyvore_faults_name_the_file(tmp_path: Path, content: bytes) -> None:
         PolyvoreConfig(path=tmp_path).read()
 
 
-def test_polyvore_without_files_says_which(tmp_path: Path) -> None:
+def test_polyvore_without_files_names_the_missing_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"train_no_dup\.json"):
         PolyvoreConfig(path=tmp_path).read()
     with pytest.raises(DataError, match="no such file or folder"):

@@ -1,4 +1,4 @@
-"""New entries and new queries: what a person's files may hold, and each fault by its place."""
+"""Files of new entries, removed ids and new queries: valid contents, and each fault with its place."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def lines(*rows: dict[str, Any]) -> str:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    """Three items and a set of them."""
+    """A workspace with three items and one set."""
     config = SetsConfig(items=tmp_path / "old_items.jsonl", sets=tmp_path / "old_sets.jsonl")
     config.items.write_text(lines(*({"item_id": name, "text": name} for name in OLD)))
     config.sets.write_text(lines({"set_id": "s0", "title": "rub", "item_ids": OLD}))
@@ -84,7 +84,7 @@ def test_fault_is_named(workspace: Workspace, tmp_path: Path, fault: str) -> Non
         read_new_entries(workspace, *paths)
 
 
-def test_an_id_that_is_gone_is_free_and_sets_are_left_without_it(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_removed_id_can_be_reused_and_leaves_the_sets(workspace: Workspace, tmp_path: Path) -> None:
     items, sets = tmp_path / "items.jsonl", tmp_path / "sets.jsonl"
     items.write_text(lines({"item_id": "oil", "text": "olive oil"}))
     (tmp_path / "gone.txt").write_text("oil\n thyme \n\n")
@@ -97,7 +97,7 @@ def test_an_id_that_is_gone_is_free_and_sets_are_left_without_it(workspace: Work
         read_new_entries(workspace, None, sets, gone)
 
 
-def test_all_may_be_gone_where_others_come(workspace: Workspace, tmp_path: Path) -> None:
+def test_all_sets_may_be_replaced(workspace: Workspace, tmp_path: Path) -> None:
     sets, gone = tmp_path / "sets.jsonl", RemovedIds(sets=frozenset({"s0"}))
     sets.write_text(lines({"set_id": "s0", "title": "another rub", "item_ids": ["oil"]}))
     assert [row.title for row in read_new_entries(workspace, None, sets, gone).sets] == ["another rub"]
@@ -105,7 +105,7 @@ def test_all_may_be_gone_where_others_come(workspace: Workspace, tmp_path: Path)
         read_new_entries(workspace, None, None, gone)
 
 
-def test_an_id_that_is_gone_was_there(workspace: Workspace, tmp_path: Path) -> None:
+def test_only_ids_of_the_workspace_can_be_removed(workspace: Workspace, tmp_path: Path) -> None:
     path = tmp_path / "gone.txt"
     path.write_text("oil\ntin\ns0\n")
     with pytest.raises(DataError, match=r"gone\.txt: got 's0', which no item has, and 1 more"):
@@ -127,7 +127,7 @@ def test_missing_file(workspace: Workspace, tmp_path: Path) -> None:
 def test_queries_are_lines(tmp_path: Path) -> None:
     path = tmp_path / "queries.txt"
     path.write_text("  a warm soup \n\nsoup\nsoup\n", encoding="utf-8")
-    assert read_query_texts(path) == ["a warm soup", "soup", "soup"]  # as often as it is asked
+    assert read_query_texts(path) == ["a warm soup", "soup", "soup"]  # repeated queries are kept
     path.write_text(" \n")
     with pytest.raises(DataError, match=r"queries\.txt: got no queries"):
         read_query_texts(path)

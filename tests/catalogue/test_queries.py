@@ -1,4 +1,4 @@
-"""Titles, splits, staples, themes and ingredient lines, on cases worked by hand."""
+"""Titles, splits, staples, themes and ingredient lines, on hand-made cases."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_small_references_make_no_query() -> None:
     assert len(wscr_queries(catalogue, 1.0, 2)) == 2
 
 
-def test_hash_splits_are_eight_to_one_to_one_and_equal_titles_share_one() -> None:
+def test_hash_splits_are_eight_to_one_to_one_and_equal_titles_share_a_split() -> None:
     counts = Counter(split_of(f"title {n}") for n in range(5000))
     assert [round(counts[split] / 5000, 1) for split in ("train", "val", "test")] == [0.8, 0.1, 0.1]
     twins = ["Crème Brûlée", "creme brulee II", "CREME BRULEE (French)", "Creme, brulee!"]
@@ -60,7 +60,7 @@ def test_themes_of_one_core_share_its_split() -> None:
         assert len({theme.split for theme in themes if theme.core == core}) == 1
 
 
-def test_a_small_catalogue_has_its_titles_for_themes() -> None:
+def test_in_a_small_catalogue_the_titles_are_the_queries() -> None:
     rows = (make_set("Red Things", "a"), make_set("red things II", "a"), make_set("Blue", "a"))
     queries = oar_queries(Catalogue(items=(Item(item_id="a", text="a"),), sets=rows))
     assert [query.text for query in queries] == ["blue", "red things"]

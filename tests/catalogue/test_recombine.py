@@ -1,4 +1,4 @@
-"""Queries made of two others."""
+"""Recombined queries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TEXTS = st.lists(st.lists(WORDS, min_size=1, max_size=4).map(" ".join), max_size
 
 
 @given(TEXTS, st.integers(0, 12), st.integers(0, 3))
-def test_a_new_text_is_a_head_and_a_tail_of_two_others(texts: list[str], count: int, seed: int) -> None:
+def test_a_new_text_joins_the_head_of_one_text_and_the_tail_of_another(texts: list[str], count: int, seed: int) -> None:
     made = recombine(texts, count, seed)
     assert made == sorted(set(made)) == recombine(texts, count, seed)
     assert len(made) <= count
@@ -27,7 +27,7 @@ def test_a_new_text_is_a_head_and_a_tail_of_two_others(texts: list[str], count: 
         assert any(head in heads and tail in tails for head, tail in cuts)
 
 
-def test_another_seed_makes_other_texts_and_brackets_are_left_off() -> None:
+def test_another_seed_makes_other_texts_and_punctuation_is_dropped() -> None:
     texts = [f"dish{row} (of place{row}), style{row}" for row in range(30)]
     first, second = recombine(texts, 50, seed=0), recombine(texts, 50, seed=1)
     assert len(first) == len(second) == 50

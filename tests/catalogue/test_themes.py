@@ -7,7 +7,7 @@ from r4t_ray.catalogue.themes import make_themes
 TITLES = [f"{word} soup" for word in ("easy",) * 4 + ("leek", "fish", "bean", "corn")]
 
 
-def test_a_text_that_is_a_template_of_a_shorter_core_belongs_to_that_core() -> None:
+def test_a_text_from_a_template_belongs_to_the_core_of_the_template() -> None:
     themes = {theme.text: theme for theme in make_themes(TITLES)}
     assert themes["easy soup"].core == "soup"
     assert themes["easy soup"].split == themes["soup"].split

@@ -1,4 +1,4 @@
-"""The pinned wheel: fetched with pip, kept in the cache, and refused when it is another file."""
+"""The pinned wheel: downloaded with pip, kept in the cache, and refused if its sha256 differs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @pytest.fixture
 def pip_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """pip replaced by a writer of CONTENT; gives the commands it was asked for."""
+    """Replaces pip by a function that writes CONTENT. Holds the commands of its calls."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     calls: list[list[str]] = []
 
@@ -52,13 +52,13 @@ def test_fetched_once_then_cached_and_fetched_again_when_damaged(pip_calls: list
     assert len(pip_calls) == 2
 
 
-def test_another_file_from_the_index_is_refused_and_not_kept(pip_calls: list[list[str]]) -> None:
+def test_a_file_with_another_sha256_is_refused_and_not_kept(pip_calls: list[list[str]]) -> None:
     with pytest.raises(DataError, match="sha256"):
         fetch("0" * 64)
     assert list(cache_folder().iterdir()) == []
 
 
-def test_a_failing_pip_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_download_is_reported_with_a_next_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     failed = subprocess.CompletedProcess([], 1, "", "noise\nERROR: No matching distribution\n")
     monkeypatch.setattr(subprocess, "run", lambda *args, **kwargs: failed)

@@ -1,4 +1,4 @@
-"""The toy worlds of the evaluation's tests."""
+"""The toy pools and the workspace of the evaluation's tests."""
 
 from tests.evaluation.conftest import at, encode_by_hash, pool, workspace
 

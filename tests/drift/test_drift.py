@@ -1,4 +1,4 @@
-"""Drift: figures worked out by hand on the plane, the rule both ways, and a whole workspace that stays as it is."""
+"""Drift: measures computed by hand in the plane, both outcomes of the rule, and a complete workspace."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ SMALL = {"num_bootstrap": 200}
 
 
 def chord(degrees):
-    """Distance of two unit vectors at this angle."""
+    """Euclidean distance of two unit vectors at this angle."""
     return 2 * np.sin(np.deg2rad(degrees / 2))
 
 
 class TurningRetriever:
-    """Emits, for a query of the plane, the rows at these degrees from it, in this order."""
+    """Emits rows at the given angles from the query, in the given order."""
 
     sampler = SamplerConfig(solver="top_anchors")
 
@@ -45,7 +45,7 @@ class TurningRetriever:
 
 @pytest.fixture
 def situation(at, pool):
-    """A function: three training queries among ten items, a row a query, and now the same queries; keywords replace."""
+    """A function: a situation with ten items and three training queries. Keywords replace its fields."""
 
     def make(new=(), removed=(), offsets=(0.0,), **parts):
         old = range(0, 100, 10)
@@ -69,14 +69,14 @@ def situation(at, pool):
 
 @pytest.fixture
 def judged():
-    """A function: the drift of a situation, at a budget of k directions with n items."""
+    """A function: the drift of a situation with a budget of k directions x n items."""
     return lambda situation, k=1, n=2, **settings: compare(
         DriftConfig(**settings), EvaluationConfig(k=k, n=n, **SMALL), situation, seed=0
     )
 
 
-def test_figures_are_those_worked_out_by_hand(situation, judged, at, pool):
-    # Items every 30 degrees; a query brings its own angle and the one 30 degrees on.
+def test_measures_by_hand(situation, judged, at, pool):
+    # Items lie at every 30 degrees. The two directions of a query are its angle and the angle plus 30 degrees.
     train, items = at(0, 60), pool(0, 30, 60, 90)
     found = judged(
         situation(
@@ -93,17 +93,17 @@ def test_figures_are_those_worked_out_by_hand(situation, judged, at, pool):
     )
     changes = {change.measure: change for change in found.changes}
     assert list(changes) == ["groundedness", "vendi", "alignment", "query_distance"]
-    # Training rows lie on items; rows of now, at 20, 50, 40 and 70 degrees, are ten degrees from theirs.
+    # Directions of training queries are items. Current ones, at 20, 50, 40 and 70 degrees, are 10 degrees from items.
     assert changes["groundedness"].then.value == pytest.approx(1.0, abs=1e-3)
     assert changes["groundedness"].now.value == pytest.approx(1 - chord(10), abs=1e-4)
     assert changes["groundedness"].difference.value == pytest.approx(-chord(10), abs=1e-3)
-    # Two items 30 degrees apart, whichever two: eigenvalues (1 +- cos 30) / 2 of the kernel, exp of their entropy / 2.
+    # The two items are 30 degrees apart. The kernel has the eigenvalues (1 +- cos 30) / 2; Vendi / 2 follows.
     shares = np.array([1 + np.cos(np.pi / 6), 1 - np.cos(np.pi / 6)]) / 2
     vendi = np.exp(-(shares * np.log(shares)).sum()) / 2
     assert changes["vendi"].then.value == pytest.approx(vendi, abs=1e-5)
     assert changes["vendi"].now.value == pytest.approx(vendi, abs=1e-5)
     assert changes["alignment"].then.value == pytest.approx((1 + np.cos(np.pi / 6)) / 2, abs=1e-5)
-    # Validation queries are 10 degrees from the nearest training query, those of now 20.
+    # Validation queries are 10 degrees from the nearest training query, current queries 20 degrees.
     assert changes["query_distance"].then.value == pytest.approx(chord(10), abs=1e-4)
     assert changes["query_distance"].now.value == pytest.approx(chord(20), abs=1e-4)
     assert found.item_distance_then.percentile_95 == pytest.approx(0.0, abs=1e-3)
@@ -112,20 +112,20 @@ def test_figures_are_those_worked_out_by_hand(situation, judged, at, pool):
     assert [reason.split(" by ")[0] for reason in found.reasons] == ["groundedness fell", "query_distance rose"]
 
 
-def test_queries_like_those_trained_on_are_no_drift(situation, judged):
+def test_queries_similar_to_training_queries_are_no_drift(situation, judged):
     found = judged(situation())
     assert found.reasons == []
     assert not found.resynthesize
 
 
-def test_queries_from_elsewhere_are_drift(situation, judged, at):
+def test_queries_far_from_training_queries_are_drift(situation, judged, at):
     found = judged(situation(query_emb_BD=at(150, 170, 190)))  # at least 60 degrees from every item
     assert [reason.split(" by ")[0] for reason in found.reasons] == ["groundedness fell", "query_distance rose"]
     assert found.resynthesize
     assert judged(situation(query_emb_BD=at(150, 170, 190)), max_drop=2.0, max_query_rise=2.0).reasons == []
 
 
-def test_answers_that_are_items_whatever_is_asked_betray_drift_by_their_alignment(situation, judged, at):
+def test_constant_answers_show_drift_by_their_alignment(situation, judged, at):
     class Anchored(TurningRetriever):
         def generate(self, z_q_BD, **_):
             return torch.as_tensor(at(20)).expand(len(z_q_BD), 1, 2)
@@ -134,13 +134,13 @@ def test_answers_that_are_items_whatever_is_asked_betray_drift_by_their_alignmen
     assert [reason.split(" by ")[0] for reason in found.reasons] == ["alignment fell"]
 
 
-def test_without_validation_queries_nothing_is_said_of_query_distance(situation, judged, at):
+def test_without_validation_queries_there_is_no_query_distance(situation, judged, at):
     found = judged(situation(validation_emb_BD=np.zeros((0, 2), np.float32), query_emb_BD=at(95)))
     assert [change.measure for change in found.changes] == ["groundedness", "vendi", "alignment"]
 
 
-def test_new_entries_like_the_old_ones_are_reached_as_often(situation, judged):
-    # The two nearest of 1 degree are the old entry at 0 and its twin; so at 21, 41, and at 3, 19, 43.
+def test_new_entries_equal_to_old_ones_are_reached_as_often(situation, judged):
+    # The two nearest entries of a query are an old entry and its new twin: at 0, 20 or 40 degrees.
     found = judged(situation(new=range(0, 100, 10)))
     assert (found.reach.num_new, found.reach.num_reached, found.reach.num_queries) == (10, 3, 6)
     assert found.reach.share == found.reach.old.value == pytest.approx(0.3)
@@ -148,7 +148,7 @@ def test_new_entries_like_the_old_ones_are_reached_as_often(situation, judged):
 
 
 def test_new_entries_far_from_every_direction_are_not_reached(situation, judged):
-    # Of the old ones 0 to 50 degrees are: the two nearest of 1, 21, 41 and of 3, 19 (20 and 10), 43.
+    # The two nearest old entries of the queries at 1, 21, 41, 3, 19 and 43 degrees are the six at 0 to 50 degrees.
     found = judged(situation(new=range(200, 300, 10)))
     assert (found.reach.num_reached, found.reach.old.value) == (0, pytest.approx(0.6))
     assert found.reasons == [
@@ -156,20 +156,20 @@ def test_new_entries_far_from_every_direction_are_not_reached(situation, judged)
     ]
 
 
-def test_what_few_new_entries_or_a_looser_setting_let_pass(situation, judged):
-    assert judged(situation(new=[200])).reasons == []  # two old entries in five are missed as well
+def test_few_new_entries_or_a_lower_limit_give_no_reason(situation, judged):
+    assert judged(situation(new=[200])).reasons == []  # two in five old entries are not reached either
     assert judged(situation(new=range(200, 300, 10)), min_reach=0.0).reasons == []
 
 
 def test_a_new_entry_counts_once_and_only_within_the_n_nearest(situation, judged):
-    near = situation(new=[2, 42])  # the nearest of 3 and 43; 1 and 41 are as near to old ones
+    near = situation(new=[2, 42])  # nearest to the queries at 3 and 43; those at 1 and 41 are as near to old entries
     assert judged(near, n=1).reach.num_reached == 2
     assert judged(situation(new=[8]), n=1).reach.num_reached == 0
     assert judged(situation(new=[8]), n=2).reach.num_reached == 1
 
 
-def test_entries_that_are_gone_leave_the_pool_of_now_and_are_a_share_of_what_answers_held(situation, judged):
-    # Then 1, 21 and 41 degrees found 0 and 10, 20 and 30, 40 and 50. Now 3, 19 and 43 have 10, 10 and 40 nearest.
+def test_removed_entries_leave_the_current_pool_and_have_a_share_of_the_old_answers(situation, judged):
+    # Then: queries at 1, 21, 41 found 0 and 10, 20 and 30, 40 and 50. Now: the nearest of 3, 19, 43 are 10, 10, 40.
     found = judged(situation(removed=[0, 2, 9]))
     assert (found.loss.num_removed, found.loss.share) == (3, pytest.approx(2 / 6))
     ground = found.changes[0]
@@ -179,16 +179,16 @@ def test_entries_that_are_gone_leave_the_pool_of_now_and_are_a_share_of_what_ans
     assert judged(situation()).loss is None
 
 
-def test_what_is_reached_is_counted_among_the_rows_that_are_left(situation, judged):
-    # The entry at 20 has moved to 22: of seven others and it the two nearest of each query hold six.
+def test_removed_entries_do_not_count_in_the_reach(situation, judged):
+    # The entry at 20 moved to 22, and those at 70, 80 and 90 were removed. Six old entries remain.
     found = judged(situation(removed=[2, 7, 8, 9], new=[22], offsets=(0.0,)))
     assert (found.reach.num_new, found.reach.num_reached) == (1, 1)
-    # 0 and 10, 30 beside 22, 40 and 50; then 10 and 0, 10 and 22, 40 and 50.
+    # Training queries find 0, 10, 22, 30, 40 and 50. Current ones find 0, 10, 22, 40 and 50.
     assert found.reach.old.value == pytest.approx(5 / 6)
     assert found.loss.num_removed == 4
 
 
-def test_new_entries_are_no_part_of_what_was_then(situation, judged):
+def test_new_entries_are_not_in_the_old_pool(situation, judged):
     found = judged(situation(new=[3, 19, 43]))
     ground = found.changes[0]
     assert ground.then.value == pytest.approx(1 - chord(1), abs=1e-4)
@@ -196,10 +196,10 @@ def test_new_entries_are_no_part_of_what_was_then(situation, judged):
 
 
 @pytest.mark.parametrize(
-    ("measure", "value", "low", "high", "speaks"),
+    ("measure", "value", "low", "high", "is_reason"),
     [
         ("vendi", -0.06, -0.08, -0.01, True),
-        ("vendi", -0.06, -0.13, 0.01, False),  # not sure
+        ("vendi", -0.06, -0.13, 0.01, False),  # the interval contains 0
         ("vendi", -0.04, -0.05, -0.03, False),  # small
         ("vendi", 0.06, 0.01, 0.08, False),  # better
         ("query_distance", 0.2, 0.1, 0.3, True),
@@ -208,14 +208,14 @@ def test_new_entries_are_no_part_of_what_was_then(situation, judged):
         ("query_distance", -0.2, -0.3, -0.1, False),
     ],
 )
-def test_a_change_speaks_when_it_is_sure_large_and_for_the_worse(measure, value, low, high, speaks):
+def test_a_change_is_a_reason_if_it_is_certain_large_and_bad(measure, value, low, high, is_reason):
     estimate = Estimate(value=0.5, low=0.4, high=0.6, n=9)
     difference = Estimate(value=value, low=low, high=high, n=9)
     change = Change(measure=measure, then=estimate, now=estimate, difference=difference)
-    assert (change.reason(DriftConfig()) is not None) == speaks
+    assert (change.reason(DriftConfig()) is not None) == is_reason
 
 
-def test_changes_are_now_less_then():
+def test_a_change_is_now_minus_then():
     then, now = {"a": np.array([1.0, 2.0]), "b": np.array([5.0])}, {"a": np.array([4.0]), "c": np.array([0.0])}
     (change,) = find_changes(then, now, 50, seed=0)
     assert (change.measure, change.difference.value) == ("a", 2.5)
@@ -229,7 +229,7 @@ def test_more_directions_than_rows_are_refused(situation, judged):
 
 @pytest.fixture
 def files(tmp_path, workspace, encode_by_hash, monkeypatch):
-    """A function: a whole workspace, and files of new entries: sets like old ones, and items of their own."""
+    """A function: a complete workspace, and a folder with files of new sets, new items and new queries."""
 
     class HashEncoder:
         dim = 8
@@ -252,7 +252,7 @@ def hashes(root):
     return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in root.rglob("*") if path.is_file()}
 
 
-def test_a_workspace_is_compared_with_new_entries_and_stays_as_it_is(files):
+def test_a_workspace_is_compared_with_new_entries_and_does_not_change(files):
     ws, folder = files()
     before = hashes(ws.root)
     config, evaluation = DriftConfig(max_queries=4), EvaluationConfig(k=3, n=2, **SMALL)
@@ -268,7 +268,7 @@ def test_a_workspace_is_compared_with_new_entries_and_stays_as_it_is(files):
     assert (alone.task, alone.queries, alone.reach.num_queries) == ("wscr", "new", 4 + 2)
 
 
-def test_an_entry_that_changed_is_gone_and_comes_again(files):
+def test_a_changed_entry_is_removed_and_new(files):
     ws, folder = files()
     (folder / "sets.jsonl").write_text(json.dumps({"set_id": "s0", "title": "another name", "item_ids": ["i0"]}))
     (folder / "gone_sets.txt").write_text("s0\ns1\n")
@@ -286,7 +286,7 @@ def test_an_entry_that_changed_is_gone_and_comes_again(files):
     assert f"removed sets: 2; they were {oar.loss.share:.1%} of the entries" in "\n".join(drift_lines(oar))
 
 
-def test_all_entries_may_be_gone_and_others_there(files):
+def test_all_entries_may_be_replaced(files):
     ws, folder = files()
     (folder / "gone.txt").write_text("".join(f"{key}\n" for key in load_index(ws, "oar").ids))
     config, evaluation = DriftConfig(max_queries=4), EvaluationConfig(k=3, n=1, **SMALL)
@@ -295,7 +295,7 @@ def test_all_entries_may_be_gone_and_others_there(files):
     assert (oar.loss.share, oar.reach) == (1.0, None)
 
 
-def test_where_entries_are_gone_neither_pool_is_approximate(files):
+def test_with_removed_entries_both_pools_use_exhaustive_search(files):
     ws, _ = files()
     index = load_index(ws, "oar")
     changed = CatalogueChange(new=Catalogue(items=(), sets=()), removed=RemovedIds(sets=frozenset(index.ids[:1])))
@@ -307,7 +307,7 @@ def test_where_entries_are_gone_neither_pool_is_approximate(files):
     assert then is now is index
 
 
-def test_the_student_is_measured_where_it_answers(files, monkeypatch):
+def test_the_student_is_measured_if_it_serves_the_task(files, monkeypatch):
     ws, _ = files()
     student = ws.root / "diffusion" / "oar" / "student"
     student.mkdir()
@@ -327,7 +327,7 @@ def test_the_student_is_measured_where_it_answers(files, monkeypatch):
     assert opened == [student, student.parent]
 
 
-def test_files_and_lines_say_the_same(files):
+def test_json_and_printed_lines_agree(files):
     ws, folder = files()
     found = measure_drift(DriftConfig(), EvaluationConfig(k=3, n=2, **SMALL), ws, sets=folder / "sets.jsonl",
                           items=folder / "items.jsonl")  # fmt: skip
@@ -360,7 +360,7 @@ def test_the_command_prints_and_writes(files, capsys, monkeypatch):
     assert [each["task"] for each in json.loads((folder / "d.json").read_text())["tasks"]] == ["oar", "wscr"]
 
 
-def test_what_cannot_be_compared_is_named(files, tmp_path):
+def test_missing_inputs_are_named(files, tmp_path):
     ws, folder = files(num_test=0)
     evaluation = EvaluationConfig(k=3, n=2, **SMALL)
     with pytest.raises(DataError, match=r"0 held-out.*--queries"):

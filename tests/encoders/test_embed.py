@@ -1,4 +1,4 @@
-"""The embed stage on a toy catalogue, on a real local Ray."""
+"""The embed stage on a toy catalogue, with a real local Ray."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from r4t_ray.config import Settings
 from r4t_ray.encoders import EncoderConfig, load_embeddings, load_encoder, run, set_text
 from r4t_ray.errors import ArtifactError, MissingArtifactError
 
-# More rows than one batch of the stream or one row group holds, of very different lengths, so that a lost order shows.
+# There are more rows than in one batch or one row group, and their lengths differ, so a wrong order would show.
 ITEMS = [f"{'very ' * (number % 7)}ripe fruit number {number}" for number in range(300)]
 SETS = [("Fruit salad", "Salad recipes"), ("Toast", "")]
 QUERIES = ["something fresh", "breakfast"]
@@ -51,7 +51,7 @@ def workspace(ray_session: str, tmp_path_factory: pytest.TempPathFactory) -> Wor
     return workspace
 
 
-def test_rows_are_those_of_the_encoder_in_catalogue_order(workspace: Workspace) -> None:
+def test_rows_equal_the_encoder_in_catalogue_order(workspace: Workspace) -> None:
     encoder = load_encoder(workspace.artifact("encoder").path / "model")
     texts = {"items": ITEMS, "sets": [set_text(*pair) for pair in SETS], "queries": QUERIES}
     for kind in ("items", "sets", "queries"):

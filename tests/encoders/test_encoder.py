@@ -1,4 +1,4 @@
-"""The projection keeps cosines, and nothing shifts the origin they are taken from."""
+"""The projection keeps cosines and does not subtract the mean."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_agrees_with_the_singular_vectors_of_the_rows() -> None:
     assert (projection[np.abs(projection).argmax(axis=0), np.arange(5)] > 0).all()
 
 
-def test_moments_of_parts_add_up_and_few_rows_suffice() -> None:
+def test_moments_of_parts_add_up_and_three_rows_are_enough() -> None:
     emb_MD = unit_rows(np.random.default_rng(2), 3, 8)
     whole = fit_projection(second_moment(emb_MD), 8)
     parts = fit_projection(second_moment(emb_MD[:1]) + second_moment(emb_MD[1:]), 8)
@@ -40,6 +40,6 @@ def test_moments_of_parts_add_up_and_few_rows_suffice() -> None:
     assert np.abs(np.linalg.norm(project(emb_MD, parts), axis=1) - 1).max() < 1e-6
 
 
-def test_width_beyond_the_model_is_refused() -> None:
+def test_a_width_above_the_model_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"encoder\.dim"):
         fit_projection(np.eye(4), 5)

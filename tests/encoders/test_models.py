@@ -1,4 +1,4 @@
-"""Model references resolve to paths and hub ids, and faults in them say what to do."""
+"""Model references resolve to paths or hub ids. Errors name the next step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from r4t_ray.errors import ConfigError
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An importable package that fails when it is imported, with a model folder inside."""
+    """An installed package with a model folder. Its import raises an error."""
     root = tmp_path / "toy_model_package"
     (root / "sub" / "dir").mkdir(parents=True)
     (root / "__init__.py").write_text("raise RuntimeError('imported')")
@@ -50,7 +50,7 @@ def test_path_and_hub_id(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("reference", ["/no/such/folder", "./absent", "a/b/c", "", "~/absent-model"])
-def test_missing_path_is_not_taken_for_a_hub_id(reference: str) -> None:
+def test_a_missing_path_is_not_a_hub_id(reference: str) -> None:
     with pytest.raises(ConfigError, match="no such path"):
         resolve_model(reference)
 

@@ -1,4 +1,4 @@
-"""The MiniLM of the demo package: right vectors, in the right order, with no question to a hub."""
+"""The MiniLM of the demo package: correct vectors in the correct order, without network access."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_rows_are_unit_and_in_the_order_of_the_texts(model: SentenceEncoder) -> 
     assert model.encode([]).shape == (0, model.native_dim)
 
 
-def test_a_local_model_loads_with_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_local_model_loads_without_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
 
     def refuse(*args: object, **kwargs: object) -> None:

@@ -1,6 +1,7 @@
-"""Toy worlds of a few unit vectors, in which every answer can be worked out by hand, and a small whole workspace.
+"""Toy pools of a few unit vectors, with answers that can be computed by hand, and a small complete workspace.
 
-The workspace has a real index and diffusion retriever, a scripted language model, and an encoder by hash.
+The workspace has a real index and a real diffusion retriever. The language model is scripted, and the encoder hashes
+texts.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class ToyQuery:
 
 @dataclass(frozen=True)
 class FlatIndex:
-    """Exact search by a full product; ties by row."""
+    """Exhaustive search. Ties go to the lower row."""
 
     emb_MD: Array
 
@@ -53,7 +54,7 @@ class FlatIndex:
 
 @dataclass
 class ScriptedPolicy:
-    """Answers a query's text with its scripted samples, the first ones asked for; notes what it was asked."""
+    """Returns the first scripted samples of each query text, and records the arguments of each call."""
 
     script: dict[str, list[tuple[str, ...] | None]]
     asked: list[dict[str, Any]] = field(default_factory=list)
@@ -72,7 +73,7 @@ def unit(*degrees: float) -> Array:
 
 
 def encode_angles(texts: Sequence[str]) -> Array:
-    """A text is an angle in degrees."""
+    """Unit vectors of the texts; a text is an angle in degrees."""
     return unit(*(float(text) for text in texts))
 
 
@@ -83,7 +84,7 @@ def at() -> Callable[..., Array]:
 
 @pytest.fixture
 def pool() -> Callable[..., FlatIndex]:
-    """Items of the plane at the angles named."""
+    """A function: a pool of unit vectors in the plane, at the given angles in degrees."""
     return lambda *degrees: FlatIndex(unit(*degrees))
 
 
@@ -104,7 +105,7 @@ def scripted() -> type[ScriptedPolicy]:
 
 @pytest.fixture
 def bench(pool: Callable[..., FlatIndex]) -> Callable[..., Bench]:
-    """A bench over six items at 0, 10, ..., 50 degrees with k = n = 2; keywords replace its parts."""
+    """A function: a bench over six items at 0, 10, ..., 50 degrees with k = n = 2. Keywords replace its fields."""
 
     def make(**parts: Any) -> Bench:
         defaults: dict[str, Any] = {
@@ -147,7 +148,7 @@ class HashEncoder:
 
 
 class WordyModel:
-    """Sub-queries are the query's words and a number; the trained weights name pool items themselves."""
+    """A language model whose sub-queries are the query and a number. The trained weights emit texts of pool items."""
 
     def __init__(self, folder):
         self.trained = folder.name == "model"
@@ -219,7 +220,7 @@ def encode_by_hash():
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
-    """A function: a workspace with every stage before the report."""
+    """A function: a workspace with every stage before `evaluate`."""
     monkeypatch.setattr(trial, "load_encoder", lambda folder: HashEncoder())
     monkeypatch.setattr(FanOutModel, "load", lambda folder, config: WordyModel(folder))
 

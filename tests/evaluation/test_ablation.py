@@ -1,4 +1,4 @@
-"""`r4t ablate` on 48 dishes: a model a variant, one report of them, and nothing trained twice."""
+"""`r4t ablate` on 48 dishes: one model per variant, one report, and no second training."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_variants_are_trained_on_their_own_reward_and_compared(
     rows = json.loads((folder / "metrics.json").read_text())
     assert {row["variant"] for row in rows} == set(VARIANTS)
     before = {(row["variant"], row["measure"]): row["before"] for row in rows}
-    # One warm start, so one starting point; but oar_reward is by each variant's weights.
+    # All variants start from one warm start. Only oar_reward differs, because it uses the weights of the variant.
     assert before["all", "groundedness"] == before["groundedness", "groundedness"]
     assert before["groundedness", "oar_reward"] == pytest.approx(before["groundedness", "groundedness"])
     assert before["all", "oar_reward"] != pytest.approx(before["groundedness", "oar_reward"])

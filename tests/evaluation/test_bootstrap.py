@@ -12,7 +12,7 @@ from r4t_ray.evaluation.bootstrap import (
 )
 
 
-def test_interval_of_a_mean_is_the_normal_one_for_many_queries():
+def test_interval_of_a_mean_is_normal_for_many_queries():
     values = np.random.default_rng(0).normal(2.0, 3.0, size=400)
     found = bootstrap_mean(values, 4000, seed=1)
     half_width = 1.96 * values.std() / np.sqrt(400)
@@ -31,7 +31,7 @@ def test_interval_covers_the_true_mean_about_95_times_in_100():
     assert 0.90 <= covered / 300 <= 0.99
 
 
-def test_same_seed_same_interval_and_a_shift_moves_it():
+def test_equal_seeds_give_equal_intervals_and_a_shift_moves_them():
     values = np.random.default_rng(5).uniform(size=30)
     first, again, other = (bootstrap_mean(values, 200, seed) for seed in (1, 1, 2))
     assert first == again
@@ -40,18 +40,18 @@ def test_same_seed_same_interval_and_a_shift_moves_it():
     assert (moved.low, moved.high) == pytest.approx((first.low + 10.0, first.high + 10.0))
 
 
-def test_one_query_has_an_interval_of_no_width():
+def test_one_query_has_an_interval_of_width_zero():
     found = bootstrap_mean(np.array([0.25]), 50, seed=0)
     assert (found.low, found.value, found.high, found.n) == (0.25, 0.25, 0.25, 1)
 
 
-def test_median_shrugs_off_one_slow_repeat():
+def test_one_slow_repeat_does_not_change_the_median():
     found = bootstrap_median(np.array([5.0, 5.0, 5.0, 5.0, 500.0]), 500, seed=0)
     assert (found.value, found.low, found.n) == (5.0, 5.0, 5)
     assert bootstrap_median(np.array([1.0, 2.0, 9.0]), 10, seed=0).value == 2.0
 
 
-def test_paired_difference_sees_what_two_wide_intervals_hide():
+def test_paired_difference_is_narrow_where_single_intervals_overlap():
     easy_and_hard = np.random.default_rng(0).uniform(size=50)
     ours, theirs = easy_and_hard + 0.01, easy_and_hard
     found = paired_difference(ours, theirs, 500, seed=0)
@@ -66,13 +66,13 @@ def test_unpaired_difference_has_the_width_of_independent_means():
     assert found.value == pytest.approx(ours.mean() - theirs.mean())
     half_width = 1.96 * np.sqrt(ours.var() / 300 + theirs.var() / 300)
     assert (found.high - found.low) / 2 == pytest.approx(half_width, rel=0.1)
-    # The same values on both sides do not cancel: they are of queries that have nothing to do with each other.
+    # Equal values on both sides do not cancel, because their queries are independent.
     alike = unpaired_difference(ours, ours, 4000, seed=1)
     assert (alike.high - alike.low) / 2 == pytest.approx(1.96 * ours.std() * np.sqrt(2 / 300), rel=0.1)
     assert unpaired_difference(ours, theirs[:7], 10, seed=1).n == 7
 
 
-def test_share_of_draws_is_a_binomial():
+def test_share_of_draws_is_binomial():
     found = share_of_draws(0.3, 400, 8000, seed=0)
     half_width = 1.96 * np.sqrt(0.3 * 0.7 / 400)
     assert (found.value, found.n) == (0.3, 400)

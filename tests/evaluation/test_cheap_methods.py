@@ -1,4 +1,4 @@
-"""The methods without a model, on toy pools whose answers are worked out by hand."""
+"""The methods without a model, on toy pools with answers computed by hand."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def random_units(seed, num, dim):
     return (emb / np.linalg.norm(emb, axis=1, keepdims=True)).astype(np.float32)
 
 
-def test_no_fanout_gives_out_the_nearest_items_so_that_the_top_items_are_the_best(bench, toy_query, at):
+def test_no_fanout_distributes_the_nearest_items_round_robin(bench, toy_query, at):
     (answer,) = NO_FANOUT.answer(bench(), [toy_query("q", "")], at(-5), seed=0)
     assert answer.hits_kn.tolist() == [[0, 2], [1, 3]]
     assert np.array_equal(answer.directions_kD, at(-5, -5))
@@ -32,20 +32,21 @@ def test_no_fanout_gives_out_the_nearest_items_so_that_the_top_items_are_the_bes
     assert scores["alignment"] == pytest.approx(1.0)
 
 
-def test_no_fanout_in_a_pool_smaller_than_the_budget_leaves_places_empty(bench, toy_query, at, pool):
+def test_no_fanout_pads_when_the_pool_is_smaller_than_the_budget(bench, toy_query, at, pool):
     (answer,) = NO_FANOUT.answer(bench(index=pool(0, 10, 20)), [toy_query("q", "")], at(0), seed=0)
     assert answer.hits_kn.tolist() == [[0, 2], [1, -1]]
     assert answer.retrieved == {0, 1, 2}
 
 
 def test_mmr_by_hand(at):
-    # Query at 20. First the most relevant (10). Then lambda = 1/2 weighs cos to q against the largest cos to a pick:
+    # The query is at 20 degrees. The first pick is the most relevant item (10). With lambda = 1/2 the next pick has the
+    # largest (cosine to the query - largest cosine to a pick) / 2:
     # 0: (cos20 - cos10)/2 = -0.023; 50: (cos30 - cos40)/2 = +0.050; -30: (cos50 - cos40)/2 = -0.062.
     assert mmr_picks(at(-30, 0, 10, 50), at(20)[0], 4, 0.5).tolist() == [2, 3, 1, 0]
 
 
 @pytest.mark.parametrize("mmr_lambda", [0.0, 0.3, 0.7, 1.0])
-def test_mmr_agrees_with_its_definition_written_out(mmr_lambda):
+def test_mmr_agrees_with_a_direct_implementation(mmr_lambda):
     emb, query = random_units(1, 12, 4), random_units(2, 1, 4)[0]
     chosen: list[int] = []
     for _ in range(6):
@@ -74,7 +75,7 @@ def test_mmr_at_lambda_one_is_no_fanout_and_below_it_is_more_diverse(bench, toy_
     assert np.array_equal(diverse.directions_kD, index.emb_MD[diverse.hits_kn[:, 0]])
 
 
-def test_mmr_chooses_among_its_candidates_only(bench, toy_query, at, pool):
+def test_mmr_picks_only_candidates(bench, toy_query, at, pool):
     parts = bench(index=pool(0, 1, 2, 60, 90, 120), num_candidates=3)
     (answer,) = NO_FANOUT_MMR.answer(parts, [toy_query("q", "")], at(0), seed=0)
     assert answer.retrieved == {0, 1, 2}
@@ -85,14 +86,14 @@ def test_greedy_by_hand():
     query = np.array([1, 0, 0], dtype=np.float32)
     # Alignment alone: the two equal items first, then the one at cosine 0.6.
     assert greedy_picks(candidates, query, 3, OARConfig(w_ground=0, w_div=0, w_align=1)).tolist() == [0, 1, 3]
-    # Diversity at 0.5: an orthogonal second item adds 0.5 * (2 - 1)/2 = 0.25 and no alignment; the equal one adds none
-    # and 0.2 * 1/2 = 0.1; the one at cosine 0.6 (eigenvalues 0.8 and 0.2, Vendi 1.65) 0.5 * 0.65/2 + 0.06 = 0.22.
+    # Gains of a second item with w_div = 0.5 and w_align = 0.2. Orthogonal: 0.5 * (2 - 1)/2 = 0.25, no alignment.
+    # Equal: no diversity, 0.2 * 1/2 = 0.1. Cosine 0.6 (eigenvalues 0.8, 0.2; Vendi 1.65): 0.5 * 0.65/2 + 0.06 = 0.22.
     assert greedy_picks(candidates, query, 2, OARConfig(w_ground=0.6, w_div=0.5, w_align=0.2)).tolist() == [0, 2]
 
 
 @pytest.mark.parametrize(("w_div", "second"), [(0.3, 2), (0.1, 1)])
 def test_greedy_divides_every_component_by_the_final_k(w_div, second):
-    # k = 10. Beside e1 the equal item adds 0.2 * 1/10 by alignment, the orthogonal one w_div * (2 - 1)/10 by diversity.
+    # k = 10, first pick e1. The equal item adds 0.2 * 1/10 (alignment). The orthogonal one adds w_div * (2 - 1)/10.
     candidates = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0]], dtype=np.float32)
     picks = greedy_picks(candidates, candidates[0], 10, OARConfig(w_ground=0.6, w_div=w_div, w_align=0.2))
     assert picks[1] == second
@@ -105,7 +106,7 @@ def reward_of(emb, query, k, config):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_greedy_takes_the_best_step_and_nearly_the_best_set(seed):
+def test_greedy_takes_the_best_step_and_reaches_95_percent_of_the_best_set(seed):
     emb, query, config, k = random_units(seed, 9, 5), random_units(seed + 100, 1, 5)[0], OARConfig(w_div=0.6), 3
     picks = greedy_picks(emb, query, k, config).tolist()
     for step in range(k):
@@ -118,7 +119,7 @@ def test_greedy_takes_the_best_step_and_nearly_the_best_set(seed):
     assert 0.95 * best <= reached <= best + 1e-6
 
 
-def test_greedy_beats_no_fanout_on_its_own_reward_and_its_value_is_the_measured_one(bench, toy_query, flat):
+def test_greedy_beats_no_fanout_on_the_reward_and_maximises_the_measured_reward(bench, toy_query, flat):
     emb, query = random_units(5, 60, 6), random_units(6, 1, 6)
     parts = bench(index=flat(emb), k=4, n=3)
     greedy, plain = (kind.answer(parts, [toy_query("q", "")], query, seed=0)[0] for kind in (GREEDY_REWARD, NO_FANOUT))
@@ -130,10 +131,10 @@ def test_greedy_beats_no_fanout_on_its_own_reward_and_its_value_is_the_measured_
     assert np.array_equal(emb[greedy.hits_kn[:, 0]], greedy.directions_kD)
 
 
-def test_popular_gives_everybody_the_most_frequent_items(bench, toy_query, at):
+def test_popular_answers_every_query_with_the_most_frequent_items(bench, toy_query, at):
     parts = bench(train_references=[np.array([0, 3]), np.array([3, 2]), np.array([2, 3, 5])])
     queries, z_q = [toy_query("a", ""), toy_query("b", "")], at(0, 50)
-    # Counts: item 3 three, item 2 two, then items 0 and 5 one each, by row. As directions 3 and 2 bring their nearest.
+    # Counts: item 3 three, item 2 two, items 0 and 5 one each (ordered by row). POPULAR searches from items 3 and 2.
     for answer in POPULAR.answer(parts, queries, z_q, seed=0):
         assert answer.hits_kn.tolist() == [[3, 2], [2, 1]]
         assert np.array_equal(answer.directions_kD, at(30, 20))
@@ -142,7 +143,7 @@ def test_popular_gives_everybody_the_most_frequent_items(bench, toy_query, at):
         assert np.array_equal(answer.directions_kD, at(30, 20))
 
 
-def test_popular_leaves_out_what_no_training_set_holds(bench, toy_query, at):
+def test_popular_leaves_out_items_of_no_training_set(bench, toy_query, at):
     parts = bench(train_references=[np.array([5])])
     for method, hits in ((POPULAR, [[5, 4]]), (POPULAR_ITEMS, [[5, -1]])):
         (answer,) = method.answer(parts, [toy_query("q", "")], at(0), seed=0)
@@ -155,33 +156,33 @@ def test_a_reference_counts_an_item_once():
 
 
 def test_nearest_sets_by_hand(bench, toy_query, at):
-    # Training queries at 0, 60 and 180: cosines 1, 0.5 and -1 (counts 0) with a query at 0.
+    # Training queries at 0, 60 and 180 degrees have cosines 1, 0.5 and -1 (counted as 0) with a query at 0.
     parts = {
         "train_emb_BD": at(0, 60, 180),
         "train_references": [np.array([0, 1]), np.array([1, 2]), np.array([4])],
     }
-    # Scores: item 1 1.5, item 0 1.0, item 2 0.5; item 4 fills up by popularity; items 3 and 5 are in no set.
+    # Scores: item 1 has 1.5, item 0 has 1.0, item 2 has 0.5. Popularity adds item 4. Items 3 and 5 are in no set.
     for method, hits in ((NEAREST_SETS, [[1, 0], [0, 1]]), (NEAREST_SETS_ITEMS, [[1, 2], [0, 4]])):
         (answer,) = method.answer(bench(**parts), [toy_query("q", "")], at(0), seed=0)
         assert answer.hits_kn.tolist() == hits
         assert np.array_equal(answer.directions_kD, at(10, 0))
 
 
-def test_nearest_sets_ties_and_shortage_go_by_popularity(at):
+def test_nearest_sets_uses_popularity_for_ties_and_short_lists(at):
     references = [np.array([3, 4]), np.array([4, 2]), np.array([2, 1]), np.array([2])]
     counts = reference_counts(references, 6)
     ranked = rank_by_neighbours(at(0)[0], at(0, 90, 90, 90), references, counts, num_neighbours=1)
-    assert ranked.tolist() == [4, 3, 2, 1]  # 4 and 3 score 1 each, 4 is in two sets; then 2 (three sets), 1 (one)
+    assert ranked.tolist() == [4, 3, 2, 1]  # 4 and 3 score 1, 4 is in two sets; then 2 (three sets), 1 (one)
 
 
-def test_a_neighbour_on_the_far_side_takes_nothing_off(at):
-    # Of three training queries two are asked; the second lies at cosine below 0, so its item ties with the third's.
+def test_a_neighbour_with_a_negative_cosine_counts_as_zero(at):
+    # The two nearest of three training queries count. The second has a negative cosine, so its item ties with item 4.
     references = [np.array([0]), np.array([3]), np.array([4])]
     ranked = rank_by_neighbours(at(0)[0], at(0, 150, 180), references, reference_counts(references, 6), 2)
     assert ranked.tolist() == [0, 3, 4]
 
 
-def test_nearest_sets_asks_the_nearest_twenty_only(at):
+def test_nearest_sets_uses_only_the_nearest_twenty(at):
     references = [np.array([0])] * 20 + [np.array([1])]
     emb = at(*[1.0] * 20, 30.0)
     ranked = rank_by_neighbours(at(0)[0], emb, references, np.array([0, 0]))

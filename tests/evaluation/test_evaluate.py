@@ -1,4 +1,4 @@
-"""The stage on a small workspace."""
+"""The evaluate stage on a small workspace."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def quality(rows):
     return [row for row in rows if not row["measure"].startswith("latency")]
 
 
-def test_every_method_and_measure_has_its_row(workspace):
+def test_every_method_and_measure_has_a_row(workspace):
     artifact = run(EvaluationConfig(**FAST), workspace(), seed=0)
     rows = rows_of(artifact)
     geometric = ["vendi", "groundedness", "alignment", "oar_reward"]
@@ -44,15 +44,15 @@ def test_every_method_and_measure_has_its_row(workspace):
     assert set(artifact.manifest.parents) == {"catalogue", "encoder", "index", "folm", "diffusion"}
 
 
-def test_figures_are_what_the_answers_are_worth(workspace):
+def test_measures_match_the_scripted_answers(workspace):
     rows = {
         (row["task"], row["method"], row["measure"]): row["value"]
         for row in rows_of(run(EvaluationConfig(**FAST), workspace(), 0))
     }
-    # Training sets 5..11 hold items 10..25; each of 12..23 is in two of them, so by row the most popular are 12..17,
-    # of which the test sets' items 0..11 hold none.
+    # Training sets 5..11 contain items 10..25. Items 12..23 are in two sets each. Ties go to the lower row, so items
+    # 12..17 are the most popular. Test sets contain only items 0..11.
     assert rows["wscr", "popular_items", "recall@6"] == 0.0
-    # The trained model names items 0, 1, 2, which are in the sets 0 (three of four) and 1 (one of four).
+    # The trained model emits items 0, 1, 2. Set 0 contains three of them, set 1 contains one.
     assert rows["wscr", "r4t_folm", "recall@6"] >= (3 / 4 + 1 / 4) / 5
     assert rows["wscr", "r4t_folm", "groundedness"] == pytest.approx(1.0, abs=1e-3)
     assert rows["wscr", "no_fanout", "alignment"] == pytest.approx(1.0, abs=1e-5)
@@ -64,7 +64,7 @@ def test_figures_are_what_the_answers_are_worth(workspace):
     )
 
 
-def test_a_second_run_is_skipped_and_a_third_from_scratch_measures_the_same(workspace):
+def test_a_second_run_is_skipped_and_a_run_from_scratch_measures_the_same(workspace):
     ws, config = workspace(), EvaluationConfig(**FAST)
     first = run(config, ws, 0)
     again = run(config, ws, 0)
@@ -75,7 +75,7 @@ def test_a_second_run_is_skipped_and_a_third_from_scratch_measures_the_same(work
     assert quality(rows_of(run(config, ws, 1))) != rows
 
 
-def test_without_model_rows_no_model_is_needed(workspace):
+def test_methods_without_a_model_need_no_trained_stage(workspace):
     ws = workspace(stages=())
     artifact = run(EvaluationConfig(**FAST, methods=CHEAP_WSCR), ws, 0)
     assert set(artifact.manifest.parents) == {"catalogue", "encoder", "index"}
@@ -93,7 +93,7 @@ def test_a_model_trained_for_one_task_has_rows_in_that_task(workspace):
     }
 
 
-def test_max_queries_draws_by_the_seed_and_keeps_order():
+def test_max_queries_samples_by_the_seed_and_keeps_the_order():
     queries = list("abcdefghij")
     drawn = draw(queries, 4, seed=1)
     assert len(drawn) == 4

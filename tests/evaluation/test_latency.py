@@ -8,7 +8,7 @@ from r4t_ray.evaluation.latency import time_generation
 
 
 class Clocked:
-    """Generation that takes scripted seconds of a clock of its own."""
+    """A generator that takes scripted seconds, measured by its simulated clock."""
 
     def __init__(self, seconds):
         self.seconds, self.now, self.batches, self.seeds = list(seconds), 0.0, [], []
@@ -23,7 +23,7 @@ class Clocked:
         self.now += self.seconds.pop(0)
 
 
-def test_first_call_is_not_counted_and_queries_go_round(monkeypatch, toy_query):
+def test_first_call_is_not_timed_and_queries_are_reused(monkeypatch, toy_query):
     method = Clocked([9.0, 0.010, 0.020, 0.030])
     monkeypatch.setattr(latency, "time", method)
     queries = [toy_query(str(row), str(row)) for row in range(3)]

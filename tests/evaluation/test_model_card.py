@@ -1,4 +1,4 @@
-"""A workspace's part of the model card, from manifests and rows made by hand."""
+"""The part of the model card that comes from a workspace, from hand-made manifests and rows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ MANIFESTS = {
     "diffusion": manifest(
         "diffusion",
         10,
-        # As recorded by a version that had a setting more.
+        # Recorded by an older version with one more setting.
         {"num_threads": None, **DiffusionConfig(optimizer=OptimizerConfig(num_steps=500)).model_dump(mode="json")},
     ),
     "evaluation": manifest("evaluation", 9, EvaluationConfig(k=4, n=6, num_steps=2).model_dump(mode="json")),
@@ -62,7 +62,7 @@ ROWS = [
 ]
 
 
-def test_figures_stand_side_by_side() -> None:
+def test_retriever_and_language_model_are_columns_of_one_table() -> None:
     measured = workspace_facts("wscr", "someone/dinner", MANIFESTS, ROWS)["measured"]
     assert measured.splitlines()[2:] == [
         "| measure | r4t_diffusion | r4t_folm |",
@@ -78,7 +78,7 @@ def test_figures_stand_side_by_side() -> None:
         assert text in measured
 
 
-def test_what_was_not_measured_is_said() -> None:
+def test_missing_measurements_are_named() -> None:
     without_report = {stage: one for stage, one in MANIFESTS.items() if stage != "evaluation"}
     assert workspace_facts("wscr", "a/b", without_report, [])["measured"] == "Not measured."
     others = [one for one in ROWS if one["method"] != "r4t_diffusion"]
@@ -90,7 +90,7 @@ def test_what_was_not_measured_is_said() -> None:
     )
 
 
-def test_a_student_is_told_by_its_own_figures_and_training() -> None:
+def test_the_card_of_a_student_shows_its_measures_and_training() -> None:
     config = DiffusionConfig(
         student={
             "wscr": StudentConfig(
@@ -108,7 +108,7 @@ def test_a_student_is_told_by_its_own_figures_and_training() -> None:
     ]
     told = facts["training"].splitlines()
     assert {"| optimizer.num_steps | 77 |", "| trajectory.num_steps | 5 |", "| training.seed | 3 |"} <= set(told)
-    # Its teacher's, and what the report asked of its teacher.
+    # These are settings of its teacher.
     assert "row_matching" not in facts["training"]
     assert "num_steps" not in facts["measured"]
     assert "student" in facts["title"]
@@ -129,7 +129,7 @@ def test_data_and_training() -> None:
     assert "each of 0 recombined" in workspace_facts("oar", "a/b", MANIFESTS, ROWS)["data"]
 
 
-def test_no_path_is_told() -> None:
+def test_the_card_holds_no_path() -> None:
     assert HIDDEN not in str(workspace_facts("wscr", "someone/dinner", MANIFESTS, ROWS))
 
 

@@ -1,4 +1,4 @@
-"""The methods that ask a model, with scripted models on toy pools."""
+"""The methods with a model, with scripted models on toy pools."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_zero_shot_searches_each_sub_query(bench, toy_query, at, scripted):
     assert policy.asked == [{"task": "wscr", "k": 2, "temperature": 0.9, "seed": 7, "queries": ["soup"]}]
 
 
-def test_short_and_unparsable_fan_outs_keep_their_places(bench, toy_query, at, scripted):
+def test_short_and_unparsable_fan_outs_stay_with_their_queries(bench, toy_query, at, scripted):
     policy = scripted({"none": [None], "short": [("30",)], "long": [("0", "50", "20")], "empty": [()]})
     queries = [toy_query("a", "none"), toy_query("b", "short"), toy_query("c", "long"), toy_query("d", "empty")]
     parts = bench(policy=lambda name: policy)
@@ -66,17 +66,17 @@ def test_short_and_unparsable_fan_outs_keep_their_places(bench, toy_query, at, s
     missing, short = (geometric_scores(answers[row], at(0)[0], index, 2, OARConfig()) for row in (0, 1))
     assert set(missing.values()) == {0.0}
     assert short["vendi"] == pytest.approx(0.5)  # one of k = 2 directions
-    assert short["alignment"] == pytest.approx(np.cos(np.deg2rad(30)), abs=1e-6)  # of the one emitted
+    assert short["alignment"] == pytest.approx(np.cos(np.deg2rad(30)), abs=1e-6)  # mean over the one emitted direction
     assert short["groundedness"] == pytest.approx(1.0, abs=1e-3)
 
 
-def test_a_batch_of_unparsable_outputs_is_scored_not_raised(bench, toy_query, at, scripted):
+def test_a_batch_of_unparsable_outputs_is_scored_without_an_error(bench, toy_query, at, scripted):
     policy = scripted({"none": [None]})
     answers = ZERO_SHOT.answer(bench(policy=lambda name: policy), [toy_query("a", "none")] * 2, at(0, 0), seed=0)
     assert [answer.hits_kn.shape for answer in answers] == [(0, 2), (0, 2)]
 
 
-def test_each_language_model_row_asks_for_its_own_weights(bench, toy_query, at, scripted):
+def test_each_language_model_method_loads_its_weights(bench, toy_query, at, scripted):
     asked = []
 
     def policy(name):
@@ -90,7 +90,7 @@ def test_each_language_model_row_asks_for_its_own_weights(bench, toy_query, at, 
 
 
 def test_best_of_5_takes_the_best_oar_reward(bench, toy_query, at, scripted):
-    # All grounded; query at 25: (20, 30) aligns best, (0, 50) is most diverse, (10, 40) lies between.
+    # All samples are grounded. The query is at 25 degrees: (20, 30) is the best aligned, (0, 50) the most diverse.
     samples = [("20", "30"), None, ("0", "50"), ("10", "40"), ("20", "20")]
     policy = scripted({"q": samples})
     for weights, best in [((0.6, 0.0, 0.4), [2, 3]), ((0.6, 0.4, 0.0), [0, 5])]:
@@ -100,9 +100,10 @@ def test_best_of_5_takes_the_best_oar_reward(bench, toy_query, at, scripted):
         assert answer.hits_kn[:, 0].tolist() == best
 
 
-def test_on_wscr_the_oracle_sees_the_reference_and_best_of_5_the_nearest_training_sets(bench, toy_query, at, scripted):
+def test_on_wscr_the_oracle_uses_the_reference_and_best_of_5_uses_training_sets(bench, toy_query, at, scripted):
     policy = scripted({"q": [("0", "1"), None, ("30", "50"), ("50", "49"), ("20", "0")]})
-    # The query at 0: the training query at 10 holds items 2 and 0 (cosine 0.98), the one at 80 items 4 and 5 (0.17).
+    # The query is at 0 degrees. The training query at 10 (cosine 0.98) has items 2 and 0, the one at 80 (cosine 0.17)
+    # has items 4 and 5.
     training = {"train_emb_BD": at(10, 80), "train_references": [np.array([2, 0]), np.array([4, 5])]}
     parts = bench(policy=lambda name: policy, **training)
     query = toy_query("q", "q", ("item5", "item2", "item3"))
@@ -114,7 +115,7 @@ def test_on_wscr_the_oracle_sees_the_reference_and_best_of_5_the_nearest_trainin
     assert blind.hits_kn.tolist() == answer.hits_kn.tolist()
 
 
-def test_best_of_5_keeps_queries_apart(bench, toy_query, at, scripted):
+def test_best_of_5_selects_for_each_query_separately(bench, toy_query, at, scripted):
     policy = scripted({"a": [None] * 4 + [("0",)], "b": [("50",)] + [None] * 4})
     queries = [toy_query("1", "a", ("item0",)), toy_query("2", "b", ("item5",))]
     first, second = BEST_OF_5_ORACLE.answer(bench(policy=lambda name: policy), queries, at(0, 0), seed=0)
@@ -122,7 +123,7 @@ def test_best_of_5_keeps_queries_apart(bench, toy_query, at, scripted):
 
 
 class FixedRetriever:
-    """Emits the same rows for every query and notes how it was asked."""
+    """Emits the same rows for every query and records its arguments."""
 
     def __init__(self, z_LD):
         self.z_LD = torch.as_tensor(z_LD)
@@ -134,8 +135,8 @@ class FixedRetriever:
         return self.z_LD.expand(len(z_q_BD), *self.z_LD.shape)
 
 
-def test_diffusion_keeps_k_rows_that_lead_to_different_items(bench, toy_query, at):
-    retriever = FixedRetriever(at(1, 2, 42))  # two rows beside item 0, of which the first is closer; one beside item 4
+def test_diffusion_keeps_k_rows_with_different_nearest_items(bench, toy_query, at):
+    retriever = FixedRetriever(at(1, 2, 42))  # two rows near item 0, the first closer; one near item 4
     parts = bench(retriever=lambda name: retriever, solver="heun", num_steps=8, guidance=0.5)
     first, second = R4T_DIFFUSION.answer(parts, [toy_query("a", ""), toy_query("b", "")], at(0, 10), seed=3)
     for answer in (first, second):
@@ -144,11 +145,11 @@ def test_diffusion_keeps_k_rows_that_lead_to_different_items(bench, toy_query, a
     assert retriever.asked == [(8, "heun", 0.5, 3)]
     scores = geometric_scores(first, at(0)[0], parts.index, 2, OARConfig())
     distances = [2 * np.sin(np.deg2rad(angle / 2)) for angle in (1, 2)]
-    assert scores["groundedness"] == pytest.approx(1 - np.mean(distances), abs=1e-4)  # of the generated rows
+    assert scores["groundedness"] == pytest.approx(1 - np.mean(distances), abs=1e-4)  # distances of the generated rows
 
 
-def test_rows_that_come_ranked_stay_in_their_order(bench, toy_query, at):
-    retriever = FixedRetriever(at(42, 2, 1, 11))  # the third is closer to item 0 than the second, and comes later
+def test_ranked_rows_keep_their_order(bench, toy_query, at):
+    retriever = FixedRetriever(at(42, 2, 1, 11))  # the third is closer to item 0 than the second
     answers = [
         R4T_DIFFUSION.answer(
             bench(retriever=lambda name: retriever, solver=solver), [toy_query("a", "")], at(0), seed=3
@@ -161,10 +162,10 @@ def test_rows_that_come_ranked_stay_in_their_order(bench, toy_query, at):
     assert np.allclose(heun, at(1, 42))
 
 
-def test_the_student_answers_by_its_own_solver_whatever_the_teacher_is_told(bench, toy_query, at):
+def test_the_student_ignores_the_solver_settings_of_the_teacher(bench, toy_query, at):
     retriever, folders = FixedRetriever(at(42, 2, 1)), []
     parts = bench(retriever=lambda name: folders.append(name) or retriever, solver="heun", num_steps=8, guidance=0.5)
     (answer,) = R4T_STUDENT.answer(parts, [toy_query("a", "")], at(0), seed=3)
-    assert np.allclose(answer.directions_kD, at(42, 2))  # its rows come ranked
+    assert np.allclose(answer.directions_kD, at(42, 2))  # its rows are ranked
     assert retriever.asked == [(None, None, None, 3)]
     assert set(folders) == {"diffusion/<task>/student"}

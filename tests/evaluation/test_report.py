@@ -1,4 +1,4 @@
-"""metrics.json rows, the report's statements, plots and the table over seeds, from results made by hand."""
+"""metrics.json, report.md, plots and the table over seeds, from hand-made results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CONFIG = EvaluationConfig(k=2, n=2, num_bootstrap=50)
 
 
 def result(task, method, quality, answer_ms, latency=None, num=4):
-    """A result whose trained measure is ``quality`` for every query, or the values given."""
+    """A result whose main measure is ``quality``: one number for every query, or one value per query."""
     values = np.full(num, quality) if np.isscalar(quality) else np.array(quality, dtype=np.float64)
     measure = "oar_reward" if task == "oar" else "recall@4"
     times = {f"latency_ms_b{batch}": np.array(ms, dtype=np.float64) for batch, ms in (latency or {}).items()}
@@ -63,9 +63,9 @@ def test_rows_are_ordered_and_carry_value_interval_and_count(results):
     assert ("wscr", "popular", "latency_ms_b8") not in found
 
 
-def test_losing_means_a_cheaper_method_has_more(results):
+def test_a_method_loses_to_a_cheaper_method_with_a_higher_score(results):
     losses = losses_to_cheaper(results, "wscr", "recall@4", 200, seed=0)
-    # r4t_folm has more than zero_shot at nearly its cost, which is no win for the cheaper.
+    # r4t_folm scores higher than zero_shot, but its time is too similar to count as cheaper.
     assert [(loss.loser, loss.winner) for loss in losses] == [("zero_shot", "r4t_diffusion")]
     assert losses[0].difference.value == pytest.approx(0.02)
     assert not losses[0].is_clear
@@ -76,7 +76,7 @@ def test_losing_means_a_cheaper_method_has_more(results):
     assert loss.is_clear
 
 
-def test_report_states_tables_losses_and_definitions(results, tmp_path):
+def test_report_holds_tables_losses_and_definitions(results, tmp_path):
     rows = metric_rows(results, CONFIG.num_bootstrap, 0)
     plots = plot_quality_latency(results, 2, 2, tmp_path)
     write_report(tmp_path / "report.md", results, rows, config=CONFIG, reward=OARConfig(w_div=0.3), plots=plots, seed=0)
@@ -91,11 +91,11 @@ def test_report_states_tables_losses_and_definitions(results, tmp_path):
     assert "By oar_reward no method loses to a cheaper one." in text
     assert "r4t_diffusion keeps 90% of r4t_folm's recall@4; its fan-out is 24 times as fast at batch 8." in text
     assert "![quality latency](quality_latency.png)" in text
-    assert text.count("\n- no_fanout: The k*n nearest items of z_q.") == 1
+    assert text.count("\n- no_fanout: The k*n nearest items of the query.") == 1
     assert "no_fanout_mmr:" not in text  # not measured here
 
 
-def test_what_best_of_5_is_on_wscr_is_said():
+def test_definitions_say_how_best_of_5_selects_on_wscr():
     assert "the query's reference is not known" in METHODS["best_of_5"].definition
     assert "an upper bound that sees the answer" in METHODS["best_of_5_oracle"].definition
 
@@ -105,13 +105,13 @@ def test_every_method_is_defined(method):
     assert len(METHODS[method].definition) > 40
 
 
-def test_nothing_is_said_of_a_retriever_that_was_not_measured(results):
+def test_share_of_the_reward_needs_a_measured_retriever_and_a_positive_reward(results):
     assert compiled(CONFIG, "oar", results) == []
     none = [result("oar", "r4t_folm", 0.0, 1.0), result("oar", "r4t_diffusion", 0.1, 1.0)]
     assert "is 0.000, so the share that r4t_diffusion keeps is undefined" in compiled(CONFIG, "oar", none)[0]
 
 
-def test_reward_curves_draw_the_components_there_are(tmp_path):
+def test_reward_curves_show_the_logged_components(tmp_path):
     table = pa.table(
         {
             "step": [0, 0, 1, 1],
@@ -127,7 +127,7 @@ def test_reward_curves_draw_the_components_there_are(tmp_path):
     assert plot_rewards(tmp_path / "absent.parquet", tmp_path) == []
 
 
-def test_running_mean_of_a_constant_is_the_constant():
+def test_running_mean_of_a_constant_is_constant():
     assert running_mean(np.full(7, 2.5), 3) == pytest.approx(2.5)
 
 
@@ -144,7 +144,7 @@ def test_seeds_give_mean_least_and_greatest():
     assert "| no_fanout | 0.400 [0.200, 0.700] |" in lines
 
 
-def test_seeds_with_other_figures_are_refused():
+def test_seeds_with_different_measures_are_refused():
     with pytest.raises(DataError, match="workspace 2"):
         seeds.summarise([[row("no_fanout", 0.2)], [row("no_fanout_mmr", 0.2)]])
     with pytest.raises(DataError, match="at least one"):

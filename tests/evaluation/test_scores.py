@@ -22,7 +22,7 @@ def test_recall_and_hit_count_the_union_once(toy_query):
 
 
 def test_geometric_scores_by_hand(at, pool):
-    # Directions at 0 and 60 on items there: grounded 1, Vendi from eigenvalues (1 +- 0.5)/2, aligned (1 + 0.5)/2.
+    # Directions at 0 and 60 degrees are items. Groundedness is 1, alignment (1 + 0.5)/2, eigenvalues (1 +- 0.5)/2.
     index = pool(0, 60, 170)
     answer = Answer(directions_kD=at(0, 60), hits_kn=np.array([[0], [1]]))
     found = geometric_scores(answer, at(0)[0], index, 2, OARConfig())
@@ -33,13 +33,13 @@ def test_geometric_scores_by_hand(at, pool):
     assert found["oar_reward"] == pytest.approx(0.6 + 0.2 * vendi / 2 + 0.2 * 0.75, abs=1e-3)
 
 
-def test_nearest_cosine_is_over_the_whole_pool_whatever_the_hits(at, monkeypatch):
+def test_nearest_cosine_is_over_the_whole_pool(at, monkeypatch):
     monkeypatch.setattr(scores, "POOL_BLOCK", 2)
     items = at(0, 90, 200, 31, 120)
     assert nearest_cosines(at(30, 95), items) == pytest.approx(np.cos(np.deg2rad([1, 5])), abs=1e-6)
 
 
-def test_wscr_scores_recall_and_oar_does_not(at, pool, toy_query, bench):
+def test_only_wscr_has_recall(at, pool, toy_query, bench):
     answer = Answer(directions_kD=at(0), hits_kn=np.array([[0]]))
     query = toy_query("q", "", ("item0",))
     names = [
@@ -49,7 +49,7 @@ def test_wscr_scores_recall_and_oar_does_not(at, pool, toy_query, bench):
     assert names[1] == ["recall@1", "hit@1", *names[0]]
 
 
-def test_directions_keep_their_query_through_the_joint_search(at, pool):
+def test_a_joint_search_returns_hits_to_the_right_query(at, pool):
     empty = np.zeros((0, 2), dtype=np.float32)
     answers = answers_of_directions(pool(0, 10, 20), [at(21), empty, at(1, 11), empty], n=5)
     assert [answer.top_rows.tolist() for answer in answers] == [[2], [], [0, 1], []]

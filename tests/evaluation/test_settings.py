@@ -34,7 +34,7 @@ def test_defaults_are_the_budget_of_the_paper_and_all_methods():
         {"tempreature": 1.0},
     ],
 )
-def test_wrong_settings_are_named(settings):
+def test_invalid_settings_are_named(settings):
     with pytest.raises(ConfigError, match=next(iter(settings))):
         parse_settings(EvaluationConfig, settings, "cookbook.yaml: evaluation")
 

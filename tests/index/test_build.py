@@ -1,4 +1,4 @@
-"""The build-index stage: files, search after loading, and what is refused."""
+"""The build-index stage: files, search after loading, and errors."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_both_pools_are_built_and_found(workspace: Workspace) -> None:
     assert 0.95 <= stored["recall_at_10"] <= 1.0
 
 
-def test_a_lone_shard_answers_with_global_rows(workspace: Workspace) -> None:
+def test_a_single_shard_returns_rows_of_the_pool(workspace: Workspace) -> None:
     run(IndexConfig(type="flat", num_shards=2), workspace, seed=0)
     whole, folder = load_index(workspace, "wscr"), workspace.root / "index" / "wscr"
     parts = [load_shard(folder, number).search(Search(z_LD=whole.emb_MD[:5], num_hits=7)) for number in range(2)]
@@ -65,7 +65,7 @@ def test_a_lone_shard_answers_with_global_rows(workspace: Workspace) -> None:
         load_shard(folder, 2)
 
 
-def test_a_rebuild_has_the_same_bytes(workspace: Workspace) -> None:
+def test_a_rebuilt_index_has_the_same_bytes(workspace: Workspace) -> None:
     first = run(IndexConfig(num_shards=2), workspace, seed=0).manifest.files
     (workspace.root / "index" / "manifest.json").unlink()
     assert run(IndexConfig(num_shards=2), workspace, seed=0).manifest.files == first
@@ -97,7 +97,7 @@ def test_new_embeddings_make_the_index_stale(workspace: Workspace) -> None:
         load_index(workspace, "wscr")
 
 
-def test_faults_of_the_person(workspace: Workspace, tmp_path: Path) -> None:
+def test_wrong_settings_and_missing_stages_are_refused(workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"index\.num_shards: got 61; expected at most 60"):
         run(IndexConfig(num_shards=61), workspace, seed=0)
     assert not (workspace.root / "index").exists()

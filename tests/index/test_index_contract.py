@@ -1,4 +1,4 @@
-"""Every index type, in any number of shards, agrees with brute force over the same rows."""
+"""Every index type, with any number of shards, agrees with brute force over the same rows."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_recall_against_brute_force(kind: IndexTypeName, num_shards: int) -> Non
 
 @pytest.mark.parametrize("num_shards", [2, 3, 8])
 @pytest.mark.parametrize("k", [1, 10, 130])
-def test_flat_shards_equal_one_flat_index_to_the_bit(num_shards: int, k: int) -> None:
+def test_flat_shards_equal_one_flat_index_bit_by_bit(num_shards: int, k: int) -> None:
     emb_MD, q_BD = unit_rows(2, 1003), unit_rows(3, 33)
     emb_MD[500:510] = emb_MD[5]
     one, many = make_index("flat", emb_MD, 1), make_index("flat", emb_MD, num_shards)
@@ -65,7 +65,7 @@ def test_flat_shards_equal_one_flat_index_to_the_bit(num_shards: int, k: int) ->
 
 @pytest.mark.parametrize("num_shards", [1, 3, 8])
 @pytest.mark.parametrize("num_hits", [1, 10, 40])
-def test_excluded_rows_make_room_for_the_next(num_shards: int, num_hits: int) -> None:
+def test_the_next_rows_replace_excluded_rows(num_shards: int, num_hits: int) -> None:
     emb_MD, z_LD = unit_rows(2, 45), unit_rows(3, 12)
     excluded = (0, 7, 8, 9, 44)
     index = make_index("flat", emb_MD, num_shards)
@@ -98,7 +98,7 @@ def test_equal_rows_come_in_row_order(kind: IndexTypeName) -> None:
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_k_beyond_the_pool_is_clipped_to_every_row_once(kind: IndexTypeName) -> None:
+def test_a_k_above_the_pool_size_returns_every_row_once(kind: IndexTypeName) -> None:
     scores_BK, rows_BK = make_index(kind, unit_rows(7, 9), 4).search(unit_rows(8, 2), 50)
     assert scores_BK.shape == (2, 9)
     assert np.sort(rows_BK, axis=1).tolist() == [list(range(9))] * 2
@@ -126,7 +126,7 @@ def test_recall_is_the_share_of_true_neighbours_found() -> None:
     assert recall_against_flat(make_index("flat", emb_MD, 2), queries_BD, 10) == 1.0
 
 
-def test_a_graph_with_unreachable_rows_still_fills_every_hit() -> None:
+def test_a_graph_with_unreachable_rows_returns_all_hits() -> None:
     emb_MD = unit_rows(12, 500)
     index = IndexConfig(hnsw_m=2, ef_construction=1, ef_search=1).build(emb_MD)
     assert (index.search(emb_MD[:50], 100)[1] < 0).any()
@@ -137,7 +137,7 @@ def test_a_graph_with_unreachable_rows_still_fills_every_hit() -> None:
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_rows_beside_an_index_are_found_as_if_they_were_in_it(kind: IndexTypeName) -> None:
+def test_additional_rows_are_found_like_indexed_rows(kind: IndexTypeName) -> None:
     emb_MD, q_BD = unit_rows(8, 300), unit_rows(9, 40)
     old = make_index(kind, emb_MD[:270], 2)
     grown = old.with_rows([f"new{row}" for row in range(30)], emb_MD[270:])
@@ -151,7 +151,7 @@ def test_rows_beside_an_index_are_found_as_if_they_were_in_it(kind: IndexTypeNam
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_an_index_of_some_rows_finds_those_alone_under_new_numbers(kind: IndexTypeName) -> None:
+def test_an_index_of_some_rows_finds_only_them_and_renumbers_them(kind: IndexTypeName) -> None:
     emb_MD, q_BD = unit_rows(8, 300), unit_rows(9, 40)
     rows, index = list(range(0, 300, 3)), make_index(kind, emb_MD, 2)
     some = index.of_rows(rows)

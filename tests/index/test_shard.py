@@ -1,4 +1,4 @@
-"""merge_topk against a sort of everything."""
+"""merge_topk against a full sort, and the sizes of shards."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_ties_go_to_the_lower_row_across_shards() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.integers(1, 8), st.integers(0, 2**31))
-def test_equals_one_sort_of_all_hits(widths: list[int], k: int, seed: int) -> None:
+def test_merge_equals_a_sort_of_all_hits(widths: list[int], k: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     scores = [rng.integers(0, 4, size=(3, width)).astype(np.float32) for width in widths]
     numbers = rng.permuted(np.tile(np.arange(sum(widths)), (3, 1)), axis=1)

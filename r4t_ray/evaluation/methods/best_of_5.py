@@ -1,4 +1,4 @@
-"""The best of five sampled fan-outs of the language model before reinforcement learning (RL)."""
+"""The best of five sampled fan-outs of the language model before reinforcement learning."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ Judge = Callable[[Bench, Answer, "Query", Array], float]
 
 
 def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
-    """The best of five sampled fan-outs of the language model before RL (folm/<task>/warm_start).
+    """The best of five sampled fan-outs of the language model before reinforcement learning (folm/<task>/warm_start).
 
     The best fan-out has the highest reward that can be computed at query time. In oar (open-ended abstract retrieval)
     this is the OAR reward. In wscr (weakly supervised compositional retrieval) the query's reference is not known, so
-    coverage is estimated on the sets of the 20 nearest training queries. The weight of an item is the sum of the
-    cosines between the query and the training queries whose set contains the item.
+    coverage is estimated on the sets of the 20 nearest training queries. Each of these queries adds its cosine to the
+    weight of every item in its set.
     """
     return best_sample(bench, queries, query_emb_BD, seed, judge=judge_oar if bench.task == "oar" else judge_wscr)
 

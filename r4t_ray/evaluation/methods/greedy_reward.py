@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
-    """Greedy maximisation of the OAR reward at query time, in both tasks.
+    """Greedy maximisation of oar_reward at query time, in both tasks.
 
     The directions are embeddings of items near the query. Each step adds the item that raises the reward most. Each
     direction retrieves its n nearest items. The method does not see a reference set.

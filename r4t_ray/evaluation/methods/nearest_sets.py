@@ -22,9 +22,8 @@ NUM_NEIGHBOURS = 20
 def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
     """The k best items of the 20 nearest training queries' reference sets are the directions.
 
-    Each direction retrieves its n nearest items. The score of an item is the sum of the cosines between the query and
-    those of the 20 training queries whose set contains the item. Negative cosines count as 0. Popularity breaks ties
-    and fills a list that is too short.
+    Each direction retrieves its n nearest items. Each of the 20 training queries adds its cosine to the score of every
+    item in its set. Negative cosines count as 0. Popularity breaks ties and fills a list that is too short.
     """
     directions = [bench.index.emb_MD[ranked_rows[: bench.k]] for ranked_rows in ranked_by_sets(bench, query_emb_BD)]
     return answers_of_directions(bench.index, directions, bench.n)

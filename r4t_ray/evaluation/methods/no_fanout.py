@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
-    """The k*n nearest items of z_q.
+    """The k*n nearest items of the query.
 
-    z_q is the embedding of the query. All k directions are z_q. Direction i gets ranks i, i+k, i+2k, ..., so the top
-    items of the directions are the k nearest items.
+    All k directions are the embedding of the query. Direction i gets ranks i, i+k, i+2k, ..., so the top items of the
+    directions are the k nearest items.
     """
     ranked_BK = nearest(bench.index, query_emb_BD, bench.k * bench.n)
     return [

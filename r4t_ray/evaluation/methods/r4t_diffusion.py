@@ -22,10 +22,9 @@ if TYPE_CHECKING:
 def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
     """One answer of the diffusion retriever (diffusion/<task>).
 
-    The solver generates L rows from the query embedding, of which k are kept as directions. Of rows with the same
-    nearest item one is kept. If the solver ranks its rows, the first k remain; otherwise the most grounded and diverse
-    ones. Each direction retrieves its n nearest items. Groundedness and alignment are computed on the generated
-    embeddings.
+    The solver generates L rows from the embedding of the query. Rows with the same nearest item count once. If the
+    solver ranks its rows, the first k are the directions. Otherwise the most grounded and diverse k are the directions.
+    Each direction retrieves its n nearest items. Groundedness and alignment are computed on the generated embeddings.
     """
     z_BLD = generate(bench, queries, query_emb_BD, seed)
     solver = bench.solver or bench.retriever(RETRIEVER).sampler.solver

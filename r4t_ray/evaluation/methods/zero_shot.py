@@ -1,4 +1,4 @@
-"""One sampled fan-out of the language model before reinforcement learning (RL)."""
+"""One sampled fan-out of the language model before reinforcement learning."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
-    """One sampled fan-out of the language model before RL (folm/<task>/warm_start).
+    """One sampled fan-out of the language model before reinforcement learning (folm/<task>/warm_start).
 
     The directions are the embeddings of its sub-queries. Each direction retrieves its n nearest items.
     """
