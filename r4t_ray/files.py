@@ -76,6 +76,7 @@ def replaced_folder(path: Path) -> Path:
 
 def put_in_place(partial: Path, path: Path) -> None:
     """Rename ``partial`` to ``path``. An existing folder is moved aside first and removed last."""
+    finish_replacement(path)
     if path.exists():
         path.rename(replaced_folder(path))
     partial.rename(path)

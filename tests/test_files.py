@@ -107,6 +107,17 @@ def test_a_replacement_that_was_cut_off_is_finished(tmp_path: Path, is_in_place:
     assert names(path) == ([] if is_in_place else ["old"])
 
 
+def test_a_folder_replaces_another_after_a_kill_left_the_replaced_one(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    path.mkdir()
+    replaced_folder(path).mkdir()
+    (replaced_folder(path) / "older").touch()
+    with whole_folder(path) as partial:
+        (partial / "new").touch()
+    assert names(tmp_path) == ["model"]
+    assert names(path) == ["new"]
+
+
 def test_leftovers_are_temporary_files_at_any_depth(tmp_path: Path) -> None:
     (tmp_path / "oar").mkdir()
     kept = [tmp_path / "oar" / "a.parquet", tmp_path / "partial"]

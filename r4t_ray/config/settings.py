@@ -97,7 +97,7 @@ def _given(fields: Fields, data: Mapping[str, Any], held: Mapping[str, Any] | No
         info = fields.get(name)
         if info is None:
             given[name] = value
-        elif value is not None or not _null_is_default(info):
+        elif value is not None or not _null_is_default(info, held):
             default = held[name] if held is not None else info.get_default(call_default_factory=True)
             given[name] = _over_default(default, value)
     return given
@@ -114,5 +114,6 @@ def _over_default(default: Any, value: Any) -> Any:
     return held | _given(fields, value, held)
 
 
-def _null_is_default(info: FieldInfo) -> bool:
-    return not info.is_required() and type(None) not in get_args(info.annotation)
+def _null_is_default(info: FieldInfo, held: Mapping[str, Any] | None) -> bool:
+    has_default = held is not None or not info.is_required()
+    return has_default and type(None) not in get_args(info.annotation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import Generic, TypeVar
 
 from pydantic import Field
@@ -33,6 +34,11 @@ class Resources(Settings):
     def num_threads(self) -> int:
         """Threads of torch in a copy without a GPU."""
         return self.threads if self.threads is not None else max(1, math.ceil(self.cpus))
+
+
+def on_all_cpus(resources: Resources) -> Resources:
+    """``resources`` with one thread per CPU of the machine. Use it for a process that has the machine to itself."""
+    return resources.model_copy(update={"threads": os.cpu_count() or 1})
 
 
 class PerTask(Settings, Generic[T]):

@@ -20,9 +20,9 @@ from r4t_ray.evaluation.evaluate import try_method
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.plots import SMOOTHING_STEPS, running_mean
 from r4t_ray.evaluation.settings import AblationConfig, EvaluationConfig
-from r4t_ray.evaluation.trial import draw, open_trial
+from r4t_ray.evaluation.trial import draw, load_policy, open_trial
 from r4t_ray.files import write_json
-from r4t_ray.folm import FanOutModel, FolmConfig, SharedEngine, SubQueries
+from r4t_ray.folm import FolmConfig, SharedEngine, SubQueries
 from r4t_ray.folm import run as train_folm
 from r4t_ray.folm.learner.metrics import StepMetrics, read_metrics
 from r4t_ray.rewards import OARConfig
@@ -81,7 +81,7 @@ def ablate(
     for name, settings in trained.items():
         train_folm(settings, places[name], seed)
     # One engine serves all variants: they differ only in the weights of the reward, which the engine does not read.
-    engine = SharedEngine(partial(FanOutModel.load, config=folm))
+    engine = SharedEngine(partial(load_policy, folm=folm))
     variants = [
         measure_variant(config, evaluation, places[name], name=name, trained=settings, engine=engine, seed=seed)
         for name, settings in trained.items()

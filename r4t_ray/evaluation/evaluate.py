@@ -26,9 +26,9 @@ from r4t_ray.evaluation.report import write_report
 from r4t_ray.evaluation.results import Result, metric_rows
 from r4t_ray.evaluation.scores import score
 from r4t_ray.evaluation.settings import EvaluationConfig
-from r4t_ray.evaluation.trial import Trial, folm_settings, open_trial
+from r4t_ray.evaluation.trial import Trial, folm_settings, load_policy, open_trial
 from r4t_ray.files import write_json
-from r4t_ray.folm import FanOutModel, SharedEngine
+from r4t_ray.folm import SharedEngine
 from r4t_ray.progress import track
 from r4t_ray.rewards import OARConfig
 from r4t_ray.stages import parents_of
@@ -45,7 +45,7 @@ def evaluate(config: EvaluationConfig, workspace: Workspace, seed: int) -> Artif
 
     def make(folder: Path) -> int:
         reward = folm_settings(workspace).reward.oar if "folm" in stages else OARConfig()
-        engine = SharedEngine(lambda model: FanOutModel.load(model, folm_settings(workspace)))
+        engine = SharedEngine(lambda model: load_policy(model, folm_settings(workspace)))
         open_task = partial(open_trial, config, workspace, engine=engine, reward=reward, seed=seed)
         results = measure(config, [open_task(task) for task in TASKS], seed)
         rows = metric_rows(results, config.num_bootstrap, seed)

@@ -12,12 +12,12 @@ import numpy as np
 
 from r4t_ray.artifacts import Workspace, read_manifest
 from r4t_ray.catalogue import Query, load_queries
-from r4t_ray.config import recorded_settings
+from r4t_ray.config import on_all_cpus, recorded_settings
 from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
 from r4t_ray.evaluation.bench import Bench, Method, ModelFolder
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.settings import EvaluationConfig
-from r4t_ray.folm import FolmConfig, SharedEngine
+from r4t_ray.folm import FanOutModel, FolmConfig, SharedEngine
 from r4t_ray.index import load_index
 from r4t_ray.rewards import OARConfig
 from r4t_ray.types import Array, Rows, Task
@@ -124,6 +124,11 @@ def load_retriever(folder: Path) -> DiffusionRetriever:
 def folm_settings(workspace: Workspace) -> FolmConfig:
     """The training settings of the workspace's fan-out language model."""
     return recorded_settings(FolmConfig, read_manifest(workspace.root / "folm").config)
+
+
+def load_policy(folder: Path, folm: FolmConfig) -> FanOutModel:
+    """A fan-out language model on all CPUs, as the other methods are, so that their latencies can be compared."""
+    return FanOutModel.load(folder, folm, on_all_cpus(folm.rollout))
 
 
 def draw(queries: Sequence[T], max_queries: int | None, seed: int) -> list[T]:

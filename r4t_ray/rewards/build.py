@@ -17,7 +17,7 @@ from r4t_ray.rewards.rubric import RewardFn, Rubric, WeightedReward
 
 
 def _kind(value: Any) -> str:
-    name = str(value.get("type", "")) if isinstance(value, dict) else value.type
+    name = str(value.get("type", "") if isinstance(value, dict) else getattr(value, "type", ""))
     return "module:Class" if ":" in name else name
 
 

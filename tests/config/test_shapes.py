@@ -78,6 +78,12 @@ def test_null_is_the_default_except_where_none_is_a_value() -> None:
     assert bakery.helper == PerTask[Rate | None](oar=None, wscr=None)
 
 
+def test_null_of_one_task_is_the_default_of_the_field() -> None:
+    bakery = Bakery.model_validate({"rates": {"oar": None, "wscr": {"start": 0.7}}})
+    assert bakery.rates.oar == Bakery().rates.oar
+    assert bakery.rates.wscr.start == 0.7
+
+
 def test_settings_read_back_from_their_own_dump_are_equal() -> None:
     bakery = Bakery.model_validate({"helper": {"oar": None}, "rates": {"oar": {"start": 0.7}}})
     assert Bakery.model_validate(bakery.model_dump()) == bakery

@@ -121,9 +121,11 @@ def test_wrong_options_raise_config_error() -> None:
         ({}, "rewards.wscr.0"),
         ({"type": "constraint", "attribute": "category"}, "max_per_value"),
         ({"type": "format", "weigth": 1}, "weigth"),
+        ("format", "rewards.wscr.0"),
+        (None, "rewards.wscr.0"),
     ],
 )
-def test_wrong_settings_are_named(wrong: dict[str, Any], says: str) -> None:
+def test_wrong_settings_are_named(wrong: Any, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         built([wrong])
 
