@@ -30,7 +30,7 @@ def test_command_marks_what_differs_from_the_default(tmp_path: Path) -> None:
     assert [line for line in lines if "# default: " in line and "VALUE" not in line] == [
         "  num_shards: 7  # default: 2"
     ]
-    assert "  # Threads that build the index. With more than one, the HNSW graph differs from run to run." in lines
+    assert "  # Threads that build the index. With more than one thread, the HNSW graph differs between runs." in lines
 
 
 def test_page_names_every_setting_of_every_section() -> None:

@@ -222,7 +222,7 @@ def encode_by_hash():
 def workspace(tmp_path, monkeypatch):
     """A function: a workspace with every stage before `evaluate`."""
     monkeypatch.setattr(trial, "load_encoder", lambda folder: HashEncoder())
-    monkeypatch.setattr(FanOutModel, "load", lambda folder, config: WordyModel(folder))
+    monkeypatch.setattr(FanOutModel, "load", lambda folder, config, resources=None: WordyModel(folder))
 
     def make(num_test=5, tasks=("oar", "wscr"), stages=("folm", "diffusion"), retrievers=("oar", "wscr")):
         ws, settings = Workspace(tmp_path / "ws"), IndexConfig(type="flat")

@@ -76,7 +76,7 @@ def files_of(workspace: Workspace, config: PairsConfig = CONFIG) -> list[dict[st
 def test_every_query_is_sampled_from_the_model_of_its_task_with_its_seed(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(FanOutModel, "load", lambda model_dir, config: Echo(model_dir))
+    monkeypatch.setattr(FanOutModel, "load", lambda model_dir, config, resources=None: Echo(model_dir))
     fan_outs = SampleSubQueries(str(workspace.root), CONFIG, seed=5)
     for task in ("wscr", "oar", "wscr"):
         row = {"file": "f", "task": task, "num_samples": 2, "query_id": ["q1", "q2"], "text": ["a", "b"]}
