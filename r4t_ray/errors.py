@@ -12,9 +12,6 @@ R4TError
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 
 class R4TError(Exception):
     """Base of all errors meant for people.
@@ -60,15 +57,3 @@ class EngineError(R4TError, RuntimeError):
 
 class RewardError(R4TError, RuntimeError):
     """A reward that could not be computed."""
-
-
-def write_error(error: R4TError, path: Path) -> None:
-    """Write an error to a file that a later process reads."""
-    path.write_text(json.dumps([type(error).__name__, *error.args]), encoding="utf-8")
-
-
-def read_error(path: Path) -> R4TError:
-    """The error that ``write_error`` wrote."""
-    name, *parts = json.loads(path.read_text(encoding="utf-8"))
-    kinds: list[type[R4TError]] = [R4TError, *R4TError.__subclasses__(), MissingArtifactError]
-    return {kind.__name__: kind for kind in kinds}[name](*parts)

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from r4t_ray.errors import MissingArtifactError, R4TError
+
 PARTIAL = ".partial"
 """Ends the name of a file or folder that is being written."""
 REPLACED = ".replaced"
@@ -49,6 +51,18 @@ def write_json(path: Path, data: Any) -> None:
     """Write JSON so that a reader sees either the old file or the whole new one."""
     with whole_file(path) as partial, partial.open("w", encoding="utf-8") as stream:
         json.dump(data, stream, indent=2, sort_keys=True, ensure_ascii=False)
+
+
+def write_error(error: R4TError, path: Path) -> None:
+    """Write an error to a file that a later process reads."""
+    write_json(path, [type(error).__name__, *error.args])
+
+
+def read_error(path: Path) -> R4TError:
+    """The error that ``write_error`` wrote."""
+    name, *parts = json.loads(path.read_text(encoding="utf-8"))
+    kinds: list[type[R4TError]] = [R4TError, *R4TError.__subclasses__(), MissingArtifactError]
+    return {kind.__name__: kind for kind in kinds}[name](*parts)
 
 
 @contextmanager

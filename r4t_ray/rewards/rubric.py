@@ -1,4 +1,7 @@
-"""The rubric: weighted reward functions, and the only place where their weighted sum is taken."""
+"""The rubric: weighted reward functions. ``weighted_sum`` is the only place where rewards are weighted and added.
+
+Training calls it by ``Rubric.score``. The tables call it by ``oar.oar_reward``, on measures that they have already.
+"""
 
 from __future__ import annotations
 

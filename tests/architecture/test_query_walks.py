@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.errors import RequestError, write_error
+from r4t_ray.errors import RequestError
+from r4t_ray.files import write_error
 from r4t_ray.retrieval.request import parse_request
 from r4t_ray.retrieval.retriever import Retriever
 from r4t_ray.serve.args import AppArgs

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from r4t_ray.errors import R4TError, read_error, write_error
+from r4t_ray.errors import R4TError
+from r4t_ray.files import read_error, write_error
 from r4t_ray.folm.learner.job import LearnerJob
 from r4t_ray.folm.learner.metrics import METRICS
 from r4t_ray.folm.weights.disk import save_weights

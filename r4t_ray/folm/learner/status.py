@@ -9,12 +9,12 @@ from typing import TypedDict
 
 from r4t_ray.artifacts import MANIFEST
 from r4t_ray.errors import MissingArtifactError
-from r4t_ray.files import write_json
+from r4t_ray.files import partial_folder, write_json
 from r4t_ray.folm.learner.run_log import RunLog
 from r4t_ray.types import TASKS
 
 STATUS = "status.json"
-PARTIAL = "folm.partial"
+PARTIAL = partial_folder(Path("folm")).name
 
 
 class Status(TypedDict):

@@ -24,7 +24,7 @@ class SampledBatch:
     staleness: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class RolloutSource:
     """Publishes the learner's weights, and requests one worker's samples of each step from the rollout actors.
 

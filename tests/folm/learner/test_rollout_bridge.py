@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from r4t_ray.errors import ConfigError, EngineError, read_error, write_error
+from r4t_ray.errors import ConfigError, EngineError
+from r4t_ray.files import read_error, write_error
 from r4t_ray.folm.learner.rollout_bridge import FormCheck
 from r4t_ray.folm.policy.engines.interface import Completion
 from r4t_ray.folm.rollout.request import Rollout

@@ -4,27 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from r4t_ray.folm.learner.metrics import StepMetrics
 from r4t_ray.folm.learner.run_log import RunLog
-
-
-def step_of(number: int) -> StepMetrics:
-    return StepMetrics(
-        step=number,
-        task="oar",
-        start=1,
-        weights="step-00000000",
-        num_rollouts=8,
-        mean_tokens=20.0,
-        staleness=0.0,
-        cache_hit_rate=0.5,
-        reward=0.25,
-        reward_std=0.1,
-        components={"vendi": 0.2},
-        component_std={"vendi": 0.1},
-        seconds={"step": 2.0},
-        faults={"dropped": 0},
-    )
+from tests.folm.learner.steps import step_of
 
 
 def log_of(folder: Path) -> RunLog:

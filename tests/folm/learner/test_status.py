@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ from r4t_ray.artifacts import MANIFEST
 from r4t_ray.cli import app
 from r4t_ray.errors import MissingArtifactError
 from r4t_ray.files import write_json
-from r4t_ray.folm.learner.metrics import StepMetrics, write_metrics
+from r4t_ray.folm.learner.metrics import write_metrics
 from r4t_ray.folm.learner.run_log import RunLog
 from r4t_ray.folm.learner.status import PARTIAL, STATUS, Status, read_status, write_status
+from tests.folm.learner.steps import step_of
 
 STATE: Status = {
     "task": "wscr",
@@ -61,20 +63,12 @@ def test_a_workspace_without_the_stage_is_refused(tmp_path: Path) -> None:
 
 def test_the_status_holds_the_last_components_and_the_faults_of_all_steps(tmp_path: Path) -> None:
     rows = [
-        StepMetrics(
-            step=step,
+        replace(
+            step_of(step),
             task="wscr",
             start=2,
-            weights="step-00000000",
-            num_rollouts=8,
-            mean_tokens=20.0,
-            staleness=0.0,
-            cache_hit_rate=0.5,
-            reward=0.25,
-            reward_std=0.1,
             components={"coverage": 0.2, "start": 1.0},
             component_std={"coverage": 0.1, "start": 0.0},
-            seconds={"step": 2.0},
             faults={"dropped": step, "degenerate_groups": 1, "restarted": 0.5 * step},
             update={"loss": 0.1},
         )
