@@ -99,17 +99,22 @@ def _given(fields: Fields, data: Mapping[str, Any], held: Mapping[str, Any] | No
             given[name] = value
         elif value is not None or not _null_is_default(info, held):
             default = held[name] if held is not None else info.get_default(call_default_factory=True)
-            given[name] = _over_default(default, value)
+            given[name] = _over_default(info, default, value)
     return given
 
 
-def _over_default(default: Any, value: Any) -> Any:
-    """``value``; a mapping for a section gets the keys that it lacks from ``default``."""
+def _over_default(info: FieldInfo, default: Any, value: Any) -> Any:
+    """``value``; a mapping for a section gets the keys that it lacks from ``default``.
+
+    The declared class says which keys may be null: the default may be an instance of a generic class without its type.
+    """
     if not isinstance(default, Settings) or not isinstance(value, dict):
         return value
     if value.get("type", getattr(default, "type", None)) != getattr(default, "type", None):
         return value
-    fields = type(default).model_fields
+    declared = info.annotation
+    kind = declared if isinstance(declared, type) and issubclass(declared, Settings) else type(default)
+    fields = kind.model_fields
     held = {name: getattr(default, name) for name in fields}
     return held | _given(fields, value, held)
 

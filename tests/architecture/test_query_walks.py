@@ -91,4 +91,4 @@ def test_the_counter_counts_calls_but_not_imports(tmp_path: Path) -> None:
     with walk() as files:
         write_error(RequestError("k", "13", "1 to 12", "ask for fewer"), tmp_path / "error.json")
         parse_request(query="soup")
-    assert files == {"r4t_ray/errors.py", "r4t_ray/retrieval/request.py"}
+    assert files == {"r4t_ray/errors.py", "r4t_ray/files.py", "r4t_ray/retrieval/request.py"}

@@ -29,6 +29,7 @@ class Rising(Settings):
 class Bakery(Settings):
     rates: PerTask[Rate] = PerTask[Rate](oar=Rate(num_steps=40), wscr=Rate(start=0.3, num_steps=60))
     helper: PerTask[Rate | None] = PerTask[Rate | None](oar=Rate(start=0.5), wscr=None)
+    apprentice: PerTask[Rate | None] = PerTask(oar=Rate(start=0.5), wscr=None)
     heat: Fixed | Rising = Field(Fixed(degrees=200), discriminator="type")
     ovens: Resources = Resources(num=2, cpus=0.5)
     prices: dict[str, float] = Field(default_factory=lambda: {"bread": 2.0})
@@ -76,6 +77,8 @@ def test_null_is_the_default_except_where_none_is_a_value() -> None:
     assert bakery.rates == Bakery().rates
     assert bakery.ovens == Bakery().ovens
     assert bakery.helper == PerTask[Rate | None](oar=None, wscr=None)
+    apprentice = Bakery.model_validate({"apprentice": {"oar": None}}).apprentice
+    assert apprentice.oar is None, "the default's class has no type parameter; the declared one has"
 
 
 def test_null_of_one_task_is_the_default_of_the_field() -> None:
