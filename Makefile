@@ -49,7 +49,7 @@ lock: | $(BIN)/python ## write requirements/cpu.txt from pyproject.toml
 
 demo: install ## run the cookbook end to end, answer one query, print the report
 	@$(BIN)/r4t pipeline $(CONFIG) --workspace $(WORKSPACE)
-	$(BIN)/r4t query --local --workspace $(WORKSPACE) "$(QUERY)"
+	$(BIN)/r4t query --local -k 5 -n 3 --workspace $(WORKSPACE) "$(QUERY)"
 	cat $(WORKSPACE)/evaluation/report.md
 
 lint: install ## check with ruff, mypy and import-linter

@@ -24,6 +24,7 @@ from r4t_ray.files import (
     remove_leftovers,
     replaced_folder,
     sha256_of,
+    whole_file,
     write_json,
 )
 from r4t_ray.stages import command_of
@@ -218,7 +219,8 @@ def _begin(partial: Path, key: str, resumes: bool) -> None:
         return
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    begun.write_text(key, encoding="utf-8")
+    with whole_file(begun) as written:
+        written.write_text(key, encoding="utf-8")
 
 
 def _whole(path: Path, key: str) -> Manifest | None:

@@ -72,7 +72,7 @@ GPU_SETTINGS: tuple[tuple[str, str, str], ...] = (
     ("folm.grpo.{oar,wscr}.max_staleness", "1", "Sampling and learning overlap instead of waiting for each other."),
     ("pairs.actors.gpus", "1", "Each actor samples pairs on a GPU; `pairs.actors.num` is the number of actors."),
     (
-        "pairs.num_writers",
+        "pairs.writers.num",
         "2 or more",
         "One writer embeds and searches on half a CPU and can be slower than the engines.",
     ),
@@ -84,7 +84,7 @@ GPU_SETTINGS: tuple[tuple[str, str, str], ...] = (
     ),
     ("diffusion.compile", "true", "torch.compile makes a step of a large network faster."),
     ("diffusion.optimizer.batch_size", "512", "The batch of all workers together. Larger batches use a GPU better."),
-    ("serve.generator.num_gpus", "1", "The diffusion generates on a GPU. Fractions let replicas share one."),
+    ("serve.generator.gpus", "1", "The diffusion generates on a GPU. Fractions let replicas share one."),
 )
 """Setting, its value on a GPU, and the reason."""
 

@@ -34,8 +34,10 @@ class Search:
         z_LD: Directions, float32 with unit rows.
         num_hits: Hits of each direction.
         exclude: Pool rows that no direction may find.
+        where: The only pool rows that a direction may find. None is all rows.
     """
 
     z_LD: Array
     num_hits: int
     exclude: tuple[int, ...] = ()
+    where: Rows | None = None

@@ -122,7 +122,7 @@ def test_wrong_setting(
     ("sections", "expected"),
     [
         ({"pairs": {"keep": {"type": "all"}}}, r"`pairs\.keep` is now `pairs\.select`"),
-        ({"index": {"build_threads": 2}}, r"`index\.build_threads` is now `index\.num_threads`"),
+        ({"index": {"build_threads": 2}}, r"`index\.build_threads` is now `index\.threads`"),
         ({"encoder": {"num_actors": 2}}, r"`encoder\.num_actors` is now `encoder\.actors\.num`"),
     ],
 )

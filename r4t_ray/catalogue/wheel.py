@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from r4t_ray.errors import DataError
-from r4t_ray.files import sha256_file
+from r4t_ray.files import sha256_file, whole_file
 
 FETCH_SECONDS = 300
 
@@ -63,5 +63,6 @@ def fetch_wheel(requirement: str, file_name: str, sha256: str) -> Path:
             lines = (done.stderr or done.stdout).strip().splitlines() or [f"exit status {done.returncode}"]
             raise DataError(requirement, f"a failed pip download ({lines[-1]:.200})", f"the wheel {file_name}", fix)
         require_wheel(fetched, sha256)
-        fetched.replace(cached)
+        with whole_file(cached) as partial:
+            fetched.replace(partial)
     return cached

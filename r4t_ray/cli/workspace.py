@@ -51,7 +51,7 @@ def status(workspace: WorkspaceOption = DEFAULT_WORKSPACE) -> None:
     for task in found:
         parts = ", ".join(f"{name} {value:.3f}" for name, value in task["components"].items())
         faults = ", ".join(f"{count} {name}" for name, count in task["faults"].items() if count) or "none"
-        typer.echo(f"{task['task']}: step {task['step']} of {task['steps']}, reward {task['reward']:.4f} ({parts})")
+        typer.echo(f"{task['task']}: step {task['step']} of {task['num_steps']}, reward {task['reward']:.4f} ({parts})")
         typer.echo(
             f"  {task['samples_per_s']:.1f} samples/s, {task['eta_s']:.0f} s left, staleness {task['staleness']:.0f}"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 RENAMED = {
     "encoder.num_actors": "encoder.actors.num",
     "encoder.num_gpus_per_actor": "encoder.actors.gpus",
-    "index.build_threads": "index.num_threads",
+    "index.build_threads": "index.threads",
     "folm.oar": "folm.reward.oar",
     "folm.wscr": "folm.reward.wscr",
     "folm.rewards": "folm.added_rewards",
@@ -27,6 +27,7 @@ RENAMED = {
     "pairs.num_actors": "pairs.actors.num",
     "pairs.actor_cpus": "pairs.actors.cpus",
     "pairs.actor_gpus": "pairs.actors.gpus",
+    "pairs.num_writers": "pairs.writers.num",
     "diffusion.network.dim": "encoder.dim",
     "diffusion.network.num_rows": "pairs.num_rows",
     "diffusion.network.hidden": "diffusion.network.hidden_size",
@@ -36,6 +37,10 @@ RENAMED = {
     "diffusion.cpus_per_worker": "diffusion.workers.cpus",
     "diffusion.num_threads": "diffusion.workers.threads",
     "diffusion.use_gpu": "diffusion.workers.gpus",
+    "serve.gateway.num_cpus": "serve.gateway.cpus",
+    "serve.generator.num_cpus": "serve.generator.cpus",
+    "serve.generator.num_gpus": "serve.generator.gpus",
+    "serve.shard.num_cpus": "serve.shard.cpus",
 }
 """Setting of version 0.1 -> the setting that holds its value now."""
 

@@ -14,16 +14,21 @@ from r4t_ray.types import Task
 T = TypeVar("T")
 
 
-class Resources(Settings):
-    """The number of copies of an actor or worker, and the resources of each copy."""
+class CopyResources(Settings):
+    """What Ray reserves for each copy of an actor, a worker or a replica."""
 
-    num: int = Field(1, ge=1, description="Copies that run at the same time.")
     cpus: float = Field(
         1.0, ge=0, description="CPUs that each copy reserves from Ray. Fractions let copies share a core."
     )
     gpus: float = Field(
         0.0, ge=0, description="GPUs that each copy reserves from Ray. With 0 the copy computes on the CPU."
     )
+
+
+class Resources(CopyResources):
+    """The number of copies of an actor or worker, and the resources of each copy."""
+
+    num: int = Field(1, ge=1, description="Copies that run at the same time.")
     threads: int | None = Field(
         None,
         ge=1,

@@ -28,8 +28,8 @@ from r4t_ray.drift.verdict import (
     find_reach,
     find_reasons,
 )
-from r4t_ray.evaluation.answers import Answer, batches
 from r4t_ray.evaluation.evaluate import QUERIES_A_CALL
+from r4t_ray.evaluation.method_answer import Answer, batches
 from r4t_ray.evaluation.methods.r4t_diffusion import answers_of_rows, generate_rows
 from r4t_ray.evaluation.scores import geometric_scores, nearest_cosines
 from r4t_ray.evaluation.settings import EvaluationConfig

@@ -17,7 +17,7 @@ from r4t_ray.drift.compare import Drift, Situation, compare
 from r4t_ray.drift.settings import DriftConfig
 from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
 from r4t_ray.errors import ConfigError, DataError
-from r4t_ray.evaluation.answers import EncodeTexts
+from r4t_ray.evaluation.method_answer import EncodeTexts
 from r4t_ray.evaluation.settings import EvaluationConfig
 from r4t_ray.evaluation.trial import draw, load_retriever
 from r4t_ray.index import POOLS, ShardedIndex, load_index

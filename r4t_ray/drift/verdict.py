@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from r4t_ray.drift.settings import DriftConfig
-from r4t_ray.evaluation.answers import Answer
 from r4t_ray.evaluation.bootstrap import Estimate, bootstrap_mean, share_of_draws, unpaired_difference
+from r4t_ray.evaluation.method_answer import Answer
 
 QUERY_DISTANCE = "query_distance"
 """Measure: distance of a query to its nearest training query. All other measures describe the answer."""

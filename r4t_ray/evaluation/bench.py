@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from r4t_ray.evaluation.answers import Answer, EncodeTexts
+from r4t_ray.evaluation.method_answer import Answer, EncodeTexts
 from r4t_ray.rewards import OARConfig
 from r4t_ray.types import TASKS, Array, Rows, Task
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.errors import DataError
-from r4t_ray.evaluation.answers import Answer, batches
 from r4t_ray.evaluation.bench import Bench, Method
 from r4t_ray.evaluation.latency import time_generation
+from r4t_ray.evaluation.method_answer import Answer, batches
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.plots import plot_quality_latency, plot_rewards
 from r4t_ray.evaluation.report import write_report

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from r4t_ray.evaluation.answers import Answer, batches
 from r4t_ray.evaluation.bench import Bench
+from r4t_ray.evaluation.method_answer import Answer, batches
 from r4t_ray.measures import alignment, groundedness, hit, recall, vendi_score
 from r4t_ray.rewards import OARConfig, oar_reward
 from r4t_ray.types import Array, Task

@@ -63,7 +63,7 @@ def _build_task(config: IndexConfig, encoder: Path, folder: Path, task: Task, *,
     offsets = shard_offsets(len(ids), config.num_shards)
     folder.mkdir(parents=True)
     threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(config.num_threads)
+    faiss.omp_set_num_threads(config.threads)
     for number in track(range(config.num_shards), f"build the {task} index"):
         index = config.build(np.ascontiguousarray(emb_MD[offsets[number] : offsets[number + 1]]))
         faiss.write_index(index, str(folder / shard_file(number)))

@@ -41,7 +41,7 @@ class IndexConfig(Settings):
         ge=1,
         description="Candidates when a row is added to the HNSW graph. A larger number raises recall and build time.",
     )
-    num_threads: int = Field(
+    threads: int = Field(
         1,
         ge=1,
         description="Threads that build the index. With more than one thread, the HNSW graph differs between runs.",

@@ -43,12 +43,12 @@ class Shard:
         """The best rows of each direction by inner product, which is the cosine of unit rows.
 
         Args:
-            search: Directions, number of hits per direction, and pool rows to exclude.
+            search: Directions, number of hits per direction, and the pool rows that may be found.
 
         Returns:
             ``scores_LK`` in descending order and ``rows_LK`` (rows of the pool), both of shape (L, K). K is
-            ``num_hits``, or the size of the shard if that is smaller. Row -1 with score -inf is padding if too many
-            rows are excluded. Of equal scores the lower row comes first. This order is guaranteed if at most
+            ``num_hits``, or the size of the shard if that is smaller. Row -1 with score -inf is padding if too few
+            rows may be found. Of equal scores the lower row comes first. This order is guaranteed if at most
             TIE_MARGIN rows beyond the last hit tie with it.
 
         Raises:
@@ -56,16 +56,28 @@ class Shard:
         """
         z_LD = require_queries(search.z_LD, search.num_hits, int(self.index.d))
         num_hits = search.num_hits + len(search.exclude)
-        num_candidates = min(num_hits + TIE_MARGIN, self.size)
-        _, rows_LK = self.index.search(z_LD, num_candidates)
-        short_L = (rows_LK < 0).any(axis=1)
-        if short_L.any():
-            rows_LK[short_L] = self.storage.search(z_LD[short_L], num_candidates)[1]
-        scores_LK = exact_scores(z_LD, self._stored_rows(), rows_LK)
-        scores_LK, rows_LK = merge_topk([scores_LK], [rows_LK + self.offset], num_hits)
+        rows_LK = self._candidates(z_LD, min(num_hits + TIE_MARGIN, self.size), search.where)
+        is_found_LK = rows_LK >= 0
+        scores_LK = np.where(is_found_LK, exact_scores(z_LD, self._stored_rows(), rows_LK), np.float32(-np.inf))
+        scores_LK, rows_LK = merge_topk([scores_LK], [np.where(is_found_LK, rows_LK + self.offset, -1)], num_hits)
         if not search.exclude:
             return scores_LK, rows_LK
         return leave_out(scores_LK, rows_LK, search.exclude, search.num_hits)
+
+    def _candidates(self, z_LD: Array, num: int, where: Rows | None) -> Rows:
+        """Rows of this shard near each direction, (L, num). -1 pads if ``where`` allows fewer rows.
+
+        The search among the rows of ``where`` is exhaustive.
+        """
+        if where is not None:
+            parameters, selector = faiss.SearchParameters(), faiss.IDSelectorBatch(where - self.offset)
+            parameters.sel = selector
+            return np.asarray(self.storage.search(z_LD, num, params=parameters)[1], dtype=np.int64)
+        rows_LK: Rows = self.index.search(z_LD, num)[1]
+        short_L = (rows_LK < 0).any(axis=1)
+        if short_L.any():
+            rows_LK[short_L] = self.storage.search(z_LD[short_L], num)[1]
+        return rows_LK
 
     def _stored_rows(self) -> Array:
         flat = faiss.rev_swig_ptr(self.storage.get_xb(), self.size * int(self.index.d))

@@ -56,8 +56,8 @@ class PairsConfig(Settings):
         description="Actors that run `recompose` and then sample fan-outs; each holds one engine. On long runs set "
         "`num` to the cores or the GPUs.",
     )
-    num_writers: PositiveInt = Field(
-        1,
-        description="Actors that embed, search, reward and write pairs, each on half a CPU. One writes about 1,000 "
-        "pairs/s; raise it when the engines together are faster.",
+    writers: Resources = Field(
+        Resources(cpus=0.5),
+        description="Actors that embed, search, reward and write pairs. One writes about 1,000 pairs/s; raise `num` "
+        "when the engines together are faster.",
     )

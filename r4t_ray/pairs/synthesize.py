@@ -28,7 +28,7 @@ from r4t_ray.errors import ArtifactError
 from r4t_ray.folm import FanOutModel, SharedEngine
 from r4t_ray.folm.rollout.task_rewards import TaskRewards
 from r4t_ray.folm.settings import FolmConfig
-from r4t_ray.pairs.actors import in_main_thread, map_on_actors
+from r4t_ray.pairs.actors import map_on_actors
 from r4t_ray.pairs.files import (
     Pairs,
     PlannedQuery,
@@ -50,7 +50,6 @@ from r4t_ray.types import Array, Task
 
 _logger = logging.getLogger(__name__)
 
-WRITER_CPUS = 0.5
 MOST_BLOCKS = 10_000
 """Most Ray Data blocks; if there are more files, a block holds several."""
 
@@ -232,13 +231,12 @@ def synthesize(
     for task in {file["task"] for file in missing}:
         (folder / task).mkdir(exist_ok=True)
     ray.data.DataContext.get_current().enable_progress_bars = False
-    writer: Any = WritePairs
     rows = ray.data.from_items(missing, override_num_blocks=min(len(missing), MOST_BLOCKS))
-    written = map_on_actors(rows, source, source_args, config.actors).map(
-        writer,
-        fn_constructor_args=(str(workspace.root), config, str(folder)),
-        compute=in_main_thread(config.num_writers),
-        num_cpus=WRITER_CPUS,
+    written = map_on_actors(
+        map_on_actors(rows, source, source_args, config.actors),
+        WritePairs,
+        (str(workspace.root), config, str(folder)),
+        config.writers,
     )
     totals: Counter[str] = Counter()
     for row in track(written.iter_rows(), "synthesize-pairs", total=len(missing)):

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import RequestError
-from r4t_ray.retrieval.answer import compose
 from r4t_ray.retrieval.client import Client
+from r4t_ray.retrieval.compose import compose
 from r4t_ray.retrieval.open_task import OpenTask
 from r4t_ray.retrieval.request import (
     GenerationRequest,

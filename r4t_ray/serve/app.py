@@ -46,7 +46,7 @@ def scaled(deployment: object, scaling: Scaling) -> serve.Deployment:
         },
         max_ongoing_requests=scaling.max_ongoing_requests,
         max_queued_requests=scaling.max_queued_requests,
-        ray_actor_options={"num_cpus": scaling.num_cpus, "num_gpus": scaling.num_gpus},
+        ray_actor_options={"num_cpus": scaling.cpus, "num_gpus": scaling.gpus},
     )
 
 

@@ -6,12 +6,12 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from r4t_ray.config import Settings
+from r4t_ray.config import CopyResources
 from r4t_ray.retrieval.settings import RetrievalSettings
 
 
-class Scaling(Settings):
-    """Number of replicas of one deployment, and the load of each."""
+class Scaling(CopyResources):
+    """Number of replicas of one deployment, and the load and the resources of each."""
 
     min_replicas: int = Field(1, ge=0, description="Replicas that always run.")
     max_replicas: int = Field(1, ge=1, description="Replicas that the autoscaler may start under load.")
@@ -22,11 +22,9 @@ class Scaling(Settings):
     max_queued_requests: int = Field(
         256, ge=-1, description="Calls of one caller that may wait. Further calls get HTTP 429. -1 sets no limit."
     )
-    num_cpus: float = Field(0.1, ge=0, description="CPUs that Ray reserves for each replica.")
-    num_gpus: float = Field(
-        0.0,
-        ge=0,
-        description="GPUs that Ray reserves for each replica. Only the generator uses a GPU.",
+    cpus: float = Field(0.1, ge=0, description="CPUs that each replica reserves from Ray.")
+    gpus: float = Field(
+        0.0, ge=0, description="GPUs that each replica reserves from Ray. Only the generator uses a GPU."
     )
 
     @model_validator(mode="after")

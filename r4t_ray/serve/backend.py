@@ -9,7 +9,7 @@ from typing import Any
 from ray.serve.handle import DeploymentHandle
 
 from r4t_ray.index import Shard, merge_topk, search_shards
-from r4t_ray.retrieval.answer import compose
+from r4t_ray.retrieval.compose import compose
 from r4t_ray.retrieval.open_task import OpenTask
 from r4t_ray.retrieval.request import RetrieveRequest, generation_request, search_for
 from r4t_ray.retrieval.response import RetrieveResponse

@@ -23,7 +23,7 @@ class Generator:
     """
 
     def __init__(self, args: AppArgs) -> None:
-        device = "cuda" if args.generator.num_gpus else "cpu"
+        device = "cuda" if args.generator.gpus else "cpu"
         self._directions = DirectionGenerator.load(Workspace(args.workspace), args, device)
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="generator")
         # The queue belongs to the instance. In the class body it would hold futures, which Ray cannot serialise.

@@ -11,7 +11,7 @@ PROGRAM = """
 import sys
 from r4t_ray.folm.learner.loop import keep_vllm_out_of_trl
 keep_vllm_out_of_trl()
-import r4t_ray.folm.learner.learner
+import r4t_ray.folm.learner.build
 assert "trl.trainer.grpo_trainer" in sys.modules
 assert "vllm" not in sys.modules, "trl imported vLLM"
 """

@@ -41,7 +41,7 @@ def test_a_query_in_process(workspace: Workspace) -> None:
     retriever = Retriever(workspace.root)
     with walk() as files:
         retriever.retrieve("a warm soup", k=3, n=4)
-    assert "r4t_ray/retrieval/answer.py" in files
+    assert "r4t_ray/retrieval/compose.py" in files
     assert "r4t_ray/index/shard.py" in files
     assert len(files) <= IN_PROCESS, sorted(files)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from r4t_ray.evaluation import scores
-from r4t_ray.evaluation.answers import Answer, answers_of_directions, round_robin
+from r4t_ray.evaluation.method_answer import Answer, answers_of_directions, round_robin
 from r4t_ray.evaluation.scores import coverage_scores, geometric_scores, nearest_cosines, score
 from r4t_ray.rewards import OARConfig
 

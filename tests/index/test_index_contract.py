@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -78,6 +79,24 @@ def test_the_next_rows_replace_excluded_rows(num_shards: int, num_hits: int) -> 
     assert (rows_LK[:, 40:] == -1).all()
     assert (rows_LK[:, :40] >= 0).all()
     assert (scores_LK[:, 40:] == -np.inf).all()
+
+
+@pytest.mark.parametrize("num_shards", [1, 3])
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_search_with_where_finds_these_rows_only(kind: IndexTypeName, num_shards: int) -> None:
+    emb_MD, z_LD = unit_rows(2, 45), unit_rows(3, 12)
+    shards = make_index(kind, emb_MD, num_shards).shards
+    where, left = np.array([0, 3, 7, 16, 20, 44]), [3, 7, 16, 20, 44]
+    search = Search(z_LD=z_LD, num_hits=4, where=where, exclude=(0, 1))
+    scores_LK, rows_LK = search_shards(shards, search)
+    assert np.array_equal(rows_LK, np.array(left)[brute_force(z_LD, emb_MD[left], 4)])
+    assert np.abs(scores_LK - np.einsum("ld,lkd->lk", z_LD, emb_MD[rows_LK])).max() < 1e-6
+    scores_LK, rows_LK = search_shards(shards, dataclasses.replace(search, num_hits=8))
+    assert np.array_equal(np.sort(rows_LK[:, :5]), np.tile(left, (12, 1)))
+    assert (rows_LK[:, 5:] == -1).all()
+    assert (scores_LK[:, 5:] == -np.inf).all()
+    nothing = Search(z_LD=z_LD, num_hits=2, where=np.array([], np.int64))
+    assert (search_shards(shards, nothing)[1] == -1).all()
 
 
 @pytest.mark.parametrize("kind", TYPES)

@@ -54,7 +54,7 @@ def test_serve_turns_the_args_of_a_config_into_typed_ones(tiny_workspace: Worksp
 
 
 def test_every_deployment_scales_by_its_own_settings() -> None:
-    deployment = scaled(Shard, Scaling(min_replicas=2, max_replicas=5, num_gpus=0.5, max_queued_requests=7))
+    deployment = scaled(Shard, Scaling(min_replicas=2, max_replicas=5, gpus=0.5, max_queued_requests=7))
     autoscaling = deployment._deployment_config.autoscaling_config
     assert (autoscaling.min_replicas, autoscaling.max_replicas) == (2, 5)
     assert deployment.max_queued_requests == 7

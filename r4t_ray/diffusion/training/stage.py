@@ -18,7 +18,8 @@ from r4t_ray.diffusion.folders import LABELS
 from r4t_ray.diffusion.settings import DiffusionConfig
 from r4t_ray.diffusion.training.anchors import commonest_rows
 from r4t_ray.diffusion.training.batches import inspect_pairs, mean_weight
-from r4t_ray.diffusion.training.worker import METRICS, TaskJob, TrainJob, train_worker
+from r4t_ray.diffusion.training.metrics import METRICS
+from r4t_ray.diffusion.training.worker import TaskJob, TrainJob, train_worker
 from r4t_ray.errors import DataError
 from r4t_ray.files import whole_file
 from r4t_ray.ray_train_runs import STAGING, drop_broken_state
@@ -33,7 +34,7 @@ def run(config: DiffusionConfig, workspace: Workspace, seed: int) -> Artifact:
 
     Reads ``pairs/<task>/*.parquet``. Writes into ``diffusion/<task>/``: ``model.safetensors`` (the averaged weights),
     ``config.json``, the pairs' ``labels.parquet``, and ``student/`` with the same two model files if the task has a
-    student. Writes ``diffusion/metrics.parquet`` (task, step, loss, val_loss, lr, samples_per_s).
+    student. Writes ``diffusion/metrics.parquet`` (task, step, loss, val_loss, learning_rate, samples_per_s).
 
     A run that lost a worker, or that was stopped and started again, ends with the weights and losses of an
     uninterrupted run.

@@ -7,13 +7,10 @@ import tempfile
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import ray.train
 import ray.train.torch
 import torch
@@ -25,6 +22,7 @@ from r4t_ray.diffusion.hub import DiffusionRetriever
 from r4t_ray.diffusion.settings import DiffusionConfig, NetworkConfig
 from r4t_ray.diffusion.training.batches import PairCollate, cached_batches, load_pairs
 from r4t_ray.diffusion.training.learner import Learner
+from r4t_ray.diffusion.training.metrics import TrainingMetrics, read_metrics, write_metrics
 from r4t_ray.diffusion.training.optimizer import learning_rate
 from r4t_ray.diffusion.training.stream import Blocks, rows_of_block, streamed_batches
 from r4t_ray.diffusion.training.student import distill, training_queries
@@ -32,19 +30,8 @@ from r4t_ray.files import whole_folder
 from r4t_ray.progress import track
 from r4t_ray.types import Array, Task
 
-METRICS = "metrics.parquet"
 CARD = "README.md"
 """The model card that ``save_pretrained`` writes. It is removed, because ``r4t push`` makes one from the manifest."""
-SCHEMA = pa.schema(
-    [
-        ("task", pa.string()),
-        ("step", pa.int64()),
-        ("loss", pa.float32()),
-        ("val_loss", pa.float32()),
-        ("lr", pa.float32()),
-        ("samples_per_s", pa.float32()),
-    ]
-)
 
 _logger = logging.getLogger(__name__)
 
@@ -136,9 +123,9 @@ def train_task(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
             is_kept = step % config.checkpoint_every == 0 and not is_last
             # Log at every checkpoint too, because a run that continues from it has no earlier losses to log.
             if rank == 0 and (is_last or is_validated or is_kept or step % config.log_every == 0):
-                rows.append(_metrics(job.task, learner, losses, time.monotonic() - started, num_workers))
-                if is_validated and validation is not None:
-                    rows[-1]["val_loss"] = learner.validate(*validation)
+                seconds = time.monotonic() - started
+                val_loss = learner.validate(*validation) if is_validated and validation is not None else None
+                rows.append(_metrics(job.task, learner, losses, val_loss, seconds=seconds, num_workers=num_workers))
                 _logger.info("%s", rows[-1])
                 losses, started = [], time.monotonic()
             if is_kept:
@@ -198,19 +185,21 @@ def _validation_pairs(job: TaskJob, device: torch.device) -> list[Tensor]:
     return [pairs[name].to(device) for name in ("z_q", "Z", "weight")]
 
 
-def _metrics(task: str, learner: Learner, losses: list[Tensor], seconds: float, num_workers: int) -> dict[str, Any]:
+def _metrics(
+    task: Task, learner: Learner, losses: list[Tensor], val_loss: float | None, *, seconds: float, num_workers: int
+) -> TrainingMetrics:
     optimizer = learner.config.optimizer
-    return {
-        "task": task,
-        "step": learner.step,
-        "loss": float(torch.stack(losses).mean()),
-        "val_loss": None,
-        "lr": learning_rate(learner.step - 1, optimizer),
-        "samples_per_s": len(losses) * (optimizer.batch_size // num_workers) * num_workers / seconds,
-    }
+    return TrainingMetrics(
+        task=task,
+        step=learner.step,
+        loss=float(torch.stack(losses).mean()),
+        val_loss=val_loss,
+        learning_rate=learning_rate(learner.step - 1, optimizer),
+        samples_per_s=len(losses) * (optimizer.batch_size // num_workers) * num_workers / seconds,
+    )
 
 
-def _restore(learner: Learner, task: Task) -> list[dict[str, Any]]:
+def _restore(learner: Learner, task: Task) -> list[TrainingMetrics]:
     """Continue from the last checkpoint after a restart, if it is of this task; returns the metrics up to it."""
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
@@ -220,11 +209,10 @@ def _restore(learner: Learner, task: Task) -> list[dict[str, Any]]:
         if not kept.is_dir():
             return []
         learner.restore(kept)
-        rows: list[dict[str, Any]] = pq.read_table(kept / METRICS).to_pylist()
-        return rows
+        return read_metrics(kept)
 
 
-def _report(learner: Learner, rows: list[dict[str, Any]], rank: int, task: Task) -> None:
+def _report(learner: Learner, rows: list[TrainingMetrics], rank: int, task: Task) -> None:
     """Report to Ray Train. It is a barrier, so every worker calls it; only rank 0 hands over the checkpoint."""
     if rank != 0:
         ray.train.report({"step": learner.step})
@@ -232,22 +220,18 @@ def _report(learner: Learner, rows: list[dict[str, Any]], rank: int, task: Task)
     with tempfile.TemporaryDirectory() as folder:
         kept = Path(folder) / task
         learner.save(kept)
-        _write_metrics(rows, kept)
-        metrics = {"step": learner.step, **(rows[-1] if rows else {})}
+        write_metrics(rows, kept)
+        metrics = {"step": learner.step, **(asdict(rows[-1]) if rows else {})}
         ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
 
 
-def _write_finished(learner: Learner, rows: list[dict[str, Any]], finished: Path) -> None:
+def _write_finished(learner: Learner, rows: list[TrainingMetrics], finished: Path) -> None:
     """Write the averaged retriever and its metrics, whole or not at all."""
     with whole_folder(finished) as partial:
         _save(learner.ema.model, partial)
-        _write_metrics(rows, partial)
+        write_metrics(rows, partial)
 
 
 def _save(retriever: DiffusionRetriever, folder: Path) -> None:
     retriever.save_pretrained(folder)
     (folder / CARD).unlink()
-
-
-def _write_metrics(rows: list[dict[str, Any]], folder: Path) -> None:
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), folder / METRICS)

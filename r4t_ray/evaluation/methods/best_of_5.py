@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from r4t_ray.evaluation.answers import Answer
 from r4t_ray.evaluation.bench import Bench, Method
+from r4t_ray.evaluation.method_answer import Answer
 from r4t_ray.evaluation.methods.nearest_sets import neighbour_scores
 from r4t_ray.evaluation.methods.zero_shot import WARM_START, answers_of_sub_queries, sample
 from r4t_ray.evaluation.scores import geometric_scores

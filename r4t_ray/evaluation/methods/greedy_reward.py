@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from r4t_ray.evaluation.answers import NO_ROW, Answer, answers_of_directions, nearest
 from r4t_ray.evaluation.bench import Bench, Method
+from r4t_ray.evaluation.method_answer import NO_ROW, Answer, answers_of_directions, nearest
 from r4t_ray.measures import vendi_of_kernels
 from r4t_ray.rewards import OARConfig, oar_reward
 from r4t_ray.types import Array, Rows

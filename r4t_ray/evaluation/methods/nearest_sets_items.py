@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from r4t_ray.evaluation.answers import Answer, round_robin_answer
 from r4t_ray.evaluation.bench import Bench, Method
+from r4t_ray.evaluation.method_answer import Answer, round_robin_answer
 from r4t_ray.evaluation.methods.nearest_sets import ranked_by_sets
 from r4t_ray.types import Array
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from r4t_ray.evaluation.answers import NO_ROW, Answer, nearest, round_robin_answer
 from r4t_ray.evaluation.bench import Bench, Method
+from r4t_ray.evaluation.method_answer import NO_ROW, Answer, nearest, round_robin_answer
 from r4t_ray.types import Array, Rows
 
 if TYPE_CHECKING:

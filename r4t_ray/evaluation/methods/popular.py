@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from r4t_ray.evaluation.answers import Answer, answers_of_directions
 from r4t_ray.evaluation.bench import Bench, Method
+from r4t_ray.evaluation.method_answer import Answer, answers_of_directions
 from r4t_ray.types import Array, Rows
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from r4t_ray.diffusion import SolverName
-from r4t_ray.evaluation.answers import NO_ROW, Answer, nearest
 from r4t_ray.evaluation.bench import Bench, Method, ModelFolder
-from r4t_ray.retrieval.answer import select_directions
+from r4t_ray.evaluation.method_answer import NO_ROW, Answer, nearest
+from r4t_ray.retrieval.compose import select_directions
 from r4t_ray.types import Array, Rows
 
 if TYPE_CHECKING:

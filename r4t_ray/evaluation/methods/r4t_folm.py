@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from r4t_ray.evaluation.answers import Answer
 from r4t_ray.evaluation.bench import Bench, Method, ModelFolder
+from r4t_ray.evaluation.method_answer import Answer
 from r4t_ray.evaluation.methods.zero_shot import answers_of_sub_queries, sample
 from r4t_ray.types import Array
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from r4t_ray.evaluation.answers import Answer, answers_of_directions, directions_of
 from r4t_ray.evaluation.bench import Bench, Method, ModelFolder
+from r4t_ray.evaluation.method_answer import Answer, answers_of_directions, directions_of
 from r4t_ray.types import Array
 
 if TYPE_CHECKING:

@@ -60,4 +60,4 @@ def train_worker(arguments: dict[str, LearnerJob]) -> None:
         save_weights(trainer, job.folder / "model")
         if trainer.accelerator.is_main_process:
             log.write(job.folder / METRICS)  # last: a task with metrics is finished
-    ray.train.report({"steps": trainer.num_batches})
+    ray.train.report({"step": trainer.num_batches})

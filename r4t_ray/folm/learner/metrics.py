@@ -76,6 +76,11 @@ class StepMetrics:
             row |= {each.name: value} if prefix is None else {prefix + name: of for name, of in value.items()}
         return row
 
+    def curves(self) -> dict[str, float]:
+        """The columns that are drawn over the steps: all numbers except the counters ``step`` and ``start``."""
+        names = {"task", "weights", "step", "start"}
+        return {name: float(value) for name, value in self.columns().items() if name not in names}
+
     @classmethod
     def of_columns(cls, row: Mapping[str, Any]) -> StepMetrics:
         """The inverse of ``columns``. None marks a metric that the task does not have."""

@@ -58,9 +58,8 @@ class RolloutBridge:
         if trainer.accelerator.is_main_process:
             write_status(self._log)
         for row in rows:
-            for name, value in row.columns().items():
-                if isinstance(value, float):
-                    trainer._metrics["train"][f"{row.task}/{name}"].append(value)
+            for name, value in row.curves().items():
+                trainer._metrics["train"][f"{row.task}/{name}"].append(value)
         means = ", ".join(f"{row.task} reward {row.reward:.4f}" for row in rows)
         _logger.info("Soft-GRPO step %d of %d: %s", step + 1, self._grpo.num_steps, means)
 

@@ -18,7 +18,7 @@ PARTIAL = partial_folder(Path("folm")).name
 
 
 class Status(TypedDict):
-    """The progress of one task's training: ``step`` of ``steps`` batches, the last metrics, the pace, and the faults.
+    """The progress of one task's training: ``step`` of ``num_steps`` batches, the last metrics, the pace, the faults.
 
     The metrics come from the first worker. ``samples_per_s`` counts the samples of all workers. ``updated`` is in
     seconds since 1970.
@@ -26,7 +26,7 @@ class Status(TypedDict):
 
     task: str
     step: int
-    steps: int
+    num_steps: int
     reward: float
     components: dict[str, float]
     samples_per_s: float
@@ -39,16 +39,16 @@ class Status(TypedDict):
 
 def write_status(log: RunLog) -> None:
     """Write ``status.json`` from a log that has rows. The pace is measured since this process began."""
-    rows, steps, seconds = log.rows, log.num_steps, log.seconds
+    rows, seconds = log.rows, log.seconds
     last, done = rows[-1], log.rows_of_this_start
     status: Status = {
         "task": last.task,
         "step": len(rows),
-        "steps": steps,
+        "num_steps": log.num_steps,
         "reward": last.reward,
         "components": dict(last.components),
         "samples_per_s": log.num_workers * sum(row.num_rollouts for row in done) / seconds,
-        "eta_s": (steps - len(rows)) * seconds / len(done),
+        "eta_s": (log.num_steps - len(rows)) * seconds / len(done),
         "staleness": last.staleness,
         "starts": log.starts,
         "faults": {

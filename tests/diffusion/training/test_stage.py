@@ -34,7 +34,7 @@ from r4t_ray.diffusion import (
 from r4t_ray.diffusion.hub import WEIGHTS
 from r4t_ray.diffusion.settings import NetworkSettings, NoiseSettings
 from r4t_ray.diffusion.training import stage
-from r4t_ray.diffusion.training.worker import METRICS
+from r4t_ray.diffusion.training.metrics import METRICS
 from r4t_ray.errors import DataError, MissingArtifactError
 from r4t_ray.ray_train_runs import SNAPSHOT, STAGING
 from r4t_ray.types import TASKS
@@ -180,7 +180,7 @@ def test_metrics_hold_losses_rates_and_validation(trained: Artifact, task: str) 
     assert [row["step"] for row in metrics if row["val_loss"] is not None] == [150, 300]
     assert metrics[-1]["loss"] < 0.5 * metrics[0]["loss"]
     assert metrics[-1]["val_loss"] < 0.4
-    assert metrics[-1]["lr"] < 1e-5 < metrics[0]["lr"] < 3e-3
+    assert metrics[-1]["learning_rate"] < 1e-5 < metrics[0]["learning_rate"] < 3e-3
     assert all(row["samples_per_s"] > 0 for row in metrics)
 
 
@@ -259,7 +259,7 @@ def assert_same(unbroken: Artifact, resumed: Artifact) -> None:
     logs = [pq.read_table(artifact.file(METRICS)) for artifact in (unbroken, resumed)]
     assert logs[0]["step"].to_pylist() == 2 * sorted({*LOGGED_STEPS, 80, 160, 240})
     assert logs[0].select(["task", "step"]).equals(logs[1].select(["task", "step"]))
-    for name in ("loss", "val_loss", "lr"):
+    for name in ("loss", "val_loss", "learning_rate"):
         np.testing.assert_allclose(logs[0][name].to_numpy(), logs[1][name].to_numpy(), rtol=0, atol=1e-6)
     for folder in (*TASKS, "oar/student"):
         ours, theirs = (load_file(artifact.file(f"{folder}/{WEIGHTS}")) for artifact in (unbroken, resumed))

@@ -55,6 +55,8 @@ def test_means_spreads_and_faults_by_hand() -> None:
     assert wscr.components == pytest.approx({"coverage": 0.5, "judge": 7 / 3})
     assert wscr.component_std == pytest.approx({"coverage": 0.5, "judge": 0.25})
     assert wscr.faults == {"dropped": 1, "degenerate_groups": 1, "restarted": 0.5}
+    assert wscr.curves()["fault/dropped"] == 1.0
+    assert not {"task", "weights", "step", "start"} & wscr.curves().keys()
     assert wscr.seconds == {"load": 1.5, "generate": 3.0, "score": 1.0, "step": 9.0, "publish": 0.5}
 
 

@@ -21,7 +21,7 @@ from tests.folm.learner.steps import step_of
 STATE: Status = {
     "task": "wscr",
     "step": 3,
-    "steps": 45,
+    "num_steps": 45,
     "reward": 0.25,
     "components": {"coverage": 0.2, "expected": 0.26},
     "samples_per_s": 31.4,
@@ -89,6 +89,6 @@ def test_the_status_holds_the_last_components_and_the_faults_of_all_steps(tmp_pa
         "dropped samples": 3,
         "degenerate groups": 3,
     }
-    assert (status["step"], status["steps"]) == (3, 12)
+    assert (status["step"], status["num_steps"]) == (3, 12)
     assert status["samples_per_s"] == pytest.approx(2 * 16 / 4.0, rel=0.2)
     assert status["eta_s"] == pytest.approx(9 * 4.0 / 2, rel=0.2)

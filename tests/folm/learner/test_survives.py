@@ -154,7 +154,7 @@ def test_a_driver_stopped_by_sigterm_leaves_a_checkpoint_and_the_rerun_resumes(
     assert run.has_checkpoint()
     assert not (run.workspace / "folm").exists()
     (status,) = read_status(run.workspace)
-    assert (status["task"], status["steps"], status["starts"]) == ("oar", STEPS, 1)
+    assert (status["task"], status["num_steps"], status["starts"]) == ("oar", STEPS, 1)
     assert 2 <= status["step"] <= STEPS
     assert status["samples_per_s"] > 0
     assert {"groundedness", "vendi", "alignment"} <= set(status["components"])

@@ -10,7 +10,7 @@ import pytest
 from r4t_ray.diffusion import SolverName
 from r4t_ray.errors import RequestError
 from r4t_ray.index.shard import leave_out
-from r4t_ray.retrieval.answer import compose, merge_directions, select_directions
+from r4t_ray.retrieval.compose import compose, merge_directions, select_directions
 from r4t_ray.retrieval.open_task import Labels, OpenTask, Pool
 from r4t_ray.retrieval.request import check_k, generation_request, parse_request, search_for
 from r4t_ray.retrieval.response import ModelInfo
