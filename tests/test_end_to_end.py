@@ -22,6 +22,8 @@ WSCR_ONLY = {"popular", "popular_items", "nearest_sets", "nearest_sets_items", "
 OAR_ONLY = {"r4t_student"}  # this configuration makes a student only for OAR
 TIMED = {"zero_shot", "best_of_5", "r4t_folm", "r4t_diffusion", "r4t_student"}
 
+pytestmark = pytest.mark.timeout(900)  # the first of the selected tests waits for the whole run
+
 
 def r4t(repository: Path, arguments: Sequence[str], timeout: int) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
@@ -40,7 +42,6 @@ def workspace(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return place
 
 
-@pytest.mark.timeout(900)
 def test_every_stage_left_a_whole_artifact(workspace: Path) -> None:
     for stage in [stage.section for stage in STAGES]:
         assert json.loads((workspace / stage / "manifest.json").read_text())["rows"] > 0, stage

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -49,27 +50,34 @@ def test_a_query_in_process(workspace: Workspace) -> None:
 class LocalHandle:
     """A DeploymentHandle with one method. Its replica is an object in this process."""
 
-    def __init__(self, replica: Any) -> None:
-        self.generate = self
-        self._replica = replica
+    def __init__(self, replica: Any, method: str) -> None:
+        setattr(self, method, self)
+        self._call = getattr(replica, method)
 
     async def remote(self, request: Any) -> Any:
-        return await self._replica.generate(request)
+        reply = self._call(request)
+        return await reply if inspect.isawaitable(reply) else reply
 
 
-def test_a_query_over_http(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Gateway and generator run in one process, and the files of both are counted."""
+@pytest.mark.parametrize("shards", ["inline", "deployed"])
+def test_a_query_over_http(workspace: Workspace, monkeypatch: pytest.MonkeyPatch, shards: str) -> None:
+    """All deployments run in one process, and their files are counted together."""
     from ray import serve
 
     from r4t_ray.serve.gateway import Gateway, api
     from r4t_ray.serve.generator import Generator
+    from r4t_ray.serve.shard import Shard
 
-    args = AppArgs(workspace=str(workspace.root))
+    args = AppArgs(workspace=str(workspace.root), shards=shards)
     gateway_class = Gateway.func_or_class.__mro__[1]  # The class inside Serve's wrapper.
 
     async def send() -> tuple[httpx.Response, set[str]]:
-        generator = Generator.func_or_class(args)
-        gateway = gateway_class(args, LocalHandle(generator), {"oar": [], "wscr": []})
+        generator = LocalHandle(Generator.func_or_class(args), "generate")
+        deployed: dict[str, list[LocalHandle]] = {"oar": [], "wscr": []}
+        if shards == "deployed":
+            for task, handles in deployed.items():
+                handles += [LocalHandle(Shard.func_or_class(args, task, number), "search") for number in range(2)]
+        gateway = gateway_class(args, generator, deployed)
         deployment = SimpleNamespace(max_ongoing_requests=args.generator.max_ongoing_requests)
         replica = SimpleNamespace(servable_object=gateway, _deployment_config=deployment)
         monkeypatch.setattr(serve, "get_replica_context", lambda: replica)
