@@ -1,11 +1,11 @@
-"""The ingest stage: converts a dataset to three parquet files with its items, sets and queries."""
+"""The ingest stage: converts a dataset to parquet files with its items, sets, queries and relevant sets."""
 
 from __future__ import annotations
 
 import json
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ import pyarrow.parquet as pq
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, sample_sets
 from r4t_ray.catalogue.datasets import CatalogueConfig
-from r4t_ray.catalogue.queries import Query, oar_queries, wscr_queries
+from r4t_ray.catalogue.queries import Query, oar_queries, oar_themes, wscr_queries
+from r4t_ray.catalogue.relevance import relevant_sets
+from r4t_ray.catalogue.themes import Theme
 from r4t_ray.config import Settings
 from r4t_ray.stages import parents_of
 from r4t_ray.types import Split, Task
@@ -37,13 +39,15 @@ QUERY_SCHEMA = pa.schema(
         ("split", pa.string()),
     ]
 )
+RELEVANCE_SCHEMA = pa.schema([("query_id", pa.string()), ("core", pa.string()), ("set_ids", STRINGS)])
 
 
 class IngestInputs(Settings):
-    """Settings of the stage and hashes of its input files. They determine whether its artifact is current."""
+    """Settings, hashes of the input files, and names of the files made. They say whether an artifact is current."""
 
     catalogue: CatalogueConfig
     sources: dict[str, str]
+    makes: tuple[str, ...] = ("items", "sets", "queries", "relevance")
 
 
 def run(config: CatalogueConfig, workspace: Workspace, seed: int) -> Artifact:
@@ -52,8 +56,10 @@ def run(config: CatalogueConfig, workspace: Workspace, seed: int) -> Artifact:
 
     def make(folder: Path) -> int:
         catalogue = sample_sets(config.read(), config.max_sets)
-        queries = wscr_queries(catalogue, config.staple_share, config.min_reference) + oar_queries(catalogue)
+        themes = oar_themes(catalogue)
+        queries = wscr_queries(catalogue, config.staple_share, config.min_reference) + oar_queries(themes)
         write_catalogue(folder, catalogue, queries)
+        write_relevance(folder, catalogue, themes)
         return len(catalogue.items) + len(catalogue.sets) + len(queries)
 
     return workspace.build("catalogue", inputs, seed, parents_of("catalogue"), make)
@@ -72,6 +78,16 @@ def write_catalogue(folder: Path, catalogue: Catalogue, queries: Sequence[Query]
     counts = Counter((query.task, query.split) for query in queries)
     text = ", ".join(f"{count} {task} {split}" for (task, split), count in sorted(counts.items()))
     _logger.info("%d items, %d sets; queries: %s", len(items), len(sets), text)
+
+
+def write_relevance(folder: Path, catalogue: Catalogue, themes: Sequence[Theme]) -> None:
+    """Write relevance.parquet: the relevant sets of each OAR query, and the core words that select them."""
+    set_ids = relevant_sets([theme.core for theme in themes], catalogue.sets)
+    rows = [
+        {"query_id": query.query_id, "core": theme.core, "set_ids": found}
+        for query, theme, found in zip(oar_queries(themes), themes, set_ids, strict=True)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, RELEVANCE_SCHEMA), folder / "relevance.parquet")
 
 
 def load_items(workspace: Workspace) -> list[Item]:
@@ -97,6 +113,26 @@ def load_queries(workspace: Workspace, task: Task | None = None, split: Split | 
     return [query for query in queries if task in (None, query.task) and split in (None, query.split)]
 
 
-def _rows(workspace: Workspace, name: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(workspace.artifact("catalogue").file(f"{name}.parquet")).to_pylist()
+def load_relevance(
+    workspace: Workspace, query_ids: Collection[str] | None = None, new_sets: Sequence[ItemSet] = ()
+) -> dict[str, frozenset[str]]:
+    """Query id -> ids of its relevant sets, for OAR queries. Only evaluation/ and drift/ may call it; see relevance.py.
+
+    Args:
+        workspace: A workspace with a finished ingest stage.
+        query_ids: The queries to read; None reads all. Unknown ids are left out.
+        new_sets: Sets that were added after ingest. Those that hold a theme's core words are relevant too.
+    """
+    chosen = None if query_ids is None else [("query_id", "in", set(query_ids))]
+    rows = _rows(workspace, "relevance", chosen)
+    added = relevant_sets([row["core"] for row in rows], new_sets)
+    return {row["query_id"]: frozenset((*row["set_ids"], *new)) for row, new in zip(rows, added, strict=True)}
+
+
+def _rows(
+    workspace: Workspace, name: str, chosen: list[tuple[str, str, set[str]]] | None = None
+) -> list[dict[str, Any]]:
+    """The rows of a file. ``chosen`` filters them as pyarrow's ``filters`` do."""
+    path = workspace.artifact("catalogue").file(f"{name}.parquet")
+    rows: list[dict[str, Any]] = pq.read_table(path, filters=chosen).to_pylist()
     return rows

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from r4t_ray.catalogue.catalogue import Catalogue, ItemSet
 from r4t_ray.catalogue.splits import normalise_title, split_of
-from r4t_ray.catalogue.themes import make_themes
+from r4t_ray.catalogue.themes import Theme, make_themes
 from r4t_ray.types import Split, Task
 
 _logger = logging.getLogger(__name__)
@@ -57,19 +57,21 @@ def wscr_queries(catalogue: Catalogue, staple_share: float, min_reference: int) 
     return queries
 
 
-def oar_queries(catalogue: Catalogue) -> list[Query]:
-    """One query per theme. If a catalogue is too small for themes, each title is a query."""
+def oar_themes(catalogue: Catalogue) -> list[Theme]:
+    """The themes of a catalogue. If it is too small for themes, each title is a theme and its words are the core."""
     themes = make_themes((row.title for row in catalogue.sets), catalogue.categories)
     if themes:
-        return [
-            Query(query_id=f"oar:{theme.text}", task="oar", text=theme.text, item_ids=(), split=theme.split)
-            for theme in themes
-        ]
+        return themes
     _logger.warning(
         "no word is frequent enough in %d titles to make a theme; the titles are the queries", len(catalogue.sets)
     )
     rows = {normalise_title(row.title): row for row in catalogue.sets}
+    return [Theme(title, title, set_split(rows[title])) for title in sorted(rows)]
+
+
+def oar_queries(themes: Iterable[Theme]) -> list[Query]:
+    """One query per theme."""
     return [
-        Query(query_id=f"oar:{title}", task="oar", text=title, item_ids=(), split=set_split(rows[title]))
-        for title in sorted(rows)
+        Query(query_id=f"oar:{theme.text}", task="oar", text=theme.text, item_ids=(), split=theme.split)
+        for theme in themes
     ]

@@ -17,12 +17,20 @@ def normalise_title(title: str) -> str:
     >>> normalise_title("Crème Brûlée (French Custard) II")
     'creme brulee'
     """
-    text = unicodedata.normalize("NFKD", title.lower())
-    text = "".join(char for char in text if not unicodedata.combining(char))
-    text = re.sub(r"\([^()]*\)", " ", text)
+    text = re.sub(r"\([^()]*\)", " ", without_accents(title))
     text = re.sub(r"[^\w\s'-]", " ", text)
     text = " ".join(text.split())
     return ROMAN_SUFFIX.sub("", text) or title.lower().strip()
+
+
+def without_accents(text: str) -> str:
+    """The text in lower case without accents.
+
+    >>> without_accents("Crème")
+    'creme'
+    """
+    decomposed = unicodedata.normalize("NFKD", text.lower())
+    return "".join(char for char in decomposed if not unicodedata.combining(char))
 
 
 def split_of(key: str) -> Split:

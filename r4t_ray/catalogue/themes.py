@@ -24,15 +24,16 @@ MIN_TYPE, MIN_MODIFIER, MIN_PAIR = 8, 8, 3
 
 
 class Theme(NamedTuple):
-    """``text`` is the query. ``core`` holds the words of the titles that match, and determines the split."""
+    """``text`` is the query. ``core`` holds the words of the sets that match it. Themes of a core share a split."""
 
     text: str
     core: str
+    split: Split
 
-    @property
-    def split(self) -> Split:
-        """The split of every theme with this core."""
-        return split_of(self.core)
+
+def theme_of(text: str, core: str) -> Theme:
+    """The theme in the split that the hash of its core determines."""
+    return Theme(text, core, split_of(core))
 
 
 def title_words(title: str) -> tuple[str, ...]:
@@ -54,9 +55,9 @@ def make_themes(titles: Iterable[str], categories: Iterable[str] = ()) -> list[T
     pairs = _frequent((f"{word} {words[-1]}" for words in worded for word in set(words[:-1])), MIN_PAIR)
     named = _frequent((category_name(category) for category in categories), MIN_TYPE)
     # If two themes have equal texts, the last one is kept, so "easy soup" belongs to the core "soup".
-    themes = [Theme(core, core) for core in pairs]
-    themes += [Theme(template.format(core), core) for core in modifiers for template in MODIFIER_TEMPLATES]
-    themes += [Theme(template.format(core), core) for core in {*types, *named} for template in TYPE_TEMPLATES]
+    themes = [theme_of(core, core) for core in pairs]
+    themes += [theme_of(template.format(core), core) for core in modifiers for template in MODIFIER_TEMPLATES]
+    themes += [theme_of(template.format(core), core) for core in {*types, *named} for template in TYPE_TEMPLATES]
     return sorted({theme.text: theme for theme in themes}.values())
 
 

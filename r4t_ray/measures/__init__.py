@@ -1,5 +1,6 @@
 """Pure measures of a set of results. Training (``rewards/``) and the tables (``evaluation/``) call the same ones."""
 
+from r4t_ray.measures.answer_comparison import catalogue_share, identification, jaccard, mean_rows, swap
 from r4t_ray.measures.set_measures import (
     alignment,
     groundedness,
@@ -10,12 +11,21 @@ from r4t_ray.measures.set_measures import (
     vendi_score,
     vendi_scores,
 )
+from r4t_ray.measures.theme_measures import theme_precision, theme_precision_all, theme_recall
 
 __all__ = [
     "alignment",
+    "catalogue_share",
     "groundedness",
     "hit",
+    "identification",
+    "jaccard",
+    "mean_rows",
     "recall",
+    "swap",
+    "theme_precision",
+    "theme_precision_all",
+    "theme_recall",
     "unit_distance",
     "vendi_of_kernels",
     "vendi_score",

@@ -25,7 +25,7 @@ from r4t_ray.catalogue import (
 )
 from r4t_ray.catalogue.catalogue import Catalogue, sample_sets
 from r4t_ray.catalogue.cookbook import MEMBER, WHEEL_FILE, WHEEL_SHA256, read_dishes
-from r4t_ray.catalogue.queries import oar_queries, set_split
+from r4t_ray.catalogue.queries import oar_queries, oar_themes, set_split
 from r4t_ray.catalogue.splits import normalise_title
 from r4t_ray.errors import DataError
 
@@ -170,6 +170,7 @@ def test_files_have_the_stated_columns(workspace: Workspace) -> None:
         "items": ["item_id", "text", "attributes"],
         "sets": ["set_id", "title", "description", "item_ids"],
         "queries": ["query_id", "task", "text", "item_ids", "split"],
+        "relevance": ["query_id", "core", "set_ids"],
     }
 
 
@@ -212,7 +213,7 @@ def test_fewer_sets_are_a_subset_and_keep_only_their_items(config: Any, tmp_path
         assert {query.query_id.removeprefix("wscr:") for query in load_queries(workspace, "wscr")} <= set(ids)
         whole = config.read()
         alone = Catalogue(items=whole.items, sets=tuple(row for row in whole.sets if row.set_id in ids))
-        assert load_queries(workspace, "oar") == oar_queries(alone)
+        assert load_queries(workspace, "oar") == oar_queries(oar_themes(alone))
         kept.append(ids)
     assert set(kept[0]) < set(kept[1]) < set(kept[2])
     assert kept[2] == kept[3]

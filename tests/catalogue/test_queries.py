@@ -8,7 +8,7 @@ import pytest
 
 from r4t_ray.catalogue import Catalogue, Item, ItemSet
 from r4t_ray.catalogue.ingredients import clean_ingredient
-from r4t_ray.catalogue.queries import oar_queries, set_split, staples, wscr_queries
+from r4t_ray.catalogue.queries import oar_queries, oar_themes, set_split, staples, wscr_queries
 from r4t_ray.catalogue.splits import normalise_title, split_of
 from r4t_ray.catalogue.themes import make_themes
 
@@ -62,7 +62,7 @@ def test_themes_of_one_core_share_its_split() -> None:
 
 def test_in_a_small_catalogue_the_titles_are_the_queries() -> None:
     rows = (make_set("Red Things", "a"), make_set("red things II", "a"), make_set("Blue", "a"))
-    queries = oar_queries(Catalogue(items=(Item(item_id="a", text="a"),), sets=rows))
+    queries = oar_queries(oar_themes(Catalogue(items=(Item(item_id="a", text="a"),), sets=rows)))
     assert [query.text for query in queries] == ["blue", "red things"]
     assert [query.split for query in queries] == [split_of("blue"), split_of("red things")]
 

@@ -1,0 +1,153 @@
+"""How much the answers of different queries differ, and whether each one fits its own query.
+
+A method that gives every query the same good items scores well on measures of one answer. It fails here: each of its
+answers fits every query equally well. ``fit(A, q)`` is the mean cosine between the top items of the answer A and the
+query q. Answers without a top item fit every query equally badly.
+
+No array has the size of queries x pool. The answers are compared in blocks of queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from r4t_ray.types import Array, Rows
+
+BLOCK = 1024
+"""Queries that are compared with all answers at a time. It bounds the memory for many queries."""
+
+TIE = 1e-9
+"""Fits that differ by at most this much are equal. It is above the rounding errors of float64, which depend on the
+order of the items, and far below the difference of two answers with different items."""
+
+NO_FIT = -2.0
+"""Fit of an answer without a top item: below every cosine."""
+
+Values = NDArray[np.float64]
+
+
+def mean_rows(rows: Sequence[Rows], emb_MD: Array) -> Values:
+    """Mean embedding of the pool rows of each answer, (B, D) float64; zeros for an answer without a row."""
+    means_BD = np.zeros((len(rows), emb_MD.shape[1]))
+    for mean_D, rows_k in zip(means_BD, rows, strict=True):
+        if len(rows_k):
+            mean_D[:] = emb_MD[rows_k].mean(axis=0, dtype=np.float64)
+    return means_BD
+
+
+def swap(mean_top_BD: Values, query_emb_BD: Array) -> Values:
+    """For each query, the share of the other answers that fit it worse than its own answer does.
+
+    An answer that fits it equally well counts one half. A method that answers every query alike, or by chance, has 0.5.
+
+    Args:
+        mean_top_BD: ``mean_rows`` of each answer's top items.
+        query_emb_BD: Unit rows, the query of each answer.
+
+    Returns:
+        (B,) float64 in 0..1; NaN if there is no other answer.
+
+    >>> swap(np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([[1.0, 0.0], [0.0, 1.0]])).tolist()
+    [0.5, 0.5]
+    """
+    num_B = len(mean_top_BD)
+    shares_B = np.full(num_B, np.nan)
+    if num_B < 2:
+        return shares_B
+    for block, fit_Bb, own_b in _fits(mean_top_BD, query_emb_BD):
+        worse_Bb, equal_Bb = fit_Bb < own_b - TIE, np.abs(fit_Bb - own_b) <= TIE
+        # A query's own answer is equal to itself and is left out.
+        shares_B[block] = (worse_Bb.sum(axis=0) + 0.5 * (equal_Bb.sum(axis=0) - 1)) / (num_B - 1)
+    return shares_B
+
+
+def identification(mean_top_BD: Values, query_emb_BD: Array) -> Values:
+    """For each query, 1 if its own answer fits it best among all answers, else 0.
+
+    If t answers fit it best and its own is among them, the value is 1/t. A method that answers every query alike has
+    1/B.
+
+    Args:
+        mean_top_BD: ``mean_rows`` of each answer's top items.
+        query_emb_BD: Unit rows, the query of each answer.
+
+    Returns:
+        (B,) float64 in 0..1; NaN if there is no other answer.
+
+    >>> identification(np.array([[1.0, 0.0], [0.8, 0.6]]), np.array([[1.0, 0.0], [0.0, 1.0]])).tolist()
+    [1.0, 1.0]
+    """
+    num_B = len(mean_top_BD)
+    found_B = np.full(num_B, np.nan)
+    if num_B < 2:
+        return found_B
+    for block, fit_Bb, own_b in _fits(mean_top_BD, query_emb_BD):
+        best_b = fit_Bb.max(axis=0)
+        ties_b = (fit_Bb >= best_b - TIE).sum(axis=0)
+        found_B[block] = np.where(own_b >= best_b - TIE, 1.0 / ties_b, 0.0)
+    return found_B
+
+
+def jaccard(retrieved: Sequence[frozenset[int] | set[int]]) -> Values:
+    """For each query, the mean Jaccard index of its answer with each other answer.
+
+    The Jaccard index of two answers is the number of items in both, divided by the number of items in at least one.
+    Two empty answers have index 1. A method that answers every query alike has 1.
+
+    Args:
+        retrieved: Distinct pool rows of each answer.
+
+    Returns:
+        (B,) float64 in 0..1; NaN if there is no other answer.
+
+    >>> jaccard([{1, 2}, {2, 3}, {4}]).round(3).tolist()
+    [0.167, 0.167, 0.0]
+    """
+    num_B = len(retrieved)
+    if num_B < 2:
+        return np.full(num_B, np.nan)
+    size_B = np.array([len(rows) for rows in retrieved])
+    holders = _holders(retrieved)
+    means_B = np.empty(num_B)
+    for b, rows in enumerate(retrieved):
+        shared_B = np.zeros(num_B, dtype=np.int64)
+        if rows:
+            shared_B = np.bincount(np.concatenate([holders[row] for row in rows]), minlength=num_B)
+        union_B = size_B[b] + size_B - shared_B
+        index_B = np.where(union_B > 0, shared_B / np.maximum(union_B, 1), 1.0)
+        means_B[b] = (index_B.sum() - 1.0) / (num_B - 1)  # the index of an answer with itself is 1
+    return means_B.clip(0.0, 1.0)
+
+
+def catalogue_share(retrieved: Sequence[frozenset[int] | set[int]], pool_size: int) -> float:
+    """Share of the pool that is in at least one answer.
+
+    It grows with the number of queries, so compare it only between methods that answered the same queries.
+
+    >>> catalogue_share([{1, 2}, {2, 3}], pool_size=12)
+    0.25
+    """
+    return len(set().union(*retrieved)) / pool_size
+
+
+def _fits(mean_top_BD: Values, query_emb_BD: Array) -> Iterator[tuple[slice, Values, Values]]:
+    """For each block of queries: its slice, the fit of every answer to it, and the fit of each query's own answer."""
+    is_empty_B = ~mean_top_BD.any(axis=1)
+    for start in range(0, len(query_emb_BD), BLOCK):
+        block = slice(start, min(start + BLOCK, len(query_emb_BD)))
+        fit_Bb = mean_top_BD @ query_emb_BD[block].T.astype(np.float64)
+        fit_Bb[is_empty_B] = NO_FIT
+        columns = np.arange(fit_Bb.shape[1])
+        yield block, fit_Bb, fit_Bb[start + columns, columns]
+
+
+def _holders(retrieved: Sequence[frozenset[int] | set[int]]) -> dict[int, Rows]:
+    """Pool row -> positions of the answers that hold it."""
+    found: dict[int, list[int]] = {}
+    for b, rows in enumerate(retrieved):
+        for row in rows:
+            found.setdefault(row, []).append(b)
+    return {row: np.array(positions, dtype=np.int64) for row, positions in found.items()}

@@ -1,0 +1,88 @@
+"""The relevant sets of a theme, against sets that are listed by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.catalogue import ItemSet, SetsConfig, load_queries, load_relevance, load_sets, run
+from r4t_ray.catalogue.relevance import core_words, relevant_sets, singulars
+
+
+def made(set_id: str, title: str, description: str = "", *categories: str) -> ItemSet:
+    return ItemSet(set_id=set_id, title=title, description=description, item_ids=(), categories=categories)
+
+
+SETS = (
+    made("a", "Lemon Soup"),
+    made("b", "Soups with lemons"),
+    made("c", "Grandma's Best", "a soup", "Lemon recipes"),
+    made("d", "Soupe au citron (lemon)"),
+    made("e", "Lemon cake"),
+    made("f", "Crème-brûlée"),
+)
+
+
+def test_a_set_holds_every_core_word_in_title_category_or_description() -> None:
+    assert relevant_sets(["lemon soup", "lemon", "creme", "cake soup"], SETS) == [
+        ("a", "b", "c"),
+        ("a", "b", "c", "d", "e"),
+        ("f",),
+        (),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("one", "many"),
+    [("soup", "soups"), ("berry", "berries"), ("dish", "dishes"), ("tomato", "tomatoes"), ("pie", "pies"),
+     ("loaf", "loaves"), ("knife", "knives"), ("olive", "olives"), ("shoe", "shoes"), ("house", "houses"),
+     ("dress", "dresses"), ("menu", "menus"), ("shepherd", "shepherd's")],
+)  # fmt: skip
+def test_singular_and_plural_match_both_ways(one: str, many: str) -> None:
+    assert relevant_sets([one, many], [made("one", one), made("many", many)]) == [("one", "many")] * 2
+
+
+@pytest.mark.parametrize(
+    ("word", "other"),
+    [("cap", "capes"), ("pin", "pines"), ("car", "cares"), ("glass", "glas"), ("gas", "ga"), ("soup", "soupy")],
+)
+def test_similar_words_do_not_match(word: str, other: str) -> None:
+    assert relevant_sets([word], [made("other", other)]) == [()]
+    assert not singulars(word) & singulars(other)
+
+
+def test_stop_words_are_not_asked_for_unless_there_is_nothing_else() -> None:
+    assert core_words("style of the house") == ("house",)
+    assert core_words("of the") == ("of", "the")
+    assert relevant_sets(["rice and pasta", ""], [made("a", "Pasta, rice")]) == [("a",), ()]
+
+
+def ingested(folder: Path, titles: list[str]) -> Workspace:
+    (folder / "items.jsonl").write_text(json.dumps({"item_id": "i", "text": "thing"}))
+    rows = [{"set_id": f"s{n}", "title": title, "item_ids": ["i"]} for n, title in enumerate(titles)]
+    (folder / "sets.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    workspace = Workspace(folder / "workspace")
+    run(SetsConfig(items=folder / "items.jsonl", sets=folder / "sets.jsonl"), workspace, seed=0)
+    return workspace
+
+
+def test_every_theme_has_the_sets_of_its_core(tmp_path: Path) -> None:
+    workspace = ingested(tmp_path, [f"{word} soup" for word in ("leek", "fish", "bean", "corn") * 2])
+    relevance = load_relevance(workspace)
+    assert list(relevance) == [query.query_id for query in load_queries(workspace, "oar")]
+    assert relevance["oar:soup for a dinner party"] == {row.set_id for row in load_sets(workspace)}
+    assert load_relevance(workspace, {"oar:soup", "other"}) == {"oar:soup": relevance["oar:soup"]}
+    new = (made("new", "Cold soups"), made("pie", "Pie"))
+    assert load_relevance(workspace, {"oar:soup"}, new) == {"oar:soup": relevance["oar:soup"] | {"new"}}
+
+
+def test_a_title_that_is_a_query_asks_for_its_own_words(tmp_path: Path) -> None:
+    workspace = ingested(tmp_path, ["Red Things", "blue", "Blue and red thing"])
+    assert load_relevance(workspace) == {
+        "oar:blue": {"s1", "s2"},
+        "oar:blue and red thing": {"s2"},
+        "oar:red things": {"s0", "s2"},
+    }
