@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from r4t_ray.artifacts import Workspace, read_manifest
-from r4t_ray.catalogue import Query, load_queries
+from r4t_ray.catalogue import Query, load_queries, load_relevance
 from r4t_ray.config import on_all_cpus, recorded_settings
 from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
 from r4t_ray.evaluation.bench import Bench, Method, ModelFolder
@@ -37,6 +37,7 @@ class Trial:
         methods: Names of the methods, in the order of the tables.
         queries: The held-out queries.
         query_emb_BD: Their unit embeddings.
+        relevant_rows: Pool rows of the relevant entries of each query. No method sees them. Empty sets for WSCR.
         make_bench: Makes a bench with an empty cache of embeddings. Each method gets a new one, so its time includes
             the texts that it embeds.
     """
@@ -45,6 +46,7 @@ class Trial:
     methods: tuple[str, ...]
     queries: Sequence[Query]
     query_emb_BD: Array
+    relevant_rows: Sequence[frozenset[int]]
     make_bench: Callable[[], Bench]
 
 
@@ -93,6 +95,7 @@ def open_trial(
         methods=methods_of(config, workspace, task),
         queries=test,
         query_emb_BD=emb_BD[[row_of[query.query_id] for query in test]],
+        relevant_rows=relevant_rows(workspace, test, index.ids),
         make_bench=make_bench,
     )
 
@@ -144,5 +147,20 @@ def reference_rows(queries: Sequence[Query], pool_ids: Sequence[str]) -> list[Ro
     row_of = {item_id: row for row, item_id in enumerate(pool_ids)}
     return [
         np.array([row_of[item_id] for item_id in query.item_ids if item_id in row_of], dtype=np.int64)
+        for query in queries
+    ]
+
+
+def relevant_rows(workspace: Workspace, queries: Sequence[Query], pool_ids: Sequence[str]) -> list[frozenset[int]]:
+    """Pool rows of the relevant sets of each query. A WSCR query (weakly supervised compositional retrieval) has none.
+
+    Sets outside the pool are left out.
+    """
+    row_of = {set_id: row for row, set_id in enumerate(pool_ids)}
+    relevance = load_relevance(workspace, [query.query_id for query in queries if query.task == "oar"])
+    return [
+        frozenset(row_of[set_id] for set_id in relevance[query.query_id] if set_id in row_of)
+        if query.task == "oar"
+        else frozenset()
         for query in queries
     ]
