@@ -90,7 +90,7 @@ def recall_by_novelty(
 ) -> dict[str, float]:
     """recall_seen@K and recall_unseen@K: recall of the reference items that are in ``seen``, and of the others."""
     retrieved = {pool_ids[row] for row in answer.retrieved}
-    parts = {"seen": seen.intersection(query.item_ids), "unseen": set(query.item_ids) - seen}
+    parts = {"seen": set(query.item_ids) & seen, "unseen": set(query.item_ids) - seen}
     return {f"recall_{name}@{budget}": recall(retrieved, part) if part else math.nan for name, part in parts.items()}
 
 
