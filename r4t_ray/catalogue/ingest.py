@@ -122,12 +122,15 @@ def load_relevance(
     Args:
         workspace: A workspace with a finished ingest stage.
         query_ids: The queries to read; None reads all. Unknown ids are left out.
-        new_sets: Sets that were added after ingest. Those that hold a theme's core words are relevant too.
+        new_sets: Sets that were added after ingest. A new set replaces the set with its id.
     """
     chosen = None if query_ids is None else pc.field("query_id").isin(pa.array(query_ids, pa.string()))
     rows = _rows(workspace, "relevance", chosen)
     added = relevant_sets([row["core"] for row in rows], new_sets)
-    return {row["query_id"]: frozenset((*row["set_ids"], *new)) for row, new in zip(rows, added, strict=True)}
+    replaced = {each.set_id for each in new_sets}
+    return {
+        row["query_id"]: frozenset(row["set_ids"]) - replaced | set(new) for row, new in zip(rows, added, strict=True)
+    }
 
 
 def _rows(workspace: Workspace, name: str, chosen: pc.Expression | None = None) -> list[dict[str, Any]]:

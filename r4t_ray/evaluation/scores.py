@@ -151,10 +151,11 @@ def score_answers(
             recall_by_novelty(answer, query, ids, budget, seen) for answer, query in zip(answers, queries, strict=True)
         ]
     single = [score(bench, *one) for one in zip(answers, queries, query_emb_BD, strict=True)]
-    return _columns(own) | compare_answers(answers, query_emb_BD, bench.index.emb_MD) | _columns(single)
+    return columns(own) | compare_answers(answers, query_emb_BD, bench.index.emb_MD) | columns(single)
 
 
-def _columns(rows: Sequence[Mapping[str, float]]) -> dict[str, Values]:
+def columns(rows: Sequence[Mapping[str, float]]) -> dict[str, Values]:
+    """Measure -> its value in each row, shape (B,)."""
     return {name: np.array([row[name] for row in rows], dtype=np.float64) for name in rows[0]}
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from r4t_ray.artifacts import Workspace, read_manifest
-from r4t_ray.catalogue import Query, load_queries, load_relevance
+from r4t_ray.catalogue import ItemSet, Query, load_queries, load_relevance
 from r4t_ray.config import on_all_cpus, recorded_settings
 from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
 from r4t_ray.evaluation.bench import Bench, Method, ModelFolder
@@ -151,16 +151,18 @@ def reference_rows(queries: Sequence[Query], pool_ids: Sequence[str]) -> list[Ro
     ]
 
 
-def relevant_rows(workspace: Workspace, queries: Sequence[Query], pool_ids: Sequence[str]) -> list[frozenset[int]]:
-    """Pool rows of the relevant sets of each query. A WSCR query (weakly supervised compositional retrieval) has none.
+def relevant_rows(
+    workspace: Workspace, queries: Sequence[Query], pool_ids: Sequence[str], new_sets: Sequence[ItemSet] = ()
+) -> list[frozenset[int]]:
+    """Pool rows of the relevant sets of each query.
 
-    Sets outside the pool are left out.
+    It is empty for a query without relevant sets: a WSCR query (weakly supervised compositional retrieval), and a query
+    that the catalogue does not have. Sets outside the pool are left out. ``new_sets`` are sets of the pool that were
+    added after ingest.
     """
     row_of = {set_id: row for row, set_id in enumerate(pool_ids)}
-    relevance = load_relevance(workspace, [query.query_id for query in queries if query.task == "oar"])
+    relevance = load_relevance(workspace, [query.query_id for query in queries], new_sets)
     return [
-        frozenset(row_of[set_id] for set_id in relevance[query.query_id] if set_id in row_of)
-        if query.task == "oar"
-        else frozenset()
+        frozenset(row_of[set_id] for set_id in relevance.get(query.query_id, ()) if set_id in row_of)
         for query in queries
     ]
