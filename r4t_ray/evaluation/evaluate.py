@@ -32,7 +32,7 @@ from r4t_ray.files import write_json
 from r4t_ray.folm import SharedEngine
 from r4t_ray.measures import catalogue_share
 from r4t_ray.progress import track
-from r4t_ray.rewards import OARConfig
+from r4t_ray.rewards import OARConfig, weights_of_eq_1
 from r4t_ray.stages import parents_of
 from r4t_ray.types import TASKS
 
@@ -46,7 +46,7 @@ def evaluate(config: EvaluationConfig, workspace: Workspace, seed: int) -> Artif
     stages = {stage for name in config.methods if (stage := METHODS[name].stage)}
 
     def make(folder: Path) -> int:
-        reward = folm_settings(workspace).reward.oar if "folm" in stages else OARConfig()
+        reward = weights_of_eq_1(folm_settings(workspace).reward.oar) if "folm" in stages else OARConfig()
         engine = SharedEngine(lambda model: load_policy(model, folm_settings(workspace)))
         open_task = partial(open_trial, config, workspace, engine=engine, reward=reward, seed=seed)
         results = measure(config, [open_task(task) for task in TASKS], seed)
