@@ -18,7 +18,7 @@ from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.report import write_report
 from r4t_ray.evaluation.report.examples import Asked
 from r4t_ray.evaluation.report.plots import plot_quality_latency, plot_rewards, running_mean
-from r4t_ray.evaluation.report.tables import compiled, losses_line
+from r4t_ray.evaluation.report.tables import compiled, counts_line, further_table, losses_line
 from r4t_ray.evaluation.results import Result, losses_to_cheaper, metric_rows
 from r4t_ray.rewards import OARConfig
 
@@ -129,6 +129,18 @@ def test_a_clear_loss_is_named_and_a_list_does_not_compete_with_directions(resul
     worse = [*results, result("wscr", "best_of_5", 0.05, 99.0), result("wscr", "popular_items", 0.9, 1.0)]
     line = losses_line("recall@4", losses_to_cheaper(worse, "wscr", "recall@4", 200, seed=0))
     assert line.endswith("cheaper one of the same format: best_of_5 (to r4t_folm, by 0.250).")
+
+
+def test_a_measure_without_a_value_for_every_query_says_for_how_many():
+    counts = {"recall@4": 5, "recall_unseen@4": 2, "hit@4": 1, "latency_ms_b1": 9}
+    rows = [row("popular", 0.1, measure, "wscr") | {"n": n} for measure, n in counts.items()]
+    expected = "5 held-out queries. recall_unseen@4 has a value for 2 of them."
+    assert counts_line(rows, ["recall@4", "recall_unseen@4"]) == expected
+    timed = [Result(task="wscr", method="popular", values={}, latency={}, answer_ms=2.0)]
+    rows = [*rows, row("popular", 0.7, "oar_reward", "wscr")]
+    assert next(further_table(rows, timed, ["recall@4"])) == (
+        "| method | recall_unseen@4 | hit@4 | latency_ms_b1 | answer ms |"
+    )
 
 
 def test_definitions_say_how_best_of_5_selects_on_wscr():

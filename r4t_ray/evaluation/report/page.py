@@ -11,6 +11,7 @@ from r4t_ray.evaluation.report.definitions import MEASURES
 from r4t_ray.evaluation.report.examples import Asked, example_table
 from r4t_ray.evaluation.report.tables import (
     compiled,
+    counts_line,
     deciding_measures,
     format_label,
     further_table,
@@ -87,8 +88,7 @@ def _task_sections(
     budget, main = config.k * config.n, main_measure(task, config.k, config.n)
     headline = headline_measures(task, budget)
     yield f"## {TASK_TITLES[task]}"
-    num_queries = max(row["n"] for row in rows if not row["measure"].startswith("latency_ms"))
-    yield f"{num_queries} held-out queries. Is an answer about its query?"
+    yield f"{counts_line(rows, headline)} Are the answers about their queries?"
     yield "\n".join(headline_table(rows, headline, config))
     comparisons = compare(results, deciding_measures(task, budget, main), config.num_bootstrap, seed)
     if comparisons:

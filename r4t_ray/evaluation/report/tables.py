@@ -61,8 +61,19 @@ def headline_table(rows: Sequence[MetricRow], measures: Sequence[str], config: E
         yield f"| {_shown(method)} | {format_label(METHODS[method].format, config)} | " + " | ".join(values) + " |"
 
 
+def counts_line(rows: Sequence[MetricRow], measures: Sequence[str]) -> str:
+    """The number of held-out queries, and of those that have a value of each measure if these are fewer."""
+    queries = [row for row in rows if not row["measure"].startswith("latency_ms")]
+    num = max(row["n"] for row in queries)
+    fewer = {row["measure"]: row["n"] for row in queries if row["measure"] in measures and row["n"] < num}
+    parts = "".join(f" {measure} has a value for {n} of them." for measure, n in fewer.items())
+    return f"{num} held-out queries.{parts}"
+
+
 def further_table(rows: Sequence[MetricRow], results: Sequence[Result], headline: Sequence[str]) -> Iterator[str]:
     """One row per method with the measures that are not in the first table, the latencies and the time of an answer.
+
+    WSCR has references, so the table shows no OAR reward of it.
 
     Args:
         rows: The rows of metrics.json of one task.
@@ -70,6 +81,8 @@ def further_table(rows: Sequence[MetricRow], results: Sequence[Result], headline
         headline: Measures of the first table.
     """
     columns = [name for name in dict.fromkeys(row["measure"] for row in rows) if name not in headline]
+    if any(row["task"] == "wscr" for row in rows):
+        columns = [name for name in columns if not name.endswith("_reward")]
     columns.sort(key=lambda measure: measure.startswith("latency_ms"))
     cells = {
         (row["method"], row["measure"]): f"{row['value']:.{1 if row['measure'].startswith('latency_ms') else 3}f}"
