@@ -22,12 +22,12 @@ def test_the_seed_draws_ten_different_queries():
 
 def test_every_method_shows_its_top_items_in_order_and_wanted_ones_are_bold():
     asked = Asked(queries=["soup", "pie"], wanted=[{2}, set()], texts=["salt", "le|ek", "oil"])
-    answers = {"r4t_diffusion": [answer(2, 1), empty_answer(2, 2)], "mmr": [answer(0, 2), answer(1)]}
+    answers = {"r4t_diffusion": [answer(2, 1), empty_answer(2, 2)], "mmr": [answer(0, 2), answer(1, 2)]}
     assert list(example_table(asked, answers, seed=0)) == [
         "| query | r4t_diffusion | mmr |",
         "|---|---|---|",
         r"| soup | **oil**; le\|ek | salt; **oil** |",
-        r"| pie | (no answer) | le\|ek |",
+        r"| pie | (no answer) | le\|ek; oil |",
     ]
 
 
