@@ -62,14 +62,14 @@ def test_anchor_weights_are_the_posterior_by_hand() -> None:
 
 @torch.no_grad()
 def test_logits_of_a_query_by_hand() -> None:
-    """The linear map of sqrt(2) (1, 0), plus exp(s) = 10 times the cosines 0.6 and 0.8; the null query has no cosine."""
+    """The linear map of sqrt(2) (1, 0), plus exp(s) = 10 times the cosines 0.6 and 0.8, which a null query lacks."""
     made = mixture()
     made.query_prior.weight.copy_(torch.tensor([[3.0, 1.0], [0.5, 2.0]]))
     made.query_prior.bias.copy_(torch.tensor([0.25, -1.0]))
     linear_N = np.sqrt(2) * np.array([3.0, 0.5]) + [0.25, -1.0]
     condition_BD, z_q_BD = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.6, 0.8]])
     found_N = made.query_logits(condition_BD, z_q_BD, KEPT)[0].numpy()
-    assert np.abs(found_N - (linear_N + [6.0, 8.0])).max() < 1e-5
+    assert np.abs(found_N - (linear_N + np.array([6.0, 8.0]))).max() < 1e-5
     assert np.abs(made.query_logits(condition_BD, z_q_BD, DROPPED)[0].numpy() - linear_N).max() < 1e-5
 
 

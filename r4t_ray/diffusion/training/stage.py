@@ -35,7 +35,8 @@ def run(config: DiffusionConfig, workspace: Workspace, seed: int) -> Artifact:
 
     Reads ``pairs/<task>/*.parquet``, and ``encoder/`` for a task whose anchors are its pool. Writes into
     ``diffusion/<task>/``: ``model.safetensors`` (the averaged weights), ``config.json``, the pairs' ``labels.parquet``,
-    and ``student/`` with the same two model files if the task has a student. Writes ``diffusion/metrics.parquet`` (task, step, loss, val_loss, learning_rate, samples_per_s).
+    and ``student/`` with the same two model files if the task has a student. Writes
+    ``diffusion/metrics.parquet`` (task, step, loss, val_loss, learning_rate, samples_per_s).
 
     A run that lost a worker, or that was stopped and started again, ends with the weights and losses of an
     uninterrupted run.
@@ -85,7 +86,7 @@ def train_jobs(jobs: list[TaskJob], config: DiffusionConfig, folder: Path, seed:
 
 def pool_of(config: DiffusionConfig, workspace: Workspace, task: Task) -> Array | None:
     """Unit rows of a task's pool, (M, D), if the settings make it the anchors; else None."""
-    if config.anchors[task] != "pool":
+    if config.anchors[task] != "pool" or not config.network.num_anchors:
         return None
     return read_embedding_table(workspace.root / "encoder" / f"{POOLS[task]}.parquet")[1]
 

@@ -124,7 +124,7 @@ def test_seeds_and_ranks_sample_different_noise(z_q_BD: Tensor) -> None:
 
 
 def test_the_loss_of_anchors_by_hand() -> None:
-    """Untrained, 10 nats for the anchor at the query; at sigma_max = 1 the product of row and anchor over 1 + WIDTH^2."""
+    """Untrained: 10 nats for the anchor at the query, and the product of row and anchor over sigma_max^2 + WIDTH^2."""
     untrained = teacher(4)
     rows_BLD = torch.zeros(1, NUM_ROWS, DIM)
     rows_BLD[0, 0, 0] = 3.0
