@@ -96,14 +96,15 @@ class Loss:
 
 
 def losses_to_cheaper(results: Sequence[Result], task: Task, measure: str, num_bootstrap: int, seed: int) -> list[Loss]:
-    """Every method of the task that scores lower than a cheaper one. ``winner`` is the best of the cheaper methods.
+    """Every method of the task that scores lower than a cheaper one of its format. ``winner`` is the best of those.
 
     A method is cheaper if its ``answer_ms`` is at most CHEAPER_SHARE of the other's.
     """
     rows = [result for result in results if result.task == task]
     losses = []
     for loser in rows:
-        cheaper = [row for row in rows if row.answer_ms <= CHEAPER_SHARE * loser.answer_ms]
+        same = [row for row in rows if METHODS[row.method].format == METHODS[loser.method].format]
+        cheaper = [row for row in same if row.answer_ms <= CHEAPER_SHARE * loser.answer_ms]
         best = max(cheaper, key=lambda row: row.mean(measure), default=None)
         if best is not None and best.mean(measure) > loser.mean(measure):
             difference = paired_difference(best.values[measure], loser.values[measure], num_bootstrap, seed)
