@@ -86,6 +86,7 @@ class Method:
     Attributes:
         name: The name in metrics.json and in ``evaluation.methods``.
         answer: The function of the method. The report prints its docstring as the definition of the method.
+        format: directions: k directions with n items each. items: one ranked list of k * n items.
         tasks: Tasks in whose tables the method appears.
         model: The model that the method reads; None for a method that reads only the catalogue and its pools.
         generate: The step whose latency is measured; None if the method generates nothing or cannot be deployed.
@@ -93,6 +94,7 @@ class Method:
 
     name: str
     answer: AnswerQueries
+    format: Literal["directions", "items"] = "directions"
     tasks: tuple[Task, ...] = TASKS
     model: ModelFolder | None = None
     generate: Generate | None = None
