@@ -51,6 +51,6 @@ def kernels_with_each(
     num = len(picks)
     joint_NPP = np.empty((len(others_N), num + 1, num + 1))
     joint_NPP[:, :num, :num] = kernel_MM[np.ix_(picks, picks)]
-    joint_NPP[:, num, :num] = joint_NPP[:, :num, num] = kernel_MM[np.ix_(others_N, picks)]
+    joint_NPP[:, num, :num] = joint_NPP[:, :num, num] = kernel_MM[others_N][:, picks]
     joint_NPP[:, num, num] = np.diagonal(kernel_MM)[others_N]
     return joint_NPP

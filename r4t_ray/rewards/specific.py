@@ -74,7 +74,7 @@ class SpecificReward:
     def __call__(self, answers: Answers) -> dict[str, Array]:
         """Mean groundedness, mean nearness, Vendi / k and the reward "specific" of each answer, (B,) each."""
         retrieved = answers.retrieved
-        nearness_Bk = np.zeros(retrieved.nearest_cos_Bk.shape)
+        nearness_Bk = np.zeros(retrieved.nearest_cos_Bk.shape, np.float32)
         rows_of: dict[str, list[int]] = {}
         for b, query_id in enumerate(answers.query_ids):
             rows_of.setdefault(query_id, []).append(b)
