@@ -120,8 +120,8 @@ def _budget(config: EvaluationConfig, seed: int) -> Iterator[str]:
         f"The intervals of latencies are over {config.latency_repeats} repeats."
     )
     yield (
-        f"Language models sample at temperature {config.temperature:g}. no_fanout_mmr (lambda {config.mmr_lambda:g}) "
-        f"and greedy_reward select from the {config.num_candidates} nearest items of the query."
+        f"Language models sample at temperature {config.temperature:g}. mmr, dpp and greedy_reward pick from "
+        f"the {config.num_candidates} nearest items of the query."
     )
     yield sampler_note(config)
 

@@ -14,7 +14,7 @@ from r4t_ray.artifacts import Workspace, read_manifest
 from r4t_ray.catalogue import Query, load_queries
 from r4t_ray.config import on_all_cpus, recorded_settings
 from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
-from r4t_ray.evaluation.bench import Bench, Method, ModelFolder
+from r4t_ray.evaluation.bench import Bench, Fits, Method, ModelFolder
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.settings import EvaluationConfig
 from r4t_ray.folm import FanOutModel, FolmConfig, SharedEngine
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from r4t_ray.diffusion import DiffusionRetriever
 
 T = TypeVar("T")
+
+MAX_VAL_QUERIES = 200
+"""Validation queries on which methods tune their settings. More would lengthen the evaluation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +69,12 @@ def open_trial(
     row_of = {query_id: row for row, query_id in enumerate(ids)}
     train = load_queries(workspace, task, "train")
     test = draw(load_queries(workspace, task, "test"), config.max_queries, seed)
+    val = draw(load_queries(workspace, task, "val"), MAX_VAL_QUERIES, seed)
+    fits = Fits()
     encoder_folder = workspace.root / "encoder" / "model"
+
+    def emb_of(queries: Sequence[Query]) -> Array:
+        return emb_BD[np.array([row_of[query.query_id] for query in queries], dtype=np.int64)]
 
     def make_bench() -> Bench:
         return Bench(
@@ -74,11 +82,13 @@ def open_trial(
             index=index,
             k=config.k,
             n=config.n,
-            train_emb_BD=emb_BD[[row_of[query.query_id] for query in train]],
+            train_emb_BD=emb_of(train),
             train_references=reference_rows(train, index.ids),
+            val_queries=val,
+            val_emb_BD=emb_of(val),
+            fits=fits,
             reward=reward,
             num_candidates=config.num_candidates,
-            mmr_lambda=config.mmr_lambda,
             temperature=config.temperature,
             solver=config.solver,
             num_steps=config.num_steps,
@@ -92,7 +102,7 @@ def open_trial(
         task=task,
         methods=methods_of(config, workspace, task),
         queries=test,
-        query_emb_BD=emb_BD[[row_of[query.query_id] for query in test]],
+        query_emb_BD=emb_of(test),
         make_bench=make_bench,
     )
 

@@ -92,7 +92,7 @@ def test_report_holds_tables_losses_and_definitions(results, tmp_path):
     assert "r4t_diffusion keeps 90% of r4t_folm's recall@4; its fan-out is 24 times as fast at batch 8." in text
     assert "![quality latency](quality_latency.png)" in text
     assert text.count("\n- no_fanout: The k*n nearest items of the query.") == 1
-    assert "no_fanout_mmr:" not in text  # not measured here
+    assert "mmr:" not in text  # not measured here
 
 
 def test_definitions_say_how_best_of_5_selects_on_wscr():
@@ -146,7 +146,7 @@ def test_seeds_give_mean_least_and_greatest():
 
 def test_seeds_with_different_measures_are_refused():
     with pytest.raises(DataError, match="workspace 2"):
-        seeds.summarise([[row("no_fanout", 0.2)], [row("no_fanout_mmr", 0.2)]])
+        seeds.summarise([[row("no_fanout", 0.2)], [row("mmr", 0.2)]])
     with pytest.raises(DataError, match="at least one"):
         seeds.summarise([])
 

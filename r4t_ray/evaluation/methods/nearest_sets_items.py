@@ -25,4 +25,4 @@ def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: in
     ]
 
 
-NEAREST_SETS_ITEMS = Method(name="nearest_sets_items", answer=answer, tasks=("wscr",))
+NEAREST_SETS_ITEMS = Method(name="nearest_sets_items", answer=answer, format="items", tasks=("wscr",))

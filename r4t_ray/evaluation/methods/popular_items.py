@@ -23,4 +23,4 @@ def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: in
     return [round_robin_answer(ranked_by_popularity(bench), bench.index.emb_MD, bench.k, bench.n)] * len(queries)
 
 
-POPULAR_ITEMS = Method(name="popular_items", answer=answer, tasks=("wscr",))
+POPULAR_ITEMS = Method(name="popular_items", answer=answer, format="items", tasks=("wscr",))
