@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from r4t_ray.artifacts import Artifact, Workspace
@@ -114,25 +115,26 @@ def load_queries(workspace: Workspace, task: Task | None = None, split: Split | 
 
 
 def load_relevance(
-    workspace: Workspace, query_ids: Collection[str] | None = None, new_sets: Sequence[ItemSet] = ()
+    workspace: Workspace, query_ids: Sequence[str] | None = None, new_sets: Sequence[ItemSet] = ()
 ) -> dict[str, frozenset[str]]:
     """Query id -> ids of its relevant sets, for OAR queries. Only evaluation/ and drift/ may call it; see relevance.py.
 
     Args:
         workspace: A workspace with a finished ingest stage.
         query_ids: The queries to read; None reads all. Unknown ids are left out.
-        new_sets: Sets that were added after ingest. Those that hold a theme's core words are relevant too.
+        new_sets: Sets that were added after ingest. A new set replaces the set with its id.
     """
-    chosen = None if query_ids is None else [("query_id", "in", set(query_ids))]
+    chosen = None if query_ids is None else pc.field("query_id").isin(pa.array(query_ids, pa.string()))
     rows = _rows(workspace, "relevance", chosen)
     added = relevant_sets([row["core"] for row in rows], new_sets)
-    return {row["query_id"]: frozenset((*row["set_ids"], *new)) for row, new in zip(rows, added, strict=True)}
+    replaced = {each.set_id for each in new_sets}
+    return {
+        row["query_id"]: frozenset(row["set_ids"]) - replaced | set(new) for row, new in zip(rows, added, strict=True)
+    }
 
 
-def _rows(
-    workspace: Workspace, name: str, chosen: list[tuple[str, str, set[str]]] | None = None
-) -> list[dict[str, Any]]:
-    """The rows of a file. ``chosen`` filters them as pyarrow's ``filters`` do."""
+def _rows(workspace: Workspace, name: str, chosen: pc.Expression | None = None) -> list[dict[str, Any]]:
+    """The rows of a file; only those that fulfil ``chosen`` if it is given."""
     path = workspace.artifact("catalogue").file(f"{name}.parquet")
     rows: list[dict[str, Any]] = pq.read_table(path, filters=chosen).to_pylist()
     return rows

@@ -9,7 +9,7 @@ from pathlib import Path
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, check_catalogue, check_some
 from r4t_ray.catalogue.ingest import load_items, load_sets
-from r4t_ray.catalogue.sets import read_items, read_sets
+from r4t_ray.catalogue.sets import read_items, read_sets, with_categories
 from r4t_ray.errors import DataError
 
 
@@ -33,7 +33,7 @@ def read_new_entries(
         removed: Entries of the workspace that were removed. New entries may reuse their ids.
 
     Returns:
-        The new items and sets alone.
+        The new items and sets alone. The sets have the categories of their items.
 
     Raises:
         DataError: A file is missing, unreadable or empty; an id is already in use or occurs twice; a text is empty; a
@@ -61,7 +61,8 @@ def read_new_entries(
         [f"the workspace's item '{item.item_id}'" for item in old_items] + item_places,
         [f"the workspace's set '{row.set_id}'" for row in old_sets] + set_places,
     )
-    return Catalogue(items=new_items, sets=new_sets)
+    named = with_categories(Catalogue(items=(*old_items, *new_items), sets=new_sets))
+    return Catalogue(items=new_items, sets=named.sets)
 
 
 def read_query_texts(path: Path) -> list[str]:

@@ -5,6 +5,11 @@
 
 The distance of a query to its nearest training query is measured "then" on validation queries. They are held out as
 the queries of "now" are. Training queries would be too close, because many of them resemble each other.
+
+Theme precision and recall exist for queries of the catalogue alone, because ingest listed the relevant sets of those.
+A new query counts if the catalogue has the same text as an OAR query (open-ended abstract retrieval); the others are
+left out. The answers of "then" and "now" are each compared among themselves (swap, identification, jaccard,
+catalogue_share). Both sides take equally many answers, because these measures depend on the number.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ from numpy.typing import NDArray
 
 from r4t_ray.drift.settings import DriftConfig
 from r4t_ray.drift.verdict import (
+    ANSWER_MEASURES,
     QUERY_DISTANCE,
     Change,
     Loss,
@@ -31,9 +37,9 @@ from r4t_ray.drift.verdict import (
 from r4t_ray.evaluation.evaluate import QUERIES_A_CALL
 from r4t_ray.evaluation.method_answer import Answer, batches
 from r4t_ray.evaluation.methods.r4t_diffusion import answers_of_rows, generate_rows
-from r4t_ray.evaluation.scores import geometric_scores, nearest_cosines
+from r4t_ray.evaluation.scores import columns, compare_answers, geometric_scores, nearest_cosines, theme_scores
 from r4t_ray.evaluation.settings import EvaluationConfig
-from r4t_ray.measures import unit_distance
+from r4t_ray.measures import catalogue_share, unit_distance
 from r4t_ray.progress import track
 from r4t_ray.rewards import OARConfig
 from r4t_ray.types import Array, Task
@@ -41,8 +47,6 @@ from r4t_ray.types import Array, Task
 if TYPE_CHECKING:
     from r4t_ray.diffusion import DiffusionRetriever
     from r4t_ray.index import ShardedIndex
-
-ANSWER_MEASURES = ("groundedness", "vendi", "alignment")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +64,8 @@ class Situation:
         validation_emb_BD: Validation queries; may be empty.
         query_emb_BD: The current queries.
         queries: Kind of the current queries, "new" or "held-out".
+        sample_relevant: Rows of ``then`` that are relevant for each query of ``sample_emb_BD``; empty sets if unknown.
+        query_relevant: Rows of ``now`` that are relevant for each query of ``query_emb_BD``; empty sets if unknown.
     """
 
     task: Task
@@ -72,6 +78,8 @@ class Situation:
     validation_emb_BD: Array
     query_emb_BD: Array
     queries: str
+    sample_relevant: Sequence[frozenset[int]]
+    query_relevant: Sequence[frozenset[int]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,8 +131,17 @@ def compare(config: DriftConfig, evaluation: EvaluationConfig, situation: Situat
     answers_then = answers_from(situation.then, sample_BLD, situation, evaluation)
     answers_now = answers_from(situation.now, query_BLD, situation, evaluation)
 
-    values_then = measure_answers(answers_then, situation.sample_emb_BD, situation.then, evaluation.k)
-    values_now = measure_answers(answers_now, situation.query_emb_BD, situation.now, evaluation.k)
+    num = min(len(answers_then), len(answers_now))
+    values_then = {
+        **measure_answers(answers_then, situation.sample_emb_BD, situation.then, evaluation.k),
+        **theme_values(answers_then, situation.sample_relevant, evaluation),
+        **comparison_values(answers_then, situation.sample_emb_BD, situation.then, num),
+    }
+    values_now = {
+        **measure_answers(answers_now, situation.query_emb_BD, situation.now, evaluation.k),
+        **theme_values(answers_now, situation.query_relevant, evaluation),
+        **comparison_values(answers_now, situation.query_emb_BD, situation.now, num),
+    }
     if len(situation.validation_emb_BD):
         values_then[QUERY_DISTANCE] = query_distances(situation.validation_emb_BD, situation.train_emb_BD)
         values_now[QUERY_DISTANCE] = query_distances(situation.query_emb_BD, situation.train_emb_BD)
@@ -175,6 +192,27 @@ def measure_answers(
         for answer, z_q_D in zip(answers, query_emb_BD, strict=True)
     ]
     return {name: np.array([row[name] for row in scored], dtype=np.float64) for name in ANSWER_MEASURES}
+
+
+def theme_values(
+    answers: Sequence[Answer], relevant: Sequence[frozenset[int]], evaluation: EvaluationConfig
+) -> dict[str, NDArray[np.float64]]:
+    """Measure -> one value per answer, for the theme measures of report.md; NaN for a query without relevant sets."""
+    k, budget = evaluation.k, evaluation.k * evaluation.n
+    return columns([theme_scores(answer, rows, k, budget) for answer, rows in zip(answers, relevant, strict=True)])
+
+
+def comparison_values(
+    answers: Sequence[Answer], query_emb_BD: Array, index: ShardedIndex, num: int
+) -> dict[str, NDArray[np.float64]]:
+    """Measure -> values of ``num`` answers, evenly spaced in the list, that are compared with each other.
+
+    ``catalogue_share`` is one number of all ``num`` answers, so its interval has width 0.
+    """
+    picks = np.linspace(0, len(answers) - 1, num).round().astype(np.int64)
+    chosen = [answers[pick] for pick in picks]
+    share = catalogue_share([answer.retrieved for answer in chosen], len(index.ids))
+    return compare_answers(chosen, query_emb_BD[picks], index.emb_MD) | {"catalogue_share": np.array([share])}
 
 
 def query_distances(query_emb_BD: Array, train_emb_BD: Array) -> NDArray[np.float64]:

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.catalogue import Catalogue, RemovedIds, load_queries, read_new_entries, read_query_texts, read_removed_ids
+from r4t_ray.catalogue import (
+    Catalogue,
+    Query,
+    RemovedIds,
+    load_queries,
+    read_new_entries,
+    read_query_texts,
+    read_removed_ids,
+)
 from r4t_ray.diffusion import serving_folder
 from r4t_ray.drift.compare import Drift, Situation, compare
 from r4t_ray.drift.settings import DriftConfig
@@ -19,7 +27,7 @@ from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
 from r4t_ray.errors import ConfigError, DataError
 from r4t_ray.evaluation.method_answer import EncodeTexts
 from r4t_ray.evaluation.settings import EvaluationConfig
-from r4t_ray.evaluation.trial import draw, load_retriever
+from r4t_ray.evaluation.trial import draw, load_retriever, relevant_rows
 from r4t_ray.index import POOLS, ShardedIndex, load_index
 from r4t_ray.new_entries import entries_of_pool
 from r4t_ray.types import TASKS, Task
@@ -137,6 +145,7 @@ def open_situation(
         emb_BD[[row_of[query.query_id] for query in each]] for each in (train, sample, validation, test)
     )
     then, now, removed_rows = change.pools(load_index(workspace, task), task, encode)
+    asked = test if texts is None else queries_of(draw(texts, config.max_queries, seed), workspace, task)
     folder = workspace.root / "diffusion" / task
     return Situation(
         task=task,
@@ -147,6 +156,17 @@ def open_situation(
         train_emb_BD=train_BD,
         sample_emb_BD=sample_BD,
         validation_emb_BD=validation_BD,
-        query_emb_BD=test_BD if texts is None else encode(draw(texts, config.max_queries, seed)),
+        query_emb_BD=test_BD if texts is None else encode([query.text for query in asked]),
+        sample_relevant=relevant_rows(workspace, sample, then.ids),
+        query_relevant=relevant_rows(workspace, asked, now.ids, change.new.sets),
         queries="held-out" if texts is None else "new",
     )
+
+
+def queries_of(texts: Sequence[str], workspace: Workspace, task: Task) -> list[Query]:
+    """New texts as queries. One that the catalogue has as a query of the task keeps its id; the others have no id."""
+    id_of = {query.text.lower(): query.query_id for query in load_queries(workspace, task)}
+    return [
+        Query(query_id=id_of.get(" ".join(text.lower().split()), ""), task=task, text=text, item_ids=(), split="test")
+        for text in texts
+    ]

@@ -19,13 +19,13 @@ def drift_lines(drift: Drift) -> Iterator[str]:
     """The printed report: the measures, one line per reason, and the verdict."""
     pool = POOLS[drift.task]
     yield f"{drift.task}: then = training queries, old {pool}; now = {drift.queries} queries, current {pool}"
-    yield f"  {'':<16}{'then':>22}{'now':>22}{'change':>26}"
+    yield f"  {'':<20}{'then':>22}{'now':>22}{'change':>26}"
     for change in drift.changes:
-        yield f"  {change.measure:<16}{_cell(change.then):>22}{_cell(change.now):>22}{_cell(change.difference):>26}"
+        yield f"  {change.measure:<20}{_cell(change.then):>22}{_cell(change.now):>22}{_cell(change.difference):>26}"
     then, now = (
         f"{each.median:.3f}, {each.percentile_95:.3f}" for each in (drift.item_distance_then, drift.item_distance_now)
     )
-    yield f"  {'item_distance':<16}{then:>22}{now:>22}  (median, 95th percentile)"
+    yield f"  {'item_distance':<20}{then:>22}{now:>22}  (median, 95th percentile)"
     yield (
         f"  no new {pool} to compare with old ones" if drift.reach is None else f"  new {pool}: {_reached(drift.reach)}"
     )

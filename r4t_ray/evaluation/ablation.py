@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import load_queries
+from r4t_ray.evaluation.bootstrap import known
 from r4t_ray.evaluation.evaluate import try_method
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.plots import SMOOTHING_STEPS, running_mean
@@ -200,7 +201,8 @@ def report_lines(variants: Sequence[Variant], seed: int) -> list[str]:
 
 
 def _means(values: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
-    return {measure: float(of_N.mean()) for measure, of_N in values.items()}
+    """Means over the queries that have a value, of the measures that any query has."""
+    return {measure: float(known(of_N).mean()) for measure, of_N in values.items() if len(known(of_N))}
 
 
 def _mean(rows: Sequence[StepMetrics], name: str) -> float:

@@ -1,4 +1,8 @@
-"""Percentile bootstrap (Efron, 1979): 95% intervals of means, medians, differences, ratios and shares."""
+"""Percentile bootstrap (Efron, 1979): 95% intervals of means, medians, differences, ratios and shares.
+
+NaN marks a query without a value. It is left out of the value, of its interval and of ``n``. A paired comparison leaves
+out a query that is NaN on either side.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +24,25 @@ class Estimate:
     n: int
 
 
+def known(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The values that are not NaN, in order.
+
+    >>> known(np.array([1.0, np.nan, 3.0])).tolist()
+    [1.0, 3.0]
+    """
+    return values[~np.isnan(values)]
+
+
 def bootstrap_mean(values: NDArray[np.float64], num_bootstrap: int, seed: int) -> Estimate:
     """The mean over queries, and the 2.5 and 97.5 percentiles of ``num_bootstrap`` resampled means.
 
     The same seed draws the same queries, so all rows of a task use the same resamples. A single query gives an interval
     of width 0, because every resample is equal to it.
 
-    >>> bootstrap_mean(np.array([1.0, 1.0, 1.0]), 100, 0)
+    >>> bootstrap_mean(np.array([1.0, 1.0, np.nan, 1.0]), 100, 0)
     Estimate(value=1.0, low=1.0, high=1.0, n=3)
     """
+    values = known(values)
     means = _resampled(values, num_bootstrap, seed).mean(axis=1)
     return _estimate(float(values.mean()), means, len(values))
 
@@ -54,6 +68,8 @@ def paired_ratio(ours: NDArray[np.float64], theirs: NDArray[np.float64], num_boo
     Estimate(value=0.5, low=0.5, high=0.5, n=2)
     """
     assert ours.shape == theirs.shape, "a ratio of pairs needs the same queries on both sides"
+    is_common = ~np.isnan(ours + theirs)
+    ours, theirs = ours[is_common], theirs[is_common]
     above, below = (_resampled(values, num_bootstrap, seed).mean(axis=1) for values in (ours, theirs))
     return _estimate(float(ours.mean() / theirs.mean()), above / below, len(ours))
 
@@ -62,6 +78,7 @@ def unpaired_difference(
     ours: NDArray[np.float64], theirs: NDArray[np.float64], num_bootstrap: int, seed: int
 ) -> Estimate:
     """Mean of ``ours`` minus mean of ``theirs``, over different queries. ``n`` is the smaller number of queries."""
+    ours, theirs = known(ours), known(theirs)
     our_means = _resampled(ours, num_bootstrap, seed).mean(axis=1)
     their_means = _resampled(theirs, num_bootstrap, seed + 1).mean(axis=1)  # independent of our draws
     return _estimate(float(ours.mean() - theirs.mean()), our_means - their_means, min(len(ours), len(theirs)))

@@ -18,17 +18,19 @@ from numpy.typing import NDArray
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.errors import DataError
 from r4t_ray.evaluation.bench import Bench, Method
+from r4t_ray.evaluation.bootstrap import known
 from r4t_ray.evaluation.latency import time_generation
 from r4t_ray.evaluation.method_answer import Answer, batches
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.plots import plot_quality_latency, plot_rewards
 from r4t_ray.evaluation.report import write_report
 from r4t_ray.evaluation.results import Result, metric_rows
-from r4t_ray.evaluation.scores import score
+from r4t_ray.evaluation.scores import score_answers
 from r4t_ray.evaluation.settings import EvaluationConfig
 from r4t_ray.evaluation.trial import Trial, folm_settings, load_policy, open_trial
 from r4t_ray.files import write_json
 from r4t_ray.folm import SharedEngine
+from r4t_ray.measures import catalogue_share
 from r4t_ray.progress import track
 from r4t_ray.rewards import OARConfig
 from r4t_ray.stages import parents_of
@@ -92,14 +94,13 @@ def try_method(config: EvaluationConfig, trial: Trial, method: Method, seed: int
     for block in track(list(batches(len(trial.queries), QUERIES_A_CALL)), f"{trial.task} {method.name}"):
         answers += method.answer(bench, trial.queries[block], trial.query_emb_BD[block], seed + block.start)
     answer_ms = (time.perf_counter() - started) * 1000.0 / len(trial.queries)
-    scored = [
-        score(bench, answer, query, z_q_D)
-        for answer, query, z_q_D in zip(answers, trial.queries, trial.query_emb_BD, strict=True)
-    ]
-    values = {name: np.array([row[name] for row in scored], dtype=np.float64) for name in scored[0]}
-    means = {name: round(float(values_B.mean()), 4) for name, values_B in values.items()}
-    _logger.info("%s %s: %s", trial.task, method.name, means)
-    return Result(task=trial.task, method=method.name, values=values, latency=latency, answer_ms=answer_ms)
+    values = score_answers(bench, answers, trial.queries, trial.query_emb_BD, trial.relevant_rows)
+    totals = {"catalogue_share": catalogue_share([answer.retrieved for answer in answers], len(bench.index.ids))}
+    means = {name: round(float(known(of_B).mean()), 4) for name, of_B in values.items() if len(known(of_B))}
+    _logger.info("%s %s: %s", trial.task, method.name, means | totals)
+    return Result(
+        task=trial.task, method=method.name, values=values, latency=latency, answer_ms=answer_ms, totals=totals
+    )
 
 
 def time_batches(

@@ -100,7 +100,7 @@ def _measured(task: Task, own: str, report: Manifest, rows: Sequence[MetricRow])
     for measure in measures:
         row = [cells.get((method, measure)) for method in compared]
         lines.append(" | ".join([f"| {measure}", *(figure(cell) if cell else "not measured" for cell in row)]) + " |")
-    num_queries = cells[own, measures[0]]["n"]
+    num_queries = max(row["n"] for row in cells.values() if not row["measure"].startswith("latency_ms"))
     note = f"{sampler_note(config)} " if own == "r4t_diffusion" else ""  # the student takes one step
     return "\n".join(
         [

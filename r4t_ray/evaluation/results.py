@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from r4t_ray.evaluation.bootstrap import Estimate, bootstrap_mean, bootstrap_median, paired_difference
+from r4t_ray.evaluation.bootstrap import Estimate, bootstrap_mean, bootstrap_median, known, paired_difference
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.types import TASKS, Task
 
@@ -24,9 +25,11 @@ class Result:
     Attributes:
         task: The task.
         method: The method's name.
-        values: Measure -> one number per query, float64 of shape (B,).
+        values: Measure -> one number per query, float64 of shape (B,). NaN marks a query without a value, such as a
+            theme that no collection holds.
         latency: latency_ms_b* -> milliseconds, one number per repeat; empty for a method that generates nothing.
         answer_ms: Wall time of a whole answer (generation, embedding, search, re-ranking), milliseconds per query.
+        totals: Measure -> one number of all answers together, such as catalogue_share.
     """
 
     task: Task
@@ -34,10 +37,20 @@ class Result:
     values: dict[str, NDArray[np.float64]]
     latency: dict[str, NDArray[np.float64]]
     answer_ms: float
+    totals: dict[str, float] = field(default_factory=dict)
+
+    def mean(self, measure: str) -> float:
+        """The mean of a measure over the queries that have a value; NaN if none has."""
+        values = known(self.values[measure])
+        return float(values.mean()) if len(values) else math.nan
 
 
 class MetricRow(TypedDict):
-    """A row of metrics.json. ``low`` and ``high`` bound the bootstrap 95% interval; ``n`` counts queries or repeats."""
+    """A row of metrics.json. ``low`` and ``high`` bound the bootstrap 95% interval; ``n`` counts queries or repeats.
+
+    Only queries that have a value count. A measure without any value has no row. catalogue_share is one number of all
+    answers and has no interval: ``low`` and ``high`` are equal to ``value``, and ``n`` counts the answers.
+    """
 
     task: str
     method: str
@@ -53,7 +66,11 @@ def metric_rows(results: Sequence[Result], num_bootstrap: int, seed: int) -> lis
     rows, position = [], list(METHODS).index
     for result in sorted(results, key=lambda one: (TASKS.index(one.task), position(one.method))):
         for measure, values in result.values.items():
-            rows.append(_row(result, measure, bootstrap_mean(values, num_bootstrap, seed)))
+            if len(known(values)):
+                rows.append(_row(result, measure, bootstrap_mean(values, num_bootstrap, seed)))
+        num_queries = max((len(values) for values in result.values.values()), default=0)
+        for measure, total in result.totals.items():
+            rows.append(_row(result, measure, Estimate(value=total, low=total, high=total, n=num_queries)))
         for measure, repeats in result.latency.items():
             rows.append(_row(result, measure, bootstrap_median(repeats, num_bootstrap, seed)))
     return rows
@@ -84,8 +101,8 @@ def losses_to_cheaper(results: Sequence[Result], task: Task, measure: str, num_b
     losses = []
     for loser in rows:
         cheaper = [row for row in rows if row.answer_ms <= CHEAPER_SHARE * loser.answer_ms]
-        best = max(cheaper, key=lambda row: row.values[measure].mean(), default=None)
-        if best is not None and best.values[measure].mean() > loser.values[measure].mean():
+        best = max(cheaper, key=lambda row: row.mean(measure), default=None)
+        if best is not None and best.mean(measure) > loser.mean(measure):
             difference = paired_difference(best.values[measure], loser.values[measure], num_bootstrap, seed)
             losses.append(
                 Loss(task=task, measure=measure, loser=loser.method, winner=best.method, difference=difference)

@@ -1,25 +1,45 @@
-"""The measures of one answer, computed by the functions that training calls.
+"""The measures of answers. Those of one answer are computed by the functions that training calls.
 
 A method may emit fewer than k directions. The missing ones retrieve no items and add nothing to Vendi, which is still
 divided by k. Groundedness and alignment are means over the emitted directions. An empty answer scores 0 everywhere.
+
+A measure is NaN for a query that it does not apply to: theme measures for a theme without relevant collections, recall
+of seen items for a reference without seen items, and comparisons with other answers if there are none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from r4t_ray.evaluation.bench import Bench
 from r4t_ray.evaluation.method_answer import Answer, batches
-from r4t_ray.measures import alignment, groundedness, hit, recall, vendi_score
+from r4t_ray.measures import (
+    alignment,
+    groundedness,
+    hit,
+    identification,
+    jaccard,
+    mean_rows,
+    recall,
+    swap,
+    theme_precision,
+    theme_precision_all,
+    theme_recall,
+    vendi_score,
+)
 from r4t_ray.rewards import OARConfig, oar_reward
 from r4t_ray.types import Array, Task
 
 if TYPE_CHECKING:
     from r4t_ray.catalogue import Query
     from r4t_ray.index import ShardedIndex
+
+Values = NDArray[np.float64]
 
 POOL_BLOCK = 65536
 """Pool rows per matrix product. It bounds the memory for large pools."""
@@ -65,6 +85,34 @@ def coverage_scores(answer: Answer, query: Query, pool_ids: Sequence[str], budge
     }
 
 
+def recall_by_novelty(
+    answer: Answer, query: Query, pool_ids: Sequence[str], budget: int, seen: Set[str]
+) -> dict[str, float]:
+    """recall_seen@K and recall_unseen@K: recall of the reference items that are in ``seen``, and of the others."""
+    retrieved = {pool_ids[row] for row in answer.retrieved}
+    parts = {"seen": set(query.item_ids) & seen, "unseen": set(query.item_ids) - seen}
+    return {f"recall_{name}@{budget}": recall(retrieved, part) if part else math.nan for name, part in parts.items()}
+
+
+def theme_scores(answer: Answer, relevant: Set[int], k: int, budget: int) -> dict[str, float]:
+    """theme_precision, theme_precision_all and theme_recall against the relevant pool rows of the query."""
+    return {
+        "theme_precision": theme_precision(answer.top_rows.tolist(), relevant, k),
+        "theme_precision_all": theme_precision_all(answer.retrieved, relevant),
+        "theme_recall": theme_recall(answer.retrieved, relevant, budget),
+    }
+
+
+def compare_answers(answers: Sequence[Answer], query_emb_BD: Array, item_emb_MD: Array) -> dict[str, Values]:
+    """swap, identification and jaccard of each answer among the answers of all queries."""
+    mean_top_BD = mean_rows([answer.top_rows for answer in answers], item_emb_MD)
+    return {
+        "swap": swap(mean_top_BD, query_emb_BD),
+        "identification": identification(mean_top_BD, query_emb_BD),
+        "jaccard": jaccard([answer.retrieved for answer in answers]),
+    }
+
+
 def score(bench: Bench, answer: Answer, query: Query, query_emb_D: Array) -> dict[str, float]:
     """Every measure of one answer, in the order of the tables.
 
@@ -72,6 +120,43 @@ def score(bench: Bench, answer: Answer, query: Query, query_emb_D: Array) -> dic
     """
     covered = coverage_scores(answer, query, bench.index.ids, bench.k * bench.n) if bench.task == "wscr" else {}
     return covered | geometric_scores(answer, query_emb_D, bench.index, bench.k, bench.reward)
+
+
+def score_answers(
+    bench: Bench,
+    answers: Sequence[Answer],
+    queries: Sequence[Query],
+    query_emb_BD: Array,
+    relevant: Sequence[Set[int]],
+) -> dict[str, Values]:
+    """Every measure of the answers to all held-out queries, in the order of the tables.
+
+    Args:
+        bench: The pool, the budget and the training references.
+        answers: One answer per query.
+        queries: The queries.
+        query_emb_BD: Their unit embeddings.
+        relevant: For OAR (open-ended abstract retrieval), the relevant pool rows of each query.
+
+    Returns:
+        Measure -> one number per query, shape (B,).
+    """
+    budget = bench.k * bench.n
+    if bench.task == "oar":
+        own = [theme_scores(answer, rows, bench.k, budget) for answer, rows in zip(answers, relevant, strict=True)]
+    else:
+        ids = bench.index.ids
+        seen = {ids[row] for row in np.unique(np.concatenate([np.zeros(0, np.int64), *bench.train_references]))}
+        own = [
+            recall_by_novelty(answer, query, ids, budget, seen) for answer, query in zip(answers, queries, strict=True)
+        ]
+    single = [score(bench, *one) for one in zip(answers, queries, query_emb_BD, strict=True)]
+    return columns(own) | compare_answers(answers, query_emb_BD, bench.index.emb_MD) | columns(single)
+
+
+def columns(rows: Sequence[Mapping[str, float]]) -> dict[str, Values]:
+    """Measure -> its value in each row, shape (B,)."""
+    return {name: np.array([row[name] for row in rows], dtype=np.float64) for name in rows[0]}
 
 
 def main_measure(task: Task, k: int, n: int) -> str:

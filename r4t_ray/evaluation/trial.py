@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from r4t_ray.artifacts import Workspace, read_manifest
-from r4t_ray.catalogue import Query, load_queries
+from r4t_ray.catalogue import ItemSet, Query, load_queries, load_relevance
 from r4t_ray.config import on_all_cpus, recorded_settings
 from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
 from r4t_ray.evaluation.bench import Bench, Fits, Method, ModelFolder
@@ -40,6 +40,7 @@ class Trial:
         methods: Names of the methods, in the order of the tables.
         queries: The held-out queries.
         query_emb_BD: Their unit embeddings.
+        relevant_rows: Pool rows of the relevant entries of each query. No method sees them. Empty sets for WSCR.
         make_bench: Makes a bench with an empty cache of embeddings. Each method gets a new one, so its time includes
             the texts that it embeds.
     """
@@ -48,6 +49,7 @@ class Trial:
     methods: tuple[str, ...]
     queries: Sequence[Query]
     query_emb_BD: Array
+    relevant_rows: Sequence[frozenset[int]]
     make_bench: Callable[[], Bench]
 
 
@@ -103,6 +105,7 @@ def open_trial(
         methods=methods_of(config, workspace, task),
         queries=test,
         query_emb_BD=emb_of(test),
+        relevant_rows=relevant_rows(workspace, test, index.ids),
         make_bench=make_bench,
     )
 
@@ -154,5 +157,22 @@ def reference_rows(queries: Sequence[Query], pool_ids: Sequence[str]) -> list[Ro
     row_of = {item_id: row for row, item_id in enumerate(pool_ids)}
     return [
         np.array([row_of[item_id] for item_id in query.item_ids if item_id in row_of], dtype=np.int64)
+        for query in queries
+    ]
+
+
+def relevant_rows(
+    workspace: Workspace, queries: Sequence[Query], pool_ids: Sequence[str], new_sets: Sequence[ItemSet] = ()
+) -> list[frozenset[int]]:
+    """Pool rows of the relevant sets of each query.
+
+    It is empty for a query without relevant sets: a WSCR query (weakly supervised compositional retrieval), and a query
+    that the catalogue does not have. Sets outside the pool are left out. ``new_sets`` are sets of the pool that were
+    added after ingest.
+    """
+    row_of = {set_id: row for row, set_id in enumerate(pool_ids)}
+    relevance = load_relevance(workspace, [query.query_id for query in queries], new_sets)
+    return [
+        frozenset(row_of[set_id] for set_id in relevance.get(query.query_id, ()) if set_id in row_of)
         for query in queries
     ]

@@ -43,7 +43,7 @@ def theme_precision_all(retrieved: Collection[int], relevant: Set[int]) -> float
     """
     if not relevant:
         return math.nan
-    return sum(row in relevant for row in retrieved) / len(retrieved) if retrieved else 0.0
+    return sum(row in relevant for row in retrieved) / len(retrieved) if len(retrieved) else 0.0
 
 
 def theme_recall(retrieved: Collection[int], relevant: Set[int], budget: int) -> float:

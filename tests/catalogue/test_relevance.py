@@ -74,9 +74,10 @@ def test_every_theme_has_the_sets_of_its_core(tmp_path: Path) -> None:
     relevance = load_relevance(workspace)
     assert list(relevance) == [query.query_id for query in load_queries(workspace, "oar")]
     assert relevance["oar:soup for a dinner party"] == {row.set_id for row in load_sets(workspace)}
-    assert load_relevance(workspace, {"oar:soup", "other"}) == {"oar:soup": relevance["oar:soup"]}
+    assert load_relevance(workspace, ["oar:soup", "other"]) == {"oar:soup": relevance["oar:soup"]}
+    assert load_relevance(workspace, []) == {}
     new = (made("new", "Cold soups"), made("pie", "Pie"))
-    assert load_relevance(workspace, {"oar:soup"}, new) == {"oar:soup": relevance["oar:soup"] | {"new"}}
+    assert load_relevance(workspace, ["oar:soup"], new) == {"oar:soup": relevance["oar:soup"] | {"new"}}
 
 
 def test_a_title_that_is_a_query_asks_for_its_own_words(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from r4t_ray import cli
-from r4t_ray.catalogue import Catalogue, RemovedIds
+from r4t_ray.catalogue import Catalogue, ItemSet, RemovedIds
 from r4t_ray.diffusion import SamplerConfig
 from r4t_ray.drift import DriftConfig, measure
 from r4t_ray.drift.compare import Situation, compare
@@ -22,7 +22,12 @@ from r4t_ray.evaluation import EvaluationConfig
 from r4t_ray.evaluation.bootstrap import Estimate
 from r4t_ray.index import load_index
 
+THEMES = ("theme_precision", "theme_precision_all", "theme_recall")
+COMPARISONS = ("swap", "identification", "jaccard", "catalogue_share")
 SMALL = {"num_bootstrap": 200}
+
+
+SET_0, SET_7 = (ItemSet(set_id=f"s{row}b", title=f"The sets: {row}", description="", item_ids=()) for row in (0, 7))
 
 
 def chord(degrees):
@@ -62,7 +67,10 @@ def situation(at, pool):
             "query_emb_BD": at(3, 19, 43),
             "queries": "new",
         }
-        return Situation(**(defaults | parts))
+        made = defaults | parts
+        none = {"sample_relevant": [frozenset()] * len(made["sample_emb_BD"]),
+                "query_relevant": [frozenset()] * len(made["query_emb_BD"])}  # fmt: skip
+        return Situation(**(none | made))
 
     return make
 
@@ -87,12 +95,14 @@ def test_measures_by_hand(situation, judged, at, pool):
             sample_emb_BD=train,
             validation_emb_BD=at(10, 50),
             query_emb_BD=at(20, 40),
+            sample_relevant=[{0}, {0, 1}],
+            query_relevant=[{1, 3}, frozenset()],
         ),
         k=2,
         n=1,
     )
     changes = {change.measure: change for change in found.changes}
-    assert list(changes) == ["groundedness", "vendi", "alignment", "query_distance"]
+    assert list(changes) == ["groundedness", "vendi", "alignment", *THEMES, *COMPARISONS, "query_distance"]
     # Directions of training queries are items. Current ones, at 20, 50, 40 and 70 degrees, are 10 degrees from items.
     assert changes["groundedness"].then.value == pytest.approx(1.0, abs=1e-3)
     assert changes["groundedness"].now.value == pytest.approx(1 - chord(10), abs=1e-4)
@@ -103,6 +113,18 @@ def test_measures_by_hand(situation, judged, at, pool):
     assert changes["vendi"].then.value == pytest.approx(vendi, abs=1e-5)
     assert changes["vendi"].now.value == pytest.approx(vendi, abs=1e-5)
     assert changes["alignment"].then.value == pytest.approx((1 + np.cos(np.pi / 6)) / 2, abs=1e-5)
+    # Then, the items 0 and 1 answer the first query, and the items 2 and 3 the second. Now, 1 and 2 answer both.
+    shown = {name: (changes[name].then.value, changes[name].now.value) for name in (*THEMES, *COMPARISONS)}
+    assert shown == {
+        "theme_precision": (0.25, 0.5),
+        "theme_precision_all": (0.25, 0.5),
+        "theme_recall": (0.5, 0.5),
+        "swap": (1.0, 0.5),
+        "identification": (1.0, 0.5),
+        "jaccard": (0.0, 1.0),
+        "catalogue_share": (1.0, 0.5),
+    }
+    assert (changes["theme_precision"].then.n, changes["theme_precision"].now.n) == (2, 1)
     # Validation queries are 10 degrees from the nearest training query, current queries 20 degrees.
     assert changes["query_distance"].then.value == pytest.approx(chord(10), abs=1e-4)
     assert changes["query_distance"].now.value == pytest.approx(chord(20), abs=1e-4)
@@ -136,7 +158,8 @@ def test_constant_answers_show_drift_by_their_alignment(situation, judged, at):
 
 def test_without_validation_queries_there_is_no_query_distance(situation, judged, at):
     found = judged(situation(validation_emb_BD=np.zeros((0, 2), np.float32), query_emb_BD=at(95)))
-    assert [change.measure for change in found.changes] == ["groundedness", "vendi", "alignment"]
+    # One current query has no other answer beside it, and no query has relevant items.
+    assert [change.measure for change in found.changes] == ["groundedness", "vendi", "alignment", "catalogue_share"]
 
 
 def test_new_entries_equal_to_old_ones_are_reached_as_often(situation, judged):
@@ -213,6 +236,40 @@ def test_a_change_is_a_reason_if_it_is_certain_large_and_bad(measure, value, low
     difference = Estimate(value=value, low=low, high=high, n=9)
     change = Change(measure=measure, then=estimate, now=estimate, difference=difference)
     assert (change.reason(DriftConfig()) is not None) == is_reason
+
+
+@pytest.mark.parametrize("measure", [*THEMES, *COMPARISONS])
+def test_a_judge_is_shown_and_decides_nothing(measure):
+    fall = Estimate(value=-0.9, low=-1.0, high=-0.8, n=9)
+    assert Change(measure=measure, then=fall, now=fall, difference=fall).reason(DriftConfig()) is None
+
+
+def test_comparisons_take_equally_many_answers(situation, judged, at):
+    # Eight training queries at two places, and two current ones. Eight answers alike would identify one in four.
+    train = at(*([1] * 4 + [81] * 4))
+    found = judged(situation(train_emb_BD=train, sample_emb_BD=train, query_emb_BD=at(1, 81)))
+    changes = {change.measure: change for change in found.changes}
+    assert [changes["identification"].then.n, changes["identification"].then.value] == [2, 1.0]
+    assert changes["catalogue_share"].then.value == changes["catalogue_share"].now.value == 0.4
+
+
+def test_a_new_query_has_relevant_sets_if_the_catalogue_has_its_text(files):
+    ws, _ = files()
+    change = CatalogueChange(new=Catalogue(items=(), sets=(SET_0, SET_7)), removed=RemovedIds(sets=frozenset({"s1"})))
+    found = measure.open_situation(
+        DriftConfig(),
+        EvaluationConfig(),
+        ws,
+        "oar",
+        change=change,
+        texts=["Theme  0", "another", "theme 6"],
+        encode=lambda texts: np.eye(8, dtype=np.float32)[: len(texts)],
+        seed=0,
+    )
+    names = [{found.now.ids[row] for row in rows} for rows in found.query_relevant]
+    # Theme 0 had the sets 0 and 1. Set 1 is removed, and the new set s0b holds the core words "set 0".
+    assert names == [{"s0", "s0b"}, set(), {"s6", "s7"}]
+    assert [len(rows) for rows in found.sample_relevant] == [2] * 7
 
 
 def test_a_change_is_now_minus_then():
@@ -335,7 +392,8 @@ def test_json_and_printed_lines_agree(files):
     written = json.loads((folder / "drift.json").read_text())
     assert written["resynthesize"] == any(each.resynthesize for each in found)
     oar = written["tasks"][0]
-    assert set(oar["measures"]) == {"groundedness", "vendi", "alignment"}
+    assert set(oar["measures"]) == {"groundedness", "vendi", "alignment", *THEMES, *COMPARISONS}
+    assert set(written["tasks"][1]["measures"]) == {"groundedness", "vendi", "alignment", *COMPARISONS}
     assert set(oar["measures"]["vendi"]) == {"then", "now", "difference"}
     assert oar["new_entries"]["share"] == oar["new_entries"]["num_reached"] / oar["new_entries"]["num_new"]
     text = "\n".join(drift_lines(found[0]))

@@ -7,6 +7,7 @@ from r4t_ray.evaluation.bootstrap import (
     bootstrap_mean,
     bootstrap_median,
     paired_difference,
+    paired_ratio,
     share_of_draws,
     unpaired_difference,
 )
@@ -57,6 +58,16 @@ def test_paired_difference_is_narrow_where_single_intervals_overlap():
     found = paired_difference(ours, theirs, 500, seed=0)
     assert (found.low, found.high) == pytest.approx((0.01, 0.01))
     assert bootstrap_mean(ours, 500, 0).low < theirs.mean()
+
+
+def test_a_query_without_a_value_is_left_out_of_value_interval_and_count():
+    some, all_ = np.array([1.0, np.nan, 3.0, 2.0]), np.array([2.0, 9.0, 4.0, np.nan])
+    assert bootstrap_mean(some, 100, 0) == bootstrap_mean(np.array([1.0, 3.0, 2.0]), 100, 0)
+    assert paired_difference(some, all_, 100, 0) == bootstrap_mean(np.array([-1.0, -1.0]), 100, 0)
+    assert paired_ratio(some, all_, 100, 0) == paired_ratio(np.array([1.0, 3.0]), np.array([2.0, 4.0]), 100, 0)
+    found = unpaired_difference(some, all_, 100, 0)
+    assert found == unpaired_difference(np.array([1.0, 3.0, 2.0]), np.array([2.0, 9.0, 4.0]), 100, 0)
+    assert found.n == 3
 
 
 def test_unpaired_difference_has_the_width_of_independent_means():

@@ -29,9 +29,11 @@ def quality(rows):
 def test_every_method_and_measure_has_a_row(workspace):
     artifact = run(EvaluationConfig(**FAST), workspace(), seed=0)
     rows = rows_of(artifact)
-    geometric = ["vendi", "groundedness", "alignment", "oar_reward"]
-    covered = ["recall@6", "hit@6", *geometric]
-    expected = {("oar", method, measure) for method in (*CHEAP, *GENERATIVE) for measure in geometric}
+    everywhere = ["vendi", "groundedness", "alignment", "oar_reward", "swap", "identification", "jaccard"]
+    everywhere.append("catalogue_share")
+    themed = ["theme_precision", "theme_precision_all", "theme_recall", *everywhere]
+    covered = ["recall@6", "recall_seen@6", "recall_unseen@6", "hit@6", *everywhere]
+    expected = {("oar", method, measure) for method in (*CHEAP, *GENERATIVE) for measure in themed}
     expected |= {("wscr", method, measure) for method in (*CHEAP_WSCR, *GENERATIVE_WSCR) for measure in covered}
     generative = {("oar", method) for method in GENERATIVE} | {("wscr", method) for method in GENERATIVE_WSCR}
     timed = {row for row in generative if row[1] not in ("best_of_5_oracle", "r4t_diffusion_items")}
@@ -39,7 +41,9 @@ def test_every_method_and_measure_has_a_row(workspace):
     assert {(row["task"], row["method"], row["measure"]) for row in rows} == expected
     assert len(rows) == len(expected) == artifact.manifest.rows
     assert all(row["low"] <= row["value"] + 1e-12 and row["value"] <= row["high"] + 1e-12 for row in rows)
-    assert {row["n"] for row in quality(rows)} == {5}
+    # Theme 4 has no relevant set. The references of the queries 0 to 3 hold no item of a training reference.
+    num = {"theme_precision": 4, "theme_precision_all": 4, "theme_recall": 4, "recall_seen@6": 1}
+    assert [row for row in quality(rows) if row["n"] != num.get(row["measure"], 5)] == []
     assert {row["n"] for row in rows if row not in quality(rows)} == {2}
     assert {"report.md", "quality_latency.png", "reward_curves.png"} <= set(artifact.manifest.files)
     assert set(artifact.manifest.parents) == {"catalogue", "encoder", "index", "folm", "diffusion"}
@@ -63,6 +67,22 @@ def test_measures_match_the_scripted_answers(workspace):
     assert rows["oar", "greedy_reward", "oar_reward"] == max(
         value for (task, _, measure), value in rows.items() if (task, measure) == ("oar", "oar_reward")
     )
+
+
+def test_answers_are_judged_by_relevance_novelty_and_each_other(workspace):
+    config = EvaluationConfig(**FAST, methods=("no_fanout", "popular_items"))
+    rows = {(row["task"], row["method"], row["measure"]): row for row in rows_of(run(config, workspace(), 0))}
+    # popular_items gives every query the items 12..17: six of thirty. No query prefers its own answer.
+    fixed = {measure: row["value"] for (_, method, measure), row in rows.items() if method == "popular_items"}
+    assert fixed["swap"] == 0.5
+    assert fixed["identification"] == pytest.approx(0.2)
+    assert fixed["jaccard"] == pytest.approx(1.0)
+    assert rows["wscr", "popular_items", "catalogue_share"] == {
+        "task": "wscr", "method": "popular_items", "measure": "catalogue_share",
+        "value": 0.2, "low": 0.2, "high": 0.2, "n": 5,
+    }  # fmt: skip
+    assert rows["oar", "no_fanout", "identification"]["value"] == 1.0
+    assert rows["oar", "no_fanout", "swap"]["value"] == 1.0
 
 
 def test_a_second_run_is_skipped_and_a_run_from_scratch_measures_the_same(workspace):

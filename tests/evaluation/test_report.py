@@ -63,6 +63,18 @@ def test_rows_are_ordered_and_carry_value_interval_and_count(results):
     assert ("wscr", "popular", "latency_ms_b8") not in found
 
 
+def test_rows_count_the_queries_with_a_value_and_totals_have_no_interval():
+    values = {"theme_precision": np.array([1.0, np.nan, 0.0]), "theme_recall": np.full(3, np.nan)}
+    one = Result(task="oar", method="no_fanout", values=values, latency={},
+                 answer_ms=1.0, totals={"catalogue_share": 0.4})  # fmt: skip
+    rows = {row["measure"]: row for row in metric_rows([one], 50, seed=0)}
+    assert set(rows) == {"theme_precision", "catalogue_share"}
+    assert (rows["theme_precision"]["value"], rows["theme_precision"]["n"]) == (0.5, 2)
+    assert [rows["catalogue_share"][name] for name in ("value", "low", "high", "n")] == [0.4, 0.4, 0.4, 3]
+    assert one.mean("theme_precision") == 0.5
+    assert np.isnan(one.mean("theme_recall"))
+
+
 def test_a_method_loses_to_a_cheaper_method_with_a_higher_score(results):
     losses = losses_to_cheaper(results, "wscr", "recall@4", 200, seed=0)
     # r4t_folm scores higher than zero_shot, but its time is too similar to count as cheaper.

@@ -5,7 +5,15 @@ import pytest
 
 from r4t_ray.evaluation import scores
 from r4t_ray.evaluation.method_answer import Answer, answers_of_directions, round_robin
-from r4t_ray.evaluation.scores import coverage_scores, geometric_scores, nearest_cosines, score
+from r4t_ray.evaluation.scores import (
+    coverage_scores,
+    geometric_scores,
+    nearest_cosines,
+    recall_by_novelty,
+    score,
+    score_answers,
+    theme_scores,
+)
 from r4t_ray.rewards import OARConfig
 
 
@@ -47,6 +55,36 @@ def test_only_wscr_has_recall(at, pool, toy_query, bench):
     ]
     assert names[0] == ["vendi", "groundedness", "alignment", "oar_reward"]
     assert names[1] == ["recall@1", "hit@1", *names[0]]
+
+
+def test_recall_of_seen_and_of_unseen_items(toy_query):
+    answer = Answer(directions_kD=np.eye(2, dtype=np.float32), hits_kn=np.array([[0, 1], [1, -1]]))
+    ids = ["a", "b", "c", "d"]
+    found = recall_by_novelty(answer, toy_query("q", "", ("b", "d", "a", "x")), ids, 4, {"a", "c", "d"})
+    assert found == {"recall_seen@4": 0.5, "recall_unseen@4": 0.5}
+    found = recall_by_novelty(answer, toy_query("q", "", ("b", "c")), ids, 4, {"b", "c"})
+    assert found["recall_seen@4"] == 0.5
+    assert np.isnan(found["recall_unseen@4"])
+
+
+def test_theme_scores_are_of_top_items_and_of_all_items():
+    answer = Answer(directions_kD=np.eye(2, dtype=np.float32), hits_kn=np.array([[0, 1], [2, 3]]))
+    found = theme_scores(answer, {0, 3, 7, 8}, k=2, budget=4)
+    assert found == {"theme_precision": 0.5, "theme_precision_all": 0.5, "theme_recall": 0.5}
+
+
+def test_every_measure_of_all_answers(at, bench, toy_query):
+    # Six items lie at 0, 10, ..., 50 degrees; the training reference is item 0. Each answer is its two nearest items.
+    parts, queries = bench(k=1, n=2), [toy_query("p", "", ("item0", "item1")), toy_query("q", "", ("item5",))]
+    answers = answers_of_directions(parts.index, [at(2), at(48)], n=2)
+    found = score_answers(parts, answers, queries, at(2, 48), [])
+    measured = {name: values.tolist() for name, values in found.items() if name in ("swap", "jaccard", "recall@2")}
+    assert measured == {"swap": [1.0, 1.0], "jaccard": [0.0, 0.0], "recall@2": [1.0, 1.0]}
+    assert found["recall_unseen@2"].tolist() == [1.0, 1.0]
+    assert found["recall_seen@2"] == pytest.approx([1.0, np.nan], nan_ok=True)
+    themed = score_answers(bench(task="oar", k=1, n=2), answers, queries, at(2, 48), [{0, 2}, frozenset()])
+    assert themed["theme_recall"] == pytest.approx([0.5, np.nan], nan_ok=True)
+    assert not [name for name in themed if name.startswith("recall")]
 
 
 def test_a_joint_search_returns_hits_to_the_right_query(at, pool):
