@@ -26,7 +26,7 @@ from r4t_ray.evaluation.settings import EvaluationConfig
 from r4t_ray.evaluation.trial import Trial, open_trial
 from r4t_ray.folm import SharedEngine
 from r4t_ray.rewards import OARConfig
-from r4t_ray.types import Task
+from r4t_ray.types import Array, Task
 
 Generate = Callable[[Tensor, torch.Generator], Tensor]
 """(z_q_BD, generator of the noise) -> unit rows z_BLD."""
@@ -38,9 +38,17 @@ OAR is open-ended abstract retrieval, WSCR is weakly supervised compositional re
 """
 
 
-def fit(config: DiffusionConfig, pairs: Path, task: Task, seed: int) -> DiffusionRetriever:
-    """Train a retriever on one task's pairs in memory; returns the retriever with averaged weights."""
-    job = prepare_task(config, pairs, task)
+def fit(config: DiffusionConfig, pairs: Path, task: Task, seed: int, pool_MD: Array | None) -> DiffusionRetriever:
+    """Train a retriever on one task's pairs in memory; returns the retriever with averaged weights.
+
+    Args:
+        config: Settings of the stage.
+        pairs: Folder of the task's pairs.
+        task: The task.
+        seed: Seed of the weights and the noise.
+        pool_MD: ``pool_of`` the task.
+    """
+    job = prepare_task(config, pairs, task, pool_MD=pool_MD)
     learner = Learner(job.config, job.shape, task, seed=seed, rank=0, anchors_ND=job.anchors_ND)
     loaded = load_pairs(pairs, "train", PairCollate(job.shape, job.mean_weight))
     for batch in islice(cached_batches(loaded, config.optimizer.batch_size, seed), config.optimizer.num_steps):

@@ -23,7 +23,9 @@ from pydantic import Field, PositiveInt
 from benchmarks.harness import POSITIONAL, Benchmark, BenchmarkSettings, Result, ResultRow, new_result
 from benchmarks.retrievers import COMPARED, fit, sampling, scored, trial_of
 from benchmarks.tables.quality import select_table
+from r4t_ray.artifacts import Workspace
 from r4t_ray.config import load_settings
+from r4t_ray.diffusion.training.stage import pool_of
 from r4t_ray.evaluation.bootstrap import bootstrap_mean
 from r4t_ray.experiment import Experiment
 from r4t_ray.pairs.select import SelectAbove, SelectAll, SelectBest, SelectRule
@@ -75,12 +77,12 @@ def trained(settings: SelectSettings, rule: str, pairs: pa.Table) -> list[Result
     """Train on the pairs once per seed and answer the held-out queries; returns one row per measure."""
     task = settings.task
     config, trial = load_settings(Experiment, settings.config).diffusion, trial_of(settings.workspace, task)
-    solver = config.sampler[task].solver
+    solver, pool_MD = config.sampler[task].solver, pool_of(config, Workspace(settings.workspace), task)
     found = []
     with tempfile.TemporaryDirectory() as place:
         pq.write_table(pairs, Path(place) / "pairs.parquet")
         for seed in range(settings.seeds):
-            retriever = fit(config, Path(place), task, seed)
+            retriever = fit(config, Path(place), task, seed, pool_MD)
             found.append(scored(trial, sampling(retriever), solver, settings.draws))
     weight_N, reward_N = pairs["weight"].to_numpy(), pairs["reward"].to_numpy()
     reward = float(np.average(reward_N, weights=weight_N))

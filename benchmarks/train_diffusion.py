@@ -126,6 +126,7 @@ def training_config(settings: TrainDiffusionSettings) -> Any:
             "workers": Resources(gpus=float(torch.cuda.is_available())),
             "compile": settings.compile,
             "student": PerTask(oar=None, wscr=None),
+            "anchors": PerTask(oar="rows", wscr="rows"),
         }
     )
 

@@ -72,7 +72,7 @@ STAGES = (
     Stage(
         name="train-diffusion",
         section="diffusion",
-        parents=("pairs",),
+        parents=("encoder", "pairs"),
         module="r4t_ray.diffusion",
         help="Train the diffusion retriever on the pairs (Ray Train).",
     ),

@@ -20,6 +20,9 @@ Task = Literal["oar", "wscr"]
 
 TASKS: tuple[Task, ...] = get_args(Task)
 
+POOLS: dict[Task, str] = {"oar": "sets", "wscr": "items"}
+"""The pool of each task, which is also the name of its file in ``catalogue/`` and in ``encoder/``."""
+
 Split = Literal["train", "val", "test"]
 
 Array = NDArray[np.float32]

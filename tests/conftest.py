@@ -157,7 +157,7 @@ def build_retrievers(workspace: Workspace, seed: int = SEED, solver: str = "heun
         return 0
 
     workspace.build("pairs", NoSettings(), seed, ["encoder", "index"], no_pairs)
-    workspace.build("diffusion", NoSettings(), seed, ["pairs"], save)
+    workspace.build("diffusion", NoSettings(), seed, ["encoder", "pairs"], save)
 
 
 ADDED_ITEMS = {"i-more lentil": "lentil", "i-quince jelly": "quince jelly"}

@@ -205,6 +205,13 @@ def test_no_server(run: Run) -> None:
     assert_refused(run("query", "dinner", "--url", "http://127.0.0.1:9"), r"r4t serve --workspace DIR")
 
 
+def test_json_of_a_failed_query_is_empty(run: Run, tmp_path: Path) -> None:
+    for where in (("--url", "http://127.0.0.1:9"), ("--local", "--workspace", tmp_path)):
+        outcome = run("query", "dinner", "--json", *where)
+        assert_refused(outcome)
+        assert outcome[1] == ""
+
+
 def test_unserved_workspace(run: Run, tmp_path: Path) -> None:
     assert_refused(run("query", "dinner", "--local", "--workspace", tmp_path), r"r4t [a-z-]+ CONFIG")
 

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -83,12 +84,15 @@ def write_catalogue(folder: Path, catalogue: Catalogue, queries: Sequence[Query]
 
 def write_relevance(folder: Path, catalogue: Catalogue, themes: Sequence[Theme]) -> None:
     """Write relevance.parquet: the relevant sets of each OAR query, and the core words that select them."""
-    set_ids = relevant_sets([theme.core for theme in themes], catalogue.sets)
-    rows = [
-        {"query_id": query.query_id, "core": theme.core, "set_ids": found}
-        for query, theme, found in zip(oar_queries(themes), themes, set_ids, strict=True)
+    rows = relevant_sets([theme.core for theme in themes], catalogue.sets)
+    ends = np.cumsum([0, *map(len, rows)])
+    ids = pa.array([each.set_id for each in catalogue.sets]).take(pa.array(np.concatenate(rows)))
+    columns = [
+        pa.array([query.query_id for query in oar_queries(themes)]),
+        pa.array([theme.core for theme in themes]),
+        pa.ListArray.from_arrays(ends.astype(np.int32), ids),
     ]
-    pq.write_table(pa.Table.from_pylist(rows, RELEVANCE_SCHEMA), folder / "relevance.parquet")
+    pq.write_table(pa.Table.from_arrays(columns, schema=RELEVANCE_SCHEMA), folder / "relevance.parquet")
 
 
 def load_items(workspace: Workspace) -> list[Item]:
@@ -129,7 +133,8 @@ def load_relevance(
     added = relevant_sets([row["core"] for row in rows], new_sets)
     replaced = {each.set_id for each in new_sets}
     return {
-        row["query_id"]: frozenset(row["set_ids"]) - replaced | set(new) for row, new in zip(rows, added, strict=True)
+        row["query_id"]: frozenset(row["set_ids"]) - replaced | {new_sets[place].set_id for place in found}
+        for row, found in zip(rows, added, strict=True)
     }
 
 

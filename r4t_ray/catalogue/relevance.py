@@ -16,15 +16,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
+import numpy as np
+
 from r4t_ray.catalogue.catalogue import ItemSet
 from r4t_ray.catalogue.splits import without_accents
 from r4t_ray.catalogue.themes import STOP_WORDS
+from r4t_ray.types import Rows
 
 SIBILANTS = ("s", "x", "z", "ch", "sh", "o")
 """A noun with one of these endings has a plural in -es: dishes, tomatoes."""
 
 
-def relevant_sets(cores: Sequence[str], sets: Iterable[ItemSet]) -> list[tuple[str, ...]]:
+def relevant_sets(cores: Sequence[str], sets: Iterable[ItemSet]) -> list[Rows]:
     """The relevant sets of each core.
 
     Args:
@@ -32,19 +35,36 @@ def relevant_sets(cores: Sequence[str], sets: Iterable[ItemSet]) -> list[tuple[s
         sets: The sets, each with its categories.
 
     Returns:
-        The set ids for each core, in the order of ``sets``; empty if no set holds all its words.
+        For each core, the ascending positions in ``sets``; empty if no set holds all its words.
     """
     wanted = {core: core_words(core) for core in cores}
-    indexed = {form for words in wanted.values() for word in words for form in singulars(word)}
-    ids: list[str] = []
+    forms_of = {word: singulars(word) for words in wanted.values() for word in words}
+    indexed = frozenset().union(*forms_of.values())
     rows_of: defaultdict[str, list[int]] = defaultdict(list)
     for row, each in enumerate(sets):
-        ids.append(each.set_id)
         words = words_of(" ".join((each.title, *each.categories, each.description)))
         for form in {form for word in set(words) for form in singulars(word)} & indexed:
             rows_of[form].append(row)
-    found = {core: sorted(_rows_with_all(words, rows_of)) for core, words in wanted.items()}
-    return [tuple(ids[row] for row in found[core]) for core in cores]
+    with_word = {
+        word: np.unique(np.array([row for form in forms for row in rows_of[form]], dtype=np.int64))
+        for word, forms in forms_of.items()
+    }
+    found = {core: with_all([with_word[word] for word in words]) for core, words in wanted.items()}
+    return [found[core] for core in cores]
+
+
+def with_all(rows: Sequence[Rows]) -> Rows:
+    """The values that are in every one of the ascending arrays; none if there is no array.
+
+    >>> with_all([np.array([1, 3, 5]), np.array([0, 1, 2, 5])]).tolist()
+    [1, 5]
+    """
+    common, *others = sorted(rows, key=len) or [np.zeros(0, dtype=np.int64)]
+    for larger in others:
+        # The least of the arrays is looked up in the others, so a frequent word costs little beside a rare one.
+        places = np.searchsorted(larger, common)
+        common = common[larger[np.minimum(places, len(larger) - 1)] == common]
+    return common
 
 
 def core_words(core: str) -> tuple[str, ...]:
@@ -85,9 +105,3 @@ def singulars(word: str) -> frozenset[str]:
     elif word.endswith("es") and word[:-2].endswith(SIBILANTS):
         forms.add(word[:-2])
     return frozenset(forms)
-
-
-def _rows_with_all(words: Sequence[str], rows_of: dict[str, list[int]]) -> set[int]:
-    """Rows that hold every word in one of its forms."""
-    of_word = [{row for form in singulars(word) for row in rows_of.get(form, ())} for word in words]
-    return set.intersection(*sorted(of_word, key=len)) if of_word else set()

@@ -34,6 +34,10 @@ Avoid = Annotated[
 ]
 Temperature = Annotated[float, typer.Option(help="Factor of the noise. Above 1, sets for different seeds differ more.")]
 Guidance = Annotated[float | None, typer.Option(help="Classifier-free guidance strength. Default: the model's.")]
+JsonFlag = Annotated[
+    bool,
+    typer.Option("--json", help="Print the answer as JSON, the body of POST /v1/retrieve. Default: a table."),
+]
 
 
 @app.command(rich_help_panel=USE_PANEL)
@@ -51,6 +55,7 @@ def query(
     strength: Annotated[float, typer.Option(help="Strength of --like and --avoid, 0 to 4. 0 does not steer.")] = 0.5,
     temperature: Temperature = 1.0,
     guidance: Guidance = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Ask a running server for a set; with --local, answer in this process."""
     logging.basicConfig(level=logging.WARNING)
@@ -71,7 +76,7 @@ def query(
         guidance=guidance,
     )
     answer = Retriever(workspace).answer(request) if local else Client(url).retrieve(request)
-    typer.echo(answer.table())
+    typer.echo(answer.model_dump_json() if as_json else answer.table())
 
 
 @app.command(rich_help_panel=USE_PANEL)

@@ -5,12 +5,16 @@ zero and standard deviation sigma_data, the network's input and its training tar
 
 Anchors are not in arXiv 2603.06397. The training targets are vectors of the catalogue, so D mostly chooses among them.
 For rows drawn from known unit vectors a_n with log-prior p_n the Bayes denoiser is
-``D(z; sigma) = sum_n w_n a_n`` with ``w = softmax(z . a_n / sigma^2 + p_n)``. The network gives p_n as a sum of two
-parts. One depends on the query and is the same for all rows; the other depends on the row. A gate lets a row keep the
-network's own estimate, because some rows are not anchors.
+``D(z; sigma) = sum_n w_n a_n`` with ``w = softmax(z . a_n / sigma^2 + p_n)``. The network gives p_n as a sum of three
+parts. Two depend on the query and are the same for all rows: a linear map of z_q, and the nearness
+``exp(s) cos(z_q, a_n)`` with a learned s. The linear map knows the queries of training; the nearness also holds for
+other queries. The third part depends on the row. A gate lets a row keep the network's own estimate, because some rows
+are not anchors.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +27,8 @@ ANCHOR_WIDTH = 0.02
 softmax finite as sigma falls."""
 LOGIT_SCALE = 8.0
 """Nats that a unit vector from the row head adds to the logit of an anchor in its direction."""
+FIRST_NEARNESS, MOST_NEARNESS = 10.0, 100.0
+"""exp(s) at the start of training, and its upper bound: nats that a cosine of 1 with the query adds to a logit."""
 
 
 def c_skip(sigma_B: Tensor, sigma_data: float) -> Tensor:
@@ -46,7 +52,10 @@ def c_noise(sigma_B: Tensor) -> Tensor:
 
 
 class AnchorMixture(nn.Module):
-    """D' = (1 - g) D + g sum_n w_n a_n, with one gate g per row. ``anchors_ND`` is a buffer, saved with the weights."""
+    """D' = (1 - g) D + g sum_n w_n a_n, with one gate g per row.
+
+    ``anchors_ND`` is a buffer of unit rows, saved with the weights. ``log_nearness`` is s.
+    """
 
     anchors_ND: Tensor
 
@@ -55,18 +64,39 @@ class AnchorMixture(nn.Module):
         self.register_buffer("anchors_ND", torch.zeros(config.num_anchors, config.dim))
         self.query_prior = nn.Linear(config.dim, config.num_anchors)
         self.row_head = nn.Linear(config.hidden_size, config.dim + 1)
+        self.log_nearness = nn.Parameter(torch.tensor(math.log(FIRST_NEARNESS)))
         for linear in (self.query_prior, self.row_head):
             nn.init.zeros_(linear.weight)
             nn.init.zeros_(linear.bias)
 
-    def logits(self, z_BLD: Tensor, sigma_B: Tensor, head_BLE: Tensor, z_q_BD: Tensor) -> Tensor:
-        """Logits of w for every row and anchor, (B, L, N); ``head_BLE`` holds the row head's D + 1 outputs."""
+    def query_logits(self, condition_BD: Tensor, z_q_BD: Tensor, is_dropped_B: Tensor) -> Tensor:
+        """The part of the logits that depends on the query alone, (B, N).
+
+        Args:
+            condition_BD: Query embeddings; the null embedding where a query is dropped.
+            z_q_BD: Unit query embeddings.
+            is_dropped_B: bool; where True the nearness exp(s) cos(z_q, a_n) is left out.
+        """
+        # Above the bound the gradient of s is 0, so s stays there.
+        nearness = self.log_nearness.clamp(max=math.log(MOST_NEARNESS)).exp()
+        kept_BD = z_q_BD.masked_fill(is_dropped_B[:, None], 0)
+        linear_BN: Tensor = self.query_prior(condition_BD * condition_BD.shape[1] ** 0.5)
+        return linear_BN + nearness * (kept_BD @ self.anchors_ND.T)
+
+    def logits(self, z_BLD: Tensor, sigma_B: Tensor, head_BLE: Tensor, query_BN: Tensor) -> Tensor:
+        """Logits of w for every row and anchor, (B, L, N).
+
+        Args:
+            z_BLD: The noisy rows.
+            sigma_B: Noise level of each query.
+            head_BLE: The row head's D + 1 outputs.
+            query_BN: ``query_logits``.
+        """
         toward_BLD = z_BLD / (sigma_B[:, None, None] ** 2 + ANCHOR_WIDTH**2) + LOGIT_SCALE * head_BLE[..., :-1]
-        prior_BN = self.query_prior(z_q_BD * z_q_BD.shape[1] ** 0.5)
-        return toward_BLD @ self.anchors_ND.T + prior_BN[:, None]
+        return toward_BLD @ self.anchors_ND.T + query_BN[:, None]
 
     def forward(
-        self, denoised_BLD: Tensor, z_BLD: Tensor, sigma_B: Tensor, hidden_BLH: Tensor, z_q_BD: Tensor
+        self, denoised_BLD: Tensor, z_BLD: Tensor, sigma_B: Tensor, hidden_BLH: Tensor, query_BN: Tensor
     ) -> Tensor:
         """Mix the anchors into the network's own estimate.
 
@@ -75,14 +105,14 @@ class AnchorMixture(nn.Module):
             z_BLD: The noisy rows.
             sigma_B: Noise level of each query.
             hidden_BLH: The transformer's last hidden rows.
-            z_q_BD: Query embeddings; the null embedding where a query is dropped.
+            query_BN: ``query_logits``.
 
         Returns:
             D', (B, L, D).
         """
         head_BLE = self.row_head(hidden_BLH)
         gate_BL1 = torch.sigmoid(head_BLE[..., -1:] + 2)
-        anchored_BLD = self.logits(z_BLD, sigma_B, head_BLE, z_q_BD).softmax(dim=-1) @ self.anchors_ND
+        anchored_BLD = self.logits(z_BLD, sigma_B, head_BLE, query_BN).softmax(dim=-1) @ self.anchors_ND
         return (1 - gate_BL1) * denoised_BLD + gate_BL1 * anchored_BLD
 
 
@@ -116,32 +146,37 @@ class Denoiser(nn.Module):
         denoised: Tensor = c_skip(sigma_B11, sigma_data) * z_BLD + c_out(sigma_B11, sigma_data) * output_BLD
         if self.mixture is None:
             return denoised
-        mixed: Tensor = self.mixture(denoised, z_BLD, sigma_B, hidden_BLH, condition_BD)
+        query_BN = self.mixture.query_logits(condition_BD, z_q_BD, is_dropped_B)
+        mixed: Tensor = self.mixture(denoised, z_BLD, sigma_B, hidden_BLH, query_BN)
         return mixed
 
-    def anchor_logits(self, z_BLD: Tensor, sigma_B: Tensor, condition_BD: Tensor) -> Tensor:
+    def anchor_logits(self, z_BLD: Tensor, sigma_B: Tensor, z_q_BD: Tensor, is_dropped_B: Tensor) -> Tensor:
         """Logits (B, L, N) of each row's anchor; only for a network with anchors.
 
         Args:
             z_BLD: Noisy rows, Z + sigma eps.
             sigma_B: Noise level of each query, above 0.
-            condition_BD: Query embeddings; the null embedding where a query is dropped.
+            z_q_BD: Unit query embeddings.
+            is_dropped_B: bool; where True the logits are unconditional.
         """
         assert self.mixture is not None, "a network without anchors has no logits"
         rows_BLD = c_in(sigma_B[:, None, None], self.noise.sigma_data) * z_BLD
+        condition_BD = self.network.condition(z_q_BD, is_dropped_B)
         head_BLE = self.mixture.row_head(self.network.hidden_rows(rows_BLD, c_noise(sigma_B), condition_BD))
-        return self.mixture.logits(z_BLD, sigma_B, head_BLE, condition_BD)
+        query_BN = self.mixture.query_logits(condition_BD, z_q_BD, is_dropped_B)
+        return self.mixture.logits(z_BLD, sigma_B, head_BLE, query_BN)
 
-    def prior_logits(self, condition_BD: Tensor) -> Tensor:
+    def prior_logits(self, z_q_BD: Tensor, is_dropped_B: Tensor) -> Tensor:
         """Logits (B, N) of the expected share of a query's rows at each anchor; only for a network with anchors.
 
         Args:
-            condition_BD: Query embeddings; the null embedding where a query is dropped.
+            z_q_BD: Unit query embeddings.
+            is_dropped_B: bool; where True the logits are unconditional.
         """
         # Equal rows attend only to copies of themselves, so one row gives the output of all.
-        row_B1D = torch.zeros_like(condition_BD)[:, None]
-        sigma_B = torch.full_like(condition_BD[:, 0], self.noise.sigma_max)
-        return self.anchor_logits(row_B1D, sigma_B, condition_BD)[:, 0]
+        row_B1D = torch.zeros_like(z_q_BD)[:, None]
+        sigma_B = torch.full_like(z_q_BD[:, 0], self.noise.sigma_max)
+        return self.anchor_logits(row_B1D, sigma_B, z_q_BD, is_dropped_B)[:, 0]
 
 
 class QueryDenoiser:
@@ -165,4 +200,4 @@ class QueryDenoiser:
 
     def anchor_logits(self, z_BLD: Tensor, sigma_B: Tensor) -> Tensor:
         """The logits of each row's anchor, (B, L, N)."""
-        return self.denoiser.anchor_logits(z_BLD, sigma_B, self.z_q_BD)
+        return self.denoiser.anchor_logits(z_BLD, sigma_B, self.z_q_BD, self.is_dropped_B)

@@ -40,8 +40,8 @@ class NetworkSettings(Settings):
     num_anchors: int = Field(
         1024,
         ge=0,
-        description="Number of anchors: the most frequent target rows, from which the output may be mixed. The solver "
-        "top_anchors needs `pairs.num_rows` or more. 0 gives the paper's network.",
+        description="Most anchors that are target rows (see `diffusion.anchors`). The solver top_anchors needs "
+        "`pairs.num_rows` or more. 0 gives the paper's network, which has no anchors of either kind.",
     )
 
     @model_validator(mode="after")
@@ -185,6 +185,12 @@ class DiffusionConfig(Settings):
     student: PerTask[StudentConfig | None] = Field(
         PerTask(oar=StudentConfig(), wscr=None),
         description="A student that answers in one evaluation and serves in place of the retriever; null trains none.",
+    )
+    anchors: PerTask[Literal["pool", "rows"]] = Field(
+        PerTask(oar="pool", wscr="rows"),
+        description="Known vectors from which the output is mixed. pool: every entry of the pool, if a batch's logits "
+        "take at most 256 MB (`optimizer.batch_size` x `pairs.num_rows` x entries x 4 bytes). rows, or a larger pool: "
+        "the `network.num_anchors` most frequent target rows. Targets of WSCR are sub-queries, not entries.",
     )
     row_matching: Literal["random", "noise"] = Field(
         "noise",

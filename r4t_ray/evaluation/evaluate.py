@@ -99,7 +99,13 @@ def try_method(config: EvaluationConfig, trial: Trial, method: Method, seed: int
     means = {name: round(float(known(of_B).mean()), 4) for name, of_B in values.items() if len(known(of_B))}
     _logger.info("%s %s: %s", trial.task, method.name, means | totals)
     return Result(
-        task=trial.task, method=method.name, values=values, latency=latency, answer_ms=answer_ms, totals=totals
+        task=trial.task,
+        method=method.name,
+        values=values,
+        latency=latency,
+        answer_ms=answer_ms,
+        answers=answers,
+        totals=totals,
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from r4t_ray.evaluation.bootstrap import Estimate, bootstrap_mean, bootstrap_median, known, paired_difference
+from r4t_ray.evaluation.method_answer import Answer
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.types import TASKS, Task
 
@@ -29,6 +30,7 @@ class Result:
             theme that no collection holds.
         latency: latency_ms_b* -> milliseconds, one number per repeat; empty for a method that generates nothing.
         answer_ms: Wall time of a whole answer (generation, embedding, search, re-ranking), milliseconds per query.
+        answers: The answer to every query, in the order of the values.
         totals: Measure -> one number of all answers together, such as catalogue_share.
     """
 
@@ -37,6 +39,7 @@ class Result:
     values: dict[str, NDArray[np.float64]]
     latency: dict[str, NDArray[np.float64]]
     answer_ms: float
+    answers: Sequence[Answer] = ()
     totals: dict[str, float] = field(default_factory=dict)
 
     def mean(self, measure: str) -> float:

@@ -2,8 +2,9 @@
 
 from r4t_ray.index.build import run
 from r4t_ray.index.index_types import IndexConfig
-from r4t_ray.index.search import POOLS, ShardedIndex, load_index, search_shards
+from r4t_ray.index.search import ShardedIndex, load_index, search_shards
 from r4t_ray.index.shard import Shard, flat_shard, load_shard, merge_topk
+from r4t_ray.types import POOLS
 
 __all__ = [
     "POOLS",

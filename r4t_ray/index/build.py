@@ -14,11 +14,11 @@ from r4t_ray.embedding_table import read_embedding_table
 from r4t_ray.errors import ConfigError
 from r4t_ray.files import write_json
 from r4t_ray.index.index_types import IndexConfig
-from r4t_ray.index.search import POOLS, ShardedIndex
+from r4t_ray.index.search import ShardedIndex
 from r4t_ray.index.shard import INDEX_FILE, flat_shard, load_shard, shard_file
 from r4t_ray.progress import track
 from r4t_ray.stages import parents_of
-from r4t_ray.types import TASKS, Array, Task
+from r4t_ray.types import POOLS, TASKS, Array, Task
 
 RECALL_K = 10
 NUM_RECALL_QUERIES = 256

@@ -12,11 +12,7 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.embedding_table import read_embedding_table
 from r4t_ray.errors import ArtifactError
 from r4t_ray.index.shard import Shard, flat_shard, load_shard, merge_topk, read_index_file, require_queries
-from r4t_ray.types import Array, Rows, Search, Task
-
-POOLS: dict[Task, str] = {"oar": "sets", "wscr": "items"}
-"""The pool of each task: sets for oar (open-ended abstract retrieval), items for wscr (weakly supervised
-compositional retrieval)."""
+from r4t_ray.types import POOLS, Array, Rows, Search, Task
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,14 +9,14 @@ No array has the size of queries x pool. The answers are compared in blocks of q
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from r4t_ray.types import Array, Rows
 
-BLOCK = 1024
+BLOCK = 256
 """Queries that are compared with all answers at a time. It bounds the memory for many queries."""
 
 TIE = 1e-9
@@ -57,10 +57,10 @@ def swap(mean_top_BD: Values, query_emb_BD: Array) -> Values:
     shares_B = np.full(num_B, np.nan)
     if num_B < 2:
         return shares_B
-    for block, fit_Bb, own_b in _fits(mean_top_BD, query_emb_BD):
-        worse_Bb, equal_Bb = fit_Bb < own_b - TIE, np.abs(fit_Bb - own_b) <= TIE
-        # A query's own answer is equal to itself and is left out.
-        shares_B[block] = (worse_Bb.sum(axis=0) + 0.5 * (equal_Bb.sum(axis=0) - 1)) / (num_B - 1)
+    for b, fit_B in enumerate(_fits(mean_top_BD, query_emb_BD)):
+        worse = np.count_nonzero(fit_B < fit_B[b] - TIE)
+        not_better = np.count_nonzero(fit_B <= fit_B[b] + TIE) - 1  # without the query's own answer
+        shares_B[b] = (worse + not_better) / 2 / (num_B - 1)
     return shares_B
 
 
@@ -84,10 +84,9 @@ def identification(mean_top_BD: Values, query_emb_BD: Array) -> Values:
     found_B = np.full(num_B, np.nan)
     if num_B < 2:
         return found_B
-    for block, fit_Bb, own_b in _fits(mean_top_BD, query_emb_BD):
-        best_b = fit_Bb.max(axis=0)
-        ties_b = (fit_Bb >= best_b - TIE).sum(axis=0)
-        found_B[block] = np.where(own_b >= best_b - TIE, 1.0 / ties_b, 0.0)
+    for b, fit_B in enumerate(_fits(mean_top_BD, query_emb_BD)):
+        least = fit_B.max() - TIE
+        found_B[b] = 1.0 / np.count_nonzero(fit_B >= least) if fit_B[b] >= least else 0.0
     return found_B
 
 
@@ -109,17 +108,23 @@ def jaccard(retrieved: Sequence[frozenset[int] | set[int]]) -> Values:
     num_B = len(retrieved)
     if num_B < 2:
         return np.full(num_B, np.nan)
-    size_B = np.array([len(rows) for rows in retrieved])
-    holders = _holders(retrieved)
-    means_B = np.empty(num_B)
-    for b, rows in enumerate(retrieved):
-        shared_B = np.zeros(num_B, dtype=np.int64)
+    # Equal answers are compared once. U is the number of different answers.
+    answers = list(map(frozenset, retrieved))
+    number_of = {rows: u for u, rows in enumerate(dict.fromkeys(answers))}
+    of_answer_B = np.array([number_of[rows] for rows in answers])
+    count_U = np.bincount(of_answer_B)
+    size_U = np.array([len(rows) for rows in number_of])
+    holders = _holders(number_of)
+    mean_U = np.zeros(len(number_of))
+    for rows, u in number_of.items():
+        total = float(count_U[u])  # the index of equal answers is 1
         if rows:
-            shared_B = np.bincount(np.concatenate([holders[row] for row in rows]), minlength=num_B)
-        union_B = size_B[b] + size_B - shared_B
-        index_B = np.where(union_B > 0, shared_B / np.maximum(union_B, 1), 1.0)
-        means_B[b] = (index_B.sum() - 1.0) / (num_B - 1)  # the index of an answer with itself is 1
-    return means_B.clip(0.0, 1.0)
+            shared_U = np.bincount(np.concatenate([holders[row] for row in rows]))
+            near = np.flatnonzero(shared_U)
+            near = near[near != u]
+            total += (count_U[near] * shared_U[near] / (size_U[u] + size_U[near] - shared_U[near])).sum()
+        mean_U[u] = (total - 1.0) / (num_B - 1)  # without the answer itself
+    return mean_U[of_answer_B]
 
 
 def catalogue_share(retrieved: Sequence[frozenset[int] | set[int]], pool_size: int) -> float:
@@ -133,21 +138,19 @@ def catalogue_share(retrieved: Sequence[frozenset[int] | set[int]], pool_size: i
     return len(set().union(*retrieved)) / pool_size
 
 
-def _fits(mean_top_BD: Values, query_emb_BD: Array) -> Iterator[tuple[slice, Values, Values]]:
-    """For each block of queries: its slice, the fit of every answer to it, and the fit of each query's own answer."""
+def _fits(mean_top_BD: Values, query_emb_BD: Array) -> Iterator[Values]:
+    """For each query, the fit of every answer to it, shape (B,)."""
     is_empty_B = ~mean_top_BD.any(axis=1)
     for start in range(0, len(query_emb_BD), BLOCK):
-        block = slice(start, min(start + BLOCK, len(query_emb_BD)))
-        fit_Bb = mean_top_BD @ query_emb_BD[block].T.astype(np.float64)
-        fit_Bb[is_empty_B] = NO_FIT
-        columns = np.arange(fit_Bb.shape[1])
-        yield block, fit_Bb, fit_Bb[start + columns, columns]
+        fit_bB = query_emb_BD[start : start + BLOCK].astype(np.float64) @ mean_top_BD.T
+        fit_bB[:, is_empty_B] = NO_FIT
+        yield from fit_bB
 
 
-def _holders(retrieved: Sequence[frozenset[int] | set[int]]) -> dict[int, Rows]:
-    """Pool row -> positions of the answers that hold it."""
+def _holders(answers: Mapping[frozenset[int], int]) -> dict[int, Rows]:
+    """Pool row -> numbers of the answers that hold it."""
     found: dict[int, list[int]] = {}
-    for b, rows in enumerate(retrieved):
+    for rows, number in answers.items():
         for row in rows:
-            found.setdefault(row, []).append(b)
-    return {row: np.array(positions, dtype=np.int64) for row, positions in found.items()}
+            found.setdefault(row, []).append(number)
+    return {row: np.array(numbers, dtype=np.int64) for row, numbers in found.items()}

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import ItemSet, SetsConfig, load_queries, load_relevance, load_sets, run
 from r4t_ray.catalogue.relevance import core_words, relevant_sets, singulars
+
+
+def found(cores: list[str], sets: Sequence[ItemSet]) -> list[tuple[str, ...]]:
+    return [tuple(sets[row].set_id for row in rows) for rows in relevant_sets(cores, sets)]
 
 
 def made(set_id: str, title: str, description: str = "", *categories: str) -> ItemSet:
@@ -27,7 +33,7 @@ SETS = (
 
 
 def test_a_set_holds_every_core_word_in_title_category_or_description() -> None:
-    assert relevant_sets(["lemon soup", "lemon", "creme", "cake soup"], SETS) == [
+    assert found(["lemon soup", "lemon", "creme", "cake soup"], SETS) == [
         ("a", "b", "c"),
         ("a", "b", "c", "d", "e"),
         ("f",),
@@ -42,7 +48,7 @@ def test_a_set_holds_every_core_word_in_title_category_or_description() -> None:
      ("dress", "dresses"), ("menu", "menus"), ("shepherd", "shepherd's")],
 )  # fmt: skip
 def test_singular_and_plural_match_both_ways(one: str, many: str) -> None:
-    assert relevant_sets([one, many], [made("one", one), made("many", many)]) == [("one", "many")] * 2
+    assert found([one, many], [made("one", one), made("many", many)]) == [("one", "many")] * 2
 
 
 @pytest.mark.parametrize(
@@ -50,14 +56,25 @@ def test_singular_and_plural_match_both_ways(one: str, many: str) -> None:
     [("cap", "capes"), ("pin", "pines"), ("car", "cares"), ("glass", "glas"), ("gas", "ga"), ("soup", "soupy")],
 )
 def test_similar_words_do_not_match(word: str, other: str) -> None:
-    assert relevant_sets([word], [made("other", other)]) == [()]
+    assert found([word], [made("other", other)]) == [()]
     assert not singulars(word) & singulars(other)
+
+
+def test_words_of_any_frequency_give_what_a_search_of_every_set_gives() -> None:
+    rng = np.random.default_rng(0)
+    words = np.array([f"word{letter}" for letter in "abcdefgh"])
+    texts = [" ".join(rng.choice(words, size=rng.integers(1, 5), p=np.arange(1, 9) / 36)) for _ in range(60)]
+    cores = [" ".join(words[list(pick)]) for pick in ((0,), (7,), (0, 7), (7, 0), (3, 5, 7), (1, 1))]
+    expected = [
+        tuple(str(n) for n, text in enumerate(texts) if set(core.split()) <= set(text.split())) for core in cores
+    ]
+    assert found(cores, [made(str(n), text) for n, text in enumerate(texts)]) == expected
 
 
 def test_stop_words_are_not_asked_for_unless_there_is_nothing_else() -> None:
     assert core_words("style of the house") == ("house",)
     assert core_words("of the") == ("of", "the")
-    assert relevant_sets(["rice and pasta", ""], [made("a", "Pasta, rice")]) == [("a",), ()]
+    assert found(["rice and pasta", ""], [made("a", "Pasta, rice")]) == [("a",), ()]
 
 
 def ingested(folder: Path, titles: list[str]) -> Workspace:

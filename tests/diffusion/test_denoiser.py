@@ -45,17 +45,69 @@ def mixture() -> AnchorMixture:
     return made
 
 
+KEPT, DROPPED = torch.tensor([False]), torch.tensor([True])
+
+
 @torch.no_grad()
 def test_anchor_weights_are_the_posterior_by_hand() -> None:
-    made = mixture()
-    made.query_prior.bias.copy_(torch.tensor([np.log(3.0), 0.0]))
     z_BLD = torch.tensor([[[0.6, 0.2]]])
     sigma = 0.5
-    mixed = made(torch.zeros(1, 1, 2), z_BLD, torch.tensor([sigma]), torch.zeros(1, 1, 4), torch.zeros(1, 2))
+    query_BN = torch.tensor([[np.log(3.0), 0.0]], dtype=torch.float32)
+    mixed = mixture()(torch.zeros(1, 1, 2), z_BLD, torch.tensor([sigma]), torch.zeros(1, 1, 4), query_BN)
     # log w: 0.6 / s^2 + ln 3 against 0.2 / s^2, s^2 = sigma^2 + ANCHOR_WIDTH^2; the gate starts at sigmoid(2).
     odds = 3.0 * np.exp(0.4 / (sigma**2 + ANCHOR_WIDTH**2))
     weights, gate = np.array([odds, 1.0]) / (odds + 1), 1 / (1 + np.exp(-2.0))
     assert np.abs(mixed[0, 0].numpy() - gate * weights).max() < 1e-6
+
+
+@torch.no_grad()
+def test_logits_of_a_query_by_hand() -> None:
+    """The linear map of sqrt(2) (1, 0), plus exp(s) = 10 times the cosines 0.6 and 0.8, which a null query lacks."""
+    made = mixture()
+    made.query_prior.weight.copy_(torch.tensor([[3.0, 1.0], [0.5, 2.0]]))
+    made.query_prior.bias.copy_(torch.tensor([0.25, -1.0]))
+    linear_N = np.sqrt(2) * np.array([3.0, 0.5]) + [0.25, -1.0]
+    condition_BD, z_q_BD = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.6, 0.8]])
+    found_N = made.query_logits(condition_BD, z_q_BD, KEPT)[0].numpy()
+    assert np.abs(found_N - (linear_N + np.array([6.0, 8.0]))).max() < 1e-5
+    assert np.abs(made.query_logits(condition_BD, z_q_BD, DROPPED)[0].numpy() - linear_N).max() < 1e-5
+
+
+@pytest.mark.parametrize(("log_nearness", "expected"), [(np.log(7.0), 7.0), (np.log(1000.0), 100.0)])
+def test_nearness_is_learned_and_bounded(log_nearness: float, expected: float) -> None:
+    made = mixture()
+    with torch.no_grad():
+        made.log_nearness.fill_(log_nearness)
+    logits_BN = made.query_logits(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]), KEPT)
+    assert logits_BN[0].tolist() == [pytest.approx(expected, rel=1e-5), 0.0]
+    logits_BN[0, 0].backward()
+    assert float(made.log_nearness.grad) == pytest.approx(7.0 if expected == 7 else 0.0)
+
+
+@torch.no_grad()
+def test_every_logit_of_a_denoiser_holds_the_nearness_unless_the_query_is_dropped() -> None:
+    """Two retrievers that differ in s: their logits and estimates differ for a query, and are equal without one."""
+    torch.manual_seed(0)
+    retriever = DiffusionRetriever(CONFIG, NoiseConfig(sigma_min=1e-4, sigma_max=1.0)).eval()
+    assert retriever.mixture is not None
+    retriever.mixture.anchors_ND.copy_(torch.eye(2))
+    z_BLD, sigma_B, z_q_BD = torch.randn(1, 2, 2), torch.tensor([0.7]), torch.tensor([[0.6, 0.8]])
+
+    def outputs(exp_s: float, is_dropped_B: torch.Tensor) -> list[torch.Tensor]:
+        retriever.mixture.log_nearness.fill_(np.log(exp_s))
+        rest = z_q_BD, is_dropped_B
+        return [
+            retriever.anchor_logits(z_BLD, sigma_B, *rest),
+            retriever.prior_logits(*rest),
+            retriever(z_BLD, sigma_B, *rest),
+        ]
+
+    differences = [high - low for high, low in zip(outputs(20.0, KEPT), outputs(10.0, KEPT), strict=True)]
+    for logits in differences[:2]:
+        assert float((logits - torch.tensor([6.0, 8.0])).abs().max()) < 1e-4
+    assert float(differences[2].abs().max()) > 1e-2
+    for high, low in zip(outputs(20.0, DROPPED), outputs(10.0, DROPPED), strict=True):
+        assert torch.equal(high, low)
 
 
 @torch.no_grad()

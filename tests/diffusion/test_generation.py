@@ -121,10 +121,12 @@ def test_the_top_anchors_are_the_anchors_by_their_weight_at_the_highest_noise() 
     z_BLD = retriever.generate(z_q_BD)
     assert z_BLD.shape == (5, 2, 2)
     # Send rows at z = 0 through the whole denoiser, twice the requested number; this gives one weight per anchor.
-    condition_BD, sigma_B = retriever.network.condition(z_q_BD, torch.zeros(5, dtype=torch.bool)), torch.ones(5)
+    kept_B, sigma_B = torch.zeros(5, dtype=torch.bool), torch.ones(5)
+    condition_BD = retriever.network.condition(z_q_BD, kept_B)
     hidden_BLH = retriever.network.hidden_rows(torch.zeros(5, 4, 2), torch.zeros(5), condition_BD)
     head_BLE = retriever.mixture.row_head(hidden_BLH)
-    weights_BLN = retriever.mixture.logits(torch.zeros(5, 4, 2), sigma_B, head_BLE, condition_BD).softmax(dim=-1)
+    query_BN = retriever.mixture.query_logits(condition_BD, z_q_BD, kept_B)
+    weights_BLN = retriever.mixture.logits(torch.zeros(5, 4, 2), sigma_B, head_BLE, query_BN).softmax(dim=-1)
     assert float((weights_BLN - weights_BLN[:, :1]).abs().max()) < 1e-6
     best_B2 = weights_BLN.mean(dim=1).argsort(dim=1, descending=True)[:, :2]
     assert torch.equal(z_BLD, anchors_ND[best_B2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 from r4t_ray import cli
@@ -70,6 +73,31 @@ def test_the_command_names_the_directions_and_steers_them(
             assert f"{direction.index + 1} {direction.label}" in table
             for item in direction.items:
                 assert f"{item.text} ({item.score:.2f})" in table
+
+
+def test_the_command_prints_the_body_of_the_service(
+    tiny_workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("a soup for Zoë", "-k", "4", "-n", "3", "--seed", "5", "--json")
+    answer = Retriever(tiny_workspace.root).answer(parse_request(query=asked[0], k=4, n=3, seed=5))
+    service = FastAPI()
+
+    @service.post("/v1/retrieve")
+    async def retrieve_there() -> RetrieveResponse:
+        return answer
+
+    def printed(*options: str) -> str:
+        monkeypatch.setattr("sys.argv", ["r4t", "query", *asked, *options])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        assert not caught.value.code
+        return capsys.readouterr().out
+
+    reply = TestClient(service).post("/v1/retrieve")
+    monkeypatch.setattr("httpx.post", lambda *arguments, **options: reply)
+    local, served = printed("--local", "-w", str(tiny_workspace.root)), printed()
+    assert local == served == reply.text + "\n"
+    assert json.loads(local) == answer.model_dump(mode="json")
 
 
 @pytest.mark.parametrize(("task", "added"), [("oar", ADDED_SETS), ("wscr", ADDED_ITEMS)])

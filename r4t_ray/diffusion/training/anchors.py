@@ -1,7 +1,8 @@
-"""The choice of the anchors among the target rows, and the loss of the network's prior over them."""
+"""The choice of the anchors, from the pool or from the target rows, and the loss of the network's prior over them."""
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +14,12 @@ from torch import Tensor
 from r4t_ray.diffusion.denoiser import ANCHOR_WIDTH
 from r4t_ray.diffusion.settings import NetworkConfig
 from r4t_ray.types import Array
+
+MOST_LOGIT_BYTES = 256_000_000
+"""Most bytes of the anchors' logits in one batch of training, float32 (B, L, N), for which the pool is the anchors."""
+BYTES_OF_FLOAT = 4
+
+_logger = logging.getLogger(__name__)
 
 
 def anchor_numbers(rows_BLD: Tensor, anchors_ND: Tensor) -> Tensor:
@@ -35,6 +42,37 @@ def prior_loss(prior_BN: Tensor, number_BL: Tensor, weight_B: Tensor) -> Tensor:
     is_anchor_BL = number_BL >= 0
     log_share_BL = prior_BN.log_softmax(dim=-1).gather(1, number_BL.clamp_min(0))
     return -(weight_B[:, None] * log_share_BL * is_anchor_BL).mean()
+
+
+def choose_anchors(pairs_folder: Path, config: NetworkConfig, pool_MD: Array | None, batch_size: int) -> Array:
+    """The distinct rows of the pool if their logits fit into memory; else the commonest target rows.
+
+    Args:
+        pairs_folder: One task's pairs.
+        config: Shape of the network; ``num_anchors`` is the number of target rows.
+        pool_MD: Unit rows of the pool; None takes target rows.
+        batch_size: Pairs in one update, summed over all workers, so that their number does not change the anchors.
+
+    Returns:
+        float32 unit rows, (N, D).
+    """
+    if pool_MD is None:
+        return commonest_rows(pairs_folder, config)
+    anchors_ND = distinct_rows(pool_MD)
+    num_bytes = batch_size * config.num_rows * len(anchors_ND) * BYTES_OF_FLOAT
+    if num_bytes <= MOST_LOGIT_BYTES:
+        return anchors_ND
+    _logger.info(
+        "anchors: target rows, because the logits of all %d entries would take %d MB in a batch (at most %d MB)",
+        len(anchors_ND), num_bytes // 10**6, MOST_LOGIT_BYTES // 10**6,
+    )  # fmt: skip
+    return commonest_rows(pairs_folder, config)
+
+
+def distinct_rows(rows_MD: Array) -> Array:
+    """Each row once, in the order in which it is met first; so top_anchors returns no row twice."""
+    first_N = np.unique(rows_MD, axis=0, return_index=True)[1]
+    return rows_MD[np.sort(first_N)]
 
 
 def commonest_rows(pairs_folder: Path, config: NetworkConfig) -> Array:

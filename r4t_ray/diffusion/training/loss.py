@@ -44,7 +44,7 @@ class SetLoss(nn.Module):
         loss = denoising_loss(denoised_BLD.float(), target_BLD, sigma_B, retriever.noise.sigma_data, weight_B)
         if not self.prior_weight or retriever.mixture is None:
             return loss
-        prior_BN = retriever.prior_logits(retriever.network.condition(z_q_BD, is_dropped_B))
+        prior_BN = retriever.prior_logits(z_q_BD, is_dropped_B)
         number_BL = anchor_numbers(target_BLD, retriever.mixture.anchors_ND)
         return loss + self.prior_weight * prior_loss(prior_BN.float(), number_BL, weight_B)
 

@@ -16,15 +16,16 @@ from ray.train.torch import TorchTrainer
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.diffusion.folders import LABELS
 from r4t_ray.diffusion.settings import DiffusionConfig
-from r4t_ray.diffusion.training.anchors import commonest_rows
+from r4t_ray.diffusion.training.anchors import choose_anchors
 from r4t_ray.diffusion.training.batches import inspect_pairs, mean_weight
 from r4t_ray.diffusion.training.metrics import METRICS
 from r4t_ray.diffusion.training.worker import TaskJob, TrainJob, train_worker
+from r4t_ray.embedding_table import read_embedding_table
 from r4t_ray.errors import DataError
 from r4t_ray.files import whole_file
 from r4t_ray.ray_train_runs import STAGING, drop_broken_state
 from r4t_ray.stages import parents_of
-from r4t_ray.types import TASKS, Task
+from r4t_ray.types import POOLS, TASKS, Array, Task
 
 _logger = logging.getLogger(__name__)
 
@@ -32,15 +33,16 @@ _logger = logging.getLogger(__name__)
 def run(config: DiffusionConfig, workspace: Workspace, seed: int) -> Artifact:
     """Train one retriever per task: OAR (open-ended abstract) and WSCR (weakly supervised compositional retrieval).
 
-    Reads ``pairs/<task>/*.parquet``. Writes into ``diffusion/<task>/``: ``model.safetensors`` (the averaged weights),
-    ``config.json``, the pairs' ``labels.parquet``, and ``student/`` with the same two model files if the task has a
-    student. Writes ``diffusion/metrics.parquet`` (task, step, loss, val_loss, learning_rate, samples_per_s).
+    Reads ``pairs/<task>/*.parquet``, and ``encoder/`` for a task whose anchors are its pool. Writes into
+    ``diffusion/<task>/``: ``model.safetensors`` (the averaged weights), ``config.json``, the pairs' ``labels.parquet``,
+    and ``student/`` with the same two model files if the task has a student. Writes
+    ``diffusion/metrics.parquet`` (task, step, loss, val_loss, learning_rate, samples_per_s).
 
     A run that lost a worker, or that was stopped and started again, ends with the weights and losses of an
     uninterrupted run.
 
     Raises:
-        MissingArtifactError: The pairs are missing.
+        MissingArtifactError: The pairs or the embeddings are missing.
         DataError: The pairs do not fit the network, or fill no batch.
     """
     make = partial(_train_all, config, workspace, seed)
@@ -50,7 +52,10 @@ def run(config: DiffusionConfig, workspace: Workspace, seed: int) -> Artifact:
 def _train_all(config: DiffusionConfig, workspace: Workspace, seed: int, folder: Path) -> int:
     if not ray.is_initialized():
         ray.init(ignore_reinit_error=True)
-    jobs = [prepare_task(config, workspace.root / "pairs" / task, task) for task in TASKS]
+    jobs = [
+        prepare_task(config, workspace.root / "pairs" / task, task, pool_MD=pool_of(config, workspace, task))
+        for task in TASKS
+    ]
     metrics = folder / METRICS
     if not metrics.exists():
         table = train_jobs(jobs, config, folder, seed)
@@ -79,8 +84,26 @@ def train_jobs(jobs: list[TaskJob], config: DiffusionConfig, folder: Path, seed:
     return pa.concat_tables([pq.read_table(folder / job.task / METRICS) for job in jobs])
 
 
-def prepare_task(config: DiffusionConfig, pairs_folder: Path, task: Task) -> TaskJob:
-    """Read one task's pairs before a worker starts: their shape, whether they fill a batch, and the anchors."""
+def pool_of(config: DiffusionConfig, workspace: Workspace, task: Task) -> Array | None:
+    """Unit rows of a task's pool, (M, D), if the settings make it the anchors; else None."""
+    if config.anchors[task] != "pool" or not config.network.num_anchors:
+        return None
+    return read_embedding_table(workspace.root / "encoder" / f"{POOLS[task]}.parquet")[1]
+
+
+def prepare_task(config: DiffusionConfig, pairs_folder: Path, task: Task, *, pool_MD: Array | None = None) -> TaskJob:
+    """Read one task's pairs before a worker starts: their shape, whether they fill a batch, and the anchors.
+
+    Args:
+        config: Settings of the stage.
+        pairs_folder: The task's pairs.
+        task: The task.
+        pool_MD: ``pool_of`` the task. Without it the anchors are target rows.
+
+    Raises:
+        MissingArtifactError: There are no pairs.
+        DataError: The pairs have other columns, or fill no batch.
+    """
     pairs = inspect_pairs(pairs_folder)
     num_train = sum(pairs.train.values())
     if num_train < config.optimizer.batch_size:
@@ -92,7 +115,7 @@ def prepare_task(config: DiffusionConfig, pairs_folder: Path, task: Task) -> Tas
         )
     shape, anchors_ND = config.network.for_pairs(pairs.num_rows, pairs.dim), None
     if shape.num_anchors:
-        anchors_ND = commonest_rows(pairs_folder, shape)
+        anchors_ND = choose_anchors(pairs_folder, shape, pool_MD, config.optimizer.batch_size)
         shape = shape.model_copy(update={"num_anchors": len(anchors_ND)})
     _logger.info("train-diffusion %s: %d training pairs, %d validation pairs", task, num_train, pairs.val)
     return TaskJob(

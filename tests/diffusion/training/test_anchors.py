@@ -10,11 +10,43 @@ import torch
 
 from r4t_ray.diffusion.denoiser import ANCHOR_WIDTH
 from r4t_ray.diffusion.settings import NetworkConfig
-from r4t_ray.diffusion.training.anchors import anchor_numbers, commonest_rows, prior_loss
+from r4t_ray.diffusion.training.anchors import anchor_numbers, choose_anchors, commonest_rows, distinct_rows, prior_loss
 
 CONFIG = NetworkConfig(
     num_rows=2, dim=2, hidden_size=4, mlp_size=4, num_heads=2, num_layers=1, noise_dim=4, num_anchors=2
 )
+
+
+def write_targets(folder: Path) -> None:
+    """Pairs of two rows each, of which the first is the commonest anchor."""
+    rows = [[1.0, 0.0, 0.0, 1.0], [1.0, 0.0, 0.6, 0.8]]
+    table = pa.table({"split": ["train", "train"], "Z": pa.array(rows, pa.list_(pa.float16(), 4))})
+    pq.write_table(table, folder / "pairs.parquet")
+
+
+@pytest.mark.parametrize(("batch_size", "is_pool"), [(8_000_000, True), (8_000_001, False)])
+def test_the_pool_is_the_anchors_while_its_logits_fit_into_256_mb(
+    tmp_path: Path, batch_size: int, is_pool: bool
+) -> None:
+    """8,000,000 x 2 rows x 4 distinct entries x 4 bytes = 256 MB; a pool's second copy of an entry takes no memory."""
+    write_targets(tmp_path)
+    pool_MD = np.array([[0, 1], [1, 0], [0, 1], [-1, 0], [0, -1]], np.float32)
+    anchors_ND = choose_anchors(tmp_path, CONFIG, pool_MD, batch_size)
+    if is_pool:
+        assert anchors_ND.tolist() == [[0, 1], [1, 0], [-1, 0], [0, -1]]
+    else:
+        assert np.array_equal(anchors_ND, commonest_rows(tmp_path, CONFIG))
+        assert anchors_ND[0].tolist() == [1, 0]
+
+
+def test_a_task_without_a_pool_takes_target_rows(tmp_path: Path) -> None:
+    write_targets(tmp_path)
+    assert np.array_equal(choose_anchors(tmp_path, CONFIG, None, 1), commonest_rows(tmp_path, CONFIG))
+
+
+def test_distinct_rows_keep_their_order() -> None:
+    rows_MD = np.array([[3, 1], [1, 2], [3, 1], [0, 5], [1, 2]], np.float32)
+    assert distinct_rows(rows_MD).tolist() == [[3, 1], [1, 2], [0, 5]]
 
 
 def test_the_commonest_rows_of_the_training_split(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_the_set_loss_is_denoising_plus_the_weighted_prior() -> None:
     weight_B = torch.tensor([1.0, 2.0, 0.5, 1.0, 0.5])
     denoised_BLD = retriever(target_BLD + sigma_B[:, None, None] * eps_BLD, sigma_B, z_q_BD, is_dropped_B)
     denoising = float(denoising_loss(denoised_BLD, target_BLD, sigma_B, retriever.noise.sigma_data, weight_B))
-    prior_BN = retriever.prior_logits(retriever.network.condition(z_q_BD, is_dropped_B))
+    prior_BN = retriever.prior_logits(z_q_BD, is_dropped_B)
     prior = float(prior_loss(prior_BN, anchor_numbers(target_BLD, torch.eye(2)), weight_B))
     parts = target_BLD, eps_BLD, sigma_B, z_q_BD, is_dropped_B, weight_B
     assert float(SetLoss(retriever, 0.0)(*parts)) == pytest.approx(denoising)

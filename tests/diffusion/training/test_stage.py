@@ -31,13 +31,17 @@ from r4t_ray.diffusion import (
     StudentConfig,
     run,
 )
+from r4t_ray.diffusion.denoiser import FIRST_NEARNESS
 from r4t_ray.diffusion.hub import WEIGHTS
 from r4t_ray.diffusion.settings import NetworkSettings, NoiseSettings
 from r4t_ray.diffusion.training import stage
+from r4t_ray.diffusion.training.batches import PairCollate, load_pairs
+from r4t_ray.diffusion.training.learner import Learner
 from r4t_ray.diffusion.training.metrics import METRICS
+from r4t_ray.embedding_table import embedding_table
 from r4t_ray.errors import DataError, MissingArtifactError
 from r4t_ray.ray_train_runs import SNAPSHOT, STAGING
-from r4t_ray.types import TASKS
+from r4t_ray.types import POOLS, TASKS
 from tests.processes import kill_driver, last_of, running, wait_for
 
 # Most of the time is the start of Ray's worker processes; on a busy machine it takes minutes.
@@ -121,6 +125,14 @@ def workspace_with_pairs(root: Path, num_train: int = 6000) -> Workspace:
             write_pairs(folder / task, SEEDS[task], num_train, num_val=300)
         return 2 * num_train
 
+    def embed(folder: Path) -> int:
+        for task in TASKS:
+            ids = [f"e{number}" for number in range(NUM_QUERIES * NUM_ROWS)]
+            pool_MD = queries_and_centers(SEEDS[task])[1].reshape(-1, DIM)
+            pq.write_table(embedding_table(ids, pool_MD), folder / f"{POOLS[task]}.parquet")
+        return 2 * NUM_QUERIES * NUM_ROWS
+
+    workspace.build("encoder", Settings(), 0, [], embed)
     workspace.build("pairs", Settings(), 0, [], make)
     return workspace
 
@@ -325,12 +337,43 @@ def test_a_truncated_list_of_checkpoints_costs_only_the_unfinished_task(
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        workspace.build("diffusion", CONFIG, 0, ["pairs"], cut_off, resumes=True)
+        workspace.build("diffusion", CONFIG, 0, ["encoder", "pairs"], cut_off, resumes=True)
     before = (workspace.root / "diffusion.partial" / TASKS[0] / WEIGHTS).stat().st_mtime_ns
     resumed = run(CONFIG, workspace, seed=0)
     assert resumed.file(f"{TASKS[0]}/{WEIGHTS}").stat().st_mtime_ns == before
     assert resumed.file(f"{TASKS[1]}/{WEIGHTS}").stat().st_mtime_ns > before
     rows_land_on_the_targets(resumed, TASKS[1])
+
+
+def test_a_retriever_whose_anchors_are_its_pool(tmp_path: Path) -> None:
+    """Every entry is an anchor, on disk too; WSCR and a network without anchors read no pool. Seeds repeat."""
+    workspace = workspace_with_pairs(tmp_path / "workspace", num_train=300)
+    config = CONFIG.model_copy(
+        update={"network": CONFIG.network.model_copy(update={"num_anchors": 4}), "prior_weight": 1.0}
+    )
+    assert stage.pool_of(CONFIG, workspace, "oar") is None
+    assert stage.pool_of(config, workspace, "wscr") is None
+    job = stage.prepare_task(
+        config, workspace.root / "pairs" / "oar", "oar", pool_MD=stage.pool_of(config, workspace, "oar")
+    )
+    pool_MD = queries_and_centers(SEEDS["oar"])[1].reshape(-1, DIM)
+    assert job.anchors_ND is not None
+    assert np.array_equal(job.anchors_ND, pool_MD)
+    batch = load_pairs(job.pairs_folder, "train", PairCollate(job.shape, job.mean_weight), 128)
+    learners = [Learner(config, job.shape, "oar", seed=3, rank=0, anchors_ND=job.anchors_ND) for _ in range(2)]
+    for _ in range(3):
+        losses = [float(one.update(batch["z_q"], batch["Z"], batch["weight"])) for one in learners]
+        assert losses[0] == losses[1]
+    trained = learners[0].ema.model
+    assert trained.mixture.log_nearness.item() != pytest.approx(np.log(FIRST_NEARNESS), abs=1e-6)
+    trained.save_pretrained(tmp_path / "saved")
+    assert {file.suffix for file in (tmp_path / "saved").iterdir()} == {".json", ".safetensors", ".md"}
+    loaded = DiffusionRetriever.from_pretrained(tmp_path / "saved")
+    assert loaded.network.config.num_anchors == len(pool_MD)
+    z_q_BD = torch.from_numpy(queries_and_centers(SEEDS["oar"])[0])
+    z_BLD = loaded.generate(z_q_BD, solver="top_anchors")
+    assert torch.equal(z_BLD, trained.generate(z_q_BD, solver="top_anchors"))
+    assert (z_BLD[..., None, :] == torch.from_numpy(pool_MD)).all(dim=-1).any(dim=-1).all()
 
 
 def test_too_few_pairs_are_refused(ray_session: str, tmp_path: Path) -> None:
@@ -339,8 +382,10 @@ def test_too_few_pairs_are_refused(ray_session: str, tmp_path: Path) -> None:
 
 
 def test_missing_pairs_are_named(tmp_path: Path) -> None:
+    workspace = workspace_with_pairs(tmp_path, num_train=10)
+    shutil.rmtree(workspace.root / "pairs")
     with pytest.raises(MissingArtifactError, match="synthesize-pairs"):
-        run(CONFIG, Workspace(tmp_path), seed=0)
+        run(CONFIG, workspace, seed=0)
 
 
 def test_toy_centers_differ() -> None:

@@ -123,14 +123,14 @@ def test_seeds_and_ranks_sample_different_noise(z_q_BD: Tensor) -> None:
     assert not torch.allclose(made[0], made[1], atol=1e-6)
 
 
-def test_the_loss_of_anchors_by_hand(z_q_BD: Tensor) -> None:
-    """An untrained prior is flat, and at sigma_max = 1 a row prefers an anchor by their product over 1 + WIDTH^2."""
+def test_the_loss_of_anchors_by_hand() -> None:
+    """Untrained: 10 nats for the anchor at the query, and the product of row and anchor over sigma_max^2 + WIDTH^2."""
     untrained = teacher(4)
     rows_BLD = torch.zeros(1, NUM_ROWS, DIM)
     rows_BLD[0, 0, 0] = 3.0
-    loss = StudentLoss(untrained)(rows_BLD, z_q_BD[:1], torch.eye(4, DIM)[torch.tensor([[1, 0]])])
-    first = np.log(np.exp(3 / 1.0004) + 3)
-    assert float(loss.detach()) == pytest.approx((first + np.log(4)) / 2, abs=1e-4)
+    loss = StudentLoss(untrained)(rows_BLD, torch.eye(4, DIM)[3:], torch.eye(4, DIM)[torch.tensor([[1, 0]])])
+    first, second = np.log(np.exp(3 / 1.0004) + 2 + np.exp(10)), np.log(3 + np.exp(10))
+    assert float(loss.detach()) == pytest.approx((first + second) / 2, abs=1e-4)
 
 
 def test_a_stochastic_solver_is_refused_for_trajectories() -> None:
