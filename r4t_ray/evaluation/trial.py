@@ -67,16 +67,12 @@ def open_trial(
         seed: Samples the held-out queries if ``config.max_queries`` is set.
     """
     index = load_index(workspace, task)
-    ids, emb_BD = load_embeddings(workspace, "queries")
-    row_of = {query_id: row for row, query_id in enumerate(ids)}
+    emb_of = query_embeddings(workspace)
     train = load_queries(workspace, task, "train")
     test = draw(load_queries(workspace, task, "test"), config.max_queries, seed)
     val = draw(load_queries(workspace, task, "val"), MAX_VAL_QUERIES, seed)
     fits = Fits()
     encoder_folder = workspace.root / "encoder" / "model"
-
-    def emb_of(queries: Sequence[Query]) -> Array:
-        return emb_BD[np.array([row_of[query.query_id] for query in queries], dtype=np.int64)]
 
     def make_bench() -> Bench:
         return Bench(
@@ -108,6 +104,13 @@ def open_trial(
         relevant_rows=relevant_rows(workspace, test, index.ids),
         make_bench=make_bench,
     )
+
+
+def query_embeddings(workspace: Workspace) -> Callable[[Sequence[Query]], Array]:
+    """A function from queries of the workspace to their unit embeddings, shape (B, D)."""
+    ids, emb_BD = load_embeddings(workspace, "queries")
+    row_of = {query_id: row for row, query_id in enumerate(ids)}
+    return lambda queries: emb_BD[np.array([row_of[query.query_id] for query in queries], dtype=np.int64)]
 
 
 def methods_of(config: EvaluationConfig, workspace: Workspace, task: Task) -> tuple[str, ...]:
