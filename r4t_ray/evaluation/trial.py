@@ -72,7 +72,6 @@ def open_trial(
     test = draw(load_queries(workspace, task, "test"), config.max_queries, seed)
     val = draw(load_queries(workspace, task, "val"), MAX_VAL_QUERIES, seed)
     fits = Fits()
-    encoder_folder = workspace.root / "encoder" / "model"
 
     def make_bench() -> Bench:
         return Bench(
@@ -91,7 +90,7 @@ def open_trial(
             solver=config.solver,
             num_steps=config.num_steps,
             guidance=config.guidance,
-            encode=CachedEncoder(load_encoder(encoder_folder)).encode,
+            encode=CachedEncoder(load_encoder(workspace.root / "encoder" / "model")).encode,
             policy=lambda model: engine.at(model_path(workspace, model, task)),
             retriever=cache(lambda model: load_retriever(model_path(workspace, model, task))),
         )
