@@ -19,7 +19,7 @@ from r4t_ray.catalogue import load_queries
 from r4t_ray.evaluation.bootstrap import known
 from r4t_ray.evaluation.evaluate import try_method
 from r4t_ray.evaluation.methods import METHODS
-from r4t_ray.evaluation.plots import SMOOTHING_STEPS, running_mean
+from r4t_ray.evaluation.report.plots import SMOOTHING_STEPS, running_mean
 from r4t_ray.evaluation.settings import AblationConfig, EvaluationConfig
 from r4t_ray.evaluation.trial import draw, load_policy, open_trial
 from r4t_ray.files import write_json

@@ -22,16 +22,18 @@ from r4t_ray.evaluation.bootstrap import known
 from r4t_ray.evaluation.latency import time_generation
 from r4t_ray.evaluation.method_answer import Answer, batches
 from r4t_ray.evaluation.methods import METHODS
-from r4t_ray.evaluation.plots import plot_quality_latency, plot_rewards
 from r4t_ray.evaluation.report import write_report
+from r4t_ray.evaluation.report.examples import Asked
+from r4t_ray.evaluation.report.plots import plot_quality_latency, plot_rewards
 from r4t_ray.evaluation.results import Result, metric_rows
 from r4t_ray.evaluation.scores import score_answers
 from r4t_ray.evaluation.settings import EvaluationConfig
-from r4t_ray.evaluation.trial import Trial, folm_settings, load_policy, open_trial
+from r4t_ray.evaluation.trial import Trial, folm_settings, load_policy, open_trial, reference_rows
 from r4t_ray.files import write_json
 from r4t_ray.folm import SharedEngine
 from r4t_ray.measures import catalogue_share
 from r4t_ray.progress import track
+from r4t_ray.retrieval.loading import load_pool
 from r4t_ray.rewards import OARConfig
 from r4t_ray.stages import parents_of
 from r4t_ray.types import TASKS
@@ -49,13 +51,24 @@ def evaluate(config: EvaluationConfig, workspace: Workspace, seed: int) -> Artif
         reward = folm_settings(workspace).reward.oar if "folm" in stages else OARConfig()
         engine = SharedEngine(lambda model: load_policy(model, folm_settings(workspace)))
         open_task = partial(open_trial, config, workspace, engine=engine, reward=reward, seed=seed)
-        results = measure(config, [open_task(task) for task in TASKS], seed)
+        trials = [open_task(task) for task in TASKS]
+        results = measure(config, trials, seed)
         rows = metric_rows(results, config.num_bootstrap, seed)
         write_json(folder / "metrics.json", rows)
         plots = plot_quality_latency(results, config.k, config.n, folder)
         if "folm" in stages:
             plots += plot_rewards(workspace.root / "folm" / "metrics.parquet", folder)
-        write_report(folder / "report.md", results, rows, config=config, reward=reward, plots=plots, seed=seed)
+        asked = {trial.task: asked_of(trial, workspace) for trial in trials if trial.queries}
+        write_report(
+            folder / "report.md",
+            results,
+            rows,
+            config=config,
+            reward=reward,
+            plots=plots,
+            asked=asked,
+            seed=seed,
+        )
         return len(rows)
 
     return workspace.build("evaluation", config, seed, [*parents_of("evaluation"), *sorted(stages)], make)
@@ -84,6 +97,17 @@ def measure(config: EvaluationConfig, trials: Sequence[Trial], seed: int) -> lis
     return results
 
 
+def asked_of(trial: Trial, workspace: Workspace) -> Asked:
+    """A trial's queries with the rows that they want, and the texts of its pool."""
+    pool = load_pool(workspace, trial.task)
+    references = [frozenset(rows.tolist()) for rows in reference_rows(trial.queries, pool.ids)]
+    return Asked(
+        queries=[query.text for query in trial.queries],
+        wanted=trial.relevant_rows if trial.task == "oar" else references,
+        texts=pool.texts,
+    )
+
+
 def try_method(config: EvaluationConfig, trial: Trial, method: Method, seed: int) -> Result:
     """Time a method's generation, then answer all queries with it and score the answers."""
     bench = trial.make_bench()
@@ -105,6 +129,7 @@ def try_method(config: EvaluationConfig, trial: Trial, method: Method, seed: int
         latency=latency,
         answer_ms=answer_ms,
         answers=answers,
+        tuned=bench.fits.tuned.get(method.name),
         totals=totals,
     )
 

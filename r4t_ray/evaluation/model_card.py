@@ -13,7 +13,7 @@ from r4t_ray.config import recorded_settings
 from r4t_ray.diffusion.model_card import NOT_MEASURED, setting_rows
 from r4t_ray.diffusion.settings import DiffusionConfig
 from r4t_ray.encoders.models import PACKAGE_PREFIX
-from r4t_ray.evaluation.report import figure, sampler_note
+from r4t_ray.evaluation.report.tables import figure, sampler_note
 from r4t_ray.evaluation.results import MetricRow
 from r4t_ray.evaluation.settings import EvaluationConfig
 from r4t_ray.types import Task

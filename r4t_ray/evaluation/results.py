@@ -31,6 +31,7 @@ class Result:
         latency: latency_ms_b* -> milliseconds, one number per repeat; empty for a method that generates nothing.
         answer_ms: Wall time of a whole answer (generation, embedding, search, re-ranking), milliseconds per query.
         answers: The answer to every query, in the order of the values.
+        tuned: The setting of the method that was tuned on validation queries; None if it has none.
         totals: Measure -> one number of all answers together, such as catalogue_share.
     """
 
@@ -40,6 +41,7 @@ class Result:
     latency: dict[str, NDArray[np.float64]]
     answer_ms: float
     answers: Sequence[Answer] = ()
+    tuned: float | None = None
     totals: dict[str, float] = field(default_factory=dict)
 
     def mean(self, measure: str) -> float:
@@ -96,14 +98,15 @@ class Loss:
 
 
 def losses_to_cheaper(results: Sequence[Result], task: Task, measure: str, num_bootstrap: int, seed: int) -> list[Loss]:
-    """Every method of the task that scores lower than a cheaper one. ``winner`` is the best of the cheaper methods.
+    """Every method of the task that scores lower than a cheaper one of its format. ``winner`` is the best of those.
 
     A method is cheaper if its ``answer_ms`` is at most CHEAPER_SHARE of the other's.
     """
     rows = [result for result in results if result.task == task]
     losses = []
     for loser in rows:
-        cheaper = [row for row in rows if row.answer_ms <= CHEAPER_SHARE * loser.answer_ms]
+        same = [row for row in rows if METHODS[row.method].format == METHODS[loser.method].format]
+        cheaper = [row for row in same if row.answer_ms <= CHEAPER_SHARE * loser.answer_ms]
         best = max(cheaper, key=lambda row: row.mean(measure), default=None)
         if best is not None and best.mean(measure) > loser.mean(measure):
             difference = paired_difference(best.values[measure], loser.values[measure], num_bootstrap, seed)

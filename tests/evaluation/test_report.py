@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +13,12 @@ import pytest
 from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import DataError
 from r4t_ray.evaluation import EvaluationConfig, seeds
+from r4t_ray.evaluation.method_answer import round_robin_answer
 from r4t_ray.evaluation.methods import METHODS
-from r4t_ray.evaluation.plots import plot_quality_latency, plot_rewards, running_mean
-from r4t_ray.evaluation.report import compiled, write_report
+from r4t_ray.evaluation.report import write_report
+from r4t_ray.evaluation.report.examples import Asked
+from r4t_ray.evaluation.report.plots import plot_quality_latency, plot_rewards, running_mean
+from r4t_ray.evaluation.report.tables import compiled, counts_line, further_table, losses_line
 from r4t_ray.evaluation.results import Result, losses_to_cheaper, metric_rows
 from r4t_ray.rewards import OARConfig
 
@@ -38,7 +42,7 @@ def results():
         result("wscr", "r4t_diffusion", 0.27, 5.0, {8: [4.0, 5.0, 6.0]}),
         result("wscr", "zero_shot", [0.4, 0.1, 0.2, 0.3], 49.0, {8: [120.0]}),
         result("oar", "no_fanout", 0.5, 1.0),
-        result("oar", "greedy_reward", 0.9, 30.0),
+        replace(result("oar", "greedy_reward", 0.9, 30.0), tuned=0.5),
     ]
 
 
@@ -88,23 +92,56 @@ def test_a_method_loses_to_a_cheaper_method_with_a_higher_score(results):
     assert loss.is_clear
 
 
-def test_report_holds_tables_losses_and_definitions(results, tmp_path):
+def test_report_holds_tables_tests_examples_and_definitions(results, tmp_path):
     rows = metric_rows(results, CONFIG.num_bootstrap, 0)
     plots = plot_quality_latency(results, 2, 2, tmp_path)
-    write_report(tmp_path / "report.md", results, rows, config=CONFIG, reward=OARConfig(w_div=0.3), plots=plots, seed=0)
-    text = (tmp_path / "report.md").read_text()
-    assert "2 directions x 2 items" in text
-    assert "| popular | 0.100 [0.100, 0.100] | 0.050 [0.050, 0.050] | - | 1.0 |" in text
-    assert "| r4t_folm | 0.300 [0.300, 0.300] | 0.150 [0.150, 0.150] | 120.0 [100.0, 200.0] | 45.0 |" in text
-    assert "- zero_shot loses to r4t_diffusion by 0.020" in text
-    assert "may be chance" in text
+    answered = round_robin_answer(np.array([1, 0]), np.eye(2, dtype=np.float32), 2, 2)
+    results = [replace(result, answers=[answered] * 4) for result in results]
+    asked = Asked(queries=["a", "b", "c", "d"], wanted=[{0}, {1}, set(), set()], texts=["salt", "oil"])
+    path, reward = tmp_path / "report.md", OARConfig(w_div=0.3)
+    write_report(path, results, rows, config=CONFIG, reward=reward, plots=plots, asked={"wscr": asked}, seed=0)
+    text = path.read_text()
+    assert "2 directions with 2 items each (2 x 2)" in text
+    assert "| popular | 2 x 2 | 0.100 [0.100, 0.100] |" in text
+    assert "| **r4t_folm** | 2 x 2 | 0.300 [0.300, 0.300] |" in text
+    assert "| **r4t_folm** | 0.150 | 120.0 | 45.0 |" in text
+    assert "| popular | 0.050 | - | 1.0 |" in text
+    assert (
+        "- **2 x 2.** By recall@4, r4t_folm wins by 0.200 [0.200, 0.200] over popular, the best cheap method." in text
+    )
+    assert "| r4t_diffusion | 2 x 2 | recall@4 | popular | +0.170 [+0.170, +0.170] | above the cheap method |" in text
+    assert "By recall@4, no method clearly loses to a cheaper one" in text  # zero_shot's loss may be chance
+    assert "| query | r4t_diffusion | popular |" in text
+    assert "| a | oil; **salt** | oil; **salt** |" in text
+    order = ["## wscr", "| method | answer |", "wins by", "paired by query", "Further", "Example", "## Methods"]
+    ends = text[text.index("## wscr") :]
+    assert sorted(order, key=ends.index) == order
     assert "0.6 groundedness + 0.3 vendi + 0.2 alignment" in text
     assert "r4t_diffusion samples with the settings stored with the model." in text
-    assert "By oar_reward no method loses to a cheaper one." in text
+    assert "By oar_reward, no method clearly loses to a cheaper one" in text
     assert "r4t_diffusion keeps 90% of r4t_folm's recall@4; its fan-out is 24 times as fast at batch 8." in text
     assert "![quality latency](quality_latency.png)" in text
     assert text.count("\n- no_fanout: The k*n nearest items of the query.") == 1
-    assert "mmr:" not in text  # not measured here
+    assert "- mmr:" not in text  # not measured here
+    assert "Settings that were tuned on validation queries: oar greedy_reward 0.5." in text
+
+
+def test_a_clear_loss_is_named_and_a_list_does_not_compete_with_directions(results):
+    worse = [*results, result("wscr", "best_of_5", 0.05, 99.0), result("wscr", "popular_items", 0.9, 1.0)]
+    line = losses_line("recall@4", losses_to_cheaper(worse, "wscr", "recall@4", 200, seed=0))
+    assert line.endswith("cheaper one of the same format: best_of_5 (to r4t_folm, by 0.250).")
+
+
+def test_a_measure_without_a_value_for_every_query_says_for_how_many():
+    counts = {"recall@4": 5, "recall_unseen@4": 2, "hit@4": 1, "latency_ms_b1": 9}
+    rows = [row("popular", 0.1, measure, "wscr") | {"n": n} for measure, n in counts.items()]
+    expected = "5 held-out queries. recall_unseen@4 has a value for 2 of them."
+    assert counts_line(rows, ["recall@4", "recall_unseen@4"]) == expected
+    timed = [Result(task="wscr", method="popular", values={}, latency={}, answer_ms=2.0)]
+    rows = [*rows, row("popular", 0.7, "oar_reward", "wscr")]
+    assert next(further_table(rows, timed, ["recall@4"])) == (
+        "| method | recall_unseen@4 | hit@4 | latency_ms_b1 | answer ms |"
+    )
 
 
 def test_definitions_say_how_best_of_5_selects_on_wscr():
@@ -118,9 +155,9 @@ def test_every_method_is_defined(method):
 
 
 def test_share_of_the_reward_needs_a_measured_retriever_and_a_positive_reward(results):
-    assert compiled(CONFIG, "oar", results) == []
+    assert compiled("oar_reward", [one for one in results if one.task == "oar"]) == []
     none = [result("oar", "r4t_folm", 0.0, 1.0), result("oar", "r4t_diffusion", 0.1, 1.0)]
-    assert "is 0.000, so the share that r4t_diffusion keeps is undefined" in compiled(CONFIG, "oar", none)[0]
+    assert "is 0.000, so the share that r4t_diffusion keeps is undefined" in compiled("oar_reward", none)[0]
 
 
 def test_reward_curves_show_the_logged_components(tmp_path):
