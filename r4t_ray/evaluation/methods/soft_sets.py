@@ -58,7 +58,8 @@ class Members:
 
     def sums(self, weights_S: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum of the weights of the sets that contain each pool row, shape (M,)."""
-        return np.bincount(self.rows_N, weights=weights_S[self.sets_N], minlength=len(self.counts_M))
+        summed_M = np.bincount(self.rows_N, weights=weights_S[self.sets_N], minlength=len(self.counts_M))
+        return summed_M.astype(np.float64)  # whole numbers without a member
 
 
 def members_of(references: Sequence[Rows], pool_size: int) -> Members:
