@@ -46,6 +46,13 @@ def test_every_method_and_measure_has_a_row(workspace):
     assert {row["n"] for row in rows if row not in quality(rows)} == {2}
     assert {"report.md", "quality_latency.png", "reward_curves.png"} <= set(artifact.manifest.files)
     assert set(artifact.manifest.parents) == {"catalogue", "encoder", "index", "folm", "diffusion"}
+    report = artifact.file("report.md").read_text()
+    definitions = report.partition("## Measures")[2]
+    assert {row["measure"] for row in quality(rows) if row["measure"] not in definitions} == set()
+    # Five held-out queries of each task: all are examples, beside the best cheap method.
+    assert report.count("\n| theme ") == report.count("\n| set ") == 5
+    assert "Example answers of oar" in report
+    assert report.count("| query | r4t_diffusion | ") == 2
 
 
 def test_measures_match_the_scripted_answers(workspace):

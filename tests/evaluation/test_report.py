@@ -17,7 +17,7 @@ from r4t_ray.evaluation.method_answer import round_robin_answer
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.report import write_report
 from r4t_ray.evaluation.report.examples import Asked
-from r4t_ray.evaluation.report.plots import plot_quality_latency, plot_rewards, running_mean
+from r4t_ray.evaluation.report.plots import colour_of, plot_quality_latency, plot_rewards, running_mean
 from r4t_ray.evaluation.report.tables import compiled, counts_line, further_table, losses_line
 from r4t_ray.evaluation.results import Result, losses_to_cheaper, metric_rows
 from r4t_ray.rewards import OARConfig
@@ -173,6 +173,10 @@ def test_reward_curves_show_the_logged_components(tmp_path):
     (path,) = plot_rewards(tmp_path / "metrics.parquet", tmp_path)
     assert path.read_bytes().startswith(b"\x89PNG")
     assert plot_rewards(tmp_path / "absent.parquet", tmp_path) == []
+
+
+def test_every_method_has_its_own_colour():
+    assert len({colour_of(method) for method in METHODS}) == len(METHODS)
 
 
 def test_running_mean_of_a_constant_is_constant():

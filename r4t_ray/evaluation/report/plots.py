@@ -67,16 +67,16 @@ def plot_quality_latency(results: Sequence[Result], k: int, n: int, folder: Path
     from matplotlib.figure import Figure
 
     tasks = [task for task in TASKS if any(result.task == task for result in results)]
-    figure = Figure(figsize=(7 * len(tasks), 4.5), layout="constrained")
+    figure = Figure(figsize=(8 * len(tasks), 4.5), layout="constrained")
     for panel, task in zip(np.ravel(figure.subplots(1, len(tasks), squeeze=False)), tasks, strict=True):
         measure = main_measure(task, k, n)
         rows = [result for result in results if result.task == task]
         for result in rows:
-            _draw_method(panel, result, float(result.values[measure].mean()), f"C{_colour_number(result.method)}")
+            _draw_method(panel, result, float(result.values[measure].mean()), colour_of(result.method))
         panel.set(title=task, xlabel="fan-out latency, ms a query", ylabel=measure)
         if any(result.latency for result in rows):
             panel.set_xscale("log")
-        panel.legend(fontsize="x-small")
+        panel.legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
     path = folder / "quality_latency.png"
     figure.savefig(path, dpi=120)
     return [path]
@@ -94,12 +94,14 @@ def running_mean(values: NDArray[np.float64], width: int) -> NDArray[np.float64]
     return (sums[ends] - sums[starts]) / (ends - starts)
 
 
-def _colour_number(method: str) -> int:
-    """The colour number of a method, equal in every panel."""
-    return list(METHODS).index(method) % 10
+def colour_of(method: str) -> tuple[float, ...]:
+    """The colour of a method, equal in every panel and different from all others: red, green, blue, opacity."""
+    from matplotlib import colormaps
+
+    return tuple(map(float, colormaps["turbo"](list(METHODS).index(method) / len(METHODS))))
 
 
-def _draw_method(panel: Any, result: Result, quality: float, colour: str) -> None:
+def _draw_method(panel: Any, result: Result, quality: float, colour: tuple[float, ...]) -> None:
     if not result.latency:
         panel.axhline(quality, linestyle=":", color=colour, label=f"{result.method} (no generation)")
         return
