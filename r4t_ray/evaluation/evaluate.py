@@ -129,6 +129,7 @@ def try_method(config: EvaluationConfig, trial: Trial, method: Method, seed: int
         latency=latency,
         answer_ms=answer_ms,
         answers=answers,
+        tuned=bench.fits.tuned.get(method.name),
         totals=totals,
     )
 
