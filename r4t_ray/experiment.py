@@ -56,4 +56,6 @@ class Experiment(Settings):
         """Refuse, before the first stage runs, settings that would stop a later stage."""
         if self.pairs.num_rows < self.folm.k:
             raise ValueError(f"pairs.num_rows ({self.pairs.num_rows}) is below folm.k ({self.folm.k})")
+        if self.pairs.policy.oar == "greedy" and self.folm.reward.oar.type != "specific":
+            raise ValueError("pairs.policy.oar: greedy needs folm.reward.oar of type specific")
         return self

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from r4t_ray.config import PerTask, Resources, Settings
 from r4t_ray.pairs.recompose import RecomposeConfig
 from r4t_ray.pairs.select import SelectAbove, SelectAll, SelectBest
 
+PairPolicy = Literal["folm", "greedy"]
+
 
 class PairsConfig(Settings):
-    """How pairs of a query embedding and a target set are sampled from the frozen fan-out language model."""
+    """How pairs of a query embedding and a target set are made, from a language model or by an offline optimiser."""
 
+    policy: PerTask[PairPolicy] = Field(
+        PerTask[PairPolicy](oar="folm", wscr="folm"),
+        description="Where fan-outs come from. `folm` samples the frozen fan-out language model. `greedy` maximises "
+        "the reward over the entries near the query, without a language model; it exists for oar with the reward "
+        "`{type: specific}`.",
+    )
+    num_candidates: PositiveInt = Field(
+        60,
+        description="`policy: greedy` picks from about this many nearest entries of a query: each sample draws between "
+        "half and twice as many.",
+    )
     num_samples: PositiveInt = Field(
         2,
         description="Fan-outs sampled for each training and validation query. Raise it where queries are few and "
@@ -61,3 +74,9 @@ class PairsConfig(Settings):
         description="Actors that embed, search, reward and write pairs. One writes about 1,000 pairs/s; raise `num` "
         "when the engines together are faster.",
     )
+
+    @model_validator(mode="after")
+    def _greedy_has_a_reward_to_maximise(self) -> Self:
+        if self.policy.wscr == "greedy":
+            raise ValueError("policy.wscr must be folm: greedy pairs exist for oar only")
+        return self

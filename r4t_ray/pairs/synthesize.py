@@ -1,4 +1,4 @@
-"""Stage 2 on Ray Data: queries -> fan-outs of the frozen language model -> targets -> parquet.
+"""Stage 2 on Ray Data: queries -> fan-outs of the frozen language model or of an optimiser -> targets -> parquet.
 
 Two classes of actors do the work. A row that passes between them holds the queries of one file. Differences from
 arXiv 2603.06397:
@@ -39,10 +39,11 @@ from r4t_ray.pairs.files import (
     query_seed,
     write_file,
 )
+from r4t_ray.pairs.greedy import PickEntries, PoolEntries
 from r4t_ray.pairs.labels import write_labels
 from r4t_ray.pairs.recompose import recomposed_queries
 from r4t_ray.pairs.select import SelectRule, count_equal
-from r4t_ray.pairs.settings import PairsConfig
+from r4t_ray.pairs.settings import PairPolicy, PairsConfig
 from r4t_ray.pairs.targets import target_rows
 from r4t_ray.progress import track
 from r4t_ray.stages import parents_of
@@ -89,6 +90,8 @@ class WritePairs:
         # Added rewards are left out, because a judge may cost one call per fan-out.
         self._rewards = TaskRewards(opened, folm.model_copy(update={"added_rewards": FolmConfig().added_rewards}))
         self._config, self._folder = config, Path(folder)
+        picked = "oar" in folm.tasks and config.policy.oar == "greedy"
+        self._entries = {"oar": PoolEntries(opened, self._rewards.indexes["oar"])} if picked else {}
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Write the file; returns its name, its bytes, and its numbers of fan-outs, parsed fan-outs and pairs."""
@@ -113,7 +116,8 @@ class WritePairs:
         counts = [count_equal(fan_outs) for fan_outs in samples]
         owners = [(q, position) for q, of_query in enumerate(counts) for position in of_query]
         fan_outs = [tuple(samples[q][position] or ()) for q, position in owners]
-        retrieved, output = self._rewards.score(task, [queries[q] for q, _ in owners], fan_outs)
+        entries = self._entries.get(task)
+        retrieved, output = self._rewards.score(task, [queries[q] for q, _ in owners], fan_outs, entries)
         index = self._rewards.indexes[task]
         selected = selected_rows(counts, output.total_B, self._config.select)
         targets = [target_rows(task, retrieved, b, index.emb_MD, self._config.num_rows) for b in selected]
@@ -130,9 +134,13 @@ class WritePairs:
                 name: values_B[selected] for name, values_B in sorted(output.breakdown.items()) if name != "parsed"
             },
             item_ids=[[index.ids[hit] for hit in retrieved.hit_rows_BkK[b, : len(fan_outs[b]), 0]] for b in selected],
-            sub_queries=[list(fan_outs[b]) for b in selected],
+            sub_queries=[entries.texts(fan_outs[b]) if entries else list(fan_outs[b]) for b in selected],
         )
         return pairs, sum(sum(of_query.values()) for of_query in counts)
+
+
+SOURCES: dict[PairPolicy, type[Any]] = {"folm": SampleSubQueries, "greedy": PickEntries}
+"""The class of actors that makes the fan-outs of each policy."""
 
 
 def selected_rows(counts: list[dict[int, int]], reward_N: Array, rule: SelectRule) -> list[int]:
@@ -168,7 +176,10 @@ def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
             )
         ]
         arguments = (str(workspace.root), config, seed)
-        synthesize(files, config, workspace, folder, source=SampleSubQueries, source_args=arguments)
+        for policy, source in SOURCES.items():
+            chosen = [file for file in files if config.policy[file["task"]] == policy]
+            if chosen:
+                synthesize(chosen, config, workspace, folder, source=source, source_args=arguments)
         left = missing_files(files, folder)  # this also removes half-written files of a killed writer
         if left:
             raise ArtifactError(

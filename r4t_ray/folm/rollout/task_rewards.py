@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
@@ -34,6 +35,14 @@ from r4t_ray.rewards.coverage import ExpectedItems, expected_items, membership
 from r4t_ray.types import TASKS, Array, Task
 
 
+class EncodesTexts(Protocol):
+    """Anything that embeds texts as unit rows."""
+
+    def encode(self, texts: Sequence[str]) -> Array:
+        """One row for each text."""
+        ...
+
+
 class TaskRewards:
     """Scores answers of every task. A rollout actor opens it once.
 
@@ -56,7 +65,11 @@ class TaskRewards:
         }
 
     def score(
-        self, task: Task, queries: Sequence[Query], sub_queries: Sequence[SubQueries]
+        self,
+        task: Task,
+        queries: Sequence[Query],
+        sub_queries: Sequence[SubQueries],
+        encoder: EncodesTexts | None = None,
     ) -> tuple[Retrieved, RewardOutput]:
         """Embed and search sub-queries, then score the answers.
 
@@ -64,6 +77,7 @@ class TaskRewards:
             task: Selects the pool and the rubric.
             queries: The query of each answer.
             sub_queries: B answers; None marks an answer that could not be parsed.
+            encoder: Embeds the sub-queries. None takes the encoder of the catalogue.
 
         Returns:
             The embeddings and hits, and the rewards.
@@ -76,7 +90,7 @@ class TaskRewards:
         query_emb_QD = self.encoder.encode(list(text_of.values()))
         query_emb_BD = query_emb_QD[[row_of[query.query_id] for query in queries]]
         retrieved = retrieve(
-            self.encoder, self.indexes[task], query_emb_BD, sub_queries, k=self._k, num_hits=self._num_hits
+            encoder or self.encoder, self.indexes[task], query_emb_BD, sub_queries, k=self._k, num_hits=self._num_hits
         )
         answers = Answers(
             query_ids=[query.query_id for query in queries],
@@ -108,7 +122,7 @@ def score_texts(rewards: TaskRewards, queries: Sequence[Query], texts: Sequence[
 
 
 def retrieve(
-    encoder: CachedEncoder,
+    encoder: EncodesTexts,
     index: ShardedIndex,
     query_emb_BD: Array,
     sub_queries: Sequence[SubQueries],

@@ -1,0 +1,81 @@
+"""Pairs of the offline optimiser: entries of the pool, fixed by query, sample and seed, and refused where undefined."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.catalogue import load_queries, load_sets
+from r4t_ray.errors import ConfigError
+from r4t_ray.experiment import Experiment
+from r4t_ray.folm.settings import FolmConfig
+from r4t_ray.pairs.greedy import PickEntries, specific_settings
+from r4t_ray.pairs.settings import PairsConfig
+from r4t_ray.pairs.synthesize import WritePairs
+from r4t_ray.rewards import OARConfig
+
+CONFIG = PairsConfig(policy={"oar": "greedy"}, num_candidates=4, num_rows=4)
+
+
+@pytest.fixture(scope="module")
+def workspace(indexed_workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    root = tmp_path_factory.mktemp("greedy") / "workspace"
+    shutil.copytree(indexed_workspace.root, root)
+    workspace = Workspace(root)
+    workspace.build("folm", FolmConfig(k=3, num_hits=2), 0, ["catalogue", "encoder", "index"], lambda folder: 1)
+    return workspace
+
+
+def row_of(workspace: Workspace, num_samples: int) -> dict[str, object]:
+    queries = load_queries(workspace, "oar", "train")[:4]
+    return {
+        "file": "oar/000000.parquet",
+        "task": "oar",
+        "num_samples": num_samples,
+        "query_id": [query.query_id for query in queries],
+        "text": [query.text for query in queries],
+        "split": ["train"] * len(queries),
+        "item_ids": [[] for _ in queries],
+    }
+
+
+def test_every_direction_is_an_entry_of_the_pool(workspace: Workspace, tmp_path: Path) -> None:
+    picker = PickEntries(str(workspace.root), CONFIG, seed=0)
+    row = picker(row_of(workspace, 3))
+    fan_outs = [answer for answers in map(json.loads, row["fan_outs"]) for answer in answers]
+    assert all(len(set(answer)) == 3 and set(answer) <= set(picker._index.ids) for answer in fan_outs)
+    (tmp_path / "oar").mkdir()
+    written = WritePairs(str(workspace.root), CONFIG, str(tmp_path))
+    pairs, num_parsed = written._pairs("oar", load_queries(workspace, "oar", "train")[:4], [
+        json.loads(answers) for answers in row["fan_outs"]
+    ])  # fmt: skip
+    assert num_parsed == len(fan_outs)
+    assert np.allclose(pairs.components["groundedness"], 1.0, atol=1e-3)
+    assert (pairs.reward_N > 0).all()
+    titles = {each.set_id: each.title for each in load_sets(workspace)}
+    assert [[titles[name] for name in names] for names in pairs.item_ids] == pairs.sub_queries
+
+
+def test_picks_depend_on_query_sample_and_seed_alone(workspace: Workspace) -> None:
+    row = row_of(workspace, 2)
+    one, again = (PickEntries(str(workspace.root), CONFIG, seed=1)(row)["fan_outs"] for _ in range(2))
+    assert one == again
+    parts = [{**row, "query_id": row["query_id"][i : i + 1], "text": row["text"][i : i + 1]} for i in range(4)]
+    picker = PickEntries(str(workspace.root), CONFIG, seed=1)
+    assert [picker(part)["fan_outs"][0] for part in reversed(parts)] == one[::-1]
+
+
+def test_greedy_is_refused_where_there_is_no_reward_to_maximise() -> None:
+    with pytest.raises(ValidationError, match=r"policy.wscr must be folm"):
+        PairsConfig(policy={"wscr": "greedy"})
+    with pytest.raises(ConfigError, match=r"folm.reward.oar"):
+        specific_settings(FolmConfig(reward={"oar": OARConfig()}))
+    settings = {"catalogue": {"type": "cookbook"}, "folm": {"reward": {"oar": {"type": "paper"}}}}
+    with pytest.raises(ValidationError, match=r"greedy needs folm.reward.oar of type specific"):
+        Experiment.model_validate(settings | {"pairs": {"policy": {"oar": "greedy"}}})
