@@ -132,7 +132,10 @@ def _differences(first: Settings, second: Settings, above: str) -> Iterator[Row]
     for name in type(first).model_fields:
         one, other = getattr(first, name), getattr(second, name)
         if isinstance(one, Settings) and isinstance(other, Settings):
-            yield from _differences(one, other, f"{above}{name}.")
+            if type(one).model_fields.keys() == type(other).model_fields.keys():
+                yield from _differences(one, other, f"{above}{name}.")
+            else:  # members of a union, which `type` tells apart
+                yield Row(f"{above}{name}.type", *(short(getattr(each, "type", None)) for each in (one, other)))
         elif one != other:
             yield Row(above + name, short(one), short(other))
 

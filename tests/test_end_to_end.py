@@ -18,7 +18,8 @@ from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.stages import STAGES
 
 CONFIG = "jobs/configs/cookbook-smoke.yaml"
-WSCR_ONLY = {"popular", "popular_items", "nearest_sets", "nearest_sets_items", "best_of_5_oracle"}
+BY_SETS = {"popular", "popular_items", "nearest_sets", "nearest_sets_items", "soft_sets", "soft_sets_items"}
+WSCR_ONLY = BY_SETS | {"ridge_items", "ease_items", "best_of_5_oracle"}
 OAR_ONLY = {"r4t_student"}  # this configuration makes a student only for OAR
 TIMED = {"zero_shot", "best_of_5", "r4t_folm", "r4t_diffusion", "r4t_student"}
 

@@ -26,7 +26,7 @@ from r4t_ray.files import write_json
 from r4t_ray.folm import FolmConfig, SharedEngine, SubQueries
 from r4t_ray.folm import run as train_folm
 from r4t_ray.folm.learner.metrics import StepMetrics, read_metrics
-from r4t_ray.rewards import OARConfig
+from r4t_ray.rewards import OARConfig, weights_of_eq_1
 from r4t_ray.stages import parents_of
 
 SHARED = parents_of("folm")
@@ -106,7 +106,8 @@ def measure_variant(
 ) -> Variant:
     """Held-out means of one trained variant before and after RL, and sub-queries of the trained model."""
     folder = place.artifact("folm").path
-    trial = open_trial(evaluation, place, "oar", engine=engine, reward=trained.reward.oar, seed=seed)
+    weights = weights_of_eq_1(trained.reward.oar)
+    trial = open_trial(evaluation, place, "oar", engine=engine, reward=weights, seed=seed)
     untimed = evaluation.model_copy(update={"latency_batches": ()})
     before, after = (
         _means(try_method(untimed, trial, METHODS[method], seed).values) for method in ("zero_shot", "r4t_folm")
@@ -122,7 +123,7 @@ def measure_variant(
     )
     answers = {query.text: samples[0] for query, samples in zip(shown, outputs, strict=True)}
     rows = read_metrics(folder / "metrics.parquet")
-    return Variant(name=name, weights=trained.reward.oar, rows=rows, before=before, after=after, answers=answers)
+    return Variant(name=name, weights=weights, rows=rows, before=before, after=after, answers=answers)
 
 
 def linked_workspace(workspace: Workspace, name: str) -> Workspace:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
 from r4t_ray.evaluation.method_answer import Answer, EncodeTexts
 from r4t_ray.rewards import OARConfig
@@ -17,8 +17,31 @@ if TYPE_CHECKING:
     from r4t_ray.folm import FanOutModel
     from r4t_ray.index import ShardedIndex
 
+T = TypeVar("T")
+
 ModelFolder = Literal["folm/<task>/warm_start", "folm/<task>/model", "diffusion/<task>", "diffusion/<task>/student"]
 """Folder of a model below the workspace. ``<task>`` is replaced by the name of the task."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fits:
+    """What the methods of one task computed from the training and validation queries. All benches of a task share it.
+
+    A method fits in its first call, which is the warm-up. Its measured time is therefore without the fit.
+
+    Attributes:
+        made: Name -> a fitted object, such as the matrix of a regression.
+        tuned: Method -> the value of its one tuned setting.
+    """
+
+    made: dict[str, Any] = field(default_factory=dict)
+    tuned: dict[str, float] = field(default_factory=dict)
+
+    def get(self, name: str, make: Callable[[], T]) -> T:
+        """The object of this name; the first call makes it."""
+        if name not in self.made:
+            self.made[name] = make()
+        return cast(T, self.made[name])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +55,11 @@ class Bench:
         n: Items per direction.
         train_emb_BD: Unit embeddings of the training queries.
         train_references: Pool rows of the reference set of each training query.
+        val_queries: Validation queries. Methods tune their settings on them, never on held-out queries.
+        val_emb_BD: Unit embeddings of the validation queries.
+        fits: What the methods fitted and tuned.
         reward: Weights of the OAR (open-ended abstract retrieval) reward.
-        num_candidates: no_fanout_mmr and greedy_reward select from this many nearest items of the query.
-        mmr_lambda: Weight of relevance in maximal marginal relevance.
+        num_candidates: Methods that pick items one by one select from this many candidates.
         temperature: Sampling temperature of the language models.
         solver: Solver of the diffusion; None takes the stored solver.
         num_steps: Steps of the solver; None takes the stored number.
@@ -51,9 +76,11 @@ class Bench:
     n: int
     train_emb_BD: Array
     train_references: Sequence[Rows]
+    val_queries: Sequence[Query]
+    val_emb_BD: Array
+    fits: Fits
     reward: OARConfig
     num_candidates: int
-    mmr_lambda: float
     temperature: float
     solver: SolverName | None
     num_steps: int | None

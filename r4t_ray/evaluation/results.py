@@ -31,6 +31,7 @@ class Result:
         latency: latency_ms_b* -> milliseconds, one number per repeat; empty for a method that generates nothing.
         answer_ms: Wall time of a whole answer (generation, embedding, search, re-ranking), milliseconds per query.
         answers: The answer to every query, in the order of the values.
+        tuned: The setting of the method that was tuned on validation queries; None if it has none.
         totals: Measure -> one number of all answers together, such as catalogue_share.
     """
 
@@ -40,6 +41,7 @@ class Result:
     latency: dict[str, NDArray[np.float64]]
     answer_ms: float
     answers: Sequence[Answer] = ()
+    tuned: float | None = None
     totals: dict[str, float] = field(default_factory=dict)
 
     def mean(self, measure: str) -> float:

@@ -32,13 +32,10 @@ class EvaluationConfig(Settings):
     num_bootstrap: int = Field(1000, ge=1, description="Bootstrap resamples of each 95% interval.")
     temperature: float = Field(0.9, gt=0, description="Sampling temperature of the language models.")
     num_candidates: int = Field(
-        1000, ge=1, description="no_fanout_mmr and greedy_reward select from this many nearest items of the query."
-    )
-    mmr_lambda: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        description="Weight of relevance against novelty in no_fanout_mmr. 1 ranks as no_fanout does.",
+        1000,
+        ge=1,
+        description="mmr, dpp and greedy_reward pick their items from this many nearest items of the query. For oar, "
+        "constant picks from this many items that are nearest to the training queries on average.",
     )
     latency_batches: tuple[int, ...] = Field(
         (1, 8, 64), description="Batch sizes of latency_ms_b*, in queries. An empty list measures no latency."

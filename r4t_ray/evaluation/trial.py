@@ -14,7 +14,7 @@ from r4t_ray.artifacts import Workspace, read_manifest
 from r4t_ray.catalogue import ItemSet, Query, load_queries, load_relevance
 from r4t_ray.config import on_all_cpus, recorded_settings
 from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
-from r4t_ray.evaluation.bench import Bench, Method, ModelFolder
+from r4t_ray.evaluation.bench import Bench, Fits, Method, ModelFolder
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.settings import EvaluationConfig
 from r4t_ray.folm import FanOutModel, FolmConfig, SharedEngine
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from r4t_ray.diffusion import DiffusionRetriever
 
 T = TypeVar("T")
+
+MAX_VAL_QUERIES = 200
+"""Validation queries on which methods tune their settings. More would lengthen the evaluation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +67,11 @@ def open_trial(
         seed: Samples the held-out queries if ``config.max_queries`` is set.
     """
     index = load_index(workspace, task)
-    ids, emb_BD = load_embeddings(workspace, "queries")
-    row_of = {query_id: row for row, query_id in enumerate(ids)}
+    emb_of = query_embeddings(workspace)
     train = load_queries(workspace, task, "train")
     test = draw(load_queries(workspace, task, "test"), config.max_queries, seed)
-    encoder_folder = workspace.root / "encoder" / "model"
+    val = draw(load_queries(workspace, task, "val"), MAX_VAL_QUERIES, seed)
+    fits = Fits()
 
     def make_bench() -> Bench:
         return Bench(
@@ -76,16 +79,18 @@ def open_trial(
             index=index,
             k=config.k,
             n=config.n,
-            train_emb_BD=emb_BD[[row_of[query.query_id] for query in train]],
+            train_emb_BD=emb_of(train),
             train_references=reference_rows(train, index.ids),
+            val_queries=val,
+            val_emb_BD=emb_of(val),
+            fits=fits,
             reward=reward,
             num_candidates=config.num_candidates,
-            mmr_lambda=config.mmr_lambda,
             temperature=config.temperature,
             solver=config.solver,
             num_steps=config.num_steps,
             guidance=config.guidance,
-            encode=CachedEncoder(load_encoder(encoder_folder)).encode,
+            encode=CachedEncoder(load_encoder(workspace.root / "encoder" / "model")).encode,
             policy=lambda model: engine.at(model_path(workspace, model, task)),
             retriever=cache(lambda model: load_retriever(model_path(workspace, model, task))),
         )
@@ -94,10 +99,17 @@ def open_trial(
         task=task,
         methods=methods_of(config, workspace, task),
         queries=test,
-        query_emb_BD=emb_BD[[row_of[query.query_id] for query in test]],
+        query_emb_BD=emb_of(test),
         relevant_rows=relevant_rows(workspace, test, index.ids),
         make_bench=make_bench,
     )
+
+
+def query_embeddings(workspace: Workspace) -> Callable[[Sequence[Query]], Array]:
+    """A function from queries of the workspace to their unit embeddings, shape (B, D)."""
+    ids, emb_BD = load_embeddings(workspace, "queries")
+    row_of = {query_id: row for row, query_id in enumerate(ids)}
+    return lambda queries: emb_BD[np.array([row_of[query.query_id] for query in queries], dtype=np.int64)]
 
 
 def methods_of(config: EvaluationConfig, workspace: Workspace, task: Task) -> tuple[str, ...]:

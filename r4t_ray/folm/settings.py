@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -12,7 +12,7 @@ from r4t_ray.folm.learner.settings import SoftGRPOConfig
 from r4t_ray.folm.policy.engines.interface import EngineConfig
 from r4t_ray.folm.policy.prompt import PromptStyle
 from r4t_ray.folm.warm_start.settings import WarmStartConfig
-from r4t_ray.rewards import AddedRewardConfig, CoverageConfig, OARConfig
+from r4t_ray.rewards import AddedRewardConfig, CoverageConfig, OARRewardConfig, SpecificConfig
 from r4t_ray.types import TASKS, Task
 
 WSCR_GRPO = SoftGRPOConfig(
@@ -27,7 +27,11 @@ WSCR_GRPO = SoftGRPOConfig(
 class RewardConfig(Settings):
     """The reward of each task, in RL and in the tables."""
 
-    oar: OARConfig = Field(OARConfig(), description="Open-ended abstract retrieval (OAR): weights of the components.")
+    oar: OARRewardConfig = Field(
+        SpecificConfig(),
+        description="Open-ended abstract retrieval (OAR). `{type: specific}` rewards entries that fit the query better "
+        "than other queries; `{type: paper}` is eq. 1 of arXiv 2603.06397, on which a constant answer can score well.",
+    )
     wscr: CoverageConfig = Field(
         CoverageConfig(expected_share=0.9),
         description="Weakly supervised compositional retrieval (WSCR): coverage of reference sets and of expected "
@@ -91,6 +95,16 @@ class FolmConfig(Settings):
     grpo: PerTask[SoftGRPOConfig] = Field(
         PerTask[SoftGRPOConfig](oar=SoftGRPOConfig(), wscr=WSCR_GRPO), description="RL by Soft-GRPO on each task."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _recorded_weights_are_those_of_eq_1(cls, data: Any) -> Any:
+        """The manifests of older workspaces record the weights of eq. 1 without a ``type``."""
+        reward = data.get("reward") if isinstance(data, dict) else None
+        oar = reward.get("oar") if isinstance(reward, dict) else None
+        if isinstance(reward, dict) and isinstance(oar, dict) and "w_ground" in oar and "type" not in oar:
+            return data | {"reward": reward | {"oar": {"type": "paper", **oar}}}
+        return data
 
     @model_validator(mode="after")
     def _shards_are_on_gpus(self) -> Self:

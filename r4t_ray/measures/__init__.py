@@ -10,6 +10,7 @@ from r4t_ray.measures.set_measures import (
     vendi_of_kernels,
     vendi_score,
     vendi_scores,
+    vendi_scores_of_k,
 )
 from r4t_ray.measures.theme_measures import theme_precision, theme_precision_all, theme_recall
 
@@ -30,4 +31,5 @@ __all__ = [
     "vendi_of_kernels",
     "vendi_score",
     "vendi_scores",
+    "vendi_scores_of_k",
 ]

@@ -26,9 +26,31 @@ def vendi_scores(emb_BKD: Array) -> Array:
     return vendi_of_kernels(kernel_BKK / num_B[:, None, None])
 
 
-def vendi_of_kernels(kernel_BKK: NDArray[np.float64]) -> Array:
-    """Vendi scores of B sets from their kernels K/n, (B,) float32; 0 for a kernel of zeros."""
+def vendi_scores_of_k(emb_BKD: Array) -> Array:
+    """Vendi score of a set that should have K vectors, so that a missing vector can only lower it.
+
+    The kernel is K/k for any number n of present vectors. The share (k - n)/k of the missing ones is added to its
+    largest eigenvalue. The eigenvalues then majorise those of any complete set with the same n vectors, because the
+    eigenvalues of a principal submatrix interlace. So their entropy is not larger.
+
+    Args:
+        emb_BKD: Unit rows. An all-zero row stands for a missing vector.
+
+    Returns:
+        (B,) float32 in 1..K; 1 when every row is missing.
+    """
+    kernel_BKK = emb_BKD.astype(np.float64) @ np.swapaxes(emb_BKD, -1, -2).astype(np.float64)
+    missing_B = 1.0 - (np.abs(emb_BKD).sum(axis=-1) > 0).mean(axis=-1)
+    return vendi_of_kernels(kernel_BKK / emb_BKD.shape[1], missing_B)
+
+
+def vendi_of_kernels(kernel_BKK: NDArray[np.float64], missing_B: NDArray[np.float64] | float = 0.0) -> Array:
+    """Vendi scores of B sets from their kernels K/n, (B,) float32; 0 for a kernel of zeros.
+
+    ``missing_B`` is added to the largest eigenvalue of each kernel (``vendi_scores_of_k``).
+    """
     eigenvalues_BK = np.linalg.eigvalsh(kernel_BKK).clip(min=0.0)
+    eigenvalues_BK[..., -1] += missing_B
     total_B = eigenvalues_BK.sum(axis=-1)
     logs_BK = np.log(eigenvalues_BK, out=np.zeros_like(eigenvalues_BK), where=eigenvalues_BK > 0)
     scores_B = np.exp(-(eigenvalues_BK * logs_BK).sum(axis=-1))

@@ -12,11 +12,19 @@ A class outside this package needs only step 3, with ``type: module:Class`` (``r
 """
 
 from r4t_ray.rewards.answers import Answers, PoolEntry
-from r4t_ray.rewards.build import AddedRewardConfig, build_added, oar_rubric, wscr_rubric
+from r4t_ray.rewards.build import (
+    AddedRewardConfig,
+    OARRewardConfig,
+    build_added,
+    oar_rubric,
+    weights_of_eq_1,
+    wscr_rubric,
+)
 from r4t_ray.rewards.coverage import CoverageConfig
 from r4t_ray.rewards.oar import OARConfig, oar_reward
 from r4t_ray.rewards.retrieved import Retrieved
 from r4t_ray.rewards.rubric import Diagnostics, RewardFn, RewardOutput, Rubric, WeightedReward
+from r4t_ray.rewards.specific import SpecificConfig, SpecificReward
 
 __all__ = [
     "AddedRewardConfig",
@@ -24,14 +32,18 @@ __all__ = [
     "CoverageConfig",
     "Diagnostics",
     "OARConfig",
+    "OARRewardConfig",
     "PoolEntry",
     "Retrieved",
     "RewardFn",
     "RewardOutput",
     "Rubric",
+    "SpecificConfig",
+    "SpecificReward",
     "WeightedReward",
     "build_added",
     "oar_reward",
     "oar_rubric",
+    "weights_of_eq_1",
     "wscr_rubric",
 ]

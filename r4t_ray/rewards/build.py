@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Tag
+from pydantic import Discriminator, Field, Tag
 
 from r4t_ray.rewards.constraint import ConstraintConfig
 from r4t_ray.rewards.coverage import CoverageConfig, ExpectedCoverage, ExpectedItems, coverage_components
@@ -14,6 +14,7 @@ from r4t_ray.rewards.format import FormatConfig
 from r4t_ray.rewards.judge import JudgeConfig
 from r4t_ray.rewards.oar import OARConfig, oar_components
 from r4t_ray.rewards.rubric import RewardFn, Rubric, WeightedReward
+from r4t_ray.rewards.specific import SpecificConfig, SpecificReward
 
 
 def _kind(value: Any) -> str:
@@ -31,13 +32,30 @@ AddedRewardConfig = Annotated[
 """The settings of one added reward, distinguished by ``type``. A new reward needs one more line here."""
 
 
-def oar_rubric(config: OARConfig, logged: Sequence[RewardFn] = (), added: Sequence[WeightedReward] = ()) -> Rubric:
-    """The rubric of open-ended abstract retrieval (OAR): eq. 1 of arXiv 2603.06397, then the added rewards.
+OARRewardConfig = Annotated[SpecificConfig | OARConfig, Field(discriminator="type")]
+"""The settings of the task's own reward in open-ended abstract retrieval (OAR), distinguished by ``type``."""
 
-    Rewards in ``logged`` are computed and logged, but have no weight.
+
+def oar_rubric(
+    own: OARConfig | SpecificReward, logged: Sequence[RewardFn] = (), added: Sequence[WeightedReward] = ()
+) -> Rubric:
+    """The rubric of open-ended abstract retrieval (OAR): the task's own reward, then the added rewards.
+
+    Args:
+        own: The reward that is about the query, or the weights of eq. 1 of arXiv 2603.06397.
+        logged: Rewards that are computed and logged, but have no weight.
+        added: Rewards that are added to the task's own reward.
     """
-    own = WeightedReward(reward=oar_components, weights=config.weights)
-    return Rubric(rewards=[own, *map(_log, logged), *added])
+    if isinstance(own, SpecificReward):
+        weighted = WeightedReward(reward=own, weights={"specific": 1.0})
+    else:
+        weighted = WeightedReward(reward=oar_components, weights=own.weights)
+    return Rubric(rewards=[weighted, *map(_log, logged), *added])
+
+
+def weights_of_eq_1(config: OARRewardConfig) -> OARConfig:
+    """The weights of the measure ``oar_reward``: those of a run that was trained on eq. 1, else the paper's."""
+    return config if isinstance(config, OARConfig) else OARConfig()
 
 
 def wscr_rubric(

@@ -6,6 +6,8 @@ Where we leave the paper: (1) the Vendi score enters as Vendi / k, in 0..1, beca
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, NonNegativeFloat
 
 from r4t_ray.config import Settings
@@ -16,8 +18,9 @@ from r4t_ray.types import Array
 
 
 class OARConfig(Settings):
-    """Weights of the three components of eq. 1."""
+    """Weights of the three components of eq. 1, the reward of the paper. A constant answer can score well on it."""
 
+    type: Literal["paper"] = Field("paper", description="Selects the reward of the paper, eq. 1.")
     w_ground: NonNegativeFloat = Field(
         0.6,
         description="Weight of groundedness: how close the directions are to entries of the pool. Raise it if "

@@ -95,6 +95,7 @@ def test_every_theme_has_the_sets_of_its_core(tmp_path: Path) -> None:
     assert load_relevance(workspace, []) == {}
     new = (made("new", "Cold soups"), made("pie", "Pie"))
     assert load_relevance(workspace, ["oar:soup"], new) == {"oar:soup": relevance["oar:soup"] | {"new"}}
+    assert load_relevance(workspace, ["oar:soup"], (made("s1", "Pie"),)) == {"oar:soup": relevance["oar:soup"] - {"s1"}}
 
 
 def test_a_title_that_is_a_query_asks_for_its_own_words(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.diffusion import DiffusionRetriever, NetworkConfig, SamplerConfig
 from r4t_ray.embedding_table import embedding_table
 from r4t_ray.evaluation import trial
-from r4t_ray.evaluation.bench import Bench
+from r4t_ray.evaluation.bench import Bench, Fits
 from r4t_ray.folm import FanOutModel, FolmConfig
 from r4t_ray.index import IndexConfig
 from r4t_ray.index import run as build_index
@@ -115,9 +115,11 @@ def bench(pool: Callable[..., FlatIndex]) -> Callable[..., Bench]:
             "n": 2,
             "train_emb_BD": unit(0),
             "train_references": [np.array([0])],
+            "val_queries": [],
+            "val_emb_BD": unit(0)[:0],
+            "fits": Fits(),
             "reward": OARConfig(),
             "num_candidates": 1000,
-            "mmr_lambda": 0.5,
             "temperature": 0.9,
             "solver": None,
             "num_steps": None,

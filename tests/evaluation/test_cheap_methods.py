@@ -7,13 +7,19 @@ import itertools
 import numpy as np
 import pytest
 
+from r4t_ray.evaluation.bench import Fits
+from r4t_ray.evaluation.methods.constant import CONSTANT
+from r4t_ray.evaluation.methods.dpp import DPP, dpp_picks
 from r4t_ray.evaluation.methods.greedy_reward import GREEDY_REWARD, greedy_picks
+from r4t_ray.evaluation.methods.mmr import MMR, mmr_picks
+from r4t_ray.evaluation.methods.mmr_items import MMR_ITEMS
 from r4t_ray.evaluation.methods.nearest_sets import NEAREST_SETS, rank_by_neighbours
 from r4t_ray.evaluation.methods.nearest_sets_items import NEAREST_SETS_ITEMS
 from r4t_ray.evaluation.methods.no_fanout import NO_FANOUT
-from r4t_ray.evaluation.methods.no_fanout_mmr import NO_FANOUT_MMR, mmr_picks
+from r4t_ray.evaluation.methods.no_fanout_items import NO_FANOUT_ITEMS
 from r4t_ray.evaluation.methods.popular import POPULAR, reference_counts
 from r4t_ray.evaluation.methods.popular_items import POPULAR_ITEMS
+from r4t_ray.evaluation.methods.tuning import tuned
 from r4t_ray.evaluation.scores import geometric_scores
 from r4t_ray.rewards import OARConfig
 
@@ -66,19 +72,107 @@ def test_mmr_agrees_with_a_direct_implementation(mmr_lambda):
 def test_mmr_at_lambda_one_is_no_fanout_and_below_it_is_more_diverse(bench, toy_query, at, pool):
     index = pool(0, 1, 2, 60, 90, 120)
     queries, z_q = [toy_query("q", "")], at(3)
-    plain = NO_FANOUT.answer(bench(index=index), queries, z_q, seed=0)[0]
-    same = NO_FANOUT_MMR.answer(bench(index=index, mmr_lambda=1.0), queries, z_q, seed=0)[0]
-    diverse = NO_FANOUT_MMR.answer(bench(index=index, mmr_lambda=0.3), queries, z_q, seed=0)[0]
+
+    def answer(method, mmr_lambda):
+        fits = Fits(tuned={"mmr": mmr_lambda, "mmr_items": mmr_lambda})
+        return method.answer(bench(index=index, fits=fits), queries, z_q, seed=0)[0]
+
+    plain = NO_FANOUT_ITEMS.answer(bench(index=index), queries, z_q, seed=0)[0]
+    same, diverse = answer(MMR_ITEMS, 1.0), answer(MMR_ITEMS, 0.3)
     assert np.array_equal(plain.hits_kn, same.hits_kn)
+    assert np.array_equal(plain.directions_kD, same.directions_kD)
     vendi = [geometric_scores(answer, z_q[0], index, 2, OARConfig())["vendi"] for answer in (plain, diverse)]
     assert vendi[1] > vendi[0] + 0.2
     assert np.array_equal(diverse.directions_kD, index.emb_MD[diverse.hits_kn[:, 0]])
+    assert answer(MMR, 0.3).hits_kn[:, 0].tolist() == diverse.hits_kn[:, 0].tolist() == [2, 5]
+    assert answer(MMR, 0.3).hits_kn.tolist() == [[2, 1], [5, 4]]  # the n nearest items of both picks
 
 
-def test_mmr_picks_only_candidates(bench, toy_query, at, pool):
+@pytest.mark.parametrize("method", [MMR_ITEMS, DPP])
+def test_mmr_and_dpp_pick_only_candidates(bench, toy_query, at, pool, method):
     parts = bench(index=pool(0, 1, 2, 60, 90, 120), num_candidates=3)
-    (answer,) = NO_FANOUT_MMR.answer(parts, [toy_query("q", "")], at(0), seed=0)
-    assert answer.retrieved == {0, 1, 2}
+    (answer,) = method.answer(parts, [toy_query("q", "")], at(0), seed=0)
+    assert set(answer.top_rows.tolist()) <= {0, 1, 2}
+
+
+def test_no_fanout_items_is_the_ranking_with_the_first_items_as_directions(bench, toy_query, at, pool):
+    (answer,) = NO_FANOUT_ITEMS.answer(bench(index=pool(0, 10, 20)), [toy_query("q", "")], at(-5), seed=0)
+    assert answer.hits_kn.tolist() == [[0, 2], [1, -1]]
+    assert np.array_equal(answer.directions_kD, at(0, 10))
+
+
+def test_dpp_by_hand():
+    # Quality 1 for all (strength 0). Two equal items and an orthogonal one: det(I + L) is 3 for the equal pair and 4
+    # for the orthogonal pair.
+    candidates = np.array([[1, 0], [1, 0], [0, 1]], dtype=np.float32)
+    query = np.array([1, 0], dtype=np.float32)
+    assert dpp_picks(candidates, query, 3, 0.0).tolist() == [0, 2, 1]
+    # With strength s the orthogonal item has L_ii = exp(-s). The equal item raises the determinant by 3/2, the
+    # orthogonal one by 1 + exp(-s). They are even at s = ln 2.
+    assert dpp_picks(candidates, query, 3, 0.68).tolist() == [0, 2, 1]
+    assert dpp_picks(candidates, query, 3, 0.70).tolist() == [0, 1, 2]
+    assert dpp_picks(candidates, query, 9, 0.0).tolist() == [0, 2, 1]
+    assert dpp_picks(candidates[:0], query, 2, 0.0).tolist() == []
+
+
+@pytest.mark.parametrize("strength", [0.0, 2.0, 8.0])
+def test_each_dpp_pick_has_the_largest_determinant(strength):
+    emb, query = random_units(3, 12, 4).astype(np.float64), random_units(4, 1, 4)[0].astype(np.float64)
+    cosines = emb @ query
+    quality = np.exp(strength / 2 * (cosines - cosines.max()))
+    kernel = np.eye(12) + quality[:, None] * (emb @ emb.T) * quality
+    chosen: list[int] = []
+    for _ in range(7):
+        left = [row for row in range(12) if row not in chosen]
+        chosen.append(max(left, key=lambda row: np.linalg.det(kernel[np.ix_([*chosen, row], [*chosen, row])])))
+    assert dpp_picks(emb, query, 7, strength).tolist() == chosen
+
+
+def test_each_direction_of_dpp_retrieves_its_nearest_items(bench, toy_query, at, pool):
+    parts = bench(index=pool(0, 1, 2, 60, 90, 130), fits=Fits(tuned={"dpp": 0.1}))
+    (answer,) = DPP.answer(parts, [toy_query("q", "")], at(-5), seed=0)
+    assert answer.hits_kn.tolist() == [[0, 1], [4, 3]]  # 0 and 90 degrees
+    assert np.array_equal(answer.directions_kD, at(0, 90))
+
+
+def test_a_setting_is_tuned_once_on_validation_queries_by_the_main_measure(bench, toy_query, at):
+    # The reference of both validation queries is item 5. A setting is the angle that the answer searches.
+    parts = bench(val_queries=[toy_query("v", "", ("item5",))] * 2, val_emb_BD=at(0, 10))
+    tried = []
+
+    def answers_at(bench, emb_BD, angle):
+        tried.append(angle)
+        return NO_FANOUT_ITEMS.answer(bench, [None] * len(emb_BD), at(*[angle] * len(emb_BD)), seed=0)
+
+    assert tuned(parts, "some", (0.0, 40.0, 50.0, 10.0), answers_at) == 40.0  # the first of two equal values
+    assert tuned(parts, "some", (0.0, 40.0, 50.0, 10.0), answers_at) == parts.fits.tuned["some"] == 40.0
+    assert tried == [0.0, 40.0, 50.0, 10.0]
+    assert tuned(bench(), "some", (0.0, 40.0, 50.0), answers_at) == 40.0  # the middle, without validation queries
+
+
+def test_each_pick_of_the_constant_of_oar_has_the_best_mean_reward(bench, toy_query, at, pool):
+    index, z_q = pool(0, 40, 80, 120, 160), at(0, 10, 80, 85)
+    config = OARConfig(w_ground=0.2, w_div=0.3, w_align=0.5)
+    parts = bench(task="oar", index=index, train_emb_BD=z_q, reward=config)
+    answer, other = CONSTANT.answer(parts, [toy_query("a", ""), toy_query("b", "")], at(0, 160), seed=0)
+    assert answer is other
+    rows = answer.hits_kn[:, 0].tolist()
+
+    def mean_reward(rows):
+        return np.mean([reward_of(index.emb_MD[list(rows)], query, 2, config) for query in z_q])
+
+    # Greedy: the first pick is the best single item (both rewards divide by k), the second the best beside it.
+    assert rows[0] == max(range(5), key=lambda row: mean_reward([row]))
+    assert rows[1] == max(set(range(5)) - {rows[0]}, key=lambda row: mean_reward([rows[0], row]))
+
+
+def test_the_constant_of_wscr_covers_the_training_references(bench, toy_query, at, pool):
+    # Each reference has a weight of 1, shared by its items: item 5 has 3, item 4 has 1/2, item 0 has 5/4, item 1 has
+    # 3/4, items 2 and 3 have 1/4. Item 5 finds 5 and 4, items 0 and 1 find each other, item 3 finds 3 and 4.
+    references = [np.array(rows) for rows in ([5], [5], [5], [4, 1], [0], [1, 3, 2, 0])]
+    parts = bench(index=pool(0, 9, 20, 33, 40, 60), train_references=references)
+    (answer,) = CONSTANT.answer(parts, [toy_query("q", "")], at(0), seed=0)
+    assert answer.hits_kn.tolist() == [[5, 4], [0, 1]]
 
 
 def test_greedy_by_hand():

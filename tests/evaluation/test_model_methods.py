@@ -12,6 +12,7 @@ from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.methods.best_of_5 import BEST_OF_5
 from r4t_ray.evaluation.methods.best_of_5_oracle import BEST_OF_5_ORACLE
 from r4t_ray.evaluation.methods.r4t_diffusion import R4T_DIFFUSION
+from r4t_ray.evaluation.methods.r4t_diffusion_items import R4T_DIFFUSION_ITEMS
 from r4t_ray.evaluation.methods.r4t_folm import R4T_FOLM
 from r4t_ray.evaluation.methods.r4t_student import R4T_STUDENT
 from r4t_ray.evaluation.methods.zero_shot import ZERO_SHOT
@@ -19,18 +20,27 @@ from r4t_ray.evaluation.scores import geometric_scores
 from r4t_ray.rewards import OARConfig
 
 NAMES = (
+    "constant",
     "no_fanout",
-    "no_fanout_mmr",
+    "no_fanout_items",
+    "mmr",
+    "mmr_items",
+    "dpp",
     "greedy_reward",
     "popular",
     "popular_items",
     "nearest_sets",
     "nearest_sets_items",
+    "soft_sets",
+    "soft_sets_items",
+    "ridge_items",
+    "ease_items",
     "zero_shot",
     "best_of_5",
     "best_of_5_oracle",
     "r4t_folm",
     "r4t_diffusion",
+    "r4t_diffusion_items",
     "r4t_student",
 )
 
@@ -39,11 +49,16 @@ def test_registry_holds_the_names_of_the_tables_in_their_order():
     assert tuple(METHODS) == EvaluationConfig().methods == NAMES
     assert {name for name in METHODS if METHODS[name].name != name} == set()
     wscr_only = {name for name in METHODS if METHODS[name].tasks == ("wscr",)}
-    assert wscr_only == {"popular", "popular_items", "nearest_sets", "nearest_sets_items", "best_of_5_oracle"}
+    of_sets = {"popular", "nearest_sets", "soft_sets"}
+    assert wscr_only == of_sets | {f"{name}_items" for name in (*of_sets, "ridge", "ease")} | {"best_of_5_oracle"}
+    assert {name for name in METHODS if METHODS[name].format == "items"} == {n for n in NAMES if n.endswith("_items")}
     with_model = {name: METHODS[name].stage for name in METHODS if METHODS[name].model}
     folm = dict.fromkeys(("zero_shot", "best_of_5", "best_of_5_oracle", "r4t_folm"), "folm")
-    assert with_model == folm | {"r4t_diffusion": "diffusion", "r4t_student": "diffusion"}
-    assert {name for name in METHODS if METHODS[name].generate} == set(with_model) - {"best_of_5_oracle"}
+    assert with_model == folm | dict.fromkeys(("r4t_diffusion", "r4t_diffusion_items", "r4t_student"), "diffusion")
+    assert {name for name in METHODS if METHODS[name].generate} == set(with_model) - {
+        "best_of_5_oracle",
+        "r4t_diffusion_items",
+    }
 
 
 def test_zero_shot_searches_each_sub_query(bench, toy_query, at, scripted):
@@ -146,6 +161,18 @@ def test_diffusion_keeps_k_rows_with_different_nearest_items(bench, toy_query, a
     scores = geometric_scores(first, at(0)[0], parts.index, 2, OARConfig())
     distances = [2 * np.sin(np.deg2rad(angle / 2)) for angle in (1, 2)]
     assert scores["groundedness"] == pytest.approx(1 - np.mean(distances), abs=1e-4)  # distances of the generated rows
+
+
+def test_diffusion_items_rank_the_items_of_both_directions_by_their_best_cosine(bench, toy_query, at, pool):
+    # Distances in degrees from the directions: item 4 1, item 0 2, item 1 8, item 5 9, item 3 11.
+    retriever = FixedRetriever(at(2, 41))
+    parts = bench(retriever=lambda name: retriever)
+    answer, _ = R4T_DIFFUSION_ITEMS.answer(parts, [toy_query("a", ""), toy_query("b", "")], at(0, 10), seed=3)
+    assert answer.hits_kn.tolist() == [[4, 1], [0, 5]]
+    assert np.array_equal(answer.directions_kD, at(40, 0))
+    parts = bench(retriever=lambda name: retriever, index=pool(0, 40, 44), n=3)
+    (short,) = R4T_DIFFUSION_ITEMS.answer(parts, [toy_query("a", "")], at(0), seed=3)
+    assert short.hits_kn.tolist() == [[1, 2, -1], [0, -1, -1]]
 
 
 def test_ranked_rows_keep_their_order(bench, toy_query, at):

@@ -42,7 +42,7 @@ def results():
         result("wscr", "r4t_diffusion", 0.27, 5.0, {8: [4.0, 5.0, 6.0]}),
         result("wscr", "zero_shot", [0.4, 0.1, 0.2, 0.3], 49.0, {8: [120.0]}),
         result("oar", "no_fanout", 0.5, 1.0),
-        result("oar", "greedy_reward", 0.9, 30.0),
+        replace(result("oar", "greedy_reward", 0.9, 30.0), tuned=0.5),
     ]
 
 
@@ -122,7 +122,8 @@ def test_report_holds_tables_tests_examples_and_definitions(results, tmp_path):
     assert "r4t_diffusion keeps 90% of r4t_folm's recall@4; its fan-out is 24 times as fast at batch 8." in text
     assert "![quality latency](quality_latency.png)" in text
     assert text.count("\n- no_fanout: The k*n nearest items of the query.") == 1
-    assert "no_fanout_mmr:" not in text  # not measured here
+    assert "- mmr:" not in text  # not measured here
+    assert "Settings that were tuned on validation queries: oar greedy_reward 0.5." in text
 
 
 def test_a_clear_loss_is_named_and_a_list_does_not_compete_with_directions(results):
@@ -198,7 +199,7 @@ def test_seeds_give_mean_least_and_greatest():
 
 def test_seeds_with_different_measures_are_refused():
     with pytest.raises(DataError, match="workspace 2"):
-        seeds.summarise([[row("no_fanout", 0.2)], [row("no_fanout_mmr", 0.2)]])
+        seeds.summarise([[row("no_fanout", 0.2)], [row("mmr", 0.2)]])
     with pytest.raises(DataError, match="at least one"):
         seeds.summarise([])
 

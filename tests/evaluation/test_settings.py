@@ -26,7 +26,7 @@ def test_defaults_are_the_budget_of_the_paper_and_all_methods():
         {"methods": []},
         {"methods": ["popular", "popular"]},
         {"methods": ["no_such"]},
-        {"mmr_lambda": 1.5},
+        {"num_candidates": 0},
         {"latency_batches": [8, 8]},
         {"latency_batches": [0]},
         {"max_queries": 0},

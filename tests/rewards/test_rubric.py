@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from r4t_ray.errors import RewardError
-from r4t_ray.rewards import Answers, OARConfig, RewardFn, RewardOutput, Rubric, WeightedReward
+from r4t_ray.rewards import (
+    Answers,
+    OARConfig,
+    RewardFn,
+    RewardOutput,
+    Rubric,
+    SpecificConfig,
+    SpecificReward,
+    WeightedReward,
+)
 from r4t_ray.rewards.build import build_added, oar_rubric, wscr_rubric
 from r4t_ray.rewards.constraint import ConstraintConfig
 from r4t_ray.rewards.coverage import CoverageConfig, ExpectedCoverage, coverage_components
@@ -31,6 +40,9 @@ def expected_items(query_ids: list[str], query_emb_QD: Array) -> Array:
 
 REWARDS: dict[str, RewardFn] = {
     "oar": oar_components,
+    "specific": SpecificReward(
+        config=SpecificConfig(max_cosine=1.0), train_ids=["q0", "q9"], train_emb_ND=np.eye(5, dtype=np.float32)[:2]
+    ),
     "coverage": coverage_components,
     "expected coverage": ExpectedCoverage(expected_items=expected_items),
     **{each.type: each.build(1.0) for each in ADDED},

@@ -64,7 +64,7 @@ def write_report(
         if task in asked:
             sections += _examples(task, of_task, asked[task], config, seed)
     sections += ["## Plots", *(f"![{plot.stem.replace('_', ' ')}]({plot.name})" for plot in plots)] if plots else []
-    sections += ["## Settings", " ".join(_settings(config, seed))]
+    sections += ["## Settings", " ".join(_settings(config, results, seed))]
     sections += ["## Methods", "\n".join(_definitions(results))]
     sections += ["## Measures", _measures(config, reward)]
     path.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
@@ -123,12 +123,15 @@ def _examples(
     yield "\n".join(example_table(asked, {result.method: result.answers for result in shown}, seed))
 
 
-def _settings(config: EvaluationConfig, seed: int) -> Iterator[str]:
+def _settings(config: EvaluationConfig, results: Sequence[Result], seed: int) -> Iterator[str]:
     yield f"The seed is {seed}. Intervals are from {config.num_bootstrap} bootstrap resamples of the queries."
     yield (
-        f"Language models sample at temperature {config.temperature:g}. no_fanout_mmr (lambda {config.mmr_lambda:g}) "
-        f"and greedy_reward select from the {config.num_candidates} nearest items of the query."
+        f"Language models sample at temperature {config.temperature:g}. mmr, mmr_items, dpp and greedy_reward pick "
+        f"from the {config.num_candidates} nearest items of the query."
     )
+    tuned = [f"{row.task} {row.method} {row.tuned:g}" for row in results if row.tuned is not None]
+    if tuned:
+        yield f"Settings that were tuned on validation queries: {', '.join(tuned)}."
     yield sampler_note(config)
 
 

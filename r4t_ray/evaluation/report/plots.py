@@ -17,7 +17,8 @@ from r4t_ray.evaluation.results import Result
 from r4t_ray.evaluation.scores import main_measure
 from r4t_ray.types import TASKS
 
-CURVES = ("reward", *map("component/{}".format, ("groundedness", "vendi", "alignment", "coverage", "format", "parsed")))
+COMPONENTS = ("groundedness", "nearness", "vendi", "alignment", "coverage", "format", "parsed")
+CURVES = ("reward", *map("component/{}".format, COMPONENTS))
 """Columns of folm/metrics.parquet that are plotted if they exist."""
 
 SMOOTHING_STEPS = 5

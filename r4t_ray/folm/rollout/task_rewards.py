@@ -18,7 +18,18 @@ from r4t_ray.folm.policy.model import SubQueries
 from r4t_ray.folm.policy.prompt import parse_answer, preamble_chars
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.index import ShardedIndex, load_index
-from r4t_ray.rewards import Answers, PoolEntry, Retrieved, RewardOutput, Rubric, build_added, oar_rubric, wscr_rubric
+from r4t_ray.rewards import (
+    Answers,
+    PoolEntry,
+    Retrieved,
+    RewardOutput,
+    Rubric,
+    SpecificConfig,
+    SpecificReward,
+    build_added,
+    oar_rubric,
+    wscr_rubric,
+)
 from r4t_ray.rewards.coverage import ExpectedItems, expected_items, membership
 from r4t_ray.types import TASKS, Array, Task
 
@@ -157,11 +168,22 @@ def open_rubric(task: Task, workspace: Workspace, config: FolmConfig, pool_ids: 
     """The rubric of one task for one rollout actor."""
     added, reward = build_added(config.added_rewards[task], 1 / config.rollout.num), config.reward
     if task == "oar":
-        return oar_rubric(reward.oar, logged=[answer_form], added=added)
+        own = open_specific(workspace, reward.oar) if isinstance(reward.oar, SpecificConfig) else reward.oar
+        return oar_rubric(own, logged=[answer_form], added=added)
     expected = None
     if reward.wscr.expected_share > 0:
         expected = open_similar_sets(workspace, pool_ids, reward.wscr.temperature)
     return wscr_rubric(reward.wscr, expected, logged=[answer_form], added=added)
+
+
+def open_specific(workspace: Workspace, config: SpecificConfig) -> SpecificReward:
+    """The OAR reward that is about the query, with the training queries of the workspace as negatives."""
+    train_ids = [query.query_id for query in load_queries(workspace, "oar", "train")]
+    ids, emb_MD = load_embeddings(workspace, "queries")
+    row_of = {name: row for row, name in enumerate(ids)}
+    return SpecificReward(
+        config=config, train_ids=train_ids, train_emb_ND=emb_MD[[row_of[query_id] for query_id in train_ids]]
+    )
 
 
 def open_similar_sets(workspace: Workspace, pool_ids: Sequence[str], temperature: float) -> ExpectedItems:

@@ -8,25 +8,38 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from r4t_ray.evaluation.bench import Bench, Method
-from r4t_ray.evaluation.method_answer import NO_ROW, Answer, nearest, round_robin_answer
+from r4t_ray.evaluation.method_answer import NO_ROW, Answer, answers_of_directions, nearest
+from r4t_ray.evaluation.methods.tuning import tuned
 from r4t_ray.types import Array, Rows
 
 if TYPE_CHECKING:
     from r4t_ray.catalogue import Query
 
+LAMBDAS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
 
 def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
-    """Maximal marginal relevance picks k*n of the query's nearest items by relevance and novelty.
+    """Maximal marginal relevance picks k of the query's nearest items by relevance and novelty.
 
-    The embeddings of the first k picks are the directions. All picks are distributed round-robin over the directions,
-    so the first k picks are the top items.
+    Their embeddings are the directions. Each direction retrieves its n nearest items. The weight of relevance, lambda,
+    is tuned on validation queries. At lambda 1 the picks are the k nearest items.
     """
-    answers = []
+    return answers_at(bench, query_emb_BD, tuned(bench, MMR.name, LAMBDAS, answers_at))
+
+
+def answers_at(bench: Bench, query_emb_BD: Array, mmr_lambda: float) -> list[Answer]:
+    """The answers with one value of lambda."""
+    directions = [bench.index.emb_MD[rows] for rows in picked_rows(bench, query_emb_BD, bench.k, mmr_lambda)]
+    return answers_of_directions(bench.index, directions, bench.n)
+
+
+def picked_rows(bench: Bench, query_emb_BD: Array, num_picks: int, mmr_lambda: float) -> list[Rows]:
+    """Pool rows of the picks for every query, in order."""
+    rows = []
     for z_q_D, candidates in zip(query_emb_BD, nearest(bench.index, query_emb_BD, bench.num_candidates), strict=True):
         pool_rows = candidates[candidates != NO_ROW]
-        picks = mmr_picks(bench.index.emb_MD[pool_rows], z_q_D, bench.k * bench.n, bench.mmr_lambda)
-        answers.append(round_robin_answer(pool_rows[picks], bench.index.emb_MD, bench.k, bench.n))
-    return answers
+        rows.append(pool_rows[mmr_picks(bench.index.emb_MD[pool_rows], z_q_D, num_picks, mmr_lambda)])
+    return rows
 
 
 def mmr_picks(candidate_emb_MD: Array, query_emb_D: Array, num_picks: int, mmr_lambda: float) -> Rows:
@@ -57,4 +70,4 @@ def mmr_picks(candidate_emb_MD: Array, query_emb_D: Array, num_picks: int, mmr_l
     return np.array(picks, dtype=np.int64)
 
 
-NO_FANOUT_MMR = Method(name="no_fanout_mmr", answer=answer)
+MMR = Method(name="mmr", answer=answer)
