@@ -35,9 +35,11 @@ from r4t_ray.diffusion.denoiser import FIRST_NEARNESS
 from r4t_ray.diffusion.hub import WEIGHTS
 from r4t_ray.diffusion.settings import NetworkSettings, NoiseSettings
 from r4t_ray.diffusion.training import stage
+from r4t_ray.diffusion.training.anchors import commonest_rows
 from r4t_ray.diffusion.training.batches import PairCollate, load_pairs
 from r4t_ray.diffusion.training.learner import Learner
 from r4t_ray.diffusion.training.metrics import METRICS
+from r4t_ray.diffusion.training.worker import TaskJob
 from r4t_ray.embedding_table import embedding_table
 from r4t_ray.errors import DataError, MissingArtifactError
 from r4t_ray.ray_train_runs import SNAPSHOT, STAGING
@@ -320,6 +322,26 @@ def test_trained_tasks_are_not_trained_again(ray_session: str, tmp_path: Path, m
     assert stage._train_all(CONFIG, workspace, 0, folder) == 3
     assert [path.name for path in folder.rglob("*") if path.is_file()].count(METRICS) == 1
     assert not (folder / STAGING).exists()
+
+
+def test_the_stage_takes_the_pool_of_oar_and_the_target_rows_of_wscr(
+    ray_session: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = CONFIG.network.model_copy(update={"num_anchors": 5})
+    jobs: dict[str, TaskJob] = {}
+
+    def keep(asked: list[TaskJob], *_: object) -> pa.Table:
+        jobs.update({job.task: job for job in asked})
+        for task in TASKS:
+            (tmp_path / "half" / task).mkdir(parents=True)
+        return pa.table({"step": [1]})
+
+    monkeypatch.setattr(stage, "train_jobs", keep)
+    config, workspace = CONFIG.model_copy(update={"network": network}), workspace_with_pairs(tmp_path / "w", 300)
+    stage._train_all(config, workspace, 0, tmp_path / "half")
+    assert np.array_equal(jobs["oar"].anchors_ND, queries_and_centers(SEEDS["oar"])[1].reshape(-1, DIM))
+    assert np.array_equal(jobs["wscr"].anchors_ND, commonest_rows(jobs["wscr"].pairs_folder, jobs["wscr"].shape))
+    assert jobs["wscr"].shape.num_anchors == 5
 
 
 @pytest.mark.slow
