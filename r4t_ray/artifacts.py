@@ -215,7 +215,7 @@ class Workspace:
 def _begin(partial: Path, key: str, resumes: bool) -> None:
     """Empty the folder. It is kept if ``resumes`` is True and an earlier call began it for the same key."""
     begun = partial / KEY
-    if resumes and begun.is_file() and begun.read_text("utf-8") == key:
+    if resumes and begun.is_file() and begun.read_text(encoding="utf-8") == key:
         return
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
