@@ -275,8 +275,7 @@ def hash_files(path: Path) -> dict[str, str]:
     """sha256 of every file below ``path``, by relative path, sorted; the manifest and the key are left out."""
     own = {path / MANIFEST, path / KEY}
     files = sorted(file for file in path.rglob("*") if file.is_file() and file not in own)
-    names = [file.relative_to(path).as_posix() for file in files]
-    return dict(zip(names, sha256_of(files), strict=True))
+    return dict(zip((file.relative_to(path).as_posix() for file in files), sha256_of(files), strict=True))
 
 
 def _hash_json(data: Any) -> str:

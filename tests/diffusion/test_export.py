@@ -76,8 +76,15 @@ def sample_in_float64(retriever: DiffusionRetriever, z_q_BD: Tensor, guidance: f
     return functional.normalize(euler(denoise, sigmas_S[0] * noise_BLD, sigmas_S), dim=-1)
 
 
-@pytest.mark.parametrize("num_anchors", [0, 7])
-@pytest.mark.parametrize("guidance", [0.0, None], ids=["unguided", "guided as trained"])
+@pytest.mark.parametrize(
+    ("num_anchors", "guidance"),
+    [
+        pytest.param(0, 0.0, id="unguided", marks=pytest.mark.slow),
+        pytest.param(0, None, id="guided as trained"),
+        pytest.param(7, 0.0, id="unguided, anchors"),
+        pytest.param(7, None, id="guided as trained, anchors", marks=pytest.mark.slow),
+    ],
+)
 def test_a_loop_of_exported_steps_equals_generate(num_anchors: int, guidance: float | None, tmp_path: Path) -> None:
     retriever = make_retriever(num_anchors)
     export.export_step(retriever, tmp_path / "step.onnx", guidance)
@@ -107,7 +114,7 @@ def test_exported_top_anchors(tmp_path: Path) -> None:
     assert len(answers) > 1
 
 
-@pytest.mark.parametrize("num_anchors", [0, 7])
+@pytest.mark.parametrize("num_anchors", [pytest.param(0, marks=pytest.mark.slow), 7])
 def test_exported_one_step(num_anchors: int, tmp_path: Path) -> None:
     retriever = make_retriever(num_anchors, "one_step")
     export.export_one_step(retriever, tmp_path / "student.onnx")

@@ -44,13 +44,6 @@ def test_an_unknown_stage_is_refused(repository: Path, sets_config: Path, tmp_pa
     assert "synthesize-pairs" in done.stderr
 
 
-def test_runs_with_python(repository: Path, sets_config: Path, tmp_path: Path) -> None:
-    done = run_job(repository, "ingest", sets_config, tmp_path / "ws")
-    assert done.returncode == 0, done.stderr
-    assert "r4t_ray.pipeline: ingest: started" in done.stderr
-    check_ingest(tmp_path / "ws")
-
-
 def test_fault_is_a_message_and_status_2(repository: Path, sets_config: Path, tmp_path: Path) -> None:
     sets_config.write_text(sets_config.read_text() + "ingset: {}\n")
     done = run_job(repository, "ingest", sets_config, tmp_path / "ws")
@@ -61,10 +54,15 @@ def test_fault_is_a_message_and_status_2(repository: Path, sets_config: Path, tm
 
 
 @pytest.mark.timeout(540)
-def test_runs_by_ray_job_submit(repository: Path, sets_config: Path, ray_head: str, tmp_path: Path) -> None:
+def test_runs_with_python_and_by_ray_job_submit(
+    repository: Path, sets_config: Path, ray_head: str, tmp_path: Path
+) -> None:
     """`embed` needs the workers of Ray. The stage before it does not."""
     workspace = tmp_path / "ws"
-    assert run_job(repository, "ingest", sets_config, workspace).returncode == 0
+    alone = run_job(repository, "ingest", sets_config, workspace)
+    assert alone.returncode == 0, alone.stderr
+    assert "r4t_ray.pipeline: ingest: started" in alone.stderr
+    check_ingest(workspace)
     done = submit(repository, ray_head, "embed", sets_config, workspace)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "succeeded" in done.stdout + done.stderr

@@ -87,7 +87,7 @@ def test_ray_data_gives_each_worker_its_blocks_in_order(ray_session: str, files:
         assert own == [pair for number in numbers for pair in pairs_of(blocks, number)]
 
 
-@pytest.mark.parametrize("used", [3, 8])
+@pytest.mark.parametrize("used", [pytest.param(3, marks=pytest.mark.slow), 8])
 def test_a_stream_continues_after_the_used_batches(
     ray_session: str, files: dict[str, int], monkeypatch: pytest.MonkeyPatch, used: int
 ) -> None:

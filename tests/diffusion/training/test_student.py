@@ -73,7 +73,7 @@ def z_q_BD() -> Tensor:
     return functional.normalize(torch.randn(200, DIM, generator=torch.Generator().manual_seed(1)), dim=-1)
 
 
-@pytest.mark.parametrize("num_anchors", [5, 0])
+@pytest.mark.parametrize("num_anchors", [5, pytest.param(0, marks=pytest.mark.slow)])
 def test_one_step_of_the_student_reaches_the_ends_of_the_teachers_trajectories(
     num_anchors: int, z_q_BD: Tensor
 ) -> None:
