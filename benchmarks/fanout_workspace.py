@@ -33,7 +33,6 @@ from r4t_ray.evaluation.trial import Trial, folm_settings, open_trial
 from r4t_ray.folm import FanOutModel, SharedEngine
 from r4t_ray.folm.policy.engines.factory import engine_name
 from r4t_ray.folm.policy.engines.interface import EngineConfig
-from r4t_ray.rewards import weights_of_eq_1
 from r4t_ray.types import Task
 
 
@@ -87,7 +86,7 @@ def run(grid: WorkspaceGrid, root: Path, board: Board) -> None:
     faiss.omp_set_num_threads(threads)
     settings = settings.model_copy(update={"rollout": settings.rollout.model_copy(update={"threads": threads})})
     engine = SharedEngine(partial(FanOutModel.load, config=settings))
-    reward = weights_of_eq_1(settings.reward.oar)
+    reward = settings.reward.oar
     trial = open_trial(config, workspace, grid.task, engine=engine, reward=reward, seed=grid.seed)
     encoder = load_encoder(workspace.root / "encoder" / "model")
     # Both rows of the language model use the trained model; best-of-5 samples it five times.

@@ -133,14 +133,8 @@ def open_situation(
     ids, emb_BD = load_embeddings(workspace, "queries")
     row_of = {query_id: row for row, query_id in enumerate(ids)}
     train, validation, test = (load_queries(workspace, task, split) for split in ("train", "val", "test"))
+    _require_queries(workspace, task, num_train=len(train), num_test=len(test), needs_test=texts is None)
     sample, validation, test = (draw(each, config.max_queries, seed) for each in (train, validation, test))
-    if not train or (texts is None and not test):
-        raise DataError(
-            f"{task} queries of {workspace.root}",
-            f"{len(train)} training and {len(test)} held-out ones",
-            "at least one of each, or new queries instead of the held-out ones",
-            "name a file of queries with --queries",
-        )
     train_BD, sample_BD, validation_BD, test_BD = (
         emb_BD[[row_of[query.query_id] for query in each]] for each in (train, sample, validation, test)
     )
@@ -161,6 +155,16 @@ def open_situation(
         query_relevant=relevant_rows(workspace, asked, now.ids, change.new.sets),
         queries="held-out" if texts is None else "new",
     )
+
+
+def _require_queries(workspace: Workspace, task: Task, *, num_train: int, num_test: int, needs_test: bool) -> None:
+    if not num_train or (needs_test and not num_test):
+        raise DataError(
+            f"{task} queries of {workspace.root}",
+            f"{num_train} training and {num_test} held-out ones",
+            "at least one of each, or new queries instead of the held-out ones",
+            "name a file of queries with --queries",
+        )
 
 
 def queries_of(texts: Sequence[str], workspace: Workspace, task: Task) -> list[Query]:

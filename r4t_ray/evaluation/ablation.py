@@ -106,8 +106,7 @@ def measure_variant(
 ) -> Variant:
     """Held-out means of one trained variant before and after RL, and sub-queries of the trained model."""
     folder = place.artifact("folm").path
-    weights = weights_of_eq_1(trained.reward.oar)
-    trial = open_trial(evaluation, place, "oar", engine=engine, reward=weights, seed=seed)
+    trial = open_trial(evaluation, place, "oar", engine=engine, reward=trained.reward.oar, seed=seed)
     untimed = evaluation.model_copy(update={"latency_batches": ()})
     before, after = (
         _means(try_method(untimed, trial, METHODS[method], seed).values) for method in ("zero_shot", "r4t_folm")
@@ -123,7 +122,9 @@ def measure_variant(
     )
     answers = {query.text: samples[0] for query, samples in zip(shown, outputs, strict=True)}
     rows = read_metrics(folder / "metrics.parquet")
-    return Variant(name=name, weights=weights, rows=rows, before=before, after=after, answers=answers)
+    return Variant(
+        name=name, weights=weights_of_eq_1(trained.reward.oar), rows=rows, before=before, after=after, answers=answers
+    )
 
 
 def linked_workspace(workspace: Workspace, name: str) -> Workspace:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
 from r4t_ray.evaluation.method_answer import Answer, EncodeTexts
-from r4t_ray.rewards import OARConfig
+from r4t_ray.rewards import OARConfig, SpecificReward
 from r4t_ray.types import TASKS, Array, Rows, Task
 
 if TYPE_CHECKING:
@@ -58,7 +58,9 @@ class Bench:
         val_queries: Validation queries. Methods tune their settings on them, never on held-out queries.
         val_emb_BD: Unit embeddings of the validation queries.
         fits: What the methods fitted and tuned.
-        reward: Weights of the OAR (open-ended abstract retrieval) reward.
+        reward: Weights of the measure oar_reward, eq. 1 of arXiv 2603.06397.
+        specific: The reward of OAR (open-ended abstract retrieval) that is about the query. None in the other task, and
+            for a run that was trained on eq. 1.
         num_candidates: Methods that pick items one by one select from this many candidates.
         temperature: Sampling temperature of the language models.
         solver: Solver of the diffusion; None takes the stored solver.
@@ -80,6 +82,7 @@ class Bench:
     val_emb_BD: Array
     fits: Fits
     reward: OARConfig
+    specific: SpecificReward | None
     num_candidates: int
     temperature: float
     solver: SolverName | None
@@ -88,6 +91,18 @@ class Bench:
     encode: EncodeTexts
     policy: Callable[[ModelFolder], FanOutModel]
     retriever: Callable[[ModelFolder], DiffusionRetriever]
+
+    @property
+    def main_measure(self) -> str:
+        """The measure by which methods are tuned and chosen."""
+        return main_measure(self.task, self.k, self.n, is_specific=self.specific is not None)
+
+
+def main_measure(task: Task, k: int, n: int, *, is_specific: bool) -> str:
+    """The measure that a task's model is trained to raise. ``is_specific`` is False for a run trained on eq. 1."""
+    if task == "wscr":
+        return f"recall@{k * n}"
+    return "specific_reward" if is_specific else "oar_reward"
 
 
 class AnswerQueries(Protocol):

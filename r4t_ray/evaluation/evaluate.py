@@ -34,7 +34,7 @@ from r4t_ray.folm import SharedEngine
 from r4t_ray.measures import catalogue_share
 from r4t_ray.progress import track
 from r4t_ray.retrieval.loading import load_pool
-from r4t_ray.rewards import OARConfig, weights_of_eq_1
+from r4t_ray.rewards import SpecificConfig, weights_of_eq_1
 from r4t_ray.stages import parents_of
 from r4t_ray.types import TASKS
 
@@ -48,7 +48,7 @@ def evaluate(config: EvaluationConfig, workspace: Workspace, seed: int) -> Artif
     stages = {stage for name in config.methods if (stage := METHODS[name].stage)}
 
     def make(folder: Path) -> int:
-        reward = weights_of_eq_1(folm_settings(workspace).reward.oar) if "folm" in stages else OARConfig()
+        reward = folm_settings(workspace).reward.oar if "folm" in stages else SpecificConfig()
         engine = SharedEngine(lambda model: load_policy(model, folm_settings(workspace)))
         open_task = partial(open_trial, config, workspace, engine=engine, reward=reward, seed=seed)
         trials = [open_task(task) for task in TASKS]
@@ -64,7 +64,7 @@ def evaluate(config: EvaluationConfig, workspace: Workspace, seed: int) -> Artif
             results,
             rows,
             config=config,
-            reward=reward,
+            reward=weights_of_eq_1(reward),
             plots=plots,
             asked=asked,
             seed=seed,

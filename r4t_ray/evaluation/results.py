@@ -10,6 +10,7 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from r4t_ray.evaluation.bench import main_measure
 from r4t_ray.evaluation.bootstrap import Estimate, bootstrap_mean, bootstrap_median, known, paired_difference
 from r4t_ray.evaluation.method_answer import Answer
 from r4t_ray.evaluation.methods import METHODS
@@ -48,6 +49,11 @@ class Result:
         """The mean of a measure over the queries that have a value; NaN if none has."""
         values = known(self.values[measure])
         return float(values.mean()) if len(values) else math.nan
+
+
+def main_measure_of(results: Sequence[Result], task: Task, k: int, n: int) -> str:
+    """The measure that a task's model is trained to raise, by the measures that the results have."""
+    return main_measure(task, k, n, is_specific=any("specific_reward" in result.values for result in results))
 
 
 class MetricRow(TypedDict):

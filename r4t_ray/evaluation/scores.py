@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from r4t_ray.evaluation.bench import Bench
-from r4t_ray.evaluation.method_answer import Answer, batches
+from r4t_ray.evaluation.method_answer import NO_ROW, Answer, batches
 from r4t_ray.measures import (
     alignment,
     groundedness,
@@ -32,8 +32,8 @@ from r4t_ray.measures import (
     theme_recall,
     vendi_score,
 )
-from r4t_ray.rewards import OARConfig, oar_reward
-from r4t_ray.types import Array, Task
+from r4t_ray.rewards import OARConfig, SpecificReward, oar_reward, specific_components
+from r4t_ray.types import Array
 
 if TYPE_CHECKING:
     from r4t_ray.catalogue import Query
@@ -65,6 +65,22 @@ def geometric_scores(
         "alignment": float(align_B[0]),
         "oar_reward": float(oar_reward(ground_B, div_B, align_B, config)[0]),
     }
+
+
+def specific_score(reward: SpecificReward, answer: Answer, query: Query, query_emb_D: Array, bench: Bench) -> float:
+    """The reward that is about the query (``rewards.specific``) of one answer, with the directions' top items."""
+    top = answer.top_rows
+    num_missing = bench.k - len(top)
+    found_kD = bench.index.emb_MD[top]
+    has_item_k = answer.hits_kn[:, 0] != NO_ROW
+    cos_k = np.einsum("kd,kd->k", answer.directions_kD[has_item_k], found_kD)
+    components = specific_components(
+        np.pad(cos_k, (0, num_missing), constant_values=np.nan)[None],
+        np.pad(found_kD, ((0, num_missing), (0, 0)))[None],
+        np.pad(reward.nearness(query.query_id, query_emb_D, found_kD), (0, num_missing))[None],
+        gamma=reward.config.gamma,
+    )
+    return float(components["specific"][0])
 
 
 def nearest_cosines(directions_kD: Array, item_emb_MD: Array) -> Array:
@@ -119,7 +135,10 @@ def score(bench: Bench, answer: Answer, query: Query, query_emb_D: Array) -> dic
     Recall and hit exist only for WSCR (weakly supervised compositional retrieval), because only WSCR has references.
     """
     covered = coverage_scores(answer, query, bench.index.ids, bench.k * bench.n) if bench.task == "wscr" else {}
-    return covered | geometric_scores(answer, query_emb_D, bench.index, bench.k, bench.reward)
+    scores = covered | geometric_scores(answer, query_emb_D, bench.index, bench.k, bench.reward)
+    if bench.specific is not None:
+        scores["specific_reward"] = specific_score(bench.specific, answer, query, query_emb_D, bench)
+    return scores
 
 
 def score_answers(
@@ -157,8 +176,3 @@ def score_answers(
 def columns(rows: Sequence[Mapping[str, float]]) -> dict[str, Values]:
     """Measure -> its value in each row, shape (B,)."""
     return {name: np.array([row[name] for row in rows], dtype=np.float64) for name in rows[0]}
-
-
-def main_measure(task: Task, k: int, n: int) -> str:
-    """The measure that a task's model is trained to raise."""
-    return "oar_reward" if task == "oar" else f"recall@{k * n}"

@@ -18,8 +18,9 @@ from r4t_ray.evaluation.bench import Bench, Fits, Method, ModelFolder
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.settings import EvaluationConfig
 from r4t_ray.folm import FanOutModel, FolmConfig, SharedEngine
+from r4t_ray.folm.rollout.task_rewards import open_specific
 from r4t_ray.index import load_index
-from r4t_ray.rewards import OARConfig
+from r4t_ray.rewards import OARRewardConfig, SpecificConfig, SpecificReward, weights_of_eq_1
 from r4t_ray.types import Array, Rows, Task
 
 if TYPE_CHECKING:
@@ -54,7 +55,13 @@ class Trial:
 
 
 def open_trial(
-    config: EvaluationConfig, workspace: Workspace, task: Task, *, engine: SharedEngine, reward: OARConfig, seed: int
+    config: EvaluationConfig,
+    workspace: Workspace,
+    task: Task,
+    *,
+    engine: SharedEngine,
+    reward: OARRewardConfig,
+    seed: int,
 ) -> Trial:
     """Read one task's held-out queries, training references and pool.
 
@@ -63,7 +70,7 @@ def open_trial(
         workspace: Holds the catalogue, its embeddings and its index, and the models of the methods.
         task: The task.
         engine: Runs the language models.
-        reward: Weights of the OAR (open-ended abstract retrieval) reward.
+        reward: The reward of OAR (open-ended abstract retrieval) that the run was trained on.
         seed: Samples the held-out queries if ``config.max_queries`` is set.
     """
     index = load_index(workspace, task)
@@ -71,7 +78,7 @@ def open_trial(
     train = load_queries(workspace, task, "train")
     test = draw(load_queries(workspace, task, "test"), config.max_queries, seed)
     val = draw(load_queries(workspace, task, "val"), MAX_VAL_QUERIES, seed)
-    fits = Fits()
+    fits, specific = Fits(), specific_reward(workspace, task, reward)
 
     def make_bench() -> Bench:
         return Bench(
@@ -84,7 +91,8 @@ def open_trial(
             val_queries=val,
             val_emb_BD=emb_of(val),
             fits=fits,
-            reward=reward,
+            reward=weights_of_eq_1(reward),
+            specific=specific,
             num_candidates=config.num_candidates,
             temperature=config.temperature,
             solver=config.solver,
@@ -103,6 +111,11 @@ def open_trial(
         relevant_rows=relevant_rows(workspace, test, index.ids),
         make_bench=make_bench,
     )
+
+
+def specific_reward(workspace: Workspace, task: Task, reward: OARRewardConfig) -> SpecificReward | None:
+    """The OAR reward that is about the query; None in the other task, and for a run that was trained on eq. 1."""
+    return open_specific(workspace, reward) if task == "oar" and isinstance(reward, SpecificConfig) else None
 
 
 def query_embeddings(workspace: Workspace) -> Callable[[Sequence[Query]], Array]:

@@ -17,7 +17,7 @@ class PairsConfig(Settings):
     """How pairs of a query embedding and a target set are made, from a language model or by an offline optimiser."""
 
     policy: PerTask[PairPolicy] = Field(
-        PerTask[PairPolicy](oar="folm", wscr="folm"),
+        PerTask[PairPolicy](oar="greedy", wscr="folm"),
         description="Where fan-outs come from. `folm` samples the frozen fan-out language model. `greedy` maximises "
         "the reward over the entries near the query, without a language model; it exists for oar with the reward "
         "`{type: specific}`.",

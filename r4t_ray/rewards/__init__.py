@@ -24,7 +24,7 @@ from r4t_ray.rewards.coverage import CoverageConfig
 from r4t_ray.rewards.oar import OARConfig, oar_reward
 from r4t_ray.rewards.retrieved import Retrieved
 from r4t_ray.rewards.rubric import Diagnostics, RewardFn, RewardOutput, Rubric, WeightedReward
-from r4t_ray.rewards.specific import SpecificConfig, SpecificReward
+from r4t_ray.rewards.specific import SpecificConfig, SpecificReward, specific_components
 
 __all__ = [
     "AddedRewardConfig",
@@ -44,6 +44,7 @@ __all__ = [
     "build_added",
     "oar_reward",
     "oar_rubric",
+    "specific_components",
     "weights_of_eq_1",
     "wscr_rubric",
 ]

@@ -119,6 +119,7 @@ def bench(pool: Callable[..., FlatIndex]) -> Callable[..., Bench]:
             "val_emb_BD": unit(0)[:0],
             "fits": Fits(),
             "reward": OARConfig(),
+            "specific": None,
             "num_candidates": 1000,
             "temperature": 0.9,
             "solver": None,

@@ -9,7 +9,7 @@ from r4t_ray.evaluation.bench import Bench, Method
 from r4t_ray.evaluation.method_answer import Answer
 from r4t_ray.evaluation.methods.best_of_5 import best_sample
 from r4t_ray.evaluation.methods.zero_shot import WARM_START
-from r4t_ray.evaluation.scores import coverage_scores, main_measure
+from r4t_ray.evaluation.scores import coverage_scores
 from r4t_ray.types import Array
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: in
 
 def judge_reference(bench: Bench, answer: Answer, query: Query, query_emb_D: Array) -> float:
     """Recall of the query's reference set."""
-    measure = main_measure(bench.task, bench.k, bench.n)
+    measure = bench.main_measure
     return coverage_scores(answer, query, bench.index.ids, bench.k * bench.n)[measure]
 
 

@@ -11,6 +11,7 @@ from r4t_ray.evaluation.bench import Bench, Method
 from r4t_ray.evaluation.method_answer import Answer, answers_of_directions
 from r4t_ray.evaluation.methods.greedy_reward import greedy_picks
 from r4t_ray.evaluation.methods.soft_sets import greedy_cover, item_neighbours, training_members
+from r4t_ray.rewards.greedy import greedy_specific
 from r4t_ray.types import Array, Rows
 
 if TYPE_CHECKING:
@@ -37,13 +38,20 @@ def best_on_training(bench: Bench) -> Answer:
 def oar_rows(bench: Bench) -> Rows:
     """Greedy maximisation of the mean OAR reward over the training queries.
 
-    Of a constant answer, only the alignment differs between queries, and it is linear in the query. So the mean reward
-    is the reward under the mean of the queries' embeddings. The candidates are the ``num_candidates`` items nearest to
-    this mean.
+    Of a constant answer, only the alignment (eq. 1) or the nearness differs between queries, and the reward is linear
+    in it. So the mean reward is the reward under the mean alignment or nearness. The candidates are the
+    ``num_candidates`` items nearest to the mean of the queries' embeddings.
     """
     mean_D = bench.train_emb_BD.mean(axis=0)
     candidates = np.argsort(-(bench.index.emb_MD @ mean_D), kind="stable")[: bench.num_candidates]
-    return candidates[greedy_picks(bench.index.emb_MD[candidates], mean_D, bench.k, bench.reward)]
+    emb_MD = bench.index.emb_MD[candidates]
+    if bench.specific is None:
+        return candidates[greedy_picks(emb_MD, mean_D, bench.k, bench.reward)]
+    total_M = np.zeros(len(candidates))
+    for query_id, z_q_D in zip(bench.specific.train_ids, bench.specific.train_emb_ND, strict=True):
+        total_M += bench.specific.nearness(query_id, z_q_D, emb_MD)
+    nearness_M = (total_M / max(len(bench.specific.train_ids), 1)).astype(np.float32)
+    return candidates[greedy_specific(emb_MD, nearness_M, bench.k, bench.specific.config.gamma)]
 
 
 def wscr_rows(bench: Bench) -> Rows:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from r4t_ray.evaluation.bench import Bench, Method
 from r4t_ray.evaluation.method_answer import NO_ROW, Answer, answers_of_directions, nearest
 from r4t_ray.measures import vendi_of_kernels
 from r4t_ray.rewards import OARConfig, oar_reward
+from r4t_ray.rewards.greedy import greedy_specific, kernels_with_each
 from r4t_ray.types import Array, Rows
 
 if TYPE_CHECKING:
@@ -19,15 +19,21 @@ if TYPE_CHECKING:
 
 
 def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
-    """Greedy maximisation of oar_reward at query time, in both tasks.
+    """Greedy maximisation of the OAR reward at query time: oar_reward in wscr, the reward of the run in oar.
 
     The directions are embeddings of items near the query. Each step adds the item that raises the reward most. Each
     direction retrieves its n nearest items. The method does not see a reference set.
     """
     directions = []
-    for z_q_D, candidates in zip(query_emb_BD, nearest(bench.index, query_emb_BD, bench.num_candidates), strict=True):
+    found = nearest(bench.index, query_emb_BD, bench.num_candidates)
+    for query, z_q_D, candidates in zip(queries, query_emb_BD, found, strict=True):
         candidate_emb_MD = bench.index.emb_MD[candidates[candidates != NO_ROW]]
-        directions.append(candidate_emb_MD[greedy_picks(candidate_emb_MD, z_q_D, bench.k, bench.reward)])
+        if bench.specific is None:
+            picks = greedy_picks(candidate_emb_MD, z_q_D, bench.k, bench.reward)
+        else:
+            nearness_M = bench.specific.nearness(query.query_id, z_q_D, candidate_emb_MD)
+            picks = greedy_specific(candidate_emb_MD, nearness_M, bench.k, bench.specific.config.gamma)
+        directions.append(candidate_emb_MD[picks])
     return answers_of_directions(bench.index, directions, bench.n)
 
 
@@ -50,22 +56,12 @@ def greedy_picks(candidate_emb_MD: Array, query_emb_D: Array, k: int, config: OA
     kernel_MM = candidate_emb_MD.astype(np.float64) @ candidate_emb_MD.T.astype(np.float64)
     picks: list[int] = []
     while len(picks) < min(k, len(align_M)):
-        div_M = vendi_of_kernels(kernels_with_each(kernel_MM, picks)) / k
+        div_M = vendi_of_kernels(kernels_with_each(kernel_MM, picks) / (len(picks) + 1)) / k
         ground_M = np.full(len(align_M), (len(picks) + 1) / k, dtype=np.float32)
         mean_align_M = (align_M[picks].sum() + align_M) / k
         reward_M = oar_reward(ground_M, div_M.astype(np.float32), mean_align_M.astype(np.float32), config)
         picks.append(int(np.argmax(np.where(np.isin(np.arange(len(align_M)), picks), -np.inf, reward_M))))
     return np.array(picks, dtype=np.int64)
-
-
-def kernels_with_each(kernel_MM: NDArray[np.float64], picks: Sequence[int]) -> NDArray[np.float64]:
-    """Kernels K / (P + 1) of the P picks and one candidate each, shape (M, P + 1, P + 1)."""
-    num = len(picks)
-    joint_MNN = np.empty((len(kernel_MM), num + 1, num + 1))
-    joint_MNN[:, :num, :num] = kernel_MM[np.ix_(picks, picks)]
-    joint_MNN[:, num, :num] = joint_MNN[:, :num, num] = kernel_MM[:, picks]
-    joint_MNN[:, num, num] = np.diagonal(kernel_MM)
-    return joint_MNN / (num + 1)
 
 
 GREEDY_REWARD = Method(name="greedy_reward", answer=answer)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from r4t_ray.evaluation.bench import Bench
 from r4t_ray.evaluation.method_answer import Answer, batches
-from r4t_ray.evaluation.scores import coverage_scores, main_measure, score
+from r4t_ray.evaluation.scores import coverage_scores, score
 from r4t_ray.types import Array
 
 AnswersAt = Callable[[Bench, Array, float], list[Answer]]
@@ -49,7 +49,7 @@ def validation_mean(bench: Bench, answers_at: AnswersAt, value: float) -> float:
     """Mean of the task's main measure over the answers to the validation queries with one value of the setting."""
     blocks = batches(len(bench.val_queries), QUERIES_A_CALL)
     answers = [answer for block in blocks for answer in answers_at(bench, bench.val_emb_BD[block], value)]
-    measure = main_measure(bench.task, bench.k, bench.n)
+    measure = bench.main_measure
     total = 0.0
     for answer, query, z_q_D in zip(answers, bench.val_queries, bench.val_emb_BD, strict=True):
         if bench.task == "wscr":  # recall alone, because the other measures take longer than most answers

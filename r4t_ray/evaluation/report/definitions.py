@@ -23,6 +23,9 @@ all are identical.
 of r4t_diffusion and r4t_student are the generated embeddings.
 - alignment: mean cosine between the directions and the query (eq. 4).
 - oar_reward: {reward.w_ground:g} groundedness + {reward.w_div:g} vendi + {reward.w_align:g} alignment (eq. 1).
+- specific_reward: mean over the {k} directions of groundedness times nearness, times a power of vendi. Nearness is \
+the probability that the top item belongs to the query and not to one of some training queries (InfoNCE). A missing \
+direction counts 0.
 - latency_ms_b*: time of one fan-out in milliseconds. The number after b is the batch size in queries. The value is \
 the median over {repeats} repeats, after one warm-up call that is not timed. A language model fans out from query \
 texts to parsed sub-queries. The diffusion fans out from the query embedding to L rows. Embedding and search are not \

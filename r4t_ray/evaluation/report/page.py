@@ -21,8 +21,7 @@ from r4t_ray.evaluation.report.tables import (
     paired_table,
     sampler_note,
 )
-from r4t_ray.evaluation.results import CHEAPER_SHARE, MetricRow, Result, losses_to_cheaper
-from r4t_ray.evaluation.scores import main_measure
+from r4t_ray.evaluation.results import CHEAPER_SHARE, MetricRow, Result, losses_to_cheaper, main_measure_of
 from r4t_ray.evaluation.settings import EvaluationConfig
 from r4t_ray.rewards import OARConfig
 from r4t_ray.types import TASKS, Task
@@ -85,7 +84,7 @@ def _task_sections(
     task: Task, results: Sequence[Result], rows: Sequence[MetricRow], config: EvaluationConfig, *, seed: int
 ) -> Iterator[str]:
     """The title, the first table, who wins, the paired tests, and the second table of one task."""
-    budget, main = config.k * config.n, main_measure(task, config.k, config.n)
+    budget, main = config.k * config.n, main_measure_of(results, task, config.k, config.n)
     headline = headline_measures(task, budget)
     yield f"## {TASK_TITLES[task]}"
     yield f"{counts_line(rows, headline)} Are the answers about their queries?"
@@ -110,7 +109,7 @@ def _examples(
     task: Task, results: Sequence[Result], asked: Asked, config: EvaluationConfig, seed: int
 ) -> Iterator[str]:
     """Example answers of r4t_diffusion and of the best cheap method, whichever are measured."""
-    budget, main = config.k * config.n, main_measure(task, config.k, config.n)
+    budget, main = config.k * config.n, main_measure_of(results, task, config.k, config.n)
     cheap = best_cheap(results, "directions", deciding_measures(task, budget, main)[0])
     shown = [result for result in results if result.method == "r4t_diffusion"] + ([cheap] if cheap else [])
     if not shown:

@@ -13,8 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from r4t_ray.evaluation.methods import METHODS
-from r4t_ray.evaluation.results import Result
-from r4t_ray.evaluation.scores import main_measure
+from r4t_ray.evaluation.results import Result, main_measure_of
 from r4t_ray.types import TASKS
 
 COMPONENTS = ("groundedness", "nearness", "vendi", "alignment", "coverage", "format", "parsed")
@@ -70,7 +69,7 @@ def plot_quality_latency(results: Sequence[Result], k: int, n: int, folder: Path
     tasks = [task for task in TASKS if any(result.task == task for result in results)]
     figure = Figure(figsize=(8 * len(tasks), 4.5), layout="constrained")
     for panel, task in zip(np.ravel(figure.subplots(1, len(tasks), squeeze=False)), tasks, strict=True):
-        measure = main_measure(task, k, n)
+        measure = main_measure_of(results, task, k, n)
         rows = [result for result in results if result.task == task]
         for result in rows:
             _draw_method(panel, result, float(result.values[measure].mean()), colour_of(result.method))
