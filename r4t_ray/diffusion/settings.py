@@ -179,7 +179,10 @@ class DiffusionConfig(Settings):
     noise: NoiseSettings = Field(NoiseSettings(), description="Noise levels of training and sampling.")
     optimizer: OptimizerConfig = Field(OptimizerConfig(), description="How the retriever is trained.")
     sampler: PerTask[SamplerConfig] = Field(
-        PerTask(oar=SamplerConfig(solver="top_anchors"), wscr=SamplerConfig(solver="top_anchors", num_steps=256, guidance=0.1)),
+        PerTask(
+            oar=SamplerConfig(solver="top_anchors"),
+            wscr=SamplerConfig(solver="top_anchors", num_steps=256, guidance=0.1),
+        ),
         description="How each task's retriever samples unless a request says otherwise.",
     )
     student: PerTask[StudentConfig | None] = Field(
