@@ -110,7 +110,9 @@ def pairs_config(settings: SynthesizeSettings, actors: Resources) -> Any:
     """The PairsConfig of a run."""
     from r4t_ray.pairs import PairsConfig
 
-    return PairsConfig(num_samples=settings.samples, queries_per_file=settings.queries, actors=actors)
+    return PairsConfig(
+        policy={"oar": "folm"}, num_samples=settings.samples, queries_per_file=settings.queries, actors=actors
+    )
 
 
 def plain_loop(settings: SynthesizeSettings, threads: int, folder: Path, seed: int) -> ResultRow:

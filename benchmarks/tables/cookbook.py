@@ -24,6 +24,16 @@ COLUMNS: tuple[Column, ...] = (
     ("OAR ms", "oar", "latency_ms_b8"),
 )
 SMALL_COLUMNS = (COLUMNS[0], COLUMNS[3], COLUMNS[4], COLUMNS[5], COLUMNS[7])
+ABOUT_QUERY: tuple[Column, ...] = (
+    ("theme precision", "oar", "theme_precision"),
+    ("theme recall", "oar", "theme_recall"),
+    ("identification", "oar", "identification"),
+    ("vendi", "oar", "vendi"),
+    ("specific reward", "oar", "specific_reward"),
+    ("reward of eq. 1", "oar", "oar_reward"),
+)
+"""Whether OAR answers are about their query."""
+
 SMALL_METHODS = (
     "no_fanout",
     "greedy_reward",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from r4t_ray.diffusion import DiffusionRetriever
 
 T = TypeVar("T")
+
+BENCH_SETTINGS = ("k", "n", "num_candidates", "temperature", "solver", "num_steps", "guidance")
+"""Settings of the evaluation that a bench takes as they are."""
 
 MAX_VAL_QUERIES = 200
 """Validation queries on which methods tune their settings. More would lengthen the evaluation."""
@@ -73,19 +76,17 @@ def open_trial(
         reward: The reward of OAR (open-ended abstract retrieval) that the run was trained on.
         seed: Samples the held-out queries if ``config.max_queries`` is set.
     """
-    index = load_index(workspace, task)
-    emb_of = query_embeddings(workspace)
-    train = load_queries(workspace, task, "train")
-    test = draw(load_queries(workspace, task, "test"), config.max_queries, seed)
-    val = draw(load_queries(workspace, task, "val"), MAX_VAL_QUERIES, seed)
+    index, emb_of = load_index(workspace, task), query_embeddings(workspace)
+    train, val, test = (load_queries(workspace, task, split) for split in ("train", "val", "test"))
+    val, test = draw(val, MAX_VAL_QUERIES, seed), draw(test, config.max_queries, seed)
     fits, specific = Fits(), specific_reward(workspace, task, reward)
+    settings: dict[str, Any] = {name: getattr(config, name) for name in BENCH_SETTINGS}
 
     def make_bench() -> Bench:
         return Bench(
             task=task,
             index=index,
-            k=config.k,
-            n=config.n,
+            **settings,
             train_emb_BD=emb_of(train),
             train_references=reference_rows(train, index.ids),
             val_queries=val,
@@ -93,11 +94,6 @@ def open_trial(
             fits=fits,
             reward=weights_of_eq_1(reward),
             specific=specific,
-            num_candidates=config.num_candidates,
-            temperature=config.temperature,
-            solver=config.solver,
-            num_steps=config.num_steps,
-            guidance=config.guidance,
             encode=CachedEncoder(load_encoder(workspace.root / "encoder" / "model")).encode,
             policy=lambda model: engine.at(model_path(workspace, model, task)),
             retriever=cache(lambda model: load_retriever(model_path(workspace, model, task))),

@@ -77,6 +77,7 @@ def test_every_cell_of_the_retriever_and_one_of_its_student_are_measured(folder:
         val_emb_BD=unread,
         fits=unread,
         reward=unread,
+        specific=unread,
         num_candidates=unread,
         temperature=unread,
         solver=None,

@@ -31,7 +31,7 @@ def test_every_method_and_measure_has_a_row(workspace):
     rows = rows_of(artifact)
     everywhere = ["vendi", "groundedness", "alignment", "oar_reward", "swap", "identification", "jaccard"]
     everywhere.append("catalogue_share")
-    themed = ["theme_precision", "theme_precision_all", "theme_recall", *everywhere]
+    themed = ["theme_precision", "theme_precision_all", "theme_recall", "specific_reward", *everywhere]
     covered = ["recall@6", "recall_seen@6", "recall_unseen@6", "hit@6", *everywhere]
     expected = {("oar", method, measure) for method in (*CHEAP, *GENERATIVE) for measure in themed}
     expected |= {("wscr", method, measure) for method in (*CHEAP_WSCR, *GENERATIVE_WSCR) for measure in covered}
@@ -70,9 +70,9 @@ def test_measures_match_the_scripted_answers(workspace):
     assert rows["wscr", "no_fanout", "alignment"] == pytest.approx(1.0, abs=1e-5)
     assert rows["wscr", "best_of_5_oracle", "recall@6"] >= rows["wscr", "best_of_5", "recall@6"]
     assert rows["wscr", "best_of_5_oracle", "recall@6"] >= rows["wscr", "zero_shot", "recall@6"]
-    assert rows["oar", "best_of_5", "oar_reward"] > rows["oar", "zero_shot", "oar_reward"]
-    assert rows["oar", "greedy_reward", "oar_reward"] == max(
-        value for (task, _, measure), value in rows.items() if (task, measure) == ("oar", "oar_reward")
+    assert rows["oar", "best_of_5", "specific_reward"] > rows["oar", "zero_shot", "specific_reward"]
+    assert rows["oar", "greedy_reward", "specific_reward"] == max(
+        value for (task, _, measure), value in rows.items() if (task, measure) == ("oar", "specific_reward")
     )
 
 

@@ -14,7 +14,7 @@ from r4t_ray.evaluation.scores import (
     score_answers,
     theme_scores,
 )
-from r4t_ray.rewards import OARConfig
+from r4t_ray.rewards import OARConfig, SpecificConfig, SpecificReward
 
 
 def test_round_robin_gives_direction_i_the_ranks_i_i_plus_k_and_so_on():
@@ -39,6 +39,21 @@ def test_geometric_scores_by_hand(at, pool):
     assert found["groundedness"] == pytest.approx(1.0, abs=1e-3)
     assert found["alignment"] == pytest.approx(0.75, abs=1e-6)
     assert found["oar_reward"] == pytest.approx(0.6 + 0.2 * vendi / 2 + 0.2 * 0.75, abs=1e-3)
+
+
+def test_specific_reward_by_hand(at, pool, toy_query, bench):
+    # Without training queries every nearness is 1. Two orthogonal items have Vendi 2, so the reward is 1.
+    reward = SpecificReward(config=SpecificConfig(gamma=0.5), train_ids=[], train_emb_ND=np.zeros((0, 2), np.float32))
+    parts, query = bench(task="oar", index=pool(0, 90), n=1, specific=reward), toy_query("q", "", ())
+    both = Answer(directions_kD=at(0, 90), hits_kn=np.array([[0], [1]]))
+    assert score(parts, both, query, at(0)[0])["specific_reward"] == pytest.approx(1.0, abs=1e-3)
+    # A missing direction has no groundedness. The other eigenvalue of K/2 takes its share, so Vendi is 1 of 2.
+    one = Answer(directions_kD=at(0), hits_kn=np.array([[0]]))
+    assert score(parts, one, query, at(0)[0])["specific_reward"] == pytest.approx(0.5 * 0.5**0.5, abs=1e-3)
+    # A training query at the item of the first direction halves its nearness: both have cosine 1 to the item.
+    near = SpecificReward(config=SpecificConfig(max_cosine=1.0), train_ids=["other"], train_emb_ND=at(0))
+    found = score(bench(task="oar", index=pool(0, 90), n=1, specific=near), one, query, at(0)[0])["specific_reward"]
+    assert found == pytest.approx(0.25 * 0.5**0.5, abs=1e-3)
 
 
 def test_nearest_cosine_is_over_the_whole_pool(at, monkeypatch):

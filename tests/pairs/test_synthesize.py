@@ -26,7 +26,9 @@ from r4t_ray.pairs.settings import PairsConfig
 from r4t_ray.pairs.synthesize import SampleSubQueries, WritePairs, planned_queries, selected_rows, synthesize
 
 FOLM = FolmConfig(k=3, num_hits=2, reward={"wscr": {"expected_share": 0.5}})
-CONFIG = PairsConfig(num_samples=4, num_rows=4, queries_per_file=16, num_recombined={"oar": 0, "wscr": 5})
+CONFIG = PairsConfig(
+    policy={"oar": "folm"}, num_samples=4, num_rows=4, queries_per_file=16, num_recombined={"oar": 0, "wscr": 5}
+)
 
 
 class Echo:

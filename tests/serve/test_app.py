@@ -106,9 +106,9 @@ def test_artifacts_of_another_encoder_are_refused(copied: Workspace, tmp_path: P
     replace_encoder(copied, tmp_path / "encoder")
     with pytest.raises(ArtifactError, match=r"index.*another 'encoder'"):
         build_app(args)
-    # The index fits again, but the pairs of the retriever still come from the old encoder.
+    # The index fits again, but the retriever and its pairs still come from the old encoder.
     index.run(index.IndexConfig(type="flat", num_shards=2), copied, SEED)
-    with pytest.raises(ArtifactError, match="'pairs' built from another"):
+    with pytest.raises(ArtifactError, match="built from another 'encoder'"):
         build_app(args)
     build_retrievers(copied)
     with pytest.raises(ArtifactError, match=r"new_entries: got .*another 'encoder'.*run `r4t add --workspace DIR`"):

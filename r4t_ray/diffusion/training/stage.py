@@ -31,7 +31,9 @@ _logger = logging.getLogger(__name__)
 
 
 def run(config: DiffusionConfig, workspace: Workspace, seed: int) -> Artifact:
-    """Train one retriever per task: OAR (open-ended abstract) and WSCR (weakly supervised compositional retrieval).
+    """Train one retriever per task that has pairs.
+
+    The tasks are OAR (open-ended abstract retrieval) and WSCR (weakly supervised compositional retrieval).
 
     Reads ``pairs/<task>/*.parquet``, and ``encoder/`` for a task whose anchors are its pool. Writes into
     ``diffusion/<task>/``: ``model.safetensors`` (the averaged weights), ``config.json``, the pairs' ``labels.parquet``,
@@ -54,7 +56,7 @@ def _train_all(config: DiffusionConfig, workspace: Workspace, seed: int, folder:
         ray.init(ignore_reinit_error=True)
     jobs = [
         prepare_task(config, workspace.root / "pairs" / task, task, pool_MD=pool_of(config, workspace, task))
-        for task in TASKS
+        for task in trained_tasks(workspace)
     ]
     metrics = folder / METRICS
     if not metrics.exists():
@@ -69,6 +71,11 @@ def _train_all(config: DiffusionConfig, workspace: Workspace, seed: int, folder:
         if labels.exists():
             shutil.copyfile(labels, folder / job.task / LABELS)
     return int(pq.read_metadata(metrics).num_rows)
+
+
+def trained_tasks(workspace: Workspace) -> list[Task]:
+    """The tasks with pairs. Without any it is every task, so that the first error names the missing pairs."""
+    return [task for task in TASKS if (workspace.root / "pairs" / task).is_dir()] or list(TASKS)
 
 
 def train_jobs(jobs: list[TaskJob], config: DiffusionConfig, folder: Path, seed: int) -> pa.Table:

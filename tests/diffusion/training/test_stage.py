@@ -311,6 +311,12 @@ def test_a_killed_driver_continues_its_task(repository: Path, tmp_path: Path) ->
     assert_same(unbroken.artifact("diffusion"), resumed.artifact("diffusion"))
 
 
+def test_only_tasks_with_pairs_are_trained(tmp_path: Path) -> None:
+    assert stage.trained_tasks(Workspace(tmp_path)) == ["oar", "wscr"]
+    (tmp_path / "pairs" / "wscr").mkdir(parents=True)
+    assert stage.trained_tasks(Workspace(tmp_path)) == ["wscr"]
+
+
 def test_trained_tasks_are_not_trained_again(ray_session: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that was stopped after its metrics and before its artifact; one task's metrics are already removed."""
     workspace, folder = workspace_with_pairs(tmp_path / "workspace"), tmp_path / "half"
