@@ -23,7 +23,7 @@ COLUMNS: tuple[Column, ...] = (
     ("OAR groundedness", "oar", "groundedness"),
     ("OAR ms", "oar", "latency_ms_b8"),
 )
-SMALL_COLUMNS = (COLUMNS[0], COLUMNS[3], COLUMNS[4], COLUMNS[5], COLUMNS[7])
+SMALL_COLUMNS = (COLUMNS[0], COLUMNS[3])
 ABOUT_QUERY: tuple[Column, ...] = (
     ("theme precision", "oar", "theme_precision"),
     ("theme recall", "oar", "theme_recall"),
@@ -33,10 +33,10 @@ ABOUT_QUERY: tuple[Column, ...] = (
     ("reward of eq. 1", "oar", "oar_reward"),
 )
 """Whether OAR answers are about their query."""
+ABOUT_QUERY_METHODS = ("no_fanout", "mmr", "dpp", "greedy_reward", "constant", "r4t_diffusion")
 
 SMALL_METHODS = (
     "no_fanout",
-    "greedy_reward",
     "popular_items",
     "nearest_sets",
     "nearest_sets_items",
@@ -44,7 +44,6 @@ SMALL_METHODS = (
     "best_of_5",
     "r4t_folm",
     "r4t_diffusion",
-    "r4t_student",
 )
 
 

@@ -54,7 +54,9 @@ TABLES: dict[str, Callable[[], Iterable[Table]]] = {
         cookbook.seeds_table(read("cookbook_seeds"), cookbook.SMALL_COLUMNS, cookbook.SMALL_METHODS)
     ],
     "cookbook-seeds": lambda: [cookbook.seeds_table(read("cookbook_seeds"))],
-    "about-query": lambda: [cookbook.seeds_table(read("cookbook_about_query"), cookbook.ABOUT_QUERY)],
+    "about-query": lambda: [
+        cookbook.seeds_table(read("cookbook_about_query"), cookbook.ABOUT_QUERY, cookbook.ABOUT_QUERY_METHODS)
+    ],
     "learner": lambda: [speed.learner_table(read("learner_gpu"))],
     "train-diffusion": _training,
     "train-folm": lambda: [speed.train_folm_table(read("train_folm_cpu"))],
