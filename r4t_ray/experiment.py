@@ -56,6 +56,10 @@ class Experiment(Settings):
         """Refuse, before the first stage runs, settings that would stop a later stage."""
         if self.pairs.num_rows < self.folm.k:
             raise ValueError(f"pairs.num_rows ({self.pairs.num_rows}) is below folm.k ({self.folm.k})")
-        if self.pairs.policy.oar == "greedy" and self.folm.reward.oar.type != "specific":
-            raise ValueError("pairs.policy.oar: greedy needs folm.reward.oar of type specific")
+        is_greedy = "oar" in self.folm.tasks and self.pairs.policy.oar == "greedy"
+        if is_greedy and self.folm.reward.oar.type != "specific":
+            raise ValueError(
+                "pairs.policy.oar: greedy, the default, needs folm.reward.oar of type specific; "
+                "set pairs.policy.oar to folm, or the reward's type to specific"
+            )
         return self

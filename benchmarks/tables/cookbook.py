@@ -33,7 +33,7 @@ ABOUT_QUERY: tuple[Column, ...] = (
     ("reward of eq. 1", "oar", "oar_reward"),
 )
 """Whether OAR answers are about their query."""
-ABOUT_QUERY_METHODS = ("no_fanout", "mmr", "dpp", "greedy_reward", "constant", "r4t_diffusion")
+ABOUT_QUERY_METHODS = ("no_fanout_items", "mmr", "dpp", "greedy_reward", "constant", "r4t_diffusion")
 
 SMALL_METHODS = (
     "no_fanout",

@@ -102,7 +102,12 @@ class FolmConfig(Settings):
         """The manifests of older workspaces record the weights of eq. 1 without a ``type``."""
         reward = data.get("reward") if isinstance(data, dict) else None
         oar = reward.get("oar") if isinstance(reward, dict) else None
-        if isinstance(reward, dict) and isinstance(oar, dict) and "w_ground" in oar and "type" not in oar:
+        if (
+            isinstance(reward, dict)
+            and isinstance(oar, dict)
+            and "type" not in oar
+            and {"w_ground", "w_div", "w_align"} & set(oar)
+        ):
             return data | {"reward": reward | {"oar": {"type": "paper", **oar}}}
         return data
 

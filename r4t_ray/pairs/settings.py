@@ -19,8 +19,8 @@ class PairsConfig(Settings):
     policy: PerTask[PairPolicy] = Field(
         PerTask[PairPolicy](oar="greedy", wscr="folm"),
         description="Where fan-outs come from. `folm` samples the frozen fan-out language model. `greedy` maximises "
-        "the reward over the entries near the query, without a language model; it exists for oar with the reward "
-        "`{type: specific}`.",
+        "the reward over the entries near the query. It needs no language model, although `train-folm` runs before it. "
+        "It exists for oar with the reward `{type: specific}`.",
     )
     num_candidates: PositiveInt = Field(
         60,
@@ -62,7 +62,8 @@ class PairsConfig(Settings):
     )
     num_labels: NonNegativeInt = Field(
         2000,
-        description="Number of labels of directions: the most frequent sub-queries of a task. 0 writes no labels.",
+        description="Number of labels of directions: the most frequent sub-queries of a task, or entries under "
+        "`policy: greedy`. 0 writes no labels.",
     )
     actors: Resources = Field(
         Resources(cpus=0.5),

@@ -22,7 +22,7 @@ class Pool:
 
 @dataclass(frozen=True, kw_only=True)
 class Labels:
-    """Sub-queries that the language model wrote for the training queries, and their unit embeddings (N, D)."""
+    """The most frequent sub-queries or entries in the training pairs, and their unit embeddings (N, D)."""
 
     texts: list[str]
     emb_ND: Array

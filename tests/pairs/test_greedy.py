@@ -77,5 +77,5 @@ def test_greedy_is_refused_where_there_is_no_reward_to_maximise() -> None:
     with pytest.raises(ConfigError, match=r"folm.reward.oar"):
         specific_settings(FolmConfig(reward={"oar": OARConfig()}))
     settings = {"catalogue": {"type": "cookbook"}, "folm": {"reward": {"oar": {"type": "paper"}}}}
-    with pytest.raises(ValidationError, match=r"greedy needs folm.reward.oar of type specific"):
+    with pytest.raises(ValidationError, match=r"folm.reward.oar of type specific; set pairs.policy.oar to folm"):
         Experiment.model_validate(settings | {"pairs": {"policy": {"oar": "greedy"}}})
