@@ -166,7 +166,8 @@ def check_rows(task: str, rows: list[dict[str, Any]], workspace: Workspace) -> N
             assert np.abs(np.array(row["z_q"], np.float32) - emb_of[row["query_id"]]).max() < 1e-3
         parts = row["components"]
         if task == "oar":
-            own = 0.6 * parts["groundedness"] + 0.2 * parts["vendi"] + 0.2 * parts["alignment"]
+            own = parts["specific"]
+            assert 0 <= own <= parts["nearness"] * parts["vendi"] ** 0.5 + 1e-5
         elif row["query_id"] in references:
             own = 0.5 * parts["coverage"] + 0.5 * parts["expected"]
         else:
