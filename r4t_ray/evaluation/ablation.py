@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import load_queries
-from r4t_ray.evaluation.bootstrap import known
+from r4t_ray.evaluation.bootstrap import known_means
 from r4t_ray.evaluation.evaluate import try_method
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.report.plots import SMOOTHING_STEPS, running_mean
@@ -109,7 +108,7 @@ def measure_variant(
     trial = open_trial(evaluation, place, "oar", engine=engine, reward=trained.reward.oar, seed=seed)
     untimed = evaluation.model_copy(update={"latency_batches": ()})
     before, after = (
-        _means(try_method(untimed, trial, METHODS[method], seed).values) for method in ("zero_shot", "r4t_folm")
+        known_means(try_method(untimed, trial, METHODS[method], seed).values) for method in ("zero_shot", "r4t_folm")
     )
     shown = draw(load_queries(place, "oar", "test"), config.num_shown, seed)
     outputs = engine.at(folder / "oar" / "model").fan_out(
@@ -200,11 +199,6 @@ def report_lines(variants: Sequence[Variant], seed: int) -> list[str]:
             for query, answer in each.answers.items()
         ]
     return lines
-
-
-def _means(values: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
-    """Means over the queries that have a value, of the measures that any query has."""
-    return {measure: float(known(of_N).mean()) for measure, of_N in values.items() if len(known(of_N))}
 
 
 def _mean(rows: Sequence[StepMetrics], name: str) -> float:

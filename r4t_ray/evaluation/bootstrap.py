@@ -6,6 +6,7 @@ out a query that is NaN on either side.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,15 @@ def known(values: NDArray[np.float64]) -> NDArray[np.float64]:
     [1.0, 3.0]
     """
     return values[~np.isnan(values)]
+
+
+def known_means(values: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
+    """Measure -> the mean over the queries that have a value. A measure that no query has is left out.
+
+    >>> known_means({"a": np.array([1.0, np.nan, 3.0]), "b": np.array([np.nan])})
+    {'a': 2.0}
+    """
+    return {measure: float(known(of_B).mean()) for measure, of_B in values.items() if len(known(of_B))}
 
 
 def bootstrap_mean(values: NDArray[np.float64], num_bootstrap: int, seed: int) -> Estimate:

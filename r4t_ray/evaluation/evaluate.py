@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.errors import DataError
 from r4t_ray.evaluation.bench import Bench, Method
-from r4t_ray.evaluation.bootstrap import known
+from r4t_ray.evaluation.bootstrap import known_means
 from r4t_ray.evaluation.latency import time_generation
 from r4t_ray.evaluation.method_answer import Answer, batches
 from r4t_ray.evaluation.methods import METHODS
@@ -120,7 +120,7 @@ def try_method(config: EvaluationConfig, trial: Trial, method: Method, seed: int
     answer_ms = (time.perf_counter() - started) * 1000.0 / len(trial.queries)
     values = score_answers(bench, answers, trial.queries, trial.query_emb_BD, trial.relevant_rows)
     totals = {"catalogue_share": catalogue_share([answer.retrieved for answer in answers], len(bench.index.ids))}
-    means = {name: round(float(known(of_B).mean()), 4) for name, of_B in values.items() if len(known(of_B))}
+    means = {name: round(mean, 4) for name, mean in known_means(values).items()}
     _logger.info("%s %s: %s", trial.task, method.name, means | totals)
     return Result(
         task=trial.task,

@@ -83,6 +83,24 @@ def nearest(index: ShardedIndex, emb_BD: Array, n: int) -> Rows:
     return np.pad(rows_BK, ((0, 0), (0, n - found)), constant_values=NO_ROW).astype(np.int64)
 
 
+def picked_rows(
+    index: ShardedIndex, query_emb_BD: Array, num_candidates: int, pick: Callable[[Array, Array], Rows]
+) -> list[Rows]:
+    """Pool rows that ``pick`` takes from the nearest items of each query, in order.
+
+    Args:
+        index: The pool.
+        query_emb_BD: Unit embeddings of the queries.
+        num_candidates: Nearest items of a query from which ``pick`` takes.
+        pick: (embeddings of the candidates (M, D), the query's embedding (D,)) -> positions of the picks.
+    """
+    rows = []
+    for z_q_D, candidates in zip(query_emb_BD, nearest(index, query_emb_BD, num_candidates), strict=True):
+        pool_rows = candidates[candidates != NO_ROW]
+        rows.append(pool_rows[pick(index.emb_MD[pool_rows], z_q_D)])
+    return rows
+
+
 def answers_of_directions(index: ShardedIndex, directions: Sequence[Array], n: int) -> list[Answer]:
     """Search all directions of all queries in one call.
 

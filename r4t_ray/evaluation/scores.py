@@ -1,4 +1,4 @@
-"""The measures of answers. Those of one answer are computed by the functions that training calls.
+"""The measures of answers. The functions that training calls compute the measures of one answer.
 
 A method may emit fewer than k directions. The missing ones retrieve no items and add nothing to Vendi, which is still
 divided by k. Groundedness and alignment are means over the emitted directions. An empty answer scores 0 everywhere.

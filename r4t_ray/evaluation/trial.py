@@ -79,18 +79,17 @@ def open_trial(
     index, emb_of = load_index(workspace, task), query_embeddings(workspace)
     train, val, test = (load_queries(workspace, task, split) for split in ("train", "val", "test"))
     val, test = draw(val, MAX_VAL_QUERIES, seed), draw(test, config.max_queries, seed)
+    train_references = reference_rows(train, index.ids)
     fits, specific = Fits(), specific_reward(workspace, task, reward)
     settings: dict[str, Any] = {name: getattr(config, name) for name in BENCH_SETTINGS}
+    settings |= {"train_emb_BD": emb_of(train), "val_queries": val, "val_emb_BD": emb_of(val)}
 
     def make_bench() -> Bench:
         return Bench(
             task=task,
             index=index,
             **settings,
-            train_emb_BD=emb_of(train),
-            train_references=reference_rows(train, index.ids),
-            val_queries=val,
-            val_emb_BD=emb_of(val),
+            train_references=train_references,
             fits=fits,
             reward=weights_of_eq_1(reward),
             specific=specific,

@@ -9,7 +9,7 @@ No array has the size of queries x pool. The answers are compared in blocks of q
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,15 +53,13 @@ def swap(mean_top_BD: Values, query_emb_BD: Array) -> Values:
     >>> swap(np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([[1.0, 0.0], [0.0, 1.0]])).tolist()
     [0.5, 0.5]
     """
-    num_B = len(mean_top_BD)
-    shares_B = np.full(num_B, np.nan)
-    if num_B < 2:
-        return shares_B
-    for b, fit_B in enumerate(_fits(mean_top_BD, query_emb_BD)):
-        worse = np.count_nonzero(fit_B < fit_B[b] - TIE)
-        not_better = np.count_nonzero(fit_B <= fit_B[b] + TIE) - 1  # without the query's own answer
-        shares_B[b] = (worse + not_better) / 2 / (num_B - 1)
-    return shares_B
+
+    def share(fit_B: Values, own: float) -> float:
+        worse = np.count_nonzero(fit_B < own - TIE)
+        not_better = np.count_nonzero(fit_B <= own + TIE) - 1  # without the query's own answer
+        return (worse + not_better) / 2 / (len(fit_B) - 1)
+
+    return _of_each_query(share, mean_top_BD, query_emb_BD)
 
 
 def identification(mean_top_BD: Values, query_emb_BD: Array) -> Values:
@@ -80,14 +78,12 @@ def identification(mean_top_BD: Values, query_emb_BD: Array) -> Values:
     >>> identification(np.array([[1.0, 0.0], [0.8, 0.6]]), np.array([[1.0, 0.0], [0.0, 1.0]])).tolist()
     [1.0, 1.0]
     """
-    num_B = len(mean_top_BD)
-    found_B = np.full(num_B, np.nan)
-    if num_B < 2:
-        return found_B
-    for b, fit_B in enumerate(_fits(mean_top_BD, query_emb_BD)):
+
+    def share(fit_B: Values, own: float) -> float:
         least = fit_B.max() - TIE
-        found_B[b] = 1.0 / np.count_nonzero(fit_B >= least) if fit_B[b] >= least else 0.0
-    return found_B
+        return 1.0 / np.count_nonzero(fit_B >= least) if own >= least else 0.0
+
+    return _of_each_query(share, mean_top_BD, query_emb_BD)
 
 
 def jaccard(retrieved: Sequence[frozenset[int] | set[int]]) -> Values:
@@ -136,6 +132,13 @@ def catalogue_share(retrieved: Sequence[frozenset[int] | set[int]], pool_size: i
     0.25
     """
     return len(set().union(*retrieved)) / pool_size
+
+
+def _of_each_query(measure: Callable[[Values, float], float], mean_top_BD: Values, query_emb_BD: Array) -> Values:
+    """``measure(fits of all answers to a query, fit of its own answer)`` of each query; NaN if there is one answer."""
+    if len(mean_top_BD) < 2:
+        return np.full(len(mean_top_BD), np.nan)
+    return np.array([measure(fit_B, fit_B[b]) for b, fit_B in enumerate(_fits(mean_top_BD, query_emb_BD))])
 
 
 def _fits(mean_top_BD: Values, query_emb_BD: Array) -> Iterator[Values]:

@@ -30,8 +30,8 @@ def vendi_scores_of_k(emb_BKD: Array) -> Array:
     """Vendi score of a set that should have K vectors, so that a missing vector can only lower it.
 
     The kernel is K/k for any number n of present vectors. The share (k - n)/k of the missing ones is added to its
-    largest eigenvalue. The eigenvalues then majorise those of any complete set with the same n vectors, because the
-    eigenvalues of a principal submatrix interlace. So their entropy is not larger.
+    largest eigenvalue. The eigenvalues then majorise the eigenvalues of any complete set with the same n vectors,
+    because the eigenvalues of a principal submatrix interlace. So their entropy is not larger.
 
     Args:
         emb_BKD: Unit rows. An all-zero row stands for a missing vector.

@@ -1,8 +1,8 @@
 """Fan-outs of an offline optimiser instead of a language model, for a reward that can be computed (OAR).
 
 The optimiser picks pool entries near the query by greedy maximisation of the reward (``rewards.greedy``). The ids of
-the picks take the place of a language model's sub-queries, and their embeddings are those of the pool
-(``PoolEntries``). Search, reward and files are those of sampled fan-outs. The files hold the texts of the picks.
+the picks take the place of a language model's sub-queries, and the pool gives their embeddings
+(``PoolEntries``). They are searched, rewarded and written like sampled fan-outs. The files hold the texts of the picks.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ class PickEntries:
     """A Ray Data actor: picks the fan-outs of a file's OAR (open-ended abstract retrieval) queries.
 
     Each sample draws its number of candidates and its gamma log-uniformly, at most SPREAD times smaller or larger than
-    ``pairs.num_candidates`` and the reward's gamma. So the samples of a query differ, as those of a language model do.
+    ``pairs.num_candidates`` and the reward's gamma. So the samples of a query differ, like samples of a language model.
     """
 
     def __init__(self, workspace: str, config: PairsConfig, seed: int) -> None:
         opened = Workspace(workspace)
         folm = FolmConfig.model_validate(opened.artifact("folm").manifest.config)
-        self._reward, self._gamma = open_specific(opened, specific_settings(folm)), specific_settings(folm).gamma
+        self._reward = open_specific(opened, specific_settings(folm))
         self._config, self._seed, self._k = config, seed, folm.k
         self._index = load_index(opened, "oar")
         self._encoder = CachedEncoder(load_encoder(opened.artifact("encoder").path / "model"))
@@ -61,7 +61,7 @@ class PickEntries:
         candidates = rows_M[: max(self._k, round(self._config.num_candidates * wider))]
         emb_MD = self._index.emb_MD[candidates]
         near_M = self._reward.nearness(query_id, query_emb_D, emb_MD)
-        picks = greedy_specific(emb_MD, near_M, self._k, self._gamma * flatter)
+        picks = greedy_specific(emb_MD, near_M, self._k, self._reward.config.gamma * flatter)
         return [self._index.ids[candidate] for candidate in candidates[picks].tolist()]
 
 

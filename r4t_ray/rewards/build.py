@@ -54,7 +54,7 @@ def oar_rubric(
 
 
 def weights_of_eq_1(config: OARRewardConfig) -> OARConfig:
-    """The weights of the measure ``oar_reward``: those of a run that was trained on eq. 1, else the paper's."""
+    """The weights of the measure ``oar_reward``: the run's, if it was trained on eq. 1, else the paper's."""
     return config if isinstance(config, OARConfig) else OARConfig()
 
 

@@ -97,8 +97,9 @@ class SpecificReward:
         """
         order_N = np.random.default_rng(_hash(query_id)).permutation(len(self.train_ids))
         is_far_N = self.train_emb_ND @ query_emb_D <= self.config.max_cosine
-        far = [n for n in order_N[is_far_N[order_N]].tolist() if self.train_ids[n] != query_id]
-        return self.train_emb_ND[far[: self.config.num_negatives]]
+        far = order_N[is_far_N[order_N]][: self.config.num_negatives + 1]  # the query itself is at most one of them
+        others = [n for n in far.tolist() if self.train_ids[n] != query_id]
+        return self.train_emb_ND[others[: self.config.num_negatives]]
 
 
 def nearness(entry_emb_MD: Array, query_emb_D: Array, negative_emb_ND: Array, tau: float) -> Array:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from r4t_ray.evaluation.bench import Bench, Method
-from r4t_ray.evaluation.method_answer import NO_ROW, Answer, answers_of_directions, nearest
+from r4t_ray.evaluation.method_answer import Answer, answers_of_directions, picked_rows
 from r4t_ray.evaluation.methods.tuning import tuned
 from r4t_ray.types import Array, Rows
 
@@ -30,17 +31,9 @@ def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: in
 
 def answers_at(bench: Bench, query_emb_BD: Array, strength: float) -> list[Answer]:
     """The answers with one strength of the quality."""
-    directions = [bench.index.emb_MD[rows] for rows in picked_rows(bench, query_emb_BD, bench.k, strength)]
-    return answers_of_directions(bench.index, directions, bench.n)
-
-
-def picked_rows(bench: Bench, query_emb_BD: Array, num_picks: int, strength: float) -> list[Rows]:
-    """Pool rows of the picks for every query, in order."""
-    rows = []
-    for z_q_D, candidates in zip(query_emb_BD, nearest(bench.index, query_emb_BD, bench.num_candidates), strict=True):
-        pool_rows = candidates[candidates != NO_ROW]
-        rows.append(pool_rows[dpp_picks(bench.index.emb_MD[pool_rows], z_q_D, num_picks, strength)])
-    return rows
+    pick = partial(dpp_picks, num_picks=bench.k, strength=strength)
+    picked = picked_rows(bench.index, query_emb_BD, bench.num_candidates, pick)
+    return answers_of_directions(bench.index, [bench.index.emb_MD[rows] for rows in picked], bench.n)
 
 
 def dpp_picks(candidate_emb_MD: Array, query_emb_D: Array, num_picks: int, strength: float) -> Rows:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from r4t_ray.evaluation.bench import Bench, Method
-from r4t_ray.evaluation.method_answer import NO_ROW, Answer, answers_of_directions, nearest
+from r4t_ray.evaluation.method_answer import Answer, answers_of_directions, picked_rows
 from r4t_ray.evaluation.methods.tuning import tuned
 from r4t_ray.types import Array, Rows
 
@@ -29,17 +30,9 @@ def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: in
 
 def answers_at(bench: Bench, query_emb_BD: Array, mmr_lambda: float) -> list[Answer]:
     """The answers with one value of lambda."""
-    directions = [bench.index.emb_MD[rows] for rows in picked_rows(bench, query_emb_BD, bench.k, mmr_lambda)]
-    return answers_of_directions(bench.index, directions, bench.n)
-
-
-def picked_rows(bench: Bench, query_emb_BD: Array, num_picks: int, mmr_lambda: float) -> list[Rows]:
-    """Pool rows of the picks for every query, in order."""
-    rows = []
-    for z_q_D, candidates in zip(query_emb_BD, nearest(bench.index, query_emb_BD, bench.num_candidates), strict=True):
-        pool_rows = candidates[candidates != NO_ROW]
-        rows.append(pool_rows[mmr_picks(bench.index.emb_MD[pool_rows], z_q_D, num_picks, mmr_lambda)])
-    return rows
+    pick = partial(mmr_picks, num_picks=bench.k, mmr_lambda=mmr_lambda)
+    picked = picked_rows(bench.index, query_emb_BD, bench.num_candidates, pick)
+    return answers_of_directions(bench.index, [bench.index.emb_MD[rows] for rows in picked], bench.n)
 
 
 def mmr_picks(candidate_emb_MD: Array, query_emb_D: Array, num_picks: int, mmr_lambda: float) -> Rows:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from r4t_ray.evaluation.bench import Bench, Method
-from r4t_ray.evaluation.method_answer import Answer, round_robin_answer
-from r4t_ray.evaluation.methods.mmr import LAMBDAS, picked_rows
+from r4t_ray.evaluation.method_answer import Answer, picked_rows, round_robin_answer
+from r4t_ray.evaluation.methods.mmr import LAMBDAS, mmr_picks
 from r4t_ray.evaluation.methods.tuning import tuned
 from r4t_ray.types import Array
 
@@ -26,10 +27,9 @@ def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: in
 
 def answers_at(bench: Bench, query_emb_BD: Array, mmr_lambda: float) -> list[Answer]:
     """The answers with one value of lambda."""
-    return [
-        round_robin_answer(rows, bench.index.emb_MD, bench.k, bench.n)
-        for rows in picked_rows(bench, query_emb_BD, bench.k * bench.n, mmr_lambda)
-    ]
+    pick = partial(mmr_picks, num_picks=bench.k * bench.n, mmr_lambda=mmr_lambda)
+    picked = picked_rows(bench.index, query_emb_BD, bench.num_candidates, pick)
+    return [round_robin_answer(rows, bench.index.emb_MD, bench.k, bench.n) for rows in picked]
 
 
 MMR_ITEMS = Method(name="mmr_items", answer=answer, format="items")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
-    """The k*n items with the most votes, as one list without a search. The votes are those of soft_sets.
+    """The k*n items with the most votes, as one list without a search. The votes are the same as in soft_sets.
 
     The temperature is tuned for this format. The items are distributed round-robin over k directions. The directions
     are the embeddings of the first k items. Items of no training set are left out.
