@@ -29,9 +29,9 @@ import numpy as np
 import torch
 
 from r4t_ray.catalogue import recombine
-from r4t_ray.catalogue.ingredients import clean_ingredient
-from r4t_ray.catalogue.splits import normalise_title, split_of
-from r4t_ray.catalogue.themes import make_themes, title_words
+from r4t_ray.catalogue.datasets.ingredients import clean_ingredient
+from r4t_ray.catalogue.queries.splits import normalise_title, split_of
+from r4t_ray.catalogue.queries.themes import make_themes, title_words
 from r4t_ray.config import Settings
 from r4t_ray.folm.policy.prompt import Example, format_answer
 from r4t_ray.folm.pretraining.votes import distinct_names, nearest_sets, rank_by_votes

@@ -11,7 +11,7 @@ import pytest
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import ItemSet, SetsConfig, load_queries, load_relevance, load_sets, run
-from r4t_ray.catalogue.relevance import core_words, relevant_sets, singulars
+from r4t_ray.catalogue.queries.relevance import core_words, relevant_sets, singulars
 
 
 def found(cores: list[str], sets: Sequence[ItemSet]) -> list[tuple[str, ...]]:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from r4t_ray.catalogue.splits import normalise_title, split_of
+from r4t_ray.catalogue.queries.splits import normalise_title, split_of
 from r4t_ray.types import Split
 
 TYPE_TEMPLATES = ("{}", "easy {}", "{} for a dinner party", "{} from around the world")

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from r4t_ray.catalogue.catalogue import Catalogue, DatasetSettings, Item, ItemSet, check_catalogue
-from r4t_ray.catalogue.sets import with_categories
+from r4t_ray.catalogue.datasets.sets import with_categories
 from r4t_ray.errors import DataError
 from r4t_ray.files import sha256_file
 from r4t_ray.types import Split

@@ -19,8 +19,8 @@ from functools import lru_cache
 import numpy as np
 
 from r4t_ray.catalogue.catalogue import ItemSet
-from r4t_ray.catalogue.splits import without_accents
-from r4t_ray.catalogue.themes import STOP_WORDS
+from r4t_ray.catalogue.queries.splits import without_accents
+from r4t_ray.catalogue.queries.themes import STOP_WORDS
 from r4t_ray.types import Rows
 
 SIBILANTS = ("s", "x", "z", "ch", "sh", "o")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from r4t_ray.catalogue.themes import make_themes
+from r4t_ray.catalogue.queries.themes import make_themes
 
 TITLES = [f"{word} soup" for word in ("easy",) * 4 + ("leek", "fish", "bean", "corn")]
 

@@ -24,9 +24,9 @@ from r4t_ray.catalogue import (
     run,
 )
 from r4t_ray.catalogue.catalogue import Catalogue, sample_sets
-from r4t_ray.catalogue.cookbook import MEMBER, WHEEL_FILE, WHEEL_SHA256, read_dishes
-from r4t_ray.catalogue.queries import oar_queries, oar_themes, set_split
-from r4t_ray.catalogue.splits import normalise_title
+from r4t_ray.catalogue.datasets.cookbook import MEMBER, WHEEL_FILE, WHEEL_SHA256, read_dishes
+from r4t_ray.catalogue.queries.made import oar_queries, oar_themes, set_split
+from r4t_ray.catalogue.queries.splits import normalise_title
 from r4t_ray.errors import DataError
 
 WORDS = ("Lentil", "Tomato", "Lemon", "Winter", "Red", "Roast", "Quick", "Grand", "Garden", "Island")

