@@ -18,9 +18,10 @@ import pyarrow.parquet as pq
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, sample_sets
 from r4t_ray.catalogue.datasets import CatalogueConfig
-from r4t_ray.catalogue.queries import Query, oar_queries, oar_themes, wscr_queries
-from r4t_ray.catalogue.relevance import relevant_sets
-from r4t_ray.catalogue.themes import Theme
+from r4t_ray.catalogue.queries.made import oar_queries, oar_themes, wscr_queries
+from r4t_ray.catalogue.queries.query import Query
+from r4t_ray.catalogue.queries.relevance import relevant_sets
+from r4t_ray.catalogue.queries.themes import Theme
 from r4t_ray.config import Settings
 from r4t_ray.stages import parents_of
 from r4t_ray.types import Split, Task
@@ -58,7 +59,7 @@ def run(config: CatalogueConfig, workspace: Workspace, seed: int) -> Artifact:
 
     def make(folder: Path) -> int:
         catalogue = sample_sets(config.read(), config.max_sets)
-        themes = oar_themes(catalogue)
+        themes = oar_themes(catalogue, config.theme_templates)
         queries = wscr_queries(catalogue, config.staple_share, config.min_reference) + oar_queries(themes)
         write_catalogue(folder, catalogue, queries)
         write_relevance(folder, catalogue, themes)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, check_catalogue, check_some
+from r4t_ray.catalogue.datasets.sets import read_items, read_sets, with_categories
 from r4t_ray.catalogue.ingest import load_items, load_sets
-from r4t_ray.catalogue.sets import read_items, read_sets, with_categories
 from r4t_ray.errors import DataError
 
 

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[2] / "r4t_ray"
 WRITER, JUDGES = "catalogue", {"evaluation", "drift"}
 ANSWERERS = PACKAGE / "evaluation" / "methods"
 READERS = {"load_relevance", "relevant_sets"}
-MODULE = "r4t_ray.catalogue.relevance"
+MODULE = "r4t_ray.catalogue.queries.relevance"
 FILES = {"relevance", "relevance.parquet"}
 
 
@@ -43,8 +43,8 @@ def test_a_method_is_not_handed_the_relevant_sets() -> None:
 
 def test_every_way_to_read_them_is_found() -> None:
     assert reads("from r4t_ray.catalogue import load_relevance")
-    assert reads("from r4t_ray.catalogue.relevance import core_words")
-    assert reads("import r4t_ray.catalogue.relevance")
+    assert reads("from r4t_ray.catalogue.queries.relevance import core_words")
+    assert reads("import r4t_ray.catalogue.queries.relevance")
     assert reads("catalogue.load_relevance(workspace)")
     assert reads("pq.read_table(folder / 'relevance.parquet')")
     assert reads("pq.read_table('catalogue/relevance.parquet')")

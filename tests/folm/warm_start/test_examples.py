@@ -17,8 +17,9 @@ from r4t_ray.folm.learner.settings import SoftGRPOConfig
 from r4t_ray.folm.policy.prompt import parse_answer
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.train import query_schedule
-from r4t_ray.folm.warm_start.examples import greedy_cover, warm_start_examples
+from r4t_ray.folm.warm_start.examples import warm_start_examples
 from r4t_ray.folm.warm_start.settings import WarmStartConfig
+from r4t_ray.folm.warm_start.wscr import greedy_cover
 from r4t_ray.types import TASKS
 
 

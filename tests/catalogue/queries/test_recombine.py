@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r4t_ray.catalogue.recombine import MAX_WORDS, recombine
+from r4t_ray.catalogue.queries.recombine import MAX_WORDS, recombine
 
 WORDS = st.sampled_from(["soup", "lemon", "beef", "rice", "pie"])
 TEXTS = st.lists(st.lists(WORDS, min_size=1, max_size=4).map(" ".join), max_size=8)

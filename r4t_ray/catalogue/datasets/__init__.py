@@ -6,9 +6,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from r4t_ray.catalogue.cookbook import CookbookConfig
-from r4t_ray.catalogue.polyvore import PolyvoreConfig
-from r4t_ray.catalogue.sets import SetsConfig
+from r4t_ray.catalogue.datasets.cookbook import CookbookConfig
+from r4t_ray.catalogue.datasets.polyvore import PolyvoreConfig
+from r4t_ray.catalogue.datasets.sets import SetsConfig
 
 __all__ = ["CatalogueConfig", "CookbookConfig", "PolyvoreConfig", "SetsConfig"]
 

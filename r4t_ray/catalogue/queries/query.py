@@ -1,0 +1,18 @@
+"""One query of either task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from r4t_ray.types import Split, Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """One query. ``item_ids`` is its reference set, which is empty for oar."""
+
+    query_id: str
+    task: Task
+    text: str
+    item_ids: tuple[str, ...]
+    split: Split
