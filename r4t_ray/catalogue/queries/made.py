@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from r4t_ray.catalogue.catalogue import Catalogue, ItemSet
 from r4t_ray.catalogue.queries.query import Query
 from r4t_ray.catalogue.queries.splits import normalise_title, split_of
-from r4t_ray.catalogue.queries.themes import Theme, make_themes
+from r4t_ray.catalogue.queries.themes import Templates, Theme, make_themes
 from r4t_ray.types import Split
 
 _logger = logging.getLogger(__name__)
@@ -46,9 +46,9 @@ def wscr_queries(catalogue: Catalogue, staple_share: float, min_reference: int) 
     return queries
 
 
-def oar_themes(catalogue: Catalogue) -> list[Theme]:
+def oar_themes(catalogue: Catalogue, templates: Templates) -> list[Theme]:
     """The themes of a catalogue. If it is too small for themes, each title is a theme and its words are the core."""
-    themes = make_themes((row.title for row in catalogue.sets), catalogue.categories)
+    themes = make_themes((row.title for row in catalogue.sets), catalogue.categories, templates=templates)
     if themes:
         return themes
     _logger.warning(

@@ -1,7 +1,7 @@
 """Which sets belong to the theme of a query, decided by words and not by an embedding.
 
 A set is relevant if its title, categories and description together hold all core words of the theme, singular or
-plural. The core words of "soup for a dinner party" are "soup". Where a catalogue is too small for themes, a query is a
+plural. The core words of "simple soup" are "soup". Where a catalogue is too small for themes, a query is a
 title and its core words are the words of the title. The set with that title is then relevant, and so is every set that
 holds its words.
 

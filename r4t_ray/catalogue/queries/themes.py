@@ -1,4 +1,4 @@
-"""Broad themes, made from titles, categories and templates: the queries of open-ended abstract retrieval (OAR).
+"""Broad themes, made from titles, categories and templates: made-up queries of open-ended abstract retrieval (OAR).
 
 A type is the last word of a title ("soup"). A modifier is any other word ("lemon"). A core is a type, a category, a
 modifier, or a modifier with a type. All themes of one core are in the same split, so no held-out theme is a rewording
@@ -15,12 +15,24 @@ from typing import NamedTuple
 from r4t_ray.catalogue.queries.splits import normalise_title, split_of
 from r4t_ray.types import Split
 
-TYPE_TEMPLATES = ("{}", "easy {}", "{} for a dinner party", "{} from around the world")
-MODIFIER_TEMPLATES = ("{}", "{} dishes", "something with {}")
 STOP_WORDS = frozenset(
     "a an and the of with in for from on to style la le de du al el et con alla i ii".split()  # noqa: SIM905 - shorter
 )
 MIN_TYPE, MIN_MODIFIER, MIN_PAIR = 8, 8, 3
+
+
+class Templates(NamedTuple):
+    """The texts of themes. In each, {} stands for the core: a type or a category in ``types``, else a modifier."""
+
+    types: tuple[str, ...]
+    modifiers: tuple[str, ...]
+
+
+NEUTRAL_TEMPLATES = Templates(
+    types=("{}", "simple {}", "unusual {}", "different kinds of {}"),
+    modifiers=("{}", "{} ideas", "something with {}"),
+)
+"""Templates that fit outfits and playlists, rooms and software."""
 
 
 class Theme(NamedTuple):
@@ -42,12 +54,13 @@ def title_words(title: str) -> tuple[str, ...]:
     return tuple(word for word in words if len(word) > 2 and word not in STOP_WORDS and not word.isdigit())
 
 
-def make_themes(titles: Iterable[str], categories: Iterable[str] = ()) -> list[Theme]:
+def make_themes(titles: Iterable[str], categories: Iterable[str] = (), *, templates: Templates) -> list[Theme]:
     """All themes of a catalogue, sorted by text. Each text occurs once.
 
     Args:
         titles: Titles of the sets.
         categories: Categories of all sets, with repeats ("Soup recipes"). A category needs MIN_TYPE occurrences.
+        templates: The texts. A modifier with a type is a theme without a template.
     """
     worded = [words for words in map(title_words, titles) if words]
     types = _frequent((words[-1] for words in worded), MIN_TYPE)
@@ -56,8 +69,8 @@ def make_themes(titles: Iterable[str], categories: Iterable[str] = ()) -> list[T
     named = _frequent((category_name(category) for category in categories), MIN_TYPE)
     # If two themes have equal texts, the last one is kept, so "easy soup" belongs to the core "soup".
     themes = [theme_of(core, core) for core in pairs]
-    themes += [theme_of(template.format(core), core) for core in modifiers for template in MODIFIER_TEMPLATES]
-    themes += [theme_of(template.format(core), core) for core in {*types, *named} for template in TYPE_TEMPLATES]
+    themes += [theme_of(text.replace("{}", core), core) for core in modifiers for text in templates.modifiers]
+    themes += [theme_of(text.replace("{}", core), core) for core in {*types, *named} for text in templates.types]
     return sorted({theme.text: theme for theme in themes}.values())
 
 

@@ -29,6 +29,7 @@ import numpy as np
 import torch
 
 from r4t_ray.catalogue import recombine
+from r4t_ray.catalogue.datasets.cookbook import FOOD_TEMPLATES
 from r4t_ray.catalogue.datasets.ingredients import clean_ingredient
 from r4t_ray.catalogue.queries.splits import normalise_title, split_of
 from r4t_ray.catalogue.queries.themes import make_themes, title_words
@@ -152,7 +153,7 @@ def oar_examples(titles: Sequence[str], k: int, count: int, rng: random.Random) 
         for word in title_words(title):
             rows_by_word[word].add(row)
     matched = []
-    for theme in make_themes(titles):
+    for theme in make_themes(titles, templates=FOOD_TEMPLATES):
         rows = set.intersection(*(rows_by_word[word] for word in theme.core.split())) if theme.core else set()
         if theme.split == "train" and len(rows) >= k:
             matched.append((theme.text, sorted(rows)))

@@ -213,7 +213,7 @@ def test_fewer_sets_are_a_subset_and_keep_only_their_items(config: Any, tmp_path
         assert {query.query_id.removeprefix("wscr:") for query in load_queries(workspace, "wscr")} <= set(ids)
         whole = config.read()
         alone = Catalogue(items=whole.items, sets=tuple(row for row in whole.sets if row.set_id in ids))
-        assert load_queries(workspace, "oar") == oar_queries(oar_themes(alone))
+        assert load_queries(workspace, "oar") == oar_queries(oar_themes(alone, config.theme_templates))
         kept.append(ids)
     assert set(kept[0]) < set(kept[1]) < set(kept[2])
     assert kept[2] == kept[3]

@@ -10,7 +10,7 @@ from r4t_ray.catalogue import Catalogue, Item, ItemSet
 from r4t_ray.catalogue.datasets.ingredients import clean_ingredient
 from r4t_ray.catalogue.queries.made import oar_queries, oar_themes, set_split, staples, wscr_queries
 from r4t_ray.catalogue.queries.splits import normalise_title, split_of
-from r4t_ray.catalogue.queries.themes import make_themes
+from r4t_ray.catalogue.queries.themes import NEUTRAL_TEMPLATES, make_themes
 
 
 def titles_of(split: str, count: int) -> list[str]:
@@ -51,9 +51,9 @@ def test_themes_of_one_core_share_its_split() -> None:
     titles = [
         f"{word} soup" for word in ["lentil", "tomato", "lemon", "leek", "onion", "carrot", "potato", "mushroom"]
     ] + ["Beef pie"] * 7
-    themes = make_themes(titles, ["Recipes for dessert"] * 8)
+    themes = make_themes(titles, ["Recipes for dessert"] * 8, templates=NEUTRAL_TEMPLATES)
     texts = {theme.text for theme in themes}
-    assert {"soup", "easy soup", "dessert"} <= texts
+    assert {"soup", "simple soup", "dessert"} <= texts
     assert "pie" not in texts
     assert len(texts) == len(themes)
     for core in {theme.core for theme in themes}:
@@ -62,7 +62,7 @@ def test_themes_of_one_core_share_its_split() -> None:
 
 def test_in_a_small_catalogue_the_titles_are_the_queries() -> None:
     rows = (make_set("Red Things", "a"), make_set("red things II", "a"), make_set("Blue", "a"))
-    queries = oar_queries(oar_themes(Catalogue(items=(Item(item_id="a", text="a"),), sets=rows)))
+    queries = oar_queries(oar_themes(Catalogue(items=(Item(item_id="a", text="a"),), sets=rows), NEUTRAL_TEMPLATES))
     assert [query.text for query in queries] == ["blue", "red things"]
     assert [query.split for query in queries] == [split_of("blue"), split_of("red things")]
 
