@@ -1,0 +1,47 @@
+"""The decoder on disk: its numbers as safetensors, and the index over its item vectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.decoder.scores import Decoder
+from r4t_ray.errors import ArtifactError
+from r4t_ray.files import whole_file
+
+NUMBERS = "wscr/decoder.safetensors"
+INDEX = "wscr/index"
+"""Folder of the index over [e_i; rho_i u_i; rho_i b_i], below ``decoder/``."""
+RETRAIN = "run `r4t train-decoder CONFIG --workspace DIR`"
+
+
+def save_decoder(decoder: Decoder, path: Path) -> None:
+    """Write the numbers of a decoder to one file."""
+    tensors = {"shared": decoder.shared_DD, "own": decoder.own_MD, "bias": decoder.bias_M}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as written:
+        save_file(tensors | {"beta": np.array([decoder.beta], np.float32)}, written)
+
+
+def load_decoder(workspace: Workspace) -> Decoder:
+    """The decoder of a workspace.
+
+    Raises:
+        MissingArtifactError: The stage train-decoder has not run.
+        ArtifactError: A file was changed, or the decoder was trained on other inputs.
+    """
+    path = workspace.artifact("decoder").file(NUMBERS)
+    try:
+        numbers = load_file(path)
+        return Decoder(
+            shared_DD=numbers["shared"],
+            own_MD=numbers["own"],
+            bias_M=numbers["bias"],
+            beta=float(numbers["beta"][0]),
+        )
+    except (KeyError, SafetensorError) as error:
+        raise ArtifactError(str(path), f"no decoder ({error})", "shared, own, bias and beta", RETRAIN) from error
