@@ -30,7 +30,7 @@ class RecipesConfig(DatasetSettings):
     type: Literal["recipes"] = Field("recipes", description="Dataset: recipes from a file of JSON lines.")
     path: Path = Field(
         description="File of recipes, .jsonl or .jsonl.gz. A line is an object with title, ingredients (a list of "
-        "lines such as '2 cups flour') and, optionally, tags (a list of texts) and url, which becomes the id."
+        "lines such as '2 cups flour') and, optionally, tags (a list of texts)."
     )
 
     def sources(self) -> dict[str, str]:
@@ -66,14 +66,14 @@ def read_dishes(path: Path) -> list[Dish]:
 
 
 def read_dish(place: str, line: str, number: int) -> Dish:
-    """One recipe. Without a url its id is the number of its line. Raises DataError."""
+    """One recipe. Its id is the number of its line. Raises DataError."""
     try:
         recipe: dict[str, Any] = json.loads(line)
         tags = dict.fromkeys(tag.strip() for tag in recipe.get("tags") or ())
         lines = recipe["ingredients"]
         if not isinstance(lines, list) or not all(isinstance(text, str) for text in lines):
             raise TypeError("ingredients are no list of texts")
-        return Dish(str(recipe.get("url") or number), recipe["title"].strip(), tuple(filter(None, tags)), lines)
+        return Dish(str(number), recipe["title"].strip(), tuple(filter(None, tags)), lines)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             place, f"{type(error).__name__} {error}", "title, ingredients and, optionally, tags", "correct the line"
