@@ -21,7 +21,7 @@ from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.index import ShardedIndex, load_index
 from r4t_ray.pairs.files import query_seed
 from r4t_ray.pairs.settings import PairsConfig
-from r4t_ray.rewards import SpecificConfig
+from r4t_ray.rewards import BackTranslationConfig, SpecificConfig
 from r4t_ray.rewards.greedy import greedy_specific
 from r4t_ray.types import Array
 
@@ -85,12 +85,17 @@ class PoolEntries:
 def specific_settings(folm: FolmConfig) -> SpecificConfig:
     """The settings of the reward that the optimiser maximises.
 
+    Back-translation is too slow for it. There the optimiser takes the default specific reward, and ``pairs.select``
+    chooses among its samples by back-translation.
+
     Raises:
-        ConfigError: The run has another OAR reward.
+        ConfigError: The run was trained on eq. 1.
     """
     if isinstance(folm.reward.oar, SpecificConfig):
         return folm.reward.oar
+    if isinstance(folm.reward.oar, BackTranslationConfig):
+        return SpecificConfig()
     raise ConfigError(
-        "pairs.policy.oar", f"greedy, with folm.reward.oar of type {folm.reward.oar.type}", "type: specific",
+        "pairs.policy.oar", f"greedy, with folm.reward.oar of type {folm.reward.oar.type}", "another type",
         "set folm.reward.oar.type to specific, or pairs.policy.oar to folm",
     )  # fmt: skip

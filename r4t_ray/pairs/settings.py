@@ -20,7 +20,9 @@ class PairsConfig(Settings):
         PerTask[PairPolicy](oar="greedy", wscr="folm"),
         description="Where fan-outs come from. `folm` samples the frozen fan-out language model. `greedy` maximises "
         "the reward over the entries near the query. It needs no language model, although `train-folm` runs before it. "
-        "It exists for oar with the reward `{type: specific}`.",
+        "It exists for oar with the reward `{type: specific}`. With `{type: back_translation}` it maximises the "
+        "specific reward, and `select` chooses among the samples by back-translation. That is expensive: about half a "
+        "second for each sample, and `num_random` calls for each query.",
     )
     num_candidates: PositiveInt = Field(
         60,

@@ -26,7 +26,7 @@ from r4t_ray.catalogue import Query, load_queries, recombined_queries
 from r4t_ray.encoders import load_encoder
 from r4t_ray.errors import ArtifactError
 from r4t_ray.folm import FanOutModel, SharedEngine
-from r4t_ray.folm.rollout.task_rewards import TaskRewards
+from r4t_ray.folm.rollout.task_rewards import TaskRewards, no_scorer, open_rubric
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.pairs.actors import map_on_actors
 from r4t_ray.pairs.files import (
@@ -46,6 +46,7 @@ from r4t_ray.pairs.select import SelectRule, count_equal
 from r4t_ray.pairs.settings import PairPolicy, PairsConfig
 from r4t_ray.pairs.targets import target_rows
 from r4t_ray.progress import track
+from r4t_ray.rewards.back_translation import COST
 from r4t_ray.stages import parents_of
 from r4t_ray.types import Array, Task
 
@@ -88,7 +89,10 @@ class WritePairs:
         opened = Workspace(workspace)
         folm = FolmConfig.model_validate(opened.artifact("folm").manifest.config)
         # Added rewards are left out, because a judge may cost one call per fan-out.
-        self._rewards = TaskRewards(opened, folm.model_copy(update={"added_rewards": FolmConfig().added_rewards}))
+        folm = folm.model_copy(update={"added_rewards": FolmConfig().added_rewards})
+        self._rewards = TaskRewards(opened, folm)
+        pool_ids = self._rewards.indexes["oar"].ids
+        self._unasked = open_rubric("oar", opened, folm, pool_ids, no_scorer) if "oar" in folm.tasks else None
         self._config, self._folder = config, Path(folder)
         picked = "oar" in folm.tasks and config.policy.oar == "greedy"
         self._entries = {"oar": PoolEntries(opened, self._rewards.indexes["oar"])} if picked else {}
@@ -117,7 +121,13 @@ class WritePairs:
         owners = [(q, position) for q, of_query in enumerate(counts) for position in of_query]
         fan_outs = [tuple(samples[q][position] or ()) for q, position in owners]
         entries = self._entries.get(task)
-        retrieved, output = self._rewards.score(task, [queries[q] for q, _ in owners], fan_outs, entries)
+        # A slow reward is asked only where there is something to choose. The reward of other pairs is NaN.
+        is_asked = task == "wscr" or (
+            self._config.select.type != "all" and any(len(of_query) > 1 for of_query in counts)
+        )
+        retrieved, output = self._rewards.score(
+            task, [queries[q] for q, _ in owners], fan_outs, entries, None if is_asked else self._unasked
+        )
         index = self._rewards.indexes[task]
         selected = selected_rows(counts, output.total_B, self._config.select)
         targets = [target_rows(task, retrieved, b, index.emb_MD, self._config.num_rows) for b in selected]
@@ -131,13 +141,18 @@ class WritePairs:
             Z_NLD=np.stack(targets) if targets else np.empty((0, self._config.num_rows, dim), np.float32),
             reward_N=output.total_B[selected],
             components={
-                name: values_B[selected] for name, values_B in sorted(output.breakdown.items()) if name != "parsed"
+                name: values_B[selected]
+                for name, values_B in sorted(output.breakdown.items())
+                if name not in NO_COMPONENTS
             },
             item_ids=[[index.ids[hit] for hit in retrieved.hit_rows_BkK[b, : len(fan_outs[b]), 0]] for b in selected],
             sub_queries=[entries.texts(fan_outs[b]) if entries else list(fan_outs[b]) for b in selected],
         )
         return pairs, sum(sum(of_query.values()) for of_query in counts)
 
+
+NO_COMPONENTS = {"parsed", *(f"back_translation_{name}" for name in COST)}
+"""Components of the rewards that the files leave out: 1 for every pair, or different in each run."""
 
 SOURCES: dict[PairPolicy, type[Any]] = {"folm": SampleSubQueries, "greedy": PickEntries}
 """The class of actors that makes the fan-outs of each policy."""

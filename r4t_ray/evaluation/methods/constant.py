@@ -22,9 +22,9 @@ def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: in
     """The k directions that score best on the training queries on average, the same for every query.
 
     They are items, picked one by one. In oar (open-ended abstract retrieval) each pick raises the mean reward over the
-    training queries most. In wscr (weakly supervised compositional retrieval) each pick's n nearest items add most to
-    the mean recall of the training references. Each direction retrieves its n nearest items. A method that does not
-    beat this row does not answer the query.
+    training queries most (the specific reward, if the run was trained on back-translation). In wscr (weakly supervised
+    compositional retrieval) each pick's n nearest items add most to the mean recall of the training references. Each
+    direction retrieves its n nearest items. A method that does not beat this row does not answer the query.
     """
     return [bench.fits.get("constant", lambda: best_on_training(bench))] * len(queries)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
     """Greedy maximisation of the OAR reward at query time: oar_reward in wscr, the reward of the run in oar.
 
+    A run that was trained on back-translation maximises the specific reward, because back-translation is too slow.
     The directions are embeddings of items near the query. Each step adds the item that raises the reward most. Each
     direction retrieves its n nearest items. The method does not see a reference set.
     """
