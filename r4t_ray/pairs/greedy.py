@@ -23,7 +23,7 @@ from r4t_ray.pairs.files import query_seed
 from r4t_ray.pairs.settings import PairsConfig
 from r4t_ray.rewards import SpecificConfig
 from r4t_ray.rewards.greedy import greedy_specific
-from r4t_ray.types import Array
+from r4t_ray.types import Array, Rows, Task
 
 SPREAD = 2.0
 """Most that a sample's number of candidates and its gamma differ from the settings, as a factor."""
@@ -49,29 +49,28 @@ class PickEntries:
         most = min(int(self._config.num_candidates * SPREAD), self._index.size)
         query_emb_BD = self._encoder.encode(list(row["text"]))
         rows_BM = self._index.search(query_emb_BD, most)[1]
-        fan_outs = [
-            [self._pick(query_id, sample, z_q_D, rows_M) for sample in range(int(row["num_samples"]))]
-            for query_id, z_q_D, rows_M in zip(row["query_id"], query_emb_BD, rows_BM, strict=True)
-        ]
+        fan_outs = []
+        for query_id, z_q_D, rows_M in zip(row["query_id"], query_emb_BD, rows_BM, strict=True):
+            near_M = self._reward.nearness(query_id, z_q_D, self._index.emb_MD[rows_M])
+            fan_outs.append([self._pick(query_id, sample, rows_M, near_M) for sample in range(int(row["num_samples"]))])
         return {**row, "fan_outs": [json.dumps(answer, ensure_ascii=False) for answer in fan_outs]}
 
-    def _pick(self, query_id: str, sample: int, query_emb_D: Array, rows_M: Array) -> list[str]:
+    def _pick(self, query_id: str, sample: int, rows_M: Rows, near_M: Array) -> list[str]:
         rng = np.random.default_rng((query_seed(query_id, self._seed), sample))
         wider, flatter = SPREAD ** rng.uniform(-1.0, 1.0, size=2)
         candidates = rows_M[: max(self._k, round(self._config.num_candidates * wider))]
-        emb_MD = self._index.emb_MD[candidates]
-        near_M = self._reward.nearness(query_id, query_emb_D, emb_MD)
-        picks = greedy_specific(emb_MD, near_M, self._k, self._reward.config.gamma * flatter)
+        gamma = self._reward.config.gamma * flatter
+        picks = greedy_specific(self._index.emb_MD[candidates], near_M[: len(candidates)], self._k, gamma)
         return [self._index.ids[candidate] for candidate in candidates[picks].tolist()]
 
 
 class PoolEntries:
     """Embeds the ids of pool entries as the pool does, and gives their texts."""
 
-    def __init__(self, workspace: Workspace, index: ShardedIndex) -> None:
+    def __init__(self, workspace: Workspace, task: Task, index: ShardedIndex) -> None:
         self._emb_MD = index.emb_MD
         self._row_of = {name: row for row, name in enumerate(index.ids)}
-        self._texts = [entry.text for entry in pool_entries("oar", workspace, index.ids)]
+        self._texts = [entry.text for entry in pool_entries(task, workspace, index.ids)]
 
     def encode(self, texts: Sequence[str]) -> Array:
         """The pool's embedding of each id."""

@@ -52,9 +52,9 @@ def test_every_direction_is_an_entry_of_the_pool(workspace: Workspace, tmp_path:
     assert all(len(set(answer)) == 3 and set(answer) <= set(picker._index.ids) for answer in fan_outs)
     (tmp_path / "oar").mkdir()
     written = WritePairs(str(workspace.root), CONFIG, str(tmp_path))
-    pairs, num_parsed = written._pairs("oar", load_queries(workspace, "oar", "train")[:4], [
-        json.loads(answers) for answers in row["fan_outs"]
-    ])  # fmt: skip
+    samples = [json.loads(answers) for answers in row["fan_outs"]]
+    queries = load_queries(workspace, "oar", "train")[:4]
+    pairs, num_parsed = written._pairs("oar", queries, samples, written._entries["oar"])
     assert num_parsed == len(fan_outs)
     assert np.allclose(pairs.components["groundedness"], 1.0, atol=1e-3)
     assert (pairs.reward_N > 0).all()
