@@ -2,13 +2,12 @@
 
 The optimiser picks pool entries near the query by greedy maximisation of the reward (``rewards.greedy``). The ids of
 the picks take the place of a language model's sub-queries, and the pool gives their embeddings
-(``PoolEntries``). They are searched, rewarded and written like sampled fan-outs. The files hold the texts of the picks.
+(``folm.rollout.pool_entries``). They are searched, rewarded and written like sampled fan-outs. The files hold the texts of the picks.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,14 +15,14 @@ import numpy as np
 from r4t_ray.artifacts import Workspace
 from r4t_ray.encoders import CachedEncoder, load_encoder
 from r4t_ray.errors import ConfigError
-from r4t_ray.folm.rollout.task_rewards import open_specific, pool_entries
+from r4t_ray.folm.rollout.task_rewards import open_specific
 from r4t_ray.folm.settings import FolmConfig
-from r4t_ray.index import ShardedIndex, load_index
+from r4t_ray.index import load_index
 from r4t_ray.pairs.files import query_seed
 from r4t_ray.pairs.settings import PairsConfig
 from r4t_ray.rewards import SpecificConfig
 from r4t_ray.rewards.greedy import greedy_specific
-from r4t_ray.types import Array, Rows, Task
+from r4t_ray.types import Array, Rows
 
 SPREAD = 2.0
 """Most that a sample's number of candidates and its gamma differ from the settings, as a factor."""
@@ -62,23 +61,6 @@ class PickEntries:
         gamma = self._reward.config.gamma * flatter
         picks = greedy_specific(self._index.emb_MD[candidates], near_M[: len(candidates)], self._k, gamma)
         return [self._index.ids[candidate] for candidate in candidates[picks].tolist()]
-
-
-class PoolEntries:
-    """Embeds the ids of pool entries as the pool does, and gives their texts."""
-
-    def __init__(self, workspace: Workspace, task: Task, index: ShardedIndex) -> None:
-        self._emb_MD = index.emb_MD
-        self._row_of = {name: row for row, name in enumerate(index.ids)}
-        self._texts = [entry.text for entry in pool_entries(task, workspace, index.ids)]
-
-    def encode(self, texts: Sequence[str]) -> Array:
-        """The pool's embedding of each id."""
-        return self._emb_MD[[self._row_of[name] for name in texts]]
-
-    def texts(self, ids: Sequence[str]) -> list[str]:
-        """The text of each id."""
-        return [self._texts[self._row_of[name]] for name in ids]
 
 
 def specific_settings(folm: FolmConfig) -> SpecificConfig:

@@ -27,6 +27,7 @@ from r4t_ray.catalogue import Query, load_queries, recombined_queries
 from r4t_ray.encoders import load_encoder
 from r4t_ray.errors import ArtifactError
 from r4t_ray.folm import FanOutModel, SharedEngine
+from r4t_ray.folm.rollout.pool_entries import PoolEntries
 from r4t_ray.folm.rollout.task_rewards import TaskRewards
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.pairs.actors import map_on_actors
@@ -41,7 +42,7 @@ from r4t_ray.pairs.files import (
     query_seed,
     write_file,
 )
-from r4t_ray.pairs.greedy import PickEntries, PoolEntries
+from r4t_ray.pairs.greedy import PickEntries
 from r4t_ray.pairs.labels import write_labels
 from r4t_ray.pairs.recompose import recomposed_queries
 from r4t_ray.pairs.references import PickReferences, planned_references

@@ -131,6 +131,8 @@ def train_task(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
             if is_kept:
                 _report(learner, rows, rank, job.task)
     if rank == 0:
+        if validation is not None:
+            _compare_with_chance(learner, validation, job.task)
         _write_finished(learner, rows, finished)
     ray.train.report({"step": learner.step})
 
@@ -197,6 +199,19 @@ def _metrics(
         learning_rate=learning_rate(learner.step - 1, optimizer),
         samples_per_s=len(losses) * (optimizer.batch_size // num_workers) * num_workers / seconds,
     )
+
+
+def _compare_with_chance(learner: Learner, validation: list[Tensor], task: Task) -> None:
+    """Say so in one line if the retriever does not use the query: its loss is then as low with another pair's query."""
+    z_q_BD, target_BLD, weight_B = validation
+    own, other = learner.validate(*validation), learner.validate(z_q_BD.roll(len(z_q_BD) // 2, 0), target_BLD, weight_B)
+    if own >= other:
+        _logger.warning(
+            "train-diffusion %s: no better than chance: validation loss %.3f, and %.3f with queries of other pairs; raise "
+            "diffusion.optimizer.num_steps, or make pairs that differ between queries (see pairs.policy and "
+            "pairs.reference_share)",
+            task, own, other,
+        )  # fmt: skip
 
 
 def _restore(learner: Learner, task: Task) -> list[TrainingMetrics]:
