@@ -2,7 +2,8 @@
 
 The optimiser picks pool entries near the query by greedy maximisation of the reward (``rewards.greedy``). The ids of
 the picks take the place of a language model's sub-queries, and the pool gives their embeddings
-(``folm.rollout.pool_entries``). They are searched, rewarded and written like sampled fan-outs. The files hold the texts of the picks.
+(``folm.rollout.pool_entries``). They are searched, rewarded and written like sampled fan-outs. The files hold the texts
+of the picks.
 """
 
 from __future__ import annotations

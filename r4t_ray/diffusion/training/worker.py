@@ -207,8 +207,8 @@ def _compare_with_chance(learner: Learner, validation: list[Tensor], task: Task)
     own, other = learner.validate(*validation), learner.validate(z_q_BD.roll(len(z_q_BD) // 2, 0), target_BLD, weight_B)
     if own >= other:
         _logger.warning(
-            "train-diffusion %s: no better than chance: validation loss %.3f, and %.3f with queries of other pairs; raise "
-            "diffusion.optimizer.num_steps, or make pairs that differ between queries (see pairs.policy and "
+            "train-diffusion %s: no better than chance: validation loss %.3f, and %.3f with queries of other pairs; "
+            "raise diffusion.optimizer.num_steps, or make pairs that differ between queries (see pairs.policy and "
             "pairs.reference_share)",
             task, own, other,
         )  # fmt: skip

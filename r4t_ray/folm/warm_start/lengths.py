@@ -56,9 +56,9 @@ def fit_answers(
             fitted[place] = Example(example.prompt, _shorten(example, tokenizer, k, room))
     if num_cut:
         _logger.warning(
-            "warm start: %d of %d answers shortened: the longest has %d tokens, folm.max_completion_tokens is %d and "
-            "folm.warm_start.training.max_length %d; raise them to teach whole texts",
-            num_cut, len(examples), longest, max_completion_tokens, max_length,
+            "warm start: %d of %d answers shortened: the longest has %d tokens; raise folm.max_completion_tokens and "
+            "folm.warm_start.training.max_length to teach whole texts",
+            num_cut, len(examples), longest,
         )  # fmt: skip
     return fitted
 

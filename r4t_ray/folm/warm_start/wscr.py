@@ -48,7 +48,7 @@ def wscr_answers(
     count_M = member_BM.sum(axis=0)
     used = np.flatnonzero(count_M)
     _, hits_CK = index.search(index.emb_MD[used], num_hits)
-    least = config.min_sets or least_sets(config, emb_BD, member_BM, used, hits_CK, k)
+    least = config.min_sets or least_sets(config, emb_BD, member_BM, used_C=used, hits_CK=hits_CK, k=k)
     named, hits_CK = used[count_M[used] >= least], hits_CK[count_M[used] >= least]
     if not len(named):
         raise DataError(
@@ -64,7 +64,7 @@ def wscr_answers(
 
 
 def least_sets(
-    config: WarmStartConfig, emb_BD: Array, member_BM: csr_array, used_C: Rows, hits_CK: Rows, k: int
+    config: WarmStartConfig, emb_BD: Array, member_BM: csr_array, *, used_C: Rows, hits_CK: Rows, k: int
 ) -> int:
     """The largest number of sets that an item must be in, without a loss that can be measured.
 
