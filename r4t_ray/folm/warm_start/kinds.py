@@ -1,7 +1,7 @@
 """Answers to WSCR (weakly supervised compositional retrieval) where items do not recur: the query with kinds of items.
 
 Similar training sets hold other items then, so their votes find nothing. An answer covers the query's own reference
-instead. Its sub-queries are words of the query with a kind ("summer party sandals"). A kind is a phrase that items of
+instead. Its sub-queries are a kind with words of the query ("sandals summer party"). A kind is a phrase that items of
 several training sets share: a word or two of their texts, or a category. Kinds without the query's words find the items
 of any query: on Polyvore's validation outfits they find a quarter as many held-out items.
 """
@@ -95,13 +95,15 @@ def answer(text: str, kinds: Sequence[Kinds], k: int, rng: random.Random) -> lis
 
 
 def with_kind(text: str, kind: str) -> str:
-    """The sub-query for a query and a kind: the first words of the query that the kind does not hold, then the kind.
+    """The sub-query for a query and a kind: the kind, then the first words of the query that it does not hold.
+
+    The kind comes first, because a long answer keeps the first words of its sub-queries.
 
     >>> with_kind("The Summer Party!", "party shoes"), with_kind("The Summer Party!", "")
-    ('summer party shoes', 'summer party')
+    ('party shoes summer', 'summer party')
     """
     words = [word for word in title_words(text) if word not in kind.split()][:MAX_QUERY_WORDS]
-    return " ".join([*words, kind]).strip() or text.lower()
+    return " ".join([kind, *words]).strip() or text.lower()
 
 
 def greedy_credit(credit_CR: Array, k: int) -> list[int]:

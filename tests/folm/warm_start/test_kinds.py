@@ -37,7 +37,7 @@ def test_a_recombined_query_covers_both_references_with_its_own_words(monkeypatc
     first = Kinds(["", "dress", "shoes", "hat"], np.array([[0, 0], [1, 0], [0, 1], [0, 0]]))
     second = Kinds(["", "boots"], np.array([[0.0], [0.5]]))
     assert answer("Summer trip", [first, second], 3, random.Random(0)) == [
-        "summer trip boots", "summer trip dress", "summer trip shoes",
+        "boots summer trip", "dress summer trip", "shoes summer trip",
     ]  # fmt: skip
 
 
