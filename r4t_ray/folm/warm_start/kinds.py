@@ -31,7 +31,7 @@ LEAST_SETS = 2
 MAX_PHRASE_WORDS = 2
 MAX_CATEGORY_WORDS = 4
 """Longest text of an attribute that counts as a phrase."""
-MAX_QUERY_WORDS = 4
+MAX_QUERY_WORDS = 3
 """Words of the query that a sub-query holds."""
 KINDS_OF_ITEM = 4
 """Kinds of an item that are searched, the ones of most training sets."""
