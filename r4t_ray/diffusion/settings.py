@@ -221,8 +221,8 @@ class DiffusionConfig(Settings):
         PerTask(oar="pool", wscr="rows"),
         description="Known vectors from which the output is mixed. pool: every entry of the pool, as far as a batch's "
         "logits take at most 256 MB (`optimizer.batch_size` x `pairs.num_rows` x entries x 4 bytes), the entries that "
-        "the pairs name most often first. rows: the `network.num_anchors` most frequent target rows. Targets of WSCR are "
-        "sub-queries, not entries.",
+        "the pairs name most often first. rows: the `network.num_anchors` most frequent target rows. WSCR's targets "
+        "are sub-queries, not entries.",
     )
     row_matching: Literal["random", "noise"] = Field(
         "noise",
