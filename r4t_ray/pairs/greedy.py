@@ -46,7 +46,7 @@ class PickEntries:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return the row with ``fan_outs``: for each query a JSON list of fan-outs, each a list of entries' ids."""
-        most = min(int(self._config.num_candidates * SPREAD), self._index.size)
+        most = min(max(int(self._config.num_candidates * SPREAD), self._k), self._index.size)
         query_emb_BD = self._encoder.encode(list(row["text"]))
         rows_BM = self._index.search(query_emb_BD, most)[1]
         fan_outs = []

@@ -62,6 +62,15 @@ def test_every_direction_is_an_entry_of_the_pool(workspace: Workspace, tmp_path:
     assert [[titles[name] for name in names] for names in pairs.item_ids] == pairs.sub_queries
 
 
+def test_few_candidates_still_give_k_entries(workspace: Workspace) -> None:
+    """A sample of 1 candidate draws at most 2, and k is 3."""
+    config = CONFIG.model_copy(update={"num_candidates": 1})
+    answers = [
+        json.loads(one) for one in PickEntries(str(workspace.root), config, seed=0)(row_of(workspace, 2))["fan_outs"]
+    ]
+    assert {len(answer) for of_query in answers for answer in of_query} == {3}
+
+
 def test_picks_depend_on_query_sample_and_seed_alone(workspace: Workspace) -> None:
     row = row_of(workspace, 2)
     one, again = (PickEntries(str(workspace.root), CONFIG, seed=1)(row)["fan_outs"] for _ in range(2))
