@@ -72,6 +72,7 @@ class Learner:
         retriever = DiffusionRetriever(shape, config.noise.for_width(shape.dim), config.sampler[task]).to(self.device)
         if anchors_ND is not None:
             retriever.mixture.anchors_ND.copy_(torch.tensor(anchors_ND))
+        assert (hubness_N is not None) == (anchors_ND is not None and shape.prior == "nearness")
         if hubness_N is not None:
             retriever.mixture.hubness_N.copy_(torch.tensor(hubness_N))
         self.generator = default_generator(self.device)
