@@ -49,7 +49,8 @@ def fit(config: DiffusionConfig, pairs: Path, task: Task, seed: int, pool_MD: Ar
         pool_MD: ``pool_of`` the task.
     """
     job = prepare_task(config, pairs, task, pool_MD=pool_MD)
-    learner = Learner(job.config, job.shape, task, seed=seed, rank=0, anchors_ND=job.anchors_ND)
+    known: dict[str, Any] = {"anchors_ND": job.anchors_ND, "hubness_N": job.hubness_N}
+    learner = Learner(job.config, job.shape, task, seed=seed, rank=0, **known)
     loaded = load_pairs(pairs, "train", PairCollate(job.shape, job.mean_weight))
     for batch in islice(cached_batches(loaded, config.optimizer.batch_size, seed), config.optimizer.num_steps):
         learner.update(batch["z_q"], batch["Z"], batch["weight"])

@@ -55,9 +55,9 @@ def test_every_direction_is_an_entry_of_the_pool(workspace: Workspace, tmp_path:
     assert all(len(set(answer)) == 3 and set(answer) <= set(picker._index.ids) for answer in fan_outs)
     (tmp_path / "oar").mkdir()
     written = WritePairs(str(workspace.root), CONFIG, str(tmp_path))
-    pairs, num_parsed = written._pairs("oar", load_queries(workspace, "oar", "train")[:4], [
-        json.loads(answers) for answers in row["fan_outs"]
-    ])  # fmt: skip
+    samples = [json.loads(answers) for answers in row["fan_outs"]]
+    queries = load_queries(workspace, "oar", "train")[:4]
+    pairs, num_parsed = written._pairs("oar", queries, samples, written._entries["oar"])
     assert num_parsed == len(fan_outs)
     assert np.allclose(pairs.components["groundedness"], 1.0, atol=1e-3)
     assert (pairs.reward_N > 0).all()
@@ -99,6 +99,15 @@ def test_back_translation_chooses_among_the_picks_and_is_asked_only_where_it_can
             distinct = [len({tuple(sorted(answer)) for answer in of_query}) for of_query in answers]
             assert 4 < len(asked) <= sum(distinct) + 4
             assert np.isfinite(pairs.reward_N).all()
+
+
+def test_few_candidates_still_give_k_entries(workspace: Workspace) -> None:
+    """A sample of 1 candidate draws at most 2, and k is 3."""
+    config = CONFIG.model_copy(update={"num_candidates": 1})
+    answers = [
+        json.loads(one) for one in PickEntries(str(workspace.root), config, seed=0)(row_of(workspace, 2))["fan_outs"]
+    ]
+    assert {len(answer) for of_query in answers for answer in of_query} == {3}
 
 
 def test_picks_depend_on_query_sample_and_seed_alone(workspace: Workspace) -> None:

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.catalogue import Query, load_items, load_queries, load_sets
+from r4t_ray.catalogue import RECURRENT, Query, load_items, load_queries, load_sets, recurrence
 from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
 from r4t_ray.folm.policy.model import SubQueries
 from r4t_ray.folm.policy.prompt import parse_answer, preamble_chars
@@ -25,6 +25,7 @@ from r4t_ray.rewards import (
     Answers,
     BackTranslationConfig,
     BackTranslationReward,
+    CoverageConfig,
     OARConfig,
     PoolEntry,
     QueryLogProbs,
@@ -208,10 +209,15 @@ def open_rubric(
             case _:
                 own = reward.oar
         return oar_rubric(own, logged=[answer_form], added=added)
-    expected = None
-    if reward.wscr.expected_share > 0:
-        expected = open_similar_sets(workspace, pool_ids, reward.wscr.temperature)
-    return wscr_rubric(reward.wscr, expected, logged=[answer_form], added=added)
+    coverage, expected = wscr_reward(workspace, config), None
+    if coverage.expected_share:
+        expected = open_similar_sets(workspace, pool_ids, coverage.temperature)
+    return wscr_rubric(coverage, expected, logged=[answer_form], added=added)
+
+
+def wscr_reward(workspace: Workspace, config: FolmConfig) -> CoverageConfig:
+    """The WSCR reward, with the share of expected coverage that fits the catalogue if the settings name none."""
+    return config.reward.wscr.for_catalogue(recurrence(load_queries(workspace, "wscr")) >= RECURRENT)
 
 
 def open_specific(workspace: Workspace, config: SpecificConfig) -> SpecificReward:
