@@ -65,11 +65,12 @@ def sampling(retriever: DiffusionRetriever, **settings: Any) -> Generate:
 def trial_of(workspace: Path, task: Task) -> Trial:
     """The held-out queries of a task with the k and n of the evaluation; no language model is used."""
     config = EvaluationConfig(methods=("r4t_diffusion",), latency_batches=())
-    engine = SharedEngine(_no_language_model)
+    engine = SharedEngine(no_language_model)
     return open_trial(config, Workspace(workspace), task, engine=engine, reward=OARConfig(), seed=0)
 
 
-def _no_language_model(folder: Path) -> Any:
+def no_language_model(folder: Path) -> Any:
+    """Fail: the benchmark needs no language model."""
     raise AssertionError(f"no language model is expected, but {folder} is loaded")
 
 
