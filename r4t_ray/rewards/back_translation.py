@@ -24,6 +24,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 from r4t_ray.config import Settings
 from r4t_ray.measures import vendi_scores_of_k
 from r4t_ray.rewards.answers import Answers
+from r4t_ray.rewards.rubric import FloatArray
 from r4t_ray.types import Array
 
 ENTRIES = "{entries}"
@@ -162,7 +163,7 @@ class BackTranslationReward:
             [nats / self._num_tokens[query] for nats, query in zip(excess, queries, strict=True)], np.float32
         )
 
-    def total(self, explained_B: Array, vendi_B: Array) -> Array:
+    def total(self, explained_B: Array, vendi_B: FloatArray) -> Array:
         """R from the first term and Vendi / k, (B,)."""
         return (explained_B + self.config.gamma * np.log(vendi_B)).astype(np.float32)
 

@@ -67,7 +67,7 @@ def test_back_translation_by_hand_is_the_main_measure_and_picks_the_best_sample(
     values = score_answers(parts, [both, one], [query] * 2, at(0, 0), [{0}, {0}])["back_translation_reward"]
     # Two orthogonal items have Vendi / k = 1; one item and a missing direction have 1 / 2.
     assert np.abs(values - [1 - random, -random + 0.5 * np.log(0.5)]).max() < 1e-6
-    assert len(asked) == 4, "two answers and two random sets, each once"
+    assert len(asked) == 3, "two answers and two random sets, one of which is an answer too"
     assert parts.main_measure == "back_translation_reward"
     assert judge_oar(parts, both, query, at(0)[0]) > judge_oar(parts, one, query, at(0)[0])
 
