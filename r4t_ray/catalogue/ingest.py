@@ -20,6 +20,7 @@ from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, sample_sets
 from r4t_ray.catalogue.datasets import CatalogueConfig
 from r4t_ray.catalogue.queries.made import oar_queries, oar_themes, wscr_queries
 from r4t_ray.catalogue.queries.query import Query
+from r4t_ray.catalogue.queries.recurrence import RECURRENT, recurrence
 from r4t_ray.catalogue.queries.relevance import relevant_sets
 from r4t_ray.catalogue.queries.themes import Theme
 from r4t_ray.config import Settings
@@ -81,6 +82,9 @@ def write_catalogue(folder: Path, catalogue: Catalogue, queries: Sequence[Query]
     counts = Counter((query.task, query.split) for query in queries)
     text = ", ".join(f"{count} {task} {split}" for (task, split), count in sorted(counts.items()))
     _logger.info("%d items, %d sets; queries: %s", len(items), len(sets), text)
+    share = recurrence(query for query in queries if query.task == "wscr")
+    advice = "" if share >= RECURRENT else "; they hardly recur, so the WSCR warm start names kinds of items"
+    _logger.info("training sets hold %.0f%% of a validation set's items%s", 100 * share, advice)
 
 
 def write_relevance(folder: Path, catalogue: Catalogue, themes: Sequence[Theme]) -> None:
