@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from r4t_ray.catalogue import CatalogueConfig
 from r4t_ray.config import Settings
 from r4t_ray.config.presets import PRESETS, Preset, over_preset
+from r4t_ray.decoder import DecoderConfig
 from r4t_ray.diffusion import DiffusionConfig
 from r4t_ray.drift import DriftConfig
 from r4t_ray.encoders import EncoderConfig
@@ -39,6 +40,7 @@ class Experiment(Settings):
         PairsConfig(), description="The synthesis of training pairs for the diffusion retrievers."
     )
     diffusion: DiffusionConfig = Field(DiffusionConfig(), description="The diffusion retrievers and their training.")
+    decoder: DecoderConfig = Field(DecoderConfig(), description="The item decoder of WSCR and its training.")
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="The evaluation on held-out queries.")
     ablation: AblationConfig = Field(AblationConfig(), description="The reward ablation, run by `r4t ablate`.")
     drift: DriftConfig = Field(DriftConfig(), description="The limits that `r4t drift` applies.")

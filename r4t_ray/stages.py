@@ -77,6 +77,14 @@ STAGES = (
         help="Train the diffusion retriever on the pairs (Ray Train).",
     ),
     Stage(
+        name="train-decoder",
+        section="decoder",
+        parents=("catalogue", "encoder", "index", "diffusion"),
+        module="r4t_ray.decoder",
+        help="Train the item decoder of WSCR, which scores every item for a query and its directions.",
+        on_ray=False,
+    ),
+    Stage(
         name="evaluate",
         section="evaluation",
         parents=("catalogue", "encoder", "index"),

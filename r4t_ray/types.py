@@ -23,10 +23,16 @@ TASKS: tuple[Task, ...] = get_args(Task)
 POOLS: dict[Task, str] = {"oar": "sets", "wscr": "items"}
 """The pool of each task, which is also the name of its file in ``catalogue/`` and in ``encoder/``."""
 
+IndexName = Literal["oar", "wscr", "decoder"]
+"""An index that a query searches. oar and wscr hold the embeddings of the task's pool, and decoder holds the item
+vectors of the WSCR decoder, in the same row order as wscr."""
+
 Split = Literal["train", "val", "test"]
 
 Array = NDArray[np.float32]
 Rows = NDArray[np.int64]
+Hits = tuple[Array, Rows]
+"""Scores and pool rows of the hits of each direction, both (L, K), best first. Row -1 with score -inf is padding."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +40,7 @@ class Search:
     """One search of a pool.
 
     Attributes:
-        z_LD: Directions, float32 with unit rows.
+        z_LD: Directions, float32 with unit rows; for the index of the decoder its query vectors.
         num_hits: Hits of each direction.
         exclude: Pool rows that no direction may find.
         where: The only pool rows that a direction may find. None is all rows.

@@ -23,7 +23,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """beta, the constant added to b_i of all seen items, and the validation recalls that they reach."""
+    """The chosen beta, the constant added to b_i of all seen items, and the validation recalls that they reach."""
 
     beta: float
     seen_bias: float
@@ -53,10 +53,8 @@ def loss_at_best_bias(scores_BM: Array, examples: Examples, seen_M: NDArray[np.b
     return min(losses)
 
 
-def choose(
-    scores_BM: Array, nearest_BM: Array, examples: Examples, seen_M: NDArray[np.bool_], budget: int
-) -> Choice:
-    """beta and the constant with the highest mean of the recall of seen and of unseen reference items.
+def choose(scores_BM: Array, nearest_BM: Array, examples: Examples, seen_M: NDArray[np.bool_], budget: int) -> Choice:
+    """Choose beta and the constant with the highest mean of the recall of seen and of unseen reference items.
 
     Plain recall would choose a decoder that neglects the items of no training set. Ties go to the smaller beta.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.decoder.scores import Decoder
 from r4t_ray.errors import ArtifactError
 from r4t_ray.files import whole_file
+from r4t_ray.index import Shard, load_shards
 
 NUMBERS = "wscr/decoder.safetensors"
 INDEX = "wscr/index"
@@ -45,3 +47,21 @@ def load_decoder(workspace: Workspace) -> Decoder:
         )
     except (KeyError, SafetensorError) as error:
         raise ArtifactError(str(path), f"no decoder ({error})", "shared, own, bias and beta", RETRAIN) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolDecoder:
+    """A decoder with the shards of the index over its item vectors."""
+
+    decoder: Decoder
+    shards: tuple[Shard, ...]
+
+
+def load_pool_decoder(workspace: Workspace) -> PoolDecoder:
+    """The decoder of a workspace with its index; raises what ``load_decoder`` raises."""
+    return PoolDecoder(decoder=load_decoder(workspace), shards=load_shards(index_folder(workspace)))
+
+
+def index_folder(workspace: Workspace) -> Path:
+    """The folder of the index over the item vectors."""
+    return workspace.root / "decoder" / INDEX

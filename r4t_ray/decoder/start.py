@@ -7,8 +7,10 @@ import numpy as np
 from r4t_ray.decoder.examples import Examples
 from r4t_ray.types import Array
 
-FIRST_SHARED = 6.0
-"""Nats that a cosine of 1 between query and item adds to the item's score at the start: A = 6 I."""
+FIRST_SHARED = 10.0
+"""Nats that a cosine of 1 between query and item adds to the item's score at the start: A = 10 I."""
+DAMPING = 4.0
+"""Factor of the penalty in the closed form. With 1 the step overshoots, because the shares of a query differ."""
 
 
 def popularity(examples: Examples) -> Array:
@@ -27,9 +29,9 @@ def first_bias(examples: Examples) -> Array:
 def first_own(examples: Examples, penalty: float) -> Array:
     """u_i of a ridge regression for each item, shape (M, D); zero rows for items of no training set.
 
-    u_i = (S p_i C + 2 penalty I)^-1 (sum over q of (y_qi - p_i) z_q), where C is the mean of z_q z_q' over the S
-    queries and y_qi is 1/|Y| for a member. It is one Newton step from u_i = 0 for the loss of the training, summed over
-    the queries, if all scores are ln p_i. A frequent item is penalised less in proportion to its evidence.
+    u_i = (p_i Z'Z + 2 lambda I)^-1 (sum over q of (y_qi - p_i) z_q). Z holds the queries' embeddings, y_qi is 1/|Y|
+    for a member, and lambda is DAMPING times the penalty. It is one damped Newton step from u_i = 0 for the loss of the
+    training, summed over the queries, if every score is ln p_i. The penalty weighs less on a frequent item.
 
     Args:
         examples: The training sets.
@@ -40,7 +42,7 @@ def first_own(examples: Examples, penalty: float) -> Array:
     np.add.at(held_MD, examples.rows_N, z_SD[examples.queries_N] * examples.share_N[:, None])
     gradient_MD = held_MD - share_M[:, None] * z_SD.sum(axis=0)
     eigenvalues_D, axes_DD = np.linalg.eigh(z_SD.T @ z_SD)
-    curvature_MD = share_M[:, None] * eigenvalues_D.clip(min=0.0) + 2 * penalty
+    curvature_MD = share_M[:, None] * eigenvalues_D.clip(min=0.0) + 2 * DAMPING * penalty
     own_MD = ((gradient_MD @ axes_DD) / curvature_MD) @ axes_DD.T
     own_MD[~examples.seen_M] = 0.0
     return own_MD.astype(np.float32)

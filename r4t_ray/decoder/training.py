@@ -44,7 +44,7 @@ class Weights(torch.nn.Module):
         return shared_BM + rho_M * (z_q_BD @ self.own_MD.T + self.bias_M)
 
     def penalty(self, own: float, shared: float) -> Tensor:
-        """own sum ||u_i||^2 + shared ||A - a I||^2, where a is the mean of A's diagonal."""
+        """The sum own * sum ||u_i||^2 + shared * ||A - a I||^2, where a is the mean of A's diagonal."""
         mean_DD = self.shared_DD.diagonal().mean() * torch.eye(len(self.shared_DD))
         return own * self.own_MD.square().sum() + shared * (self.shared_DD - mean_DD).square().sum()
 
@@ -95,12 +95,12 @@ def train_weights(train: Examples, val: Examples, emb_MD: Array, config: Decoder
     own, shared = (strength / len(train.rows_N) for strength in (config.own_penalty, config.shared_penalty))
     weights, generator = Weights(train, own), np.random.default_rng(seed)
     optimizer = torch.optim.Adam(weights.parameters(), lr=config.learning_rate)
-    item_MD, seen_M = torch.from_numpy(emb_MD), torch.from_numpy(train.seen_M.astype(np.float32))
+    item_MD, seen_M = torch.tensor(emb_MD), torch.from_numpy(train.seen_M.astype(np.float32))
     losses: list[tuple[int, float]] = []
     best = numbers(weights)
     for step in range(config.max_steps + 1):
         if len(val.z_q_SD) and (step % config.steps_between_validations == 0 or step == config.max_steps):
-            loss = validation_loss(weights, val, emb_MD, train.seen_M)
+            loss = validation_loss(weights, val, item_MD, train.seen_M)
             if all(loss < former for _, former in losses):
                 best = numbers(weights)
             losses.append((step, loss))
@@ -127,8 +127,8 @@ def numbers(weights: Weights) -> dict[str, Array]:
 
 
 @torch.no_grad()
-def validation_loss(weights: Weights, val: Examples, emb_MD: Array, seen_M: NDArray[np.bool_]) -> float:
+def validation_loss(weights: Weights, val: Examples, item_MD: Tensor, seen_M: NDArray[np.bool_]) -> float:
     """``set_loss`` of the validation sets at the best bias of the seen items."""
     rho_M = torch.from_numpy(seen_M.astype(np.float32))
-    scores_BM = weights(torch.from_numpy(val.z_q_SD), torch.from_numpy(emb_MD), rho_M).numpy()
+    scores_BM = weights(torch.from_numpy(val.z_q_SD), item_MD, rho_M).numpy()
     return loss_at_best_bias(scores_BM, val, seen_M)

@@ -35,8 +35,8 @@ from r4t_ray.drift.verdict import (
     find_reasons,
 )
 from r4t_ray.evaluation.evaluate import QUERIES_A_CALL
-from r4t_ray.evaluation.method_answer import Answer, batches
-from r4t_ray.evaluation.methods.r4t_diffusion import answers_of_rows, generate_rows
+from r4t_ray.evaluation.method_answer import Answer, answers_of_directions, batches
+from r4t_ray.evaluation.methods.r4t_diffusion import generate_rows, kept_rows
 from r4t_ray.evaluation.scores import columns, compare_answers, geometric_scores, nearest_cosines, theme_scores
 from r4t_ray.evaluation.settings import EvaluationConfig
 from r4t_ray.measures import catalogue_share, unit_distance
@@ -179,9 +179,9 @@ def generate(situation: Situation, query_emb_BD: Array, evaluation: EvaluationCo
 
 
 def answers_from(index: ShardedIndex, z_BLD: Array, situation: Situation, evaluation: EvaluationConfig) -> list[Answer]:
-    """The answers of generated rows from one pool, computed as in the evaluate stage."""
+    """The nearest items of the directions that the evaluate stage keeps, in one pool. No item decoder takes part."""
     solver = evaluation.solver or situation.retriever.sampler.solver
-    return answers_of_rows(z_BLD, index, evaluation.k, evaluation.n, solver=solver)
+    return answers_of_directions(index, kept_rows(z_BLD, index, evaluation.k, solver), evaluation.n)
 
 
 def measure_answers(

@@ -13,6 +13,7 @@ from r4t_ray.types import TASKS, Array, Rows, Task
 
 if TYPE_CHECKING:
     from r4t_ray.catalogue import Query
+    from r4t_ray.decoder import PoolDecoder
     from r4t_ray.diffusion import DiffusionRetriever, SolverName
     from r4t_ray.folm import FanOutModel
     from r4t_ray.index import ShardedIndex
@@ -75,6 +76,7 @@ class Bench:
         policy: Loads a fan-out language model. Only the language-model methods call it, so the other methods start no
             engine.
         retriever: Loads a diffusion retriever and caches it.
+        decoder: Loads the item decoder of WSCR (weakly supervised compositional retrieval) and caches it.
     """
 
     task: Task
@@ -96,6 +98,7 @@ class Bench:
     encode: EncodeTexts
     policy: Callable[[ModelFolder], FanOutModel]
     retriever: Callable[[ModelFolder], DiffusionRetriever]
+    decoder: Callable[[], PoolDecoder]
     back_translation: BackTranslationReward | None = None
 
     @property

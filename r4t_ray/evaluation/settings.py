@@ -22,7 +22,7 @@ class EvaluationConfig(Settings):
     methods: tuple[str, ...] = Field(
         tuple(METHODS),
         description="Methods to measure. Leave out the language models (zero_shot, best_of_5, best_of_5_oracle, "
-        "r4t_folm) to evaluate without an engine.",
+        "r4t_folm, and the same with the suffix _items) to evaluate without an engine.",
     )
     max_queries: int | None = Field(
         None,

@@ -13,6 +13,7 @@ import numpy as np
 from r4t_ray.artifacts import Workspace, read_manifest
 from r4t_ray.catalogue import ItemSet, Query, load_queries, load_relevance
 from r4t_ray.config import on_all_cpus, recorded_settings
+from r4t_ray.decoder import load_pool_decoder
 from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
 from r4t_ray.evaluation.bench import Bench, Fits, Method, ModelFolder
 from r4t_ray.evaluation.methods import METHODS
@@ -110,6 +111,7 @@ def open_trial(
             encode=CachedEncoder(load_encoder(workspace.root / "encoder" / "model")).encode,
             policy=lambda model: engine.at(model_path(workspace, model, task)),
             retriever=cache(lambda model: load_retriever(model_path(workspace, model, task))),
+            decoder=cache(lambda: load_pool_decoder(workspace)),
         )
 
     return Trial(

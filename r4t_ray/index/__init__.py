@@ -1,9 +1,9 @@
 """FAISS indexes over the pools of both tasks: building, shards and search."""
 
-from r4t_ray.index.build import run
+from r4t_ray.index.build import run, write_index
 from r4t_ray.index.index_types import IndexConfig
 from r4t_ray.index.search import ShardedIndex, load_index, search_shards
-from r4t_ray.index.shard import Shard, flat_shard, load_shard, merge_topk
+from r4t_ray.index.shard import Shard, flat_shard, load_shard, load_shards, merge_topk
 from r4t_ray.types import POOLS
 
 __all__ = [
@@ -14,7 +14,9 @@ __all__ = [
     "flat_shard",
     "load_index",
     "load_shard",
+    "load_shards",
     "merge_topk",
     "run",
     "search_shards",
+    "write_index",
 ]

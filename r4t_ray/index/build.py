@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -15,7 +16,7 @@ from r4t_ray.errors import ConfigError
 from r4t_ray.files import write_json
 from r4t_ray.index.index_types import IndexConfig
 from r4t_ray.index.search import ShardedIndex
-from r4t_ray.index.shard import INDEX_FILE, flat_shard, load_shard, shard_file
+from r4t_ray.index.shard import INDEX_FILE, flat_shard, load_shards, shard_file
 from r4t_ray.progress import track
 from r4t_ray.stages import parents_of
 from r4t_ray.types import POOLS, TASKS, Array, Task
@@ -58,29 +59,39 @@ def recall_against_flat(index: ShardedIndex, queries_BD: Array, k: int) -> float
     return float((found_BK[:, :, None] == true_BK[:, None, :]).any(axis=1).mean())
 
 
-def _build_task(config: IndexConfig, encoder: Path, folder: Path, task: Task, *, queries_BD: Array, seed: int) -> int:
-    ids, emb_MD = read_embedding_table(encoder / f"{POOLS[task]}.parquet")
-    offsets = shard_offsets(len(ids), config.num_shards)
+def write_index(config: IndexConfig, emb_MD: Array, folder: Path, **facts: Any) -> dict[str, Any]:
+    """Write the shards of an index over the rows of ``emb_MD``, and the settings that ``load_shard`` needs.
+
+    Args:
+        config: Type and number of the shards.
+        emb_MD: The vectors, shape (M, D).
+        folder: Is created.
+        facts: Further entries of index.json.
+
+    Returns:
+        The content of index.json.
+    """
+    offsets = shard_offsets(len(emb_MD), config.num_shards)
     folder.mkdir(parents=True)
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(config.threads)
-    for number in track(range(config.num_shards), f"build the {task} index"):
+    for number in track(range(config.num_shards), f"build {folder.name}"):
         index = config.build(np.ascontiguousarray(emb_MD[offsets[number] : offsets[number + 1]]))
         faiss.write_index(index, str(folder / shard_file(number)))
     faiss.omp_set_num_threads(threads)
-    pq.write_table(pa.table({"id": pa.array(ids, pa.string())}), folder / "ids.parquet")
-    settings = {
-        **config.model_dump(mode="json"),
-        "task": task,
-        "pool": POOLS[task],
-        "size": len(ids),
-        "dim": int(emb_MD.shape[1]),
-        "offsets": offsets,
-    }
+    size, dim = emb_MD.shape
+    settings = {**config.model_dump(mode="json"), **facts, "size": size, "dim": dim, "offsets": offsets}
     write_json(folder / INDEX_FILE, settings)
-    shards = tuple(load_shard(folder, number) for number in range(config.num_shards))
+    return settings
+
+
+def _build_task(config: IndexConfig, encoder: Path, folder: Path, task: Task, *, queries_BD: Array, seed: int) -> int:
+    ids, emb_MD = read_embedding_table(encoder / f"{POOLS[task]}.parquet")
+    settings = write_index(config, emb_MD, folder, task=task, pool=POOLS[task])
+    pq.write_table(pa.table({"id": pa.array(ids, pa.string())}), folder / "ids.parquet")
+    index = ShardedIndex(shards=load_shards(folder), ids=ids, emb_MD=emb_MD)
     sample_BD = _sample(queries_BD if len(queries_BD) else emb_MD, seed)
-    recall = recall_against_flat(ShardedIndex(shards=shards, ids=ids, emb_MD=emb_MD), sample_BD, RECALL_K)
+    recall = recall_against_flat(index, sample_BD, RECALL_K)
     write_json(folder / INDEX_FILE, {**settings, "recall_at_10": recall, "recall_queries": len(sample_BD)})
     return len(ids)
 

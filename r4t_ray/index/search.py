@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from r4t_ray.artifacts import Workspace
 from r4t_ray.embedding_table import read_embedding_table
 from r4t_ray.errors import ArtifactError
-from r4t_ray.index.shard import Shard, flat_shard, load_shard, merge_topk, read_index_file, require_queries
+from r4t_ray.index.shard import Shard, flat_shard, load_shards, merge_topk, require_queries
 from r4t_ray.types import POOLS, Array, Rows, Search, Task
 
 
@@ -82,7 +82,4 @@ def load_index(workspace: Workspace, task: Task) -> ShardedIndex:
         raise ArtifactError(
             str(folder / "ids.parquet"), "other ids than the embeddings", "the same rows", "run `r4t build-index`"
         )
-    num_shards = len(read_index_file(folder)["offsets"]) - 1
-    return ShardedIndex(
-        shards=tuple(load_shard(folder, number) for number in range(num_shards)), ids=ids, emb_MD=emb_MD
-    )
+    return ShardedIndex(shards=load_shards(folder), ids=ids, emb_MD=emb_MD)

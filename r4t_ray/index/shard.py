@@ -180,6 +180,11 @@ def load_shard(folder: Path, shard_number: int) -> Shard:
     return Shard(index=index, storage=INDEX_TYPES[settings["type"]].storage(index), offset=offsets[shard_number])
 
 
+def load_shards(folder: Path) -> tuple[Shard, ...]:
+    """All shards of one index; see ``load_shard``."""
+    return tuple(load_shard(folder, number) for number in range(len(read_index_file(folder)["offsets"]) - 1))
+
+
 def read_index_file(folder: Path) -> dict[str, Any]:
     """Read ``index.json`` of one pool. Raises ArtifactError if it is missing or unreadable."""
     try:

@@ -17,12 +17,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from r4t_ray.artifacts import Workspace
+from r4t_ray.decoder import Decoder, PoolDecoder
 from r4t_ray.diffusion import DiffusionRetriever, NetworkConfig, SamplerConfig
 from r4t_ray.embedding_table import embedding_table
 from r4t_ray.evaluation import trial
 from r4t_ray.evaluation.bench import Bench, Fits
 from r4t_ray.folm import FanOutModel, FolmConfig
-from r4t_ray.index import IndexConfig
+from r4t_ray.index import IndexConfig, Shard, flat_shard
 from r4t_ray.index import run as build_index
 from r4t_ray.rewards import OARConfig
 from r4t_ray.types import Array, Rows
@@ -44,6 +45,10 @@ class FlatIndex:
     @property
     def ids(self) -> list[str]:
         return [f"item{row}" for row in range(len(self.emb_MD))]
+
+    @property
+    def shards(self) -> tuple[Shard, ...]:
+        return (flat_shard(self.emb_MD),)
 
     def search(self, q_BD: Array, k: int) -> tuple[Array, Rows]:
         assert k <= len(self.emb_MD), "a search for more than the pool holds"
@@ -129,9 +134,22 @@ def bench(pool: Callable[..., FlatIndex]) -> Callable[..., Bench]:
             "policy": lambda name: ScriptedPolicy({}),
             "retriever": lambda name: None,
         }
-        return Bench(**(defaults | parts))
+        parts = defaults | parts
+        return Bench(**({"decoder": lambda: nearest_only(parts["index"])} | parts))
 
     return make
+
+
+def nearest_only(index: FlatIndex) -> PoolDecoder:
+    """A decoder whose score is the highest cosine to a direction."""
+    size, dim = index.emb_MD.shape
+    decoder = Decoder(
+        shared_DD=np.zeros((dim, dim), np.float32),
+        own_MD=np.zeros((size, dim), np.float32),
+        bias_M=np.zeros(size, np.float32),
+        beta=1.0,
+    )
+    return PoolDecoder(decoder=decoder, shards=(flat_shard(decoder.item_vectors(index.emb_MD)),))
 
 
 DIM, NUM_SETS, NUM_ITEMS = 8, 12, 30

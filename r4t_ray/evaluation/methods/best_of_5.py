@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from r4t_ray.evaluation.bench import Bench, Method
+from r4t_ray.evaluation.decoding import direction_answers
 from r4t_ray.evaluation.method_answer import Answer
 from r4t_ray.evaluation.methods.nearest_sets import neighbour_scores
-from r4t_ray.evaluation.methods.zero_shot import WARM_START, answers_of_sub_queries, sample
+from r4t_ray.evaluation.methods.zero_shot import WARM_START, sample, sample_once, sub_query_rows
 from r4t_ray.evaluation.scores import back_translation_scores, geometric_scores, specific_score
 from r4t_ray.types import Array
 
@@ -32,7 +33,7 @@ def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: in
     coverage is estimated on the sets of the 20 nearest training queries. Each of these queries adds its cosine to the
     weight of every item in its set.
     """
-    return best_sample(bench, queries, query_emb_BD, seed, judge=judge_oar if bench.task == "oar" else judge_wscr)
+    return best_sample(bench, queries, query_emb_BD, seed, judge=judge_of(bench))
 
 
 def generate(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[list[SubQueries]]:
@@ -40,15 +41,36 @@ def generate(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: 
     return sample(bench, WARM_START, queries, NUM_SAMPLES, seed)
 
 
+def judge_of(bench: Bench) -> Judge:
+    """The judge of a task that can be computed at query time."""
+    return judge_oar if bench.task == "oar" else judge_wscr
+
+
 def best_sample(
-    bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int, *, judge: Judge
+    bench: Bench,
+    queries: Sequence[Query],
+    query_emb_BD: Array,
+    seed: int,
+    *,
+    judge: Judge,
+    answers_of: Callable[[Bench, Array, Sequence[Array]], list[Answer]] = direction_answers,
 ) -> list[Answer]:
     """Generate, embed and search, then keep the answer of each query with the highest ``judge`` score.
 
     The earlier of two equal answers is kept.
+
+    Args:
+        bench: The pool, the models and the budget.
+        queries: The queries.
+        query_emb_BD: Their unit embeddings.
+        seed: Seed of the samples.
+        judge: Scores an answer.
+        answers_of: Makes answers from the directions of each sample, in one of the two formats.
     """
-    sampled = generate(bench, queries, query_emb_BD, seed)
-    candidates = iter(answers_of_sub_queries(bench, [output for samples in sampled for output in samples]))
+    sampled = sample_once(bench, WARM_START, queries, NUM_SAMPLES, seed)
+    rows = sub_query_rows(bench, [output for samples in sampled for output in samples])
+    sizes = [len(samples) for samples in sampled]
+    candidates = iter(answers_of(bench, np.repeat(query_emb_BD, sizes, axis=0), rows))
     best = []
     for query, z_q_D, samples in zip(queries, query_emb_BD, sampled, strict=True):
         answers = [next(candidates) for _ in samples]

@@ -9,9 +9,10 @@ import numpy as np
 
 from r4t_ray.diffusion import SolverName
 from r4t_ray.evaluation.bench import Bench, Method, ModelFolder
+from r4t_ray.evaluation.decoding import direction_answers
 from r4t_ray.evaluation.method_answer import NO_ROW, Answer, nearest
 from r4t_ray.retrieval.compose import select_directions
-from r4t_ray.types import Array, Rows
+from r4t_ray.types import Array
 
 if TYPE_CHECKING:
     from r4t_ray.catalogue import Query
@@ -24,11 +25,17 @@ def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: in
 
     The solver generates L rows from the embedding of the query. Rows with the same nearest item count once. If the
     solver ranks its rows, the first k are the directions. Otherwise the most grounded and diverse k are the directions.
-    Each direction retrieves its n nearest items. Groundedness and alignment are computed on the generated embeddings.
+    In oar each direction retrieves its n nearest items. In wscr the item decoder gives the k*n items with the largest
+    scores. Each direction lists the n best of the items that are nearest to it. The other items fill the directions
+    that have room. Groundedness and alignment are computed on the generated embeddings.
     """
+    return direction_answers(bench, query_emb_BD, directions(bench, queries, query_emb_BD, seed))
+
+
+def directions(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Array]:
+    """The k rows of every query that are kept, each of shape (k, D)."""
     z_BLD = generate(bench, queries, query_emb_BD, seed)
-    solver = bench.solver or bench.retriever(RETRIEVER).sampler.solver
-    return answers_of_rows(z_BLD, bench.index, bench.k, bench.n, solver=solver)
+    return kept_rows(z_BLD, bench.index, bench.k, bench.solver or bench.retriever(RETRIEVER).sampler.solver)
 
 
 def generate(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> Array:
@@ -71,22 +78,15 @@ def generate_rows(
     return np.asarray(z_BLD.detach().cpu().numpy(), dtype=np.float32)
 
 
-def answers_of_rows(z_BLD: Array, index: ShardedIndex, k: int, n: int, *, solver: SolverName) -> list[Answer]:
-    """Search every generated row, then keep k rows of each query with n items each."""
-    hits = nearest(index, z_BLD.reshape(-1, z_BLD.shape[-1]), n)
+def kept_rows(z_BLD: Array, index: ShardedIndex, k: int, solver: SolverName) -> list[Array]:
+    """Search the nearest item of every generated row, then keep k rows of each query."""
+    nearest_BL = nearest(index, z_BLD.reshape(-1, z_BLD.shape[-1]), 1).reshape(z_BLD.shape[:2])
+    assert (nearest_BL != NO_ROW).all(), "a pool holds at least one item"
+    cos_BL = np.einsum("bld,bld->bl", z_BLD, index.emb_MD[nearest_BL])
     return [
-        keep_rows(z_LD, hits_Ln, index.emb_MD, k, solver)
-        for z_LD, hits_Ln in zip(z_BLD, hits.reshape(*z_BLD.shape[:2], n), strict=True)
+        z_LD[select_directions(z_LD, nearest_L, cos_L, k, solver)]
+        for z_LD, nearest_L, cos_L in zip(z_BLD, nearest_BL, cos_BL, strict=True)
     ]
-
-
-def keep_rows(z_LD: Array, hits_Ln: Rows, item_emb_MD: Array, k: int, solver: SolverName) -> Answer:
-    """The answer of one query: k of its L rows, with their items."""
-    nearest_L = hits_Ln[:, 0]
-    assert (nearest_L != NO_ROW).all(), "a pool holds at least one item"
-    cos_L = np.einsum("ld,ld->l", z_LD, item_emb_MD[nearest_L])
-    kept = select_directions(z_LD, nearest_L, cos_L, k, solver)
-    return Answer(directions_kD=z_LD[kept], hits_kn=hits_Ln[kept])
 
 
 RETRIEVER: ModelFolder = "diffusion/<task>"

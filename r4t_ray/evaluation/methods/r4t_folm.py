@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from r4t_ray.evaluation.bench import Bench, Method, ModelFolder
+from r4t_ray.evaluation.decoding import direction_answers
 from r4t_ray.evaluation.method_answer import Answer
-from r4t_ray.evaluation.methods.zero_shot import answers_of_sub_queries, sample
+from r4t_ray.evaluation.methods.zero_shot import sample, sample_once, sub_query_rows
 from r4t_ray.types import Array
 
 if TYPE_CHECKING:
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
 def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
     """One sampled fan-out of the language model that Soft-GRPO trained (folm/<task>/model).
 
-    The directions are the embeddings of its sub-queries. Each direction retrieves its n nearest items.
+    The directions are the embeddings of its sub-queries. They retrieve items as the directions of r4t_diffusion do.
     """
-    return answers_of_sub_queries(bench, generate(bench, queries, query_emb_BD, seed))
+    sampled = sample_once(bench, TRAINED, queries, 1, seed)
+    return direction_answers(bench, query_emb_BD, sub_query_rows(bench, [samples[0] for samples in sampled]))
 
 
 def generate(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[SubQueries]:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from r4t_ray.evaluation.bench import Bench, Method, ModelFolder
+from r4t_ray.evaluation.decoding import direction_answers
 from r4t_ray.evaluation.method_answer import Answer
-from r4t_ray.evaluation.methods.r4t_diffusion import answers_of_rows, generate_rows
+from r4t_ray.evaluation.methods.r4t_diffusion import generate_rows, kept_rows
 from r4t_ray.types import Array
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: in
     """As r4t_diffusion, except that the one-step student (diffusion/<task>/student) generates the rows."""
     z_BLD = generate(bench, queries, query_emb_BD, seed)
     solver = bench.retriever(STUDENT).sampler.solver
-    return answers_of_rows(z_BLD, bench.index, bench.k, bench.n, solver=solver)
+    return direction_answers(bench, query_emb_BD, kept_rows(z_BLD, bench.index, bench.k, solver))
 
 
 def generate(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> Array:

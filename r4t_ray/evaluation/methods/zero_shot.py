@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from r4t_ray.evaluation.bench import Bench, Method, ModelFolder
-from r4t_ray.evaluation.method_answer import Answer, answers_of_directions, directions_of
+from r4t_ray.evaluation.decoding import direction_answers
+from r4t_ray.evaluation.method_answer import Answer, directions_of
 from r4t_ray.types import Array
 
 if TYPE_CHECKING:
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
     """One sampled fan-out of the language model before reinforcement learning (folm/<task>/warm_start).
 
-    The directions are the embeddings of its sub-queries. Each direction retrieves its n nearest items.
+    The directions are the embeddings of its sub-queries. They retrieve items as the directions of r4t_diffusion do.
     """
-    return answers_of_sub_queries(bench, generate(bench, queries, query_emb_BD, seed))
+    sampled = sample_once(bench, WARM_START, queries, 1, seed)
+    return direction_answers(bench, query_emb_BD, sub_query_rows(bench, [samples[0] for samples in sampled]))
 
 
 def generate(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[SubQueries]:
@@ -36,10 +38,17 @@ def sample(
     return policy.fan_out(bench.task, texts, bench.k, num_samples=num_samples, temperature=temperature, seed=seed)
 
 
-def answers_of_sub_queries(bench: Bench, outputs: Sequence[SubQueries]) -> list[Answer]:
-    """Embed the sub-queries of every output and search them."""
-    directions = directions_of(outputs, bench.encode, bench.k, bench.index.emb_MD.shape[1])
-    return answers_of_directions(bench.index, directions, bench.n)
+def sample_once(
+    bench: Bench, model: ModelFolder, queries: Sequence[Query], num_samples: int, seed: int
+) -> list[list[SubQueries]]:
+    """As ``sample``. The rows of one model in both formats share the samples."""
+    name = f"{model} {num_samples} {seed} {' '.join(query.query_id for query in queries)}"
+    return bench.fits.get(name, lambda: sample(bench, model, queries, num_samples, seed))
+
+
+def sub_query_rows(bench: Bench, outputs: Sequence[SubQueries]) -> list[Array]:
+    """The embeddings of the sub-queries of every output; see ``directions_of``."""
+    return directions_of(outputs, bench.encode, bench.k, bench.index.emb_MD.shape[1])
 
 
 WARM_START: ModelFolder = "folm/<task>/warm_start"

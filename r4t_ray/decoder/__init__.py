@@ -1,0 +1,37 @@
+"""The item decoder of weakly supervised compositional retrieval (WSCR): a score for every item of the pool.
+
+``scores`` has the formula in numpy. ``training`` fits it in torch, ``choice`` weighs its parts on validation queries,
+and ``stage`` runs both. The settings and the formula load at once. Names that need torch or FAISS load when they are
+first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from r4t_ray.decoder.scores import Decoder, item_scores, new_item_vectors
+from r4t_ray.decoder.settings import DecoderConfig
+
+if TYPE_CHECKING:
+    from r4t_ray.decoder.files import PoolDecoder, load_decoder, load_pool_decoder
+    from r4t_ray.decoder.stage import run
+
+__all__ = [
+    "Decoder",
+    "DecoderConfig",
+    "PoolDecoder",
+    "item_scores",
+    "load_decoder",
+    "load_pool_decoder",
+    "new_item_vectors",
+    "run",
+]
+
+_MODULES = {"PoolDecoder": "files", "load_decoder": "files", "load_pool_decoder": "files", "run": "stage"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
