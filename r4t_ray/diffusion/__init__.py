@@ -17,6 +17,7 @@ from r4t_ray.diffusion.settings import (
     OptimizerConfig,
     SamplerConfig,
     StudentConfig,
+    most_directions,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ __all__ = [
     "Solver",
     "SolverName",
     "StudentConfig",
+    "most_directions",
     "run",
     "serving_folder",
 ]

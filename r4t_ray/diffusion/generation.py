@@ -53,6 +53,7 @@ def generate(
     *,
     generator: torch.Generator | None = None,
     steering: Steering | None = None,
+    num_rows: int = 0,
 ) -> Tensor:
     """Sample L directions for each query, with all randomness from one generator.
 
@@ -62,6 +63,7 @@ def generate(
         sampler: Solver, steps, guidance and levels.
         generator: Source of all randomness, on the denoiser's device. Default: torch's global generator.
         steering: How each query's set is steered. Default: no steering.
+        num_rows: If it exceeds L and the solver ``is_ranked``, there are so many rows; at most one per anchor.
 
     Returns:
         z_BLD, unit rows. A solver that ``is_ranked`` returns the best row first; the other solvers return the rows in
@@ -76,7 +78,7 @@ def generate(
     noise_BLD = torch.randn(
         (len(z_q_BD), shape.num_rows, shape.dim), generator=generator, device=z_q_BD.device, dtype=z_q_BD.dtype
     )
-    return solve(denoiser, noise_BLD, z_q_BD, sampler, generator=generator, steering=steering)
+    return solve(denoiser, noise_BLD, z_q_BD, sampler, generator=generator, steering=steering, num_rows=num_rows)
 
 
 @torch.inference_mode()
@@ -87,6 +89,7 @@ def generate_each(
     *,
     seeds: Sequence[int],
     steering: Steering | None = None,
+    num_rows: int = 0,
 ) -> Tensor:
     """Sample L directions for each query, each query with its own seed.
 
@@ -100,6 +103,7 @@ def generate_each(
         sampler: Solver, steps, guidance and levels.
         seeds: One seed per query.
         steering: How each query's set is steered. Default: no steering.
+        num_rows: As for ``generate``.
 
     Returns:
         z_BLD, unit rows.
@@ -114,7 +118,7 @@ def generate_each(
     rows_LD = (shape.num_rows, shape.dim)
     noise_BLD = torch.stack([torch.randn(rows_LD, generator=one, device=z_q_BD.device) for one in generators])
     if not SOLVERS[sampler.solver].is_stochastic:
-        return solve(denoiser, noise_BLD, z_q_BD, sampler, steering=steering)
+        return solve(denoiser, noise_BLD, z_q_BD, sampler, steering=steering, num_rows=num_rows)
     alone = []
     for row, generator in enumerate(generators):
         only = slice(row, row + 1)
@@ -133,6 +137,7 @@ def solve(
     *,
     generator: torch.Generator | None = None,
     steering: Steering | None = None,
+    num_rows: int = 0,
 ) -> Tensor:
     """Run the solver from given noise.
 
@@ -143,6 +148,7 @@ def solve(
         sampler: Solver, steps, guidance and levels.
         generator: Source of the noise that a stochastic solver adds at each step.
         steering: How each query's set is steered. Default: no steering.
+        num_rows: As for ``generate``.
 
     Returns:
         z_BLD, unit rows.
@@ -163,6 +169,8 @@ def solve(
         return steering.tempered(fresh_BLD) if steering else fresh_BLD
 
     start_BLD = steering.tempered(noise_BLD) if steering else noise_BLD
+    if num_rows > start_BLD.shape[1] and solver.is_ranked:
+        start_BLD = start_BLD[:, :1].expand(-1, num_rows, -1)  # a ranked solver uses only its shape
     if not solver.is_stepwise:
         sigmas_S = torch.tensor([noise.sigma_max, 0.0], dtype=torch.float64)
         return solver.function(denoise, noise.sigma_max * start_BLD, sigmas_S, draw)

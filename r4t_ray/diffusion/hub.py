@@ -58,6 +58,7 @@ class DiffusionRetriever(
         solver: SolverName | None = None,
         guidance: float | None = None,
         generator: torch.Generator | None = None,
+        num_rows: int = 0,
     ) -> Tensor:
         """Sample L directions for each query.
 
@@ -68,6 +69,7 @@ class DiffusionRetriever(
             guidance: Classifier-free guidance strength g; above 0 each step costs twice as much. Default:
                 ``self.sampler.guidance``.
             generator: Source of all randomness, on the module's device. Default: torch's global generator.
+            num_rows: If it exceeds L and the solver ``is_ranked``, there are so many rows; at most one per anchor.
 
         Returns:
             z_BLD, unit rows. A solver that ``is_ranked`` returns the best row first; the other solvers return the rows
@@ -79,7 +81,7 @@ class DiffusionRetriever(
                 more anchors than the network has.
         """
         sampler = generation.sampler_with(self.sampler, solver=solver, num_steps=num_steps, guidance=guidance)
-        return generation.generate(self, z_q_BD, sampler, generator=generator)
+        return generation.generate(self, z_q_BD, sampler, generator=generator, num_rows=num_rows)
 
     def generate_model_card(self, **facts: Any) -> ModelCard:
         """The README.md that ``save_pretrained`` and ``push_to_hub`` write; ``model_card_kwargs`` become ``facts``.

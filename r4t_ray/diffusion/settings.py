@@ -131,6 +131,20 @@ class SamplerConfig(Settings):
     )
 
 
+MOST_RANKED_ROWS = 64
+"""Most directions of an answer whose solver ranks its rows. All of them cost one evaluation of the network."""
+
+
+def most_directions(network: NetworkConfig, solver: SolverName) -> int:
+    """The most directions that a network can give an answer: L, or up to MOST_RANKED_ROWS if the solver ranks rows.
+
+    >>> shape = NetworkConfig(num_rows=12, num_anchors=1024)
+    >>> most_directions(shape, "heun"), most_directions(shape, "top_anchors")
+    (12, 64)
+    """
+    return min(MOST_RANKED_ROWS, network.num_anchors) if SOLVERS[solver].is_ranked else network.num_rows
+
+
 class OptimizerConfig(Settings):
     """Adam with linear warm-up and cosine decay to zero."""
 

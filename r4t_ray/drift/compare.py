@@ -172,6 +172,7 @@ def generate(situation: Situation, query_emb_BD: Array, evaluation: EvaluationCo
         solver=evaluation.solver,
         num_steps=evaluation.num_steps,
         guidance=evaluation.guidance,
+        num_rows=evaluation.k,
     )
     blocks = track(list(batches(len(query_emb_BD), QUERIES_A_CALL)), f"{situation.task} {kind} queries")
     return np.concatenate([generate_block(query_emb_BD[block], seed + block.start) for block in blocks])

@@ -1,4 +1,4 @@
-"""Query text -> L directions -> hits in this process, without Ray: encoder, diffusion retrievers and index shards."""
+"""Query text -> directions -> hits in this process, without Ray: encoder, diffusion retrievers and index shards."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class DirectionGenerator:
         return cls(load_encoder(encoder_path), retrievers, samplers)
 
     def __call__(self, requests: Sequence[GenerationRequest]) -> list[Array]:
-        """Directions z_LD of each request, unit rows.
+        """Directions z_LD of each request, unit rows: L, or more if its ``k`` is larger.
 
         The noise of a request comes from its seed. So its answer does not depend on the other requests of the batch,
         except for rounding, which depends on the batch size.
@@ -66,7 +66,7 @@ class DirectionGenerator:
             z_by_position.update(zip(positions, z_BLD, strict=True))
         return [z_by_position[position] for position in range(len(requests))]
 
-    def _sample(self, requests: Sequence[GenerationRequest], embs: Sequence[Array]) -> Array:
+    def _sample(self, requests: Sequence[GenerationRequest], embs: Sequence[Array]) -> list[Array]:
         """Directions for requests of one task and guidance, each with the embeddings of its ``texts``."""
         task, guidance = requests[0].task, requests[0].guidance
         retriever, sampler = self.retrievers[task], self.samplers[task]
@@ -75,8 +75,11 @@ class DirectionGenerator:
         device = next(retriever.parameters()).device
         z_q_BD = torch.from_numpy(np.stack([emb_ND[0] for emb_ND in embs])).to(device)
         steering = None if all(one.is_plain for one in requests) else steering_of(requests, embs, device)
-        z_BLD = generate_each(retriever, z_q_BD, sampler, seeds=[one.seed for one in requests], steering=steering)
-        return np.asarray(z_BLD.float().cpu().numpy())
+        rows = [max(one.k, retriever.network.config.num_rows) for one in requests]
+        seeds = [one.seed for one in requests]
+        z_BLD = generate_each(retriever, z_q_BD, sampler, seeds=seeds, steering=steering, num_rows=max(rows))
+        # Each request keeps the rows that it gets alone. A ranked solver puts them first.
+        return [z_LD[:own] for z_LD, own in zip(z_BLD.float().cpu().numpy(), rows, strict=True)]
 
 
 def steering_of(requests: Sequence[GenerationRequest], embs: Sequence[Array], device: torch.device) -> Steering:
@@ -110,7 +113,7 @@ class InProcess:
     shards: Mapping[Task, tuple[Shard, ...]]
 
     def generate(self, request: GenerationRequest) -> Array:
-        """The L directions z_LD of one request, unit rows."""
+        """The directions z_LD of one request, unit rows."""
         (z_LD,) = self.generator([request])
         return z_LD
 

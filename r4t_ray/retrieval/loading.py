@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from r4t_ray.artifacts import NEW_ENTRIES, Workspace, read_manifest
-from r4t_ray.diffusion import LABELS, serving_folder
+from r4t_ray.diffusion import LABELS, most_directions, serving_folder
 from r4t_ray.diffusion.generation import sampler_with
 from r4t_ray.diffusion.settings import NetworkConfig, SamplerConfig
 from r4t_ray.errors import ArtifactError
@@ -131,7 +131,7 @@ def served_sampler(trained: SamplerConfig, settings: RetrievalSettings) -> Sampl
 
 
 def describe(workspace: Workspace, task: Task, settings: RetrievalSettings, num_new_entries: int) -> ModelInfo:
-    """The artifacts that answer for a task, the number of its new entries, L, and the sampler's settings."""
+    """The artifacts that answer for a task, the number of its new entries, the largest k, and the sampler."""
     config = json.loads((retriever_folder(workspace, task, settings) / "config.json").read_text(encoding="utf-8"))
     sampler = served_sampler(SamplerConfig.model_validate(config["sampler"]), settings)
     return ModelInfo(
@@ -140,7 +140,7 @@ def describe(workspace: Workspace, task: Task, settings: RetrievalSettings, num_
         diffusion=_fingerprint(workspace, "diffusion"),
         new_entries=_fingerprint(workspace, NEW_ENTRIES) if num_new_entries else None,
         num_new_entries=num_new_entries,
-        num_rows=NetworkConfig.model_validate(config["network"]).num_rows,
+        num_rows=most_directions(NetworkConfig.model_validate(config["network"]), sampler.solver),
         solver=sampler.solver,
         num_steps=sampler.num_steps,
         guidance=sampler.guidance,

@@ -35,14 +35,14 @@ Terms = Annotated[tuple[Term, ...], Field(max_length=MAX_TERMS)]
 
 
 class RetrieveRequest(Message):
-    """One request. The upper bound of ``k`` is the model's number of rows L, which ``generation_request`` checks."""
+    """One request. The upper bound of ``k`` depends on the model; ``generation_request`` checks it."""
 
     query: QueryText = Field(description="The query, in words.", examples=["a summer dinner by the sea"])
     k: int = Field(
         10,
         ge=1,
         strict=True,
-        description="Number of directions to return, at most L, which /healthz reports as num_rows.",
+        description="Number of directions to return, at most what /healthz reports as num_rows.",
     )
     n: int = Field(10, ge=1, le=MAX_ITEMS, strict=True, description="Number of items per direction.")
     seed: int = Field(0, ge=0, lt=2**63, strict=True, description="Random seed. The same seed gives the same answer.")
@@ -69,7 +69,10 @@ class RetrieveRequest(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationRequest:
-    """The part of a request that the generator needs. The steering terms ``like`` and ``avoid`` are texts, not ids."""
+    """The part of a request that the generator needs. The steering terms ``like`` and ``avoid`` are texts, not ids.
+
+    The generator makes ``k`` directions or more.
+    """
 
     task: Task
     query: str
@@ -79,6 +82,7 @@ class GenerationRequest:
     strength: float = 0.0
     like: tuple[str, ...] = ()
     avoid: tuple[str, ...] = ()
+    k: int = 1
 
     @property
     def texts(self) -> list[str]:
@@ -95,7 +99,7 @@ def generation_request(request: RetrieveRequest, opened: OpenTask) -> Generation
     """Check a request against the models of its task, and put its steering terms into words.
 
     Raises:
-        RequestError: ``k`` exceeds the model's rows, or ``guidance`` is set for a solver that ignores it.
+        RequestError: ``k`` exceeds what the model can generate, or ``guidance`` is set for a solver that ignores it.
     """
     check_k(request.k, opened.model.num_rows)
     if request.guidance is not None and not SOLVERS[opened.model.solver].is_guided:
@@ -114,6 +118,7 @@ def generation_request(request: RetrieveRequest, opened: OpenTask) -> Generation
         strength=request.strength,
         like=in_words(request.like, opened.pool),
         avoid=in_words(request.avoid, opened.pool),
+        k=request.k,
     )
 
 
@@ -123,9 +128,9 @@ def search_for(request: RetrieveRequest, opened: OpenTask, z_LD: Array) -> Searc
 
 
 def check_k(k: int, num_rows: int) -> None:
-    """Raise RequestError if ``k`` is larger than L = ``num_rows``, the directions that the model generates."""
+    """Raise RequestError if ``k`` is larger than ``num_rows``, the most directions that the model generates."""
     if k > num_rows:
-        raise RequestError("k", str(k), f"1 to {num_rows}, the directions this model generates", "ask for fewer")
+        raise RequestError("k", str(k), f"1 to {num_rows}, the most directions this model generates", "ask for fewer")
 
 
 def in_words(terms: Sequence[str], pool: Pool) -> tuple[str, ...]:

@@ -55,7 +55,7 @@ class ModelInfo(Message):
     num_new_entries: int = Field(
         0, description="Number of new entries of `r4t add`. They are searched beside the index."
     )
-    num_rows: int = Field(description="L, the number of directions generated, which is the upper bound of k.")
+    num_rows: int = Field(description="Most directions that the model generates: the upper bound of k.")
     solver: SolverName = Field(description="Solver that sampled the directions.")
     num_steps: int = Field(description="Steps of the solver.")
     guidance: float = Field(description="Classifier-free guidance strength. The guidance of a request replaces it.")

@@ -59,7 +59,7 @@ class Retriever:
 
         Args:
             query: The query, in words.
-            k: Number of directions to return, at most L, the rows that the model generates.
+            k: Number of directions to return. With the solver top_anchors at most 64, else at most L.
             n: Number of items per direction.
             task: oar retrieves collections, wscr retrieves the items of one set. None takes the default task.
             seed: The same seed gives the same answer.
@@ -114,7 +114,7 @@ class Backend(Protocol):
     """Generation and search, in this process or in a server."""
 
     def generate(self, request: GenerationRequest) -> Array:
-        """The L directions z_LD of one request, unit rows."""
+        """The directions z_LD of one request, unit rows."""
         ...
 
     def search(self, task: Task, search: Search) -> tuple[Array, Rows]:

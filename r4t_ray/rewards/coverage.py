@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat
+from scipy.sparse import csr_array
 
 from r4t_ray.config import Settings
 from r4t_ray.measures import recall
@@ -67,48 +69,50 @@ class ExpectedCoverage:
         score_QM = self.expected_items(asked, query_emb_QD)
         row_of = {name: row for row, name in enumerate(asked)}
         rows_B = [row_of[name] for name in answers.query_ids]
-        return {"expected": expected_coverage(answers.retrieved.hit_rows_BkK, score_QM[rows_B])}
+        return {"expected": expected_coverage(answers.retrieved.hit_rows_BkK, [score_QM[row] for row in rows_B])}
 
 
-def expected_coverage(hit_rows_BkK: Rows, score_BM: Array) -> Array:
+def expected_coverage(hit_rows_BkK: Rows, scores_B: Sequence[Array]) -> Array:
     """The share of each query's total score that the hits of its answer hold, (B,) in 0..1.
 
     Args:
         hit_rows_BkK: Pool rows; -1 marks a missing hit.
-        score_BM: How strongly each of the M items of the pool is expected. A row of zeros gives 0.
+        scores_B: For each answer, how strongly each of the M items of the pool is expected, (M,). Zeros give 0.
     """
-    covered_B = np.zeros(len(score_BM), np.float32)
-    for b, rows_kK in enumerate(hit_rows_BkK):
+    covered_B = np.zeros(len(scores_B), np.float32)
+    for b, (rows_kK, score_M) in enumerate(zip(hit_rows_BkK, scores_B, strict=True)):
         rows = np.unique(rows_kK[rows_kK >= 0])
-        covered_B[b] = score_BM[b, rows].sum() / max(float(score_BM[b].sum()), 1e-12)
+        covered_B[b] = score_M[rows].sum() / max(float(score_M.sum()), 1e-12)
     return covered_B
 
 
-def membership(sets: Sequence[Sequence[str]], pool_ids: Sequence[str]) -> Array:
-    """``member_BM``: 1 where item m of the pool is in set b, else 0.
+def membership(sets: Sequence[Sequence[str]], pool_ids: Sequence[str]) -> csr_array:
+    """``member_BM``, a sparse matrix: 1 where item m of the pool is in set b, else 0.
 
     Raises:
         KeyError: The pool lacks an item of a set.
 
-    >>> membership([["b"], ["a", "c"]], ["a", "b", "c"]).tolist()
+    >>> membership([["b"], ["a", "c"]], ["a", "b", "c"]).toarray().tolist()
     [[0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
     """
     row_of = {item_id: row for row, item_id in enumerate(pool_ids)}
-    member_BM = np.zeros((len(sets), len(pool_ids)), np.float32)
-    for b, item_ids in enumerate(sets):
-        member_BM[b, [row_of[item_id] for item_id in item_ids]] = 1.0
-    return member_BM
+    rows = [sorted({row_of[item_id] for item_id in item_ids}) for item_ids in sets]
+    ends = np.cumsum([0, *map(len, rows)])
+    columns_N = np.fromiter(chain.from_iterable(rows), np.int64, count=ends[-1])
+    return csr_array((np.ones(len(columns_N), np.float32), columns_N, ends), shape=(len(sets), len(pool_ids)))
 
 
 def expected_items(
-    query_emb_BD: Array, set_emb_VD: Array, member_VM: Array, temperature: float, votes_BV: NDArray[np.bool_]
+    query_emb_BD: Array, set_emb_VD: Array, member_VM: csr_array, temperature: float, votes_BV: NDArray[np.bool_]
 ) -> Array:
     """The items expected for each query: the softmax-weighted mean of the sets of similar queries.
+
+    The weights take B x V and the result B x M numbers. For many queries call it on blocks of them.
 
     Args:
         query_emb_BD: Unit rows.
         set_emb_VD: Unit rows, the queries of the V sets.
-        member_VM: 1 where item m is in set v.
+        member_VM: 1 where item m is in set v; see ``membership``.
         temperature: Temperature of the softmax over cosines. With a low one only the nearest sets count.
         votes_BV: True where set v votes on query b. Every query needs at least one voter.
 

@@ -68,6 +68,13 @@ def test_the_top_anchors_of_a_batch_equal_the_rows_of_generate() -> None:
     alone = [model.generate(z_q_1D, solver="top_anchors") for z_q_1D in z_q_BD.split(1)]
     assert torch.equal(z_BLD, torch.cat(alone))
     assert not torch.equal(z_BLD[0], z_BLD[1]), "the query has no say"
+    # More rows than in training, from one pass. The rows that a smaller answer has come first.
+    more_BLD = generate_each(model, z_q_BD, settings, seeds=SEEDS, num_rows=40)
+    assert more_BLD.shape == (4, 40, 8)
+    assert torch.equal(more_BLD[:, :4], z_BLD)
+    assert more_BLD.unique(dim=1).shape[1] == 40
+    assert torch.equal(model.generate(z_q_BD, solver="top_anchors", num_rows=40), more_BLD)
+    assert model.generate(z_q_BD, solver="dpmpp_2m", num_rows=40).shape == (4, 4, 8)
 
 
 @pytest.mark.parametrize("solver", ["euler", "sde"])

@@ -17,8 +17,9 @@ from r4t_ray.evaluation.methods.nearest_sets import NEAREST_SETS, rank_by_neighb
 from r4t_ray.evaluation.methods.nearest_sets_items import NEAREST_SETS_ITEMS
 from r4t_ray.evaluation.methods.no_fanout import NO_FANOUT
 from r4t_ray.evaluation.methods.no_fanout_items import NO_FANOUT_ITEMS
-from r4t_ray.evaluation.methods.popular import POPULAR, reference_counts
+from r4t_ray.evaluation.methods.popular import POPULAR
 from r4t_ray.evaluation.methods.popular_items import POPULAR_ITEMS
+from r4t_ray.evaluation.methods.soft_sets import members_of
 from r4t_ray.evaluation.methods.tuning import tuned
 from r4t_ray.evaluation.scores import geometric_scores
 from r4t_ray.rewards import OARConfig
@@ -246,7 +247,7 @@ def test_popular_leaves_out_items_of_no_training_set(bench, toy_query, at):
 
 
 def test_a_reference_counts_an_item_once():
-    assert reference_counts([np.array([2, 2]), np.array([0])], 4).tolist() == [1, 0, 1, 0]
+    assert members_of([np.array([2, 2]), np.array([0])], 4).counts_M.tolist() == [1, 0, 1, 0]
 
 
 def test_nearest_sets_by_hand(bench, toy_query, at):
@@ -264,7 +265,7 @@ def test_nearest_sets_by_hand(bench, toy_query, at):
 
 def test_nearest_sets_uses_popularity_for_ties_and_short_lists(at):
     references = [np.array([3, 4]), np.array([4, 2]), np.array([2, 1]), np.array([2])]
-    counts = reference_counts(references, 6)
+    counts = members_of(references, 6).counts_M
     ranked = rank_by_neighbours(at(0)[0], at(0, 90, 90, 90), references, counts, num_neighbours=1)
     assert ranked.tolist() == [4, 3, 2, 1]  # 4 and 3 score 1, 4 is in two sets; then 2 (three sets), 1 (one)
 
@@ -272,7 +273,7 @@ def test_nearest_sets_uses_popularity_for_ties_and_short_lists(at):
 def test_a_neighbour_with_a_negative_cosine_counts_as_zero(at):
     # The two nearest of three training queries count. The second has a negative cosine, so its item ties with item 4.
     references = [np.array([0]), np.array([3]), np.array([4])]
-    ranked = rank_by_neighbours(at(0)[0], at(0, 150, 180), references, reference_counts(references, 6), 2)
+    ranked = rank_by_neighbours(at(0)[0], at(0, 150, 180), references, members_of(references, 6).counts_M, 2)
     assert ranked.tolist() == [0, 3, 4]
 
 

@@ -145,8 +145,8 @@ class FixedRetriever:
         self.asked = []
         self.sampler = SamplerConfig(solver="top_anchors")
 
-    def generate(self, z_q_BD, *, num_steps=None, solver=None, guidance=None, generator=None):
-        self.asked.append((num_steps, solver, guidance, generator.initial_seed()))
+    def generate(self, z_q_BD, *, num_steps=None, solver=None, guidance=None, generator=None, num_rows=0):
+        self.asked.append((num_steps, solver, guidance, generator.initial_seed(), num_rows))
         return self.z_LD.expand(len(z_q_BD), *self.z_LD.shape)
 
 
@@ -157,7 +157,7 @@ def test_diffusion_keeps_k_rows_with_different_nearest_items(bench, toy_query, a
     for answer in (first, second):
         assert answer.hits_kn.tolist() == [[0, 1], [4, 5]]
         assert np.allclose(answer.directions_kD, at(1, 42))
-    assert retriever.asked == [(8, "heun", 0.5, 3)]
+    assert retriever.asked == [(8, "heun", 0.5, 3, parts.k)]
     scores = geometric_scores(first, at(0)[0], parts.index, 2, OARConfig())
     distances = [2 * np.sin(np.deg2rad(angle / 2)) for angle in (1, 2)]
     assert scores["groundedness"] == pytest.approx(1 - np.mean(distances), abs=1e-4)  # distances of the generated rows
@@ -194,5 +194,5 @@ def test_the_student_ignores_the_solver_settings_of_the_teacher(bench, toy_query
     parts = bench(retriever=lambda name: folders.append(name) or retriever, solver="heun", num_steps=8, guidance=0.5)
     (answer,) = R4T_STUDENT.answer(parts, [toy_query("a", "")], at(0), seed=3)
     assert np.allclose(answer.directions_kD, at(42, 2))  # its rows are ranked
-    assert retriever.asked == [(None, None, None, 3)]
+    assert retriever.asked == [(None, None, None, 3, parts.k)]
     assert set(folders) == {"diffusion/<task>/student"}

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from r4t_ray.evaluation.bench import Fits
+from r4t_ray.evaluation.methods import ease_items
 from r4t_ray.evaluation.methods.ease_items import EASE_ITEMS, fit_ease
+from r4t_ray.evaluation.methods.nearest_sets_items import NEAREST_SETS_ITEMS
 from r4t_ray.evaluation.methods.ridge_items import RIDGE_ITEMS, fit_ridge
 from r4t_ray.evaluation.methods.soft_sets import SOFT_SETS, greedy_cover, members_of, votes
 from r4t_ray.evaluation.methods.soft_sets_items import SOFT_SETS_ITEMS
@@ -44,6 +48,22 @@ def test_soft_sets_by_hand(bench, toy_query, at):
     # Item 0 finds 0 and 1, which have the most votes. Then item 2 adds itself; it finds 1 too, which is covered.
     (covered,) = SOFT_SETS.answer(parts, [toy_query("q", "")], at(0), seed=0)
     assert covered.hits_kn[:, 0].tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("method", [NEAREST_SETS_ITEMS, SOFT_SETS_ITEMS, RIDGE_ITEMS, EASE_ITEMS])
+def test_many_sets_of_many_items_need_no_matrix_of_sets_and_items(bench, flat, toy_query, method, monkeypatch):
+    monkeypatch.setattr(ease_items, "MAX_ITEMS", 50)
+    rng = np.random.default_rng(0)
+    pool = flat(rng.standard_normal((20_000, 4)).astype(np.float32))
+    references = [rng.choice(20_000, 4) for _ in range(2000)]
+    emb_BD = rng.standard_normal((2000, 4)).astype(np.float32)
+    tuned = {"soft_sets_items": 0.5, "ridge_items": 1.0, "ease_items": 1.0}
+    parts = bench(index=pool, train_emb_BD=emb_BD, train_references=references, fits=Fits(tuned=tuned))
+    tracemalloc.start()
+    method.answer(parts, [toy_query("q", "")] * 8, emb_BD[:8], seed=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2000 * 20_000 * 4 / 20
 
 
 def test_greedy_cover_agrees_with_a_direct_implementation():

@@ -8,16 +8,20 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 from r4t_ray import cli
 from r4t_ray.artifacts import Workspace
+from r4t_ray.diffusion import DiffusionRetriever, NetworkConfig, NoiseConfig, SamplerConfig
 from r4t_ray.errors import RequestError
+from r4t_ray.retrieval.backend import DirectionGenerator
 from r4t_ray.retrieval.loading import open_tasks, retriever_folder
 from r4t_ray.retrieval.request import GenerationRequest, generation_request, parse_request
 from r4t_ray.retrieval.response import RetrieveResponse
@@ -120,6 +124,21 @@ def test_new_entries_are_found_liked_and_avoided(
     assert all(len(direction.items) == 1 for direction in without.directions)
 
 
+def test_one_pass_gives_each_request_the_directions_that_it_asks_for() -> None:
+    torch.manual_seed(0)
+    network = NetworkConfig(num_rows=3, dim=8, hidden_size=8, mlp_size=8, num_heads=2, num_layers=1, num_anchors=40)
+    retriever = DiffusionRetriever(network, NoiseConfig(), SamplerConfig(solver="top_anchors")).eval()
+    retriever.mixture.anchors_ND.copy_(torch.nn.functional.normalize(torch.randn(40, 8), dim=-1))
+    encoder = SimpleNamespace(encode=lambda texts: np.eye(8, dtype=np.float32)[[len(text) for text in texts]])
+    generate = DirectionGenerator(encoder, {"oar": retriever}, {"oar": retriever.sampler})  # type: ignore[arg-type]
+    few, many, none = (GenerationRequest(task="oar", query="pie", seed=0, k=k) for k in (5, 20, 1))
+    together = generate([few, many, none])
+    assert [len(z_LD) for z_LD in together] == [5, 20, 3]
+    for request, z_LD in zip((few, many, none), together, strict=True):
+        assert np.array_equal(generate([request])[0], z_LD)
+        assert np.array_equal(z_LD, together[1][: len(z_LD)])
+
+
 def test_a_new_entry_with_an_old_text_has_the_same_cosine(grown_workspace: Workspace) -> None:
     answer = Retriever(grown_workspace.root).answer(parse_request(query="a warm soup", k=4, n=20, task="wscr"))
     for direction in answer.directions:
@@ -211,6 +230,7 @@ def test_a_backend_gets_texts_for_generation_and_rows_to_exclude(tiny_workspace:
             strength=0.5,
             like=(opened.pool.texts[7],),
             avoid=("cheese", opened.pool.texts[7]),
+            k=2,
         ),
         ("oar", 1, (7,)),
     ]

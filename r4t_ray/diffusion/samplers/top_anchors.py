@@ -1,4 +1,4 @@
-"""The L most likely anchors of a query, in one evaluation and without random numbers.
+"""The most likely anchors of a query, any number of them, in one evaluation and without random numbers.
 
 Not in arXiv 2603.06397. At z = 0 and sigma_max all rows are equal and depend on the query alone. The weights of the
 anchor mixture are then the shares of the rows that the network expects at each anchor. The answer holds the rows that
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 def top_anchors(
     denoise: Denoise, start_BLD: Tensor, sigmas_S: Tensor, draw: Callable[[], Tensor] | None = None
 ) -> Tensor:
-    """Return the L anchors with the highest logits at z = 0, the highest first; all are different.
+    """Return the R anchors with the highest logits at z = 0, the highest first; all are different.
 
-    Only the shape of ``start_BLD`` and the first level of ``sigmas_S`` are used. ``draw`` is not used.
+    R, the rows of ``start_BLD``, may differ from the L rows of training. Only the shape of ``start_BLD`` and the first
+    level of ``sigmas_S`` are used. ``draw`` is not used.
 
     Raises:
         ConfigError: The network has fewer anchors than rows.

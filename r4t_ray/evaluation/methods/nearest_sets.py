@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from r4t_ray.evaluation.bench import Bench, Method
 from r4t_ray.evaluation.method_answer import Answer, answers_of_directions
-from r4t_ray.evaluation.methods.popular import reference_counts
+from r4t_ray.evaluation.methods.soft_sets import training_members
 from r4t_ray.types import Array, Rows
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: in
 
 def ranked_by_sets(bench: Bench, query_emb_BD: Array) -> list[Rows]:
     """``rank_by_neighbours`` for every query."""
-    counts_M = reference_counts(bench.train_references, len(bench.index.emb_MD))
+    counts_M = training_members(bench).counts_M
     return [rank_by_neighbours(z_q_D, bench.train_emb_BD, bench.train_references, counts_M) for z_q_D in query_emb_BD]
 
 

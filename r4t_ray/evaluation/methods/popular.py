@@ -9,6 +9,7 @@ import numpy as np
 
 from r4t_ray.evaluation.bench import Bench, Method
 from r4t_ray.evaluation.method_answer import Answer, answers_of_directions
+from r4t_ray.evaluation.methods.soft_sets import training_members
 from r4t_ray.types import Array, Rows
 
 if TYPE_CHECKING:
@@ -29,15 +30,9 @@ def ranked_by_popularity(bench: Bench) -> Rows:
 
     Ties go to the lower row. Rows in no training reference are left out.
     """
-    counts_M = reference_counts(bench.train_references, len(bench.index.emb_MD))
+    counts_M = training_members(bench).counts_M
     ranked = np.argsort(-counts_M, kind="stable")
     return ranked[counts_M[ranked] > 0]
-
-
-def reference_counts(references: Sequence[Rows], pool_size: int) -> Rows:
-    """Number of references that contain each pool row, shape (pool_size,)."""
-    rows = [np.unique(reference) for reference in references]
-    return np.bincount(np.concatenate([np.zeros(0, dtype=np.int64), *rows]), minlength=pool_size).astype(np.int64)
 
 
 POPULAR = Method(name="popular", answer=answer, tasks=("wscr",))

@@ -32,7 +32,7 @@ def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: in
 
 
 def generate(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> Array:
-    """The L generated rows of every query, shape (B, L, D)."""
+    """The generated rows of every query: L, or k if k is larger and the solver ranks its rows. Shape (B, L, D)."""
     return generate_rows(
         bench.retriever(RETRIEVER),
         query_emb_BD,
@@ -40,6 +40,7 @@ def generate(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: 
         solver=bench.solver,
         num_steps=bench.num_steps,
         guidance=bench.guidance,
+        num_rows=bench.k,
     )
 
 
@@ -51,8 +52,12 @@ def generate_rows(
     solver: SolverName | None = None,
     num_steps: int | None = None,
     guidance: float | None = None,
+    num_rows: int = 0,
 ) -> Array:
-    """The L generated rows of every query, shape (B, L, D). A setting that is None takes the stored value."""
+    """The generated rows of every query, shape (B, L, D). A setting that is None takes the stored value.
+
+    If the solver ranks its rows and ``num_rows`` exceeds L, there are ``num_rows`` of them.
+    """
     import torch
 
     z_BLD = retriever.generate(
@@ -61,6 +66,7 @@ def generate_rows(
         solver=solver,
         guidance=guidance,
         generator=torch.Generator().manual_seed(seed),
+        num_rows=num_rows,
     )
     return np.asarray(z_BLD.detach().cpu().numpy(), dtype=np.float32)
 

@@ -23,7 +23,7 @@ def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: in
 
 def generate(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> Array:
     """The L generated rows of every query by the student's solver, shape (B, L, D)."""
-    return generate_rows(bench.retriever(STUDENT), query_emb_BD, seed)
+    return generate_rows(bench.retriever(STUDENT), query_emb_BD, seed, num_rows=bench.k)
 
 
 STUDENT: ModelFolder = "diffusion/<task>/student"

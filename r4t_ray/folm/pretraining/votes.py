@@ -12,6 +12,9 @@ from r4t_ray.types import Array, Rows
 NEAR_DUPLICATE = 0.9
 """Two names with a higher cosine find the same items, so a list holds only one of them."""
 
+BLOCK = 256
+"""Queries that are compared with all sets at a time. It bounds the memory: 256 x 60,000 cosines take 61 MB."""
+
 
 def nearest_sets(
     query_emb_BD: Array, set_emb_MD: Array, num_neighbours: int, own_B: Rows | None = None
@@ -28,11 +31,16 @@ def nearest_sets(
         ``rows_BK`` in no particular order, and their cosines ``cos_BK``.
     """
     width = min(num_neighbours, len(set_emb_MD) - (own_B is not None))
-    scores_BM = query_emb_BD @ set_emb_MD.T
-    if own_B is not None:
-        scores_BM[np.arange(len(own_B)), own_B] = -np.inf
-    rows_BK = np.argpartition(-scores_BM, width - 1, axis=1)[:, :width].copy()
-    return rows_BK, np.take_along_axis(scores_BM, rows_BK, axis=1)
+    rows_BK = np.empty((len(query_emb_BD), width), np.int64)
+    cos_BK = np.empty((len(query_emb_BD), width), np.float32)
+    for start in range(0, len(query_emb_BD), BLOCK):
+        block = slice(start, start + BLOCK)
+        scores_bM = query_emb_BD[block] @ set_emb_MD.T
+        if own_B is not None:
+            scores_bM[np.arange(len(scores_bM)), own_B[block]] = -np.inf
+        rows_BK[block] = np.argpartition(-scores_bM, width - 1, axis=1)[:, :width]
+        cos_BK[block] = np.take_along_axis(scores_bM, rows_BK[block], axis=1)
+    return rows_BK, cos_BK
 
 
 def rank_by_votes(voters: Sequence[Sequence[str]], cos_K: Array, temperature: float) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Query, load_items, recombine
@@ -15,8 +16,8 @@ from r4t_ray.index import load_index
 from r4t_ray.rewards.coverage import expected_items, membership
 from r4t_ray.types import Array, Rows
 
-BLOCK = 512
-"""Number of recombined queries whose scores over the pool are in memory at the same time."""
+BLOCK = 128
+"""Number of queries whose scores over the sets and over the pool are in memory at the same time."""
 
 
 def wscr_answers(
@@ -54,23 +55,28 @@ def wscr_answers(
 
 
 def _wanted_items(
-    workspace: Workspace, config: WarmStartConfig, sets: list[Query], emb_BD: Array, member_BM: Array, *, seed: int
+    workspace: Workspace, config: WarmStartConfig, sets: list[Query], emb_BD: Array, member_BM: csr_array, *, seed: int
 ) -> Iterator[tuple[str, Array]]:
     """Yield queries with ``score_M`` over the pool: all training queries in each pass, then the recombined queries."""
     rng, texts = np.random.default_rng(seed), [query.text for query in sets]
-    others_BB = ~np.eye(len(sets), dtype=np.bool_)
     for _ in range(config.num_passes.wscr):
-        votes_BB = others_BB & (rng.random(len(sets)) < config.voter_share)
-        score_BM = expected_items(emb_BD, emb_BD, member_BM, config.temperature, votes_BB)
-        yield from zip(texts, score_BM + config.own_weight * member_BM, strict=True)
+        voters_B = rng.random(len(sets)) < config.voter_share
+        for block in blocks(len(sets)):
+            own_bB = np.arange(len(sets))[block, None] == np.arange(len(sets))
+            score_bM = expected_items(emb_BD[block], emb_BD, member_BM, config.temperature, voters_B & ~own_bB)
+            yield from zip(texts[block], score_bM + config.own_weight * member_BM[block].toarray(), strict=True)
     new = recombine(texts, config.num_recombined.wscr, seed)
     if new:
         new_emb_ND = load_encoder(workspace.artifact("encoder").path / "model").encode(new)
-        for start in range(0, len(new), BLOCK):
-            block_BD = new_emb_ND[start : start + BLOCK]
-            every_BB = np.ones((len(block_BD), len(sets)), np.bool_)
-            score_BM = expected_items(block_BD, emb_BD, member_BM, config.temperature, every_BB)
-            yield from zip(new[start : start + BLOCK], score_BM, strict=True)
+        for block in blocks(len(new)):
+            every_bB = np.ones((len(new[block]), len(sets)), np.bool_)
+            score_bM = expected_items(new_emb_ND[block], emb_BD, member_BM, config.temperature, every_bB)
+            yield from zip(new[block], score_bM, strict=True)
+
+
+def blocks(num: int) -> Iterator[slice]:
+    """Slices of at most BLOCK that cover ``range(num)`` in order."""
+    return (slice(start, min(start + BLOCK, num)) for start in range(0, num, BLOCK))
 
 
 def greedy_cover(score_M: Array, hits_CK: Rows, k: int) -> list[int]:

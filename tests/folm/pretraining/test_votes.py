@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+import tracemalloc
 
+import numpy as np
+import pytest
+
+from r4t_ray.folm.pretraining import votes
 from r4t_ray.folm.pretraining.votes import distinct_names, nearest_sets, rank_by_votes
 
 
@@ -30,6 +34,25 @@ def test_a_query_without_its_own_set_may_have_every_neighbour() -> None:
     assert nearest.tolist() == [[0]]
     every, _ = nearest_sets(sets[:1], sets, 9)
     assert sorted(every[0].tolist()) == [0, 1, 2]
+
+
+def test_blocks_of_queries_find_the_neighbours_of_all_queries(monkeypatch: pytest.MonkeyPatch) -> None:
+    emb = np.random.default_rng(0).standard_normal((9, 3)).astype(np.float32)
+    rows_BK, cos_BK = nearest_sets(emb, emb, 4, np.arange(9))
+    monkeypatch.setattr(votes, "BLOCK", 2)
+    blocked_BK, blocked_cos_BK = nearest_sets(emb, emb, 4, np.arange(9))
+    assert np.array_equal(np.sort(blocked_BK), np.sort(rows_BK))
+    assert np.abs(np.sort(blocked_cos_BK) - np.sort(cos_BK)).max() < 1e-6
+
+
+def test_many_queries_need_no_matrix_of_queries_and_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(votes, "BLOCK", 16)
+    emb = np.random.default_rng(0).standard_normal((1000, 4)).astype(np.float32)
+    tracemalloc.start()
+    nearest_sets(emb, emb, 4)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1000 * 1000 * 4 / 4
 
 
 def test_a_list_is_filled_to_k_without_near_duplicates() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,18 @@ import pytest
 from pydantic import ValidationError
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.catalogue import load_items, load_queries
+from r4t_ray.catalogue import Query, load_items, load_queries
 from r4t_ray.errors import DataError
 from r4t_ray.folm import run, train
 from r4t_ray.folm.learner.settings import SoftGRPOConfig
 from r4t_ray.folm.policy.prompt import parse_answer
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.train import query_schedule
+from r4t_ray.folm.warm_start import wscr as answers
 from r4t_ray.folm.warm_start.examples import warm_start_examples
 from r4t_ray.folm.warm_start.settings import WarmStartConfig
 from r4t_ray.folm.warm_start.wscr import greedy_cover
+from r4t_ray.rewards.coverage import membership
 from r4t_ray.types import TASKS
 
 
@@ -55,6 +58,37 @@ def test_recombined_queries_are_answered_with_items_of_the_nearest_sets(indexed_
     for example in examples:
         # Thirty searches of one item each are more than the nearest set needs, so the answer covers all of it.
         assert any(members <= set(parse_answer(example.completion, 30) or ()) for members in sets)
+
+
+def test_blocks_of_queries_get_the_scores_of_all_queries(
+    indexed_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = WarmStartConfig(num_passes={"wscr": 2}, num_recombined={"wscr": 12}, min_sets=2)
+    made = []
+    for size in (512, 3):
+        monkeypatch.setattr(answers, "BLOCK", size)
+        made.append(
+            warm_start_examples(
+                "wscr", indexed_workspace, config, k=3, num_hits=2, render=lambda _, query: query, seed=0
+            )
+        )
+    assert made[0] == made[1]
+
+
+def test_many_training_sets_need_no_matrix_of_sets_and_sets_or_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "BLOCK", 16)
+    num = 1500
+    sets = [Query(query_id=str(n), task="wscr", text=f"set {n}", item_ids=(str(n),), split="train") for n in range(num)]
+    emb_BD = np.random.default_rng(0).standard_normal((num, 4)).astype(np.float32)
+    config = WarmStartConfig(num_passes={"wscr": 1}, num_recombined={"wscr": 0}, voter_share=1.0)
+    tracemalloc.start()
+    member_BM = membership([query.item_ids for query in sets], [query.query_id for query in sets])
+    scores = answers._wanted_items(Workspace("unread"), config, sets, emb_BD, member_BM, seed=0)
+    mean = np.mean([score_M.sum() for _, score_M in scores])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < num * num * 4 / 5
+    assert mean == pytest.approx(1 + config.own_weight, abs=1e-5)  # each set names one item; the votes sum to 1
 
 
 def test_a_warm_start_without_recurring_items_is_refused(indexed_workspace: Workspace) -> None:
