@@ -98,9 +98,9 @@ def planned(settings: SynthesizeSettings, num_fan_outs: int, seed: int) -> list[
     from r4t_ray.catalogue import load_queries, recombined_queries
     from r4t_ray.pairs.files import PlannedQuery, plan_files
 
-    train = load_queries(Workspace(settings.workspace), settings.task, "train")
+    queries = load_queries(Workspace(settings.workspace), settings.task)
     num_queries = -(-num_fan_outs // settings.samples)
-    new = recombined_queries(settings.task, train, num_queries, seed)
+    new = recombined_queries(settings.task, queries, num_queries, seed)
     if len(new) < num_queries:
         raise SystemExit(f"{num_queries} recombined queries are needed, only {len(new)} exist: raise --samples")
     return plan_files(settings.task, [PlannedQuery(query, settings.samples) for query in new], settings.queries)

@@ -70,20 +70,20 @@ def splits_of(lines: Sequence[LogLine]) -> Mapping[str, Split]:
     Raises:
         DataError: Two records with equal normalised texts name different splits.
     """
-    named: dict[str, LogLine] = {}
+    named: dict[str, tuple[Split, str]] = {}
     for line in lines:
         if line.split is None:
             continue
-        first = named.setdefault(normalise_title(line.text), line)
-        if first.split != line.split:
+        split, place = named.setdefault(normalise_title(line.text), (line.split, line.place))
+        if split != line.split:
             raise DataError(
                 line.place,
-                f"split '{line.split}' of a text that {first.place} puts in '{first.split}'",
+                f"split '{line.split}' of a text that {place} puts in '{split}'",
                 "one split for each text (case, accents, brackets and punctuation do not count)",
                 "give both the same split, or leave it out",
             )
     texts = dict.fromkeys(normalise_title(line.text) for line in lines)
-    return {text: named[text].split or split_of(text) if text in named else split_of(text) for text in texts}
+    return {text: named[text][0] if text in named else split_of(text) for text in texts}
 
 
 def _read_line(record: Record) -> LogLine:

@@ -46,12 +46,12 @@ def warnings(queries: Sequence[Query], logged: Logged) -> Iterator[str]:
                 )
     if logged.num_without_reference:
         yield (
-            f"{logged.num_without_reference} queries of the log name no relevant item, so they are no wscr queries: "
+            f"queries of the log without a relevant item: {logged.num_without_reference}; they are no wscr queries: "
             "give them item_ids or set_ids, or task: oar"
         )
     unjudged = sum(query.split != "train" and not logged.judges(query) for query in logged.queries)
     if unjudged:
         yield (
-            f"{unjudged} held-out oar queries of the log have no relevant set, so the measures of themes leave them "
+            f"held-out oar queries of the log without a relevant set: {unjudged}; the measures of themes leave them "
             "out: give them set_ids"
         )
