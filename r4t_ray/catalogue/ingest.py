@@ -20,6 +20,7 @@ from r4t_ray.catalogue.queries.log import read_log
 from r4t_ray.catalogue.queries.logged import logged_queries, with_log
 from r4t_ray.catalogue.queries.made import oar_queries, oar_themes, staples, wscr_queries
 from r4t_ray.catalogue.queries.query import Query
+from r4t_ray.catalogue.queries.recombine import recombine
 from r4t_ray.catalogue.queries.relevance import relevant_sets
 from r4t_ray.catalogue.queries.summary import counts, warnings
 from r4t_ray.config import Settings
@@ -136,6 +137,20 @@ def load_queries(workspace: Workspace, task: Task | None = None, split: Split | 
     """The queries of one task and split, in row order. None takes every task or split."""
     queries = [Query(**{**row, "item_ids": tuple(row["item_ids"])}) for row in _rows(workspace, "queries")]
     return [query for query in queries if task in (None, query.task) and split in (None, query.split)]
+
+
+def recombined_queries(workspace: Workspace, task: Task, count: int, seed: int) -> list[Query]:
+    """At most ``count`` additional training queries of one task, made by ``recombine`` from its training queries.
+
+    They have no reference, and none has the text of a held-out query.
+    """
+    queries = load_queries(workspace, task)
+    training = [query.text for query in queries if query.split == "train"]
+    held_out = [query.text for query in queries if query.split != "train"]
+    return [
+        Query(query_id=f"{task}:recombined:{number}", task=task, text=text, item_ids=(), split="train")
+        for number, text in enumerate(recombine(training, count, seed, held_out))
+    ]
 
 
 def load_relevance(

@@ -30,7 +30,9 @@ class RewardConfig(Settings):
     oar: OARRewardConfig = Field(
         SpecificConfig(),
         description="Open-ended abstract retrieval (OAR). `{type: specific}` rewards entries that fit the query better "
-        "than other queries; `{type: paper}` is eq. 1 of arXiv 2603.06397, on which a constant answer can score well.",
+        "than other queries; `{type: paper}` is eq. 1 of arXiv 2603.06397, on which a constant answer can score well; "
+        "`{type: back_translation}` asks a language model how well the entries explain the query, in about half a "
+        "second per answer on a CPU core.",
     )
     wscr: CoverageConfig = Field(
         CoverageConfig(expected_share=0.9),

@@ -151,8 +151,7 @@ def query_schedule(task: Task, config: FolmConfig, workspace: Workspace, seed: i
     Raises:
         DataError: The task has no training query.
     """
-    every, grpo = load_queries(workspace, task), config.grpo[task]
-    queries = [query for query in every if query.split == "train"]
+    queries, grpo = load_queries(workspace, task, "train"), config.grpo[task]
     if not queries:
         raise DataError(
             "catalogue/queries.parquet",
@@ -161,7 +160,7 @@ def query_schedule(task: Task, config: FolmConfig, workspace: Workspace, seed: i
             f"add sets or leave {task} out of folm.tasks",
         )
     # The warm start recombines with ``seed``. ``seed + 1`` gives RL different queries.
-    queries += recombined_queries(task, every, grpo.num_recombined, seed + 1)
+    queries += recombined_queries(workspace, task, grpo.num_recombined, seed + 1)
     rng, needed = random.Random(seed), grpo.num_steps * grpo.queries_per_step
     passes = -(-needed // len(queries))
     return [query for _ in range(passes) for query in rng.sample(queries, len(queries))][:needed]

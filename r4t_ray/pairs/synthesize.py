@@ -202,10 +202,9 @@ def planned_queries(
     task: Task, config: PairsConfig, workspace: Workspace, folder: Path, seed: int
 ) -> list[PlannedQuery]:
     """The queries of a task that fan-outs are sampled for: train, val, recomposed and recombined queries."""
-    every = load_queries(workspace, task)
-    queries = [query for query in every if query.split != "test"]
+    queries = [query for query in load_queries(workspace, task) if query.split != "test"]
     # Stage 1 recombines queries with seed and seed + 1; seed + 2 gives different queries.
-    new = recombined_queries(task, every, config.num_recombined[task], seed + 2)
+    new = recombined_queries(workspace, task, config.num_recombined[task], seed + 2)
     if config.recompose and task == "wscr":
         queries = [*queries, *recomposed_queries(config.recompose, config.actors, workspace, folder, seed)]
     num_fan_outs = config.num_samples * len(queries) + len(new)

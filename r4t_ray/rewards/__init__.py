@@ -12,6 +12,12 @@ A class outside this package needs only step 3, with ``type: module:Class`` (``r
 """
 
 from r4t_ray.rewards.answers import Answers, PoolEntry
+from r4t_ray.rewards.back_translation import (
+    BackTranslationConfig,
+    BackTranslationReward,
+    QueryLogProbs,
+    ScoreQueries,
+)
 from r4t_ray.rewards.build import (
     AddedRewardConfig,
     OARRewardConfig,
@@ -29,15 +35,19 @@ from r4t_ray.rewards.specific import SpecificConfig, SpecificReward, specific_co
 __all__ = [
     "AddedRewardConfig",
     "Answers",
+    "BackTranslationConfig",
+    "BackTranslationReward",
     "CoverageConfig",
     "Diagnostics",
     "OARConfig",
     "OARRewardConfig",
     "PoolEntry",
+    "QueryLogProbs",
     "Retrieved",
     "RewardFn",
     "RewardOutput",
     "Rubric",
+    "ScoreQueries",
     "SpecificConfig",
     "SpecificReward",
     "WeightedReward",

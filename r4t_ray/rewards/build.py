@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag
 
+from r4t_ray.rewards.back_translation import (
+    AddedBackTranslationConfig,
+    BackTranslationConfig,
+    BackTranslationReward,
+)
 from r4t_ray.rewards.constraint import ConstraintConfig
 from r4t_ray.rewards.coverage import CoverageConfig, ExpectedCoverage, ExpectedItems, coverage_components
 from r4t_ray.rewards.custom import CustomConfig
@@ -26,28 +31,33 @@ AddedRewardConfig = Annotated[
     Annotated[FormatConfig, Tag("format")]
     | Annotated[ConstraintConfig, Tag("constraint")]
     | Annotated[JudgeConfig, Tag("judge")]
+    | Annotated[AddedBackTranslationConfig, Tag("back_translation")]
     | Annotated[CustomConfig, Tag("module:Class")],
     Discriminator(_kind),
 ]
 """The settings of one added reward, distinguished by ``type``. A new reward needs one more line here."""
 
 
-OARRewardConfig = Annotated[SpecificConfig | OARConfig, Field(discriminator="type")]
+OARRewardConfig = Annotated[SpecificConfig | OARConfig | BackTranslationConfig, Field(discriminator="type")]
 """The settings of the task's own reward in open-ended abstract retrieval (OAR), distinguished by ``type``."""
 
 
 def oar_rubric(
-    own: OARConfig | SpecificReward, logged: Sequence[RewardFn] = (), added: Sequence[WeightedReward] = ()
+    own: OARConfig | SpecificReward | BackTranslationReward,
+    logged: Sequence[RewardFn] = (),
+    added: Sequence[WeightedReward] = (),
 ) -> Rubric:
     """The rubric of open-ended abstract retrieval (OAR): the task's own reward, then the added rewards.
 
     Args:
-        own: The reward that is about the query, or the weights of eq. 1 of arXiv 2603.06397.
+        own: The reward that is about the query, back-translation, or the weights of eq. 1 of arXiv 2603.06397.
         logged: Rewards that are computed and logged, but have no weight.
         added: Rewards that are added to the task's own reward.
     """
     if isinstance(own, SpecificReward):
         weighted = WeightedReward(reward=own, weights={"specific": 1.0})
+    elif isinstance(own, BackTranslationReward):
+        weighted = WeightedReward(reward=own, weights={"reward": 1.0}, name="back_translation")
     else:
         weighted = WeightedReward(reward=oar_components, weights=own.weights)
     return Rubric(rewards=[weighted, *map(_log, logged), *added])
@@ -83,8 +93,18 @@ def wscr_rubric(
     return Rubric(rewards=[*rewards, *map(_log, logged), *added], stand_ins=stand_ins)
 
 
-def build_added(configs: Sequence[AddedRewardConfig], share: float) -> list[WeightedReward]:
-    """The added rewards of one rollout actor. The actor may use ``share`` of each budget that all actors have together.
+def build_added(
+    configs: Sequence[AddedRewardConfig],
+    share: float,
+    back_translation: Callable[[BackTranslationConfig], BackTranslationReward] | None = None,
+) -> list[WeightedReward]:
+    """The added rewards of one rollout actor.
+
+    Args:
+        configs: Their settings.
+        share: The actor may use this share of each budget that all actors have together.
+        back_translation: Opens the reward that needs a language model in torch, which this package does not import.
+            None if the settings do not name that reward.
 
     Raises:
         ConfigError: A reward cannot be built in this process.
@@ -93,11 +113,22 @@ def build_added(configs: Sequence[AddedRewardConfig], share: float) -> list[Weig
     return [
         WeightedReward(
             name=name if names.count(name) == 1 else f"{name}_{place}",
-            reward=config.build(share),
+            reward=_opened(config, share, back_translation),
             weights={"reward": config.weight},
         )
         for place, (name, config) in enumerate(zip(names, configs, strict=True))
     ]
+
+
+def _opened(
+    config: AddedRewardConfig,
+    share: float,
+    back_translation: Callable[[BackTranslationConfig], BackTranslationReward] | None,
+) -> RewardFn:
+    if isinstance(config, AddedBackTranslationConfig):
+        assert back_translation is not None
+        return back_translation(config)
+    return config.build(share)
 
 
 def _log(reward: RewardFn) -> WeightedReward:

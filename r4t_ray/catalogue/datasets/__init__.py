@@ -8,8 +8,9 @@ from pydantic import Field
 
 from r4t_ray.catalogue.datasets.cookbook import CookbookConfig
 from r4t_ray.catalogue.datasets.polyvore import PolyvoreConfig
+from r4t_ray.catalogue.datasets.recipes import RecipesConfig
 from r4t_ray.catalogue.datasets.sets import SetsConfig
 
-__all__ = ["CatalogueConfig", "CookbookConfig", "PolyvoreConfig", "SetsConfig"]
+__all__ = ["CatalogueConfig", "CookbookConfig", "PolyvoreConfig", "RecipesConfig", "SetsConfig"]
 
-CatalogueConfig = Annotated[CookbookConfig | PolyvoreConfig | SetsConfig, Field(discriminator="type")]
+CatalogueConfig = Annotated[CookbookConfig | PolyvoreConfig | RecipesConfig | SetsConfig, Field(discriminator="type")]

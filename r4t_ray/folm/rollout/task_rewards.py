@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -17,10 +18,14 @@ from r4t_ray.catalogue import Query, load_items, load_queries, load_sets
 from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
 from r4t_ray.folm.policy.model import SubQueries
 from r4t_ray.folm.policy.prompt import parse_answer, preamble_chars
+from r4t_ray.folm.rollout.query_scorer import QueryScorer
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.index import ShardedIndex, load_index
 from r4t_ray.rewards import (
     Answers,
+    BackTranslationConfig,
+    BackTranslationReward,
+    OARConfig,
     PoolEntry,
     Retrieved,
     RewardOutput,
@@ -180,9 +185,18 @@ def answer_form(answers: Answers) -> dict[str, Array]:
 
 def open_rubric(task: Task, workspace: Workspace, config: FolmConfig, pool_ids: Sequence[str]) -> Rubric:
     """The rubric of one task for one rollout actor."""
-    added, reward = build_added(config.added_rewards[task], 1 / config.rollout.num), config.reward
+    reward = config.reward
+    back_translation = partial(open_back_translation, task, workspace, pool_ids)
+    added = build_added(config.added_rewards[task], 1 / config.rollout.num, back_translation)
     if task == "oar":
-        own = open_specific(workspace, reward.oar) if isinstance(reward.oar, SpecificConfig) else reward.oar
+        own: OARConfig | SpecificReward | BackTranslationReward
+        match reward.oar:
+            case SpecificConfig():
+                own = open_specific(workspace, reward.oar)
+            case BackTranslationConfig():
+                own = back_translation(reward.oar)
+            case _:
+                own = reward.oar
         return oar_rubric(own, logged=[answer_form], added=added)
     expected = None
     if reward.wscr.expected_share > 0:
@@ -198,6 +212,17 @@ def open_specific(workspace: Workspace, config: SpecificConfig) -> SpecificRewar
     return SpecificReward(
         config=config, train_ids=train_ids, train_emb_ND=emb_MD[[row_of[query_id] for query_id in train_ids]]
     )
+
+
+def open_back_translation(
+    task: Task, workspace: Workspace, pool_ids: Sequence[str], config: BackTranslationConfig
+) -> BackTranslationReward:
+    """The reward of a language model that reads the query back from the found entries of a task's pool.
+
+    The model is loaded by the first call.
+    """
+    texts = [entry.text for entry in pool_entries(task, workspace, pool_ids)]
+    return BackTranslationReward(config, QueryScorer(config), texts)
 
 
 def open_similar_sets(workspace: Workspace, pool_ids: Sequence[str], temperature: float) -> ExpectedItems:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import tarfile
 import zipfile
@@ -17,6 +18,7 @@ from r4t_ray.catalogue import (
     CatalogueConfig,
     CookbookConfig,
     PolyvoreConfig,
+    RecipesConfig,
     SetsConfig,
     load_items,
     load_queries,
@@ -101,8 +103,33 @@ def make_cookbook(folder: Path) -> CookbookConfig:
     return ToyCookbook(wheel=folder / WHEEL_FILE)
 
 
+def make_recipes(folder: Path) -> RecipesConfig:
+    """Besides the forty sets: a copy of one, a recipe whose only ingredient has no name, and one without a title."""
+    recipes = [
+        {
+            "title": f" {title}",
+            "ingredients": [f"{n + 1} cups {name}, chopped" for name in members(n)],
+            "tags": ["Soup", "Quick & Easy", "Soup"] if n % 2 else [],
+        }
+        for n, title in enumerate(titles())
+    ]
+    recipes += [
+        {**recipes[0], "title": recipes[0]["title"].upper()},
+        {**recipes[0], "ingredients": ["2 cups"]},
+        {**recipes[0], "title": " "},
+    ]
+    with gzip.open(folder / "recipes.jsonl.gz", "wt", encoding="utf-8") as stream:
+        stream.write("".join(json.dumps(recipe) + "\n" for recipe in recipes))
+    return RecipesConfig(path=folder / "recipes.jsonl.gz")
+
+
 Maker = Callable[[Path], Any]
-MAKERS: dict[str, Maker] = {"cookbook": make_cookbook, "polyvore": make_polyvore, "sets": make_sets}
+MAKERS: dict[str, Maker] = {
+    "cookbook": make_cookbook,
+    "polyvore": make_polyvore,
+    "recipes": make_recipes,
+    "sets": make_sets,
+}
 
 
 @pytest.fixture(params=sorted(MAKERS))
@@ -241,6 +268,50 @@ def test_polyvore_items_have_attributes_and_names(tmp_path: Path) -> None:
     assert "77" not in {item.item_id for item in catalogue.items}
     assert catalogue.items[0].attributes == {"category_id": 3, "category": "Day Dresses", "price": 3.0}
     assert catalogue.categories == ("Day Dresses",) * NUM_SETS
+
+
+def test_one_polyvore_file_is_split_by_title_and_finds_its_categories(tmp_path: Path) -> None:
+    folder = published_polyvore(tmp_path).path
+    (folder / "category_id.txt").write_text("3 Day Dresses\n")
+    config = PolyvoreConfig(path=folder / "valid_no_dup.json")
+    catalogue = config.read()
+    assert [row.set_id for row in catalogue.sets] == [outfit["set_id"] for outfit in outfits()[20:25]]
+    assert {row.published_split for row in catalogue.sets} == {None}
+    assert set(catalogue.categories) == {"Day Dresses"}
+    assert set(config.sources()) == {"valid_no_dup.json", "category_id.txt"}
+
+
+def test_tags_are_the_categories_and_the_description_of_a_recipe(tmp_path: Path) -> None:
+    sets = make_recipes(tmp_path).read().sets
+    assert [row.set_id for row in sets] == [str(n + 1) for n in range(NUM_SETS)]
+    assert (sets[0].categories, sets[0].description) == ((), "")
+    assert (sets[1].categories, sets[1].description) == (("Soup", "Quick & Easy"), "Soup, Quick & Easy")
+
+
+BAD_RECIPES = (
+    "{",
+    "[]",
+    '{"title": "x"}',
+    '{"title": 1, "ingredients": []}',
+    '{"ingredients": []}',
+    '{"title": "x", "ingredients": "salt"}',
+    '{"title": "x", "ingredients": [1]}',
+)
+
+
+@pytest.mark.parametrize("line", BAD_RECIPES)
+def test_recipe_faults_name_the_line(tmp_path: Path, line: str) -> None:
+    (tmp_path / "recipes.jsonl").write_text('{"title": "x", "ingredients": ["salt"]}\n' + line)
+    with pytest.raises(DataError, match=r"recipes\.jsonl:2"):
+        RecipesConfig(path=tmp_path / "recipes.jsonl").read()
+
+
+def test_unreadable_recipes_name_the_file(tmp_path: Path) -> None:
+    (tmp_path / "recipes.jsonl.gz").write_bytes(b"not an archive")
+    with pytest.raises(DataError, match="unreadable file"):
+        RecipesConfig(path=tmp_path / "recipes.jsonl.gz").read()
+    with pytest.raises(DataError, match="no such file"):
+        RecipesConfig(path=tmp_path / "absent.jsonl").sources()
 
 
 @pytest.mark.parametrize("content", [b"[", b"{}", b'[{"name": "x"}]', b"[3]", b"[]"])

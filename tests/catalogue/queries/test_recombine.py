@@ -5,7 +5,6 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r4t_ray.catalogue import Query, recombined_queries
 from r4t_ray.catalogue.queries.recombine import MAX_WORDS, recombine
 
 WORDS = st.sampled_from(["soup", "lemon", "beef", "rice", "pie"])
@@ -37,13 +36,8 @@ def test_another_seed_makes_other_texts_and_punctuation_is_dropped() -> None:
 
 
 def test_a_held_out_text_is_never_made() -> None:
-    texts = {"lemon soup": "train", "fish cake": "train", "Lemon  Cake!": "test", "fish SOUP": "val"}
-    queries = [
-        Query(query_id=text, task="oar", text=text, item_ids=(), split=split)  # type: ignore[arg-type]
-        for text, split in texts.items()
-    ]
-    made = {query.text for query in recombined_queries("oar", queries, 50, seed=0)}
-    assert {"lemon cake", "fish soup"} <= set(recombine(["lemon soup", "fish cake"], 50, seed=0))
+    training = ["lemon soup", "fish cake"]
+    made = recombine(training, 50, seed=0, held_out=["Lemon  Cake!", "fish SOUP II"])
+    assert {"lemon cake", "fish soup"} <= set(recombine(training, 50, seed=0))
     assert "lemon fish cake" in made
-    assert not made & {"lemon cake", "fish soup"}
-    assert all("!" not in text for text in made)
+    assert not set(made) & {"lemon cake", "fish soup"}

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from r4t_ray.catalogue import RecipesConfig
+from r4t_ray.catalogue.queries.made import set_split
 from r4t_ray.catalogue.queries.splits import normalise_title, split_of
 from r4t_ray.folm.policy.prompt import format_answer
 from r4t_ray.folm.pretraining.pretrain import (
@@ -16,6 +21,7 @@ from r4t_ray.folm.pretraining.pretrain import (
     Corpus,
     PretrainConfig,
     make_model,
+    read_recipes,
     recombined_examples,
     start_from_meanings,
     title_examples,
@@ -29,6 +35,25 @@ ANSWER = format_answer(["bay leaves", "olive oil", "red wine"])
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
     return train_tokenizer(["<wscr>beef stew with olives", ANSWER, "<oar>stews"] * 50, vocab_size=400)
+
+
+def test_the_base_model_sees_only_training_titles_of_the_recipes_dataset(tmp_path: Path) -> None:
+    path = tmp_path / "recipes.jsonl"
+    titles = [
+        f" {word} {form} (No. {n}) II" for n, word in enumerate(["Crème", "Bean", "Red", "Hot"]) for form in "abcde"
+    ]
+    path.write_text("".join(json.dumps({"title": title, "ingredients": ["rice"]}) + "\n" for title in titles))
+    sets = RecipesConfig(path=path).read().sets
+    assert {set_split(row) for row in sets} == {"train", "val", "test"}
+    seen, _ = read_recipes(gzipped(path), staple_share=1.0, min_recipes=1)
+    assert [title.strip() for title in seen] == [row.title.lower() for row in sets if set_split(row) == "train"]
+
+
+def gzipped(path: Path) -> Path:
+    """A compressed copy of a file."""
+    copy = path.with_suffix(".jsonl.gz")
+    copy.write_bytes(gzip.compress(path.read_bytes()))
+    return copy
 
 
 def test_a_name_of_an_answer_is_one_token_with_the_separator_before_it(tokenizer: Any) -> None:
