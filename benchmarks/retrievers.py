@@ -49,7 +49,8 @@ def fit(config: DiffusionConfig, pairs: Path, task: Task, seed: int, pool_MD: Ar
         pool_MD: ``pool_of`` the task.
     """
     job = prepare_task(config, pairs, task, pool_MD=pool_MD)
-    learner = Learner(job.config, job.shape, task, seed=seed, rank=0, anchors_ND=job.anchors_ND)
+    known: dict[str, Any] = {"anchors_ND": job.anchors_ND, "hubness_N": job.hubness_N}
+    learner = Learner(job.config, job.shape, task, seed=seed, rank=0, **known)
     loaded = load_pairs(pairs, "train", PairCollate(job.shape, job.mean_weight))
     for batch in islice(cached_batches(loaded, config.optimizer.batch_size, seed), config.optimizer.num_steps):
         learner.update(batch["z_q"], batch["Z"], batch["weight"])
@@ -64,11 +65,12 @@ def sampling(retriever: DiffusionRetriever, **settings: Any) -> Generate:
 def trial_of(workspace: Path, task: Task) -> Trial:
     """The held-out queries of a task with the k and n of the evaluation; no language model is used."""
     config = EvaluationConfig(methods=("r4t_diffusion",), latency_batches=())
-    engine = SharedEngine(_no_language_model)
+    engine = SharedEngine(no_language_model)
     return open_trial(config, Workspace(workspace), task, engine=engine, reward=OARConfig(), seed=0)
 
 
-def _no_language_model(folder: Path) -> Any:
+def no_language_model(folder: Path) -> Any:
+    """Fail: the benchmark needs no language model."""
     raise AssertionError(f"no language model is expected, but {folder} is loaded")
 
 

@@ -161,7 +161,8 @@ def bare_loop(config: Any, pairs: Path, settings: TrainDiffusionSettings, seed: 
     if not config.workers.gpus:
         torch.set_num_threads(threads)
     job = prepare_task(config, pairs, "oar")  # it sets the number of anchors
-    learner = Learner(job.config, job.shape, "oar", seed=seed, rank=0, anchors_ND=job.anchors_ND, device=device)
+    known: dict[str, Any] = {"anchors_ND": job.anchors_ND, "hubness_N": job.hubness_N}
+    learner = Learner(job.config, job.shape, "oar", seed=seed, rank=0, device=device, **known)
     loaded = load_pairs(pairs, "train", PairCollate(job.shape, job.mean_weight))
     tensors = {name: values.to(device) for name, values in loaded.items()}
     batches = cached_batches(tensors, config.optimizer.batch_size, seed)

@@ -57,9 +57,15 @@ class Experiment(Settings):
         if self.pairs.num_rows < self.folm.k:
             raise ValueError(f"pairs.num_rows ({self.pairs.num_rows}) is below folm.k ({self.folm.k})")
         is_greedy = "oar" in self.folm.tasks and self.pairs.policy.oar == "greedy"
-        if is_greedy and self.folm.reward.oar.type != "specific":
+        if is_greedy and self.folm.reward.oar.type == "paper":
             raise ValueError(
                 "pairs.policy.oar: greedy, the default, needs folm.reward.oar of type specific; "
                 "set pairs.policy.oar to folm, or the reward's type to specific"
+            )
+        if is_greedy and self.folm.reward.oar.type == "back_translation" and self.pairs.select.type == "all":
+            raise ValueError(
+                "pairs.policy.oar: greedy maximises the specific reward, and pairs.select of type all never asks "
+                "folm.reward.oar of type back_translation; set pairs.select to {type: best, fraction: 0.125} and "
+                "pairs.num_samples to 8 (about half a second a sample), or pairs.policy.oar to folm"
             )
         return self

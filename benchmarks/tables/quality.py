@@ -11,6 +11,8 @@ from typing import Any
 from benchmarks.harness import Result, ResultRow, Table
 
 GOAL = 0.98
+WIDE_MEASURES = {"oar": "theme_recall", "wscr": "recall@100"}
+"""The measure of recall of benchmarks.wide."""
 TASK_NAMES = {"oar": "OAR", "wscr": "WSCR"}
 MEASURE_NAMES = {"oar_reward": "reward", "recall@100": "recall@100", "vendi": "Vendi"}
 SOLVER_NAMES = {
@@ -102,3 +104,34 @@ def select_table(result: Result) -> Table:
         lines.append((rule, *figures, *(estimate(row["value"]) for row in own)))
     heads = (MEASURE_NAMES[name] for name in measures)
     return Table(columns=("rule", "pairs", "fan-outs", "mean reward of the pairs", *heads), rows=lines)
+
+
+def wide_tables(result: Result) -> Iterator[Table]:
+    """One table per task: recall, diversity and latency of answers of 100 items with k directions.
+
+    A language model that writes 10 directions takes k/10 answers for k.
+    """
+    model_ms = result.facts["language_model_ms"]
+    for task in dict.fromkeys(row["task"] for row in result.rows):
+        measure = WIDE_MEASURES[task]
+        yield Table(
+            columns=(
+                TASK_NAMES[task],
+                measure,
+                "Vendi / k",
+                "ms, batch 1",
+                "ms, batch 8",
+                "language model, batch 8",
+            ),
+            rows=[
+                (
+                    f"{row['k']} x {row['n']}",
+                    estimate(row[measure]),
+                    estimate(row["vendi"]),
+                    *(f"{row[f'latency_ms_b{batch}']:.1f}" for batch in (1, 8)),
+                    f"{model_ms[task] * row['k'] / 10:,.0f}" if task in model_ms else "-",
+                )
+                for row in result.rows
+                if row["task"] == task
+            ],
+        )

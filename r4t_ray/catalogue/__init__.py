@@ -6,8 +6,10 @@ from r4t_ray.catalogue.ingest import load_items, load_queries, load_relevance, l
 from r4t_ray.catalogue.new_entries import RemovedIds, read_new_entries, read_query_texts, read_removed_ids
 from r4t_ray.catalogue.queries.query import Query
 from r4t_ray.catalogue.queries.recombine import recombine
+from r4t_ray.catalogue.queries.recurrence import RECURRENT, recurrence
 
 __all__ = [
+    "RECURRENT",
     "Catalogue",
     "CatalogueConfig",
     "CookbookConfig",
@@ -27,5 +29,6 @@ __all__ = [
     "read_removed_ids",
     "recombine",
     "recombined_queries",
+    "recurrence",
     "run",
 ]

@@ -21,6 +21,7 @@ from r4t_ray.catalogue.queries.logged import logged_queries, with_log
 from r4t_ray.catalogue.queries.made import oar_queries, oar_themes, staples, wscr_queries
 from r4t_ray.catalogue.queries.query import Query
 from r4t_ray.catalogue.queries.recombine import recombine
+from r4t_ray.catalogue.queries.recurrence import RECURRENT, recurrence
 from r4t_ray.catalogue.queries.relevance import relevant_sets
 from r4t_ray.catalogue.queries.summary import counts, warnings
 from r4t_ray.config import Settings
@@ -74,6 +75,9 @@ def run(config: CatalogueConfig, workspace: Workspace, seed: int) -> Artifact:
         _logger.info("%d items, %d sets", len(catalogue.items), len(catalogue.sets))
         for line in counts(queries, logged):
             _logger.info("%s", line)
+        share = recurrence(query for query in queries if query.task == "wscr")
+        advice = "" if share >= RECURRENT else "; they hardly recur, so the WSCR warm start names kinds of items"
+        _logger.info("training sets hold %.0f%% of a validation set's items%s", 100 * share, advice)
         for line in warnings(queries, logged):
             _logger.warning("%s", line)
         return len(catalogue.items) + len(catalogue.sets) + len(queries)

@@ -42,12 +42,13 @@ DriftConfigPath = Annotated[
 @app.command(rich_help_panel=WORKSPACE_PANEL)
 def status(workspace: WorkspaceOption = DEFAULT_WORKSPACE) -> None:
     """Print the progress of train-folm: step, reward and components, samples/s, time left, faults."""
-    from r4t_ray.folm.learner.status import PARTIAL, read_status
+    from r4t_ray.folm.learner.status import PARTIAL, read_outcome, read_status
 
     found = read_status(workspace)
     if not found:
         begun = (workspace / PARTIAL).is_dir()
         typer.echo("train-folm: started, no batch of rollouts yet" if begun else "train-folm: finished")
+        typer.echo(read_outcome(workspace), nl=False)
     for task in found:
         parts = ", ".join(f"{name} {value:.3f}" for name, value in task["components"].items())
         faults = ", ".join(f"{count} {name}" for name, count in task["faults"].items() if count) or "none"

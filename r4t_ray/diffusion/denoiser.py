@@ -5,11 +5,14 @@ zero and standard deviation sigma_data, the network's input and its training tar
 
 Anchors are not in arXiv 2603.06397. The training targets are vectors of the catalogue, so D mostly chooses among them.
 For rows drawn from known unit vectors a_n with log-prior p_n the Bayes denoiser is
-``D(z; sigma) = sum_n w_n a_n`` with ``w = softmax(z . a_n / sigma^2 + p_n)``. The network gives p_n as a sum of three
-parts. Two depend on the query and are the same for all rows: a linear map of z_q, and the nearness
-``exp(s) cos(z_q, a_n)`` with a learned s. The linear map knows the queries of training; the nearness also holds for
-other queries. The third part depends on the row. A gate lets a row keep the network's own estimate, because some rows
-are not anchors.
+``D(z; sigma) = sum_n w_n a_n`` with ``w = softmax(z . a_n / sigma^2 + p_n)``. The network gives p_n as a sum of a part
+that depends on the query and is the same for all rows, and a part that depends on the row. A gate lets a row keep the
+network's own estimate, because some rows are not anchors. There are two kinds of the query's part (``network.prior``):
+
+- linear: a linear map of z_q, and the nearness ``exp(s) cos(z_q, a_n)`` with a learned s.
+- nearness: ``exp(s) (cos(z_q, a_n) - v h_n) + b_n`` with learned s, v and b_n. h_n is the hubness of an anchor: its
+  mean nearness to the training queries (``training.anchors.hubness``). Anchors near every query (hubs) lose by it.
+  There is no linear map, because a map to all entries of a pool learns the training queries by heart.
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ LOGIT_SCALE = 8.0
 """Nats that a unit vector from the row head adds to the logit of an anchor in its direction."""
 FIRST_NEARNESS, MOST_NEARNESS = 10.0, 100.0
 """exp(s) at the start of training, and its upper bound: nats that a cosine of 1 with the query adds to a logit."""
+FIRST_HUB_SHARE = 0.5
+"""v at the start of training: share of an anchor's hubness that is taken from its cosine to the query."""
 
 
 def c_skip(sigma_B: Tensor, sigma_data: float) -> Tensor:
@@ -54,20 +59,34 @@ def c_noise(sigma_B: Tensor) -> Tensor:
 class AnchorMixture(nn.Module):
     """D' = (1 - g) D + g sum_n w_n a_n, with one gate g per row.
 
-    ``anchors_ND`` is a buffer of unit rows, saved with the weights. ``log_nearness`` is s.
+    ``anchors_ND`` (unit rows) and ``hubness_N`` are buffers, saved with the weights. ``log_nearness`` is s,
+    ``hub_share`` is v, and ``bias_N`` holds b_n.
     """
 
     anchors_ND: Tensor
+    hubness_N: Tensor
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
+        self.prior = config.prior
         self.register_buffer("anchors_ND", torch.zeros(config.num_anchors, config.dim))
-        self.query_prior = nn.Linear(config.dim, config.num_anchors)
         self.row_head = nn.Linear(config.hidden_size, config.dim + 1)
+        nn.init.zeros_(self.row_head.weight)
+        nn.init.zeros_(self.row_head.bias)
         self.log_nearness = nn.Parameter(torch.tensor(math.log(FIRST_NEARNESS)))
-        for linear in (self.query_prior, self.row_head):
-            nn.init.zeros_(linear.weight)
-            nn.init.zeros_(linear.bias)
+        if self.prior == "linear":
+            self.query_prior = nn.Linear(config.dim, config.num_anchors)
+            nn.init.zeros_(self.query_prior.weight)
+            nn.init.zeros_(self.query_prior.bias)
+        else:
+            self.register_buffer("hubness_N", torch.zeros(config.num_anchors))
+            self.hub_share = nn.Parameter(torch.tensor(FIRST_HUB_SHARE))
+            self.bias_N = nn.Parameter(torch.zeros(config.num_anchors))
+
+    @torch.no_grad()
+    def keep_in_bounds(self) -> None:
+        """Set exp(s) to at most MOST_NEARNESS; called after each update, so that the gradient of s never vanishes."""
+        self.log_nearness.clamp_(max=math.log(MOST_NEARNESS))
 
     def query_logits(self, condition_BD: Tensor, z_q_BD: Tensor, is_dropped_B: Tensor) -> Tensor:
         """The part of the logits that depends on the query alone, (B, N).
@@ -75,13 +94,14 @@ class AnchorMixture(nn.Module):
         Args:
             condition_BD: Query embeddings; the null embedding where a query is dropped.
             z_q_BD: Unit query embeddings.
-            is_dropped_B: bool; where True the nearness exp(s) cos(z_q, a_n) is left out.
+            is_dropped_B: bool; where True the nearness, with the hubness, is left out.
         """
-        # Above the bound the gradient of s is 0, so s stays there.
-        nearness = self.log_nearness.clamp(max=math.log(MOST_NEARNESS)).exp()
-        kept_BD = z_q_BD.masked_fill(is_dropped_B[:, None], 0)
-        linear_BN: Tensor = self.query_prior(condition_BD * condition_BD.shape[1] ** 0.5)
-        return linear_BN + nearness * (kept_BD @ self.anchors_ND.T)
+        near_BN = z_q_BD @ self.anchors_ND.T
+        if self.prior == "linear":
+            other_BN: Tensor = self.query_prior(condition_BD * condition_BD.shape[1] ** 0.5)
+        else:
+            near_BN, other_BN = near_BN - self.hub_share * self.hubness_N, self.bias_N
+        return other_BN + (self.log_nearness.exp() * near_BN).masked_fill(is_dropped_B[:, None], 0)
 
     def logits(self, z_BLD: Tensor, sigma_B: Tensor, head_BLE: Tensor, query_BN: Tensor) -> Tensor:
         """Logits of w for every row and anchor, (B, L, N).
@@ -169,10 +189,15 @@ class Denoiser(nn.Module):
     def prior_logits(self, z_q_BD: Tensor, is_dropped_B: Tensor) -> Tensor:
         """Logits (B, N) of the expected share of a query's rows at each anchor; only for a network with anchors.
 
+        With ``prior: nearness`` they are the query's part of the logits. The row's part at z = 0 is one more map of the
+        query, which learns the training queries by heart.
+
         Args:
             z_q_BD: Unit query embeddings.
             is_dropped_B: bool; where True the logits are unconditional.
         """
+        if self.mixture is not None and self.mixture.prior == "nearness":
+            return self.mixture.query_logits(self.network.condition(z_q_BD, is_dropped_B), z_q_BD, is_dropped_B)
         # Equal rows attend only to copies of themselves, so one row gives the output of all.
         row_B1D = torch.zeros_like(z_q_BD)[:, None]
         sigma_B = torch.full_like(z_q_BD[:, 0], self.noise.sigma_max)
@@ -201,3 +226,7 @@ class QueryDenoiser:
     def anchor_logits(self, z_BLD: Tensor, sigma_B: Tensor) -> Tensor:
         """The logits of each row's anchor, (B, L, N)."""
         return self.denoiser.anchor_logits(z_BLD, sigma_B, self.z_q_BD, self.is_dropped_B)
+
+    def prior_logits(self) -> Tensor:
+        """The logits of the expected share of the rows at each anchor, (B, N)."""
+        return self.denoiser.prior_logits(self.z_q_BD, self.is_dropped_B)

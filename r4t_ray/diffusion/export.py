@@ -55,7 +55,7 @@ class OneStep(nn.Module):
 
 
 class TopAnchors(nn.Module):
-    """``samplers.top_anchors`` as a module."""
+    """``samplers.top_anchors`` as a module, with the retriever's L rows and diversity."""
 
     def __init__(self, retriever: DiffusionRetriever) -> None:
         super().__init__()
@@ -63,9 +63,10 @@ class TopAnchors(nn.Module):
         self.register_buffer("sigmas_S", torch.tensor([retriever.noise.sigma_max, 0.0]), persistent=False)
 
     def forward(self, z_q_BD: Tensor) -> Tensor:
-        """Unit rows z_BLD, the most likely first."""
+        """Unit rows z_BLD, the first pick first."""
         start_BLD = z_q_BD[:, None].expand(-1, self.retriever.network.config.num_rows, -1)  # only its shape is used
-        return top_anchors(QueryDenoiser(self.retriever, z_q_BD), start_BLD, self.sigmas_S)
+        diversity = self.retriever.sampler.diversity or 0.0
+        return top_anchors(QueryDenoiser(self.retriever, z_q_BD), start_BLD, self.sigmas_S, diversity=diversity)
 
 
 def export_step(retriever: DiffusionRetriever, path: Path, guidance: float | None = None) -> None:

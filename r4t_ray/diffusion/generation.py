@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from pydantic import ValidationError
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from r4t_ray.diffusion.denoiser import Denoiser, QueryDenoiser
-from r4t_ray.diffusion.samplers import SOLVERS, Denoise, SolverName
+from r4t_ray.diffusion.samplers import SOLVERS, Denoise, SolverName, top_anchors
 from r4t_ray.diffusion.schedule import sampling_sigmas
 from r4t_ray.diffusion.settings import SamplerConfig
 from r4t_ray.diffusion.transforms import Guided, Perturbed, Steered, Steering
@@ -173,7 +174,8 @@ def solve(
         start_BLD = start_BLD[:, :1].expand(-1, num_rows, -1)  # a ranked solver uses only its shape
     if not solver.is_stepwise:
         sigmas_S = torch.tensor([noise.sigma_max, 0.0], dtype=torch.float64)
-        return solver.function(denoise, noise.sigma_max * start_BLD, sigmas_S, draw)
+        function = partial(top_anchors, diversity=sampler.diversity or 0.0) if solver.is_ranked else solver.function
+        return function(denoise, noise.sigma_max * start_BLD, sigmas_S, draw)
     sigmas_S = sampling_sigmas(sampler.levels, sampler.num_steps, noise)
     z_BLD = solver.function(denoise, float(sigmas_S[0]) * start_BLD, sigmas_S, draw)
     return functional.normalize(z_BLD, dim=-1)

@@ -83,6 +83,12 @@ class DiffusionRetriever(
         sampler = generation.sampler_with(self.sampler, solver=solver, num_steps=num_steps, guidance=guidance)
         return generation.generate(self, z_q_BD, sampler, generator=generator, num_rows=num_rows)
 
+    def with_sampler(self, sampler: SamplerConfig) -> "DiffusionRetriever":
+        """A copy with other sampler settings, in evaluation mode; ``save_pretrained`` records them."""
+        copied = DiffusionRetriever(self.network.config, self.noise, sampler)
+        copied.load_state_dict(self.state_dict())
+        return copied.to(next(self.parameters()).device).eval()
+
     def generate_model_card(self, **facts: Any) -> ModelCard:
         """The README.md that ``save_pretrained`` and ``push_to_hub`` write; ``model_card_kwargs`` become ``facts``.
 

@@ -16,6 +16,9 @@ from pydantic import Field, model_validator
 from r4t_ray.config import PerTask, Resources, Settings
 from r4t_ray.diffusion.samplers import SOLVERS, SolverName
 
+Prior = Literal["linear", "nearness"]
+"""The part of an anchor's logit that depends on the query; ``denoiser`` describes both."""
+
 Levels = Literal["tangent", "log_uniform", "karras", "lognormal"]
 """A map from [0, 1] to noise levels; ``schedule.SCHEDULES`` holds one function for each name."""
 
@@ -50,9 +53,9 @@ class NetworkSettings(Settings):
             raise ValueError(f"hidden_size ({self.hidden_size}) must be a multiple of num_heads ({self.num_heads})")
         return self
 
-    def for_pairs(self, num_rows: int, dim: int) -> NetworkConfig:
+    def for_pairs(self, num_rows: int, dim: int, prior: Prior = "linear") -> NetworkConfig:
         """The shape of a network for pairs of ``num_rows`` target rows of width ``dim``."""
-        return NetworkConfig(**(self.model_dump() | {"num_rows": num_rows, "dim": dim}))
+        return NetworkConfig(**(self.model_dump() | {"num_rows": num_rows, "dim": dim, "prior": prior}))
 
 
 class NetworkConfig(NetworkSettings):
@@ -60,6 +63,11 @@ class NetworkConfig(NetworkSettings):
 
     num_rows: int = Field(12, ge=1, description="Rows generated for a query (L in the paper); `pairs.num_rows`.")
     dim: int = Field(128, ge=1, description="Width of the embeddings (d in the paper); `encoder.dim`.")
+    prior: Prior = Field(
+        "linear",
+        description="What the query adds to an anchor's logit: a linear map and nearness, or nearness without the "
+        "anchor's hubness. nearness where the anchors are entries of the pool.",
+    )
 
 
 class NoiseSettings(Settings):
@@ -129,6 +137,12 @@ class SamplerConfig(Settings):
     levels: Literal["tangent", "log_uniform", "karras"] = Field(
         "karras", description="Spacing of the noise levels along which a solver steps."
     )
+    diversity: float | None = Field(
+        None,
+        ge=0,
+        description="Only for top_anchors: weight of the rows' diversity beside their logits, in nats. 0 takes the "
+        "largest logits. null tunes it on the validation pairs after training: answers become as diverse as targets.",
+    )
 
 
 MOST_RANKED_ROWS = 64
@@ -195,7 +209,7 @@ class DiffusionConfig(Settings):
     sampler: PerTask[SamplerConfig] = Field(
         PerTask(
             oar=SamplerConfig(solver="top_anchors"),
-            wscr=SamplerConfig(solver="top_anchors", num_steps=256, guidance=0.1),
+            wscr=SamplerConfig(solver="top_anchors", num_steps=256, guidance=0.1, diversity=0.0),
         ),
         description="How each task's retriever samples unless a request says otherwise.",
     )
@@ -205,9 +219,10 @@ class DiffusionConfig(Settings):
     )
     anchors: PerTask[Literal["pool", "rows"]] = Field(
         PerTask(oar="pool", wscr="rows"),
-        description="Known vectors from which the output is mixed. pool: every entry of the pool, if a batch's logits "
-        "take at most 256 MB (`optimizer.batch_size` x `pairs.num_rows` x entries x 4 bytes). rows, or a larger pool: "
-        "the `network.num_anchors` most frequent target rows. Targets of WSCR are sub-queries, not entries.",
+        description="Known vectors from which the output is mixed. pool: every entry of the pool, as far as a batch's "
+        "logits take at most 256 MB (`optimizer.batch_size` x `pairs.num_rows` x entries x 4 bytes), the entries that "
+        "the pairs name most often first. rows: the `network.num_anchors` most frequent target rows. WSCR's targets "
+        "are sub-queries, not entries.",
     )
     row_matching: Literal["random", "noise"] = Field(
         "noise",

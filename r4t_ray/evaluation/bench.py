@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
 from r4t_ray.evaluation.method_answer import Answer, EncodeTexts
-from r4t_ray.rewards import OARConfig, SpecificReward
+from r4t_ray.rewards import BackTranslationReward, OARConfig, SpecificReward
 from r4t_ray.types import TASKS, Array, Rows, Task
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from r4t_ray.index import ShardedIndex
 
 T = TypeVar("T")
+
+OAR_REWARDS = ("back_translation_reward", "specific_reward", "oar_reward")
+"""Rewards of OAR (open-ended abstract retrieval) as measures. A run was trained on the first that it has."""
 
 ModelFolder = Literal["folm/<task>/warm_start", "folm/<task>/model", "diffusion/<task>", "diffusion/<task>/student"]
 """Folder of a model below the workspace. ``<task>`` is replaced by the name of the task."""
@@ -60,7 +63,9 @@ class Bench:
         fits: What the methods fitted and tuned.
         reward: Weights of the measure oar_reward, eq. 1 of arXiv 2603.06397.
         specific: The reward of OAR (open-ended abstract retrieval) that is about the query. None in the other task, and
-            for a run that was trained on eq. 1.
+            for a run that was trained on eq. 1. In a run that was trained on back-translation, methods that need many
+            rewards per query take this one.
+        back_translation: The reward of a language model, for a run that was trained on it.
         num_candidates: Methods that pick items one by one select from this many candidates.
         temperature: Sampling temperature of the language models.
         solver: Solver of the diffusion; None takes the stored solver.
@@ -91,18 +96,21 @@ class Bench:
     encode: EncodeTexts
     policy: Callable[[ModelFolder], FanOutModel]
     retriever: Callable[[ModelFolder], DiffusionRetriever]
+    back_translation: BackTranslationReward | None = None
 
     @property
     def main_measure(self) -> str:
         """The measure by which methods are tuned and chosen."""
-        return main_measure(self.task, self.k, self.n, is_specific=self.specific is not None)
+        rewards = {"specific_reward": self.specific, "back_translation_reward": self.back_translation}
+        measured = {"oar_reward"} | {name for name, reward in rewards.items() if reward is not None}
+        return main_measure(self.task, self.k, self.n, measured)
 
 
-def main_measure(task: Task, k: int, n: int, *, is_specific: bool) -> str:
-    """The measure that a task's model is trained to raise. ``is_specific`` is False for a run trained on eq. 1."""
+def main_measure(task: Task, k: int, n: int, measured: Container[str]) -> str:
+    """The measure that a task's model is trained to raise, by the names of the measures that the run has."""
     if task == "wscr":
         return f"recall@{k * n}"
-    return "specific_reward" if is_specific else "oar_reward"
+    return next(name for name in OAR_REWARDS if name in measured)
 
 
 class AnswerQueries(Protocol):

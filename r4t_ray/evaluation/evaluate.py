@@ -24,6 +24,7 @@ from r4t_ray.evaluation.method_answer import Answer, batches
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.report import write_report
 from r4t_ray.evaluation.report.examples import Asked
+from r4t_ray.evaluation.report.plane import sweep, write_plane
 from r4t_ray.evaluation.report.plots import plot_quality_latency, plot_rewards
 from r4t_ray.evaluation.results import Result, metric_rows
 from r4t_ray.evaluation.scores import score_answers
@@ -56,6 +57,8 @@ def evaluate(config: EvaluationConfig, workspace: Workspace, seed: int) -> Artif
         rows = metric_rows(results, config.num_bootstrap, seed)
         write_json(folder / "metrics.json", rows)
         plots = plot_quality_latency(results, config.k, config.n, folder)
+        curves = [curve for trial in trials if trial.task == "oar" and trial.queries for curve in sweep(trial)]
+        plots += write_plane(results, curves, folder, config.num_bootstrap, seed)
         if "folm" in stages:
             plots += plot_rewards(workspace.root / "folm" / "metrics.parquet", folder)
         asked = {trial.task: asked_of(trial, workspace) for trial in trials if trial.queries}

@@ -53,7 +53,7 @@ class Result:
 
 def main_measure_of(results: Sequence[Result], task: Task, k: int, n: int) -> str:
     """The measure that a task's model is trained to raise, by the measures that the results have."""
-    return main_measure(task, k, n, is_specific=any("specific_reward" in result.values for result in results))
+    return main_measure(task, k, n, {name for result in results for name in result.values})
 
 
 class MetricRow(TypedDict):

@@ -31,8 +31,9 @@ from r4t_ray.measures import (
     theme_precision_all,
     theme_recall,
     vendi_score,
+    vendi_scores_of_k,
 )
-from r4t_ray.rewards import OARConfig, SpecificReward, oar_reward, specific_components
+from r4t_ray.rewards import BackTranslationReward, OARConfig, SpecificReward, oar_reward, specific_components
 from r4t_ray.types import Array
 
 if TYPE_CHECKING:
@@ -81,6 +82,21 @@ def specific_score(reward: SpecificReward, answer: Answer, query: Query, query_e
         gamma=reward.config.gamma,
     )
     return float(components["specific"][0])
+
+
+def back_translation_scores(
+    reward: BackTranslationReward, answers: Sequence[Answer], queries: Sequence[Query], bench: Bench
+) -> Values:
+    """The back-translation reward of each answer, shape (B,), by one call of the language model for all new sets."""
+    tops = [answer.top_rows for answer in answers]
+    found_BkD = np.stack([np.pad(bench.index.emb_MD[top], ((0, bench.k - len(top)), (0, 0))) for top in tops])
+    explained_B = reward.explained(
+        [query.query_id for query in queries],
+        [query.text for query in queries],
+        [sorted(set(top.tolist())) for top in tops],
+        bench.k,
+    )
+    return reward.total(explained_B, vendi_scores_of_k(found_BkD) / bench.k).astype(np.float64)
 
 
 def nearest_cosines(directions_kD: Array, item_emb_MD: Array) -> Array:
@@ -138,6 +154,9 @@ def score(bench: Bench, answer: Answer, query: Query, query_emb_D: Array) -> dic
     scores = covered | geometric_scores(answer, query_emb_D, bench.index, bench.k, bench.reward)
     if bench.specific is not None:
         scores["specific_reward"] = specific_score(bench.specific, answer, query, query_emb_D, bench)
+    if bench.back_translation is not None:
+        rewards_B = back_translation_scores(bench.back_translation, [answer], [query], bench)
+        scores["back_translation_reward"] = float(rewards_B[0])
     return scores
 
 
@@ -169,6 +188,8 @@ def score_answers(
         own = [
             recall_by_novelty(answer, query, ids, budget, seen) for answer, query in zip(answers, queries, strict=True)
         ]
+    if bench.back_translation is not None:  # one batch for all answers; `score` then finds them known
+        back_translation_scores(bench.back_translation, answers, queries, bench)
     single = [score(bench, *one) for one in zip(answers, queries, query_emb_BD, strict=True)]
     return columns(own) | compare_answers(answers, query_emb_BD, bench.index.emb_MD) | columns(single)
 

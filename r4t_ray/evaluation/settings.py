@@ -34,8 +34,7 @@ class EvaluationConfig(Settings):
     num_candidates: int = Field(
         1000,
         ge=1,
-        description="mmr, dpp and greedy_reward pick their items from this many nearest items of the query. For oar, "
-        "constant picks from this many items that are nearest to the training queries on average.",
+        description="mmr, dpp and greedy_reward pick their items from this many nearest items of the query.",
     )
     latency_batches: tuple[int, ...] = Field(
         (1, 8, 64), description="Batch sizes of latency_ms_b*, in queries. An empty list measures no latency."

@@ -18,9 +18,17 @@ from r4t_ray.evaluation.bench import Bench, Fits, Method, ModelFolder
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.settings import EvaluationConfig
 from r4t_ray.folm import FanOutModel, FolmConfig, SharedEngine
-from r4t_ray.folm.rollout.task_rewards import open_specific
+from r4t_ray.folm.rollout.task_rewards import open_back_translation, open_specific
 from r4t_ray.index import load_index
-from r4t_ray.rewards import OARRewardConfig, SpecificConfig, SpecificReward, weights_of_eq_1
+from r4t_ray.rewards import (
+    BackTranslationConfig,
+    BackTranslationReward,
+    OARConfig,
+    OARRewardConfig,
+    SpecificConfig,
+    SpecificReward,
+    weights_of_eq_1,
+)
 from r4t_ray.types import Array, Rows, Task
 
 if TYPE_CHECKING:
@@ -33,6 +41,8 @@ BENCH_SETTINGS = ("k", "n", "num_candidates", "temperature", "solver", "num_step
 
 MAX_VAL_QUERIES = 200
 """Validation queries on which methods tune their settings. More would lengthen the evaluation."""
+MAX_VAL_QUERIES_OF_A_SLOW_REWARD = 16
+"""The same for the back-translation reward, which takes about half a second per answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +88,12 @@ def open_trial(
     """
     index, emb_of = load_index(workspace, task), query_embeddings(workspace)
     train, val, test = (load_queries(workspace, task, split) for split in ("train", "val", "test"))
-    val, test = draw(val, MAX_VAL_QUERIES, seed), draw(test, config.max_queries, seed)
+    is_slow = task == "oar" and isinstance(reward, BackTranslationConfig)
+    val = draw(val, MAX_VAL_QUERIES_OF_A_SLOW_REWARD if is_slow else MAX_VAL_QUERIES, seed)
+    test = draw(test, config.max_queries, seed)
     train_references = reference_rows(train, index.ids)
     fits, specific = Fits(), specific_reward(workspace, task, reward)
+    back_translation = back_translation_reward(workspace, task, reward, index.ids)
     settings: dict[str, Any] = {name: getattr(config, name) for name in BENCH_SETTINGS}
     settings |= {"train_emb_BD": emb_of(train), "val_queries": val, "val_emb_BD": emb_of(val)}
 
@@ -93,6 +106,7 @@ def open_trial(
             fits=fits,
             reward=weights_of_eq_1(reward),
             specific=specific,
+            back_translation=back_translation,
             encode=CachedEncoder(load_encoder(workspace.root / "encoder" / "model")).encode,
             policy=lambda model: engine.at(model_path(workspace, model, task)),
             retriever=cache(lambda model: load_retriever(model_path(workspace, model, task))),
@@ -109,8 +123,22 @@ def open_trial(
 
 
 def specific_reward(workspace: Workspace, task: Task, reward: OARRewardConfig) -> SpecificReward | None:
-    """The OAR reward that is about the query; None in the other task, and for a run that was trained on eq. 1."""
-    return open_specific(workspace, reward) if task == "oar" and isinstance(reward, SpecificConfig) else None
+    """The OAR reward that is about the query; None in the other task, and for a run that was trained on eq. 1.
+
+    A run that was trained on back-translation gets the default one, for methods that need many rewards per query.
+    """
+    if task == "wscr" or isinstance(reward, OARConfig):
+        return None
+    return open_specific(workspace, reward if isinstance(reward, SpecificConfig) else SpecificConfig())
+
+
+def back_translation_reward(
+    workspace: Workspace, task: Task, reward: OARRewardConfig, pool_ids: Sequence[str]
+) -> BackTranslationReward | None:
+    """The reward of a language model; None in the other task, and for a run that was trained on another reward."""
+    if task == "wscr" or not isinstance(reward, BackTranslationConfig):
+        return None
+    return open_back_translation(task, workspace, pool_ids, reward)
 
 
 def query_embeddings(workspace: Workspace) -> Callable[[Sequence[Query]], Array]:

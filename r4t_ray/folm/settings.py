@@ -35,7 +35,7 @@ class RewardConfig(Settings):
         "second per answer on a CPU core.",
     )
     wscr: CoverageConfig = Field(
-        CoverageConfig(expected_share=0.9),
+        CoverageConfig(expected_share=None),
         description="Weakly supervised compositional retrieval (WSCR): coverage of reference sets and of expected "
         "items.",
     )
@@ -140,7 +140,7 @@ class FolmConfig(Settings):
 
     @model_validator(mode="after")
     def _every_query_has_a_reward(self) -> Self:
-        if "wscr" in self.tasks and self.grpo.wscr.num_recombined and not self.reward.wscr.expected_share:
+        if "wscr" in self.tasks and self.grpo.wscr.num_recombined and self.reward.wscr.expected_share == 0:
             raise ValueError(
                 "grpo.wscr.num_recombined makes queries without a reference, and only expected items reward those: "
                 "set reward.wscr.expected_share above 0"

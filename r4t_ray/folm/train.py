@@ -22,13 +22,16 @@ from r4t_ray.folm.learner.loop import FAULT, train_worker
 from r4t_ray.folm.learner.lora import skeleton
 from r4t_ray.folm.learner.metrics import METRICS, StepMetrics, read_metrics, write_metrics
 from r4t_ray.folm.learner.optimizer import match_rates
-from r4t_ray.folm.learner.status import STATUS
+from r4t_ray.folm.learner.status import OUTCOME, STATUS
+from r4t_ray.folm.outcome import outcome_lines
 from r4t_ray.folm.policy.engines.factory import engine_name
 from r4t_ray.folm.policy.loading import load_trainable, model_source
 from r4t_ray.folm.policy.prompt import render_prompt
 from r4t_ray.folm.rollout.pool import RolloutPool
+from r4t_ray.folm.rollout.task_rewards import wscr_reward
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.warm_start.examples import warm_start_examples
+from r4t_ray.folm.warm_start.lengths import check_prompts, fit_answers
 from r4t_ray.folm.warm_start.supervised import train_on_examples
 from r4t_ray.ray_train_runs import STAGING, drop_broken_state
 from r4t_ray.stages import parents_of
@@ -46,12 +49,18 @@ def run(config: FolmConfig, workspace: Workspace, seed: int) -> Artifact:
 
     def make(folder: Path) -> int:
         engine_name(config.engine)  # fails early if the engine is not installed
+        check_lengths(config, workspace)
         for task in config.tasks:
             if not (folder / task / "warm_start").exists():
                 warm_start(task, config, workspace, folder / task / "warm_start", seed)
         rows = reinforce(config, workspace, folder, seed)
         if rows:
             write_metrics(rows, folder / "metrics.parquet")
+        lines = outcome_lines(config, workspace, rows, seed)
+        for line in lines:
+            _logger.warning("%s", line)
+        if lines:
+            (folder / OUTCOME).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         for task in config.tasks:
             remove_scaffolding(folder / task)
         return sum(config.grpo[task].num_steps for task in config.tasks)
@@ -64,6 +73,23 @@ def remove_scaffolding(folder: Path) -> None:
     for scaffold in (folder / STAGING, folder / "weights", *folder.glob("trl/checkpoint-*")):
         shutil.rmtree(scaffold, ignore_errors=True)
     (folder / STATUS).unlink(missing_ok=True)
+
+
+def check_lengths(config: FolmConfig, workspace: Workspace) -> None:
+    """Raise ConfigError if the prompt of a query and its answer are longer than the engine's sequences."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(**model_source(resolve_model(config.base_model)))
+    check_prompts(
+        [
+            _render(task, query.text, config, tokenizer)
+            for task in config.tasks
+            for query in load_queries(workspace, task)
+        ],
+        tokenizer,
+        max_completion_tokens=config.max_completion_tokens,
+        max_model_len=config.engine.max_model_len,
+    )
 
 
 def warm_start(task: Task, config: FolmConfig, workspace: Workspace, out: Path, seed: int) -> None:
@@ -79,6 +105,13 @@ def warm_start(task: Task, config: FolmConfig, workspace: Workspace, out: Path, 
         render = partial(_render, config=config, tokenizer=tokenizer)
         examples = warm_start_examples(
             task, workspace, stage, k=config.k, num_hits=config.num_hits, render=render, seed=seed
+        )
+        examples = fit_answers(
+            examples,
+            tokenizer,
+            k=config.k,
+            max_completion_tokens=config.max_completion_tokens,
+            max_length=stage.training.max_length,
         )
         _logger.info("%s: warm start on %d examples", task, len(examples))
         history = train_on_examples(model, tokenizer, examples, stage.training, seed)
@@ -159,8 +192,9 @@ def query_schedule(task: Task, config: FolmConfig, workspace: Workspace, seed: i
             "at least one",
             f"add sets or leave {task} out of folm.tasks",
         )
-    # The warm start recombines with ``seed``. ``seed + 1`` gives RL different queries.
-    queries += recombined_queries(workspace, task, grpo.num_recombined, seed + 1)
+    # Only expected coverage rewards recombined queries of WSCR. The warm start recombines with ``seed``.
+    if task == "oar" or wscr_reward(workspace, config).expected_share:
+        queries += recombined_queries(workspace, task, grpo.num_recombined, seed + 1)
     rng, needed = random.Random(seed), grpo.num_steps * grpo.queries_per_step
     passes = -(-needed // len(queries))
     return [query for _ in range(passes) for query in rng.sample(queries, len(queries))][:needed]

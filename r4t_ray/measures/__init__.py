@@ -12,17 +12,21 @@ from r4t_ray.measures.set_measures import (
     vendi_scores,
     vendi_scores_of_k,
 )
+from r4t_ray.measures.set_rules import first_keeping, keeps_rule, rule_violations
 from r4t_ray.measures.theme_measures import theme_precision, theme_precision_all, theme_recall
 
 __all__ = [
     "alignment",
     "catalogue_share",
+    "first_keeping",
     "groundedness",
     "hit",
     "identification",
     "jaccard",
+    "keeps_rule",
     "mean_rows",
     "recall",
+    "rule_violations",
     "swap",
     "theme_precision",
     "theme_precision_all",

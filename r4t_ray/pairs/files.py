@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,9 @@ from r4t_ray.catalogue import Query
 from r4t_ray.errors import EngineError
 from r4t_ray.files import remove_leftovers, whole_file
 from r4t_ray.types import Array, Task
+
+PairSource = Literal["folm", "greedy", "reference"]
+"""Where fan-outs come from: a policy of ``pairs.policy``, or the query's own reference."""
 
 
 class PlannedQuery(NamedTuple):
@@ -44,11 +47,26 @@ class Pairs(NamedTuple):
     sub_queries: list[list[str]]
 
 
-def plan_files(task: Task, planned: Sequence[PlannedQuery], queries_per_file: int) -> list[dict[str, Any]]:
-    """One row for each file: ``file``, ``task``, ``num_samples``, and the id, text, split and items of each query.
+def plan_files(
+    task: Task,
+    planned: Sequence[PlannedQuery],
+    queries_per_file: int,
+    *,
+    source: PairSource = "folm",
+    first_sample: int = 0,
+) -> list[dict[str, Any]]:
+    """One row for each file: its name, its task, its source, and the id, text, split and items of each query.
 
     Queries with the same number of samples share files, in order.
+
+    Args:
+        task: The task.
+        planned: The queries.
+        queries_per_file: Most queries in a file.
+        source: Where their fan-outs come from. It is part of the name of files from references.
+        first_sample: Number of the first fan-out of each query.
     """
+    prefix = "reference-" if source == "reference" else ""
     files: list[dict[str, Any]] = []
     for num_samples in dict.fromkeys(each.num_samples for each in planned):
         queries = [each.query for each in planned if each.num_samples == num_samples]
@@ -56,8 +74,10 @@ def plan_files(task: Task, planned: Sequence[PlannedQuery], queries_per_file: in
             of_file = queries[start : start + queries_per_file]
             files.append(
                 {
-                    "file": f"{task}/{len(files):06d}.parquet",
+                    "file": f"{task}/{prefix}{len(files):06d}.parquet",
                     "task": task,
+                    "source": source,
+                    "first_sample": first_sample,
                     "num_samples": num_samples,
                     "query_id": [query.query_id for query in of_file],
                     "text": [query.text for query in of_file],

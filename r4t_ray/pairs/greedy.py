@@ -2,13 +2,13 @@
 
 The optimiser picks pool entries near the query by greedy maximisation of the reward (``rewards.greedy``). The ids of
 the picks take the place of a language model's sub-queries, and the pool gives their embeddings
-(``PoolEntries``). They are searched, rewarded and written like sampled fan-outs. The files hold the texts of the picks.
+(``folm.rollout.pool_entries``). They are searched, rewarded and written like sampled fan-outs. The files hold the texts
+of the picks.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,14 +16,14 @@ import numpy as np
 from r4t_ray.artifacts import Workspace
 from r4t_ray.encoders import CachedEncoder, load_encoder
 from r4t_ray.errors import ConfigError
-from r4t_ray.folm.rollout.task_rewards import open_specific, pool_entries
+from r4t_ray.folm.rollout.task_rewards import open_specific
 from r4t_ray.folm.settings import FolmConfig
-from r4t_ray.index import ShardedIndex, load_index
+from r4t_ray.index import load_index
 from r4t_ray.pairs.files import query_seed
 from r4t_ray.pairs.settings import PairsConfig
-from r4t_ray.rewards import SpecificConfig
+from r4t_ray.rewards import BackTranslationConfig, SpecificConfig
 from r4t_ray.rewards.greedy import greedy_specific
-from r4t_ray.types import Array
+from r4t_ray.types import Array, Rows
 
 SPREAD = 2.0
 """Most that a sample's number of candidates and its gamma differ from the settings, as a factor."""
@@ -46,51 +46,38 @@ class PickEntries:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return the row with ``fan_outs``: for each query a JSON list of fan-outs, each a list of entries' ids."""
-        most = min(int(self._config.num_candidates * SPREAD), self._index.size)
+        most = min(max(int(self._config.num_candidates * SPREAD), self._k), self._index.size)
         query_emb_BD = self._encoder.encode(list(row["text"]))
         rows_BM = self._index.search(query_emb_BD, most)[1]
-        fan_outs = [
-            [self._pick(query_id, sample, z_q_D, rows_M) for sample in range(int(row["num_samples"]))]
-            for query_id, z_q_D, rows_M in zip(row["query_id"], query_emb_BD, rows_BM, strict=True)
-        ]
+        fan_outs = []
+        for query_id, z_q_D, rows_M in zip(row["query_id"], query_emb_BD, rows_BM, strict=True):
+            near_M = self._reward.nearness(query_id, z_q_D, self._index.emb_MD[rows_M])
+            fan_outs.append([self._pick(query_id, sample, rows_M, near_M) for sample in range(int(row["num_samples"]))])
         return {**row, "fan_outs": [json.dumps(answer, ensure_ascii=False) for answer in fan_outs]}
 
-    def _pick(self, query_id: str, sample: int, query_emb_D: Array, rows_M: Array) -> list[str]:
+    def _pick(self, query_id: str, sample: int, rows_M: Rows, near_M: Array) -> list[str]:
         rng = np.random.default_rng((query_seed(query_id, self._seed), sample))
         wider, flatter = SPREAD ** rng.uniform(-1.0, 1.0, size=2)
         candidates = rows_M[: max(self._k, round(self._config.num_candidates * wider))]
-        emb_MD = self._index.emb_MD[candidates]
-        near_M = self._reward.nearness(query_id, query_emb_D, emb_MD)
-        picks = greedy_specific(emb_MD, near_M, self._k, self._reward.config.gamma * flatter)
+        gamma = self._reward.config.gamma * flatter
+        picks = greedy_specific(self._index.emb_MD[candidates], near_M[: len(candidates)], self._k, gamma)
         return [self._index.ids[candidate] for candidate in candidates[picks].tolist()]
-
-
-class PoolEntries:
-    """Embeds the ids of pool entries as the pool does, and gives their texts."""
-
-    def __init__(self, workspace: Workspace, index: ShardedIndex) -> None:
-        self._emb_MD = index.emb_MD
-        self._row_of = {name: row for row, name in enumerate(index.ids)}
-        self._texts = [entry.text for entry in pool_entries("oar", workspace, index.ids)]
-
-    def encode(self, texts: Sequence[str]) -> Array:
-        """The pool's embedding of each id."""
-        return self._emb_MD[[self._row_of[name] for name in texts]]
-
-    def texts(self, ids: Sequence[str]) -> list[str]:
-        """The text of each id."""
-        return [self._texts[self._row_of[name]] for name in ids]
 
 
 def specific_settings(folm: FolmConfig) -> SpecificConfig:
     """The settings of the reward that the optimiser maximises.
 
+    Back-translation is too slow for it. There the optimiser takes the default specific reward, and ``pairs.select``
+    chooses among its samples by back-translation.
+
     Raises:
-        ConfigError: The run has another OAR reward.
+        ConfigError: The run was trained on eq. 1.
     """
     if isinstance(folm.reward.oar, SpecificConfig):
         return folm.reward.oar
+    if isinstance(folm.reward.oar, BackTranslationConfig):
+        return SpecificConfig()
     raise ConfigError(
-        "pairs.policy.oar", f"greedy, with folm.reward.oar of type {folm.reward.oar.type}", "type: specific",
+        "pairs.policy.oar", f"greedy, with folm.reward.oar of type {folm.reward.oar.type}", "another type",
         "set folm.reward.oar.type to specific, or pairs.policy.oar to folm",
     )  # fmt: skip

@@ -20,7 +20,17 @@ class PairsConfig(Settings):
         PerTask[PairPolicy](oar="greedy", wscr="folm"),
         description="Where fan-outs come from. `folm` samples the frozen fan-out language model. `greedy` maximises "
         "the reward over the entries near the query. It needs no language model, although `train-folm` runs before it. "
-        "It exists for oar with the reward `{type: specific}`.",
+        "It exists for oar with the reward `{type: specific}`. With `{type: back_translation}` it maximises the "
+        "specific reward, and `select` chooses among the samples by back-translation. That is expensive: about half a "
+        "second for each sample, and `num_random` calls for each query.",
+    )
+    reference_share: float = Field(
+        0.5,
+        ge=0.0,
+        le=1.0,
+        description="Share of the training weight of wscr pairs whose targets are items of the query's own reference "
+        "set; the other pairs come from the language model. Raise it if many items are in few training sets. 1 samples "
+        "no language model.",
     )
     num_candidates: PositiveInt = Field(
         60,
@@ -72,8 +82,8 @@ class PairsConfig(Settings):
     )
     writers: Resources = Field(
         Resources(cpus=0.5),
-        description="Actors that embed, search, reward and write pairs. One writes about 1,000 pairs/s; raise `num` "
-        "when the engines together are faster.",
+        description="Actors that embed, search, reward and write pairs, and actors that pick entries or items where no "
+        "language model is sampled. One writes about 1,000 pairs/s; raise `num` when the engines together are faster.",
     )
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ arXiv 2603.06397:
    parsed.
 2. Equal fan-outs of a query become one pair with a weight.
 3. Where training queries are few, recombining them gives additional queries; these have no reference set.
+4. A share of the WSCR pairs has items of the query's own reference as its target (``references``).
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ from r4t_ray.catalogue import Query, load_queries, recombined_queries
 from r4t_ray.encoders import load_encoder
 from r4t_ray.errors import ArtifactError
 from r4t_ray.folm import FanOutModel, SharedEngine
-from r4t_ray.folm.rollout.task_rewards import TaskRewards
+from r4t_ray.folm.rollout.pool_entries import PoolEntries
+from r4t_ray.folm.rollout.task_rewards import TaskRewards, no_scorer, open_rubric
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.pairs.actors import map_on_actors
 from r4t_ray.pairs.files import (
     Pairs,
+    PairSource,
     PlannedQuery,
     check_written,
     missing_files,
@@ -39,13 +42,16 @@ from r4t_ray.pairs.files import (
     query_seed,
     write_file,
 )
-from r4t_ray.pairs.greedy import PickEntries, PoolEntries
+from r4t_ray.pairs.greedy import PickEntries
 from r4t_ray.pairs.labels import write_labels
 from r4t_ray.pairs.recompose import recomposed_queries
+from r4t_ray.pairs.references import PickReferences, planned_references
 from r4t_ray.pairs.select import SelectRule, count_equal
-from r4t_ray.pairs.settings import PairPolicy, PairsConfig
+from r4t_ray.pairs.settings import PairsConfig
 from r4t_ray.pairs.targets import target_rows
 from r4t_ray.progress import track
+from r4t_ray.rewards import BackTranslationConfig
+from r4t_ray.rewards.back_translation import COST
 from r4t_ray.stages import parents_of
 from r4t_ray.types import Array, Task
 
@@ -88,10 +94,16 @@ class WritePairs:
         opened = Workspace(workspace)
         folm = FolmConfig.model_validate(opened.artifact("folm").manifest.config)
         # Added rewards are left out, because a judge may cost one call per fan-out.
-        self._rewards = TaskRewards(opened, folm.model_copy(update={"added_rewards": FolmConfig().added_rewards}))
+        folm = folm.model_copy(update={"added_rewards": FolmConfig().added_rewards})
+        self._rewards = TaskRewards(opened, folm)
+        self._unasked = None
+        if isinstance(folm.reward.oar, BackTranslationConfig):
+            self._unasked = open_rubric("oar", opened, folm, self._rewards.indexes["oar"].ids, no_scorer)
         self._config, self._folder = config, Path(folder)
-        picked = "oar" in folm.tasks and config.policy.oar == "greedy"
-        self._entries = {"oar": PoolEntries(opened, self._rewards.indexes["oar"])} if picked else {}
+        picked = {task for task in folm.tasks if config.policy[task] == "greedy"}
+        picked |= {"wscr"} if config.reference_share and "wscr" in folm.tasks else set()
+        indexes = self._rewards.indexes
+        self._entries = {task: PoolEntries(opened, task, indexes[task]) for task in picked}
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Write the file; returns its name, its bytes, and its numbers of fan-outs, parsed fan-outs and pairs."""
@@ -102,7 +114,8 @@ class WritePairs:
             )
         ]
         samples = [json.loads(fan_outs) for fan_outs in row["fan_outs"]]
-        pairs, num_parsed = self._pairs(row["task"], queries, samples)
+        entries = None if row["source"] == "folm" else self._entries[row["task"]]
+        pairs, num_parsed = self._pairs(row["task"], queries, samples, entries, int(row["first_sample"]))
         size = write_file(pairs_table(pairs), self._folder / row["file"])
         return {
             "file": row["file"],
@@ -112,12 +125,21 @@ class WritePairs:
             "bytes": size,
         }
 
-    def _pairs(self, task: Task, queries: list[Query], samples: list[list[list[str] | None]]) -> tuple[Pairs, int]:
+    def _pairs(
+        self,
+        task: Task,
+        queries: list[Query],
+        samples: list[list[list[str] | None]],
+        entries: PoolEntries | None = None,
+        first_sample: int = 0,
+    ) -> tuple[Pairs, int]:
         counts = [count_equal(fan_outs) for fan_outs in samples]
         owners = [(q, position) for q, of_query in enumerate(counts) for position in of_query]
         fan_outs = [tuple(samples[q][position] or ()) for q, position in owners]
-        entries = self._entries.get(task)
-        retrieved, output = self._rewards.score(task, [queries[q] for q, _ in owners], fan_outs, entries)
+        # A slow reward is asked only where there is something to choose. The reward of other pairs is NaN.
+        is_choice = self._config.select.type != "all" and any(len(of_query) > 1 for of_query in counts)
+        rubric = None if is_choice or task == "wscr" else self._unasked
+        retrieved, output = self._rewards.score(task, [queries[q] for q, _ in owners], fan_outs, entries, rubric)
         index = self._rewards.indexes[task]
         selected = selected_rows(counts, output.total_B, self._config.select)
         targets = [target_rows(task, retrieved, b, index.emb_MD, self._config.num_rows) for b in selected]
@@ -125,13 +147,15 @@ class WritePairs:
         pairs = Pairs(
             query_id=[queries[owners[b][0]].query_id for b in selected],
             split=[queries[owners[b][0]].split for b in selected],
-            sample=[owners[b][1] for b in selected],
+            sample=[first_sample + owners[b][1] for b in selected],
             weight=[counts[owners[b][0]][owners[b][1]] for b in selected],
             z_q_ND=retrieved.query_emb_BD[selected],
             Z_NLD=np.stack(targets) if targets else np.empty((0, self._config.num_rows, dim), np.float32),
             reward_N=output.total_B[selected],
             components={
-                name: values_B[selected] for name, values_B in sorted(output.breakdown.items()) if name != "parsed"
+                name: values_B[selected]
+                for name, values_B in sorted(output.breakdown.items())
+                if name not in NO_COMPONENTS
             },
             item_ids=[[index.ids[hit] for hit in retrieved.hit_rows_BkK[b, : len(fan_outs[b]), 0]] for b in selected],
             sub_queries=[entries.texts(fan_outs[b]) if entries else list(fan_outs[b]) for b in selected],
@@ -139,8 +163,15 @@ class WritePairs:
         return pairs, sum(sum(of_query.values()) for of_query in counts)
 
 
-SOURCES: dict[PairPolicy, type[Any]] = {"folm": SampleSubQueries, "greedy": PickEntries}
-"""The class of actors that makes the fan-outs of each policy."""
+NO_COMPONENTS = {"parsed", *(f"back_translation_{name}" for name in COST)}
+"""Components of the rewards that the files leave out: 1 for every pair, or different in each run."""
+
+SOURCES: dict[PairSource, type[Any]] = {
+    "folm": SampleSubQueries,
+    "greedy": PickEntries,
+    "reference": PickReferences,
+}
+"""The class of actors that makes the fan-outs of each source."""
 
 
 def selected_rows(counts: list[dict[int, int]], reward_N: Array, rule: SelectRule) -> list[int]:
@@ -168,16 +199,10 @@ def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
 
     def make(folder: Path) -> int:
         tasks = FolmConfig.model_validate(workspace.artifact("folm").manifest.config).tasks
-        files = [
-            file
-            for task in tasks
-            for file in plan_files(
-                task, planned_queries(task, config, workspace, folder, seed), config.queries_per_file
-            )
-        ]
+        files = [file for task in tasks for file in planned_files(task, config, workspace, folder, seed)]
         arguments = (str(workspace.root), config, seed)
-        for policy, source in SOURCES.items():
-            chosen = [file for file in files if config.policy[file["task"]] == policy]
+        for name, source in SOURCES.items():
+            chosen = [file for file in files if file["source"] == name]
             if chosen:
                 synthesize(chosen, config, workspace, folder, source=source, source_args=arguments)
         left = missing_files(files, folder)  # this also removes half-written files of a killed writer
@@ -196,6 +221,23 @@ def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
         return num_pairs
 
     return workspace.build("pairs", config, seed, parents_of("pairs"), make, resumes=True)
+
+
+def planned_files(
+    task: Task, config: PairsConfig, workspace: Workspace, folder: Path, seed: int
+) -> list[dict[str, Any]]:
+    """The files of a task: those of its policy, and those from the references of WSCR."""
+    share = config.reference_share if task == "wscr" else 0.0
+    planned = [] if share == 1 else planned_queries(task, config, workspace, folder, seed)
+    num_fan_outs = sum(each.num_samples for each in planned if each.query.split == "train")
+    queries = [query for query in load_queries(workspace, task) if query.split != "test"]
+    references = planned_references(queries, num_fan_outs, share)
+    if references:
+        _logger.info("%s: %d pairs from references, weight %d", task, len(references), references[0].num_samples)
+    return [
+        *plan_files(task, planned, config.queries_per_file, source=config.policy[task]),
+        *plan_files(task, references, config.queries_per_file, source="reference", first_sample=config.num_samples),
+    ]
 
 
 def planned_queries(
@@ -243,7 +285,8 @@ def synthesize(
     ray.data.DataContext.get_current().enable_progress_bars = False
     rows = ray.data.from_items(missing, override_num_blocks=min(len(missing), MOST_BLOCKS))
     written = map_on_actors(
-        map_on_actors(rows, source, source_args, config.actors),
+        # Only the language model needs an engine, and with it perhaps a GPU.
+        map_on_actors(rows, source, source_args, config.actors if source is SampleSubQueries else config.writers),
         WritePairs,
         (str(workspace.root), config, str(folder)),
         config.writers,

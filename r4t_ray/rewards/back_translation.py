@@ -24,6 +24,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 from r4t_ray.config import Settings
 from r4t_ray.measures import vendi_scores_of_k
 from r4t_ray.rewards.answers import Answers
+from r4t_ray.rewards.rubric import FloatArray
 from r4t_ray.types import Array
 
 ENTRIES = "{entries}"
@@ -134,7 +135,7 @@ class BackTranslationReward:
         return {
             "explained": explained_B,
             "vendi": vendi_B,
-            "reward": (explained_B + self.config.gamma * np.log(vendi_B)).astype(np.float32),
+            "reward": self.total(explained_B, vendi_B),
             "calls": np.full(num, (self.calls - calls) / num, np.float32),
             "cached": np.array(is_known_B, np.float32),
             "seconds": np.full(num, (self.seconds - seconds) / num, np.float32),
@@ -162,6 +163,10 @@ class BackTranslationReward:
             [nats / self._num_tokens[query] for nats, query in zip(excess, queries, strict=True)], np.float32
         )
 
+    def total(self, explained_B: Array, vendi_B: FloatArray) -> Array:
+        """R from the first term and Vendi / k, (B,)."""
+        return (explained_B + self.config.gamma * np.log(vendi_B)).astype(np.float32)
+
     def random_sets(self, query_id: str, k: int) -> list[tuple[int, ...]]:
         """Pool rows of the m random sets of a query, ascending. The id alone draws them."""
         rng = np.random.default_rng(list(query_id.encode()))
@@ -183,4 +188,5 @@ class BackTranslationReward:
 
 
 def _log_mean_exp(nats_m: Sequence[float]) -> float:
-    return float(np.logaddexp.reduce(nats_m) - np.log(len(nats_m)))
+    with np.errstate(invalid="ignore"):  # NaN where no language model was asked
+        return float(np.logaddexp.reduce(nats_m) - np.log(len(nats_m)))

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag
 
+from r4t_ray.rewards.answers import Answers
 from r4t_ray.rewards.back_translation import (
     AddedBackTranslationConfig,
     BackTranslationConfig,
@@ -20,6 +21,7 @@ from r4t_ray.rewards.judge import JudgeConfig
 from r4t_ray.rewards.oar import OARConfig, oar_components
 from r4t_ray.rewards.rubric import RewardFn, Rubric, WeightedReward
 from r4t_ray.rewards.specific import SpecificConfig, SpecificReward
+from r4t_ray.types import Array
 
 
 def _kind(value: Any) -> str:
@@ -57,7 +59,7 @@ def oar_rubric(
     if isinstance(own, SpecificReward):
         weighted = WeightedReward(reward=own, weights={"specific": 1.0})
     elif isinstance(own, BackTranslationReward):
-        weighted = WeightedReward(reward=own, weights={"reward": 1.0}, name="back_translation")
+        weighted = WeightedReward(reward=_with_prefix(own), weights={"back_translation": 1.0})
     else:
         weighted = WeightedReward(reward=oar_components, weights=own.weights)
     return Rubric(rewards=[weighted, *map(_log, logged), *added])
@@ -129,6 +131,16 @@ def _opened(
         assert back_translation is not None
         return back_translation(config)
     return config.build(share)
+
+
+def _with_prefix(reward: BackTranslationReward) -> RewardFn:
+    """The components under the names that the same reward has as an added one."""
+
+    def named(answers: Answers) -> dict[str, Array]:
+        parts = reward(answers)
+        return {"back_translation": parts.pop("reward"), **{f"back_translation_{name}": parts[name] for name in parts}}
+
+    return named
 
 
 def _log(reward: RewardFn) -> WeightedReward:

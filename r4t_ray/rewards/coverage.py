@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,15 +26,18 @@ ExpectedItems = Callable[[Sequence[str], Array], Array]
 """``(query ids, query_emb_QD) -> score_QM``: how strongly each pool item is expected in the set of each query."""
 
 
+EXPECTED_SHARE = 0.9
+"""Share of expected coverage where items recur and the settings name no share."""
+
+
 class CoverageConfig(Settings):
     """The coverage reward of WSCR. The defaults give eq. 5."""
 
-    expected_share: float = Field(
+    expected_share: Annotated[float, Field(ge=0.0, le=1.0)] | None = Field(
         0.0,
-        ge=0.0,
-        le=1.0,
         description="Share of the reward that is expected coverage. The rest is coverage of the query's own reference "
-        "(eq. 5). Raise it if references are small or if RL also trains on recombined queries.",
+        "(eq. 5). Raise it if references are small. null takes 0.9 if training sets hold at least half of a validation "
+        "set's items, else 0: similar sets then say nothing about the items of a set.",
     )
     temperature: PositiveFloat = Field(
         0.05,
@@ -41,10 +45,16 @@ class CoverageConfig(Settings):
         "items. A lower value gives more weight to the nearest sets. It has no effect if expected_share is 0.",
     )
 
+    def for_catalogue(self, recurs: bool) -> CoverageConfig:
+        """The settings with a share in place of null; ``recurs`` says whether items recur in the catalogue."""
+        share = EXPECTED_SHARE if recurs else 0.0
+        return self if self.expected_share is not None else self.model_copy(update={"expected_share": share})
+
     @property
     def weights(self) -> dict[str, float]:
-        """The weights by component. If ``expected_share`` is 0, only coverage has one."""
+        """The weights by component. If ``expected_share`` is 0, only coverage has one. It must not be None."""
         share = self.expected_share
+        assert share is not None, "for_catalogue comes first"
         return {"coverage": 1 - share, "expected": share} if share > 0 else {"coverage": 1.0}
 
 

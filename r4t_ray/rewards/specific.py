@@ -14,17 +14,25 @@ reward (arXiv 2402.13936), the Vendi score weighted by quality (2405.02449), qua
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from scipy.sparse import csr_array
 
 from r4t_ray.config import Settings
 from r4t_ray.measures import groundedness, unit_distance, vendi_scores_of_k
 from r4t_ray.rewards.answers import Answers
 from r4t_ray.types import Array
+
+ENTRIES_A_BLOCK = 4096
+"""Entries whose cosines to all training queries are held at a time."""
+
+_logger = logging.getLogger(__name__)
 
 
 class SpecificConfig(Settings):
@@ -91,15 +99,55 @@ class SpecificReward:
         return nearness(entry_emb_BkD, query_emb_D, self.negatives(query_id, query_emb_D), self.config.tau)
 
     def negatives(self, query_id: str, query_emb_D: Array) -> Array:
-        """Embeddings of at most ``num_negatives`` training queries, (N, D), drawn by the hash of ``query_id``.
+        """Embeddings of at most ``num_negatives`` training queries, (N, D); see ``negative_rows``."""
+        return self.train_emb_ND[self.negative_rows(query_id, query_emb_D)]
 
-        The query itself and training queries with a cosine above ``max_cosine`` are left out.
+    def negative_rows(self, query_id: str, query_emb_D: Array) -> list[int]:
+        """Positions of the negatives among the training queries, drawn by the hash of ``query_id``.
+
+        The query itself and training queries with a cosine above ``max_cosine`` are left out. If an encoder gives
+        nearly all texts such a cosine, the least similar training queries are taken, at most half of them.
         """
         order_N = np.random.default_rng(_hash(query_id)).permutation(len(self.train_ids))
-        is_far_N = self.train_emb_ND @ query_emb_D <= self.config.max_cosine
-        far = order_N[is_far_N[order_N]][: self.config.num_negatives + 1]  # the query itself is at most one of them
-        others = [n for n in far.tolist() if self.train_ids[n] != query_id]
-        return self.train_emb_ND[others[: self.config.num_negatives]]
+        cos_N = self.train_emb_ND @ query_emb_D
+        least = min(self.config.num_negatives, len(cos_N) // 2)
+        most_cosine = self.config.max_cosine
+        if least and (needed := float(np.partition(cos_N, least - 1)[least - 1])) > most_cosine:
+            _warn_of_similar_queries(most_cosine)
+            most_cosine = needed
+        far = order_N[cos_N[order_N] <= most_cosine][: self.config.num_negatives + 1]  # at most one is the query itself
+        return [n for n in far.tolist() if self.train_ids[n] != query_id][: self.config.num_negatives]
+
+    def mean_nearness(self, entry_emb_MD: Array) -> Array:
+        """The mean of ``nearness`` over all training queries for each entry, float32 (M,); zeros without any query."""
+        num_queries = len(self.train_ids)
+        if not num_queries:
+            return np.zeros(len(entry_emb_MD), np.float32)
+        rows = [self.negative_rows(*one) for one in zip(self.train_ids, self.train_emb_ND, strict=True)]
+        ends = np.cumsum([0, *map(len, rows)])
+        negatives_QQ = csr_array(
+            (np.ones(ends[-1]), np.concatenate(rows).astype(np.int64), ends), (num_queries, num_queries)
+        )
+        mean_M = np.empty(len(entry_emb_MD), np.float32)
+        for start in range(0, len(entry_emb_MD), ENTRIES_A_BLOCK):
+            block = slice(start, start + ENTRIES_A_BLOCK)
+            cos_MQ = entry_emb_MD[block].astype(np.float64) @ self.train_emb_ND.T.astype(np.float64)
+            # Below tau = 0.002 the smallest terms are 0 in float64, which changes no share of a query that matters.
+            exp_MQ = np.exp((cos_MQ - cos_MQ.max(axis=1, keepdims=True)) / self.config.tau)
+            others_MQ = (negatives_QQ @ exp_MQ.T).T
+            total_MQ = exp_MQ + others_MQ
+            mean_M[block] = np.divide(exp_MQ, total_MQ, out=np.zeros_like(total_MQ), where=total_MQ > 0).mean(axis=1)
+        return mean_M
+
+
+@cache
+def _warn_of_similar_queries(max_cosine: float) -> None:
+    """Say it once for each setting in a process."""
+    _logger.warning(
+        "reward.oar: fewer training queries than num_negatives have a cosine of at most max_cosine = %g to a query. "
+        "The least similar ones are its negatives. Raise max_cosine if the encoder gives all texts high cosines",
+        max_cosine,
+    )
 
 
 def nearness(entry_emb_MD: Array, query_emb_D: Array, negative_emb_ND: Array, tau: float) -> Array:

@@ -75,13 +75,31 @@ def test_logits_of_a_query_by_hand() -> None:
 
 @pytest.mark.parametrize(("log_nearness", "expected"), [(np.log(7.0), 7.0), (np.log(1000.0), 100.0)])
 def test_nearness_is_learned_and_bounded(log_nearness: float, expected: float) -> None:
+    """At the bound the gradient is not 0, so s can fall again."""
     made = mixture()
     with torch.no_grad():
         made.log_nearness.fill_(log_nearness)
+    made.keep_in_bounds()
     logits_BN = made.query_logits(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]), KEPT)
     assert logits_BN[0].tolist() == [pytest.approx(expected, rel=1e-5), 0.0]
     logits_BN[0, 0].backward()
-    assert float(made.log_nearness.grad) == pytest.approx(7.0 if expected == 7 else 0.0)
+    assert float(made.log_nearness.grad) == pytest.approx(expected, rel=1e-5)
+
+
+@torch.no_grad()
+def test_logits_without_the_hubness_of_an_anchor_by_hand() -> None:
+    """Cosines 0.6 and 0.8, hubness 0.4 and 0.9 with share 0.5, exp(s) = 10, and the biases."""
+    torch.manual_seed(0)
+    retriever = DiffusionRetriever(CONFIG.model_copy(update={"prior": "nearness"})).eval()
+    made = retriever.mixture
+    assert made is not None
+    made.anchors_ND.copy_(torch.eye(2))
+    made.hubness_N.copy_(torch.tensor([0.4, 0.9]))
+    made.bias_N.copy_(torch.tensor([0.25, -1.0]))
+    made.row_head.weight.normal_()  # the row has no say in the shares
+    found_BN = [retriever.prior_logits(torch.tensor([[0.6, 0.8]]), is_dropped_B) for is_dropped_B in (KEPT, DROPPED)]
+    assert found_BN[0][0].tolist() == pytest.approx([10 * (0.6 - 0.2) + 0.25, 10 * (0.8 - 0.45) - 1.0])
+    assert found_BN[1][0].tolist() == [0.25, -1.0]
 
 
 @torch.no_grad()

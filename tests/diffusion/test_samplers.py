@@ -11,12 +11,14 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import get_args
 
+import numpy as np
 import pytest
 import torch
 from diffusers import EDMDPMSolverMultistepScheduler, EDMEulerScheduler
 from torch import Tensor
 
 from r4t_ray.diffusion import SOLVERS, NoiseConfig, SolverName
+from r4t_ray.diffusion.samplers.top_anchors import diverse_picks
 from r4t_ray.diffusion.schedule import sampling_sigmas
 
 MEAN, STD = 0.3, 0.5
@@ -45,7 +47,10 @@ def flow(z_BLD: Tensor, sigma: float, sigma_next: float) -> Tensor:
 
 
 class Anchored:
-    """The Gaussian denoiser with 20 axes as anchors. Logits are z plus the anchor number. It records its calls."""
+    """The Gaussian denoiser with 20 axes as anchors. Logits are z plus the anchor number.
+
+    The logits of the shares are the anchor number. It records its calls.
+    """
 
     anchors_ND = torch.eye(20, dtype=torch.float64)
 
@@ -61,6 +66,10 @@ class Anchored:
         assert sigma_B.shape == (2,)
         self.seen.append(float(sigma_B[0]))
         return z_BLD + torch.arange(20)
+
+    def prior_logits(self) -> Tensor:
+        self.seen.append(NOISE.sigma_max)
+        return torch.arange(20.0, dtype=torch.float64).expand(2, 20)
 
 
 def run(solver: str, num_steps: int = 6, start_seed: int = 0, draw_seed: int = 0) -> tuple[Tensor, list[float]]:
@@ -175,6 +184,30 @@ def test_ranked_rows_come_best_first() -> None:
     assert [name for name, solver in SOLVERS.items() if solver.is_ranked] == ["top_anchors"]
     rows_BLD, _ = run("top_anchors")
     assert torch.equal(rows_BLD, torch.eye(20)[[19, 18, 17, 16, 15, 14, 13, 12, 11, 10]].double().expand(2, 10, 20))
+
+
+def test_picks_raise_logits_plus_diversity_times_ln_det_of_the_cosines() -> None:
+    torch.manual_seed(0)
+    anchors_ND = torch.nn.functional.normalize(torch.randn(12, 6, dtype=torch.float64) + 0.8, dim=-1)
+    logits_BN = 2 * torch.randn(3, 12, dtype=torch.float64)
+    found_BR = diverse_picks(logits_BN, anchors_ND, 5, 1.5)
+    for logits_N, found_R in zip(logits_BN, found_BR.tolist(), strict=True):
+        picks: list[int] = []
+        while len(picks) < 5:  # brute force, one determinant for each candidate
+            left = [n for n in range(12) if n not in picks]
+            kernels = [anchors_ND[[*picks, n]] @ anchors_ND[[*picks, n]].T for n in left]
+            values = [float(logits_N[n] + 1.5 * torch.logdet(kernel)) for n, kernel in zip(left, kernels, strict=True)]
+            picks.append(left[int(np.argmax(values))])
+        assert found_R == picks
+    assert diverse_picks(logits_BN, anchors_ND, 3, 1.5).tolist() == found_BR[:, :3].tolist()
+    assert found_BR.tolist() != diverse_picks(logits_BN, anchors_ND, 5, 0.0).tolist()
+
+
+def test_a_near_duplicate_waits_and_picks_may_outnumber_the_dimensions() -> None:
+    anchors_ND = torch.tensor([[1.0, 0.0], [1.0, 1e-4], [0.0, 1.0], [0.6, 0.8]], dtype=torch.float64)
+    logits_BN = torch.tensor([[3.0, 2.9, 0.0, 0.5]], dtype=torch.float64)
+    assert diverse_picks(logits_BN, anchors_ND, 4, 0.0).tolist() == [[0, 1, 3, 2]]
+    assert diverse_picks(logits_BN, anchors_ND, 4, 2.0).tolist() == [[0, 2, 1, 3]]
 
 
 @pytest.mark.parametrize("solver", ["one_step", "top_anchors"])

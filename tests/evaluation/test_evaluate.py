@@ -45,7 +45,9 @@ def test_every_method_and_measure_has_a_row(workspace):
     num = {"theme_precision": 4, "theme_precision_all": 4, "theme_recall": 4, "recall_seen@6": 1}
     assert [row for row in quality(rows) if row["n"] != num.get(row["measure"], 5)] == []
     assert {row["n"] for row in rows if row not in quality(rows)} == {2}
-    assert {"report.md", "quality_latency.png", "reward_curves.png"} <= set(artifact.manifest.files)
+    assert {"report.md", "quality_latency.png", "reward_curves.png", "plane.png"} <= set(artifact.manifest.files)
+    plane = json.loads(artifact.file("plane.json").read_text())
+    assert [row["method"] for row in plane["curves"]] == ["mmr"] * 9 + ["dpp"] * 7
     assert set(artifact.manifest.parents) == {"catalogue", "encoder", "index", "folm", "diffusion"}
     report = artifact.file("report.md").read_text()
     definitions = report.partition("## Measures")[2]

@@ -5,6 +5,7 @@ import pytest
 
 from r4t_ray.evaluation import scores
 from r4t_ray.evaluation.method_answer import Answer, answers_of_directions, round_robin
+from r4t_ray.evaluation.methods.best_of_5 import judge_oar
 from r4t_ray.evaluation.scores import (
     coverage_scores,
     geometric_scores,
@@ -14,7 +15,14 @@ from r4t_ray.evaluation.scores import (
     score_answers,
     theme_scores,
 )
-from r4t_ray.rewards import OARConfig, SpecificConfig, SpecificReward
+from r4t_ray.rewards import (
+    BackTranslationConfig,
+    BackTranslationReward,
+    OARConfig,
+    QueryLogProbs,
+    SpecificConfig,
+    SpecificReward,
+)
 
 
 def test_round_robin_gives_direction_i_the_ranks_i_i_plus_k_and_so_on():
@@ -39,6 +47,29 @@ def test_geometric_scores_by_hand(at, pool):
     assert found["groundedness"] == pytest.approx(1.0, abs=1e-3)
     assert found["alignment"] == pytest.approx(0.75, abs=1e-6)
     assert found["oar_reward"] == pytest.approx(0.6 + 0.2 * vendi / 2 + 0.2 * 0.75, abs=1e-3)
+
+
+def test_back_translation_by_hand_is_the_main_measure_and_picks_the_best_sample(at, pool, toy_query, bench):
+    """The language model finds a query e times as probable for each entry "t0" in its prompt."""
+    asked = []
+
+    def count(prompts, queries):
+        asked.extend(prompts)
+        return QueryLogProbs(np.array([prompt.count("t0") for prompt in prompts], np.float32), np.ones(len(prompts)))
+
+    config = BackTranslationConfig(type="back_translation", num_random=2, gamma=0.5)
+    reward = BackTranslationReward(config, count, ["t0", "t90"])
+    reward.random_sets = lambda query_id, k: [(0, 1), (1, 1)]  # ln p is 1 and 0
+    parts = bench(task="oar", index=pool(0, 90), n=1, back_translation=reward)
+    query, random = toy_query("q", "a wish"), np.log((np.e + 1) / 2)
+    both = Answer(directions_kD=at(0, 90), hits_kn=np.array([[0], [1]]))
+    one = Answer(directions_kD=at(90), hits_kn=np.array([[1]]))
+    values = score_answers(parts, [both, one], [query] * 2, at(0, 0), [{0}, {0}])["back_translation_reward"]
+    # Two orthogonal items have Vendi / k = 1; one item and a missing direction have 1 / 2.
+    assert np.abs(values - [1 - random, -random + 0.5 * np.log(0.5)]).max() < 1e-6
+    assert len(asked) == 3, "two answers and two random sets, one of which is an answer too"
+    assert parts.main_measure == "back_translation_reward"
+    assert judge_oar(parts, both, query, at(0)[0]) > judge_oar(parts, one, query, at(0)[0])
 
 
 def test_specific_reward_by_hand(at, pool, toy_query, bench):

@@ -28,7 +28,13 @@ FOLM = FolmConfig.model_validate(
         "engine": {"type": "vllm", "max_model_len": 192, "max_num_seqs": 32},
     }
 )
-PAIRS = {"policy": {"oar": "folm"}, "num_samples": 16, "num_recombined": {"oar": 0, "wscr": 0}, "queries_per_file": 1}
+PAIRS = {
+    "policy": {"oar": "folm"},
+    "reference_share": 0.0,
+    "num_samples": 16,
+    "num_recombined": {"oar": 0, "wscr": 0},
+    "queries_per_file": 1,
+}
 # The engine runs inside the process that samples, so the two end together.
 ENGINE, WRITER = "ray::MapWorker(Map(SampleSubQueries))", "ray::MapWorker(Map(WritePairs))"
 KEPT_SUFFIXES = (".parquet", ".json")

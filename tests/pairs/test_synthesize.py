@@ -20,10 +20,18 @@ from r4t_ray.errors import ArtifactError
 from r4t_ray.folm import FanOutModel
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.pairs import synthesize as stage
-from r4t_ray.pairs.files import plan_files, query_seed
+from r4t_ray.pairs.files import query_seed
+from r4t_ray.pairs.references import PickReferences
 from r4t_ray.pairs.select import SelectAbove, SelectBest
 from r4t_ray.pairs.settings import PairsConfig
-from r4t_ray.pairs.synthesize import SampleSubQueries, WritePairs, planned_queries, selected_rows, synthesize
+from r4t_ray.pairs.synthesize import (
+    SampleSubQueries,
+    WritePairs,
+    planned_files,
+    planned_queries,
+    selected_rows,
+    synthesize,
+)
 
 FOLM = FolmConfig(k=3, num_hits=2, reward={"wscr": {"expected_share": 0.5}})
 CONFIG = PairsConfig(
@@ -67,12 +75,10 @@ def workspace(indexed_workspace: Workspace, tmp_path_factory: pytest.TempPathFac
     return workspace
 
 
-def files_of(workspace: Workspace, config: PairsConfig = CONFIG) -> list[dict[str, Any]]:
-    return [
-        file
-        for task in FOLM.tasks
-        for file in plan_files(task, planned_queries(task, config, workspace, Path(), 0), config.queries_per_file)
-    ]
+def files_of(workspace: Workspace) -> list[dict[str, Any]]:
+    """The files of language-model pairs."""
+    files = [file for task in FOLM.tasks for file in planned_files(task, CONFIG, workspace, Path(), 0)]
+    return [file for file in files if file["source"] == "folm"]
 
 
 def test_every_query_is_sampled_from_the_model_of_its_task_with_its_seed(
@@ -182,3 +188,31 @@ def test_a_file_of_answers_that_cannot_be_parsed_is_written_empty(workspace: Wor
     said = WritePairs(str(workspace.root), CONFIG, str(tmp_path))(row)
     assert (said["fan_outs"], said["parsed"], said["pairs"]) == (32, 0, 0)
     assert pads.dataset(tmp_path / row["file"], format="parquet").count_rows() == 0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.8, 1.0])
+def test_references_have_their_share_of_the_training_weight(workspace: Workspace, share: float) -> None:
+    config = CONFIG.model_copy(update={"reference_share": share})
+    weight = {"folm": 0, "reference": 0}
+    for file in planned_files("wscr", config, workspace, Path(), 0):
+        weight[file["source"]] += file["num_samples"] * file["split"].count("train")
+    got = weight["reference"] / sum(weight.values())
+    assert got == pytest.approx(share, abs=0.03)  # the weight of a pair is a whole number
+    assert all(file["source"] == "folm" for file in planned_files("oar", config, workspace, Path(), 0))
+
+
+def test_a_pair_from_a_reference_has_its_items_as_rows(workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "wscr").mkdir()
+    file = next(file for file in planned_files("wscr", CONFIG, workspace, Path(), 0) if file["source"] == "reference")
+    said = WritePairs(str(workspace.root), CONFIG, str(tmp_path))(
+        PickReferences(str(workspace.root), CONFIG, seed=0)(file)
+    )
+    rows = pads.dataset(tmp_path / file["file"], format="parquet").to_table().to_pylist()
+    ids, emb_MD = load_embeddings(workspace, "items")
+    assert said["pairs"] == len(rows) == len(file["query_id"])
+    for row, item_ids in zip(rows, file["item_ids"], strict=True):
+        assert sorted(row["item_ids"]) == sorted(item_ids)
+        assert (row["sample"], row["weight"]) == (CONFIG.num_samples, file["num_samples"])
+        assert row["components"]["coverage"] == 1.0
+        target_LD = np.array(row["Z"], np.float32).reshape(CONFIG.num_rows, -1)
+        assert {ids[place] for place in (target_LD @ emb_MD.T).argmax(axis=1)} == set(item_ids)

@@ -63,6 +63,7 @@ def test_a_constraint_subtracts_the_share_of_excess_items(answers: Answers) -> N
     assert each.reward(answers)["reward"].tolist() == pytest.approx([-2 / 5, 0.0, 0.0])
     (each,) = built([{"type": "constraint", "attribute": "category", "max_per_value": 2}])
     assert each.reward(answers)["reward"].tolist() == pytest.approx([-1 / 5, 0.0, 0.0])
+    assert each.reward(answers)["keeps_rule"].tolist() == [0.0, 1.0, 1.0]
 
 
 def test_a_constraint_on_an_unknown_attribute_lists_the_known_attributes(answers: Answers) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from r4t_ray.rewards import Retrieved, SpecificConfig, SpecificReward, oar_rubric
 from r4t_ray.rewards.greedy import greedy_specific
-from r4t_ray.rewards.specific import nearness
+from r4t_ray.rewards.specific import _warn_of_similar_queries, nearness
 from r4t_ray.types import Array
 from tests.rewards.batches import answers_of, picked, random_answers
 
@@ -116,6 +116,29 @@ def test_negatives_are_fixed_by_the_id_and_far_from_the_query() -> None:
     # A training query is not its own negative, even if its embedding is allowed.
     alone = SpecificReward(config=SpecificConfig(max_cosine=1.0), train_ids=["a", "b"], train_emb_ND=train_emb_ND[:2])
     assert np.array_equal(alone.negatives("a", train_emb_ND[5]), train_emb_ND[1:2])
+
+
+def test_the_least_similar_queries_are_negatives_where_all_are_similar(caplog: pytest.LogCaptureFixture) -> None:
+    """Every cosine is above max_cosine: 16 negatives of 200, but at most half of 20. One warning a process."""
+    train_emb_ND = units(np.random.default_rng(0).normal(size=(200, 8)) + 3.0)
+    reward, few = (reward_of(emb_ND, num_negatives=16, max_cosine=0.3) for emb_ND in (train_emb_ND, train_emb_ND[:20]))
+    _warn_of_similar_queries.cache_clear()
+    found = [one.negatives("oar:q", train_emb_ND[0]) @ train_emb_ND[0] for one in (reward, few, reward)]
+    cos_N = np.sort(train_emb_ND @ train_emb_ND[0])
+    assert cos_N[0] > 0.3
+    assert np.allclose(np.sort(found[0]), cos_N[:16])
+    assert np.allclose(np.sort(found[1]), np.sort(train_emb_ND[:20] @ train_emb_ND[0])[:10])
+    assert len([line for line in caplog.messages if "max_cosine = 0.3" in line]) == 1
+
+
+def test_the_mean_nearness_is_the_mean_over_the_training_queries() -> None:
+    item_emb_MD, train_emb_ND, _ = clustered()
+    reward = reward_of(train_emb_ND)
+    near_NM = [
+        reward.nearness(name, z_q_D, item_emb_MD) for name, z_q_D in zip(reward.train_ids, train_emb_ND, strict=True)
+    ]
+    assert np.abs(reward.mean_nearness(item_emb_MD) - np.mean(near_NM, axis=0)).max() < 1e-6
+    assert not reward_of(train_emb_ND[:0]).mean_nearness(item_emb_MD).any()
 
 
 def test_negatives_do_not_depend_on_the_hash_seed_of_the_process() -> None:

@@ -29,6 +29,9 @@ class Denoise(Protocol):
     def anchor_logits(self, z_BLD: Tensor, sigma_B: Tensor) -> Tensor:
         """The logit of each anchor for each row, (B, L, N); only for a network with anchors."""
 
+    def prior_logits(self) -> Tensor:
+        """The logit of each anchor's expected share of the rows, (B, N); only for a network with anchors."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Solver:

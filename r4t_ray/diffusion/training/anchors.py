@@ -11,13 +11,15 @@ import pyarrow.dataset as pads
 import torch
 from torch import Tensor
 
-from r4t_ray.diffusion.denoiser import ANCHOR_WIDTH
+from r4t_ray.diffusion.denoiser import ANCHOR_WIDTH, FIRST_NEARNESS
 from r4t_ray.diffusion.settings import NetworkConfig
 from r4t_ray.types import Array
 
 MOST_LOGIT_BYTES = 256_000_000
 """Most bytes of the anchors' logits in one batch of training, float32 (B, L, N), for which the pool is the anchors."""
 BYTES_OF_FLOAT = 4
+QUERIES_A_BLOCK = 64
+"""Queries whose cosines to all anchors are held at a time."""
 
 _logger = logging.getLogger(__name__)
 
@@ -44,8 +46,29 @@ def prior_loss(prior_BN: Tensor, number_BL: Tensor, weight_B: Tensor) -> Tensor:
     return -(weight_B[:, None] * log_share_BL * is_anchor_BL).mean()
 
 
+def hubness(anchors_ND: Array, query_emb_BD: Array) -> Array:
+    """Mean nearness of each anchor to queries, as a cosine: h_n = (1/c) ln mean over b of exp(c cos(z_b, a_n)).
+
+    c = FIRST_NEARNESS. h_n lies between the mean and the largest cosine of an anchor. Subtracted from a cosine it
+    compares a query with the others, as the normalisation over queries in an inverted softmax (arXiv 1702.03859).
+
+    Args:
+        anchors_ND: Unit rows.
+        query_emb_BD: Unit embeddings of training queries.
+
+    Returns:
+        float32, (N,).
+    """
+    exp_N = np.zeros(len(anchors_ND))
+    for start in range(0, len(query_emb_BD), QUERIES_A_BLOCK):
+        exp_N += np.exp(FIRST_NEARNESS * (anchors_ND @ query_emb_BD[start : start + QUERIES_A_BLOCK].T)).sum(axis=1)
+    return np.asarray(np.log(exp_N / len(query_emb_BD)) / FIRST_NEARNESS, np.float32)
+
+
 def choose_anchors(pairs_folder: Path, config: NetworkConfig, pool_MD: Array | None, batch_size: int) -> Array:
-    """The distinct rows of the pool if their logits fit into memory; else the commonest target rows.
+    """The distinct rows of the pool, as many as their logits' memory allows; without a pool the commonest target rows.
+
+    If the memory does not allow all rows of the pool, the commonest target rows come first.
 
     Args:
         pairs_folder: One task's pairs.
@@ -59,14 +82,18 @@ def choose_anchors(pairs_folder: Path, config: NetworkConfig, pool_MD: Array | N
     if pool_MD is None:
         return commonest_rows(pairs_folder, config)
     anchors_ND = distinct_rows(pool_MD)
-    num_bytes = batch_size * config.num_rows * len(anchors_ND) * BYTES_OF_FLOAT
-    if num_bytes <= MOST_LOGIT_BYTES:
+    most = MOST_LOGIT_BYTES // (batch_size * config.num_rows * BYTES_OF_FLOAT)
+    if len(anchors_ND) <= most:
         return anchors_ND
-    _logger.info(
-        "anchors: target rows, because the logits of all %d entries would take %d MB in a batch (at most %d MB)",
-        len(anchors_ND), num_bytes // 10**6, MOST_LOGIT_BYTES // 10**6,
+    _logger.warning(
+        "train-diffusion: %d of the pool's %d distinct entries (%.0f%%) are anchors, so that a batch's logits take "
+        "at most %d MB: the entries that the pairs name most often first. The solver top_anchors finds no other entry. "
+        "Lower diffusion.optimizer.batch_size to keep more",
+        most, len(anchors_ND), 100 * most / len(anchors_ND), MOST_LOGIT_BYTES // 10**6,
     )  # fmt: skip
-    return commonest_rows(pairs_folder, config)
+    counts = row_counts(pairs_folder, config.dim)
+    count_M = np.array([counts[row.tobytes()] for row in anchors_ND.astype(np.float16)])
+    return anchors_ND[np.argsort(-count_M, kind="stable")[:most]]
 
 
 def distinct_rows(rows_MD: Array) -> Array:
@@ -81,13 +108,19 @@ def commonest_rows(pairs_folder: Path, config: NetworkConfig) -> Array:
     Returns:
         float32 unit rows, (N, D); ties go to the row met first.
     """
+    counts = row_counts(pairs_folder, config.dim)
+    common = [np.frombuffer(row, np.float16) for row, _ in counts.most_common(config.num_anchors)]
+    anchors_ND = np.stack(common).astype(np.float32)
+    return anchors_ND / np.linalg.norm(anchors_ND, axis=1, keepdims=True)
+
+
+def row_counts(pairs_folder: Path, dim: int) -> Counter[bytes]:
+    """Row of a training target, as the bytes of its float16 numbers -> how often it occurs."""
     counts: Counter[bytes] = Counter()
     pairs = pads.dataset(pairs_folder, format="parquet").scanner(
         columns=["Z"], filter=pads.field("split") == "train", batch_size=4096
     )
     for batch in pairs.to_batches():
-        rows = batch.column("Z").flatten().to_numpy(zero_copy_only=False).astype(np.float16).reshape(-1, config.dim)
+        rows = batch.column("Z").flatten().to_numpy(zero_copy_only=False).astype(np.float16).reshape(-1, dim)
         counts.update(row.tobytes() for row in rows)
-    common = [np.frombuffer(row, np.float16) for row, _ in counts.most_common(config.num_anchors)]
-    anchors_ND = np.stack(common).astype(np.float32)
-    return anchors_ND / np.linalg.norm(anchors_ND, axis=1, keepdims=True)
+    return counts

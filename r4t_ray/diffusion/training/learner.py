@@ -48,6 +48,7 @@ class Learner:
         seed: Seed of the first weights, the noise and dropout.
         rank: Rank of this worker; workers sample different noise and dropout.
         anchors_ND: The ``shape.num_anchors`` anchors; None for a network without anchors.
+        hubness_N: Their hubness, for ``shape.prior: nearness``.
         device: Device that it trains on. Default: the CPU.
         wrap: Wraps the loss module so that the workers share its gradients.
     """
@@ -61,6 +62,7 @@ class Learner:
         seed: int,
         rank: int,
         anchors_ND: Array | None = None,
+        hubness_N: Array | None = None,
         device: torch.device | None = None,
         wrap: Callable[[torch.nn.Module], torch.nn.Module] = lambda module: module,
     ) -> None:
@@ -70,6 +72,9 @@ class Learner:
         retriever = DiffusionRetriever(shape, config.noise.for_width(shape.dim), config.sampler[task]).to(self.device)
         if anchors_ND is not None:
             retriever.mixture.anchors_ND.copy_(torch.tensor(anchors_ND))
+        assert (hubness_N is not None) == (anchors_ND is not None and shape.prior == "nearness")
+        if hubness_N is not None:
+            retriever.mixture.hubness_N.copy_(torch.tensor(hubness_N))
         self.generator = default_generator(self.device)
         self.retriever, self.step = retriever, 0
         self.ema = Ema(retriever, config.optimizer.ema_decay)
@@ -86,6 +91,8 @@ class Learner:
         is_dropped_B = torch.rand(len(z_q_BD), generator=self.generator, device=self.device) < self.config.query_dropout
         loss = self._loss(self.set_loss, (z_q_BD, target_BLD, weight_B), is_dropped_B, self.generator)
         optimizer_step(self.optimizer, loss, self.step, self.config.optimizer)
+        if self.retriever.mixture is not None:
+            self.retriever.mixture.keep_in_bounds()
         self.ema.update(self.retriever, self.step)
         self.step += 1
         return loss.detach()

@@ -15,10 +15,12 @@ from ray.train.torch import TorchTrainer
 
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.diffusion.folders import LABELS
-from r4t_ray.diffusion.settings import DiffusionConfig
-from r4t_ray.diffusion.training.anchors import choose_anchors
+from r4t_ray.diffusion.samplers import SOLVERS, SolverName
+from r4t_ray.diffusion.settings import DiffusionConfig, NetworkConfig, Prior
+from r4t_ray.diffusion.training.anchors import choose_anchors, hubness
 from r4t_ray.diffusion.training.batches import inspect_pairs, mean_weight
 from r4t_ray.diffusion.training.metrics import METRICS
+from r4t_ray.diffusion.training.student import training_queries
 from r4t_ray.diffusion.training.worker import TaskJob, TrainJob, train_worker
 from r4t_ray.embedding_table import read_embedding_table
 from r4t_ray.errors import DataError
@@ -109,7 +111,7 @@ def prepare_task(config: DiffusionConfig, pairs_folder: Path, task: Task, *, poo
 
     Raises:
         MissingArtifactError: There are no pairs.
-        DataError: The pairs have other columns, or fill no batch.
+        DataError: The pairs have other columns or fill no batch, or the solver needs more anchors.
     """
     pairs = inspect_pairs(pairs_folder)
     num_train = sum(pairs.train.values())
@@ -120,10 +122,14 @@ def prepare_task(config: DiffusionConfig, pairs_folder: Path, task: Task, *, poo
             f"a batch of {config.optimizer.batch_size} or more",
             "lower diffusion.optimizer.batch_size or synthesize more pairs",
         )
-    shape, anchors_ND = config.network.for_pairs(pairs.num_rows, pairs.dim), None
+    prior: Prior = "linear" if pool_MD is None else "nearness"
+    shape, anchors_ND, hubness_N = config.network.for_pairs(pairs.num_rows, pairs.dim, prior), None, None
     if shape.num_anchors:
         anchors_ND = choose_anchors(pairs_folder, shape, pool_MD, config.optimizer.batch_size)
         shape = shape.model_copy(update={"num_anchors": len(anchors_ND)})
+    check_enough_anchors(config.sampler[task].solver, shape, task)
+    if anchors_ND is not None and prior == "nearness":
+        hubness_N = hubness(anchors_ND, training_queries(pairs_folder).numpy())
     _logger.info("train-diffusion %s: %d training pairs, %d validation pairs", task, num_train, pairs.val)
     return TaskJob(
         task=task,
@@ -131,10 +137,23 @@ def prepare_task(config: DiffusionConfig, pairs_folder: Path, task: Task, *, poo
         config=config,
         shape=shape,
         anchors_ND=anchors_ND,
+        hubness_N=hubness_N,
         has_validation=min(pairs.val, config.validation_rows) > 0,
         files=pairs.train,
         mean_weight=mean_weight(pairs_folder),
     )
+
+
+def check_enough_anchors(solver: SolverName, shape: NetworkConfig, task: Task) -> None:
+    """Raise DataError if the solver returns anchors and there are fewer than L of them."""
+    if SOLVERS[solver].is_ranked and shape.num_anchors < shape.num_rows:
+        raise DataError(
+            f"train-diffusion {task}",
+            f"{shape.num_anchors} anchors",
+            f"pairs.num_rows = {shape.num_rows} or more for the solver {solver}",
+            "use a larger catalogue, lower pairs.num_rows, raise diffusion.network.num_anchors, or set "
+            f"diffusion.sampler.{task}.solver to another solver such as dpmpp_2m",
+        )
 
 
 def _scaling(config: DiffusionConfig) -> ray.train.ScalingConfig:

@@ -19,8 +19,10 @@ from torch import Tensor
 
 from r4t_ray.diffusion.folders import STUDENT
 from r4t_ray.diffusion.hub import DiffusionRetriever
+from r4t_ray.diffusion.samplers import SOLVERS
 from r4t_ray.diffusion.settings import DiffusionConfig, NetworkConfig
 from r4t_ray.diffusion.training.batches import PairCollate, cached_batches, load_pairs
+from r4t_ray.diffusion.training.diversity import tuned_diversity
 from r4t_ray.diffusion.training.learner import Learner
 from r4t_ray.diffusion.training.metrics import TrainingMetrics, read_metrics, write_metrics
 from r4t_ray.diffusion.training.optimizer import learning_rate
@@ -46,6 +48,7 @@ class TaskJob:
         config: Settings of the stage.
         shape: Shape of the network, which fits these pairs.
         anchors_ND: The ``shape.num_anchors`` anchors; None without anchors.
+        hubness_N: Their hubness; None unless ``shape.prior`` is nearness.
         has_validation: Whether there are pairs for validation.
         files: Path -> number of training pairs in the file.
         mean_weight: Mean weight of the training pairs.
@@ -56,6 +59,7 @@ class TaskJob:
     config: DiffusionConfig
     shape: NetworkConfig
     anchors_ND: Array | None
+    hubness_N: Array | None
     has_validation: bool
     files: dict[str, int]
     mean_weight: float
@@ -102,11 +106,7 @@ def train_worker(arguments: dict[str, TrainJob]) -> None:
 
 def train_task(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
     """Train one task's retriever, from its last checkpoint if there is one; the first worker writes ``finished``."""
-    config = job.config
-    device, wrap = ray.train.torch.get_device(), ray.train.torch.prepare_model
-    learner = Learner(
-        config, job.shape, job.task, seed=seed, rank=rank, anchors_ND=job.anchors_ND, device=device, wrap=wrap
-    )
+    config, learner = job.config, _learner(job, seed, rank)
     rows = _restore(learner, job.task)
     validation = _validation_pairs(job, learner.device) if rank == 0 and job.has_validation else None
     num_workers, num_steps = ray.train.get_context().get_world_size(), config.optimizer.num_steps
@@ -131,8 +131,24 @@ def train_task(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
             if is_kept:
                 _report(learner, rows, rank, job.task)
     if rank == 0:
-        _write_finished(learner, rows, finished)
+        if validation is not None:
+            _compare_with_chance(learner, validation, job.task)
+        _write_finished(learner, rows, finished, validation)
     ray.train.report({"step": learner.step})
+
+
+def _learner(job: TaskJob, seed: int, rank: int) -> Learner:
+    return Learner(
+        job.config,
+        job.shape,
+        job.task,
+        seed=seed,
+        rank=rank,
+        anchors_ND=job.anchors_ND,
+        hubness_N=job.hubness_N,
+        device=ray.train.torch.get_device(),
+        wrap=ray.train.torch.prepare_model,
+    )
 
 
 def train_student(job: TaskJob, finished: Path, seed: int, rank: int) -> None:
@@ -199,6 +215,19 @@ def _metrics(
     )
 
 
+def _compare_with_chance(learner: Learner, validation: list[Tensor], task: Task) -> None:
+    """Say so in one line if the retriever does not use the query: its loss is then as low with another pair's query."""
+    z_q_BD, target_BLD, weight_B = validation
+    own, other = learner.validate(*validation), learner.validate(z_q_BD.roll(len(z_q_BD) // 2, 0), target_BLD, weight_B)
+    if own >= other:
+        _logger.warning(
+            "train-diffusion %s: no better than chance: validation loss %.3f, and %.3f with queries of other pairs; "
+            "raise diffusion.optimizer.num_steps, or make pairs that differ between queries (see pairs.policy and "
+            "pairs.reference_share)",
+            task, own, other,
+        )  # fmt: skip
+
+
 def _restore(learner: Learner, task: Task) -> list[TrainingMetrics]:
     """Continue from the last checkpoint after a restart, if it is of this task; returns the metrics up to it."""
     checkpoint = ray.train.get_checkpoint()
@@ -225,10 +254,18 @@ def _report(learner: Learner, rows: list[TrainingMetrics], rank: int, task: Task
         ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
 
 
-def _write_finished(learner: Learner, rows: list[TrainingMetrics], finished: Path) -> None:
-    """Write the averaged retriever and its metrics, whole or not at all."""
+def _write_finished(
+    learner: Learner, rows: list[TrainingMetrics], finished: Path, validation: list[Tensor] | None
+) -> None:
+    """Write the averaged retriever and its metrics, whole or not at all. Its diversity is tuned unless it is set."""
+    retriever: DiffusionRetriever = learner.ema.model
+    sampler = retriever.sampler
+    if SOLVERS[sampler.solver].is_ranked and sampler.diversity is None:
+        diversity = tuned_diversity(retriever, *validation[:2]) if validation is not None else 0.0
+        _logger.info("train-diffusion: diversity %g makes answers as diverse as the validation targets", diversity)
+        retriever = retriever.with_sampler(sampler.model_copy(update={"diversity": diversity}))
     with whole_folder(finished) as partial:
-        _save(learner.ema.model, partial)
+        _save(retriever, partial)
         write_metrics(rows, partial)
 
 

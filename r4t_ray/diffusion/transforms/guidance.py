@@ -34,3 +34,7 @@ class Guided:
     def anchor_logits(self, z_BLD: Tensor, sigma_B: Tensor) -> Tensor:
         """The conditional logits."""
         return self.denoise.anchor_logits(z_BLD, sigma_B)
+
+    def prior_logits(self) -> Tensor:
+        """The conditional logits of the anchors' shares."""
+        return self.denoise.prior_logits()

@@ -79,6 +79,10 @@ class Steered:
         """The logits with the bias of each anchor."""
         return self.denoise.anchor_logits(z_BLD, sigma_B) + self.steering.anchor_bias(self.anchors_ND)[:, None]
 
+    def prior_logits(self) -> Tensor:
+        """The logits of the anchors' shares with the bias of each anchor."""
+        return self.denoise.prior_logits() + self.steering.anchor_bias(self.anchors_ND)
+
 
 class Perturbed:
     """A transform of the anchors' logits for a solver that does not start from noise: ``Steering.perturbation``.
@@ -98,6 +102,9 @@ class Perturbed:
         return self.denoise(z_BLD, sigma_B)
 
     def anchor_logits(self, z_BLD: Tensor, sigma_B: Tensor) -> Tensor:
-        """The perturbed logits."""
-        perturbation_BN = self.steering.perturbation(self.noise_BLD, self.anchors_ND)
-        return self.denoise.anchor_logits(z_BLD, sigma_B) + perturbation_BN[:, None]
+        """The unchanged logits."""
+        return self.denoise.anchor_logits(z_BLD, sigma_B)
+
+    def prior_logits(self) -> Tensor:
+        """The perturbed logits of the anchors' shares."""
+        return self.denoise.prior_logits() + self.steering.perturbation(self.noise_BLD, self.anchors_ND)

@@ -11,7 +11,7 @@ from r4t_ray.evaluation.bench import Bench, Method
 from r4t_ray.evaluation.method_answer import Answer
 from r4t_ray.evaluation.methods.nearest_sets import neighbour_scores
 from r4t_ray.evaluation.methods.zero_shot import WARM_START, answers_of_sub_queries, sample
-from r4t_ray.evaluation.scores import geometric_scores, specific_score
+from r4t_ray.evaluation.scores import back_translation_scores, geometric_scores, specific_score
 from r4t_ray.types import Array
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ def best_sample(
 
 def judge_oar(bench: Bench, answer: Answer, query: Query, query_emb_D: Array) -> float:
     """The OAR reward of an answer, of the kind that the run was trained on."""
+    if bench.back_translation is not None:
+        return float(back_translation_scores(bench.back_translation, [answer], [query], bench)[0])
     if bench.specific is not None:
         return specific_score(bench.specific, answer, query, query_emb_D, bench)
     return geometric_scores(answer, query_emb_D, bench.index, bench.k, bench.reward)["oar_reward"]

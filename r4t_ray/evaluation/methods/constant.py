@@ -22,9 +22,9 @@ def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: in
     """The k directions that score best on the training queries on average, the same for every query.
 
     They are items, picked one by one. In oar (open-ended abstract retrieval) each pick raises the mean reward over the
-    training queries most. In wscr (weakly supervised compositional retrieval) each pick's n nearest items add most to
-    the mean recall of the training references. Each direction retrieves its n nearest items. A method that does not
-    beat this row does not answer the query.
+    training queries most (the specific reward, if the run was trained on back-translation). In wscr (weakly supervised
+    compositional retrieval) each pick's n nearest items add most to the mean recall of the training references. Each
+    direction retrieves its n nearest items. A method that does not beat this row does not answer the query.
     """
     return [bench.fits.get("constant", lambda: best_on_training(bench))] * len(queries)
 
@@ -39,19 +39,12 @@ def oar_rows(bench: Bench) -> Rows:
     """Greedy maximisation of the mean OAR reward over the training queries.
 
     Of a constant answer, only the alignment (eq. 1) or the nearness differs between queries, and the reward is linear
-    in it. So the mean reward is the reward under the mean alignment or nearness. The candidates are the
-    ``num_candidates`` items nearest to the mean of the queries' embeddings.
+    in it. So the mean reward is the reward under the mean alignment or nearness. The candidates are all items.
     """
-    mean_D = bench.train_emb_BD.mean(axis=0)
-    candidates = np.argsort(-(bench.index.emb_MD @ mean_D), kind="stable")[: bench.num_candidates]
-    emb_MD = bench.index.emb_MD[candidates]
+    emb_MD = bench.index.emb_MD
     if bench.specific is None:
-        return candidates[greedy_picks(emb_MD, mean_D, bench.k, bench.reward)]
-    total_M = np.zeros(len(candidates))
-    for query_id, z_q_D in zip(bench.specific.train_ids, bench.specific.train_emb_ND, strict=True):
-        total_M += bench.specific.nearness(query_id, z_q_D, emb_MD)
-    nearness_M = (total_M / max(len(bench.specific.train_ids), 1)).astype(np.float32)
-    return candidates[greedy_specific(emb_MD, nearness_M, bench.k, bench.specific.config.gamma)]
+        return greedy_picks(emb_MD, bench.train_emb_BD.mean(axis=0), bench.k, bench.reward)
+    return greedy_specific(emb_MD, bench.specific.mean_nearness(emb_MD), bench.k, bench.specific.config.gamma)
 
 
 def wscr_rows(bench: Bench) -> Rows:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: int) -> list[Answer]:
     """Greedy maximisation of the OAR reward at query time: oar_reward in wscr, the reward of the run in oar.
 
+    A run that was trained on back-translation maximises the specific reward, because back-translation is too slow.
     The directions are embeddings of items near the query. Each step adds the item that raises the reward most. Each
     direction retrieves its n nearest items. The method does not see a reference set.
     """
@@ -53,14 +54,16 @@ def greedy_picks(candidate_emb_MD: Array, query_emb_D: Array, k: int, config: OA
         Positions of the picks in order, shape (min(k, M),).
     """
     align_M = candidate_emb_MD @ query_emb_D
-    kernel_MM = candidate_emb_MD.astype(np.float64) @ candidate_emb_MD.T.astype(np.float64)
+    emb_MD, everyone_M = candidate_emb_MD.astype(np.float64), np.arange(len(align_M))
+    cos_PM = np.empty((0, len(emb_MD)))
     picks: list[int] = []
     while len(picks) < min(k, len(align_M)):
-        div_M = vendi_of_kernels(kernels_with_each(kernel_MM, picks) / (len(picks) + 1)) / k
+        div_M = vendi_of_kernels(kernels_with_each(cos_PM, picks, everyone_M) / (len(picks) + 1)) / k
         ground_M = np.full(len(align_M), (len(picks) + 1) / k, dtype=np.float32)
         mean_align_M = (align_M[picks].sum() + align_M) / k
         reward_M = oar_reward(ground_M, div_M.astype(np.float32), mean_align_M.astype(np.float32), config)
-        picks.append(int(np.argmax(np.where(np.isin(np.arange(len(align_M)), picks), -np.inf, reward_M))))
+        picks.append(int(np.argmax(np.where(np.isin(everyone_M, picks), -np.inf, reward_M))))
+        cos_PM = np.vstack([cos_PM, emb_MD @ emb_MD[picks[-1]]])
     return np.array(picks, dtype=np.int64)
 
 

@@ -26,6 +26,8 @@ of r4t_diffusion and r4t_student are the generated embeddings.
 - specific_reward: mean over the {k} directions of groundedness times nearness, times a power of vendi. Nearness is \
 the probability that the top item belongs to the query and not to one of some training queries (InfoNCE). A missing \
 direction counts 0.
+- back_translation_reward: how much more probable a language model finds the query after the texts of the top items \
+than after random items, in nats per token, plus a multiple of ln(vendi). It exists for a run that was trained on it.
 - latency_ms_b*: time of one fan-out in milliseconds. The number after b is the batch size in queries. The value is \
 the median over {repeats} repeats, after one warm-up call that is not timed. A language model fans out from query \
 texts to parsed sub-queries. The diffusion fans out from the query embedding to L rows. Embedding and search are not \

@@ -14,6 +14,8 @@ from r4t_ray.folm.learner.run_log import RunLog
 from r4t_ray.types import TASKS
 
 STATUS = "status.json"
+OUTCOME = "outcome.txt"
+"""File in ``folm/`` with a line for each task that ended no better than plain search or chance."""
 PARTIAL = partial_folder(Path("folm")).name
 
 
@@ -81,3 +83,9 @@ def read_status(workspace: Path) -> list[Status]:
             str(workspace), "no train-folm, running or finished", f"{PARTIAL} or folm", "run `r4t train-folm`"
         )
     return found
+
+
+def read_outcome(workspace: Path) -> str:
+    """The lines of ``outcome.txt`` of a finished train-folm; "" if every task ended better than plain search."""
+    file = workspace / "folm" / OUTCOME
+    return file.read_text(encoding="utf-8") if file.is_file() else ""

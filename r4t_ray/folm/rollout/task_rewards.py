@@ -6,7 +6,7 @@ items of a set.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.catalogue import Query, load_items, load_queries, load_sets
+from r4t_ray.catalogue import RECURRENT, Query, load_items, load_queries, load_sets, recurrence
 from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
 from r4t_ray.folm.policy.model import SubQueries
 from r4t_ray.folm.policy.prompt import parse_answer, preamble_chars
@@ -25,11 +25,14 @@ from r4t_ray.rewards import (
     Answers,
     BackTranslationConfig,
     BackTranslationReward,
+    CoverageConfig,
     OARConfig,
     PoolEntry,
+    QueryLogProbs,
     Retrieved,
     RewardOutput,
     Rubric,
+    ScoreQueries,
     SpecificConfig,
     SpecificReward,
     build_added,
@@ -75,6 +78,7 @@ class TaskRewards:
         queries: Sequence[Query],
         sub_queries: Sequence[SubQueries],
         encoder: EncodesTexts | None = None,
+        rubric: Rubric | None = None,
     ) -> tuple[Retrieved, RewardOutput]:
         """Embed and search sub-queries, then score the answers.
 
@@ -83,6 +87,7 @@ class TaskRewards:
             queries: The query of each answer.
             sub_queries: B answers; None marks an answer that could not be parsed.
             encoder: Embeds the sub-queries. None takes the encoder of the catalogue.
+            rubric: Scores the answers. None takes the rubric of the task.
 
         Returns:
             The embeddings and hits, and the rewards.
@@ -107,7 +112,7 @@ class TaskRewards:
             ],
             pool=self._pool.get(task, ()),
         )
-        return retrieved, self.rubrics[task].score(answers)
+        return retrieved, (rubric or self.rubrics[task]).score(answers)
 
 
 def score_texts(rewards: TaskRewards, queries: Sequence[Query], texts: Sequence[str], k: int) -> RewardOutput:
@@ -183,10 +188,16 @@ def answer_form(answers: Answers) -> dict[str, Array]:
     }
 
 
-def open_rubric(task: Task, workspace: Workspace, config: FolmConfig, pool_ids: Sequence[str]) -> Rubric:
-    """The rubric of one task for one rollout actor."""
+def open_rubric(
+    task: Task,
+    workspace: Workspace,
+    config: FolmConfig,
+    pool_ids: Sequence[str],
+    scorer: Callable[[BackTranslationConfig], ScoreQueries] = QueryScorer,
+) -> Rubric:
+    """The rubric of one task for one rollout actor. ``scorer`` opens the language model of back-translation."""
     reward = config.reward
-    back_translation = partial(open_back_translation, task, workspace, pool_ids)
+    back_translation = partial(open_back_translation, task, workspace, pool_ids, scorer=scorer)
     added = build_added(config.added_rewards[task], 1 / config.rollout.num, back_translation)
     if task == "oar":
         own: OARConfig | SpecificReward | BackTranslationReward
@@ -198,10 +209,15 @@ def open_rubric(task: Task, workspace: Workspace, config: FolmConfig, pool_ids: 
             case _:
                 own = reward.oar
         return oar_rubric(own, logged=[answer_form], added=added)
-    expected = None
-    if reward.wscr.expected_share > 0:
-        expected = open_similar_sets(workspace, pool_ids, reward.wscr.temperature)
-    return wscr_rubric(reward.wscr, expected, logged=[answer_form], added=added)
+    coverage, expected = wscr_reward(workspace, config), None
+    if coverage.expected_share:
+        expected = open_similar_sets(workspace, pool_ids, coverage.temperature)
+    return wscr_rubric(coverage, expected, logged=[answer_form], added=added)
+
+
+def wscr_reward(workspace: Workspace, config: FolmConfig) -> CoverageConfig:
+    """The WSCR reward, with the share of expected coverage that fits the catalogue if the settings name none."""
+    return config.reward.wscr.for_catalogue(recurrence(load_queries(workspace, "wscr")) >= RECURRENT)
 
 
 def open_specific(workspace: Workspace, config: SpecificConfig) -> SpecificReward:
@@ -215,14 +231,25 @@ def open_specific(workspace: Workspace, config: SpecificConfig) -> SpecificRewar
 
 
 def open_back_translation(
-    task: Task, workspace: Workspace, pool_ids: Sequence[str], config: BackTranslationConfig
+    task: Task,
+    workspace: Workspace,
+    pool_ids: Sequence[str],
+    config: BackTranslationConfig,
+    scorer: Callable[[BackTranslationConfig], ScoreQueries] = QueryScorer,
 ) -> BackTranslationReward:
     """The reward of a language model that reads the query back from the found entries of a task's pool.
 
     The model is loaded by the first call.
     """
     texts = [entry.text for entry in pool_entries(task, workspace, pool_ids)]
-    return BackTranslationReward(config, QueryScorer(config), texts)
+    return BackTranslationReward(config, scorer(config), texts)
+
+
+def no_scorer(config: BackTranslationConfig) -> ScoreQueries:
+    """A scorer without a language model: every log-probability, and so every reward, is NaN."""
+    return lambda prompts, queries: QueryLogProbs(
+        np.full(len(queries), np.nan, np.float32), np.ones(len(queries), np.float32)
+    )
 
 
 def open_similar_sets(workspace: Workspace, pool_ids: Sequence[str], temperature: float) -> ExpectedItems:

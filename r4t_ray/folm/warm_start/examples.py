@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from typing import Literal
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.catalogue import load_queries
+from r4t_ray.catalogue import RECURRENT, load_queries, recurrence
 from r4t_ray.encoders import load_embeddings
 from r4t_ray.folm.policy.prompt import Example, format_answer
+from r4t_ray.folm.warm_start.kinds import kinds_answers
 from r4t_ray.folm.warm_start.oar import oar_answers
 from r4t_ray.folm.warm_start.settings import WarmStartConfig
 from r4t_ray.folm.warm_start.wscr import wscr_answers
 from r4t_ray.types import Task
+
+_logger = logging.getLogger(__name__)
 
 
 def warm_start_examples(
@@ -42,9 +47,23 @@ def warm_start_examples(
     row_of = {name: row for row, name in enumerate(ids)}
     sets, themes = load_queries(workspace, "wscr", "train"), load_queries(workspace, "oar", "train")
     set_emb_BD, theme_emb_BD = (emb_MD[[row_of[query.query_id] for query in queries]] for queries in (sets, themes))
-    answers = (
-        wscr_answers(workspace, config, sets, set_emb_BD, k=k, num_hits=num_hits, seed=seed)
-        if task == "wscr"
-        else oar_answers(config, themes, theme_emb_BD, sets, set_emb_BD, k=k, seed=seed)
-    )
+    if task == "oar":
+        answers = oar_answers(config, themes, theme_emb_BD, sets, set_emb_BD, k=k, seed=seed)
+    elif wscr_teacher(config, workspace) == "kinds":
+        answers = kinds_answers(workspace, config, sets, k=k, num_hits=num_hits, seed=seed)
+    else:
+        answers = wscr_answers(workspace, config, sets, set_emb_BD, k=k, num_hits=num_hits, seed=seed)
     return [Example(render(task, text), format_answer(answer)) for text, answer in answers]
+
+
+def wscr_teacher(config: WarmStartConfig, workspace: Workspace) -> Literal["votes", "kinds"]:
+    """The teacher of WSCR (weakly supervised compositional retrieval): the setting, or what fits the catalogue."""
+    if config.teacher != "auto":
+        return config.teacher
+    share = recurrence(load_queries(workspace, "wscr"))
+    chosen: Literal["votes", "kinds"] = "votes" if share >= RECURRENT else "kinds"
+    _logger.info(
+        "wscr: teacher %s, because training sets hold %.0f%% of a validation set's items (votes from %.0f%% on)",
+        chosen, 100 * share, 100 * RECURRENT,
+    )  # fmt: skip
+    return chosen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -38,8 +38,16 @@ class WarmStartConfig(Settings):
         le=1.0,
         description="Share of the training sets that vote in one pass. Lower it to make passes differ more.",
     )
-    min_sets: PositiveInt = Field(
-        5, description="A wscr answer names only items that are in at least this number of training sets."
+    teacher: Literal["auto", "votes", "kinds"] = Field(
+        "auto",
+        description="What wscr answers teach. votes: items that similar training sets name. kinds: phrases whose "
+        "nearest items cover the query's own set. auto takes votes if training sets hold at least half of a validation "
+        "set's items, else kinds; the log of `r4t ingest` says how many they hold.",
+    )
+    min_sets: PositiveInt | None = Field(
+        None,
+        description="The teacher votes names only items that are in at least this number of training sets. null takes "
+        "the largest number with which its answers still cover training sets about as well as with all items.",
     )
     training: SupervisedConfig = Field(
         SupervisedConfig(), description="Batches, learning rate and length of the supervised training."

@@ -10,7 +10,14 @@ import torch
 
 from r4t_ray.diffusion.denoiser import ANCHOR_WIDTH
 from r4t_ray.diffusion.settings import NetworkConfig
-from r4t_ray.diffusion.training.anchors import anchor_numbers, choose_anchors, commonest_rows, distinct_rows, prior_loss
+from r4t_ray.diffusion.training.anchors import (
+    anchor_numbers,
+    choose_anchors,
+    commonest_rows,
+    distinct_rows,
+    hubness,
+    prior_loss,
+)
 
 CONFIG = NetworkConfig(
     num_rows=2, dim=2, hidden_size=4, mlp_size=4, num_heads=2, num_layers=1, noise_dim=4, num_anchors=2
@@ -35,13 +42,21 @@ def test_the_pool_is_the_anchors_while_its_logits_fit_into_256_mb(
     if is_pool:
         assert anchors_ND.tolist() == [[0, 1], [1, 0], [-1, 0], [0, -1]]
     else:
-        assert np.array_equal(anchors_ND, commonest_rows(tmp_path, CONFIG))
-        assert anchors_ND[0].tolist() == [1, 0]
+        assert anchors_ND.tolist() == [[1, 0], [0, 1], [-1, 0]]  # two target rows, the commoner first, then the pool
 
 
 def test_a_task_without_a_pool_takes_target_rows(tmp_path: Path) -> None:
     write_targets(tmp_path)
     assert np.array_equal(choose_anchors(tmp_path, CONFIG, None, 1), commonest_rows(tmp_path, CONFIG))
+
+
+def test_hubness_is_the_mean_nearness_to_the_queries() -> None:
+    anchors_ND = np.array([[1, 0], [0, 1], [-1, 0]], np.float32)
+    query_emb_BD = np.array([[1, 0], [0.6, 0.8]], np.float32)
+    near_NB = np.array([[1, 0.6], [0, 0.8], [-1, -0.6]])
+    expected_N = np.log(np.exp(10 * near_NB).mean(axis=1)) / 10
+    assert np.abs(hubness(anchors_ND, query_emb_BD) - expected_N).max() < 1e-6
+    assert np.abs(hubness(anchors_ND, np.tile(query_emb_BD, (80, 1))) - expected_N).max() < 1e-6  # several blocks
 
 
 def test_distinct_rows_keep_their_order() -> None:

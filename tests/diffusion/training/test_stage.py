@@ -35,7 +35,7 @@ from r4t_ray.diffusion.denoiser import FIRST_NEARNESS
 from r4t_ray.diffusion.hub import WEIGHTS
 from r4t_ray.diffusion.settings import NetworkSettings, NoiseSettings
 from r4t_ray.diffusion.training import stage
-from r4t_ray.diffusion.training.anchors import commonest_rows
+from r4t_ray.diffusion.training.anchors import commonest_rows, hubness
 from r4t_ray.diffusion.training.batches import PairCollate, load_pairs
 from r4t_ray.diffusion.training.learner import Learner
 from r4t_ray.diffusion.training.metrics import METRICS
@@ -387,8 +387,14 @@ def test_a_retriever_whose_anchors_are_its_pool(tmp_path: Path) -> None:
     pool_MD = queries_and_centers(SEEDS["oar"])[1].reshape(-1, DIM)
     assert job.anchors_ND is not None
     assert np.array_equal(job.anchors_ND, pool_MD)
+    assert job.shape.prior == "nearness"
+    assert np.allclose(job.hubness_N, hubness(pool_MD, queries_and_centers(SEEDS["oar"])[0]), atol=1e-3)
+    ranked = config.model_copy(update={"sampler": {task: SamplerConfig(solver="top_anchors") for task in TASKS}})
+    with pytest.raises(DataError, match=rf"2 anchors.*{NUM_ROWS} or more.*dpmpp_2m"):
+        stage.prepare_task(ranked, job.pairs_folder, "oar", pool_MD=pool_MD[:2])
     batch = load_pairs(job.pairs_folder, "train", PairCollate(job.shape, job.mean_weight), 128)
-    learners = [Learner(config, job.shape, "oar", seed=3, rank=0, anchors_ND=job.anchors_ND) for _ in range(2)]
+    known = {"anchors_ND": job.anchors_ND, "hubness_N": job.hubness_N}
+    learners = [Learner(config, job.shape, "oar", seed=3, rank=0, **known) for _ in range(2)]
     for _ in range(3):
         losses = [float(one.update(batch["z_q"], batch["Z"], batch["weight"])) for one in learners]
         assert losses[0] == losses[1]
@@ -398,6 +404,7 @@ def test_a_retriever_whose_anchors_are_its_pool(tmp_path: Path) -> None:
     assert {file.suffix for file in (tmp_path / "saved").iterdir()} == {".json", ".safetensors", ".md"}
     loaded = DiffusionRetriever.from_pretrained(tmp_path / "saved")
     assert loaded.network.config.num_anchors == len(pool_MD)
+    assert np.array_equal(loaded.mixture.hubness_N.numpy(), job.hubness_N)
     z_q_BD = torch.from_numpy(queries_and_centers(SEEDS["oar"])[0])
     z_BLD = loaded.generate(z_q_BD, solver="top_anchors")
     assert torch.equal(z_BLD, trained.generate(z_q_BD, solver="top_anchors"))
