@@ -109,8 +109,8 @@ def _wanted_items(
             own_bB = np.arange(len(sets))[block, None] == np.arange(len(sets))
             score_bM = expected_items(emb_BD[block], emb_BD, member_BM, config.temperature, voters_B & ~own_bB)
             yield from zip(texts[block], score_bM + config.own_weight * member_BM[block].toarray(), strict=True)
-    made = recombined_queries(workspace, "wscr", config.num_recombined.wscr, seed)
-    new = [query.text for query in made]
+    count = config.num_recombined.wscr
+    new = [query.text for query in recombined_queries(workspace, "wscr", count, seed)] if count else []
     if new:
         new_emb_ND = load_encoder(workspace.artifact("encoder").path / "model").encode(new)
         for block in blocks(len(new)):
