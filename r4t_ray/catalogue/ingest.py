@@ -175,7 +175,7 @@ def load_relevance(
         )
     rows = table.to_pylist()
     replaced = {each.set_id for each in new_sets}
-    relevance = {}
+    relevance: dict[str, frozenset[str]] = {}
     for row, places in zip(rows, relevant_sets([row["core"] for row in rows], new_sets), strict=True):
         set_ids = frozenset(row["set_ids"]) - replaced | {new_sets[place].set_id for place in places}
         relevance |= dict.fromkeys((name for name in row["query_ids"] if wanted is None or name in wanted), set_ids)
