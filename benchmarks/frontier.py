@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,7 +31,7 @@ from r4t_ray.evaluation.method_answer import Answer
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.scores import back_translation_scores, geometric_scores, theme_scores
 from r4t_ray.evaluation.settings import EvaluationConfig
-from r4t_ray.evaluation.trial import Trial, folm_settings, load_policy, open_trial
+from r4t_ray.evaluation.trial import Trial, folm_settings, load_policy, load_retriever, model_path, open_trial
 from r4t_ray.folm import SharedEngine
 from r4t_ray.rewards import BackTranslationConfig, BackTranslationReward
 
@@ -52,6 +53,10 @@ class FrontierSettings(BenchmarkSettings):
     wide: int = Field(12, description="The first so many queries are searched with the largest budget too. 0: none.")
     wide_budget: PositiveInt = Field(1000, description="The largest budget.")
     language_models: bool = Field(False, description="Measure r4t_folm and best_of_5, whose engine takes a minute.")
+    compare: Path | None = Field(
+        None,
+        description="Workspace of the same catalogue and encoder, whose retriever gets a row beside r4t_diffusion.",
+    )
     plot: Path | None = Field(None, description="Image that the plot is written to.")
 
 
@@ -81,6 +86,11 @@ def measure(settings: FrontierSettings) -> Result:
     bench = trial.make_bench()
     assert bench.back_translation is not None
     points = [answered(trial, bench, name) for name in names if name in trial.methods]
+    if settings.compare is not None:
+        compared = Workspace(settings.compare)
+        other = cache(lambda model: load_retriever(model_path(compared, model, "oar")))
+        point = answered(trial, replace(bench, retriever=other), "r4t_diffusion")
+        points.append(replace(point, method="r4t_diffusion, compared"))
     points += searched(settings, trial, bench)
     result.rows = scored(trial, bench, points)
     result.facts = {
@@ -172,7 +182,7 @@ def plot(result: Result, path: Path) -> None:
 
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     for panel, name in zip(figure.subplots(1, 2), ("reward", "theme_precision"), strict=True):
-        for row in result.rows:
+        for row in (row for row in result.rows if row["method"] != "constant"):
             value = row[name]
             bars: Any = [[value["value"] - value["low"]], [value["high"] - value["value"]]]
             panel.errorbar([row["ms"]], [value["value"]], yerr=bars, marker="o", capsize=3)

@@ -95,12 +95,11 @@ def measure(settings: SynthesizeSettings) -> Result:
 def planned(settings: SynthesizeSettings, num_fan_outs: int, seed: int) -> list[dict[str, Any]]:
     """Plan files of recombined queries with a total of at least ``num_fan_outs`` fan-outs."""
     from r4t_ray.artifacts import Workspace
-    from r4t_ray.catalogue import load_queries, recombined_queries
+    from r4t_ray.catalogue import recombined_queries
     from r4t_ray.pairs.files import PlannedQuery, plan_files
 
-    train = load_queries(Workspace(settings.workspace), settings.task, "train")
     num_queries = -(-num_fan_outs // settings.samples)
-    new = recombined_queries(settings.task, train, num_queries, seed)
+    new = recombined_queries(Workspace(settings.workspace), settings.task, num_queries, seed)
     if len(new) < num_queries:
         raise SystemExit(f"{num_queries} recombined queries are needed, only {len(new)} exist: raise --samples")
     return plan_files(settings.task, [PlannedQuery(query, settings.samples) for query in new], settings.queries)

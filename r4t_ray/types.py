@@ -29,6 +29,8 @@ vectors of the WSCR decoder, in the same row order as wscr."""
 
 Split = Literal["train", "val", "test"]
 
+SPLITS: tuple[Split, ...] = get_args(Split)
+
 Array = NDArray[np.float32]
 Rows = NDArray[np.int64]
 Hits = tuple[Array, Rows]

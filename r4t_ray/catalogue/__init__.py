@@ -2,10 +2,10 @@
 
 from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet
 from r4t_ray.catalogue.datasets import CatalogueConfig, CookbookConfig, PolyvoreConfig, RecipesConfig, SetsConfig
-from r4t_ray.catalogue.ingest import load_items, load_queries, load_relevance, load_sets, run
+from r4t_ray.catalogue.ingest import load_items, load_queries, load_relevance, load_sets, recombined_queries, run
 from r4t_ray.catalogue.new_entries import RemovedIds, read_new_entries, read_query_texts, read_removed_ids
 from r4t_ray.catalogue.queries.query import Query
-from r4t_ray.catalogue.queries.recombine import recombine, recombined_queries
+from r4t_ray.catalogue.queries.recombine import recombine
 from r4t_ray.catalogue.queries.recurrence import RECURRENT, recurrence
 
 __all__ = [

@@ -5,12 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from typing import Any
 
-from pydantic import AfterValidator, Field
-
-from r4t_ray.catalogue.queries.themes import NEUTRAL_TEMPLATES, Templates
-from r4t_ray.config import Settings
 from r4t_ray.errors import DataError
 from r4t_ray.types import Split
 
@@ -53,60 +49,6 @@ class Catalogue:
         return tuple(name for row in self.sets for name in row.categories)
 
 
-def one_gap(template: str) -> str:
-    """Return a template. Raises ValueError unless it has exactly one {} and no other braces."""
-    if template.count("{}") != 1 or set("{}") & set(template.replace("{}", "")):
-        raise ValueError(f"the template '{template}' needs exactly one {{}}, as in 'simple {{}}'")
-    return template
-
-
-class DatasetSettings(Settings):
-    """The settings of every dataset, and the methods that a dataset implements.
-
-    A dataset may set ``own_templates`` to texts that fit its sets.
-    """
-
-    own_templates: ClassVar[Templates] = NEUTRAL_TEMPLATES
-
-    staple_share: float = Field(
-        0.03,
-        gt=0,
-        le=1,
-        description="Items that occur in more than this share of the training sets are staples. They are left out of "
-        "the reference sets of weakly supervised compositional retrieval (WSCR).",
-    )
-    min_reference: int = Field(
-        3, ge=1, description="A set becomes a WSCR query if it has at least this many items that are not staples."
-    )
-    max_sets: int | None = Field(
-        None,
-        ge=1,
-        description="Maximum number of sets. Only their items are kept. null keeps all sets and items. Set it to try "
-        "a configuration quickly.",
-    )
-
-    templates: tuple[Annotated[str, AfterValidator(one_gap)], ...] | None = Field(
-        None,
-        min_length=1,
-        description="Texts of the made-up queries of open-ended abstract retrieval (OAR), such as 'simple {}'. {} "
-        "stands for a frequent word or category of the titles. null takes the texts of the dataset. For your own "
-        "catalogue they are neutral; write how people ask for your sets.",
-    )
-
-    @property
-    def theme_templates(self) -> Templates:
-        """The ``templates`` of the settings; without them, the dataset's own."""
-        return self.own_templates if self.templates is None else Templates(self.templates, self.templates)
-
-    def sources(self) -> dict[str, str]:
-        """Name -> sha256 of every input file. If one changes, the ingest stage runs again."""
-        raise NotImplementedError
-
-    def read(self) -> Catalogue:
-        """Read the inputs. Raises DataError with the file and line of a fault."""
-        raise NotImplementedError
-
-
 def sample_sets(catalogue: Catalogue, count: int | None) -> Catalogue:
     """Reduce a catalogue to at most ``count`` sets and their items, in the same order. None keeps everything.
 
@@ -140,10 +82,10 @@ def check_catalogue(
     check_some(where, "sets", catalogue.sets)
     item_places = item_places or [f"item '{item.item_id}'" for item in catalogue.items]
     set_places = set_places or [f"set '{row.set_id}'" for row in catalogue.sets]
-    _check_ids("item_id", [item.item_id for item in catalogue.items], item_places)
-    _check_ids("set_id", [row.set_id for row in catalogue.sets], set_places)
-    _check_texts("text", ((item.text, place) for item, place in zip(catalogue.items, item_places, strict=True)))
-    _check_texts("title", ((row.title, place) for row, place in zip(catalogue.sets, set_places, strict=True)))
+    check_ids("item_id", [item.item_id for item in catalogue.items], item_places)
+    check_ids("set_id", [row.set_id for row in catalogue.sets], set_places)
+    check_texts("text", ((item.text, place) for item, place in zip(catalogue.items, item_places, strict=True)))
+    check_texts("title", ((row.title, place) for row, place in zip(catalogue.sets, set_places, strict=True)))
     known = {item.item_id for item in catalogue.items}
     for row, place in zip(catalogue.sets, set_places, strict=True):
         missing = [item_id for item_id in row.item_ids if item_id not in known]
@@ -163,7 +105,8 @@ def check_some(where: str, kind: str, rows: Sequence[object]) -> None:
         raise DataError(where, f"no {kind}", f"at least one of the {kind}", "check the paths of the files")
 
 
-def _check_ids(name: str, ids: Sequence[str], places: Sequence[str]) -> None:
+def check_ids(name: str, ids: Sequence[str], places: Sequence[str]) -> None:
+    """Raise DataError if an id is empty or occurs twice. ``places`` has the place of each id."""
     first: dict[str, str] = {}
     for key, place in zip(ids, places, strict=True):
         if not key.strip():
@@ -178,7 +121,8 @@ def _check_ids(name: str, ids: Sequence[str], places: Sequence[str]) -> None:
         first[key] = place
 
 
-def _check_texts(name: str, texts: Iterable[tuple[str, str]]) -> None:
+def check_texts(name: str, texts: Iterable[tuple[str, str]]) -> None:
+    """Raise DataError if one of the texts, each given with its place, is empty."""
     for text, place in texts:
         if not text.strip():
             raise DataError(place, f"an empty {name}", f"a {name} with words", f"write its {name} or remove the line")

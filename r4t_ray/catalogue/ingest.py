@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import Counter
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, sample_sets
 from r4t_ray.catalogue.datasets import CatalogueConfig
-from r4t_ray.catalogue.queries.made import oar_queries, oar_themes, wscr_queries
+from r4t_ray.catalogue.queries.log import read_log
+from r4t_ray.catalogue.queries.logged import logged_queries, with_log
+from r4t_ray.catalogue.queries.made import oar_queries, oar_themes, staples, wscr_queries
 from r4t_ray.catalogue.queries.query import Query
+from r4t_ray.catalogue.queries.recombine import recombine
 from r4t_ray.catalogue.queries.recurrence import RECURRENT, recurrence
 from r4t_ray.catalogue.queries.relevance import relevant_sets
-from r4t_ray.catalogue.queries.themes import Theme
+from r4t_ray.catalogue.queries.summary import counts, warnings
 from r4t_ray.config import Settings
 from r4t_ray.stages import parents_of
 from r4t_ray.types import Split, Task
@@ -43,7 +44,7 @@ QUERY_SCHEMA = pa.schema(
         ("split", pa.string()),
     ]
 )
-RELEVANCE_SCHEMA = pa.schema([("query_id", pa.string()), ("core", pa.string()), ("set_ids", STRINGS)])
+RELEVANCE_SCHEMA = pa.schema([("core", pa.string()), ("query_ids", STRINGS), ("set_ids", STRINGS)])
 
 
 class IngestInputs(Settings):
@@ -56,14 +57,29 @@ class IngestInputs(Settings):
 
 def run(config: CatalogueConfig, workspace: Workspace, seed: int) -> Artifact:
     """Convert the dataset of ``config`` to the stage folder ``catalogue``. Raises DataError."""
-    inputs = IngestInputs(catalogue=config, sources=config.sources())
+    inputs = IngestInputs(catalogue=config, sources=config.sources() | config.log_source())
 
     def make(folder: Path) -> int:
-        catalogue = sample_sets(config.read(), config.max_sets)
+        whole = config.read()
+        lines = [] if config.queries is None else read_log(config.queries, whole)
+        catalogue = sample_sets(whole, config.max_sets)
+        left_out = staples(catalogue.sets, config.staple_share)
         themes = oar_themes(catalogue, config.theme_templates)
-        queries = wscr_queries(catalogue, config.staple_share, config.min_reference) + oar_queries(themes)
+        made = wscr_queries(catalogue, left_out, config.min_reference) + oar_queries(themes)
+        logged = logged_queries(lines, catalogue, left_out)
+        core_of = {query.query_id: theme.core for query, theme in zip(oar_queries(themes), themes, strict=True)}
+        queries = with_log(made, logged, core_of, config.made_queries)
         write_catalogue(folder, catalogue, queries)
-        write_relevance(folder, catalogue, themes)
+        cores = {query.query_id: core_of[query.query_id] for query in queries if query.query_id in core_of}
+        write_relevance(folder, catalogue, cores, logged.relevant)
+        _logger.info("%d items, %d sets", len(catalogue.items), len(catalogue.sets))
+        for line in counts(queries, logged):
+            _logger.info("%s", line)
+        share = recurrence(query for query in queries if query.task == "wscr")
+        advice = "" if share >= RECURRENT else "; they hardly recur, so the WSCR warm start names kinds of items"
+        _logger.info("training sets hold %.0f%% of a validation set's items%s", 100 * share, advice)
+        for line in warnings(queries, logged):
+            _logger.warning("%s", line)
         return len(catalogue.items) + len(catalogue.sets) + len(queries)
 
     return workspace.build("catalogue", inputs, seed, parents_of("catalogue"), make)
@@ -79,25 +95,29 @@ def write_catalogue(folder: Path, catalogue: Catalogue, queries: Sequence[Query]
     pq.write_table(pa.Table.from_pylist(items, ITEM_SCHEMA), folder / "items.parquet")
     pq.write_table(pa.Table.from_pylist(sets, SET_SCHEMA), folder / "sets.parquet")
     pq.write_table(pa.Table.from_pylist([asdict(query) for query in queries], QUERY_SCHEMA), folder / "queries.parquet")
-    counts = Counter((query.task, query.split) for query in queries)
-    text = ", ".join(f"{count} {task} {split}" for (task, split), count in sorted(counts.items()))
-    _logger.info("%d items, %d sets; queries: %s", len(items), len(sets), text)
-    share = recurrence(query for query in queries if query.task == "wscr")
-    advice = "" if share >= RECURRENT else "; they hardly recur, so the WSCR warm start names kinds of items"
-    _logger.info("training sets hold %.0f%% of a validation set's items%s", 100 * share, advice)
 
 
-def write_relevance(folder: Path, catalogue: Catalogue, themes: Sequence[Theme]) -> None:
-    """Write relevance.parquet: the relevant sets of each OAR query, and the core words that select them."""
-    rows = relevant_sets([theme.core for theme in themes], catalogue.sets)
-    ends = np.cumsum([0, *map(len, rows)])
-    ids = pa.array([each.set_id for each in catalogue.sets]).take(pa.array(np.concatenate(rows)))
-    columns = [
-        pa.array([query.query_id for query in oar_queries(themes)]),
-        pa.array([theme.core for theme in themes]),
-        pa.ListArray.from_arrays(ends.astype(np.int32), ids),
+def write_relevance(
+    folder: Path, catalogue: Catalogue, cores: Mapping[str, str], named: Mapping[str, Sequence[str]]
+) -> None:
+    """Write relevance.parquet: the relevant sets of OAR queries. Queries with equal core words share a row.
+
+    Args:
+        folder: The folder of the stage.
+        catalogue: The sets.
+        cores: Id of a theme's query -> core words of the theme. The sets that hold them are relevant.
+        named: Id of a logged query -> ids of its relevant sets. Its row has no core.
+    """
+    query_ids: defaultdict[str, list[str]] = defaultdict(list)
+    for query_id, core in cores.items():
+        query_ids[core].append(query_id)
+    found = relevant_sets(list(query_ids), catalogue.sets)
+    rows = [
+        {"core": core, "query_ids": ids, "set_ids": [catalogue.sets[row].set_id for row in places]}
+        for (core, ids), places in zip(query_ids.items(), found, strict=True)
     ]
-    pq.write_table(pa.Table.from_arrays(columns, schema=RELEVANCE_SCHEMA), folder / "relevance.parquet")
+    rows += [{"core": "", "query_ids": [query_id], "set_ids": list(ids)} for query_id, ids in named.items()]
+    pq.write_table(pa.Table.from_pylist(rows, RELEVANCE_SCHEMA), folder / "relevance.parquet")
 
 
 def load_items(workspace: Workspace) -> list[Item]:
@@ -123,6 +143,20 @@ def load_queries(workspace: Workspace, task: Task | None = None, split: Split | 
     return [query for query in queries if task in (None, query.task) and split in (None, query.split)]
 
 
+def recombined_queries(workspace: Workspace, task: Task, count: int, seed: int) -> list[Query]:
+    """At most ``count`` additional training queries of one task, made by ``recombine`` from its training queries.
+
+    They have no reference, and none has the text of a held-out query.
+    """
+    queries = load_queries(workspace, task)
+    training = [query.text for query in queries if query.split == "train"]
+    held_out = [query.text for query in queries if query.split != "train"]
+    return [
+        Query(query_id=f"{task}:recombined:{number}", task=task, text=text, item_ids=(), split="train")
+        for number, text in enumerate(recombine(training, count, seed, held_out))
+    ]
+
+
 def load_relevance(
     workspace: Workspace, query_ids: Sequence[str] | None = None, new_sets: Sequence[ItemSet] = ()
 ) -> dict[str, frozenset[str]]:
@@ -133,18 +167,22 @@ def load_relevance(
         query_ids: The queries to read; None reads all. Unknown ids are left out.
         new_sets: Sets that were added after ingest. A new set replaces the set with its id.
     """
-    chosen = None if query_ids is None else pc.field("query_id").isin(pa.array(query_ids, pa.string()))
-    rows = _rows(workspace, "relevance", chosen)
-    added = relevant_sets([row["core"] for row in rows], new_sets)
+    table = pq.read_table(workspace.artifact("catalogue").file("relevance.parquet"))
+    wanted = None if query_ids is None else frozenset(query_ids)
+    if wanted is not None:
+        table = table.filter(
+            pa.array([not wanted.isdisjoint(ids) for ids in table["query_ids"].to_pylist()], pa.bool_())
+        )
+    rows = table.to_pylist()
     replaced = {each.set_id for each in new_sets}
-    return {
-        row["query_id"]: frozenset(row["set_ids"]) - replaced | {new_sets[place].set_id for place in found}
-        for row, found in zip(rows, added, strict=True)
-    }
+    relevance: dict[str, frozenset[str]] = {}
+    for row, places in zip(rows, relevant_sets([row["core"] for row in rows], new_sets), strict=True):
+        set_ids = frozenset(row["set_ids"]) - replaced | {new_sets[place].set_id for place in places}
+        relevance |= dict.fromkeys((name for name in row["query_ids"] if wanted is None or name in wanted), set_ids)
+    return relevance
 
 
-def _rows(workspace: Workspace, name: str, chosen: pc.Expression | None = None) -> list[dict[str, Any]]:
-    """The rows of a file; only those that fulfil ``chosen`` if it is given."""
+def _rows(workspace: Workspace, name: str) -> list[dict[str, Any]]:
     path = workspace.artifact("catalogue").file(f"{name}.parquet")
-    rows: list[dict[str, Any]] = pq.read_table(path, filters=chosen).to_pylist()
+    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
     return rows

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from r4t_ray.errors import DataError
+
+Choice = TypeVar("Choice", bound=str)
 
 Record = tuple[str, dict[str, Any]]
 """Place ("items.jsonl:3" or "items.parquet row 3") and fields."""
@@ -64,6 +67,25 @@ def ids_field(place: str, fields: dict[str, Any], name: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not value:
         raise DataError(place, f"{name} = {value!r:.80}", "a list of one or more ids", f"write {name} as a list")
     return tuple(dict.fromkeys(text_field(place, {name: entry}, name) for entry in value))
+
+
+def optional_ids_field(place: str, fields: dict[str, Any], name: str) -> tuple[str, ...]:
+    """A field with a list of ids; () if it is missing, null or an empty list. Repeats are dropped. Raises DataError."""
+    return () if fields.get(name) in (None, []) else ids_field(place, fields, name)
+
+
+def choice_field(place: str, fields: dict[str, Any], name: str, choices: Sequence[Choice]) -> Choice | None:
+    """A field with one of ``choices``; None if it is missing or null.
+
+    Raises:
+        DataError: The value is something else.
+    """
+    value = fields.get(name)
+    if value is not None and value not in choices:
+        raise DataError(
+            place, f"{name} = {value!r:.80}", f"one of {', '.join(choices)}", f"correct {name} or leave it out"
+        )
+    return value
 
 
 def object_field(place: str, fields: dict[str, Any], name: str) -> dict[str, Any]:

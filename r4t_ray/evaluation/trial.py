@@ -93,8 +93,7 @@ def open_trial(
     val = draw(val, MAX_VAL_QUERIES_OF_A_SLOW_REWARD if is_slow else MAX_VAL_QUERIES, seed)
     test = draw(test, config.max_queries, seed)
     train_references = reference_rows(train, index.ids)
-    fits, specific = Fits(), specific_reward(workspace, task, reward)
-    back_translation = back_translation_reward(workspace, task, reward, index.ids)
+    fits, rewards = Fits(), bench_rewards(workspace, task, reward, index.ids)
     settings: dict[str, Any] = {name: getattr(config, name) for name in BENCH_SETTINGS}
     settings |= {"train_emb_BD": emb_of(train), "val_queries": val, "val_emb_BD": emb_of(val)}
 
@@ -105,9 +104,7 @@ def open_trial(
             **settings,
             train_references=train_references,
             fits=fits,
-            reward=weights_of_eq_1(reward),
-            specific=specific,
-            back_translation=back_translation,
+            **rewards,
             encode=CachedEncoder(load_encoder(workspace.root / "encoder" / "model")).encode,
             policy=lambda model: engine.at(model_path(workspace, model, task)),
             retriever=cache(lambda model: load_retriever(model_path(workspace, model, task))),
@@ -122,6 +119,15 @@ def open_trial(
         relevant_rows=relevant_rows(workspace, test, index.ids),
         make_bench=make_bench,
     )
+
+
+def bench_rewards(workspace: Workspace, task: Task, reward: OARRewardConfig, pool_ids: Sequence[str]) -> dict[str, Any]:
+    """The rewards of a bench, by the names of its fields."""
+    return {
+        "reward": weights_of_eq_1(reward),
+        "specific": specific_reward(workspace, task, reward),
+        "back_translation": back_translation_reward(workspace, task, reward, pool_ids),
+    }
 
 
 def specific_reward(workspace: Workspace, task: Task, reward: OARRewardConfig) -> SpecificReward | None:

@@ -194,7 +194,7 @@ def query_schedule(task: Task, config: FolmConfig, workspace: Workspace, seed: i
         )
     # Only expected coverage rewards recombined queries of WSCR. The warm start recombines with ``seed``.
     if task == "oar" or wscr_reward(workspace, config).expected_share:
-        queries += recombined_queries(task, queries, grpo.num_recombined, seed + 1)
+        queries += recombined_queries(workspace, task, grpo.num_recombined, seed + 1)
     rng, needed = random.Random(seed), grpo.num_steps * grpo.queries_per_step
     passes = -(-needed // len(queries))
     return [query for _ in range(passes) for query in rng.sample(queries, len(queries))][:needed]

@@ -245,9 +245,8 @@ def planned_queries(
 ) -> list[PlannedQuery]:
     """The queries of a task that fan-outs are sampled for: train, val, recomposed and recombined queries."""
     queries = [query for query in load_queries(workspace, task) if query.split != "test"]
-    train = [query for query in queries if query.split == "train"]
     # Stage 1 recombines queries with seed and seed + 1; seed + 2 gives different queries.
-    new = recombined_queries(task, train, config.num_recombined[task], seed + 2)
+    new = recombined_queries(workspace, task, config.num_recombined[task], seed + 2)
     if config.recompose and task == "wscr":
         queries = [*queries, *recomposed_queries(config.recompose, config.actors, workspace, folder, seed)]
     num_fan_outs = config.num_samples * len(queries) + len(new)

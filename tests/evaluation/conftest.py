@@ -208,8 +208,8 @@ def write_ingest(folder, num_test):
     pq.write_table(pa.table(columns), folder / "queries.parquet")
     # The core of theme r is "set r", which two sets hold. No set holds the core of theme 4.
     columns = {
-        "query_id": [f"oar-{row}" for row in range(NUM_SETS)],
         "core": titles,
+        "query_ids": pa.array([[f"oar-{row}"] for row in range(NUM_SETS)], pa.list_(pa.string())),
         "set_ids": pa.array(
             [[] if row == 4 else [names[row], names[(row + 1) % NUM_SETS]] for row in range(NUM_SETS)],
             pa.list_(pa.string()),

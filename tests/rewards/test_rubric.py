@@ -69,7 +69,7 @@ def test_the_total_of_oar_is_eq_1_plus_the_added_rewards() -> None:
     answers = random_answers(seed=1)
     output = oar_rubric(OARConfig(w_ground=0.5, w_div=0.3, w_align=0.2), added=build_added(ADDED, 1.0)).score(answers)
     parts = output.breakdown
-    assert list(parts) == ["groundedness", "vendi", "alignment", "format", "constraint"]
+    assert list(parts) == ["groundedness", "vendi", "alignment", "format", "constraint", "constraint_keeps_rule"]
     by_hand = 0.5 * parts["groundedness"] + 0.3 * parts["vendi"] + 0.2 * parts["alignment"]
     by_hand = by_hand + 0.3 * parts["format"] + 1.0 * parts["constraint"]
     assert output.total_B.dtype == np.float32

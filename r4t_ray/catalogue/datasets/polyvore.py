@@ -14,8 +14,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from r4t_ray.catalogue.catalogue import Catalogue, DatasetSettings, Item, ItemSet, check_catalogue
+from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, check_catalogue
 from r4t_ray.catalogue.datasets.sets import with_categories
+from r4t_ray.catalogue.datasets.settings import DatasetSettings
 from r4t_ray.catalogue.queries.themes import Templates
 from r4t_ray.errors import DataError
 from r4t_ray.files import sha256_file

@@ -15,8 +15,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from r4t_ray.catalogue.catalogue import Catalogue, DatasetSettings, ItemSet, check_catalogue
+from r4t_ray.catalogue.catalogue import Catalogue, ItemSet, check_catalogue
 from r4t_ray.catalogue.datasets.dishes import FOOD_TEMPLATES, Dish, catalogue_of_dishes
+from r4t_ray.catalogue.datasets.settings import DatasetSettings
 from r4t_ray.catalogue.queries.themes import Templates
 from r4t_ray.errors import DataError
 from r4t_ray.files import sha256_file

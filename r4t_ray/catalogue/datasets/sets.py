@@ -8,10 +8,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from r4t_ray.catalogue.catalogue import Catalogue, DatasetSettings, Item, ItemSet, check_catalogue
+from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, check_catalogue
+from r4t_ray.catalogue.datasets.settings import DatasetSettings, sha256_of_input
 from r4t_ray.catalogue.records import ids_field, object_field, read_records, text_field
-from r4t_ray.errors import DataError
-from r4t_ray.files import sha256_file
 
 
 class SetsConfig(DatasetSettings):
@@ -28,12 +27,7 @@ class SetsConfig(DatasetSettings):
 
     def sources(self) -> dict[str, str]:
         """Setting name -> sha256 of its file. Raises DataError if a file is missing."""
-        for path in (self.items, self.sets):
-            if not path.expanduser().is_file():
-                raise DataError(
-                    str(path), "no such file", "a .jsonl or .parquet file", "correct the path in `catalogue`"
-                )
-        return {name: sha256_file(getattr(self, name).expanduser()) for name in ("items", "sets")}
+        return {"items": sha256_of_input(self.items), "sets": sha256_of_input(self.sets)}
 
     def read(self) -> Catalogue:
         """Read both files. The categories of a set are the distinct ``category`` attributes of its items."""

@@ -32,9 +32,8 @@ def staples(sets: Iterable[ItemSet], share: float) -> frozenset[str]:
     return frozenset(item_id for item_id, count in counts.items() if count > share * len(training))
 
 
-def wscr_queries(catalogue: Catalogue, staple_share: float, min_reference: int) -> list[Query]:
-    """One query per set with at least ``min_reference`` items that are not staples."""
-    left_out = staples(catalogue.sets, staple_share)
+def wscr_queries(catalogue: Catalogue, left_out: frozenset[str], min_reference: int) -> list[Query]:
+    """One query per set with at least ``min_reference`` items that are not ``left_out``, which are the staples."""
     queries = []
     for row in catalogue.sets:
         reference = tuple(item_id for item_id in row.item_ids if item_id not in left_out)

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from r4t_ray.catalogue.queries.query import Query
-from r4t_ray.types import Task
+from r4t_ray.catalogue.queries.splits import normalise_title
 
 MAX_WORDS = 8
 TRIES = 20
 
 
-def recombine(texts: Sequence[str], count: int, seed: int) -> list[str]:
+def recombine(texts: Sequence[str], count: int, seed: int, held_out: Iterable[str] = ()) -> list[str]:
     """Make at most ``count`` distinct texts that are not in ``texts``, sorted. There are fewer if no more are found.
+
+    A text that is in ``held_out`` after normalisation is not made.
 
     >>> recombine(["lemon soup", "beef"], 20, seed=0)
     ['beef lemon soup', 'beef soup', 'lemon beef', 'lemon soup beef']
@@ -27,7 +28,7 @@ def recombine(texts: Sequence[str], count: int, seed: int) -> list[str]:
     rng = random.Random(seed)
     words = [re.sub(r"[^\w\s'-]", " ", text).split() for text in texts]
     words = [parts for parts in words if parts]
-    known = set(texts)
+    known, hidden = set(texts), {normalise_title(text) for text in held_out}
     made: set[str] = set()
     for _ in range(TRIES * count if words else 0):
         if len(made) == count:
@@ -35,15 +36,7 @@ def recombine(texts: Sequence[str], count: int, seed: int) -> list[str]:
         first, second = rng.choice(words), rng.choice(words)
         joined = first[: rng.randint(1, len(first))] + second[-rng.randint(1, len(second)) :]
         text = " ".join(joined)
-        if len(joined) <= MAX_WORDS and len(set(joined)) == len(joined) and text not in known:
+        fits = len(joined) <= MAX_WORDS and len(set(joined)) == len(joined)
+        if fits and text not in known and normalise_title(text) not in hidden:
             made.add(text)
     return sorted(made)
-
-
-def recombined_queries(task: Task, queries: Sequence[Query], count: int, seed: int) -> list[Query]:
-    """Additional training queries of one task, made by ``recombine`` from the texts of its training queries."""
-    made = recombine([query.text for query in queries], count, seed)
-    return [
-        Query(query_id=f"{task}:recombined:{number}", task=task, text=text, item_ids=(), split="train")
-        for number, text in enumerate(made)
-    ]

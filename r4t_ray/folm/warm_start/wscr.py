@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.catalogue import Query, load_items, recombine
+from r4t_ray.catalogue import Query, load_items, recombined_queries
 from r4t_ray.encoders import load_encoder
 from r4t_ray.errors import DataError
 from r4t_ray.folm.warm_start.settings import WarmStartConfig
@@ -109,7 +109,8 @@ def _wanted_items(
             own_bB = np.arange(len(sets))[block, None] == np.arange(len(sets))
             score_bM = expected_items(emb_BD[block], emb_BD, member_BM, config.temperature, voters_B & ~own_bB)
             yield from zip(texts[block], score_bM + config.own_weight * member_BM[block].toarray(), strict=True)
-    new = recombine(texts, config.num_recombined.wscr, seed)
+    count = config.num_recombined.wscr
+    new = [query.text for query in recombined_queries(workspace, "wscr", count, seed)] if count else []
     if new:
         new_emb_ND = load_encoder(workspace.artifact("encoder").path / "model").encode(new)
         for block in blocks(len(new)):

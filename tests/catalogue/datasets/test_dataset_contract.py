@@ -197,7 +197,7 @@ def test_files_have_the_stated_columns(workspace: Workspace) -> None:
         "items": ["item_id", "text", "attributes"],
         "sets": ["set_id", "title", "description", "item_ids"],
         "queries": ["query_id", "task", "text", "item_ids", "split"],
-        "relevance": ["query_id", "core", "set_ids"],
+        "relevance": ["core", "query_ids", "set_ids"],
     }
 
 

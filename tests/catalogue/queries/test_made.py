@@ -32,10 +32,11 @@ def test_staples_are_counted_in_training_sets_only() -> None:
 def test_small_references_make_no_query() -> None:
     rows = [make_set("Soup  of the\tday", "a", "b", "c"), make_set("Two things", "a", "b")]
     catalogue = Catalogue(items=tuple(Item(item_id=key, text=key) for key in "abc"), sets=tuple(rows))
-    assert [(query.text, query.item_ids) for query in wscr_queries(catalogue, 1.0, 3)] == [
+    assert [(query.text, query.item_ids) for query in wscr_queries(catalogue, frozenset(), 3)] == [
         ("Soup of the day", ("a", "b", "c"))
     ]
-    assert len(wscr_queries(catalogue, 1.0, 2)) == 2
+    assert len(wscr_queries(catalogue, frozenset(), 2)) == 2
+    assert wscr_queries(catalogue, frozenset("c"), 3) == []
 
 
 def test_hash_splits_are_eight_to_one_to_one_and_equal_titles_share_a_split() -> None:

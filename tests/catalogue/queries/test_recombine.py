@@ -33,3 +33,11 @@ def test_another_seed_makes_other_texts_and_punctuation_is_dropped() -> None:
     assert len(first) == len(second) == 50
     assert first != second
     assert not set("(),") & set("".join(first))
+
+
+def test_a_held_out_text_is_never_made() -> None:
+    training = ["lemon soup", "fish cake"]
+    made = recombine(training, 50, seed=0, held_out=["Lemon  Cake!", "fish SOUP II"])
+    assert {"lemon cake", "fish soup"} <= set(recombine(training, 50, seed=0))
+    assert "lemon fish cake" in made
+    assert not set(made) & {"lemon cake", "fish soup"}

@@ -54,7 +54,7 @@ def test_rollouts_are_in_order_and_have_rewards_and_the_name_of_their_weights(
     pool: RolloutPool, indexed_workspace: Workspace, trainer_at: Callable[[Any, int], Any], tmp_path: Path
 ) -> None:
     queries = [*load_queries(indexed_workspace, "wscr", "train")[:2], *load_queries(indexed_workspace, "oar")[:1]]
-    queries += recombined_queries("wscr", load_queries(indexed_workspace, "wscr", "train"), 1, seed=0)
+    queries += recombined_queries(indexed_workspace, "wscr", 1, seed=0)
     asked = tuple(reversed(queries))
     rollouts, stats = pool.rollout(request_of(asked, 3))
     assert [rollout.query_id for rollout in rollouts] == [query.query_id for query in asked for _ in range(3)]
