@@ -72,14 +72,9 @@ def choose(scores_BM: Array, nearest_BM: Array, examples: Examples, seen_M: NDAr
         parts = [top_of(scores_BM + np.float32(beta) * nearest_BM, part_M, budget) for part_M in (seen_M, ~seen_M)]
         tried += [_recalls(parts, is_member_BM, seen_M, budget, beta=beta, bias=bias) for bias in SEEN_BIASES]
     best = max(tried, key=lambda choice: choice.balanced)
+    recalls = f"{best.recall:.4f} (seen items {best.recall_seen:.4f}, unseen items {best.recall_unseen:.4f})"
     _logger.info(
-        "decoder: beta %g and seen bias %g give validation recall@%d %.4f (seen items %.4f, unseen items %.4f)",
-        best.beta,
-        best.seen_bias,
-        budget,
-        best.recall,
-        best.recall_seen,
-        best.recall_unseen,
+        "decoder: beta %g and seen bias %g give validation recall@%d %s", best.beta, best.seen_bias, budget, recalls
     )
     return best
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from r4t_ray.evaluation.method_answer import NO_ROW, Answer, answers_of_directions, empty_answer, round_robin_answer
-from r4t_ray.index import search_shards
 from r4t_ray.retrieval.picking import Picked, pick_by_cosine, pick_by_score, run
 from r4t_ray.types import Array, Hits, IndexName, Rows, Search
 
@@ -60,6 +59,8 @@ def list_rows(bench: Bench, z_q_D: Array, z_kD: Array) -> Rows:
 
 def decoded(bench: Bench, z_q_D: Array, z_kD: Array, n: int | None = None) -> Picked:
     """The k * n items with the largest scores of the decoder; see ``pick_by_score``."""
+    from r4t_ray.index import search_shards  # loads FAISS
+
     pool = bench.decoder()
 
     def search(name: IndexName, wanted: Search) -> Hits:

@@ -47,10 +47,10 @@ _logger = logging.getLogger(__name__)
 def evaluate(config: EvaluationConfig, workspace: Workspace, seed: int) -> Artifact:
     """Build evaluation/ in the workspace; see ``r4t_ray.evaluation.run``."""
     stages = {stage for name in config.methods if (stage := METHODS[name].stage)}
-    if workspace.holds("folm"):
-        stages.add("folm")  # its settings name the reward, which every method is measured by
     if any((workspace.root / stage / "wscr").is_dir() for stage in stages):
         stages.add("decoder")  # which decodes the directions of every model
+    if workspace.holds("folm"):
+        stages.add("folm")  # its settings name the reward, which every method is measured by
 
     def make(folder: Path) -> int:
         reward = folm_settings(workspace).reward.oar if "folm" in stages else SpecificConfig()

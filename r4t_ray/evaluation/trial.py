@@ -89,9 +89,7 @@ def open_trial(
     """
     index, emb_of = load_index(workspace, task), query_embeddings(workspace)
     train, val, test = (load_queries(workspace, task, split) for split in ("train", "val", "test"))
-    is_slow = task == "oar" and isinstance(reward, BackTranslationConfig)
-    val = draw(val, MAX_VAL_QUERIES_OF_A_SLOW_REWARD if is_slow else MAX_VAL_QUERIES, seed)
-    test = draw(test, config.max_queries, seed)
+    val, test = draw(val, max_val_queries(task, reward), seed), draw(test, config.max_queries, seed)
     train_references = reference_rows(train, index.ids)
     fits, rewards = Fits(), bench_rewards(workspace, task, reward, index.ids)
     settings: dict[str, Any] = {name: getattr(config, name) for name in BENCH_SETTINGS}
@@ -119,6 +117,12 @@ def open_trial(
         relevant_rows=relevant_rows(workspace, test, index.ids),
         make_bench=make_bench,
     )
+
+
+def max_val_queries(task: Task, reward: OARRewardConfig) -> int:
+    """Validation queries on which methods tune their settings."""
+    is_slow = task == "oar" and isinstance(reward, BackTranslationConfig)
+    return MAX_VAL_QUERIES_OF_A_SLOW_REWARD if is_slow else MAX_VAL_QUERIES
 
 
 def bench_rewards(workspace: Workspace, task: Task, reward: OARRewardConfig, pool_ids: Sequence[str]) -> dict[str, Any]:

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.decoder import Decoder, PoolDecoder
+from r4t_ray.decoder import Decoder, DecoderConfig, PoolDecoder
+from r4t_ray.decoder import run as train_decoder
 from r4t_ray.diffusion import DiffusionRetriever, NetworkConfig, SamplerConfig
 from r4t_ray.embedding_table import embedding_table
 from r4t_ray.evaluation import trial
@@ -264,6 +265,7 @@ def workspace(tmp_path, monkeypatch):
             ws.build("folm", FolmConfig(tasks=tasks), 0, ["index"], write_folm)
         if "diffusion" in stages:
             ws.build("diffusion", settings, 0, ["index"], lambda folder: write_diffusion(folder, retrievers))
+            train_decoder(DecoderConfig(max_steps=2), ws, 0)
         return ws
 
     return make

@@ -14,7 +14,8 @@ FAST = {"k": 3, "n": 2, "num_bootstrap": 40, "latency_batches": (1, 4), "latency
 CHEAP = ("constant", "no_fanout", "no_fanout_items", "mmr", "mmr_items", "dpp", "greedy_reward")
 BY_SETS = ("popular", "popular_items", "nearest_sets", "nearest_sets_items", "soft_sets", "soft_sets_items")
 CHEAP_WSCR = (*CHEAP, *BY_SETS, "ridge_items", "ease_items")
-GENERATIVE = ("zero_shot", "best_of_5", "r4t_folm", "r4t_diffusion", "r4t_diffusion_items")
+IN_BOTH_FORMATS = ("zero_shot", "best_of_5", "r4t_folm", "r4t_diffusion")
+GENERATIVE = (*IN_BOTH_FORMATS, *(f"{name}_items" for name in IN_BOTH_FORMATS))
 GENERATIVE_WSCR = (*GENERATIVE, "best_of_5_oracle")
 
 
@@ -36,7 +37,7 @@ def test_every_method_and_measure_has_a_row(workspace):
     expected = {("oar", method, measure) for method in (*CHEAP, *GENERATIVE) for measure in themed}
     expected |= {("wscr", method, measure) for method in (*CHEAP_WSCR, *GENERATIVE_WSCR) for measure in covered}
     generative = {("oar", method) for method in GENERATIVE} | {("wscr", method) for method in GENERATIVE_WSCR}
-    timed = {row for row in generative if row[1] not in ("best_of_5_oracle", "r4t_diffusion_items")}
+    timed = {row for row in generative if row[1] in IN_BOTH_FORMATS}
     expected |= {(*row, f"latency_ms_b{b}") for row in timed for b in (1, 4)}
     assert {(row["task"], row["method"], row["measure"]) for row in rows} == expected
     assert len(rows) == len(expected) == artifact.manifest.rows
@@ -48,7 +49,7 @@ def test_every_method_and_measure_has_a_row(workspace):
     assert {"report.md", "quality_latency.png", "reward_curves.png", "plane.png"} <= set(artifact.manifest.files)
     plane = json.loads(artifact.file("plane.json").read_text())
     assert [row["method"] for row in plane["curves"]] == ["mmr"] * 9 + ["dpp"] * 7
-    assert set(artifact.manifest.parents) == {"catalogue", "encoder", "index", "folm", "diffusion"}
+    assert set(artifact.manifest.parents) == {"catalogue", "encoder", "index", "folm", "diffusion", "decoder"}
     report = artifact.file("report.md").read_text()
     definitions = report.partition("## Measures")[2]
     assert {row["measure"] for row in quality(rows) if row["measure"] not in definitions} == set()
