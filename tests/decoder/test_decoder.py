@@ -90,7 +90,7 @@ def test_examples_of_some_queries_keep_their_members_in_order():
 
 
 def test_beta_and_the_bias_are_chosen_by_the_recall_of_seen_and_of_unseen_items():
-    # The reference of the query is items 1 (seen) and 3 (unseen). Only the direction finds item 3, only the bias item 1.
+    # The reference holds items 1 (seen) and 3 (unseen). Only the direction finds item 3, only the bias finds item 1.
     examples = examples_of(EYE[:1], [rows(1, 3)], 4)
     seen_M = np.array([False, True, False, False])
     scores_BM, nearest_BM = np.float32([[1.0, 0.6, 0.9, 0.1]]), np.float32([[0, 0, 0, 1.0]])
