@@ -131,9 +131,11 @@ class NoSettings(Settings):
 
 
 def build_retrievers(workspace: Workspace, seed: int = SEED, solver: str = "heun", num_anchors: int = 0) -> None:
-    """The pairs and diffusion folders with retrievers of random weights, saved as the stage saves them."""
+    """The pairs, diffusion and decoder folders. The retrievers have random weights; the decoder hardly learnt."""
     import torch
 
+    from r4t_ray.decoder import DecoderConfig
+    from r4t_ray.decoder import run as train_decoder
     from r4t_ray.diffusion import DiffusionRetriever
     from r4t_ray.diffusion.settings import NetworkConfig, NoiseConfig, SamplerConfig
 
@@ -158,6 +160,7 @@ def build_retrievers(workspace: Workspace, seed: int = SEED, solver: str = "heun
 
     workspace.build("pairs", NoSettings(), seed, ["encoder", "index"], no_pairs)
     workspace.build("diffusion", NoSettings(), seed, ["encoder", "pairs"], save)
+    train_decoder(DecoderConfig(max_steps=2), workspace, seed)
 
 
 ADDED_ITEMS = {"i-more lentil": "lentil", "i-quince jelly": "quince jelly"}

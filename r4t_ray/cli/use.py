@@ -19,7 +19,13 @@ TASK_HELP = (
 LocalFlag = Annotated[
     bool, typer.Option("--local", help="Answer in this process from --workspace. Default: ask the server at --url.")
 ]
-NumItems = Annotated[int, typer.Option("-n", help="Number of items per direction.")]
+NumItems = Annotated[
+    int | None, typer.Option("-n", help="Number of items per direction. Default: 10, unless --total is given.")
+]
+Total = Annotated[
+    int | None,
+    typer.Option(help="Number of items of the whole answer, in place of -n: the best ones over all directions."),
+]
 Like = Annotated[
     list[str] | None,
     typer.Option(
@@ -47,7 +53,8 @@ def query(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     url: Annotated[str, typer.Option(help="Address of a running `r4t serve`.")] = "http://127.0.0.1:8000",
     k: Annotated[int, typer.Option("-k", help="Number of directions.")] = 10,
-    n: NumItems = 10,
+    n: NumItems = None,
+    total: Total = None,
     seed: Annotated[int, typer.Option(help="Seed of the generation. The same seed gives the same answer.")] = 0,
     task: Annotated[Task | None, typer.Option(help=f"{TASK_HELP} Default: the server's default task.")] = None,
     like: Like = None,
@@ -67,6 +74,7 @@ def query(
         query=text,
         k=k,
         n=n,
+        total=total,
         seed=seed,
         task=task,
         like=like or (),

@@ -10,25 +10,29 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from r4t_ray.decoder.scores import Decoder, item_scores, new_item_vectors
+from r4t_ray.decoder.scores import Decoder, QueryDecoder, item_scores, new_item_vectors
 from r4t_ray.decoder.settings import DecoderConfig
 
 if TYPE_CHECKING:
-    from r4t_ray.decoder.files import PoolDecoder, load_decoder, load_pool_decoder
+    from r4t_ray.decoder.files import PoolDecoder, index_folder, load_pool_decoder, load_query_decoder
     from r4t_ray.decoder.stage import run
 
 __all__ = [
     "Decoder",
     "DecoderConfig",
     "PoolDecoder",
+    "QueryDecoder",
+    "index_folder",
     "item_scores",
-    "load_decoder",
     "load_pool_decoder",
+    "load_query_decoder",
     "new_item_vectors",
     "run",
 ]
 
-_MODULES = {"PoolDecoder": "files", "load_decoder": "files", "load_pool_decoder": "files", "run": "stage"}
+_MODULES = {"run": "stage"} | dict.fromkeys(
+    ("PoolDecoder", "index_folder", "load_pool_decoder", "load_query_decoder"), "files"
+)
 
 
 def __getattr__(name: str) -> Any:

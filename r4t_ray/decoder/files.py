@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.decoder.scores import Decoder
+from r4t_ray.decoder.scores import Decoder, QueryDecoder
 from r4t_ray.errors import ArtifactError
 from r4t_ray.files import whole_file
 from r4t_ray.index import Shard, load_shards
@@ -29,8 +29,8 @@ def save_decoder(decoder: Decoder, path: Path) -> None:
         save_file(tensors | {"beta": np.array([decoder.beta], np.float32)}, written)
 
 
-def load_decoder(workspace: Workspace) -> Decoder:
-    """The decoder of a workspace.
+def load_query_decoder(workspace: Workspace) -> QueryDecoder:
+    """The numbers that make the vectors of a query. The numbers of the items are in the index.
 
     Raises:
         MissingArtifactError: The stage train-decoder has not run.
@@ -38,14 +38,9 @@ def load_decoder(workspace: Workspace) -> Decoder:
     """
     path = workspace.artifact("decoder").file(NUMBERS)
     try:
-        numbers = load_file(path)
-        return Decoder(
-            shared_DD=numbers["shared"],
-            own_MD=numbers["own"],
-            bias_M=numbers["bias"],
-            beta=float(numbers["beta"][0]),
-        )
-    except (KeyError, SafetensorError) as error:
+        with safe_open(path, framework="np") as numbers:
+            return QueryDecoder(shared_DD=numbers.get_tensor("shared"), beta=float(numbers.get_tensor("beta")[0]))
+    except SafetensorError as error:
         raise ArtifactError(str(path), f"no decoder ({error})", "shared, own, bias and beta", RETRAIN) from error
 
 
@@ -53,13 +48,13 @@ def load_decoder(workspace: Workspace) -> Decoder:
 class PoolDecoder:
     """A decoder with the shards of the index over its item vectors."""
 
-    decoder: Decoder
+    decoder: QueryDecoder
     shards: tuple[Shard, ...]
 
 
 def load_pool_decoder(workspace: Workspace) -> PoolDecoder:
-    """The decoder of a workspace with its index; raises what ``load_decoder`` raises."""
-    return PoolDecoder(decoder=load_decoder(workspace), shards=load_shards(index_folder(workspace)))
+    """The decoder of a workspace with its index; raises what ``load_query_decoder`` raises."""
+    return PoolDecoder(decoder=load_query_decoder(workspace), shards=load_shards(index_folder(workspace)))
 
 
 def index_folder(workspace: Workspace) -> Path:

@@ -20,24 +20,16 @@ from r4t_ray.types import Array
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decoder:
-    """The trained numbers of one pool.
+class QueryDecoder:
+    """The numbers of the decoder that make the vectors of a query.
 
     Attributes:
         shared_DD: A.
-        own_MD: rho_i u_i; zero rows for items of no training set.
-        bias_M: rho_i b_i.
         beta: Weight of the nearest direction, at least 0.
     """
 
     shared_DD: Array
-    own_MD: Array
-    bias_M: Array
     beta: float
-
-    def item_vectors(self, emb_MD: Array) -> Array:
-        """[e_i; rho_i u_i; rho_i b_i] of the pool, shape (M, 2D+1)."""
-        return np.concatenate([emb_MD, self.own_MD, self.bias_M[:, None]], axis=1)
 
     def query_vectors(self, z_q_D: Array, z_kD: Array) -> Array:
         """[A z_q + beta z_j; z_q; 1] of each direction, shape (k, 2D+1).
@@ -50,6 +42,23 @@ class Decoder:
         return np.concatenate([scored_kD, np.tile(z_q_D, (len(z_kD), 1)), np.ones((len(z_kD), 1))], axis=1).astype(
             np.float32
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoder(QueryDecoder):
+    """All trained numbers of one pool.
+
+    Attributes:
+        own_MD: rho_i u_i; zero rows for items of no training set.
+        bias_M: rho_i b_i.
+    """
+
+    own_MD: Array
+    bias_M: Array
+
+    def item_vectors(self, emb_MD: Array) -> Array:
+        """[e_i; rho_i u_i; rho_i b_i] of the pool, shape (M, 2D+1)."""
+        return np.concatenate([emb_MD, self.own_MD, self.bias_M[:, None]], axis=1)
 
 
 def new_item_vectors(emb_MD: Array) -> Array:

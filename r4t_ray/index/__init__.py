@@ -3,7 +3,7 @@
 from r4t_ray.index.build import run, write_index
 from r4t_ray.index.index_types import IndexConfig
 from r4t_ray.index.search import ShardedIndex, load_index, search_shards
-from r4t_ray.index.shard import Shard, flat_shard, load_shard, load_shards, merge_topk
+from r4t_ray.index.shard import Shard, flat_shard, load_shard, load_shards, merge_topk, read_index_file
 from r4t_ray.types import POOLS
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "load_shard",
     "load_shards",
     "merge_topk",
+    "read_index_file",
     "run",
     "search_shards",
     "write_index",

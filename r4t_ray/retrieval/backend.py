@@ -17,9 +17,9 @@ from r4t_ray.diffusion.transforms import Steering
 from r4t_ray.encoders import Encoder, load_encoder
 from r4t_ray.index import Shard, search_shards
 from r4t_ray.retrieval.loading import retriever_folder, served_sampler, served_tasks
-from r4t_ray.retrieval.request import GenerationRequest
+from r4t_ray.retrieval.request import Generated, GenerationRequest
 from r4t_ray.retrieval.settings import RetrievalSettings
-from r4t_ray.types import Array, Rows, Search, Task
+from r4t_ray.types import Array, Hits, IndexName, Search, Task
 
 
 class DirectionGenerator:
@@ -51,20 +51,20 @@ class DirectionGenerator:
         samplers = {task: served_sampler(retriever.sampler, settings) for task, retriever in retrievers.items()}
         return cls(load_encoder(encoder_path), retrievers, samplers)
 
-    def __call__(self, requests: Sequence[GenerationRequest]) -> list[Array]:
-        """Directions z_LD of each request, unit rows: L, or more if its ``k`` is larger.
+    def __call__(self, requests: Sequence[GenerationRequest]) -> list[Generated]:
+        """The query's embedding and the directions of each request: L, or more if its ``k`` is larger.
 
         The noise of a request comes from its seed. So its answer does not depend on the other requests of the batch,
         except for rounding, which depends on the batch size.
         """
         emb_ND = self.encoder.encode([text for request in requests for text in request.texts])
         emb_of = np.split(emb_ND, np.cumsum([len(request.texts) for request in requests])[:-1])
-        z_by_position: dict[int, Array] = {}
+        made: dict[int, Generated] = {}
         for task, guidance in {(request.task, request.guidance): None for request in requests}:
             positions = [at for at, one in enumerate(requests) if (one.task, one.guidance) == (task, guidance)]
             z_BLD = self._sample([requests[at] for at in positions], [emb_of[at] for at in positions])
-            z_by_position.update(zip(positions, z_BLD, strict=True))
-        return [z_by_position[position] for position in range(len(requests))]
+            made |= {at: Generated(emb_of[at][0], z_LD) for at, z_LD in zip(positions, z_BLD, strict=True)}
+        return [made[position] for position in range(len(requests))]
 
     def _sample(self, requests: Sequence[GenerationRequest], embs: Sequence[Array]) -> list[Array]:
         """Directions for requests of one task and guidance, each with the embeddings of its ``texts``."""
@@ -106,17 +106,17 @@ class InProcess:
 
     Attributes:
         generator: Query text -> directions.
-        shards: Task -> all shards of its pool.
+        shards: Name of an index -> all its shards.
     """
 
     generator: DirectionGenerator
-    shards: Mapping[Task, tuple[Shard, ...]]
+    shards: Mapping[IndexName, tuple[Shard, ...]]
 
-    def generate(self, request: GenerationRequest) -> Array:
-        """The directions z_LD of one request, unit rows."""
-        (z_LD,) = self.generator([request])
-        return z_LD
+    def generate(self, request: GenerationRequest) -> Generated:
+        """The query's embedding and the L directions of one request."""
+        (generated,) = self.generator([request])
+        return generated
 
-    def search(self, task: Task, search: Search) -> tuple[Array, Rows]:
-        """Cosines and pool rows of each direction's hits, best first."""
-        return search_shards(self.shards[task], search)
+    def search(self, name: IndexName, search: Search) -> Hits:
+        """Scores and pool rows of each direction's hits, best first."""
+        return search_shards(self.shards[name], search)

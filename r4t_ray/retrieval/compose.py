@@ -1,18 +1,21 @@
-"""Pure functions from generated directions and their hits to an answer, in this process and in a server.
+"""From generated directions to an answer, by the searches of it, in this process and in a server.
 
 ``select_directions`` keeps k of the L directions. Serving, evaluation and drift all call it.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import numpy as np
 
 from r4t_ray.diffusion import SOLVERS, SolverName
 from r4t_ray.errors import RequestError
 from r4t_ray.retrieval.open_task import Labels, OpenTask, Pool
-from r4t_ray.retrieval.request import RetrieveRequest
+from r4t_ray.retrieval.picking import Picked, Searching, pick_by_cosine, pick_by_score
+from r4t_ray.retrieval.request import Generated, RetrieveRequest, named_rows
 from r4t_ray.retrieval.response import Direction, Item, MergedItem, RetrieveResponse
-from r4t_ray.types import Array, Rows
+from r4t_ray.types import Array, Rows, Search
 
 
 def select_directions(z_LD: Array, nearest_rows_L: Rows, nearest_cos_L: Array, k: int, solver: SolverName) -> list[int]:
@@ -60,49 +63,57 @@ def first_distinct(nearest_rows_L: Rows, k: int) -> list[int]:
     return (distinct + [row for row in range(len(nearest_rows_L)) if row not in distinct])[:k]
 
 
-def merge_directions(scores_kK: Array, rows_kK: Rows) -> list[tuple[int, float, list[int]]]:
-    """Union of the directions' hits.
+def answer(request: RetrieveRequest, opened: OpenTask, generated: Generated) -> Searching[RetrieveResponse]:
+    """Search for the items of a request, select k directions, and write the response.
 
-    Returns:
-        (pool row, best cosine, directions that found it), sorted by descending cosine, then by row. Rows below 0 are
-        left out. A search pads with them when it finds too few rows.
-    """
-    found: dict[int, tuple[float, list[int]]] = {}
-    for direction, (scores_K, rows_K) in enumerate(zip(scores_kK, rows_kK, strict=True)):
-        for score, row in zip(scores_K.tolist(), rows_K.tolist(), strict=True):
-            if row < 0:
-                continue
-            best, directions = found.get(row, (score, []))
-            found[row] = (max(best, score), [*directions, direction])
-    merged = [(row, score, directions) for row, (score, directions) in found.items()]
-    return sorted(merged, key=lambda entry: (-entry[1], entry[0]))
-
-
-def compose(request: RetrieveRequest, opened: OpenTask, z_LD: Array, hits: tuple[Array, Rows]) -> RetrieveResponse:
-    """Select k directions, merge their items, and write the response.
+    It yields its searches; see ``picking``. ``picking.run`` answers them by a function.
 
     Args:
         request: The validated request.
         opened: The task that answers.
-        z_LD: Generated directions, unit rows.
-        hits: Cosines and pool rows of each direction's n nearest items, best first.
+        generated: The query's embedding and the generated directions.
     """
-    scores_LK, rows_LK = hits
+    n, exclude = request.items_per_direction, named_rows(request.avoid, opened.pool)
+    num_hits = 1 if opened.decoder else request.total or n or 1
+    scores_LK, rows_LK = yield opened.task, Search(z_LD=generated.z_LD, num_hits=num_hits, exclude=exclude)
     nearest_cos_L, nearest_rows_L = np.ascontiguousarray(scores_LK[:, 0]), np.ascontiguousarray(rows_LK[:, 0])
-    kept = select_directions(z_LD, nearest_rows_L, nearest_cos_L, request.k, opened.model.solver)
-    scores_kK, rows_kK = scores_LK[kept], rows_LK[kept]
-    names = nearest_labels(opened.labels, z_LD[kept]) if opened.labels else [None] * len(kept)
+    kept = select_directions(generated.z_LD, nearest_rows_L, nearest_cos_L, request.k, opened.model.solver)
+    z_kD = generated.z_LD[kept]
+    if opened.decoder:
+        total = request.total or request.k * (n or 1)
+        picked = yield from pick_by_score(opened.decoder, generated.z_q_D, z_kD, total=total, n=n, exclude=exclude)
+    else:
+        picked = pick_by_cosine((scores_LK[kept], rows_LK[kept]), request.total)
+    return compose(request, opened, z_kD, picked)
+
+
+def compose(request: RetrieveRequest, opened: OpenTask, z_kD: Array, picked: Picked) -> RetrieveResponse:
+    """Write the response.
+
+    Args:
+        request: The validated request.
+        opened: The task that answers.
+        z_kD: The kept directions, unit rows.
+        picked: Their items.
+    """
+    names = nearest_labels(opened.labels, z_kD) if opened.labels else [None] * len(z_kD)
+    listed_by: defaultdict[int, list[int]] = defaultdict(list)
+    for direction, (rows, _) in enumerate(picked.lists):
+        for row in rows.tolist():
+            listed_by[row].append(direction)
     return RetrieveResponse(
         task=opened.task,
         query=request.query,
         seed=request.seed,
         directions=[
-            Direction(index=index, label=names[index], items=_items(opened.pool, scores_kK[index], rows_kK[index]))
-            for index in range(len(kept))
+            Direction(index=index, label=names[index], weight=weight, items=_items(opened.pool, rows, scores))
+            for index, ((rows, scores), weight) in enumerate(zip(picked.lists, picked.weights, strict=True))
         ],
         items=[
-            MergedItem(id=opened.pool.ids[row], text=opened.pool.texts[row], score=score, directions=found_by)
-            for row, score, found_by in merge_directions(scores_kK, rows_kK)
+            MergedItem(id=item.id, text=item.text, score=item.score, directions=listed_by[row])
+            for row, item in zip(
+                picked.rows_K.tolist(), _items(opened.pool, picked.rows_K, picked.scores_K), strict=True
+            )
         ],
         model=opened.model,
     )
@@ -113,12 +124,11 @@ def nearest_labels(labels: Labels, z_kD: Array) -> list[str]:
     return [labels.texts[row] for row in (z_kD @ labels.emb_ND.T).argmax(axis=1).tolist()]
 
 
-def _items(pool: Pool, scores_K: Array, rows_K: Rows) -> list[Item]:
-    """The items of one direction, best first."""
+def _items(pool: Pool, rows_K: Rows, scores_K: Array) -> list[Item]:
+    """Items of the pool with their scores, in the order of the rows."""
     return [
         Item(id=pool.ids[row], text=pool.texts[row], score=score)
         for row, score in zip(rows_K.tolist(), scores_K.tolist(), strict=True)
-        if row >= 0
     ]
 
 

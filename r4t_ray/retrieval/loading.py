@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from r4t_ray.artifacts import NEW_ENTRIES, Workspace, read_manifest
+from r4t_ray.decoder import index_folder, load_query_decoder, new_item_vectors
 from r4t_ray.diffusion import LABELS, most_directions, serving_folder
 from r4t_ray.diffusion.generation import sampler_with
 from r4t_ray.diffusion.settings import NetworkConfig, SamplerConfig
 from r4t_ray.errors import ArtifactError
-from r4t_ray.index import Shard, flat_shard, load_index
+from r4t_ray.index import Shard, flat_shard, load_shards, read_index_file
 from r4t_ray.new_entries import find_new_entries, load_new_entries
 from r4t_ray.retrieval.open_task import Labels, OpenTask, Pool
 from r4t_ray.retrieval.response import ModelInfo
 from r4t_ray.retrieval.settings import RetrievalSettings
-from r4t_ray.types import TASKS, Task
+from r4t_ray.types import TASKS, IndexName, Task
 
 SERVED_STAGES = ("catalogue", "encoder", "index", "diffusion")
 
@@ -31,7 +33,7 @@ POOL_COLUMNS: dict[Task, tuple[str, str, str]] = {
 
 def open_tasks(
     workspace: Workspace, settings: RetrievalSettings, with_index: bool
-) -> tuple[dict[Task, OpenTask], dict[Task, tuple[Shard, ...]]]:
+) -> tuple[dict[Task, OpenTask], dict[IndexName, tuple[Shard, ...]]]:
     """Verify the artifacts of a workspace and open every task that it can serve.
 
     Args:
@@ -41,35 +43,54 @@ def open_tasks(
             loaded, because its rows must agree with the pool, which is loaded here too.
 
     Returns:
-        The tasks, and for each task the shards that were loaded.
+        The tasks, and for each index the shards that were loaded.
 
     Raises:
         ArtifactError: A stage is missing, changed, or made from other inputs.
     """
     verify(workspace)
-    opened, shards = {}, {}
-    for task in served_tasks(workspace):
-        opened[task], shards[task] = open_task(workspace, task, settings, with_index)
-    return opened, shards
+    tasks = served_tasks(workspace)
+    opened = {task: open_task(workspace, task, settings) for task in tasks}
+    loaded = {name: load_index_shards(workspace, name, with_index) for name in served_indexes(tasks)}
+    return opened, loaded
 
 
-def open_task(
-    workspace: Workspace, task: Task, settings: RetrievalSettings, with_index: bool
-) -> tuple[OpenTask, tuple[Shard, ...]]:
-    """One task of ``open_tasks`` and its shards; the rows of new entries follow the rows of the index."""
+def open_task(workspace: Workspace, task: Task, settings: RetrievalSettings) -> OpenTask:
+    """One task of ``open_tasks``. The new entries follow the rows of the index in the pool."""
     pool, added = load_pool(workspace, task), load_new_entries(workspace, task)
-    shards = load_index(workspace, task).shards if with_index else ()
     if added is not None:
-        shards = (*shards, flat_shard(added.emb_MD, offset=len(pool.ids)))
         pool = Pool(ids=[*pool.ids, *added.ids], texts=[*pool.texts, *added.texts])
-    model = describe(workspace, task, settings, num_new_entries=len(added.ids) if added else 0)
-    opened = OpenTask(
+    return OpenTask(
         task=task,
         pool=pool,
-        model=model,
+        model=describe(workspace, task, settings, num_new_entries=len(added.ids) if added else 0),
         labels=load_labels(workspace, task),
+        decoder=load_query_decoder(workspace) if task == "wscr" else None,
     )
-    return opened, shards
+
+
+def load_index_shards(workspace: Workspace, name: IndexName, with_index: bool) -> tuple[Shard, ...]:
+    """The shards of an index, or none without ``with_index``, and the shard of the new entries if there are any."""
+    task: Task = "wscr" if name == "decoder" else name
+    added = load_new_entries(workspace, task)
+    shards = load_shards(folder_of_index(workspace, name)) if with_index else ()
+    if added is None:
+        return shards
+    emb_MD = new_item_vectors(added.emb_MD) if name == "decoder" else added.emb_MD
+    return (*shards, flat_shard(emb_MD, offset=pool_size(workspace, task)))
+
+
+def served_indexes(tasks: Sequence[Task]) -> tuple[IndexName, ...]:
+    """The indexes that the tasks search."""
+    return (*tasks, "decoder") if "wscr" in tasks else tuple(tasks)
+
+
+def folder_of_index(workspace: Workspace, name: IndexName) -> Path:
+    """The folder of an index; its artifact is verified. Raises ArtifactError."""
+    if name == "decoder":
+        workspace.artifact("decoder")
+        return index_folder(workspace)
+    return workspace.artifact("index").path / name
 
 
 def verify(workspace: Workspace) -> None:
@@ -77,6 +98,9 @@ def verify(workspace: Workspace) -> None:
     for stage in SERVED_STAGES:
         workspace.artifact(stage)
     workspace.check_lineage(SERVED_STAGES)
+    if "wscr" in served_tasks(workspace):
+        workspace.artifact("decoder")
+        workspace.check_lineage((*SERVED_STAGES, "decoder"))
     find_new_entries(workspace)
 
 
@@ -94,10 +118,14 @@ def served_tasks(workspace: Workspace) -> tuple[Task, ...]:
     return tasks
 
 
-def num_shards(workspace: Workspace, task: Task) -> int:
-    """Number of shards of the task's index, read from index.json."""
-    path = workspace.root / "index" / task / "index.json"
-    return int(json.loads(path.read_text(encoding="utf-8"))["num_shards"])
+def num_shards(workspace: Workspace, name: IndexName) -> int:
+    """Number of shards of an index, read from index.json."""
+    return int(read_index_file(folder_of_index(workspace, name))["num_shards"])
+
+
+def pool_size(workspace: Workspace, task: Task) -> int:
+    """Rows of the task's index, without new entries, read from index.json."""
+    return int(read_index_file(folder_of_index(workspace, task))["size"])
 
 
 def load_pool(workspace: Workspace, task: Task) -> Pool:
@@ -138,6 +166,7 @@ def describe(workspace: Workspace, task: Task, settings: RetrievalSettings, num_
         encoder=_fingerprint(workspace, "encoder"),
         index=_fingerprint(workspace, "index"),
         diffusion=_fingerprint(workspace, "diffusion"),
+        decoder=_fingerprint(workspace, "decoder") if task == "wscr" else None,
         new_entries=_fingerprint(workspace, NEW_ENTRIES) if num_new_entries else None,
         num_new_entries=num_new_entries,
         num_rows=most_directions(NetworkConfig.model_validate(config["network"]), sampler.solver),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from r4t_ray.decoder import QueryDecoder
 from r4t_ray.retrieval.response import ModelInfo
 from r4t_ray.types import Array, Task
 
@@ -37,9 +38,11 @@ class OpenTask:
         pool: The items or collections that it retrieves.
         model: The artifacts and the sampler that answer.
         labels: Names for directions. None if the pairs stage kept no sub-queries.
+        decoder: Scores the items. None for oar, whose items are scored by their cosine to a direction.
     """
 
     task: Task
     pool: Pool
     model: ModelInfo
     labels: Labels | None = None
+    decoder: QueryDecoder | None = None

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from r4t_ray.decoder import Decoder
+from r4t_ray.decoder import QueryDecoder
 from r4t_ray.types import Array, Hits, IndexName, Rows, Search
 
 T = TypeVar("T")
@@ -76,7 +76,7 @@ def pick_by_cosine(hits: Hits, total: int | None = None) -> Picked:
 
 
 def pick_by_score(
-    decoder: Decoder, z_q_D: Array, z_kD: Array, *, total: int, n: int | None = None, exclude: tuple[int, ...] = ()
+    decoder: QueryDecoder, z_q_D: Array, z_kD: Array, *, total: int, n: int | None = None, exclude: tuple[int, ...] = ()
 ) -> Searching[Picked]:
     """The ``total`` items with the largest scores of the decoder.
 

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints, ValidationError, ValidationInfo, field_validator
 
 from r4t_ray.diffusion import SOLVERS
 from r4t_ray.errors import RequestError
 from r4t_ray.retrieval.open_task import OpenTask, Pool
 from r4t_ray.retrieval.response import Message
-from r4t_ray.types import Array, Search, Task
+from r4t_ray.types import Array, Task
 
 MAX_QUERY_CHARS = 2_000
 MAX_ITEMS = 1_000
+DEFAULT_N = 10
+"""Items per direction of a request that names neither ``n`` nor ``total``."""
 MAX_TERMS = 16
 MAX_TERM_CHARS = 200
 MAX_BODY_BYTES = 32 * 1024
@@ -44,7 +46,21 @@ class RetrieveRequest(Message):
         strict=True,
         description="Number of directions to return, at most what /healthz reports as num_rows.",
     )
-    n: int = Field(10, ge=1, le=MAX_ITEMS, strict=True, description="Number of items per direction.")
+    n: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_ITEMS,
+        strict=True,
+        description=f"Number of items per direction. Default: {DEFAULT_N}, unless `total` is given.",
+    )
+    total: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_ITEMS,
+        strict=True,
+        description="Number of items of the whole answer, in place of `n`: the best ones over all directions. Each "
+        "stands under the direction that is nearest to it.",
+    )
     seed: int = Field(0, ge=0, lt=2**63, strict=True, description="Random seed. The same seed gives the same answer.")
     task: Task | None = Field(
         None,
@@ -65,6 +81,25 @@ class RetrieveRequest(Message):
     guidance: float | None = Field(
         None, ge=0, le=20, description="Classifier-free guidance strength. Default: the model's."
     )
+
+    @field_validator("total")
+    @classmethod
+    def _not_beside_n(cls, total: int | None, info: ValidationInfo) -> int | None:
+        if total is not None and info.data.get("n") is not None:
+            raise ValueError("n or total, not both")
+        return total
+
+    @property
+    def items_per_direction(self) -> int | None:
+        """``n`` or its default. None if ``total`` is given."""
+        return None if self.total else self.n or DEFAULT_N
+
+
+class Generated(NamedTuple):
+    """What the generator makes of one request: the query's unit embedding (D,) and the directions z_LD, unit rows."""
+
+    z_q_D: Array
+    z_LD: Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,11 +155,6 @@ def generation_request(request: RetrieveRequest, opened: OpenTask) -> Generation
         avoid=in_words(request.avoid, opened.pool),
         k=request.k,
     )
-
-
-def search_for(request: RetrieveRequest, opened: OpenTask, z_LD: Array) -> Search:
-    """The search of a request: the ``n`` nearest items of each direction, without the items to avoid."""
-    return Search(z_LD=z_LD, num_hits=request.n, exclude=named_rows(request.avoid, opened.pool))
 
 
 def check_k(k: int, num_rows: int) -> None:

@@ -11,6 +11,8 @@ from r4t_ray.diffusion import SolverName
 from r4t_ray.errors import R4TError
 from r4t_ray.types import Task
 
+SCORES: dict[Task, str] = {"oar": "cosine", "wscr": "score"}
+"""What the number beside an item is, in a printed answer."""
 PRINTED_ITEMS = 3
 """Items per direction that ``print(answer)`` shows."""
 
@@ -26,7 +28,9 @@ class Item(Message):
 
     id: str = Field(description="Id in the catalogue.")
     text: str = Field(description="Text of the item, or title of the collection.")
-    score: float = Field(description="Cosine between the item and the direction that found it.")
+    score: float = Field(
+        description="oar: the cosine between the item and the direction. wscr: the score of the item decoder."
+    )
 
 
 class Direction(Message):
@@ -36,13 +40,14 @@ class Direction(Message):
     label: str | None = Field(
         None, description="The language model's sub-query nearest to the direction, or null if none were kept."
     )
-    items: list[Item] = Field(description="Its nearest items, best first.")
+    weight: float = Field(description="Its share of softmax(score) over the items of the answer that stand under it.")
+    items: list[Item] = Field(description="Its items, best first.")
 
 
 class MergedItem(Item):
-    """An item of the merged set; ``score`` is the best over the directions that found it."""
+    """An item of the merged set; ``score`` is the best over the directions that list it."""
 
-    directions: list[int] = Field(description="Indices of the directions that found it.")
+    directions: list[int] = Field(description="Indices of the directions that list it.")
 
 
 class ModelInfo(Message):
@@ -51,6 +56,7 @@ class ModelInfo(Message):
     encoder: str = Field(description="sha256 prefix of the encoder and its embeddings.")
     index: str = Field(description="sha256 prefix of the index.")
     diffusion: str = Field(description="sha256 prefix of the diffusion retrievers.")
+    decoder: str | None = Field(None, description="sha256 prefix of the item decoder of wscr; null for oar.")
     new_entries: str | None = Field(None, description="sha256 prefix of the new entries of `r4t add`, or null.")
     num_new_entries: int = Field(
         0, description="Number of new entries of `r4t add`. They are searched beside the index."
@@ -84,7 +90,7 @@ class RetrieveResponse(Message):
         from rich.table import Table
         from rich.text import Text
 
-        table = Table("direction", "items (cosine)", title=Text(self.query), show_lines=True)
+        table = Table("direction", f"items ({SCORES[self.task]})", title=Text(self.query), show_lines=True)
         for direction in self.directions:
             items = "\n".join(f"{item.text} ({item.score:.2f})" for item in direction.items[:num_items])
             name = f"{direction.index + 1}" if direction.label is None else f"{direction.index + 1} {direction.label}"

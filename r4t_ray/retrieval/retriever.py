@@ -9,18 +9,19 @@ from typing import Protocol
 from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import RequestError
 from r4t_ray.retrieval.client import Client
-from r4t_ray.retrieval.compose import compose
+from r4t_ray.retrieval.compose import answer
 from r4t_ray.retrieval.open_task import OpenTask
+from r4t_ray.retrieval.picking import run
 from r4t_ray.retrieval.request import (
+    Generated,
     GenerationRequest,
     RetrieveRequest,
     generation_request,
     parse_request,
-    search_for,
 )
 from r4t_ray.retrieval.response import RetrieveResponse
 from r4t_ray.retrieval.settings import RetrievalSettings
-from r4t_ray.types import Array, Rows, Search, Task
+from r4t_ray.types import Hits, IndexName, Search, Task
 
 
 class Retriever:
@@ -46,7 +47,8 @@ class Retriever:
         query: str,
         *,
         k: int = 10,
-        n: int = 10,
+        n: int | None = None,
+        total: int | None = None,
         task: Task | None = None,
         seed: int = 0,
         like: Sequence[str] = (),
@@ -55,12 +57,13 @@ class Retriever:
         temperature: float = 1.0,
         guidance: float | None = None,
     ) -> RetrieveResponse:
-        """Find k diverse directions for a broad query, the n nearest items of each, and the union of the items.
+        """Find k diverse directions for a broad query, their items, and the union of the items.
 
         Args:
             query: The query, in words.
             k: Number of directions to return. With the solver top_anchors at most 64, else at most L.
-            n: Number of items per direction.
+            n: Number of items per direction. Default: 10, unless ``total`` is given.
+            total: Number of items of the whole answer, in place of ``n``: the best ones over all directions.
             task: oar retrieves collections, wscr retrieves the items of one set. None takes the default task.
             seed: The same seed gives the same answer.
             like: Ids of the catalogue, or words, that the directions are pulled towards.
@@ -77,6 +80,7 @@ class Retriever:
                 query=query,
                 k=k,
                 n=n,
+                total=total,
                 task=task,
                 seed=seed,
                 like=tuple(like),
@@ -113,27 +117,25 @@ class WorkspaceRetriever:
 class Backend(Protocol):
     """Generation and search, in this process or in a server."""
 
-    def generate(self, request: GenerationRequest) -> Array:
-        """The directions z_LD of one request, unit rows."""
+    def generate(self, request: GenerationRequest) -> Generated:
+        """The query's embedding and the L directions of one request."""
         ...
 
-    def search(self, task: Task, search: Search) -> tuple[Array, Rows]:
-        """Cosines and pool rows of each direction's hits, best first."""
+    def search(self, name: IndexName, search: Search) -> Hits:
+        """Scores and pool rows of each direction's hits, best first."""
         ...
 
 
 def retrieve(request: RetrieveRequest, opened: OpenTask, backend: Backend) -> RetrieveResponse:
     """Answer a request for one task.
 
-    Only ``backend`` may wait. ``serve.backend`` takes the same four steps and awaits the second and the third.
+    Only ``backend`` may wait. ``serve.backend`` takes the same steps, and awaits the generator and every search.
 
     Raises:
         RequestError: A ``k`` or a ``guidance`` that the task's model cannot serve.
     """
-    generation = generation_request(request, opened)
-    z_LD = backend.generate(generation)
-    hits = backend.search(opened.task, search_for(request, opened, z_LD))
-    return compose(request, opened, z_LD, hits)
+    generated = backend.generate(generation_request(request, opened))
+    return run(answer(request, opened, generated), backend.search)
 
 
 def choose_task(tasks: Mapping[Task, OpenTask], task: Task) -> OpenTask:

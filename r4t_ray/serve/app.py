@@ -7,12 +7,12 @@ from pathlib import Path
 from ray import serve
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.retrieval.loading import num_shards, served_tasks, verify
+from r4t_ray.retrieval.loading import num_shards, served_indexes, served_tasks, verify
 from r4t_ray.serve.args import AppArgs, Scaling
 from r4t_ray.serve.gateway import Gateway
 from r4t_ray.serve.generator import Generator
 from r4t_ray.serve.shard import Shard, shard_name
-from r4t_ray.types import Task
+from r4t_ray.types import IndexName
 
 __all__ = ["AppArgs", "build_app"]
 
@@ -30,7 +30,7 @@ def build_app(args: AppArgs) -> serve.Application:
     workspace = Workspace(Path(args.workspace))
     args = args.model_copy(update={"workspace": str(workspace.root)})
     verify(workspace)
-    shards = {task: _shards(workspace, args, task) for task in served_tasks(workspace)}
+    shards = {name: _shards(workspace, args, name) for name in served_indexes(served_tasks(workspace))}
     generator = scaled(Generator, args.generator).bind(args)
     return scaled(Gateway, args.gateway).bind(args, generator, shards)
 
@@ -50,10 +50,10 @@ def scaled(deployment: object, scaling: Scaling) -> serve.Deployment:
     )
 
 
-def _shards(workspace: Workspace, args: AppArgs, task: Task) -> list[serve.Application]:
+def _shards(workspace: Workspace, args: AppArgs, index: IndexName) -> list[serve.Application]:
     if args.shards == "inline":
         return []
     return [
-        scaled(Shard, args.shard).options(name=shard_name(task, number)).bind(args, task, number)
-        for number in range(num_shards(workspace, task))
+        scaled(Shard, args.shard).options(name=shard_name(index, number)).bind(args, index, number)
+        for number in range(num_shards(workspace, index))
     ]

@@ -9,13 +9,14 @@ from typing import Any
 from ray.serve.handle import DeploymentHandle
 
 from r4t_ray.index import Shard, merge_topk, search_shards
-from r4t_ray.retrieval.compose import compose
+from r4t_ray.retrieval.compose import answer
 from r4t_ray.retrieval.open_task import OpenTask
-from r4t_ray.retrieval.request import RetrieveRequest, generation_request, search_for
+from r4t_ray.retrieval.picking import Searching
+from r4t_ray.retrieval.request import RetrieveRequest, generation_request
 from r4t_ray.retrieval.response import RetrieveResponse
 from r4t_ray.retrieval.retriever import choose_task
 from r4t_ray.serve.args import AppArgs
-from r4t_ray.types import Array, Rows, Search, Task
+from r4t_ray.types import Hits, IndexName, Search, Task
 
 Handle = DeploymentHandle[Any]
 
@@ -29,8 +30,8 @@ class ServeBackend:
         args: The application's arguments.
         tasks: The tasks that are served.
         generator: Handle of the Generator deployment.
-        deployed: Task -> handles of its Shard deployments; empty lists when this process searches the index.
-        shards: Task -> the shards that this process searches. Without deployed shards it searches all. With deployed
+        deployed: Index -> handles of its Shard deployments; empty lists when this process searches the indexes.
+        shards: Index -> the shards that this process searches. Without deployed shards it searches all. With deployed
             shards it searches only the shard of the new entries of `r4t add`, if there is one.
     """
 
@@ -40,8 +41,8 @@ class ServeBackend:
         *,
         tasks: Mapping[Task, OpenTask],
         generator: Handle,
-        deployed: Mapping[Task, list[Handle]],
-        shards: Mapping[Task, tuple[Shard, ...]],
+        deployed: Mapping[IndexName, list[Handle]],
+        shards: Mapping[IndexName, tuple[Shard, ...]],
     ) -> None:
         self.tasks = tasks
         self._args, self._generator, self._deployed, self._shards = args, generator, deployed, shards
@@ -57,15 +58,23 @@ class ServeBackend:
         opened = choose_task(self.tasks, request.task or self._args.default_task)
         generation = generation_request(request, opened)
         async with asyncio.timeout(self._args.deadline_s):
-            z_LD = await self._generator.generate.remote(generation)
-            hits = await self.search(opened.task, search_for(request, opened, z_LD))
-            return await asyncio.to_thread(compose, request, opened, z_LD, hits)
+            generated = await self._generator.generate.remote(generation)
+            return await self._run(answer(request, opened, generated))
 
-    async def search(self, task: Task, search: Search) -> tuple[Array, Rows]:
+    async def _run(self, searching: Searching[RetrieveResponse]) -> RetrieveResponse:
+        """As ``picking.run``, with searches that are awaited. The rest runs in a thread, off the event loop."""
+        hits: Hits | None = None
+        while True:
+            step = await asyncio.to_thread(next_step, searching, hits)
+            if isinstance(step, RetrieveResponse):
+                return step
+            hits = await self.search(*step)
+
+    async def search(self, name: IndexName, search: Search) -> Hits:
         """Search the deployed shards and the shards of this process at the same time."""
-        searches: list[Any] = [handle.search.remote(search) for handle in self._deployed[task]]
-        if self._shards[task]:
-            searches.append(asyncio.to_thread(search_shards, self._shards[task], search))
+        searches: list[Any] = [handle.search.remote(search) for handle in self._deployed[name]]
+        if self._shards[name]:
+            searches.append(asyncio.to_thread(search_shards, self._shards[name], search))
         hits = await asyncio.gather(*searches)
         return merge_topk([scores_LK for scores_LK, _ in hits], [rows_LK for _, rows_LK in hits], search.num_hits)
 
@@ -74,3 +83,12 @@ class ServeBackend:
         handles = [self._generator, *(handle for handles in self._deployed.values() for handle in handles)]
         async with asyncio.timeout(HEALTH_DEADLINE_S):
             await asyncio.gather(*(handle.ready.remote() for handle in handles))
+
+
+def next_step(searching: Searching[RetrieveResponse], hits: Hits | None) -> tuple[IndexName, Search] | RetrieveResponse:
+    """Send the hits of the last search to a generator of searches; returns its next search, or its answer."""
+    try:
+        return next(searching) if hits is None else searching.send(hits)
+    except StopIteration as finished:
+        result: RetrieveResponse = finished.value
+        return result

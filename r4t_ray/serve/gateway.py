@@ -16,7 +16,7 @@ from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.backend import Handle, ServeBackend
 from r4t_ray.serve.http import make_api
 from r4t_ray.serve.page import PAGE_POLICY, read_page
-from r4t_ray.types import Task
+from r4t_ray.types import IndexName
 
 ERROR_STATUS = (400, 413, 422, 429, 500, 503, 504)
 
@@ -31,10 +31,10 @@ class Gateway:
     Args:
         args: The application's arguments, their workspace absolute.
         generator: Handle of the Generator deployment.
-        deployed: Task -> handles of its Shard deployments; empty lists when this process searches the index.
+        deployed: Index -> handles of its Shard deployments; empty lists when this process searches the indexes.
     """
 
-    def __init__(self, args: AppArgs, generator: Handle, deployed: dict[Task, list[Handle]]) -> None:
+    def __init__(self, args: AppArgs, generator: Handle, deployed: dict[IndexName, list[Handle]]) -> None:
         tasks, shards = open_tasks(Workspace(args.workspace), args, with_index=args.shards == "inline")
         self._default_task = args.default_task
         self._backend = ServeBackend(args, tasks=tasks, generator=generator, deployed=deployed, shards=shards)

@@ -9,9 +9,8 @@ from ray import serve
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.retrieval.backend import DirectionGenerator
-from r4t_ray.retrieval.request import GenerationRequest
+from r4t_ray.retrieval.request import Generated, GenerationRequest
 from r4t_ray.serve.args import AppArgs
-from r4t_ray.types import Array
 
 
 @serve.deployment
@@ -30,12 +29,12 @@ class Generator:
         in_batches = serve.batch(max_batch_size=args.max_batch_size, batch_wait_timeout_s=args.batch_wait_s)
         self._batched = in_batches(self._compute)
 
-    async def generate(self, request: GenerationRequest) -> Array:
-        """The directions z_LD of one request; other requests may share its batch."""
-        z_LD: Array = await self._batched(request)
-        return z_LD
+    async def generate(self, request: GenerationRequest) -> Generated:
+        """The query's embedding and its directions; other requests may share its batch."""
+        generated: Generated = await self._batched(request)
+        return generated
 
-    async def _compute(self, requests: list[GenerationRequest]) -> list[Array]:
+    async def _compute(self, requests: list[GenerationRequest]) -> list[Generated]:
         return await asyncio.get_running_loop().run_in_executor(self._worker, self._directions, requests)
 
     async def ready(self) -> bool:

@@ -22,7 +22,7 @@ from r4t_ray.serve.args import AppArgs
 from ..conftest import SEED, build_retrievers
 from .walks import walk
 
-IN_PROCESS, OVER_HTTP = 12, 16
+IN_PROCESS, OVER_HTTP = 13, 17
 SOLVERS = ("top_anchors", "one_step")
 """The solvers of the shipped configurations: for wscr, and for the student that serves oar."""
 
@@ -73,7 +73,7 @@ def test_a_query_over_http(workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 
     async def send() -> tuple[httpx.Response, set[str]]:
         generator = LocalHandle(Generator.func_or_class(args), "generate")
-        deployed: dict[str, list[LocalHandle]] = {"oar": [], "wscr": []}
+        deployed: dict[str, list[LocalHandle]] = {"oar": [], "wscr": [], "decoder": []}
         if shards == "deployed":
             for task, handles in deployed.items():
                 handles += [LocalHandle(Shard.func_or_class(args, task, number), "search") for number in range(2)]

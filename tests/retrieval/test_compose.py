@@ -10,10 +10,12 @@ import pytest
 from r4t_ray.diffusion import SolverName
 from r4t_ray.errors import RequestError
 from r4t_ray.index.shard import leave_out
-from r4t_ray.retrieval.compose import compose, merge_directions, select_directions
+from r4t_ray.retrieval.compose import answer, select_directions
 from r4t_ray.retrieval.open_task import Labels, OpenTask, Pool
-from r4t_ray.retrieval.request import check_k, generation_request, parse_request, search_for
-from r4t_ray.retrieval.response import ModelInfo
+from r4t_ray.retrieval.picking import run
+from r4t_ray.retrieval.request import Generated, RetrieveRequest, check_k, generation_request, parse_request
+from r4t_ray.retrieval.response import ModelInfo, RetrieveResponse
+from r4t_ray.types import Hits, IndexName, Search
 
 MODEL = ModelInfo(encoder="e", index="i", diffusion="d", num_rows=4, solver="heun", num_steps=8, guidance=0.1)
 POOL = Pool(ids=[f"item-{row}" for row in range(6)], texts=[f"text {row}" for row in range(6)])
@@ -42,47 +44,73 @@ def test_directions_of_a_ranking_solver_keep_its_order() -> None:
     assert keep(4, "top_anchors") == [0, 2, 3, 1]
 
 
-def test_merged_items_keep_the_best_score_and_every_direction_that_found_them() -> None:
-    merged = merge_directions(SCORES_LK[[1, 2, 3]], ROWS_LK[[1, 2, 3]])
-    assert [(row, round(score, 2), found_by) for row, score, found_by in merged] == [
-        (5, 0.90, [0]),
-        (4, 0.85, [2]),
-        (3, 0.75, [1, 2]),
-        (2, 0.50, [0]),
-        (1, 0.40, [1]),
+def answered(request: RetrieveRequest, opened: OpenTask, hits: Hits = (SCORES_LK, ROWS_LK)) -> RetrieveResponse:
+    """The answer if every search finds the given hits."""
+
+    def search(name: IndexName, wanted: Search) -> Hits:
+        assert name == "oar"
+        return leave_out(*hits, wanted.exclude, wanted.num_hits)
+
+    return run(answer(request, opened, Generated(Z_LD[0], Z_LD)), search)
+
+
+def test_merged_items_keep_the_best_score_and_every_direction_that_lists_them() -> None:
+    response = answered(parse_request(query="dinner", k=3, n=2), OPENED)
+    assert [(item.id, round(item.score, 2), item.directions) for item in response.items] == [
+        ("item-5", 0.90, [0]),
+        ("item-4", 0.85, [2]),
+        ("item-3", 0.75, [1, 2]),
+        ("item-2", 0.50, [0]),
+        ("item-1", 0.40, [1]),
     ]
 
 
-def test_the_best_score_stays_whichever_direction_comes_first() -> None:
-    for order in ([2, 3], [3, 2]):
-        merged = merge_directions(SCORES_LK[order], ROWS_LK[order])
-        assert [round(score, 2) for row, score, _ in merged if row == 3] == [0.75]
+def test_the_best_items_of_the_whole_answer_stand_under_their_nearest_direction() -> None:
+    hits = (
+        np.array([[0.8, 0.3, 0.2], [0.9, 0.5, 0.1], [0.7, 0.6, 0.4]], np.float32),
+        np.array([[5, 1, 3], [5, 2, 0], [3, 1, 4]]),
+    )
+    ranking = replace(OPENED, model=MODEL.model_copy(update={"solver": "top_anchors"}))
+    response = answered(parse_request(query="dinner", k=2, total=3), ranking, hits)
+    # The kept directions are 0 and 2. Their best three items: 5 (0.8), 3 (0.7 under direction 2) and 1 (0.6 there too).
+    assert [(item.id, item.directions) for item in response.items] == [
+        ("item-5", [0]),
+        ("item-3", [1]),
+        ("item-1", [1]),
+    ]
+    assert [[item.id for item in direction.items] for direction in response.directions] == [
+        ["item-5"],
+        ["item-3", "item-1"],
+    ]
+    shares = np.exp([0.8, 0.7, 0.6]) / np.exp([0.8, 0.7, 0.6]).sum()
+    assert [direction.weight for direction in response.directions] == pytest.approx([shares[0], shares[1:].sum()])
 
 
-def test_ties_go_to_the_lower_row_and_absent_hits_are_left_out() -> None:
-    scores_kK = np.array([[0.5, 0.5, -np.inf]], np.float32)
-    merged = merge_directions(scores_kK, np.array([[4, 2, -1]], np.int64))
-    assert [row for row, _, _ in merged] == [2, 4]
+def test_n_beside_total_is_refused() -> None:
+    with pytest.raises(RequestError, match=r"total: got 5; expected .*n or total, not both"):
+        parse_request(query="dinner", n=3, total=5)
+    assert parse_request(query="dinner").items_per_direction == 10
+    assert parse_request(query="dinner", total=5).items_per_direction is None
 
 
 def test_compose_writes_directions_and_their_union() -> None:
     request = parse_request(query="dinner", k=2, n=2, seed=3)
-    answer = compose(request, OPENED, Z_LD, (SCORES_LK, ROWS_LK))
-    assert [[item.id for item in direction.items] for direction in answer.directions] == [
+    response = answered(request, OPENED)
+    assert [[item.id for item in direction.items] for direction in response.directions] == [
         ["item-5", "item-2"],
         ["item-3", "item-1"],
     ]
-    assert [direction.index for direction in answer.directions] == [0, 1]
-    assert [item.id for item in answer.items] == ["item-5", "item-3", "item-2", "item-1"]
-    assert answer.items[0].text == "text 5"
-    assert (answer.task, answer.query, answer.seed) == ("oar", "dinner", 3)
+    assert [direction.index for direction in response.directions] == [0, 1]
+    assert [item.id for item in response.items] == ["item-5", "item-3", "item-2", "item-1"]
+    assert response.items[0].text == "text 5"
+    assert (response.task, response.query, response.seed) == ("oar", "dinner", 3)
 
 
 def test_compose_keeps_the_order_of_a_ranking_solver() -> None:
     request = parse_request(query="dinner", k=2, n=2, seed=3)
     ranking = replace(OPENED, model=MODEL.model_copy(update={"solver": "top_anchors"}))
-    answer = compose(request, ranking, Z_LD, (SCORES_LK, ROWS_LK))
-    assert [[item.id for item in direction.items] for direction in answer.directions] == [
+    response = answered(request, ranking)
+    assert [[item.id for item in direction.items] for direction in response.directions] == [
         ["item-5", "item-1"],
         ["item-3", "item-1"],
     ]
@@ -99,19 +127,16 @@ def test_items_left_out_make_room_for_the_next() -> None:
 
 def test_an_avoided_item_is_in_no_direction_and_words_are_no_item() -> None:
     request = parse_request(query="dinner", k=3, n=1, avoid=["item-5", "cheese"])
-    search = search_for(request, OPENED, Z_LD)
-    assert (search.num_hits, search.exclude) == (1, (5,))
-    answer = compose(request, OPENED, Z_LD, leave_out(SCORES_LK, ROWS_LK, search.exclude, search.num_hits))
-    assert {item.id for item in answer.items} == {"item-4", "item-3", "item-2"}
+    assert {item.id for item in answered(request, OPENED).items} == {"item-4", "item-3", "item-2"}
     assert generation_request(request, OPENED).avoid == ("text 5", "cheese")
 
 
 def test_a_direction_is_called_by_the_nearest_sub_query() -> None:
     request = parse_request(query="dinner", k=2, n=2)
     labels = Labels(texts=["soups", "salads"], emb_ND=np.array([[1, 0.0], [0, 1.0]], np.float32))
-    answer = compose(request, replace(OPENED, labels=labels), Z_LD, (SCORES_LK, ROWS_LK))
-    assert [direction.label for direction in answer.directions] == ["soups", "salads"]
-    plain = compose(request, OPENED, Z_LD, (SCORES_LK, ROWS_LK))
+    response = answered(request, replace(OPENED, labels=labels))
+    assert [direction.label for direction in response.directions] == ["soups", "salads"]
+    plain = answered(request, OPENED)
     assert [direction.label for direction in plain.directions] == [None, None]
 
 
@@ -119,11 +144,11 @@ def test_a_printed_answer_is_a_small_table(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("COLUMNS", "100")
     labels = Labels(texts=["[soups]", "salads"], emb_ND=np.array([[1, 0.0], [0, 1.0]], np.float32))
     hits = (np.tile(SCORES_LK, 2), np.tile(ROWS_LK, 2))
-    answer = compose(parse_request(query="dinner", k=2, n=4), replace(OPENED, labels=labels), Z_LD, hits)
-    printed = str(answer)
+    response = answered(parse_request(query="dinner", k=2, n=4), replace(OPENED, labels=labels), hits)
+    printed = str(response)
     for shown in ("dinner", "1 [soups]", "2 salads", "text 5 (0.90)", "4 distinct items in 2 directions, task oar"):
         assert shown in printed
-    assert (printed.count("text"), answer.table().count("text"), answer.table(1).count("text")) == (6, 8, 2)
+    assert (printed.count("text"), response.table().count("text"), response.table(1).count("text")) == (6, 8, 2)
 
 
 def test_k_above_the_rows_generated_is_refused() -> None:

@@ -23,7 +23,13 @@ from r4t_ray.serve.args import AppArgs
 
 def test_defaults_and_stripping() -> None:
     request = parse_request(query="  a summer dinner \n")
-    assert (request.query, request.k, request.n, request.seed, request.task) == ("a summer dinner", 10, 10, 0, None)
+    assert (request.query, request.k, request.items_per_direction, request.seed, request.task) == (
+        "a summer dinner",
+        10,
+        10,
+        0,
+        None,
+    )
 
 
 @pytest.mark.parametrize(

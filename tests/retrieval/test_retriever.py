@@ -21,13 +21,14 @@ from r4t_ray import cli
 from r4t_ray.artifacts import Workspace
 from r4t_ray.diffusion import DiffusionRetriever, NetworkConfig, NoiseConfig, SamplerConfig
 from r4t_ray.errors import RequestError
+from r4t_ray.index import search_shards
 from r4t_ray.retrieval.backend import DirectionGenerator
 from r4t_ray.retrieval.loading import open_tasks, retriever_folder
-from r4t_ray.retrieval.request import GenerationRequest, generation_request, parse_request
+from r4t_ray.retrieval.request import Generated, GenerationRequest, generation_request, parse_request
 from r4t_ray.retrieval.response import RetrieveResponse
 from r4t_ray.retrieval.retriever import Retriever, retrieve
 from r4t_ray.retrieval.settings import RetrievalSettings
-from r4t_ray.types import Array, Rows, Search, Task
+from r4t_ray.types import Hits, IndexName, Search
 
 from ..conftest import ADDED_ITEMS, ADDED_SETS, DIM, LABELS, NUM_ROWS
 
@@ -133,19 +134,38 @@ def test_one_pass_gives_each_request_the_directions_that_it_asks_for() -> None:
     generate = DirectionGenerator(encoder, {"oar": retriever}, {"oar": retriever.sampler})  # type: ignore[arg-type]
     few, many, none = (GenerationRequest(task="oar", query="pie", seed=0, k=k) for k in (5, 20, 1))
     together = generate([few, many, none])
-    assert [len(z_LD) for z_LD in together] == [5, 20, 3]
-    for request, z_LD in zip((few, many, none), together, strict=True):
-        assert np.array_equal(generate([request])[0], z_LD)
-        assert np.array_equal(z_LD, together[1][: len(z_LD)])
+    assert [len(z_LD) for _, z_LD in together] == [5, 20, 3]
+    for request, (z_q_D, z_LD) in zip((few, many, none), together, strict=True):
+        assert z_q_D.tolist() == np.eye(8)[3].tolist()
+        assert np.array_equal(generate([request])[0].z_LD, z_LD)
+        assert np.array_equal(z_LD, together[1].z_LD[: len(z_LD)])
 
 
 def test_a_new_entry_with_an_old_text_has_the_same_cosine(grown_workspace: Workspace) -> None:
-    answer = Retriever(grown_workspace.root).answer(parse_request(query="a warm soup", k=4, n=20, task="wscr"))
-    for direction in answer.directions:
-        score_of = {item.id: item.score for item in direction.items}
+    tasks, shards = open_tasks(grown_workspace, RetrievalSettings(), with_index=True)
+    ids = tasks["wscr"].pool.ids
+    z_LD = np.linalg.qr(np.random.default_rng(0).standard_normal((DIM, 4)))[0].T.astype(np.float32)
+    for scores_K, rows_K in zip(*search_shards(shards["wscr"], Search(z_LD=z_LD, num_hits=20)), strict=True):
+        score_of = {ids[row]: score for row, score in zip(rows_K, scores_K, strict=True)}
         assert score_of["i-more lentil"] == pytest.approx(score_of["i-lentil"], abs=1e-5)
-        assert len({round(score, 4) for score in score_of.values()}) > 10
-        assert list(score_of.values()) == sorted(score_of.values(), reverse=True)
+        assert len({round(float(score), 4) for score in scores_K}) > 10
+        assert scores_K.tolist() == sorted(scores_K.tolist(), reverse=True)
+
+
+def test_the_decoder_scores_a_new_entry_by_its_embedding_alone(grown_workspace: Workspace) -> None:
+    tasks, shards = open_tasks(grown_workspace, RetrievalSettings(), with_index=True)
+    decoder, new = tasks["wscr"].decoder, tasks["wscr"].pool.row_of["i-quince jelly"]
+    assert decoder is not None
+    z_kD = np.eye(3, DIM, dtype=np.float32)
+    only = np.array([new])
+    query_kE = decoder.query_vectors(z_kD[0], z_kD)
+    scores_k1, rows_k1 = search_shards(shards["decoder"], Search(z_LD=query_kE, num_hits=1, where=only))
+    cosines_k1, _ = search_shards(shards["wscr"], Search(z_LD=z_kD, num_hits=1, where=only))
+    shared_1, _ = search_shards(
+        shards["wscr"], Search(z_LD=(decoder.shared_DD @ z_kD[0])[None], num_hits=1, where=only)
+    )
+    assert rows_k1.ravel().tolist() == [new] * 3
+    assert scores_k1 == pytest.approx(shared_1 + decoder.beta * cosines_k1, abs=1e-4)
 
 
 def test_guidance_for_a_solver_that_ignores_it_is_refused(tiny_workspace: Workspace) -> None:
@@ -208,12 +228,12 @@ class Recorded:
     def __init__(self) -> None:
         self.asked: list[object] = []
 
-    def generate(self, request: GenerationRequest) -> Array:
+    def generate(self, request: GenerationRequest) -> Generated:
         self.asked.append(request)
-        return np.eye(2, DIM, dtype=np.float32)
+        return Generated(np.eye(DIM, dtype=np.float32)[0], np.eye(2, DIM, dtype=np.float32))
 
-    def search(self, task: Task, search: Search) -> tuple[Array, Rows]:
-        self.asked.append((task, search.num_hits, search.exclude))
+    def search(self, name: IndexName, search: Search) -> Hits:
+        self.asked.append((name, search.num_hits, search.exclude))
         return np.array([[0.9], [0.8]], np.float32), np.array([[3], [4]])
 
 
