@@ -86,6 +86,7 @@ def test_every_cell_of_the_retriever_and_one_of_its_student_are_measured(folder:
         encode=unread,
         policy=unread,
         retriever=unread,
+        decoder=unread,
     )
     board = Board(
         synchronize=lambda: None, result=Result(benchmark="fanout"), out=None, deadline=float("inf"), call_limit_s=60.0

@@ -42,7 +42,9 @@ def bench(asked: list[str]) -> Bench:
         liked = [sum(line[-1] in "02468" for line in prompt.splitlines()[1:-1]) for prompt in prompts]
         return QueryLogProbs(np.array(liked, np.float32), np.ones(len(prompts), np.float32))
 
-    given: dict[str, Any] = dict.fromkeys(("solver", "num_steps", "guidance", "encode", "policy", "retriever"))
+    given: dict[str, Any] = dict.fromkeys(
+        ("solver", "num_steps", "guidance", "encode", "policy", "retriever", "decoder")
+    )
     config = BackTranslationConfig(type="back_translation", num_random=2)
     return Bench(
         task="oar",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,9 @@ from r4t_ray.decoder.choice import choose, loss_at_best_bias
 from r4t_ray.decoder.examples import examples_of
 from r4t_ray.decoder.start import FIRST_SHARED, first_bias, first_own
 from r4t_ray.decoder.training import Weights, set_loss, train_weights
+from r4t_ray.index import IndexConfig, load_shards, search_shards, write_index
+from r4t_ray.retrieval.picking import best_rows
+from r4t_ray.types import Search
 
 EYE = np.eye(4, dtype=np.float32)
 
@@ -48,6 +53,20 @@ def test_the_largest_inner_product_of_the_vectors_is_the_score():
     np.testing.assert_allclose(products_kM.max(axis=0), item_scores(decoder, emb_MD, z_q_D, z_kD), atol=1e-5)
     # An item of no training set has the vector of a new entry.
     np.testing.assert_array_equal(decoder.item_vectors(emb_MD)[::3], new_item_vectors(emb_MD[::3]))
+
+
+def test_the_index_finds_the_largest_scores_exhaustively_and_nearly_all_of_them_with_a_graph(tmp_path: Path):
+    emb_MD, z_kD, z_q_D = unit_rows(600, 8, 0), unit_rows(5, 8, 1), unit_rows(1, 8, 2)[0]
+    decoder = random_decoder(600, 8)
+    scores_M = item_scores(decoder, emb_MD, z_q_D, z_kD)
+    wanted = Search(z_LD=decoder.query_vectors(z_q_D, z_kD), num_hits=20)
+    best = np.argsort(-scores_M)[:20].tolist()
+    for kind, least in (("flat", 20), ("hnsw", 18)):
+        config = IndexConfig.model_validate({"type": kind, "num_shards": 2})
+        write_index(config, decoder.item_vectors(emb_MD), tmp_path / kind)
+        found, found_scores, _ = best_rows(search_shards(load_shards(tmp_path / kind), wanted))
+        assert len(set(found[:20].tolist()) & set(best)) >= least
+        np.testing.assert_allclose(found_scores[:20], scores_M[found[:20]], atol=1e-4)
 
 
 def test_the_start_has_the_popularity_and_the_ridge_of_each_seen_item():
