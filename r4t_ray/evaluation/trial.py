@@ -19,14 +19,14 @@ from r4t_ray.evaluation.bench import Bench, Fits, Method, ModelFolder
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.settings import EvaluationConfig
 from r4t_ray.folm import FanOutModel, FolmConfig, SharedEngine
-from r4t_ray.folm.rollout.task_rewards import open_back_translation, open_specific
+from r4t_ray.folm.rollout.task_rewards import open_back_translation
+from r4t_ray.folm.specific import open_specific, specific_settings
 from r4t_ray.index import load_index
 from r4t_ray.rewards import (
     BackTranslationConfig,
     BackTranslationReward,
     OARConfig,
     OARRewardConfig,
-    SpecificConfig,
     SpecificReward,
     weights_of_eq_1,
 )
@@ -141,7 +141,7 @@ def specific_reward(workspace: Workspace, task: Task, reward: OARRewardConfig) -
     """
     if task == "wscr" or isinstance(reward, OARConfig):
         return None
-    return open_specific(workspace, reward if isinstance(reward, SpecificConfig) else SpecificConfig())
+    return open_specific(workspace, specific_settings(reward))
 
 
 def back_translation_reward(

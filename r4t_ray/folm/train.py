@@ -30,6 +30,7 @@ from r4t_ray.folm.policy.prompt import render_prompt
 from r4t_ray.folm.rollout.pool import RolloutPool
 from r4t_ray.folm.rollout.task_rewards import wscr_reward
 from r4t_ray.folm.settings import FolmConfig
+from r4t_ray.folm.specific import specific_settings
 from r4t_ray.folm.warm_start.examples import warm_start_examples
 from r4t_ray.folm.warm_start.lengths import check_prompts, fit_answers
 from r4t_ray.folm.warm_start.supervised import train_on_examples
@@ -104,7 +105,15 @@ def warm_start(task: Task, config: FolmConfig, workspace: Workspace, out: Path, 
     if stage.teaches(task):
         render = partial(_render, config=config, tokenizer=tokenizer)
         examples = warm_start_examples(
-            task, workspace, stage, k=config.k, num_hits=config.num_hits, render=render, seed=seed
+            task,
+            workspace,
+            stage,
+            reward=specific_settings(config.reward.oar),
+            k=config.k,
+            num_hits=config.num_hits,
+            style=config.prompt_style,
+            render=render,
+            seed=seed,
         )
         examples = fit_answers(
             examples,

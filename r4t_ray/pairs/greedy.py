@@ -15,13 +15,11 @@ import numpy as np
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.encoders import CachedEncoder, load_encoder
-from r4t_ray.errors import ConfigError
-from r4t_ray.folm.rollout.task_rewards import open_specific
 from r4t_ray.folm.settings import FolmConfig
+from r4t_ray.folm.specific import open_specific, specific_settings
 from r4t_ray.index import load_index
 from r4t_ray.pairs.files import query_seed
 from r4t_ray.pairs.settings import PairsConfig
-from r4t_ray.rewards import BackTranslationConfig, SpecificConfig
 from r4t_ray.rewards.greedy import greedy_specific
 from r4t_ray.types import Array, Rows
 
@@ -39,7 +37,7 @@ class PickEntries:
     def __init__(self, workspace: str, config: PairsConfig, seed: int) -> None:
         opened = Workspace(workspace)
         folm = FolmConfig.model_validate(opened.artifact("folm").manifest.config)
-        self._reward = open_specific(opened, specific_settings(folm))
+        self._reward = open_specific(opened, specific_settings(folm.reward.oar))
         self._config, self._seed, self._k = config, seed, folm.k
         self._index = load_index(opened, "oar")
         self._encoder = CachedEncoder(load_encoder(opened.artifact("encoder").path / "model"))
@@ -62,22 +60,3 @@ class PickEntries:
         gamma = self._reward.config.gamma * flatter
         picks = greedy_specific(self._index.emb_MD[candidates], near_M[: len(candidates)], self._k, gamma)
         return [self._index.ids[candidate] for candidate in candidates[picks].tolist()]
-
-
-def specific_settings(folm: FolmConfig) -> SpecificConfig:
-    """The settings of the reward that the optimiser maximises.
-
-    Back-translation is too slow for it. There the optimiser takes the default specific reward, and ``pairs.select``
-    chooses among its samples by back-translation.
-
-    Raises:
-        ConfigError: The run was trained on eq. 1.
-    """
-    if isinstance(folm.reward.oar, SpecificConfig):
-        return folm.reward.oar
-    if isinstance(folm.reward.oar, BackTranslationConfig):
-        return SpecificConfig()
-    raise ConfigError(
-        "pairs.policy.oar", f"greedy, with folm.reward.oar of type {folm.reward.oar.type}", "another type",
-        "set folm.reward.oar.type to specific, or pairs.policy.oar to folm",
-    )  # fmt: skip

@@ -24,7 +24,7 @@ def test_the_reward_of_a_rollout(indexed_workspace: Workspace, task: Task, share
     rewards = TaskRewards(indexed_workspace, config)
     query = load_queries(indexed_workspace, task, "train")[0]
     with walk() as files:
-        output = score_texts(rewards, [query], [format_answer(["salt", "lentil", "basil"])], config.k)
+        output = score_texts(rewards, [query], [format_answer(["salt", "lentil", "basil"])], config)
     assert output.total_B[0] > 0
     assert "r4t_ray/rewards/rubric.py" in files
     assert len(files) <= MAX_FILES_OF_A_REWARD[task], sorted(files)

@@ -9,7 +9,7 @@ from typing import Any
 from r4t_ray.config import Resources
 from r4t_ray.folm.policy.engines.factory import make_engine
 from r4t_ray.folm.policy.engines.interface import Completion, Engine, Sampling
-from r4t_ray.folm.policy.prompt import PromptStyle, answer_regex, parse_answer, render_prompt
+from r4t_ray.folm.policy.prompt import PromptStyle, answer_regex, parse_fan_out, render_prompt
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.types import Task
 
@@ -94,7 +94,10 @@ class FanOutModel:
             logprobs=False,
         )
         rows = self._generate(task, queries, k, sampling)
-        return [[parse_answer(completion.text, k) for completion in row] for row in rows]
+        return [
+            [parse_fan_out(completion.text, k, task=task, query=query, style=self._style) for completion in row]
+            for query, row in zip(queries, rows, strict=True)
+        ]
 
 
 class SharedEngine:

@@ -1,6 +1,10 @@
 """Prompts of both tasks, and the parser of the fan-out language model's answers (arXiv 2603.06397, sec. 2.2).
 
 An answer may begin with free text, such as a thinking part. Then comes ``<queries>["first", "second", ...]</queries>``.
+
+A small model cannot spell a rare word that it has to copy. Therefore the ``compact`` prompt of OAR (open-ended abstract
+retrieval) numbers the words of the query, and a number in an answer stands for that word: "strawberry 2" answers
+``<oar>1 banana 2 pie`` with "strawberry pie".
 """
 
 from __future__ import annotations
@@ -43,14 +47,14 @@ class Example(NamedTuple):
 def render_prompt(task: Task, query: str, k: int, style: PromptStyle, tokenizer: Any) -> str:
     """The text that the model continues.
 
-    ``compact`` is the task's token and the lower-case query, for models that were pretrained on this form. ``chat``
-    writes the instructions as a user turn in the tokenizer's chat template.
+    ``compact`` is the task's token and the lower-case query, for models that were pretrained on this form; for OAR each
+    word has its number. ``chat`` writes the instructions as a user turn in the tokenizer's chat template.
 
     Raises:
         ConfigError: The style is ``chat``, and the tokenizer has no chat template.
     """
     if style == "compact":
-        return f"<{task}>{query.strip().lower()}"
+        return f"<{task}>{with_numbers(query) if task == 'oar' else query.strip().lower()}"
     if not getattr(tokenizer, "chat_template", None):
         raise ConfigError(
             "folm.prompt_style",
@@ -113,3 +117,39 @@ def parse_answer(text: str, k: int) -> tuple[str, ...] | None:
         return None
     kept = tuple(query.strip()[:MAX_QUERY_CHARS] for query in queries if query.strip())[:k]
     return kept or None
+
+
+def parse_fan_out(text: str, k: int, *, task: Task, query: str, style: PromptStyle) -> tuple[str, ...] | None:
+    """The sub-queries of an answer as ``parse_answer`` reads them, with words in place of the prompt's numbers.
+
+    >>> parse_fan_out('<queries>["strawberry 2"]</queries>', 10, task="oar", query="Banana Pie", style="compact")
+    ('strawberry pie',)
+    """
+    sub_queries = parse_answer(text, k)
+    if sub_queries is None or task != "oar" or style != "compact":
+        return sub_queries
+    return tuple(with_words(sub_query, query) for sub_query in sub_queries)
+
+
+def words_of(query: str) -> list[str]:
+    """The words that the compact prompt of OAR numbers from 1, in lower case."""
+    return query.lower().split()
+
+
+def with_numbers(query: str) -> str:
+    """The query with a number before each word.
+
+    >>> with_numbers("Banana Pie")
+    '1 banana 2 pie'
+    """
+    return " ".join(f"{number} {word}" for number, word in enumerate(words_of(query), 1))
+
+
+def with_words(sub_query: str, query: str) -> str:
+    """The sub-query with the query's words in place of their numbers. Other numbers stay.
+
+    >>> with_words("strawberry 2 7", "Banana Pie")
+    'strawberry pie 7'
+    """
+    word_of = {str(number): word for number, word in enumerate(words_of(query), 1)}
+    return " ".join(word_of.get(word, word) for word in sub_query.split())

@@ -17,9 +17,10 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import RECURRENT, Query, load_items, load_queries, load_sets, recurrence
 from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
 from r4t_ray.folm.policy.model import SubQueries
-from r4t_ray.folm.policy.prompt import parse_answer, preamble_chars
+from r4t_ray.folm.policy.prompt import parse_fan_out, preamble_chars
 from r4t_ray.folm.rollout.query_scorer import QueryScorer
 from r4t_ray.folm.settings import FolmConfig
+from r4t_ray.folm.specific import open_specific
 from r4t_ray.index import ShardedIndex, load_index
 from r4t_ray.rewards import (
     Answers,
@@ -115,7 +116,9 @@ class TaskRewards:
         return retrieved, (rubric or self.rubrics[task]).score(answers)
 
 
-def score_texts(rewards: TaskRewards, queries: Sequence[Query], texts: Sequence[str], k: int) -> RewardOutput:
+def score_texts(
+    rewards: TaskRewards, queries: Sequence[Query], texts: Sequence[str], config: FolmConfig
+) -> RewardOutput:
     """Parse and score the texts of B completions.
 
     The breakdown gets one more component, "preamble_chars".
@@ -124,9 +127,14 @@ def score_texts(rewards: TaskRewards, queries: Sequence[Query], texts: Sequence[
         rewards: Scores the parsed answers.
         queries: The query of each completion, all of one task.
         texts: The completions.
-        k: Sub-queries of an answer.
+        config: The settings of the model that wrote them.
     """
-    _, output = rewards.score(queries[0].task, queries, [parse_answer(text, k) for text in texts])
+    task = queries[0].task
+    answers = [
+        parse_fan_out(text, config.k, task=task, query=query.text, style=config.prompt_style)
+        for query, text in zip(queries, texts, strict=True)
+    ]
+    _, output = rewards.score(task, queries, answers)
     preamble_B = np.array([preamble_chars(text) for text in texts], np.float32)
     return replace(output, breakdown={**output.breakdown, "preamble_chars": preamble_B})
 
@@ -218,16 +226,6 @@ def open_rubric(
 def wscr_reward(workspace: Workspace, config: FolmConfig) -> CoverageConfig:
     """The WSCR reward, with the share of expected coverage that fits the catalogue if the settings name none."""
     return config.reward.wscr.for_catalogue(recurrence(load_queries(workspace, "wscr")) >= RECURRENT)
-
-
-def open_specific(workspace: Workspace, config: SpecificConfig) -> SpecificReward:
-    """The OAR reward that is about the query, with the training queries of the workspace as negatives."""
-    train_ids = [query.query_id for query in load_queries(workspace, "oar", "train")]
-    ids, emb_MD = load_embeddings(workspace, "queries")
-    row_of = {name: row for row, name in enumerate(ids)}
-    return SpecificReward(
-        config=config, train_ids=train_ids, train_emb_ND=emb_MD[[row_of[query_id] for query_id in train_ids]]
-    )
 
 
 def open_back_translation(

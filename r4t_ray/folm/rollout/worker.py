@@ -84,7 +84,7 @@ class RolloutWorker:
         task, n = queries[0].task, len(completions[0])
         flat = [completion for row in completions for completion in row]
         owners = [query for query in queries for _ in range(n)]
-        output = score_texts(self._rewards, owners, [completion.text for completion in flat], self._config.k)
+        output = score_texts(self._rewards, owners, [completion.text for completion in flat], self._config)
         rollouts = [
             Rollout(
                 query_id=query.query_id,

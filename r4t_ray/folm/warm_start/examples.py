@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import RECURRENT, load_queries, recurrence
 from r4t_ray.encoders import load_embeddings
-from r4t_ray.folm.policy.prompt import Example, format_answer
+from r4t_ray.folm.policy.prompt import Example, PromptStyle, format_answer
 from r4t_ray.folm.warm_start.kinds import kinds_answers
 from r4t_ray.folm.warm_start.oar import oar_answers
 from r4t_ray.folm.warm_start.settings import WarmStartConfig
 from r4t_ray.folm.warm_start.wscr import wscr_answers
+from r4t_ray.rewards import SpecificConfig
 from r4t_ray.types import Task
 
 _logger = logging.getLogger(__name__)
@@ -24,8 +25,10 @@ def warm_start_examples(
     workspace: Workspace,
     config: WarmStartConfig,
     *,
+    reward: SpecificConfig,
     k: int,
     num_hits: int,
+    style: PromptStyle,
     render: Callable[[Task, str], str],
     seed: int,
 ) -> list[Example]:
@@ -35,25 +38,33 @@ def warm_start_examples(
         task: The task whose training queries are answered.
         workspace: Holds the finished catalogue, encoder and index.
         config: How the answers are built.
+        reward: Picks the answers of oar.
         k: Sub-queries of an answer.
         num_hits: Items that one sub-query retrieves.
+        style: The style of the prompts.
         render: ``(task, query) -> prompt``.
-        seed: Seeds the voters of each pass, the recombined queries and the drawn titles.
+        seed: Seeds the voters or candidates of each pass, and the recombined queries.
 
     Raises:
         DataError: No item is in ``config.min_sets`` training sets.
     """
+    if task == "oar":
+        answers = oar_answers(workspace, config, reward, k=k, style=style, seed=seed)
+    else:
+        answers = _wscr_answers(workspace, config, k=k, num_hits=num_hits, seed=seed)
+    return [Example(render(task, text), format_answer(answer)) for text, answer in answers]
+
+
+def _wscr_answers(
+    workspace: Workspace, config: WarmStartConfig, *, k: int, num_hits: int, seed: int
+) -> Iterator[tuple[str, list[str]]]:
+    sets = load_queries(workspace, "wscr", "train")
+    if wscr_teacher(config, workspace) == "kinds":
+        return kinds_answers(workspace, config, sets, k=k, num_hits=num_hits, seed=seed)
     ids, emb_MD = load_embeddings(workspace, "queries")
     row_of = {name: row for row, name in enumerate(ids)}
-    sets, themes = load_queries(workspace, "wscr", "train"), load_queries(workspace, "oar", "train")
-    set_emb_BD, theme_emb_BD = (emb_MD[[row_of[query.query_id] for query in queries]] for queries in (sets, themes))
-    if task == "oar":
-        answers = oar_answers(config, themes, theme_emb_BD, sets, set_emb_BD, k=k, seed=seed)
-    elif wscr_teacher(config, workspace) == "kinds":
-        answers = kinds_answers(workspace, config, sets, k=k, num_hits=num_hits, seed=seed)
-    else:
-        answers = wscr_answers(workspace, config, sets, set_emb_BD, k=k, num_hits=num_hits, seed=seed)
-    return [Example(render(task, text), format_answer(answer)) for text, answer in answers]
+    set_emb_BD = emb_MD[[row_of[query.query_id] for query in sets]]
+    return wscr_answers(workspace, config, sets, set_emb_BD, k=k, num_hits=num_hits, seed=seed)
 
 
 def wscr_teacher(config: WarmStartConfig, workspace: Workspace) -> Literal["votes", "kinds"]:

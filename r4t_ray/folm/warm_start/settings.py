@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from r4t_ray.config import PerTask, Settings
 from r4t_ray.folm.warm_start.supervised import SupervisedConfig
@@ -20,9 +20,13 @@ class WarmStartConfig(Settings):
         "training queries out.",
     )
     num_recombined: PerTask[NonNegativeInt] = Field(
-        PerTask[NonNegativeInt](oar=0, wscr=30_000),
-        description="Queries made by recombining two training titles each. Each query is used once. Only for wscr; oar "
-        "must be 0.",
+        PerTask[NonNegativeInt](oar=1500, wscr=30_000),
+        description="Queries made by recombining two training queries each. Each query is used once.",
+    )
+    num_candidates: PositiveInt = Field(
+        60,
+        description="Answers of oar are picked from this number of entries nearest to the theme. Each answer draws "
+        "half of them.",
     )
     temperature: PositiveFloat = Field(
         0.05,
@@ -56,9 +60,3 @@ class WarmStartConfig(Settings):
     def teaches(self, task: Task) -> bool:
         """Whether the task gets a warm start."""
         return self.num_passes[task] + self.num_recombined[task] > 0
-
-    @model_validator(mode="after")
-    def _themes_are_not_recombined(self) -> Self:
-        if self.num_recombined.oar:
-            raise ValueError("num_recombined.oar must be 0: only wscr queries are recombined in the warm start")
-        return self
