@@ -26,13 +26,13 @@ from benchmarks.retrievers import no_language_model
 from benchmarks.tables.frontier import MEASURES, frontier_tables
 from r4t_ray.artifacts import Workspace
 from r4t_ray.evaluation.bench import Bench
-from r4t_ray.evaluation.bootstrap import bootstrap_mean, paired_difference
 from r4t_ray.evaluation.method_answer import Answer
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.scores import back_translation_scores, geometric_scores, theme_scores
 from r4t_ray.evaluation.settings import EvaluationConfig
 from r4t_ray.evaluation.trial import Trial, folm_settings, load_policy, load_retriever, model_path, open_trial
 from r4t_ray.folm import SharedEngine
+from r4t_ray.measures.bootstrap import bootstrap_mean, paired_difference
 from r4t_ray.rewards import BackTranslationConfig, BackTranslationReward
 
 CHEAP = ("constant", "no_fanout", "mmr", "r4t_diffusion")

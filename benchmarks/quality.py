@@ -22,7 +22,7 @@ from benchmarks.retrievers import COMPARED, sampling, scored, trial_of
 from benchmarks.tables.quality import quality_tables
 from r4t_ray.diffusion import STUDENT, SolverName
 from r4t_ray.diffusion.hub import DiffusionRetriever
-from r4t_ray.evaluation.bootstrap import bootstrap_mean, paired_ratio
+from r4t_ray.measures.bootstrap import bootstrap_mean, paired_ratio
 from r4t_ray.types import TASKS, Task
 
 REFERENCE: tuple[SolverName, int] = ("sde", 256)

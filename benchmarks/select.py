@@ -26,8 +26,8 @@ from benchmarks.tables.quality import select_table
 from r4t_ray.artifacts import Workspace
 from r4t_ray.config import load_settings
 from r4t_ray.diffusion.training.stage import pool_of
-from r4t_ray.evaluation.bootstrap import bootstrap_mean
 from r4t_ray.experiment import Experiment
+from r4t_ray.measures.bootstrap import bootstrap_mean
 from r4t_ray.pairs.select import SelectAbove, SelectAll, SelectBest, SelectRule
 from r4t_ray.types import Task
 

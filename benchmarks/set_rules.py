@@ -23,7 +23,6 @@ from benchmarks.retrievers import no_language_model
 from benchmarks.tables.set_rules import set_rules_tables
 from r4t_ray.artifacts import Workspace
 from r4t_ray.evaluation.bench import Bench
-from r4t_ray.evaluation.bootstrap import bootstrap_mean
 from r4t_ray.evaluation.method_answer import Answer, answers_of_directions, picked_rows
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.methods.mmr import mmr_picks
@@ -33,6 +32,7 @@ from r4t_ray.evaluation.trial import Trial, folm_settings, load_policy, open_tri
 from r4t_ray.folm import SharedEngine
 from r4t_ray.folm.rollout.task_rewards import pool_entries
 from r4t_ray.measures import first_keeping, keeps_rule, recall
+from r4t_ray.measures.bootstrap import bootstrap_mean
 from r4t_ray.rewards import OARConfig
 from r4t_ray.types import Array, Rows
 

@@ -35,7 +35,7 @@ from r4t_ray.diffusion.hub import DiffusionRetriever
 from r4t_ray.diffusion.network import SetTransformer
 from r4t_ray.diffusion.training.batches import PairCollate, cached_batches, load_pairs
 from r4t_ray.diffusion.training.matching import match_rows
-from r4t_ray.evaluation.bootstrap import bootstrap_mean, paired_ratio
+from r4t_ray.measures.bootstrap import bootstrap_mean, paired_ratio
 from r4t_ray.types import TASKS, Task
 
 HIDDEN = 512

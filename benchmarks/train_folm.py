@@ -136,7 +136,13 @@ def run_ours(settings: TrainFolmSettings, changes: dict[str, Any], seed: int) ->
         try:
             schedule = query_schedule(settings.task, config, workspace, seed)
             job = LearnerJob(
-                task=settings.task, config=config, folder=folder, schedule=schedule, actors=pool.actors, seed=seed
+                task=settings.task,
+                config=config,
+                folder=folder,
+                schedule=schedule,
+                validation=(),
+                actors=pool.actors,
+                seed=seed,
             )
             rows = reinforce_task(job)
         finally:
@@ -162,8 +168,8 @@ def run_trl(settings: TrainFolmSettings, changes: dict[str, Any], seed: int) -> 
     from r4t_ray.artifacts import Workspace
     from r4t_ray.folm.learner.build import grpo_arguments
     from r4t_ray.folm.policy.loading import load_trainable
-    from r4t_ray.folm.policy.prompt import parse_answer, render_prompt
-    from r4t_ray.folm.rollout.task_rewards import TaskRewards
+    from r4t_ray.folm.policy.prompt import render_prompt
+    from r4t_ray.folm.rollout.task_rewards import TaskRewards, score_texts
     from r4t_ray.folm.train import query_schedule
 
     torch.set_num_threads(settings.threads)
@@ -175,8 +181,7 @@ def run_trl(settings: TrainFolmSettings, changes: dict[str, Any], seed: int) -> 
 
     def set_reward(completions: list[str], completion_ids: list[Any], query_id: list[str], **_: Any) -> list[float]:
         started = time.monotonic()
-        fan_outs = [parse_answer(text, config.k) for text in completions]
-        output = rewards.score(settings.task, [by_id[name] for name in query_id], fan_outs)[1]
+        output = score_texts(rewards, [by_id[name] for name in query_id], completions, config)
         ended = time.monotonic()
         marks.append((ended, ended - started, len(completions), sum(map(len, completion_ids))))
         return [float(value) for value in output.total_B]

@@ -21,12 +21,12 @@ from benchmarks.harness import POSITIONAL, Benchmark, BenchmarkSettings, Result,
 from benchmarks.retrievers import no_language_model
 from benchmarks.tables.quality import TASK_NAMES, WIDE_MEASURES, wide_tables
 from r4t_ray.artifacts import Workspace
-from r4t_ray.evaluation.bootstrap import bootstrap_mean
 from r4t_ray.evaluation.evaluate import try_method
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.settings import EvaluationConfig
 from r4t_ray.evaluation.trial import open_trial
 from r4t_ray.folm import SharedEngine
+from r4t_ray.measures.bootstrap import bootstrap_mean
 from r4t_ray.rewards import OARConfig
 from r4t_ray.types import TASKS, Task
 

@@ -53,6 +53,9 @@ def status(workspace: WorkspaceOption = DEFAULT_WORKSPACE) -> None:
         parts = ", ".join(f"{name} {value:.3f}" for name, value in task["components"].items())
         faults = ", ".join(f"{count} {name}" for name, count in task["faults"].items() if count) or "none"
         typer.echo(f"{task['task']}: step {task['step']} of {task['num_steps']}, reward {task['reward']:.4f} ({parts})")
+        if task["validation_rewards"]:
+            first, last = task["validation_rewards"]
+            typer.echo(f"  reward of validation queries {last:.4f}, {first:.4f} before training")
         typer.echo(
             f"  {task['samples_per_s']:.1f} samples/s, {task['eta_s']:.0f} s left, staleness {task['staleness']:.0f}"
         )

@@ -10,9 +10,9 @@ from typing import Any
 from r4t_ray.drift.compare import Drift
 from r4t_ray.drift.verdict import Loss, Reach
 from r4t_ray.errors import ConfigError
-from r4t_ray.evaluation.bootstrap import Estimate
 from r4t_ray.files import write_json
 from r4t_ray.index import POOLS
+from r4t_ray.measures.bootstrap import Estimate
 
 
 def drift_lines(drift: Drift) -> Iterator[str]:

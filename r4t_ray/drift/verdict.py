@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from r4t_ray.drift.settings import DriftConfig
-from r4t_ray.evaluation.bootstrap import Estimate, bootstrap_mean, known, share_of_draws, unpaired_difference
 from r4t_ray.evaluation.method_answer import Answer
+from r4t_ray.measures.bootstrap import Estimate, bootstrap_mean, known, share_of_draws, unpaired_difference
 
 ANSWER_MEASURES = ("groundedness", "vendi", "alignment")
 """Measures of the answer that may give a reason."""

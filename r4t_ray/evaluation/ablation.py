@@ -15,7 +15,6 @@ import numpy as np
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import load_queries
-from r4t_ray.evaluation.bootstrap import known_means
 from r4t_ray.evaluation.evaluate import try_method
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.report.plots import SMOOTHING_STEPS, running_mean
@@ -25,6 +24,7 @@ from r4t_ray.files import write_json
 from r4t_ray.folm import FolmConfig, SharedEngine, SubQueries
 from r4t_ray.folm import run as train_folm
 from r4t_ray.folm.learner.metrics import StepMetrics, read_metrics
+from r4t_ray.measures.bootstrap import known_means
 from r4t_ray.rewards import OARConfig, weights_of_eq_1
 from r4t_ray.stages import parents_of
 

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.errors import DataError
 from r4t_ray.evaluation.bench import Bench, Method
-from r4t_ray.evaluation.bootstrap import known_means
 from r4t_ray.evaluation.latency import time_generation
 from r4t_ray.evaluation.method_answer import Answer, batches
 from r4t_ray.evaluation.methods import METHODS
@@ -33,6 +32,7 @@ from r4t_ray.evaluation.trial import Trial, folm_settings, load_policy, open_tri
 from r4t_ray.files import write_json
 from r4t_ray.folm import SharedEngine
 from r4t_ray.measures import catalogue_share
+from r4t_ray.measures.bootstrap import known_means
 from r4t_ray.progress import track
 from r4t_ray.retrieval.loading import load_pool
 from r4t_ray.rewards import SpecificConfig, weights_of_eq_1

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from r4t_ray.evaluation.bench import main_measure
-from r4t_ray.evaluation.bootstrap import Estimate, bootstrap_mean, bootstrap_median, known, paired_difference
 from r4t_ray.evaluation.method_answer import Answer
 from r4t_ray.evaluation.methods import METHODS
+from r4t_ray.measures.bootstrap import Estimate, bootstrap_mean, bootstrap_median, known, paired_difference
 from r4t_ray.types import TASKS, Task
 
 CHEAPER_SHARE = 0.8

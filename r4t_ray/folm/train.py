@@ -31,6 +31,7 @@ from r4t_ray.folm.rollout.pool import RolloutPool
 from r4t_ray.folm.rollout.task_rewards import wscr_reward
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.specific import specific_settings
+from r4t_ray.folm.validation import gain_line, validation_queries
 from r4t_ray.folm.warm_start.examples import warm_start_examples
 from r4t_ray.folm.warm_start.lengths import check_prompts, fit_answers
 from r4t_ray.folm.warm_start.supervised import train_on_examples
@@ -146,7 +147,15 @@ def reinforce(config: FolmConfig, workspace: Workspace, folder: Path, seed: int)
         return [row for task in schedules for row in read_metrics(folder / task / METRICS)]
     pool = RolloutPool(workspace, config, folder / next(iter(schedules)) / "warm_start")
     jobs = [
-        LearnerJob(task=task, config=config, folder=folder / task, schedule=schedule, actors=pool.actors, seed=seed)
+        LearnerJob(
+            task=task,
+            config=config,
+            folder=folder / task,
+            schedule=schedule,
+            validation=validation_queries(task, workspace, config.grpo[task].num_validation),
+            actors=pool.actors,
+            seed=seed,
+        )
         for task, schedule in schedules.items()
     ]
     try:
@@ -184,6 +193,8 @@ def reinforce_task(job: LearnerJob) -> list[StepMetrics]:
     (job.folder / FAULT).unlink(missing_ok=True)
     with stop_on_sigterm(job.folder):
         trainer.fit()
+    if line := gain_line(job.task, job.folder):
+        _logger.info("%s", line)
     return read_metrics(job.folder / METRICS)
 
 

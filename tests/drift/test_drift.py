@@ -19,8 +19,8 @@ from r4t_ray.drift.report import check_out, drift_lines, write_drifts
 from r4t_ray.drift.verdict import Change, find_changes
 from r4t_ray.errors import ConfigError, DataError, MissingArtifactError, RequestError
 from r4t_ray.evaluation import EvaluationConfig
-from r4t_ray.evaluation.bootstrap import Estimate
 from r4t_ray.index import load_index
+from r4t_ray.measures.bootstrap import Estimate
 
 THEMES = ("theme_precision", "theme_precision_all", "theme_recall")
 COMPARISONS = ("swap", "identification", "jaccard", "catalogue_share")

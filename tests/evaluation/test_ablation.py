@@ -26,7 +26,7 @@ FOLM = FolmConfig.model_validate(
         "num_hits": 2,
         "max_completion_tokens": 64,
         "engine": {"type": "transformers"},
-        "warm_start": {"num_passes": {"oar": 0}, "num_recombined": {"wscr": 0}},
+        "warm_start": {"num_passes": {"oar": 0}, "num_recombined": {"oar": 0, "wscr": 0}},
         "grpo": {
             "oar": {
                 "num_steps": 2,

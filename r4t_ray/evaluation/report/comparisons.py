@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from r4t_ray.evaluation.bench import Method
-from r4t_ray.evaluation.bootstrap import Estimate, paired_difference
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.results import Result
+from r4t_ray.measures.bootstrap import Estimate, paired_difference
 
 FORMATS = ("directions", "items")
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from r4t_ray.evaluation.bootstrap import Estimate, bootstrap_mean, known, paired_difference
 from r4t_ray.evaluation.method_answer import Answer
 from r4t_ray.evaluation.methods import dpp, mmr
 from r4t_ray.evaluation.report.plots import colour_of
 from r4t_ray.evaluation.results import Result
 from r4t_ray.files import write_json
 from r4t_ray.measures import theme_precision, vendi_score
+from r4t_ray.measures.bootstrap import Estimate, bootstrap_mean, known, paired_difference
 
 if TYPE_CHECKING:
     from r4t_ray.evaluation.trial import Trial

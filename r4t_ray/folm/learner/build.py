@@ -22,11 +22,12 @@ from r4t_ray.folm.policy.loading import load_trainable
 from r4t_ray.folm.policy.precision import computes_in_bf16
 from r4t_ray.folm.rollout.source import RolloutSource
 from r4t_ray.folm.settings import FolmConfig
+from r4t_ray.folm.validation import Validation
 from r4t_ray.folm.weights.publisher import WeightPublisher, choose_publish
 
 
-def build_learner(job: LearnerJob) -> tuple[SoftGRPOTrainer, RunLog]:
-    """This worker's trainer, connected to the rollout pool, and the log that it fills."""
+def build_learner(job: LearnerJob) -> tuple[SoftGRPOTrainer, RunLog, Validation]:
+    """This worker's trainer, connected to the rollout pool, its log, and the validation of its weights."""
     import ray.train
 
     rank, num_workers = ray.train.get_context().get_world_rank(), job.config.learner.num
@@ -51,7 +52,9 @@ def build_learner(job: LearnerJob) -> tuple[SoftGRPOTrainer, RunLog]:
         seed=job.seed,
         timeout_s=job.config.rollout_timeout_s,
     )
-    return build_trainer(job, RolloutBridge(grpo=job.grpo, source=source, log=log), log), log
+    validation = Validation(queries=job.validation, every=job.grpo.validate_every, source=source, folder=job.folder)
+    bridge = RolloutBridge(grpo=job.grpo, source=source, log=log, validation=validation)
+    return build_trainer(job, bridge, log), log, validation
 
 
 def build_trainer(job: LearnerJob, bridge: RolloutBridge, log: RunLog) -> SoftGRPOTrainer:

@@ -17,13 +17,15 @@ from r4t_ray.types import Task
 class LearnerJob:
     """Soft-GRPO of one task, from ``folder/warm_start`` to ``folder/model``.
 
-    ``schedule`` holds the query of each group in the order of use; ``actors`` are the Ray handles of the rollout pool.
+    ``schedule`` holds the query of each group in the order of use, ``validation`` the queries whose reward is measured
+    during training; ``actors`` are the Ray handles of the rollout pool.
     """
 
     task: Task
     config: FolmConfig
     folder: Path
     schedule: Sequence[Query]
+    validation: Sequence[Query]
     actors: Sequence[Any]
     seed: int
 

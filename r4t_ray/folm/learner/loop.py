@@ -50,9 +50,11 @@ def train_worker(arguments: dict[str, LearnerJob]) -> None:
     if not job.config.learner.gpus:
         torch.set_num_threads(job.config.learner.num_threads)
     try:
-        trainer, log = build_learner(job)
+        trainer, log, validation = build_learner(job)
         prepare_trainer(trainer)
         train_from_last_checkpoint(trainer, log)
+        if trainer.num_batches == job.grpo.num_steps and validation.is_on:
+            validation.run(trainer.num_batches, trainer)
     except R4TError as error:
         write_error(error, fault)
         raise

@@ -48,6 +48,8 @@ class StepMetrics:
         seconds: Seconds of load, generate and score (means over the rollout actors), publish and step (the learner).
         faults: dropped (samples without a reward), degenerate_groups (no spread of rewards), restarted (share of actors
             that had died).
+        validation_reward: Mean reward of the validation queries with the weights before this step; None if it was not
+            measured at this step.
         update: loss, grad_norm, learning_rate, logp_gap_mean, logp_gap_max of the last pass over the samples.
     """
 
@@ -65,6 +67,7 @@ class StepMetrics:
     component_std: Mapping[str, float]
     seconds: Mapping[str, float]
     faults: Mapping[str, float]
+    validation_reward: float | None = None
     update: Mapping[str, float] = field(default_factory=dict)
 
     def columns(self) -> dict[str, Any]:
@@ -79,7 +82,7 @@ class StepMetrics:
     def curves(self) -> dict[str, float]:
         """The columns that are drawn over the steps: all numbers except the counters ``step`` and ``start``."""
         names = {"task", "weights", "step", "start"}
-        return {name: float(value) for name, value in self.columns().items() if name not in names}
+        return {name: float(value) for name, value in self.columns().items() if name not in names and value is not None}
 
     @classmethod
     def of_columns(cls, row: Mapping[str, Any]) -> StepMetrics:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from r4t_ray.errors import ConfigError
@@ -15,6 +16,7 @@ from r4t_ray.folm.learner.status import write_status
 from r4t_ray.folm.policy.prompt import format_answer
 from r4t_ray.folm.rollout.request import Rollout
 from r4t_ray.folm.rollout.source import RolloutSource
+from r4t_ray.folm.validation import Validation
 
 MAX_SHOWN_CHARS = 300
 
@@ -24,8 +26,8 @@ _logger = logging.getLogger(__name__)
 class RolloutBridge:
     """trl's ``rollout_func``: gets the samples of a step, checks them, and logs them."""
 
-    def __init__(self, *, grpo: SoftGRPOConfig, source: RolloutSource, log: RunLog) -> None:
-        self._grpo, self._source, self._log = grpo, source, log
+    def __init__(self, *, grpo: SoftGRPOConfig, source: RolloutSource, log: RunLog, validation: Validation) -> None:
+        self._grpo, self._source, self._log, self._validation = grpo, source, log, validation
         self._form = FormCheck(grpo.max_unparsed_steps)
 
     def __call__(self, query_ids: list[str], trainer: Any) -> dict[str, Any]:
@@ -33,6 +35,7 @@ class RolloutBridge:
         step = trainer.num_batches
         got, expected = query_ids[:: self._grpo.num_generations], [q.query_id for q in self._source.queries_of(step)]
         assert got == expected, f"step {step} is for {expected}, the trainer asks for {got}"
+        validation_reward = self._validation.run(step, trainer) if self._validation.is_due(step) else None
         batch = self._source.batch(step, trainer)
         trainer.is_on_policy = batch.staleness == 0
         self._form.check(batch.rollouts)
@@ -44,7 +47,7 @@ class RolloutBridge:
             staleness=batch.staleness,
             start=self._log.starts,
         )
-        self._record(step, rows, trainer)
+        self._record(step, [replace(row, validation_reward=validation_reward) for row in rows], trainer)
         return {
             "prompt_ids": [list(rollout.prompt_ids) for rollout in batch.rollouts],
             "completion_ids": [list(rollout.completion.token_ids) for rollout in batch.rollouts],
@@ -60,7 +63,11 @@ class RolloutBridge:
         for row in rows:
             for name, value in row.curves().items():
                 trainer._metrics["train"][f"{row.task}/{name}"].append(value)
-        means = ", ".join(f"{row.task} reward {row.reward:.4f}" for row in rows)
+        means = ", ".join(
+            f"{row.task} reward {row.reward:.4f}"
+            + ("" if row.validation_reward is None else f", validation reward {row.validation_reward:.4f}")
+            for row in rows
+        )
         _logger.info("Soft-GRPO step %d of %d: %s", step + 1, self._grpo.num_steps, means)
 
 

@@ -92,6 +92,15 @@ class SoftGRPOConfig(Settings):
         "nats) when the weights are the same. A larger one ends the run. Raise it for an engine in bfloat16, to about "
         "0.5.",
     )
+    validate_every: NonNegativeInt = Field(
+        5,
+        description="Steps between two measurements of the reward of fixed validation queries, `validation_reward` in "
+        "metrics.parquet. 0 measures never, which saves samples if rewards are expensive.",
+    )
+    num_validation: PositiveInt = Field(
+        96,
+        description="Most validation queries that are measured. Each gets two answers, with the same seed each time.",
+    )
     checkpoint_every: PositiveInt = Field(
         10, description="Steps between two checkpoints. A learner that dies repeats at most this number of steps."
     )

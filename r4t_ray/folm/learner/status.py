@@ -22,6 +22,7 @@ PARTIAL = partial_folder(Path("folm")).name
 class Status(TypedDict):
     """The progress of one task's training: ``step`` of ``num_steps`` batches, the last metrics, the pace, the faults.
 
+    ``validation_rewards`` holds the first and the last mean reward of the validation queries, if any was measured.
     The metrics come from the first worker. ``samples_per_s`` counts the samples of all workers. ``updated`` is in
     seconds since 1970.
     """
@@ -30,6 +31,7 @@ class Status(TypedDict):
     step: int
     num_steps: int
     reward: float
+    validation_rewards: list[float]
     components: dict[str, float]
     samples_per_s: float
     eta_s: float
@@ -43,11 +45,13 @@ def write_status(log: RunLog) -> None:
     """Write ``status.json`` from a log that has rows. The pace is measured since this process began."""
     rows, seconds = log.rows, log.seconds
     last, done = rows[-1], log.rows_of_this_start
+    measured = [row.validation_reward for row in rows if row.validation_reward is not None]
     status: Status = {
         "task": last.task,
         "step": len(rows),
         "num_steps": log.num_steps,
         "reward": last.reward,
+        "validation_rewards": [measured[0], measured[-1]] if measured else [],
         "components": dict(last.components),
         "samples_per_s": log.num_workers * sum(row.num_rollouts for row in done) / seconds,
         "eta_s": (log.num_steps - len(rows)) * seconds / len(done),

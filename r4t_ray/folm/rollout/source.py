@@ -63,6 +63,22 @@ class RolloutSource:
         self._check_weights(rollouts, step=step, sampled_at=sampled_at)
         return SampledBatch(rollouts=rollouts, stats=stats, staleness=step - sampled_at)
 
+    def rewards_of(self, queries: Sequence[Query], num_samples: int, seed: int, trainer: Any) -> list[float] | None:
+        """The rewards of ``num_samples`` answers to each query in order, sampled from the trainer's current weights.
+
+        Every worker must call this, because all workers publish the weights together. Only the first one samples. The
+        others get None.
+
+        Raises:
+            EngineError: Actors died or hung too often.
+        """
+        weights = self.weights.current(trainer)
+        if self.rank:
+            return None
+        request = RolloutRequest(queries=tuple(queries), num_samples=num_samples, weights=str(weights), seed=seed)
+        rollouts, _ = submit(self.actors, request).wait(self.timeout_s)
+        return [rollout.reward for rollout in rollouts]
+
     def _submit(self, step: int, trainer: Any, *, present: int) -> None:
         """Publish the weights that the learner has at step ``present``, and request the samples of ``step``."""
         weights = self.weights.current(trainer)

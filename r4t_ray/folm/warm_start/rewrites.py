@@ -1,36 +1,55 @@
-"""Rewrites of a wish: the words that a pool entry shares with it, and a few of the entry's other words.
+"""Rewrites of a wish: a pool entry's title, cut to the words that it shares with the wish and two others.
 
-The compact prompt numbers the words of the wish, and a rewrite names a shared word by its number
-(``policy.prompt.with_words``).
+A rewrite is written as an answer to the compact prompt: a number stands for a word of the wish
+(``policy.prompt.with_words``). Every rewrite keeps a word of the wish, so it stays on the topic.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from r4t_ray.catalogue.queries.themes import title_words
 from r4t_ray.folm.policy.prompt import words_of
 
-MAX_NEW_WORDS = 3
-"""Words that a rewrite adds to the words of the wish, as the prompt of the paper asks."""
+MAX_NEW_WORDS = 2
 
 
-def rewrite(wish: str, title: str) -> str:
-    """The title in the form of an answer to the compact prompt: numbers for words of the wish, and the first new words.
+def numbers_of(wish: str) -> dict[str, str]:
+    """Word of a title -> number of the wish's word that it equals.
 
-    A title without words gives "".
-
-    >>> rewrite("banana pie", "Grandma's Best Strawberry Cream Pie")
-    "grandma's best strawberry 2"
+    >>> numbers_of("An easy Crème brûlée")
+    {'easy': '2', 'creme': '3', 'brulee': '4'}
     """
-    number_of: dict[str, str] = {}
+    numbers: dict[str, str] = {}
     for number, word in enumerate(words_of(wish), 1):
         for part in title_words(word):
-            number_of.setdefault(part, str(number))
+            numbers.setdefault(part, str(number))
+    return numbers
+
+
+def subject_of(numbers: dict[str, str], titles: Sequence[str]) -> str | None:
+    """The number of the wish's word that most titles hold; None if no title holds any."""
+    counts = Counter(word for title in titles for word in set(title_words(title)) if word in numbers)
+    return numbers[max(sorted(counts), key=lambda word: counts[word])] if counts else None
+
+
+def rewrite(title: str, numbers: dict[str, str], subject: str | None) -> str:
+    """The title's shared words as numbers and its first new words, in order. The subject follows if none is shared.
+
+    >>> rewrite("Grandma's Best Strawberry Pie", {"banana": "1", "pie": "2"}, "2")
+    "grandma's best 2"
+    >>> rewrite("Key Lime Tart", {"banana": "1", "pie": "2"}, "2")
+    'key lime 2'
+    """
     rewritten: list[str] = []
     num_new = 0
     for word in title_words(title):
-        if word in number_of:
-            rewritten.append(number_of[word])
+        if word in numbers:
+            rewritten.append(numbers[word])
         elif num_new < MAX_NEW_WORDS:
             rewritten.append(word)
             num_new += 1
+    if subject and num_new == len(rewritten):
+        rewritten.append(subject)
     return " ".join(dict.fromkeys(rewritten))

@@ -20,7 +20,7 @@ class WarmStartConfig(Settings):
         "training queries out.",
     )
     num_recombined: PerTask[NonNegativeInt] = Field(
-        PerTask[NonNegativeInt](oar=1500, wscr=30_000),
+        PerTask[NonNegativeInt](oar=10_000, wscr=30_000),
         description="Queries made by recombining two training queries each. Each query is used once.",
     )
     num_candidates: PositiveInt = Field(

@@ -23,6 +23,7 @@ STATE: Status = {
     "step": 3,
     "num_steps": 45,
     "reward": 0.25,
+    "validation_rewards": [0.2, 0.3],
     "components": {"coverage": 0.2, "expected": 0.26},
     "samples_per_s": 31.4,
     "eta_s": 214.0,
@@ -41,8 +42,9 @@ def test_a_run_shows_step_reward_pace_and_faults(tmp_path: Path) -> None:
     (tmp_path / PARTIAL / "wscr").mkdir(parents=True)
     assert "started, no batch of rollouts yet" in status_of(tmp_path)
     write_json(tmp_path / PARTIAL / "wscr" / STATUS, STATE | {"updated": time.time() - 60})
-    assert status_of(tmp_path).splitlines()[:2] == [
+    assert status_of(tmp_path).splitlines()[:3] == [
         "wscr: step 3 of 45, reward 0.2500 (coverage 0.200, expected 0.260)",
+        "  reward of validation queries 0.3000, 0.2000 before training",
         "  31.4 samples/s, 214 s left, staleness 0",
     ]
     assert "  faults: 1 earlier starts; last batch 6" in status_of(tmp_path)
@@ -70,6 +72,7 @@ def test_the_status_holds_the_last_components_and_the_faults_of_all_steps(tmp_pa
             components={"coverage": 0.2, "start": 1.0},
             component_std={"coverage": 0.1, "start": 0.0},
             faults={"dropped": step, "degenerate_groups": 1, "restarted": 0.5 * step},
+            validation_reward=[0.25, None, 0.5][step],
             update={"loss": 0.1},
         )
         for step in range(3)
@@ -82,6 +85,7 @@ def test_the_status_holds_the_last_components_and_the_faults_of_all_steps(tmp_pa
     log._started -= 4.0
     write_status(log)
     (status,) = read_status(tmp_path)
+    assert status["validation_rewards"] == [0.25, 0.5]
     assert status["components"] == {"coverage": 0.2, "start": 1.0}
     assert status["faults"] == {
         "earlier starts": 1,

@@ -33,7 +33,7 @@ FOLM: dict[str, Any] = {
     "rollout_timeout_s": 60,
     "rollout": {"threads": 1},
     "learner": {"threads": 1},
-    "warm_start": {"num_passes": {"oar": 0}},
+    "warm_start": {"num_passes": {"oar": 0}, "num_recombined": {"oar": 0}},
     "grpo": {
         "oar": {
             "num_steps": STEPS,

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from r4t_ray.errors import ConfigError
-from r4t_ray.folm.policy.prompt import answer_regex, format_answer, parse_answer, preamble_chars, render_prompt
+from r4t_ray.folm.policy.prompt import (
+    answer_regex,
+    format_answer,
+    parse_answer,
+    parse_fan_out,
+    preamble_chars,
+    render_prompt,
+    with_numbers,
+    with_words,
+)
 
 
 @given(
@@ -62,6 +71,24 @@ class ChatTokenizer:
 
 def test_compact_prompts_are_the_task_and_the_lower_case_query() -> None:
     assert render_prompt("wscr", " Lemon Cake ", 10, "compact", None) == "<wscr>lemon cake"
+
+
+def test_compact_prompts_of_oar_number_the_words_and_answers_name_them_by_their_numbers() -> None:
+    assert render_prompt("oar", " Lemon Cake ", 10, "compact", None) == "<oar>1 lemon 2 cake"
+    text = format_answer(["almond 2", "2 3 with 1"])
+    read = parse_fan_out(text, 10, task="oar", query=" Lemon Cake ", style="compact")
+    assert read == ("almond cake", "cake 3 with lemon")
+    assert parse_fan_out(text, 10, task="oar", query="Lemon Cake", style="chat") == ("almond 2", "2 3 with 1")
+    assert parse_fan_out(text, 10, task="wscr", query="Lemon Cake", style="compact") == ("almond 2", "2 3 with 1")
+    assert parse_fan_out("no list", 10, task="oar", query="Lemon Cake", style="compact") is None
+
+
+@given(st.lists(st.text(min_size=1).filter(lambda text: text.split() == [text]), min_size=1, max_size=12))
+def test_numbers_alone_give_back_the_words_of_any_query(words: list[str]) -> None:
+    query = " ".join(words)
+    assert len(with_numbers(query).split()) == 2 * len(query.lower().split())
+    numbers = " ".join(str(number) for number in range(1, len(query.lower().split()) + 1))
+    assert with_words(numbers, query) == " ".join(query.lower().split())
 
 
 def test_chat_prompts_contain_k_the_query_and_the_answer_form() -> None:

@@ -76,6 +76,16 @@ def test_samples_requested_one_step_ahead_come_from_weights_one_step_old(monkeyp
     assert [request.weights for request in actors.requests] == [f"weights/step-{n:08d}" for n in (0, 0, 2)]
 
 
+def test_only_the_first_worker_samples_validation_queries_and_all_publish(monkeypatch: pytest.MonkeyPatch) -> None:
+    actors = Actors()
+    first, second = (source_of(SoftGRPOConfig(queries_per_step=4), actors, monkeypatch, rank) for rank in (0, 1))
+    assert first.rewards_of(SCHEDULE[:3], 2, 9, trainer_at(4)) == [0.0] * 3
+    assert second.rewards_of(SCHEDULE[:3], 2, 9, trainer_at(4)) is None
+    assert second.weights.current(trainer_at(4)) == Path("weights/step-00000008")
+    (request,) = actors.requests
+    assert (request.num_samples, request.seed, request.weights) == (2, 9, "weights/step-00000008")
+
+
 def test_samples_of_unpublished_weights_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     source = source_of(SoftGRPOConfig(queries_per_step=4), Actors("weights/step-00000006"), monkeypatch)
     source.batch(3, trainer_at(3))

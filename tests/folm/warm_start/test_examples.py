@@ -15,41 +15,61 @@ from r4t_ray.catalogue import Query, load_items, load_queries
 from r4t_ray.errors import DataError
 from r4t_ray.folm import run, train
 from r4t_ray.folm.learner.settings import SoftGRPOConfig
-from r4t_ray.folm.policy.prompt import parse_answer
+from r4t_ray.folm.policy.prompt import Example, parse_answer, parse_fan_out
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.train import query_schedule
 from r4t_ray.folm.warm_start import wscr as answers
 from r4t_ray.folm.warm_start.examples import warm_start_examples
 from r4t_ray.folm.warm_start.settings import WarmStartConfig
 from r4t_ray.folm.warm_start.wscr import greedy_cover
+from r4t_ray.rewards import SpecificConfig
 from r4t_ray.rewards.coverage import membership
-from r4t_ray.types import TASKS
+from r4t_ray.types import TASKS, Task
 
 
-def test_wscr_answers_name_items_of_the_set_and_oar_answers_name_training_titles(indexed_workspace: Workspace) -> None:
-    config = WarmStartConfig(num_passes={"wscr": 2, "oar": 3}, num_recombined={"wscr": 0}, own_weight=100.0, min_sets=2)
+def examples_of(task: Task, workspace: Workspace, config: WarmStartConfig, *, k: int, num_hits: int) -> list[Example]:
+    return warm_start_examples(
+        task,
+        workspace,
+        config,
+        reward=SpecificConfig(),
+        k=k,
+        num_hits=num_hits,
+        style="compact",
+        render=lambda _, query: query,
+        seed=0,
+    )
+
+
+def test_wscr_answers_name_items_of_the_set(indexed_workspace: Workspace) -> None:
+    config = WarmStartConfig(num_passes={"wscr": 2}, num_recombined={"wscr": 0}, own_weight=100.0, min_sets=2)
     wscr = {query.text: query for query in load_queries(indexed_workspace, "wscr", "train")}
-    oar = load_queries(indexed_workspace, "oar", "train")
     text_of = {item.item_id: item.text for item in load_items(indexed_workspace)}
-    for task, count in (("wscr", 2 * len(wscr)), ("oar", 3 * len(oar))):
-        examples = warm_start_examples(
-            task, indexed_workspace, config, k=3, num_hits=1, render=lambda _, query: query, seed=0
-        )
-        assert len(examples) == count > 5
-        for example in examples:
-            answer = parse_answer(example.completion, 10)
-            assert answer is not None
-            if task == "wscr":
-                assert set(answer) == {text_of[name] for name in wscr[example.prompt].item_ids}
-            else:
-                assert set(answer) <= {title.lower() for title in wscr}
+    examples = examples_of("wscr", indexed_workspace, config, k=3, num_hits=1)
+    assert len(examples) == 2 * len(wscr) > 5
+    for example in examples:
+        answer = parse_answer(example.completion, 10)
+        assert set(answer or ()) == {text_of[name] for name in wscr[example.prompt].item_ids}
+
+
+def test_oar_answers_are_distinct_rewrites_that_keep_a_word_of_the_theme(indexed_workspace: Workspace) -> None:
+    config = WarmStartConfig(num_passes={"oar": 3}, num_recombined={"oar": 4})
+    themes = [query.text for query in load_queries(indexed_workspace, "oar", "train")]
+    examples = examples_of("oar", indexed_workspace, config, k=3, num_hits=1)
+    assert [example.prompt for example in examples[: 3 * len(themes)]] == 3 * themes
+    assert 3 * len(themes) < len(examples) <= 3 * len(themes) + 4
+    answers = [parse_fan_out(e.completion, 9, task="oar", query=e.prompt, style="compact") or () for e in examples]
+    for example, answer in zip(examples, answers, strict=True):
+        assert 1 <= len(set(answer)) == len(answer) <= 3
+        assert list(parse_answer(example.completion, 9) or ()) == sorted(parse_answer(example.completion, 9) or ())
+        assert all(set(text.split()) & set(example.prompt.lower().split()) for text in answer), (example, answer)
+    first, second = answers[: len(themes)], answers[len(themes) : 2 * len(themes)]
+    assert first != second  # each pass draws its own candidates
 
 
 def test_recombined_queries_are_answered_with_items_of_the_nearest_sets(indexed_workspace: Workspace) -> None:
     config = WarmStartConfig(num_recombined={"wscr": 12}, temperature=1e-3, min_sets=2)
-    examples = warm_start_examples(
-        "wscr", indexed_workspace, config, k=30, num_hits=1, render=lambda _, query: query, seed=0
-    )
+    examples = examples_of("wscr", indexed_workspace, config, k=30, num_hits=1)
     train = load_queries(indexed_workspace, "wscr", "train")
     text_of = {item.item_id: item.text for item in load_items(indexed_workspace)}
     sets = [{text_of[name] for name in query.item_ids} for query in train]
@@ -67,11 +87,7 @@ def test_blocks_of_queries_get_the_scores_of_all_queries(
     made = []
     for size in (512, 3):
         monkeypatch.setattr(answers, "BLOCK", size)
-        made.append(
-            warm_start_examples(
-                "wscr", indexed_workspace, config, k=3, num_hits=2, render=lambda _, query: query, seed=0
-            )
-        )
+        made.append(examples_of("wscr", indexed_workspace, config, k=3, num_hits=2))
     assert made[0] == made[1]
 
 
@@ -94,7 +110,7 @@ def test_many_training_sets_need_no_matrix_of_sets_and_sets_or_items(monkeypatch
 def test_a_warm_start_without_recurring_items_is_refused(indexed_workspace: Workspace) -> None:
     config = WarmStartConfig(min_sets=1000)
     with pytest.raises(DataError, match="min_sets"):
-        warm_start_examples("wscr", indexed_workspace, config, k=3, num_hits=1, render=lambda _, query: query, seed=0)
+        examples_of("wscr", indexed_workspace, config, k=3, num_hits=1)
 
 
 def test_the_schedule_uses_every_query_once_before_it_repeats_any(indexed_workspace: Workspace) -> None:
@@ -127,7 +143,7 @@ def test_a_finished_stage_is_skipped_where_its_engine_is_not_installed(
     indexed_workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace = Workspace(shutil.copytree(indexed_workspace.root, tmp_path / "workspace"))
-    untrained = WarmStartConfig(num_passes={"oar": 0}, num_recombined={"wscr": 0})
+    untrained = WarmStartConfig(num_passes={"oar": 0}, num_recombined={"oar": 0, "wscr": 0})
     config = FolmConfig(warm_start=untrained, grpo={task: SoftGRPOConfig(num_steps=0) for task in TASKS})
     made = run(config, workspace, seed=0)
     monkeypatch.setattr(train, "engine_name", lambda config: pytest.fail("a finished stage asked for its engine"))

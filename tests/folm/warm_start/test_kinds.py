@@ -15,6 +15,7 @@ from r4t_ray.folm.warm_start import kinds
 from r4t_ray.folm.warm_start.examples import warm_start_examples, wscr_teacher
 from r4t_ray.folm.warm_start.kinds import Kinds, answer, greedy_credit, kinds_of, phrases
 from r4t_ray.folm.warm_start.settings import WarmStartConfig
+from r4t_ray.rewards import SpecificConfig
 
 
 def test_kinds_are_the_most_shared_phrases_of_each_item(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,7 +45,15 @@ def test_a_recombined_query_covers_both_references_with_its_own_words(monkeypatc
 def test_different_queries_get_different_answers_that_find_their_items(indexed_workspace: Workspace) -> None:
     config = WarmStartConfig(num_passes={"wscr": 2}, num_recombined={"wscr": 5}, teacher="kinds")
     examples = warm_start_examples(
-        "wscr", indexed_workspace, config, k=3, num_hits=2, render=lambda _, query: query, seed=0
+        "wscr",
+        indexed_workspace,
+        config,
+        reward=SpecificConfig(),
+        k=3,
+        num_hits=2,
+        style="compact",
+        render=lambda _, query: query,
+        seed=0,
     )
     train = load_queries(indexed_workspace, "wscr", "train")
     answers = [parse_answer(example.completion, 3) for example in examples]

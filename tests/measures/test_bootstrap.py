@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from r4t_ray.evaluation.bootstrap import (
+from r4t_ray.measures.bootstrap import (
     bootstrap_mean,
     bootstrap_median,
     paired_difference,

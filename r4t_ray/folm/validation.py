@@ -1,0 +1,109 @@
+"""The mean reward of fixed validation queries while a model trains.
+
+The batches of training hold other queries at each step, so their rewards do not show whether the model improves.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.catalogue import Query, load_queries
+from r4t_ray.files import write_json
+from r4t_ray.folm.rollout.source import RolloutSource
+from r4t_ray.measures.bootstrap import Estimate, paired_difference
+from r4t_ray.types import Task
+
+VALIDATION = "validation.json"
+"""File in a task's folder: the rewards of each validated step."""
+NUM_SAMPLES = 2
+"""Answers of each validation query. Their rewards are averaged."""
+SEED = 20_263
+"""Seed of the samples: equal at all steps and in all runs."""
+NUM_BOOTSTRAP = 1000
+
+
+def validation_queries(task: Task, workspace: Workspace, count: int) -> list[Query]:
+    """At most ``count`` validation queries of a task, evenly spaced."""
+    queries = load_queries(workspace, task, "val")
+    if not queries:
+        return []
+    places = np.linspace(0, len(queries) - 1, min(count, len(queries)), dtype=np.int64)
+    return [queries[place] for place in places.tolist()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """Samples answers to the validation queries, and writes their rewards.
+
+    Attributes:
+        queries: The validation queries. Without any, nothing is sampled.
+        every: Steps between two validations; 0 never validates.
+        source: Requests samples from the rollout actors.
+        folder: The task's folder.
+    """
+
+    queries: Sequence[Query]
+    every: int
+    source: RolloutSource
+    folder: Path
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is anything to measure."""
+        return bool(self.every and self.queries)
+
+    def is_due(self, step: int) -> bool:
+        """Whether the weights before ``step`` are measured."""
+        return self.is_on and step % self.every == 0
+
+    def run(self, step: int, trainer: Any) -> float | None:
+        """The mean reward with the trainer's current weights, after ``step`` steps. Every worker must call this.
+
+        The first worker samples and writes; the others get None.
+        """
+        rewards = self.source.rewards_of(self.queries, NUM_SAMPLES, SEED, trainer)
+        if rewards is None:
+            return None
+        of_query = np.nanmean(np.reshape(rewards, (-1, NUM_SAMPLES)), axis=1)
+        write_json(self.folder / VALIDATION, {**read_validation(self.folder), str(step): of_query.tolist()})
+        return float(np.nanmean(of_query))
+
+
+def read_validation(folder: Path) -> dict[str, list[float]]:
+    """Step -> the reward of each validation query before that step; empty if nothing was validated."""
+    file = folder / VALIDATION
+    found: dict[str, list[float]] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return found
+
+
+def validation_gain(folder: Path) -> Estimate | None:
+    """The mean reward at the last validated step minus the mean at the first, with its paired bootstrap interval.
+
+    None if fewer than two steps were validated.
+    """
+    rewards = read_validation(folder)
+    if len(rewards) < 2:
+        return None
+    steps = sorted(rewards, key=int)
+    first, last = (np.array(rewards[step], np.float64) for step in (steps[0], steps[-1]))
+    return paired_difference(last, first, NUM_BOOTSTRAP, 0)
+
+
+def gain_line(task: Task, folder: Path) -> str:
+    """One line with the gain and its interval; "" if fewer than two steps were validated."""
+    gain = validation_gain(folder)
+    if gain is None:
+        return ""
+    rewards = read_validation(folder)
+    first, last = (float(np.nanmean(rewards[step])) for step in sorted(rewards, key=int)[:: len(rewards) - 1])
+    return (
+        f"{task}: mean reward of {gain.n} validation queries {first:.4f} before and {last:.4f} after RL, "
+        f"gain {gain.value:.4f} [{gain.low:.4f}, {gain.high:.4f}]"
+    )

@@ -1,0 +1,66 @@
+"""The reward of fixed validation queries: which are asked, when, with which seed, and the gain by hand."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from r4t_ray.artifacts import Workspace
+from r4t_ray.catalogue import Query, load_queries
+from r4t_ray.folm.validation import (
+    NUM_SAMPLES,
+    SEED,
+    Validation,
+    gain_line,
+    read_validation,
+    validation_gain,
+    validation_queries,
+)
+
+QUERIES = [Query(query_id=f"q{number}", task="oar", text="soup", item_ids=(), split="val") for number in range(2)]
+
+
+class Source:
+    """Gives the reward that the trainer names, and NaN for the second answer of the first query."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+
+    def rewards_of(self, queries: Any, num_samples: int, seed: int, trainer: Any) -> list[float]:
+        self.asked.append((len(queries), num_samples, seed))
+        rewards = [trainer.reward] * (len(queries) * num_samples)
+        return [rewards[0], math.nan, *rewards[2:]]
+
+
+def test_the_same_queries_and_seed_are_asked_and_the_means_are_kept(tmp_path: Path) -> None:
+    source = Source()
+    validation = Validation(queries=QUERIES, every=5, source=source, folder=tmp_path)  # type: ignore[arg-type]
+    assert [step for step in range(12) if validation.is_due(step)] == [0, 5, 10]
+    assert validation.run(0, SimpleNamespace(reward=0.25)) == 0.25
+    assert gain_line("oar", tmp_path) == ""
+    assert validation.run(10, SimpleNamespace(reward=0.75)) == 0.75
+    assert source.asked == [(2, NUM_SAMPLES, SEED)] * 2
+    assert read_validation(tmp_path) == {"0": [0.25, 0.25], "10": [0.75, 0.75]}
+    gain = validation_gain(tmp_path)
+    assert gain is not None
+    assert (gain.value, gain.low, gain.high, gain.n) == (0.5, 0.5, 0.5, 2)
+    assert "0.2500 before and 0.7500 after RL, gain 0.5000 [0.5000, 0.5000]" in gain_line("oar", tmp_path)
+
+
+def test_nothing_is_measured_without_queries_or_with_0(tmp_path: Path) -> None:
+    assert not Validation(queries=[], every=5, source=Source(), folder=tmp_path).is_on  # type: ignore[arg-type]
+    assert not Validation(queries=QUERIES, every=0, source=Source(), folder=tmp_path).is_due(0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("count", [1, 2, 1000])
+def test_validation_queries_are_held_out_distinct_and_at_most_the_count(
+    indexed_workspace: Workspace, count: int
+) -> None:
+    held_out = load_queries(indexed_workspace, "wscr", "val")
+    chosen = validation_queries("wscr", indexed_workspace, count)
+    assert len(chosen) == min(count, len(held_out)) == len({query.query_id for query in chosen})
+    assert {query.split for query in chosen} == {"val"}
