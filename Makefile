@@ -17,7 +17,7 @@ TORCH := torch==2.13.0+cpu
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 UV := uv==0.13.9
 
-.PHONY: help venv install lock demo lint format test test-all docs base-model clean
+.PHONY: help venv install lock demo results lint format test test-all docs base-model clean
 
 help: ## list the targets (default)
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -47,10 +47,14 @@ lock: | $(BIN)/python ## write requirements/cpu.txt from pyproject.toml
 	    --generate-hashes --python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-header $(UPGRADE) \
 	    $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend cpu) -q -o requirements/cpu.txt
 
-demo: install ## run the cookbook end to end, answer one query, print the report
+demo: install ## run the cookbook end to end, print the report, answer one query
 	@$(BIN)/r4t pipeline $(CONFIG) --workspace $(WORKSPACE)
-	$(BIN)/r4t query --local -k 5 -n 3 --workspace $(WORKSPACE) "$(QUERY)"
 	cat $(WORKSPACE)/evaluation/report.md
+	$(BIN)/r4t query --local -k 10 -n 1 --workspace $(WORKSPACE) "$(QUERY)"
+
+results: install ## run the full configuration of the tables in README.md and docs/results.md in about an hour
+	@$(BIN)/r4t pipeline jobs/configs/cookbook-results.yaml --workspace workspace/cookbook-results
+	cat workspace/cookbook-results/evaluation/report.md
 
 lint: install ## check with ruff, mypy and import-linter
 	@$(BIN)/ruff check .

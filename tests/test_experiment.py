@@ -40,9 +40,13 @@ def test_paper_is_the_table_of_the_paper() -> None:
     assert (paper.pairs.num_recombined.oar, paper.pairs.num_recombined.wscr) == (0, 0)
 
 
-def test_the_demo_is_the_small_preset() -> None:
+def test_the_measured_settings_are_the_small_preset_and_the_demo_only_trains_and_measures_less() -> None:
+    defaults = parse_settings(Experiment, {"catalogue": {"type": "cookbook"}}, "here")
+    assert load_settings(Experiment, CONFIGS[0].with_name("cookbook-results.yaml")) == defaults
     demo = load_settings(Experiment, CONFIGS[0].with_name("cookbook.yaml"))
-    assert demo == parse_settings(Experiment, {"catalogue": {"type": "cookbook"}}, "here")
+    assert demo.diffusion == defaults.diffusion
+    assert set(demo.evaluation.methods) < set(defaults.evaluation.methods)
+    assert max(demo.folm.grpo.oar.num_steps, demo.folm.grpo.wscr.num_steps) < defaults.folm.grpo.oar.num_steps
 
 
 def test_keys_of_the_file_win_over_the_preset() -> None:

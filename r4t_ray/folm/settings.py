@@ -15,12 +15,10 @@ from r4t_ray.folm.warm_start.settings import WarmStartConfig
 from r4t_ray.rewards import AddedRewardConfig, CoverageConfig, OARRewardConfig, SpecificConfig
 from r4t_ray.types import TASKS, Task
 
+NORM_RATES = {r"^model\.norm": 0.35, "layernorm": 0.01}
+OAR_GRPO = SoftGRPOConfig(num_steps=20, queries_per_step=20, num_recombined=2000, learning_rate=NORM_RATES)
 WSCR_GRPO = SoftGRPOConfig(
-    num_steps=60,
-    queries_per_step=20,
-    num_recombined=8000,
-    temperature=1.5,
-    learning_rate={r"^model\.norm": 0.35, "layernorm": 0.01},
+    num_steps=60, queries_per_step=20, num_recombined=8000, temperature=1.5, learning_rate=NORM_RATES
 )
 
 
@@ -95,7 +93,7 @@ class FolmConfig(Settings):
     )
     warm_start: WarmStartConfig = Field(WarmStartConfig(), description="Supervised training before RL.")
     grpo: PerTask[SoftGRPOConfig] = Field(
-        PerTask[SoftGRPOConfig](oar=SoftGRPOConfig(), wscr=WSCR_GRPO), description="RL by Soft-GRPO on each task."
+        PerTask[SoftGRPOConfig](oar=OAR_GRPO, wscr=WSCR_GRPO), description="RL by Soft-GRPO on each task."
     )
 
     @model_validator(mode="before")

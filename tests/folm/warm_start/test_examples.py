@@ -121,7 +121,7 @@ def test_the_schedule_uses_every_query_once_before_it_repeats_any(indexed_worksp
     assert {query.query_id for query in schedule[: len(train)]} == {query.query_id for query in train}
     assert query_schedule("wscr", config, indexed_workspace, seed=0) == schedule
     assert query_schedule("wscr", config, indexed_workspace, seed=1) != schedule
-    defaults = SoftGRPOConfig()
+    defaults = config.grpo.oar
     assert (
         len(query_schedule("oar", config, indexed_workspace, seed=0)) == defaults.num_steps * defaults.queries_per_step
     )
