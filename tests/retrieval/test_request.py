@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from r4t_ray.catalogue.records import MAX_ID_CHARS
 from r4t_ray.errors import RequestError
 from r4t_ray.retrieval.request import (
     MAX_BODY_BYTES,
     MAX_QUERY_CHARS,
+    MAX_TERMS,
     RetrieveRequest,
     parse_request,
     shown,
@@ -74,8 +76,10 @@ def test_bounds_are_accepted() -> None:
     assert request.n == 1000
 
 
-def test_the_longest_query_fits_the_body_limit_however_it_is_escaped() -> None:
-    body = json.dumps({"query": "\U0001f35c" * MAX_QUERY_CHARS, "k": 10, "n": 1000, "seed": 2**63 - 1, "task": "wscr"})
+def test_the_longest_query_and_terms_fit_the_body_limit_however_they_are_escaped() -> None:
+    terms = ["\U0001f35c" * MAX_ID_CHARS] * MAX_TERMS
+    numbers = {"k": 10, "n": 1000, "seed": 2**63 - 1, "task": "wscr"}
+    body = json.dumps({"query": "\U0001f35c" * MAX_QUERY_CHARS, "like": terms, "avoid": terms, **numbers})
     assert len(body) < MAX_BODY_BYTES
     RetrieveRequest.model_validate_json(body)
 

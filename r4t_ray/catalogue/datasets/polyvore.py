@@ -18,6 +18,7 @@ from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, check_catalogu
 from r4t_ray.catalogue.datasets.sets import with_categories
 from r4t_ray.catalogue.datasets.settings import DatasetSettings
 from r4t_ray.catalogue.queries.themes import Templates
+from r4t_ray.catalogue.records import json_value
 from r4t_ray.errors import DataError
 from r4t_ray.files import sha256_file
 from r4t_ray.types import Split
@@ -111,7 +112,8 @@ def _outfits(where: str, content: bytes) -> list[tuple[str, dict[str, Any]]]:
         raise DataError(where, f"invalid JSON ({error})", "a JSON list of outfits", "download it again") from None
     if not isinstance(outfits, list):
         raise DataError(where, f"a JSON {type(outfits).__name__}", "a JSON list of outfits", "download it again")
-    return [(f"{where} outfit {number}", outfit) for number, outfit in enumerate(outfits, 1)]
+    places = [f"{where} outfit {number}" for number in range(1, len(outfits) + 1)]
+    return [(place, json_value(place, "the outfit", outfit)) for place, outfit in zip(places, outfits, strict=True)]
 
 
 def _read_outfit(

@@ -292,7 +292,7 @@ BAD_RECIPES = (
     "{",
     "[]",
     '{"title": "x"}',
-    '{"title": 1, "ingredients": []}',
+    '{"title": true, "ingredients": []}',
     '{"ingredients": []}',
     '{"title": "x", "ingredients": "salt"}',
     '{"title": "x", "ingredients": [1]}',
