@@ -24,8 +24,8 @@ DEFAULT_N = 10
 """Items per direction of a request that names neither ``n`` nor ``total``."""
 MAX_TERMS = 16
 MAX_BODY_BYTES = 128 * 1024
-"""A query of 2,000 characters and 32 terms of 200 take at most 100,800 bytes of JSON, if every character is escaped as a
-surrogate pair."""
+"""The longest query and the longest terms have 8,400 characters. If JSON escapes each as a surrogate pair, they take
+100,800 bytes."""
 
 EXPECTED_BODY = 'a JSON object in UTF-8, sent as application/json, such as {"query": "a summer dinner", "k": 10}'
 

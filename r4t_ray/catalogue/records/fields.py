@@ -62,7 +62,7 @@ def text_field(place: str, fields: dict[str, Any], name: str, default: str | Non
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str):
-        raise _fault(place, name, value, "a text", f"write {name} as a string")
+        raise _fault(place, name, value, "a text or an integer", f"write {name} as text")
     return value
 
 

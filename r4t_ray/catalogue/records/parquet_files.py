@@ -38,7 +38,7 @@ def parquet_records(part: Part, fields: Fields) -> Iterator[Record]:
             for row in _rows(part, batch, number):
                 number += 1
                 yield f"{part.path} row {number}", {**part.fields, **row}
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last from names of columns
         where = f"{part.path} after row {number}" if number else str(part.path)
         reason = str(error).partition("\n")[0]
         raise DataError(where, f"unreadable parquet ({reason})", "a parquet file", "write the file again") from None

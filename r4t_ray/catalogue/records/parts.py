@@ -39,25 +39,17 @@ def find_parts(path: Path) -> list[Part]:
         path: A file, a folder, or a glob with ``*``, ``?`` or ``[``. ``**`` stands for any folders. ~ is expanded.
 
     Raises:
-        DataError: There is no such file or folder, no file matches, or a part has another form.
+        DataError: There is no such file or folder, no file matches, a part has another form, or a folder cannot be
+            opened.
     """
     path = path.expanduser()
-    if path.is_file():
-        return [_part(path, path.parent)]
-    if path.is_dir():
-        base, files = path, _visible(path, path.rglob("*"))
-        got = "a folder without a file of records"
-    elif _MAGIC & set(str(path)):
-        base = next(parent for parent in path.parents if not _MAGIC & set(str(parent)))
-        matches = [Path(name) for name in glob.glob(str(path), recursive=True)]
-        files = _visible(base, {file for match in matches for file in (match, *match.rglob("*"))})
-        got = "no file that matches"
-    else:
-        raise DataError(str(path), "no such file or folder", FORMS_IN_WORDS, "correct the path")
+    try:
+        base, files = _files_of(path)
+    except OSError as error:
+        raise DataError(str(path), f"an unreadable path ({error})", FORMS_IN_WORDS, "correct it or its mode") from None
     if not files:
-        raise DataError(
-            str(path), got, FORMS_IN_WORDS, "correct the path; names that begin with _ or a dot are not read"
-        )
+        fix = "correct the path; names that begin with _ or a dot are not read"
+        raise DataError(str(path), "no file of records", FORMS_IN_WORDS, fix)
     return [_part(file, base) for file in files]
 
 
@@ -91,6 +83,19 @@ def form_of(path: Path) -> str:
         FORMS_IN_WORDS,
         "convert or rename the file; to leave a file of a folder out, name the others by a glob such as DIR/*.parquet",
     )
+
+
+def _files_of(path: Path) -> tuple[Path, list[Path]]:
+    """The folder in which the search begins, and the files found. Raises DataError or OSError."""
+    if path.is_file():
+        return path.parent, [path]
+    if path.is_dir():
+        return path, _visible(path, path.rglob("*"))
+    if _MAGIC & set(str(path)):
+        base = next(parent for parent in path.parents if not _MAGIC & set(str(parent)))
+        matches = [Path(name) for name in glob.glob(str(path), recursive=True)]
+        return base, _visible(base, {file for match in matches for file in (match, *match.rglob("*"))})
+    raise DataError(str(path), "no such file or folder", FORMS_IN_WORDS, "correct the path")
 
 
 def _visible(base: Path, found: Iterable[Path]) -> list[Path]:
