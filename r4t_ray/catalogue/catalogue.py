@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from r4t_ray.catalogue.records import ID_RULE, id_fault
 from r4t_ray.errors import DataError
+from r4t_ray.ids import ID_RULE, id_fault
 from r4t_ray.types import Split
 
 

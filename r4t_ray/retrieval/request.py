@@ -11,9 +11,9 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, StringConstraints, ValidationError, ValidationInfo, field_validator
 
-from r4t_ray.catalogue.records import MAX_ID_CHARS
 from r4t_ray.diffusion import SOLVERS
 from r4t_ray.errors import RequestError
+from r4t_ray.ids import MAX_ID_CHARS
 from r4t_ray.retrieval.open_task import OpenTask, Pool
 from r4t_ray.retrieval.response import Message
 from r4t_ray.types import Array, Task

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from r4t_ray.catalogue.records import MAX_ID_CHARS
 from r4t_ray.errors import RequestError
+from r4t_ray.ids import MAX_ID_CHARS
 from r4t_ray.retrieval.request import (
     MAX_BODY_BYTES,
     MAX_QUERY_CHARS,

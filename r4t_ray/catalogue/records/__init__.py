@@ -18,7 +18,6 @@ from r4t_ray.catalogue.records.fields import (
     optional_ids_field,
     text_field,
 )
-from r4t_ray.catalogue.records.ids import ID_RULE, MAX_ID_CHARS, id_fault
 from r4t_ray.catalogue.records.parquet_files import parquet_records
 from r4t_ray.catalogue.records.parts import FORMS_IN_WORDS, Part, find_parts, form_of, sha256_of_records
 from r4t_ray.catalogue.records.text_files import csv_records, json_records, text_lines
@@ -26,12 +25,9 @@ from r4t_ray.catalogue.records.values import json_value
 
 __all__ = [
     "FORMS_IN_WORDS",
-    "ID_RULE",
-    "MAX_ID_CHARS",
     "Fields",
     "Record",
     "choice_field",
-    "id_fault",
     "id_field",
     "ids_field",
     "json_value",

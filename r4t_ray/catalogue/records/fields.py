@@ -67,7 +67,7 @@ def text_field(place: str, fields: dict[str, Any], name: str, default: str | Non
 
 
 def id_field(place: str, fields: dict[str, Any], name: str) -> str:
-    """A field with an id, without the spaces at its edges. ``ids.id_fault`` has the rule. Raises DataError."""
+    """A field with an id, without the spaces at its edges. ``r4t_ray.ids`` has the rule. Raises DataError."""
     return text_field(place, fields, name).strip()
 
 
