@@ -22,15 +22,15 @@ from r4t_ray.ids import id_fault
 
 from .forms import FORMS, Row
 
-WORDS = (
-    'soup|red lamp|Crème brûlée|naïve|İstanbul|ß|shirt, white|"quoted"|50%|a/b|#1|{}|...|(a)|ﬁnе|e\u0301|\U0001f35c|'
-    "हिन्दी रसोई|ガラスの器|чай|ต้มยำ|한국 요리|שלום עולם|مطبخ|中文 菜|\u0e01\u0e33|a\u200db|\u200b|\ufeff|a\u2028b|"
-    "line\nbreak|tab\tcell|\0"
-).split("|")
+LATIN = ("soup", "red lamp", "Crème brûlée", "naïve", "İstanbul", "ß", "shirt, white", '"quoted"', "50%", "a/b")
+SCRIPTS = ("हिन्दी रसोई", "ガラスの器", "чай", "ต้มยำ", "한국 요리", "שלום עולם", "مطبخ", "中文 菜", "\u0e01\u0e33", "#1")
+SIGNS = ("\U0001f35c", "e\u0301", "a\u200db", "\u200b", "\ufeff", "a\u2028b", "line\nbreak", "tab\tcell", "\0", "...")
+WORDS = (*LATIN, *SCRIPTS, *SIGNS)
 ODD_TEXTS = ("", " ", "caf\ud83d", "x" * 201, "[", "[]", '["i0"]', "{}", '{"a": "\\ud83d"}', "null", "a;b", "i0 ")
 ODD_VALUES = st.one_of(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     st.sampled_from(ODD_TEXTS),
+    st.lists(st.sampled_from(["i0", "i1", "none", 0, "0"]), min_size=1, max_size=3),
     st.lists(st.integers() | st.text(max_size=2) | st.none(), max_size=3),
     st.dictionaries(st.text(max_size=2), st.floats() | st.none() | st.lists(st.booleans(), max_size=2), max_size=2),
     st.sampled_from([date(2024, 1, 2), datetime(1, 1, 1, tzinfo=UTC), timedelta(1), Decimal("9.90"), b"\xff", b"text"]),
