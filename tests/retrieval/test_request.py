@@ -53,6 +53,8 @@ def test_defaults_and_stripping() -> None:
         ({"query": "dinner", "seed": 2**63}, "seed", str(2**63)),
         ({"query": "dinner", "task": "music"}, "task", "'music'"),
         ({"query": "dinner", "top": 3}, "top", "3"),
+        ({"query": "caf\ud83d"}, "query", r"'caf\ud83d'"),
+        ({"query": "dinner", "avoid": ["x", "\ud83d"]}, "avoid.1", r"'\ud83d'"),
     ],
 )
 def test_a_bad_field_is_named_with_what_was_got(fields: dict[str, object], where: str, got: str) -> None:

@@ -21,7 +21,7 @@ from r4t_ray.catalogue.records.fields import (
 from r4t_ray.catalogue.records.parquet_files import parquet_records
 from r4t_ray.catalogue.records.parts import FORMS_IN_WORDS, Part, find_parts, form_of, sha256_of_records
 from r4t_ray.catalogue.records.text_files import csv_records, json_records, text_lines
-from r4t_ray.catalogue.records.values import json_value
+from r4t_ray.catalogue.records.values import json_value, parse_json
 
 __all__ = [
     "FORMS_IN_WORDS",
@@ -33,6 +33,7 @@ __all__ = [
     "json_value",
     "object_field",
     "optional_ids_field",
+    "parse_json",
     "read_records",
     "sha256_of_records",
     "text_field",

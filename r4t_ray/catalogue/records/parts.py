@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,7 +55,7 @@ def find_parts(path: Path) -> list[Part]:
 
 
 def sha256_of_records(path: Path) -> str:
-    """The sha256 of a file, or a hash over the names and contents of all parts.
+    """The sha256 of a file, or a hash over all parts in their order. It does not depend on where they lie.
 
     Raises:
         DataError: As ``find_parts``, or a file cannot be opened.
@@ -67,8 +68,8 @@ def sha256_of_records(path: Path) -> str:
         hashes = sha256_of([part.path for part in parts])
     except OSError as error:
         raise DataError(str(path), f"an unreadable file ({error})", "a readable file", "correct its mode") from None
-    lines = (f"{part.path} {sha256}\n" for part, sha256 in zip(parts, hashes, strict=True))
-    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+    read = [(form_of(part.path), part.fields, sha256) for part, sha256 in zip(parts, hashes, strict=True)]
+    return hashlib.sha256(json.dumps(read).encode()).hexdigest()
 
 
 def form_of(path: Path) -> str:

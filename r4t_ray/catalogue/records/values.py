@@ -65,7 +65,7 @@ def json_value(place: str, name: str, value: Any, depth: int = 0) -> Any:
     )
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str | bytes) -> Any:
     """The value of a JSON text. Raises ValueError, also if it is nested too deeply for the parser."""
     try:
         return json.loads(text)

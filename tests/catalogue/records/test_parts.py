@@ -120,3 +120,8 @@ def test_ingest_runs_again_when_a_part_changes(tmp_path: Path) -> None:
     run(config, workspace, seed=0)
     assert [item.item_id for item in load_items(workspace)] == ["i0", "i1", "i2", "i3", "new"]
     assert config.sources()["sets"] == sha256_file(sets)
+    before = sha256_of_records(items)
+    moved = items.rename(tmp_path / "moved.parquet")
+    assert sha256_of_records(moved) == sha256_of_records(moved / "*.parquet") == before
+    (moved / "part-00000.parquet").rename(moved / "part-00009.parquet")
+    assert sha256_of_records(moved) != before
