@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 
 from r4t_ray.artifacts import NEW_ENTRIES, Artifact, Workspace, read_manifest
 from r4t_ray.catalogue import Catalogue, read_new_entries
+from r4t_ray.catalogue.records import sha256_of_records
 from r4t_ray.config import Settings
 from r4t_ray.embedding_table import embedding_table, read_embedding_table
 from r4t_ray.encoders import load_encoder, set_text
 from r4t_ray.errors import ConfigError
-from r4t_ray.files import sha256_file
 from r4t_ray.index import POOLS
 from r4t_ray.types import Array, Task
 
@@ -44,8 +44,8 @@ def add(workspace: Workspace, *, items: Path | None = None, sets: Path | None = 
 
     Args:
         workspace: A workspace with ``catalogue`` and ``encoder``.
-        items: File of new items, in the format of a ``sets`` catalogue.
-        sets: File of new sets, in the same format.
+        items: File, folder of parts or glob of new items, in the format of a ``sets`` catalogue.
+        sets: The same for new sets.
 
     Raises:
         ConfigError: Neither file is named, or the encoder's model is not installed.
@@ -61,7 +61,7 @@ def add(workspace: Workspace, *, items: Path | None = None, sets: Path | None = 
             f"name one; to drop the added entries, remove {workspace.root / NEW_ENTRIES}",
         )
     new = read_new_entries(workspace, items, sets)
-    inputs = AddInputs(sources={name: sha256_file(path.expanduser()) for name, path in files.items()})
+    inputs = AddInputs(sources={name: sha256_of_records(path) for name, path in files.items()})
     encoder_folder = workspace.root / "encoder"
 
     def make(folder: Path) -> int:

@@ -122,6 +122,24 @@ def test_adding_again_replaces_all_and_the_same_files_change_nothing(workspace: 
     assert load_new_entries(workspace, "oar") is None
 
 
+def test_new_entries_may_be_a_folder_of_parts_or_a_glob(workspace: Workspace, tmp_path: Path) -> None:
+    folder = tmp_path / "items"
+    folder.mkdir()
+    rows_of(folder / "0.jsonl", BASIL)
+    rows_of(folder / "1.jsonl", MINT)
+    (folder / "_SUCCESS").touch()
+    for items in (folder, folder / "[01].jsonl"):
+        add(workspace, items=items)
+        found = load_new_entries(workspace, "wscr")
+        assert found is not None
+        assert found.ids == ["i-purple basil", "i-mint"]
+    rows_of(folder / "1.jsonl", MINT | {"text": "mint", "item_id": "i-new mint"})
+    add(workspace, items=folder)
+    found = load_new_entries(workspace, "wscr")
+    assert found is not None
+    assert found.ids == ["i-purple basil", "i-new mint"]
+
+
 FAULTS: dict[str, tuple[list[dict[str, Any]] | None, list[dict[str, Any]] | None, str]] = {
     "known item": ([{"item_id": "i-salt", "text": "x"}], None, r"i\.jsonl:1: got item_id 'i-salt' again"),
     "known set": (None, [PESTO | {"set_id": "s-rice-pie"}], r"s\.jsonl:1: got set_id 's-rice-pie' again"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from r4t_ray.errors import DataError
+from r4t_ray.ids import ID_RULE, id_fault
 from r4t_ray.types import Split
 
 
@@ -76,7 +77,8 @@ def check_catalogue(
         set_places: Place of each set. By default sets are named by their ids.
 
     Raises:
-        DataError: The catalogue is empty, an id occurs twice, a text is empty, or a set names a missing item.
+        DataError: The catalogue is empty, an id breaks the rule or occurs twice, a text is
+            empty, or a set names a missing item.
     """
     check_some(where, "items", catalogue.items)
     check_some(where, "sets", catalogue.sets)
@@ -106,11 +108,13 @@ def check_some(where: str, kind: str, rows: Sequence[object]) -> None:
 
 
 def check_ids(name: str, ids: Sequence[str], places: Sequence[str]) -> None:
-    """Raise DataError if an id is empty or occurs twice. ``places`` has the place of each id."""
+    """Raise DataError if an id breaks the rule of ``id_fault`` or occurs twice. ``places`` has the place of each id."""
     first: dict[str, str] = {}
     for key, place in zip(ids, places, strict=True):
         if not key.strip():
             raise DataError(place, f"an empty {name}", f"a {name}", f"give it a {name}")
+        if fault := id_fault(key):
+            raise DataError(place, f"{name} {key!r:.60} {fault}", ID_RULE, "change the id, here and where sets name it")
         if key in first:
             raise DataError(
                 place,

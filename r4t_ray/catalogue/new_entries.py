@@ -10,6 +10,7 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, check_catalogue, check_some
 from r4t_ray.catalogue.datasets.sets import read_items, read_sets, with_categories
 from r4t_ray.catalogue.ingest import load_items, load_sets
+from r4t_ray.catalogue.records import text_lines
 from r4t_ray.errors import DataError
 
 
@@ -28,8 +29,8 @@ def read_new_entries(
 
     Args:
         workspace: A workspace with a finished ingest stage.
-        items: File of new items; None for none.
-        sets: File of new sets; None for none. A set may name items of the workspace and new items.
+        items: File, folder of parts or glob of new items; None for none.
+        sets: The same for new sets. A set may name items of the workspace and new items.
         removed: Entries of the workspace that were removed. New entries may reuse their ids.
 
     Returns:
@@ -105,10 +106,6 @@ def _read_lines(path: Path, what: str) -> list[str]:
     path = path.expanduser()
     if not path.is_file():
         raise DataError(str(path), "no such file", f"a text file of {what}, one per line", "correct the path")
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise DataError(str(path), f"bytes that are not UTF-8 ({error})", "a text file", "convert it") from None
-    texts = [line.strip() for line in lines if line.strip()]
+    texts = [line.strip() for line in text_lines(path) if line.strip()]
     check_some(str(path), what, texts)
     return texts

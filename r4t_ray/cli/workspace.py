@@ -16,11 +16,15 @@ from r4t_ray.types import Task
 
 NewItems = Annotated[
     Path | None,
-    typer.Option("--items", help="File of new items: JSON lines or parquet, as in a catalogue. Default: no new items."),
+    typer.Option(
+        "--items", help="New items: a file, a folder of parts or a glob, as in a catalogue. Default: no new items."
+    ),
 ]
 NewSets = Annotated[
     Path | None,
-    typer.Option("--sets", help="File of new sets: JSON lines or parquet, as in a catalogue. Default: no new sets."),
+    typer.Option(
+        "--sets", help="New sets: a file, a folder of parts or a glob, as in a catalogue. Default: no new sets."
+    ),
 ]
 RemovedItems = Annotated[
     Path | None, typer.Option(help="File with the ids of removed items, one per line. Default: no removed items.")

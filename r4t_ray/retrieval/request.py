@@ -13,6 +13,7 @@ from pydantic import Field, StringConstraints, ValidationError, ValidationInfo, 
 
 from r4t_ray.diffusion import SOLVERS
 from r4t_ray.errors import RequestError
+from r4t_ray.ids import MAX_ID_CHARS
 from r4t_ray.retrieval.open_task import OpenTask, Pool
 from r4t_ray.retrieval.response import Message
 from r4t_ray.types import Array, Task
@@ -22,9 +23,9 @@ MAX_ITEMS = 1_000
 DEFAULT_N = 10
 """Items per direction of a request that names neither ``n`` nor ``total``."""
 MAX_TERMS = 16
-MAX_TERM_CHARS = 200
-MAX_BODY_BYTES = 32 * 1024
-"""A query of 2,000 characters takes at most 24,000 bytes of JSON, if every character is escaped as a surrogate pair."""
+MAX_BODY_BYTES = 128 * 1024
+"""The longest query and the longest terms have 8,400 characters. If JSON escapes each as a surrogate pair, they take
+100,800 bytes."""
 
 EXPECTED_BODY = 'a JSON object in UTF-8, sent as application/json, such as {"query": "a summer dinner", "k": 10}'
 
@@ -32,7 +33,7 @@ SHOWN_CHARS = 80
 """Characters of a wrong value that an error repeats."""
 
 QueryText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUERY_CHARS)]
-Term = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TERM_CHARS)]
+Term = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_ID_CHARS)]
 Terms = Annotated[tuple[Term, ...], Field(max_length=MAX_TERMS)]
 
 

@@ -36,7 +36,7 @@ FAULTS = {
     "no sets": (lines(ITEMS), "", "no sets"),
     "invalid JSON": (lines(ITEMS) + "{'a': 1}\n", lines(SETS), r"items\.jsonl:5: got invalid JSON"),
     "cut line": (lines(ITEMS)[:-5], lines(SETS), r"items\.jsonl:4: got invalid JSON"),
-    "not text": (lines(ITEMS) + "\udcff\n", lines(SETS), r"items\.jsonl:5: got invalid JSON"),
+    "not text": (lines(ITEMS) + "\udcff\n", lines(SETS), r"items\.jsonl:5: got bytes that are not UTF-8"),
     "not an object": (lines(ITEMS) + "[1]\n", lines(SETS), r"items\.jsonl:5: got a JSON list"),
     "no text field": (lines([*ITEMS, {"item_id": "x"}]), lines(SETS), r"items\.jsonl:5: got no field 'text'"),
     "no item_ids": (lines(ITEMS), lines([without(SETS[0], "item_ids")]), r"sets\.jsonl:1: got no field 'item_ids'"),

@@ -132,7 +132,7 @@ def test_queries_are_lines(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"queries\.txt: got no queries"):
         read_query_texts(path)
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(DataError, match=r"queries\.txt: got bytes that are not UTF-8"):
+    with pytest.raises(DataError, match=r"queries\.txt:1: got bytes that are not UTF-8"):
         read_query_texts(path)
     with pytest.raises(DataError, match=r"none\.txt: got no such file"):
         read_query_texts(tmp_path / "none.txt")

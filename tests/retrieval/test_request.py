@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from r4t_ray.errors import RequestError
+from r4t_ray.ids import MAX_ID_CHARS
 from r4t_ray.retrieval.request import (
     MAX_BODY_BYTES,
     MAX_QUERY_CHARS,
+    MAX_TERMS,
     RetrieveRequest,
     parse_request,
     shown,
@@ -51,6 +53,8 @@ def test_defaults_and_stripping() -> None:
         ({"query": "dinner", "seed": 2**63}, "seed", str(2**63)),
         ({"query": "dinner", "task": "music"}, "task", "'music'"),
         ({"query": "dinner", "top": 3}, "top", "3"),
+        ({"query": "caf\ud83d"}, "query", r"'caf\ud83d'"),
+        ({"query": "dinner", "avoid": ["x", "\ud83d"]}, "avoid.1", r"'\ud83d'"),
     ],
 )
 def test_a_bad_field_is_named_with_what_was_got(fields: dict[str, object], where: str, got: str) -> None:
@@ -74,8 +78,10 @@ def test_bounds_are_accepted() -> None:
     assert request.n == 1000
 
 
-def test_the_longest_query_fits_the_body_limit_however_it_is_escaped() -> None:
-    body = json.dumps({"query": "\U0001f35c" * MAX_QUERY_CHARS, "k": 10, "n": 1000, "seed": 2**63 - 1, "task": "wscr"})
+def test_the_longest_query_and_terms_fit_the_body_limit_however_they_are_escaped() -> None:
+    terms = ["\U0001f35c" * MAX_ID_CHARS] * MAX_TERMS
+    numbers = {"k": 10, "n": 1000, "seed": 2**63 - 1, "task": "wscr"}
+    body = json.dumps({"query": "\U0001f35c" * MAX_QUERY_CHARS, "like": terms, "avoid": terms, **numbers})
     assert len(body) < MAX_BODY_BYTES
     RetrieveRequest.model_validate_json(body)
 

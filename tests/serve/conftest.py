@@ -12,7 +12,7 @@ BAD_BODIES: dict[str, tuple[bytes, int, str]] = {
     "a list": (b'["dinner"]', 422, "body"),
     "null": (b"null", 422, "body"),
     "deep": (b"[" * 10_000 + b"]" * 10_000, 400, "POST /v1/retrieve"),
-    "100 kB": (json.dumps({"query": "x" * 100_000}).encode(), 413, "body of POST /v1/retrieve"),
+    "200 kB": (json.dumps({"query": "x" * 200_000}).encode(), 413, "body of POST /v1/retrieve"),
     "3,000 characters": (json.dumps({"query": "x" * 3_000}).encode(), 422, "query"),
     "empty query": (b'{"query": ""}', 422, "query"),
     "blank query": (b'{"query": " \\n\\t "}', 422, "query"),

@@ -6,9 +6,9 @@ item is the ``tid`` of its image.
 
 from __future__ import annotations
 
-import json
 import re
 import tarfile
+import zlib
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -18,6 +18,7 @@ from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, check_catalogu
 from r4t_ray.catalogue.datasets.sets import with_categories
 from r4t_ray.catalogue.datasets.settings import DatasetSettings
 from r4t_ray.catalogue.queries.themes import Templates
+from r4t_ray.catalogue.records import json_value, parse_json
 from r4t_ray.errors import DataError
 from r4t_ray.files import sha256_file
 from r4t_ray.types import Split
@@ -93,7 +94,7 @@ def _read_files(path: Path) -> dict[str, bytes]:
                 stream = archive.extractfile(member) if member.isfile() and name in wanted else None
                 if stream is not None:
                     found[name] = stream.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise DataError(str(path), f"an unreadable archive ({error})", "polyvore.tar.gz", "download it again") from None
     return found
 
@@ -106,12 +107,13 @@ def _local_files(path: Path) -> dict[str, Path]:
 
 def _outfits(where: str, content: bytes) -> list[tuple[str, dict[str, Any]]]:
     try:
-        outfits = json.loads(content)
+        outfits = parse_json(content)
     except ValueError as error:
         raise DataError(where, f"invalid JSON ({error})", "a JSON list of outfits", "download it again") from None
     if not isinstance(outfits, list):
         raise DataError(where, f"a JSON {type(outfits).__name__}", "a JSON list of outfits", "download it again")
-    return [(f"{where} outfit {number}", outfit) for number, outfit in enumerate(outfits, 1)]
+    places = [f"{where} outfit {number}" for number in range(1, len(outfits) + 1)]
+    return [(place, json_value(place, "the outfit", outfit)) for place, outfit in zip(places, outfits, strict=True)]
 
 
 def _read_outfit(

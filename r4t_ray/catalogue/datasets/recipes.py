@@ -8,8 +8,6 @@ validation or test split, because both use ``splits.split_of(normalise_title(tit
 
 from __future__ import annotations
 
-import gzip
-import json
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -19,8 +17,10 @@ from r4t_ray.catalogue.catalogue import Catalogue, ItemSet, check_catalogue
 from r4t_ray.catalogue.datasets.dishes import FOOD_TEMPLATES, Dish, catalogue_of_dishes
 from r4t_ray.catalogue.datasets.settings import DatasetSettings
 from r4t_ray.catalogue.queries.themes import Templates
+from r4t_ray.catalogue.records import Fields, read_records, sha256_of_records, text_field
 from r4t_ray.errors import DataError
-from r4t_ray.files import sha256_file
+
+RECIPE_FIELDS = Fields(required=("title", "ingredients"), optional=("tags",))
 
 
 class RecipesConfig(DatasetSettings):
@@ -30,20 +30,17 @@ class RecipesConfig(DatasetSettings):
 
     type: Literal["recipes"] = Field("recipes", description="Dataset: recipes from a file of JSON lines.")
     path: Path = Field(
-        description="File of recipes, .jsonl or .jsonl.gz. A line is an object with title, ingredients (a list of "
-        "lines such as '2 cups flour') and, optionally, tags (a list of texts)."
+        description="Recipes: a .jsonl or .parquet file, a folder of such parts, or a glob. Fields: title, ingredients "
+        "(a list of lines such as '2 cups flour') and, optionally, tags (a list of texts)."
     )
 
     def sources(self) -> dict[str, str]:
         """Name of the file -> its sha256. Raises DataError if it is missing."""
-        path = self.path.expanduser()
-        if not path.is_file():
-            raise DataError(str(path), "no such file", "a file of recipes", "correct catalogue.path")
-        return {path.name: sha256_file(path)}
+        return {self.path.name: sha256_of_records(self.path)}
 
     def read(self) -> Catalogue:
         """Read the recipes. Raises DataError with the line of a fault."""
-        catalogue = catalogue_of_dishes(read_dishes(self.path.expanduser()))
+        catalogue = catalogue_of_dishes(read_dishes(self.path))
         kept: dict[tuple[str, tuple[str, ...]], ItemSet] = {}
         for row in catalogue.sets:
             if row.item_ids:
@@ -52,30 +49,17 @@ class RecipesConfig(DatasetSettings):
 
 
 def read_dishes(path: Path) -> list[Dish]:
-    """The recipes with a title, in the order of the file. Raises DataError."""
-    dishes = []
-    open_text = gzip.open if path.suffix == ".gz" else open
-    try:
-        with open_text(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                dish = read_dish(f"{path}:{number}", line, number)
-                if dish.title:
-                    dishes.append(dish)
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise DataError(str(path), f"an unreadable file ({error})", "JSON lines in UTF-8", "fetch it again") from None
-    return dishes
+    """The recipes with a title, in the order of the file. The id of a recipe is its number. Raises DataError."""
+    records = enumerate(read_records(path, RECIPE_FIELDS), 1)
+    dishes = (read_dish(place, fields, number) for number, (place, fields) in records)
+    return [dish for dish in dishes if dish.title]
 
 
-def read_dish(place: str, line: str, number: int) -> Dish:
-    """One recipe. Its id is the number of its line. Raises DataError."""
-    try:
-        recipe: dict[str, Any] = json.loads(line)
-        tags = dict.fromkeys(tag.strip() for tag in recipe.get("tags") or ())
-        lines = recipe["ingredients"]
-        if not isinstance(lines, list) or not all(isinstance(text, str) for text in lines):
-            raise TypeError("ingredients are no list of texts")
-        return Dish(str(number), recipe["title"].strip(), tuple(filter(None, tags)), lines)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            place, f"{type(error).__name__} {error}", "title, ingredients and, optionally, tags", "correct the line"
-        ) from None
+def read_dish(place: str, fields: dict[str, Any], number: int) -> Dish:
+    """One recipe. Raises DataError."""
+    title, lines, tags = text_field(place, fields, "title"), fields["ingredients"], fields.get("tags") or []
+    for name, texts in (("ingredients", lines), ("tags", tags)):
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise DataError(place, f"{name} = {texts!r:.80}", "a list of texts", f"write {name} as a list of strings")
+    named = dict.fromkeys(tag.strip() for tag in tags)
+    return Dish(str(number), title.strip(), tuple(filter(None, named)), lines)

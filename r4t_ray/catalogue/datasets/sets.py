@@ -1,4 +1,4 @@
-"""``sets``: your own catalogue, in two files."""
+"""``sets``: your own catalogue, from files of items and of sets."""
 
 from __future__ import annotations
 
@@ -9,28 +9,39 @@ from typing import Literal
 from pydantic import Field
 
 from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, check_catalogue
-from r4t_ray.catalogue.datasets.settings import DatasetSettings, sha256_of_input
-from r4t_ray.catalogue.records import ids_field, object_field, read_records, text_field
+from r4t_ray.catalogue.datasets.settings import DatasetSettings
+from r4t_ray.catalogue.records import (
+    Fields,
+    id_field,
+    ids_field,
+    object_field,
+    read_records,
+    sha256_of_records,
+    text_field,
+)
+
+ITEM_FIELDS = Fields(required=("item_id", "text"), optional=("attributes",))
+SET_FIELDS = Fields(required=("set_id", "title", "item_ids"), optional=("description",), lists=("item_ids",))
 
 
 class SetsConfig(DatasetSettings):
-    """Your own catalogue: a file of items and a file of sets, each JSON lines or parquet."""
+    """Your own catalogue: items and sets, each a file, a folder of parts or a glob."""
 
-    type: Literal["sets"] = Field("sets", description="Dataset: your own catalogue, in two files.")
+    type: Literal["sets"] = Field("sets", description="Dataset: your own catalogue, from files of items and of sets.")
     items: Path = Field(
-        description="File of items, .jsonl or .parquet, with the fields item_id, text and, optionally, attributes."
+        description="Items: a .parquet, .jsonl or .csv file, a folder of such parts, or a glob. Fields: item_id, text "
+        "and, optionally, attributes."
     )
     sets: Path = Field(
-        description="File of sets, .jsonl or .parquet, with the fields set_id, title, item_ids (a list) and, "
-        "optionally, description."
+        description="Sets, in the same forms. Fields: set_id, title, item_ids (a list) and, optionally, description."
     )
 
     def sources(self) -> dict[str, str]:
-        """Setting name -> sha256 of its file. Raises DataError if a file is missing."""
-        return {"items": sha256_of_input(self.items), "sets": sha256_of_input(self.sets)}
+        """Setting name -> sha256 of its files. Raises DataError if a file is missing."""
+        return {"items": sha256_of_records(self.items), "sets": sha256_of_records(self.sets)}
 
     def read(self) -> Catalogue:
-        """Read both files. The categories of a set are the distinct ``category`` attributes of its items."""
+        """Read all files. The categories of a set are the distinct ``category`` attributes of its items."""
         item_places, items = read_items(self.items)
         set_places, sets = read_sets(self.sets)
         return with_categories(
@@ -39,32 +50,34 @@ class SetsConfig(DatasetSettings):
 
 
 def read_items(path: Path) -> tuple[list[str], tuple[Item, ...]]:
-    """Read a file of items: the place of each item in the file, and the items. Raises DataError."""
-    records = read_records(path.expanduser(), ("item_id", "text"))
-    items = tuple(
-        Item(
-            item_id=text_field(place, fields, "item_id"),
-            text=text_field(place, fields, "text").strip(),
-            attributes=object_field(place, fields, "attributes"),
+    """Read items: the place of each item in its file, and the items. Raises DataError."""
+    places, items = [], []
+    for place, fields in read_records(path, ITEM_FIELDS):
+        places.append(place)
+        items.append(
+            Item(
+                item_id=id_field(place, fields, "item_id"),
+                text=text_field(place, fields, "text").strip(),
+                attributes=object_field(place, fields, "attributes"),
+            )
         )
-        for place, fields in records
-    )
-    return [place for place, _ in records], items
+    return places, tuple(items)
 
 
 def read_sets(path: Path) -> tuple[list[str], tuple[ItemSet, ...]]:
-    """Read a file of sets: the place of each set in the file, and the sets. Raises DataError."""
-    records = read_records(path.expanduser(), ("set_id", "title", "item_ids"))
-    sets = tuple(
-        ItemSet(
-            set_id=text_field(place, fields, "set_id"),
-            title=text_field(place, fields, "title").strip(),
-            description=text_field(place, fields, "description", default="").strip(),
-            item_ids=ids_field(place, fields, "item_ids"),
+    """Read sets: the place of each set in its file, and the sets. Raises DataError."""
+    places, sets = [], []
+    for place, fields in read_records(path, SET_FIELDS):
+        places.append(place)
+        sets.append(
+            ItemSet(
+                set_id=id_field(place, fields, "set_id"),
+                title=text_field(place, fields, "title").strip(),
+                description=text_field(place, fields, "description", default="").strip(),
+                item_ids=ids_field(place, fields, "item_ids"),
+            )
         )
-        for place, fields in records
-    )
-    return [place for place, _ in records], sets
+    return places, tuple(sets)
 
 
 def with_categories(catalogue: Catalogue) -> Catalogue:

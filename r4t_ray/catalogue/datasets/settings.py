@@ -10,9 +10,8 @@ from pydantic import AfterValidator, Field, model_validator
 from r4t_ray.catalogue.catalogue import Catalogue
 from r4t_ray.catalogue.queries.logged import MadeQueries
 from r4t_ray.catalogue.queries.themes import NEUTRAL_TEMPLATES, Templates
+from r4t_ray.catalogue.records import sha256_of_records
 from r4t_ray.config import Settings
-from r4t_ray.errors import DataError
-from r4t_ray.files import sha256_file
 
 
 def one_gap(template: str) -> str:
@@ -20,13 +19,6 @@ def one_gap(template: str) -> str:
     if template.count("{}") != 1 or set("{}") & set(template.replace("{}", "")):
         raise ValueError(f"the template '{template}' needs exactly one {{}}, as in 'simple {{}}'")
     return template
-
-
-def sha256_of_input(path: Path) -> str:
-    """The sha256 of a file that the settings name. Raises DataError if it is missing."""
-    if not path.expanduser().is_file():
-        raise DataError(str(path), "no such file", "a .jsonl or .parquet file", "correct the path in `catalogue`")
-    return sha256_file(path.expanduser())
 
 
 class DatasetSettings(Settings):
@@ -62,9 +54,9 @@ class DatasetSettings(Settings):
     )
     queries: Path | None = Field(
         None,
-        description="A log of queries, .jsonl or .parquet, with the field text and, optionally, query_id, task (oar or "
-        "wscr; both by default), item_ids and set_ids (the relevant entries) and split (train, val or test; by default "
-        "the hash of the text decides).",
+        description="A log of queries: a .parquet, .jsonl or .csv file, a folder of such parts, or a glob. Fields: "
+        "text and, optionally, query_id, task (oar or wscr; both by default), item_ids and set_ids (the relevant "
+        "entries) and split (train, val or test; by default the hash of the text decides).",
     )
     made_queries: MadeQueries = Field(
         "train",
@@ -90,7 +82,7 @@ class DatasetSettings(Settings):
 
     def log_source(self) -> dict[str, str]:
         """The same for the log of ``queries``; empty without one. Raises DataError if the file is missing."""
-        return {} if self.queries is None else {"queries": sha256_of_input(self.queries)}
+        return {} if self.queries is None else {"queries": sha256_of_records(self.queries)}
 
     def read(self) -> Catalogue:
         """Read the inputs. Raises DataError with the file and line of a fault."""

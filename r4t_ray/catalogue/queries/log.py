@@ -12,9 +12,21 @@ from pathlib import Path
 
 from r4t_ray.catalogue.catalogue import Catalogue, check_ids, check_some, check_texts
 from r4t_ray.catalogue.queries.splits import normalise_title, split_of
-from r4t_ray.catalogue.records import Record, choice_field, optional_ids_field, read_records, text_field
+from r4t_ray.catalogue.records import (
+    Fields,
+    Record,
+    choice_field,
+    id_field,
+    optional_ids_field,
+    read_records,
+    text_field,
+)
 from r4t_ray.errors import DataError
 from r4t_ray.types import SPLITS, TASKS, Split, Task
+
+LOG_FIELDS = Fields(
+    required=("text",), optional=("query_id", "task", "item_ids", "set_ids", "split"), lists=("item_ids", "set_ids")
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +56,14 @@ def read_log(path: Path, catalogue: Catalogue) -> list[LogLine]:
     """Read and check a query log.
 
     Args:
-        path: A .jsonl or .parquet file.
+        path: A file, a folder of parts or a glob.
         catalogue: The catalogue whose items and sets the log may name.
 
     Raises:
-        DataError: The file is missing, unreadable or empty; a text is empty; a task or split is unknown; an id occurs
-            twice or is not in the catalogue; or equal texts have different splits.
+        DataError: The file is missing, unreadable or empty; a text is empty; a task or split is unknown; an id breaks
+            the rule, occurs twice or is not in the catalogue; or equal texts have different splits.
     """
-    lines = [_read_line(record) for record in read_records(path.expanduser(), ("text",))]
+    lines = [_read_line(record) for record in read_records(path, LOG_FIELDS)]
     check_some(str(path), "queries", lines)
     check_texts("text", ((line.text, line.place) for line in lines))
     with_id = [(line.query_id, line.place) for line in lines if line.query_id is not None]
@@ -91,7 +103,7 @@ def _read_line(record: Record) -> LogLine:
     task = choice_field(place, fields, "task", TASKS)
     return LogLine(
         place=place,
-        query_id=None if fields.get("query_id") is None else text_field(place, fields, "query_id"),
+        query_id=None if fields.get("query_id") is None else id_field(place, fields, "query_id"),
         text=" ".join(text_field(place, fields, "text").split()),
         tasks=TASKS if task is None else (task,),
         item_ids=optional_ids_field(place, fields, "item_ids"),

@@ -292,7 +292,7 @@ BAD_RECIPES = (
     "{",
     "[]",
     '{"title": "x"}',
-    '{"title": 1, "ingredients": []}',
+    '{"title": true, "ingredients": []}',
     '{"ingredients": []}',
     '{"title": "x", "ingredients": "salt"}',
     '{"title": "x", "ingredients": [1]}',
@@ -314,7 +314,10 @@ def test_unreadable_recipes_name_the_file(tmp_path: Path) -> None:
         RecipesConfig(path=tmp_path / "absent.jsonl").sources()
 
 
-@pytest.mark.parametrize("content", [b"[", b"{}", b'[{"name": "x"}]', b"[3]", b"[]"])
+SURROGATE = json.dumps([{"name": "caf\ud83d", "set_id": 1, "items": []}]).encode()
+
+
+@pytest.mark.parametrize("content", [b"[", b"{}", b'[{"name": "x"}]', b"[3]", b"[]", b"[" * 100_000, SURROGATE])
 def test_polyvore_faults_name_the_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "train_no_dup.json").write_bytes(content)
     with pytest.raises(DataError, match=str(tmp_path)):
