@@ -17,12 +17,13 @@ from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, sample_sets
 from r4t_ray.catalogue.datasets import CatalogueConfig
 from r4t_ray.catalogue.queries.log import read_log
-from r4t_ray.catalogue.queries.logged import logged_queries, with_log
-from r4t_ray.catalogue.queries.made import oar_queries, oar_themes, staples, wscr_queries
+from r4t_ray.catalogue.queries.logged import Logged, logged_queries, with_log
+from r4t_ray.catalogue.queries.made import oar_queries, oar_themes, wscr_queries
 from r4t_ray.catalogue.queries.query import Query
 from r4t_ray.catalogue.queries.recombine import recombine
 from r4t_ray.catalogue.queries.recurrence import RECURRENT, recurrence
 from r4t_ray.catalogue.queries.relevance import relevant_sets
+from r4t_ray.catalogue.queries.staples import find_staples
 from r4t_ray.catalogue.queries.summary import counts, warnings
 from r4t_ray.config import Settings
 from r4t_ray.stages import parents_of
@@ -63,7 +64,7 @@ def run(config: CatalogueConfig, workspace: Workspace, seed: int) -> Artifact:
         whole = config.read()
         lines = [] if config.queries is None else read_log(config.queries, whole)
         catalogue = sample_sets(whole, config.max_sets)
-        left_out = staples(catalogue.sets, config.staple_share)
+        left_out, note = find_staples(catalogue.sets, config.staple_share, config.min_reference)
         themes = oar_themes(catalogue, config.theme_templates)
         made = wscr_queries(catalogue, left_out, config.min_reference) + oar_queries(themes)
         logged = logged_queries(lines, catalogue, left_out)
@@ -73,16 +74,23 @@ def run(config: CatalogueConfig, workspace: Workspace, seed: int) -> Artifact:
         cores = {query.query_id: core_of[query.query_id] for query in queries if query.query_id in core_of}
         write_relevance(folder, catalogue, cores, logged.relevant)
         _logger.info("%d items, %d sets", len(catalogue.items), len(catalogue.sets))
-        for line in counts(queries, logged):
-            _logger.info("%s", line)
-        share = recurrence(query for query in queries if query.task == "wscr")
-        advice = "" if share >= RECURRENT else "; they hardly recur, so the WSCR warm start names kinds of items"
-        _logger.info("training sets hold %.0f%% of a validation set's items%s", 100 * share, advice)
-        for line in warnings(queries, logged):
-            _logger.warning("%s", line)
+        tell(queries, logged, note)
         return len(catalogue.items) + len(catalogue.sets) + len(queries)
 
     return workspace.build("catalogue", inputs, seed, parents_of("catalogue"), make)
+
+
+def tell(queries: Sequence[Query], logged: Logged, note: str | None) -> None:
+    """Log which queries were made, and warn about what is missing. ``note`` is the one of the staples."""
+    for line in counts(queries, logged):
+        _logger.info("%s", line)
+    sets = [query for query in queries if query.task == "wscr"]
+    if sets:
+        share = recurrence(sets)
+        advice = "" if share >= RECURRENT else "; they hardly recur, so the WSCR warm start names kinds of items"
+        _logger.info("training sets hold %.0f%% of a validation set's items%s", 100 * share, advice)
+    for line in [*([note] if note else []), *warnings(queries, logged)]:
+        _logger.warning("%s", line)
 
 
 def write_catalogue(folder: Path, catalogue: Catalogue, queries: Sequence[Query]) -> None:

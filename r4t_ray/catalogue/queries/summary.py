@@ -10,7 +10,7 @@ from r4t_ray.types import SPLITS, TASKS, Split, Task
 
 MORE_QUERIES: dict[Task, str] = {
     "oar": "add sets",
-    "wscr": "add sets, or lower catalogue.min_reference, or raise catalogue.staple_share",
+    "wscr": "add sets, or lower catalogue.min_reference",
 }
 NEEDED_FOR: dict[Split, str] = {
     "train": "train-folm cannot train the task",
