@@ -1,4 +1,4 @@
-"""``sets``: your own catalogue, in two files."""
+"""``sets``: your own catalogue, in a file of items and, usually, a file of sets."""
 
 from __future__ import annotations
 
@@ -8,34 +8,45 @@ from typing import Literal
 
 from pydantic import Field
 
-from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, check_catalogue
+from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, check_catalogue, each_item_as_set
 from r4t_ray.catalogue.datasets.settings import DatasetSettings, sha256_of_input
 from r4t_ray.catalogue.records import ids_field, object_field, read_records, text_field
 
 
 class SetsConfig(DatasetSettings):
-    """Your own catalogue: a file of items and a file of sets, each JSON lines or parquet."""
+    """Your own catalogue: a file of items and, usually, a file of sets, each JSON lines or parquet."""
 
     type: Literal["sets"] = Field("sets", description="Dataset: your own catalogue, in two files.")
     items: Path = Field(
         description="File of items, .jsonl or .parquet, with the fields item_id, text and, optionally, attributes."
     )
-    sets: Path = Field(
+    sets: Path | None = Field(
+        None,
         description="File of sets, .jsonl or .parquet, with the fields set_id, title, item_ids (a list) and, "
-        "optionally, description."
+        "optionally, description. Leave it out if you have only items, such as the products of a shop: open-ended "
+        "abstract retrieval (OAR) then searches the items, and weakly supervised compositional retrieval is off.",
     )
+
+    @property
+    def has_sets(self) -> bool:
+        """Whether there is a file of sets."""
+        return self.sets is not None
 
     def sources(self) -> dict[str, str]:
         """Setting name -> sha256 of its file. Raises DataError if a file is missing."""
-        return {"items": sha256_of_input(self.items), "sets": sha256_of_input(self.sets)}
+        files = {"items": self.items} | ({"sets": self.sets} if self.sets is not None else {})
+        return {name: sha256_of_input(path) for name, path in files.items()}
 
     def read(self) -> Catalogue:
-        """Read both files. The categories of a set are the distinct ``category`` attributes of its items."""
+        """Read the files. The categories of a set are the distinct ``category`` attributes of its items."""
         item_places, items = read_items(self.items)
-        set_places, sets = read_sets(self.sets)
-        return with_categories(
-            check_catalogue(Catalogue(items=items, sets=sets), f"{self.items} and {self.sets}", item_places, set_places)
-        )
+        where = str(self.items)
+        if self.sets is None:
+            set_places, sets = item_places, each_item_as_set(items)
+        else:
+            set_places, sets = read_sets(self.sets)
+            where += f" and {self.sets}"
+        return with_categories(check_catalogue(Catalogue(items=items, sets=sets), where, item_places, set_places))
 
 
 def read_items(path: Path) -> tuple[list[str], tuple[Item, ...]]:

@@ -81,6 +81,11 @@ class DatasetSettings(Settings):
         return self
 
     @property
+    def has_sets(self) -> bool:
+        """Whether people put the items together in sets. Without sets there is no WSCR query."""
+        return True
+
+    @property
     def theme_templates(self) -> Templates:
         """The ``templates`` of the settings; without them, the dataset's own."""
         return self.own_templates if self.templates is None else Templates(self.templates, self.templates)

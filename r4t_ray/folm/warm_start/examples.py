@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Callable
 from typing import Literal
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.catalogue import RECURRENT, load_queries, recurrence
+from r4t_ray.catalogue import RECURRENT, Query, load_queries, load_sets, recurrence
+from r4t_ray.catalogue.queries.splits import normalise_title, split_of
 from r4t_ray.encoders import load_embeddings
 from r4t_ray.folm.policy.prompt import Example, format_answer
 from r4t_ray.folm.warm_start.kinds import kinds_answers
 from r4t_ray.folm.warm_start.oar import oar_answers
 from r4t_ray.folm.warm_start.settings import WarmStartConfig
 from r4t_ray.folm.warm_start.wscr import wscr_answers
-from r4t_ray.types import Task
+from r4t_ray.types import Array, Task
+
+MOST_TITLES = 20_000
+"""Titles that the answers to OAR are drawn from where no set is a query. Each theme is compared with all of them."""
 
 _logger = logging.getLogger(__name__)
 
@@ -47,6 +52,8 @@ def warm_start_examples(
     row_of = {name: row for row, name in enumerate(ids)}
     sets, themes = load_queries(workspace, "wscr", "train"), load_queries(workspace, "oar", "train")
     set_emb_BD, theme_emb_BD = (emb_MD[[row_of[query.query_id] for query in queries]] for queries in (sets, themes))
+    if task == "oar" and not sets:
+        sets, set_emb_BD = titles_of_sets(workspace, seed)
     if task == "oar":
         answers = oar_answers(config, themes, theme_emb_BD, sets, set_emb_BD, k=k, seed=seed)
     elif wscr_teacher(config, workspace) == "kinds":
@@ -54,6 +61,21 @@ def warm_start_examples(
     else:
         answers = wscr_answers(workspace, config, sets, set_emb_BD, k=k, num_hits=num_hits, seed=seed)
     return [Example(render(task, text), format_answer(answer)) for text, answer in answers]
+
+
+def titles_of_sets(workspace: Workspace, seed: int) -> tuple[list[Query], Array]:
+    """Titles that answer OAR (open-ended abstract retrieval) where no set is a WSCR query, and their embeddings.
+
+    These are the sets whose titles are for training, or all if there is none; at most MOST_TITLES, drawn by the seed.
+    """
+    ids, emb_MD = load_embeddings(workspace, "sets")
+    titles = {row.set_id: row.title for row in load_sets(workspace)}
+    training = [row for row, name in enumerate(ids) if split_of(normalise_title(titles[name])) == "train"]
+    rows = training or list(range(len(ids)))
+    if len(rows) > MOST_TITLES:
+        rows = sorted(random.Random(seed).sample(rows, MOST_TITLES))
+    queries = [Query(query_id=ids[row], task="oar", text=titles[ids[row]], item_ids=(), split="train") for row in rows]
+    return queries, emb_MD[rows]
 
 
 def wscr_teacher(config: WarmStartConfig, workspace: Workspace) -> Literal["votes", "kinds"]:
