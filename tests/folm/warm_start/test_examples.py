@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.catalogue import Query, load_items, load_queries
+from r4t_ray.catalogue import Query, SetsConfig, load_items, load_queries, load_sets
+from r4t_ray.catalogue import run as ingest
+from r4t_ray.catalogue.queries.splits import normalise_title, split_of
+from r4t_ray.embedding_table import embedding_table
 from r4t_ray.errors import DataError
 from r4t_ray.folm import run, train
 from r4t_ray.folm.learner.settings import SoftGRPOConfig
@@ -138,3 +143,39 @@ def test_greedy_cover_counts_each_item_once() -> None:
     hits = np.array([[0, 1], [1, 2], [2, 3], [3, 0]])
     # The hits of candidate 1 add 5 + 4. After that candidate 3 adds 1 + 3, candidate 2 adds 1, candidate 0 adds 3.
     assert greedy_cover(np.array([3, 5, 4, 1], np.float32), hits, 2) == [1, 3]
+
+
+def test_without_sets_the_answers_to_oar_are_texts_of_items_whose_titles_are_for_training(tmp_path: Path) -> None:
+    """Nothing is a WSCR query, so the titles come from the pool of OAR, which holds each item."""
+    workspace = items_only_workspace(tmp_path)
+    config = WarmStartConfig(num_passes={"oar": 2})
+    examples = warm_start_examples("oar", workspace, config, k=3, num_hits=1, render=lambda _, text: text, seed=0)
+    training = {item.text for item in load_items(workspace) if split_of(normalise_title(item.text)) == "train"}
+    assert 0 < len(training) < len(load_items(workspace))
+    named = [parse_answer(example.completion, 3) for example in examples]
+    assert len(named) == 2 * len(load_queries(workspace, "oar", "train")) > 0
+    assert all(answer and len(answer) == 3 for answer in named)
+    assert {text for answer in named for text in answer or ()} <= training
+
+
+def items_only_workspace(folder: Path) -> Workspace:
+    """Sixty items without sets, embedded as random unit vectors."""
+    rows = [{"item_id": f"p{n}", "text": f"shirt number{n}"} for n in range(60)]
+    (folder / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    workspace = Workspace(folder / "workspace")
+    ingest(SetsConfig(items=folder / "items.jsonl"), workspace, seed=0)
+    rng = np.random.default_rng(0)
+
+    def embed(out: Path) -> int:
+        ids = {
+            "sets": [row.set_id for row in load_sets(workspace)],
+            "queries": [query.query_id for query in load_queries(workspace)],
+        }
+        for kind, names in ids.items():
+            emb_MD = rng.standard_normal((len(names), 8)).astype(np.float32)
+            emb_MD /= np.linalg.norm(emb_MD, axis=1, keepdims=True)
+            pq.write_table(embedding_table(names, emb_MD), out / f"{kind}.parquet")
+        return len(rows)
+
+    workspace.build("encoder", WarmStartConfig(), 0, ["catalogue"], embed)
+    return workspace
