@@ -53,9 +53,20 @@ class Experiment(Settings):
             return over_preset(data["preset"], data)
         return data
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_sets_only_oar_is_trained(cls, data: Any) -> Any:
+        catalogue, folm = (data.get(name) for name in ("catalogue", "folm")) if isinstance(data, dict) else (None, None)
+        has_items_only = isinstance(catalogue, dict) and catalogue.get("type") == "sets" and not catalogue.get("sets")
+        if has_items_only and (folm is None or (isinstance(folm, dict) and folm.get("tasks") is None)):
+            return data | {"folm": (folm or {}) | {"tasks": ["oar"]}}
+        return data
+
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:
         """Refuse, before the first stage runs, settings that would stop a later stage."""
+        if "wscr" in self.folm.tasks and not self.catalogue.has_sets:
+            raise ValueError("folm.tasks: wscr needs sets; give catalogue.sets, or set folm.tasks to [oar]")
         if self.pairs.num_rows < self.folm.k:
             raise ValueError(f"pairs.num_rows ({self.pairs.num_rows}) is below folm.k ({self.folm.k})")
         is_greedy = "oar" in self.folm.tasks and self.pairs.policy.oar == "greedy"

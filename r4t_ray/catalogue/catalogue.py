@@ -50,6 +50,13 @@ class Catalogue:
         return tuple(name for row in self.sets for name in row.categories)
 
 
+def each_item_as_set(items: tuple[Item, ...]) -> tuple[ItemSet, ...]:
+    """The sets of a catalogue that has only items: each item is a set of its own, with the item's id and text."""
+    return tuple(
+        ItemSet(set_id=item.item_id, title=item.text, description="", item_ids=(item.item_id,)) for item in items
+    )
+
+
 def sample_sets(catalogue: Catalogue, count: int | None) -> Catalogue:
     """Reduce a catalogue to at most ``count`` sets and their items, in the same order. None keeps everything.
 

@@ -16,17 +16,18 @@ import pyarrow.parquet as pq
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, sample_sets
 from r4t_ray.catalogue.datasets import CatalogueConfig
-from r4t_ray.catalogue.queries.log import read_log
-from r4t_ray.catalogue.queries.logged import logged_queries, with_log
-from r4t_ray.catalogue.queries.made import oar_queries, oar_themes, staples, wscr_queries
+from r4t_ray.catalogue.queries.log import about_items, no_sets, read_log
+from r4t_ray.catalogue.queries.logged import Logged, logged_queries, with_log
+from r4t_ray.catalogue.queries.made import oar_queries, oar_themes, wscr_queries
 from r4t_ray.catalogue.queries.query import Query
 from r4t_ray.catalogue.queries.recombine import recombine
 from r4t_ray.catalogue.queries.recurrence import RECURRENT, recurrence
 from r4t_ray.catalogue.queries.relevance import relevant_sets
+from r4t_ray.catalogue.queries.staples import NOTHING, find_staples
 from r4t_ray.catalogue.queries.summary import counts, warnings
 from r4t_ray.config import Settings
 from r4t_ray.stages import parents_of
-from r4t_ray.types import Split, Task
+from r4t_ray.types import TASKS, Split, Task
 
 _logger = logging.getLogger(__name__)
 
@@ -63,26 +64,38 @@ def run(config: CatalogueConfig, workspace: Workspace, seed: int) -> Artifact:
         whole = config.read()
         lines = [] if config.queries is None else read_log(config.queries, whole)
         catalogue = sample_sets(whole, config.max_sets)
-        left_out = staples(catalogue.sets, config.staple_share)
+        if config.has_sets:
+            left_out, note = find_staples(catalogue.sets, config.staple_share, config.min_reference)
+            made = wscr_queries(catalogue, left_out, config.min_reference)
+        else:
+            left_out, made = NOTHING, []
+            lines, note = about_items(lines), no_sets(lines)
         themes = oar_themes(catalogue, config.theme_templates)
-        made = wscr_queries(catalogue, left_out, config.min_reference) + oar_queries(themes)
+        made += oar_queries(themes)
         logged = logged_queries(lines, catalogue, left_out)
         core_of = {query.query_id: theme.core for query, theme in zip(oar_queries(themes), themes, strict=True)}
         queries = with_log(made, logged, core_of, config.made_queries)
         write_catalogue(folder, catalogue, queries)
         cores = {query.query_id: core_of[query.query_id] for query in queries if query.query_id in core_of}
         write_relevance(folder, catalogue, cores, logged.relevant)
-        _logger.info("%d items, %d sets", len(catalogue.items), len(catalogue.sets))
-        for line in counts(queries, logged):
-            _logger.info("%s", line)
-        share = recurrence(query for query in queries if query.task == "wscr")
-        advice = "" if share >= RECURRENT else "; they hardly recur, so the WSCR warm start names kinds of items"
-        _logger.info("training sets hold %.0f%% of a validation set's items%s", 100 * share, advice)
-        for line in warnings(queries, logged):
-            _logger.warning("%s", line)
+        _logger.info("%d items, %d sets", len(catalogue.items), len(catalogue.sets) if config.has_sets else 0)
+        tell(queries, logged, note, TASKS if config.has_sets else ("oar",))
         return len(catalogue.items) + len(catalogue.sets) + len(queries)
 
     return workspace.build("catalogue", inputs, seed, parents_of("catalogue"), make)
+
+
+def tell(queries: Sequence[Query], logged: Logged, note: str | None, tasks: Sequence[Task]) -> None:
+    """Log which queries were made for ``tasks``, and warn about what is missing. ``note`` is a first warning."""
+    for line in counts(queries, logged, tasks):
+        _logger.info("%s", line)
+    sets = [query for query in queries if query.task == "wscr"]
+    if sets:
+        share = recurrence(sets)
+        advice = "" if share >= RECURRENT else "; they hardly recur, so the WSCR warm start names kinds of items"
+        _logger.info("training sets hold %.0f%% of a validation set's items%s", 100 * share, advice)
+    for line in [*([note] if note else []), *warnings(queries, logged, tasks)]:
+        _logger.warning("%s", line)
 
 
 def write_catalogue(folder: Path, catalogue: Catalogue, queries: Sequence[Query]) -> None:
@@ -124,6 +137,12 @@ def load_items(workspace: Workspace) -> list[Item]:
     """All items of the workspace, in row order."""
     rows = _rows(workspace, "items")
     return [Item(item_id=row["item_id"], text=row["text"], attributes=json.loads(row["attributes"])) for row in rows]
+
+
+def has_sets(workspace: Workspace) -> bool:
+    """Whether the catalogue of the workspace has sets. Without sets each item is stored as a set of its own."""
+    inputs = workspace.artifact("catalogue").manifest.config
+    return inputs["catalogue"]["type"] != "sets" or "sets" in inputs["sources"]
 
 
 def load_sets(workspace: Workspace) -> list[ItemSet]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, check_catalogue, check_some
+from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, check_catalogue, check_some, each_item_as_set
 from r4t_ray.catalogue.datasets.sets import read_items, read_sets, with_categories
-from r4t_ray.catalogue.ingest import load_items, load_sets
+from r4t_ray.catalogue.ingest import has_sets, load_items, load_sets
 from r4t_ray.catalogue.records import text_lines
 from r4t_ray.errors import DataError
 
@@ -34,7 +34,8 @@ def read_new_entries(
         removed: Entries of the workspace that were removed. New entries may reuse their ids.
 
     Returns:
-        The new items and sets alone. The sets have the categories of their items.
+        The new items and sets alone. The sets have the categories of their items. In a workspace without sets each new
+        item is a set too.
 
     Raises:
         DataError: A file is missing, unreadable or empty; an id is already in use or occurs twice; a text is empty; a
@@ -47,7 +48,10 @@ def read_new_entries(
     if items is not None:
         item_places, new_items = read_items(items)
         check_some(str(items), "items", new_items)
-    if sets is not None:
+    if not has_sets(workspace):
+        check_no_sets(workspace, sets)
+        set_places, new_sets = item_places, each_item_as_set(new_items)
+    elif sets is not None:
         set_places, new_sets = read_sets(sets)
         check_some(str(sets), "sets", new_sets)
     old_items = [item for item in load_items(workspace) if item.item_id not in removed.items]
@@ -81,9 +85,23 @@ def read_removed_ids(workspace: Workspace, items: Path | None, sets: Path | None
     Raises:
         DataError: A file is missing, is not UTF-8 or has no id, or an id is not in the workspace.
     """
+    if not has_sets(workspace):
+        check_no_sets(workspace, sets)
+        sets = items
     known_items = [item.item_id for item in load_items(workspace)] if items is not None else []
     known_sets = [row.set_id for row in load_sets(workspace)] if sets is not None else []
     return RemovedIds(items=_read_ids(items, known_items, "item"), sets=_read_ids(sets, known_sets, "set"))
+
+
+def check_no_sets(workspace: Workspace, sets: Path | None) -> None:
+    """Raise DataError if a file of sets is named for a workspace without sets."""
+    if sets is not None:
+        raise DataError(
+            str(sets),
+            f"sets for {workspace.root}, whose catalogue has only items",
+            "a file of items",
+            "name the file as --items or --removed-items, or ingest a catalogue with catalogue.sets",
+        )
 
 
 def _read_ids(path: Path | None, known: Collection[str], kind: str) -> frozenset[str]:

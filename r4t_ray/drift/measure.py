@@ -20,6 +20,7 @@ from r4t_ray.catalogue import (
     read_query_texts,
     read_removed_ids,
 )
+from r4t_ray.catalogue.queries.words import composed
 from r4t_ray.diffusion import serving_folder
 from r4t_ray.drift.compare import Drift, Situation, compare
 from r4t_ray.drift.settings import DriftConfig
@@ -169,8 +170,9 @@ def _require_queries(workspace: Workspace, task: Task, *, num_train: int, num_te
 
 def queries_of(texts: Sequence[str], workspace: Workspace, task: Task) -> list[Query]:
     """New texts as queries. One that the catalogue has as a query of the task keeps its id; the others have no id."""
-    id_of = {query.text.lower(): query.query_id for query in load_queries(workspace, task)}
+    id_of = {composed(query.text.lower()): query.query_id for query in load_queries(workspace, task)}
+    keys = [" ".join(composed(text.lower()).split()) for text in texts]
     return [
-        Query(query_id=id_of.get(" ".join(text.lower().split()), ""), task=task, text=text, item_ids=(), split="test")
-        for text in texts
+        Query(query_id=id_of.get(key, ""), task=task, text=text, item_ids=(), split="test")
+        for key, text in zip(keys, texts, strict=True)
     ]

@@ -105,7 +105,7 @@ def test_parquet_reads_as_jsonl_does(tmp_path: Path) -> None:
     assert sets_read[1].item_ids == ("i1", "i3")
     assert (sets_read[0].description, sets_read[1].description) == ("", "of two")
     assert [query.query_id for query in queries if query.task == "wscr"] == ["wscr:s0"]
-    assert [query.text for query in queries if query.task == "oar"] == ["first", "second"]
+    assert [query.text for query in queries if query.task == "oar"] == ["First", "Second"]
 
 
 def test_parquet_faults(tmp_path: Path) -> None:

@@ -5,8 +5,6 @@ Names that differ only in accents or punctuation are one item. The text of the i
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,10 +12,12 @@ from typing import NamedTuple
 from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet
 from r4t_ray.catalogue.datasets.ingredients import clean_ingredient
 from r4t_ray.catalogue.queries.themes import Templates
+from r4t_ray.catalogue.queries.words import folded, only_words
 
 FOOD_TEMPLATES = Templates(
     types=("{}", "easy {}", "{} for a dinner party", "{} from around the world"),
     modifiers=("{}", "{} dishes", "something with {}"),
+    accents=False,
 )
 
 
@@ -53,10 +53,9 @@ def catalogue_of_dishes(dishes: Sequence[Dish]) -> Catalogue:
 
 
 def ingredient_id(name: str) -> str:
-    """The words of a name without accents and punctuation, joined by hyphens.
+    """The folded words of a name, joined by hyphens.
 
-    >>> ingredient_id("crème fraîche"), ingredient_id("half-and-half")
-    ('creme-fraiche', 'half-and-half')
+    >>> ingredient_id("crème fraîche"), ingredient_id("half-and-half"), ingredient_id("हल्दी")
+    ('creme-fraiche', 'half-and-half', 'हल्दी')
     """
-    plain = "".join(char for char in unicodedata.normalize("NFKD", name) if not unicodedata.combining(char))
-    return "-".join(re.findall(r"\w+", plain.lower().replace("'", "")))
+    return "-".join(only_words(folded(name).lower().replace("'", "")).replace("-", " ").split())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 import re
 
+from r4t_ray.catalogue.queries.words import has_other_script
+
 UNITS = frozenset(
     """
     bag bags bottle bottles bowl box boxes bunch bunches can canned cans carton cartons centimeter centimeters cl clove
@@ -62,4 +64,4 @@ def _name(text: str) -> str | None:
     while kept and kept[-1] in ("and", "to", "with", "cloves", "leaves", "pieces", "only"):
         kept.pop()
     name = " ".join(kept[:MAX_WORDS])
-    return name if re.search(r"[^\W\d_]{2}", name) else None
+    return name if re.search(r"[^\W\d_]{2}", name) or has_other_script(name) else None

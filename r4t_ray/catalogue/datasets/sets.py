@@ -1,4 +1,4 @@
-"""``sets``: your own catalogue, from files of items and of sets."""
+"""``sets``: your own catalogue, from files of items and, usually, of sets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, check_catalogue
+from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, check_catalogue, each_item_as_set
 from r4t_ray.catalogue.datasets.settings import DatasetSettings
 from r4t_ray.catalogue.records import (
     Fields,
@@ -25,28 +25,40 @@ SET_FIELDS = Fields(required=("set_id", "title", "item_ids"), optional=("descrip
 
 
 class SetsConfig(DatasetSettings):
-    """Your own catalogue: items and sets, each a file, a folder of parts or a glob."""
+    """Your own catalogue: items and, usually, sets, each a file, a folder of parts or a glob."""
 
     type: Literal["sets"] = Field("sets", description="Dataset: your own catalogue, from files of items and of sets.")
     items: Path = Field(
         description="Items: a .parquet, .jsonl or .csv file, a folder of such parts, or a glob. Fields: item_id, text "
         "and, optionally, attributes."
     )
-    sets: Path = Field(
-        description="Sets, in the same forms. Fields: set_id, title, item_ids (a list) and, optionally, description."
+    sets: Path | None = Field(
+        None,
+        description="Sets, in the same forms. Fields: set_id, title, item_ids (a list) and, optionally, description. "
+        "Leave it out if you have only items, such as the products of a shop: open-ended abstract retrieval (OAR) then "
+        "searches the items, and weakly supervised compositional retrieval is off.",
     )
+
+    @property
+    def has_sets(self) -> bool:
+        """Whether there is a file of sets."""
+        return self.sets is not None
 
     def sources(self) -> dict[str, str]:
         """Setting name -> sha256 of its files. Raises DataError if a file is missing."""
-        return {"items": sha256_of_records(self.items), "sets": sha256_of_records(self.sets)}
+        files = {"items": self.items} | ({"sets": self.sets} if self.sets is not None else {})
+        return {name: sha256_of_records(path) for name, path in files.items()}
 
     def read(self) -> Catalogue:
         """Read all files. The categories of a set are the distinct ``category`` attributes of its items."""
         item_places, items = read_items(self.items)
-        set_places, sets = read_sets(self.sets)
-        return with_categories(
-            check_catalogue(Catalogue(items=items, sets=sets), f"{self.items} and {self.sets}", item_places, set_places)
-        )
+        where = str(self.items)
+        if self.sets is None:
+            set_places, sets = item_places, each_item_as_set(items)
+        else:
+            set_places, sets = read_sets(self.sets)
+            where += f" and {self.sets}"
+        return with_categories(check_catalogue(Catalogue(items=items, sets=sets), where, item_places, set_places))
 
 
 def read_items(path: Path) -> tuple[list[str], tuple[Item, ...]]:

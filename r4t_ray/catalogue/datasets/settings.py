@@ -33,8 +33,9 @@ class DatasetSettings(Settings):
         0.03,
         gt=0,
         le=1,
-        description="Items that occur in more than this share of the training sets are staples. They are left out of "
-        "the reference sets of weakly supervised compositional retrieval (WSCR).",
+        description="Items that occur in more than this share of the training sets, and in more than twice as many "
+        "as the average item, are staples. They are left out of the reference sets of weakly supervised compositional "
+        "retrieval (WSCR), unless that takes the reference of most sets. 1 leaves nothing out.",
     )
     min_reference: int = Field(
         3, ge=1, description="A set becomes a WSCR query if it has at least this many items that are not staples."
@@ -70,6 +71,11 @@ class DatasetSettings(Settings):
         if self.made_queries == "none" and self.queries is None:
             raise ValueError("made_queries: none leaves no query without a log; set catalogue.queries or another value")
         return self
+
+    @property
+    def has_sets(self) -> bool:
+        """Whether people put the items together in sets. Without sets there is no WSCR query."""
+        return True
 
     @property
     def theme_templates(self) -> Templates:

@@ -7,7 +7,7 @@ are ignored.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from r4t_ray.catalogue.catalogue import Catalogue, check_ids, check_some, check_texts
@@ -74,6 +74,25 @@ def read_log(path: Path, catalogue: Catalogue) -> list[LogLine]:
         _check_known(line.place, "set", line.set_ids, sets)
     splits_of(lines)  # fails on different splits
     return lines
+
+
+def about_items(lines: Sequence[LogLine]) -> list[LogLine]:
+    """The records for a catalogue without sets, where each item is a set: the relevant sets are its items.
+
+    They are records of open-ended abstract retrieval (OAR). Records of the other task alone are left out.
+    """
+    return [
+        replace(line, tasks=("oar",), set_ids=tuple(dict.fromkeys((*line.set_ids, *line.item_ids))), item_ids=())
+        for line in lines
+        if "oar" in line.tasks
+    ]
+
+
+def no_sets(lines: Sequence[LogLine]) -> str:
+    """What a person should know about a catalogue without sets and its log."""
+    left_out = sum("oar" not in line.tasks for line in lines)
+    wscr = f"; queries of the log with task: wscr are left out: {left_out}" if left_out else ""
+    return f"without catalogue.sets oar searches the items, and wscr is off: no model is trained for it{wscr}"
 
 
 def splits_of(lines: Sequence[LogLine]) -> Mapping[str, Split]:

@@ -20,6 +20,7 @@ from r4t_ray.catalogue.catalogue import Catalogue
 from r4t_ray.catalogue.queries.log import LogLine, splits_of
 from r4t_ray.catalogue.queries.query import Query
 from r4t_ray.catalogue.queries.splits import normalise_title
+from r4t_ray.catalogue.queries.words import composed
 from r4t_ray.types import Split, Task
 
 MadeQueries = Literal["train", "all", "none"]
@@ -112,7 +113,7 @@ def _by_query(lines: Sequence[LogLine]) -> dict[tuple[Task, str], list[LogLine]]
     found: defaultdict[tuple[Task, str], list[LogLine]] = defaultdict(list)
     for line in lines:
         for task in line.tasks:
-            found[task, line.text.lower()].append(line)
+            found[task, composed(line.text.lower())].append(line)
     return found
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from r4t_ray.catalogue.catalogue import Catalogue, ItemSet
 from r4t_ray.catalogue.queries.query import Query
 from r4t_ray.catalogue.queries.splits import normalise_title, split_of
-from r4t_ray.catalogue.queries.themes import Templates, Theme, make_themes
+from r4t_ray.catalogue.queries.themes import Templates, Theme, distinct, make_themes, theme_key
 from r4t_ray.types import Split
 
 _logger = logging.getLogger(__name__)
@@ -38,11 +38,16 @@ def wscr_queries(catalogue: Catalogue, left_out: frozenset[str], min_reference: 
     for row in catalogue.sets:
         reference = tuple(item_id for item_id in row.item_ids if item_id not in left_out)
         if len(reference) >= min_reference:
-            text = " ".join(row.title.split())
+            text = single_spaced(row.title)
             queries.append(
                 Query(query_id=f"wscr:{row.set_id}", task="wscr", text=text, item_ids=reference, split=set_split(row))
             )
     return queries
+
+
+def single_spaced(title: str) -> str:
+    """A title as it was written, with single spaces."""
+    return " ".join(title.split())
 
 
 def oar_themes(catalogue: Catalogue, templates: Templates) -> list[Theme]:
@@ -54,12 +59,12 @@ def oar_themes(catalogue: Catalogue, templates: Templates) -> list[Theme]:
         "no word is frequent enough in %d titles to make a theme; the titles are the queries", len(catalogue.sets)
     )
     rows = {normalise_title(row.title): row for row in catalogue.sets}
-    return [Theme(title, title, set_split(rows[title])) for title in sorted(rows)]
+    return distinct(Theme(single_spaced(row.title), core, set_split(row)) for core, row in rows.items())
 
 
 def oar_queries(themes: Iterable[Theme]) -> list[Query]:
     """One query per theme."""
     return [
-        Query(query_id=f"oar:{theme.text}", task="oar", text=theme.text, item_ids=(), split=theme.split)
+        Query(query_id=f"oar:{theme_key(theme)}", task="oar", text=theme.text, item_ids=(), split=theme.split)
         for theme in themes
     ]

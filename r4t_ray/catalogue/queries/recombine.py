@@ -8,10 +8,10 @@ of pairs does not need one either.
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Iterable, Sequence
 
 from r4t_ray.catalogue.queries.splits import normalise_title
+from r4t_ray.catalogue.queries.words import composed, only_words
 
 MAX_WORDS = 8
 TRIES = 20
@@ -26,9 +26,9 @@ def recombine(texts: Sequence[str], count: int, seed: int, held_out: Iterable[st
     ['beef lemon soup', 'beef soup', 'lemon beef', 'lemon soup beef']
     """
     rng = random.Random(seed)
-    words = [re.sub(r"[^\w\s'-]", " ", text).split() for text in texts]
+    words = [only_words(composed(text)).split() for text in texts]
     words = [parts for parts in words if parts]
-    known, hidden = set(texts), {normalise_title(text) for text in held_out}
+    known, hidden = set(map(composed, texts)), {normalise_title(text) for text in held_out}
     made: set[str] = set()
     for _ in range(TRIES * count if words else 0):
         if len(made) == count:

@@ -1,9 +1,9 @@
 """Which sets belong to the theme of a query, decided by words and not by an embedding.
 
 A set is relevant if its title, categories and description together hold all core words of the theme, singular or
-plural. The core words of "simple soup" are "soup". Where a catalogue is too small for themes, a query is a
-title and its core words are the words of the title. The set with that title is then relevant, and so is every set that
-holds its words.
+plural. In a script that writes no spaces, a text holds a core word if it contains it. The core words of "simple soup"
+are "soup". Where a catalogue is too small for themes, a query is a title and its core words are the words of the title.
+The set with that title is then relevant, and so is every set that holds its words.
 
 The ingest stage computes the list, because only it knows the categories. The list judges answers. So only
 ``evaluation/`` and ``drift/`` may read it: no stage before them trains on it or searches by it.
@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
 
 from r4t_ray.catalogue.catalogue import ItemSet
-from r4t_ray.catalogue.queries.splits import without_accents
 from r4t_ray.catalogue.queries.themes import STOP_WORDS
+from r4t_ray.catalogue.queries.unspaced import is_unspaced, runs
+from r4t_ray.catalogue.queries.words import folded, only_words
 from r4t_ray.types import Rows
 
 SIBILANTS = ("s", "x", "z", "ch", "sh", "o")
@@ -39,11 +40,12 @@ def relevant_sets(cores: Sequence[str], sets: Iterable[ItemSet]) -> list[Rows]:
     """
     wanted = {core: core_words(core) for core in cores}
     forms_of = {word: singulars(word) for words in wanted.values() for word in words}
-    indexed = frozenset().union(*forms_of.values())
+    forms = frozenset().union(*forms_of.values())
+    lengths = sorted({len(word) for word in forms_of if is_unspaced(word)})
     rows_of: defaultdict[str, list[int]] = defaultdict(list)
     for row, each in enumerate(sets):
-        words = words_of(" ".join((each.title, *each.categories, each.description)))
-        for form in {form for word in set(words) for form in singulars(word)} & indexed:
+        words = {word for text in (each.title, *each.categories, each.description) for word in words_of(text)}
+        for form in {form for word in words for form in forms_in(word, lengths)} & forms:
             rows_of[form].append(row)
     with_word = {
         word: np.unique(np.array([row for form in forms for row in rows_of[form]], dtype=np.int64))
@@ -78,12 +80,29 @@ def core_words(core: str) -> tuple[str, ...]:
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text in lower case, without accents and apostrophes. A hyphen separates words.
+    """The folded words of a text without apostrophes. A hyphen separates words. Without words, what stands there.
 
-    >>> words_of("Crème-Brûlée (Shepherd's)")
-    ['creme', 'brulee', 'shepherds']
+    >>> words_of("Crème-Brûlée (Shepherd's)"), words_of("🎂 🎉")
+    (['creme', 'brulee', 'shepherds'], ['🎂', '🎉'])
     """
-    return re.findall(r"[^\W_]+", re.sub(r"['’]", "", without_accents(text)))
+    plain = re.sub(r"['’]", "", folded(text).lower())  # folding № gives No
+    return re.sub(r"[-_]", " ", only_words(plain)).split() or plain.split()
+
+
+def forms_in(word: str, lengths: Sequence[int]) -> Iterator[str]:
+    """The forms by which a word of a set is found.
+
+    They are its singulars. A word in a script without spaces is a phrase: each of its parts of the given lengths is a
+    form, and so are the singulars of its parts in other scripts.
+
+    >>> sorted(forms_in("soups", [2])), sorted(forms_in("ガラス", [2]))
+    (['soup', 'soups'], ['ガラ', 'ガラス', 'ラス'])
+    """
+    yield from singulars(word)
+    if is_unspaced(word):
+        for length in lengths:
+            yield from (word[start : start + length] for start in range(len(word) - length + 1))
+        yield from (form for kind, run in runs(word) if not kind for form in singulars(run))
 
 
 @lru_cache(maxsize=2**16)

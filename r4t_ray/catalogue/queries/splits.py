@@ -4,36 +4,39 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 
+from r4t_ray.catalogue.queries.words import folded, lower, only_words
 from r4t_ray.types import Split
 
+IN_BRACKETS = re.compile(r"[(（][^()（）]*[)）]")
 ROMAN_SUFFIX = re.compile(r"\s+(?:i{1,3}|iv|v|vi{1,3})$")
 
 
 def normalise_title(title: str) -> str:
-    """Lower-case words of a title, without brackets, accents, punctuation and a final roman numeral.
+    """The words of a title for comparisons: folded, without brackets, punctuation and a final roman numeral.
 
-    >>> normalise_title("Crème Brûlée (French Custard) II")
-    'creme brulee'
+    A title without words, such as one of emoji, is its own key.
+
+    >>> normalise_title("Crème Brûlée (French Custard) II"), normalise_title("ガラスの器!")
+    ('creme brulee', 'ガラスの器')
     """
-    text = re.sub(r"\([^()]*\)", " ", without_accents(title))
-    text = re.sub(r"[^\w\s'-]", " ", text)
-    text = " ".join(text.split())
-    return ROMAN_SUFFIX.sub("", text) or title.lower().strip()
+    return _words_of_title(folded(title)) or title.lower().strip()
 
 
-def without_accents(text: str) -> str:
-    """The text in lower case without accents.
+def written_title(title: str) -> str:
+    """The same words in lower case as people wrote them.
 
-    >>> without_accents("Crème")
-    'creme'
+    >>> written_title("Crème Brûlée (French Custard) II")
+    'crème brûlée'
     """
-    decomposed = unicodedata.normalize("NFKD", text.lower())
-    return "".join(char for char in decomposed if not unicodedata.combining(char))
+    return _words_of_title(lower(title)) or title.lower().strip()
 
 
 def split_of(key: str) -> Split:
     """The split of a key by its sha256, in the ratio 8:1:1 (train, val, test). Equal keys get the same split."""
     bucket = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") % 10
     return "val" if bucket == 8 else "test" if bucket == 9 else "train"
+
+
+def _words_of_title(text: str) -> str:
+    return ROMAN_SUFFIX.sub("", " ".join(only_words(IN_BRACKETS.sub(" ", text)).split()))

@@ -9,8 +9,8 @@ from r4t_ray.catalogue.queries.query import Query
 from r4t_ray.types import SPLITS, TASKS, Split, Task
 
 MORE_QUERIES: dict[Task, str] = {
-    "oar": "add sets",
-    "wscr": "add sets, or lower catalogue.min_reference, or raise catalogue.staple_share",
+    "oar": "add sets (or items, if there are no sets)",
+    "wscr": "add sets, or lower catalogue.min_reference",
 }
 NEEDED_FOR: dict[Split, str] = {
     "train": "train-folm cannot train the task",
@@ -19,10 +19,10 @@ NEEDED_FOR: dict[Split, str] = {
 }
 
 
-def counts(queries: Sequence[Query], logged: Logged) -> Iterator[str]:
-    """One line for each task: its number of queries in each split, made up and from the log."""
+def counts(queries: Sequence[Query], logged: Logged, tasks: Sequence[Task] = TASKS) -> Iterator[str]:
+    """One line for each of the tasks: its number of queries in each split, made up and from the log."""
     from_log = {query.query_id for query in logged.queries}
-    for task in TASKS:
+    for task in tasks:
         parts = []
         for split in SPLITS:
             ids = [query.query_id for query in queries if (query.task, query.split) == (task, split)]
@@ -32,9 +32,9 @@ def counts(queries: Sequence[Query], logged: Logged) -> Iterator[str]:
         yield f"{task} queries: {', '.join(parts)}"
 
 
-def warnings(queries: Sequence[Query], logged: Logged) -> Iterator[str]:
+def warnings(queries: Sequence[Query], logged: Logged, tasks: Sequence[Task] = TASKS) -> Iterator[str]:
     """What a person should know: empty splits, and queries of the log that are not used or not judged."""
-    for task in TASKS:
+    for task in tasks:
         filled = {query.split for query in queries if query.task == task}
         if not filled:
             yield f"no {task} query: {MORE_QUERIES[task]}, or leave {task} out of folm.tasks"

@@ -19,8 +19,9 @@ from scipy.linalg import block_diag
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Item, Query, load_items, recombine
-from r4t_ray.catalogue.queries.splits import normalise_title
-from r4t_ray.catalogue.queries.themes import title_words
+from r4t_ray.catalogue.queries.splits import written_title
+from r4t_ray.catalogue.queries.themes import written_words
+from r4t_ray.catalogue.queries.unspaced import phrase_parts
 from r4t_ray.encoders import load_encoder
 from r4t_ray.folm.warm_start.settings import WarmStartConfig
 from r4t_ray.index import load_index
@@ -102,7 +103,7 @@ def with_kind(text: str, kind: str) -> str:
     >>> with_kind("The Summer Party!", "party shoes"), with_kind("The Summer Party!", "")
     ('party shoes summer', 'summer party')
     """
-    words = [word for word in title_words(text) if word not in kind.split()][:MAX_QUERY_WORDS]
+    words = [word for word in written_words(text) if word not in kind.split()][:MAX_QUERY_WORDS]
     return " ".join([kind, *words]).strip() or text.lower()
 
 
@@ -156,18 +157,20 @@ def find_kinds(workspace: Workspace, sets: Sequence[Query], num_hits: int) -> li
 def phrases(item: Item) -> list[str]:
     """The words of an item's text, pairs of neighbouring words, and the short texts among its attributes.
 
+    Where the text is in a script that writes no spaces, the parts of its phrases follow.
+
     >>> phrases(Item(item_id="i", text="Blue denim jeans", attributes={"category": "Skinny Jeans", "price": 3}))
     ['blue', 'denim', 'jeans', 'blue denim', 'denim jeans', 'skinny jeans']
     """
-    words = title_words(item.text)
+    words = written_words(item.text)
     runs = [
         " ".join(words[start : start + length])
         for length in range(1, MAX_PHRASE_WORDS + 1)
         for start in range(len(words) - length + 1)
     ]
-    named = [normalise_title(value) for value in item.attributes.values() if isinstance(value, str)]
+    named = [written_title(value) for value in item.attributes.values() if isinstance(value, str)]
     runs += [text for text in named if 0 < len(text.split()) <= MAX_CATEGORY_WORDS]
-    return list(dict.fromkeys(runs))
+    return list(dict.fromkeys([*runs, *phrase_parts(written_title(item.text))]))
 
 
 def kinds_of(item_phrases: Sequence[Sequence[str]], counts: Counter[str]) -> list[str]:

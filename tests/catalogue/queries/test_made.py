@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from r4t_ray.catalogue import Catalogue, Item, ItemSet
+from r4t_ray.catalogue.datasets.dishes import ingredient_id
 from r4t_ray.catalogue.datasets.ingredients import clean_ingredient
 from r4t_ray.catalogue.queries.made import oar_queries, oar_themes, set_split, staples, wscr_queries
 from r4t_ray.catalogue.queries.splits import normalise_title, split_of
@@ -64,7 +65,7 @@ def test_themes_of_one_core_share_its_split() -> None:
 def test_in_a_small_catalogue_the_titles_are_the_queries() -> None:
     rows = (make_set("Red Things", "a"), make_set("red things II", "a"), make_set("Blue", "a"))
     queries = oar_queries(oar_themes(Catalogue(items=(Item(item_id="a", text="a"),), sets=rows), NEUTRAL_TEMPLATES))
-    assert [query.text for query in queries] == ["blue", "red things"]
+    assert [query.text for query in queries] == ["Blue", "red things II"]
     assert [query.split for query in queries] == [split_of("blue"), split_of("red things")]
 
 
@@ -84,6 +85,13 @@ def test_in_a_small_catalogue_the_titles_are_the_queries() -> None:
 )
 def test_ingredient_lines(line: str, name: str | None) -> None:
     assert clean_ingredient(line) == name
+
+
+def test_names_of_ingredients_in_other_scripts_are_kept_whole() -> None:
+    for name in ("हल्दी", "घी", "茶", "ガラムマサラ", "чай"):
+        assert clean_ingredient(f"2 {name}") == name
+        assert ingredient_id(name) == name
+    assert ingredient_id("Crème fraîche") == "creme-fraiche"
 
 
 def test_cleaning_a_name_again_changes_nothing() -> None:

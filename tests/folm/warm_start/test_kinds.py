@@ -13,7 +13,7 @@ from r4t_ray.catalogue import Item, load_queries
 from r4t_ray.folm.policy.prompt import parse_answer
 from r4t_ray.folm.warm_start import kinds
 from r4t_ray.folm.warm_start.examples import warm_start_examples, wscr_teacher
-from r4t_ray.folm.warm_start.kinds import Kinds, answer, greedy_credit, kinds_of, phrases
+from r4t_ray.folm.warm_start.kinds import Kinds, answer, greedy_credit, kinds_of, phrases, with_kind
 from r4t_ray.folm.warm_start.settings import WarmStartConfig
 from r4t_ray.rewards import SpecificConfig
 
@@ -24,6 +24,17 @@ def test_kinds_are_the_most_shared_phrases_of_each_item(monkeypatch: pytest.Monk
     shoes = phrases(Item(item_id="j", text="linen shoes", attributes={"category": "Flat Shoes"}))
     counts = Counter({"red": 1, "dress": 5, "linen": 4, "linen dress": 2, "flat shoes": 3, "linen shoes": 1})
     assert kinds_of([dress, shoes], counts) == ["", "dress", "linen", "flat shoes"]
+
+
+def test_kinds_are_spelled_as_people_spell_them_in_every_script() -> None:
+    bowl = phrases(Item(item_id="i", text="ガラスの器", attributes={"材料": "Verre Trempé"}))
+    assert bowl[:2] == ["ガラスの器", "verre trempé"]
+    assert {"ガラス", "ラスの器"} <= set(bowl)
+    assert not [phrase for phrase in bowl if phrase.endswith("の")]
+    assert phrases(Item(item_id="i", text="Hindi हिन्दी रसोई")) == [
+        "hindi", "हिन्दी", "रसोई", "hindi हिन्दी", "हिन्दी रसोई",
+    ]  # fmt: skip
+    assert with_kind("Café d’été", "tasse") == "tasse café été"
 
 
 def test_the_greedy_choice_counts_what_is_left_of_each_item() -> None:
