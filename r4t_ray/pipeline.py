@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from r4t_ray.artifacts import MANIFEST, Artifact, Workspace
+from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.config import load_settings
 from r4t_ray.errors import R4TError
 from r4t_ray.files import write_json
@@ -44,16 +44,16 @@ def run_stage(stage: Stage, experiment: Experiment, workspace: Workspace) -> Art
     """Run one stage, unless its artifact is current, and record the seconds it took in timings.json."""
     run = importlib.import_module(stage.module).run
     settings = getattr(experiment, stage.section)
-    before, started = _manifest_time(workspace, stage), time.monotonic()
+    started = time.monotonic()
     _logger.info("%s: started", stage.name)
     with _ray_for(stage):
         artifact: Artifact = run(settings, workspace, experiment.seed)
     seconds = time.monotonic() - started
-    if _manifest_time(workspace, stage) == before:
-        _logger.info("%s: unchanged, skipped", stage.name)
-    else:
+    if artifact.is_new:
         _record_seconds(workspace, stage, seconds)
         _logger.info("%s: %d rows in %.1f s", stage.name, artifact.manifest.rows, seconds)
+    else:
+        _logger.info("%s: unchanged, skipped", stage.name)
     return artifact
 
 
@@ -180,11 +180,6 @@ def _ray_for(stage: Stage) -> Iterator[None]:
         return
     with connected_to_ray():
         yield
-
-
-def _manifest_time(workspace: Workspace, stage: Stage) -> int | None:
-    manifest = workspace.root / stage.section / MANIFEST
-    return manifest.stat().st_mtime_ns if manifest.is_file() else None
 
 
 def _record_seconds(workspace: Workspace, stage: Stage, seconds: float) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from r4t_ray.config import Resources, Settings
+from r4t_ray.config import Operational, Resources, Settings
 from r4t_ray.encoders.models import is_local, resolve_model
 from r4t_ray.errors import ConfigError
 from r4t_ray.types import Array
@@ -30,7 +30,7 @@ class EncoderConfig(Settings):
         description="Width of the embeddings after the projection. It is at most the width of the model. A smaller "
         "width saves memory and time.",
     )
-    batch_size: int = Field(64, ge=1, description="Texts per forward pass. Raise it on a GPU.")
+    batch_size: Operational[int] = Field(64, ge=1, description="Texts per forward pass. Raise it on a GPU.")
     actors: Resources = Field(
         Resources(num=1, cpus=0.5), description="Actors of the embed stage. Each holds a copy of the model."
     )
