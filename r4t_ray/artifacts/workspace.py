@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from r4t_ray.artifacts.inputs import StageInputs
+from r4t_ray.artifacts.lock import locked
 from r4t_ray.artifacts.manifest import MANIFEST, Artifact, Manifest, make_manifest, read_manifest, rerun, verify_files
 from r4t_ray.artifacts.unfinished import begin, remove_marks, remove_set_aside
 from r4t_ray.config import Settings
@@ -99,28 +101,35 @@ class Workspace:
             make: Fills the folder and returns the number of rows (or steps) that it wrote.
             resumes: If True, ``make`` finds the files that an earlier, unfinished call with the same inputs left. If
                 False, its folder is empty.
+
+        Raises:
+            ArtifactError: Another process makes artifacts in this workspace, or a parent was changed.
         """
         self._refuse_version_0_1()
-        for name in (stage, *parents):
-            _recover(self.root / name)
-        fingerprints = {parent: self.artifact(parent).manifest.fingerprint for parent in parents}
-        inputs = StageInputs.of(config, seed, fingerprints)
-        final = self.root / stage
-        partial = partial_folder(final)
-        if current := _whole(final, inputs):
-            return Artifact(path=final, manifest=_record(final, current, inputs))
-        manifest = _whole(partial, inputs)
-        if manifest is None:
-            _name_what_is_replaced(final, inputs)
-            begin(final, inputs, resumes=resumes)
-            rows = make(partial)
-            remove_leftovers(partial)
-            manifest = make_manifest(stage, partial, rows, inputs)
-            write_json(partial / MANIFEST, asdict(manifest))
-        put_in_place(partial, final)
-        _recover(final)
-        remove_set_aside(final)
-        return Artifact(path=final, manifest=manifest, is_new=True)
+        with self.locked():
+            for name in (stage, *parents):
+                _recover(self.root / name)
+            fingerprints = {parent: self.artifact(parent).manifest.fingerprint for parent in parents}
+            inputs = StageInputs.of(config, seed, fingerprints)
+            final = self.root / stage
+            if current := _whole(final, inputs):
+                return Artifact(path=final, manifest=_record(final, current, inputs))
+            manifest = _whole(partial_folder(final), inputs)
+            if manifest is None:
+                _name_what_is_replaced(final, inputs)
+                manifest = _make(begin(final, inputs, resumes=resumes), stage, inputs, make)
+            put_in_place(partial_folder(final), final)
+            _recover(final)
+            remove_set_aside(final)
+            return Artifact(path=final, manifest=manifest, is_new=True)
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep other processes from making artifacts here. Nested blocks of one process are allowed.
+
+        Raises:
+            ArtifactError: Another process holds the lock (``lock``).
+        """
+        return locked(self.root)
 
     def _refuse_version_0_1(self) -> None:
         found = [name for name in FOLDERS_OF_VERSION_0_1 if (self.root / name / MANIFEST).is_file()]
@@ -135,6 +144,15 @@ class Workspace:
     def holds(self, stage: str) -> bool:
         """Whether a finished stage is there. One that was moved aside by a replacement that was cut off counts too."""
         return any(path.exists() for path in (self.root / stage, replaced_folder(self.root / stage)))
+
+
+def _make(partial: Path, stage: str, inputs: StageInputs, make: Callable[[Path], int]) -> Manifest:
+    """Fill the folder and write its manifest last."""
+    rows = make(partial)
+    remove_leftovers(partial)
+    manifest = make_manifest(stage, partial, rows, inputs)
+    write_json(partial / MANIFEST, asdict(manifest))
+    return manifest
 
 
 def _whole(path: Path, inputs: StageInputs) -> Manifest | None:

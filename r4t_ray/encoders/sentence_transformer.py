@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ from pydantic import Field
 from r4t_ray.config import Operational, Resources, Settings
 from r4t_ray.encoders.models import is_local, resolve_model
 from r4t_ray.errors import ConfigError
+from r4t_ray.machine.library_faults import in_our_words
 from r4t_ray.types import Array
 
 
@@ -49,6 +51,7 @@ class SentenceEncoder:
 
     Raises:
         ConfigError: The reference cannot be resolved, or the model cannot be loaded.
+        MachineError: The hub does not give the model, or its cache cannot be written.
     """
 
     def __init__(self, model: str, batch_size: int = 64) -> None:
@@ -58,7 +61,8 @@ class SentenceEncoder:
         resolved = resolve_model(model)
         transformers_logging.disable_progress_bar()
         try:
-            self._model = SentenceTransformer(resolved, local_files_only=is_local(resolved))
+            with nullcontext() if is_local(resolved) else in_our_words(f"encoder.model '{model}'"):
+                self._model = SentenceTransformer(resolved, local_files_only=is_local(resolved))
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise ConfigError(
