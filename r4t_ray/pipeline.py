@@ -22,6 +22,7 @@ from r4t_ray.files import write_json
 from r4t_ray.machine.library_faults import fault_of
 from r4t_ray.machine.ray_cluster import ray_address
 from r4t_ray.machine.ray_sessions import local_ray, ray_cluster
+from r4t_ray.machine.submitted_job import say_what_was_left_out
 from r4t_ray.stages import PIPELINE, STAGES, Stage, find_stage, parents_of
 from r4t_ray.start_up import check_needs, check_start
 
@@ -165,7 +166,8 @@ def find_fault(error: BaseException) -> R4TError | None:
     # Ray's error of a task is an instance of the class of its cause, but lacks its fields. So go on to the cause.
     ours = (each for each in links if isinstance(each, R4TError) and len(each.args) == 4)
     theirs = (fault for each in links if (fault := fault_of(each)))
-    return next(ours, None) or next(theirs, None)
+    fault = next(ours, None) or next(theirs, None)
+    return fault and say_what_was_left_out(fault, Path.cwd())
 
 
 def _wrapped(error: BaseException) -> Iterator[BaseException]:
