@@ -13,6 +13,8 @@ from types import FrameType
 from typing import Any
 
 from r4t_ray.errors import ConfigError
+from r4t_ray.machine.findings import refuse_faults
+from r4t_ray.machine.folders import check_home, check_shared_memory, check_temporary_folder, check_user
 from r4t_ray.machine.ray_sessions import local_ray
 from r4t_ray.serve.args import AppArgs
 
@@ -32,6 +34,7 @@ def serve_workspace(workspace: Path, host: str = "127.0.0.1", port: int = 8000, 
 
     Raises:
         ConfigError: The address cannot be bound.
+        MachineError: Ray cannot be started on this machine.
         ArtifactError: The workspace cannot be served.
     """
     import ray
@@ -40,6 +43,7 @@ def serve_workspace(workspace: Path, host: str = "127.0.0.1", port: int = 8000, 
     from r4t_ray.serve.app import build_app
 
     check_address(host, port)
+    refuse_faults([check_home(), check_user(), check_temporary_folder(), check_shared_memory()])
     app = build_app((args or AppArgs()).model_copy(update={"workspace": str(workspace)}))
     options = {"include_dashboard": False, "log_to_driver": False, "_node_ip_address": "127.0.0.1"}
     with nullcontext() if ray.is_initialized() else local_ray(**options):
