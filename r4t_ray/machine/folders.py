@@ -60,12 +60,14 @@ def temporary_folder() -> Path:
 
 
 def check_temporary_folder() -> Finding:
-    """Whether Ray's folder for temporary files can be written and its sockets have paths of at most LONGEST_SOCKET."""
-    folder = temporary_folder()
+    """Whether the folders for temporary files can be written, and Ray's sockets have paths of at most LONGEST_SOCKET."""
+    folder, python_folder = temporary_folder(), Path(os.environ.get("TMPDIR") or "/tmp")
     variable = "RAY_TMPDIR" if os.environ.get("RAY_TMPDIR") else "TMPDIR"
+    if not why_not_writable(folder) and why_not_writable(python_folder):
+        folder, variable = python_folder, "TMPDIR"
     fix = f"export {variable}=DIR with a short path, as in {variable}=/tmp"
     length = len(os.fsencode(str(folder / SESSION.format(pid=os.getpid()))))
-    problem = why_not_writable(folder) or why_not_writable(Path(tempfile.gettempdir()))
+    problem = why_not_writable(folder)
     if not problem and length > LONGEST_SOCKET:
         room = LONGEST_SOCKET - length + len(os.fsencode(str(folder)))
         problem = f"a path of {len(os.fsencode(str(folder)))} bytes, which makes Ray's sockets too long"

@@ -78,9 +78,16 @@ def test_a_long_folder_for_temporary_files(monkeypatch: pytest.MonkeyPatch, tmp_
     assert len(str(Path("/" + "y" * (most - 1)) / SESSION.format(pid=folders.os.getpid()))) == LONGEST_SOCKET
 
 
-def test_a_folder_for_temporary_files_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_TMPDIR", NO_FOLDER)
-    assert is_refused(check_temporary_folder())
+@pytest.mark.parametrize(("variable", "other"), [("RAY_TMPDIR", "TMPDIR"), ("TMPDIR", "RAY_TMPDIR")])
+def test_a_folder_for_temporary_files_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, variable: str, other: str
+) -> None:
+    """Ray uses RAY_TMPDIR, and Python TMPDIR."""
+    monkeypatch.setenv(variable, NO_FOLDER)
+    monkeypatch.setenv(other, "/tmp")
+    finding = check_temporary_folder()
+    assert is_refused(finding)
+    assert (finding.name, finding.value.startswith(NO_FOLDER)) == (variable, True)
 
 
 @pytest.mark.parametrize(
