@@ -60,7 +60,7 @@ def temporary_folder() -> Path:
 
 
 def check_temporary_folder() -> Finding:
-    """Whether the folders for temporary files can be written, and Ray's sockets have paths of at most LONGEST_SOCKET."""
+    """Whether folders for temporary files can be written, and Ray's sockets have paths of at most LONGEST_SOCKET."""
     folder, python_folder = temporary_folder(), Path(os.environ.get("TMPDIR") or "/tmp")
     variable = "RAY_TMPDIR" if os.environ.get("RAY_TMPDIR") else "TMPDIR"
     if not why_not_writable(folder) and why_not_writable(python_folder):
