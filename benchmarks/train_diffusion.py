@@ -105,7 +105,7 @@ def training_config(settings: TrainDiffusionSettings) -> Any:
     """The DiffusionConfig of all variants, on a GPU if there is one."""
     import torch
 
-    from r4t_ray.config import PerTask, Resources, load_settings
+    from r4t_ray.config import PerTask, SharingWorkers, load_settings
     from r4t_ray.experiment import Experiment
 
     paper = {"catalogue": {"type": "cookbook"}, "preset": "paper"}
@@ -123,7 +123,7 @@ def training_config(settings: TrainDiffusionSettings) -> Any:
             "log_every": settings.window,
             "validation_rows": 0,
             "checkpoint_every": optimizer.num_steps + 1,
-            "workers": Resources(gpus=float(torch.cuda.is_available())),
+            "workers": SharingWorkers(gpus=float(torch.cuda.is_available())),
             "compile": settings.compile,
             "student": PerTask(oar=None, wscr=None),
             "anchors": PerTask(oar="rows", wscr="rows"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -9,6 +10,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Retriever"]
 __version__ = "0.2.0.dev0"
+
+NOTHING_IS_SENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+}
+"""Variables by which libraries send no statistics. They read them at import, so they are set here, unless they are set
+already: a user may allow it."""
+for _name, _value in NOTHING_IS_SENT.items():
+    os.environ.setdefault(_name, _value)
 
 
 def __getattr__(name: str) -> Any:

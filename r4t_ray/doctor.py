@@ -7,7 +7,10 @@ import platform
 import sys
 from dataclasses import dataclass
 from importlib import metadata, util
-from pathlib import Path
+
+from r4t_ray.machine.findings import Finding
+from r4t_ray.machine.limits import memory_bytes, usable_cpus
+from r4t_ray.start_up import machine_findings
 
 REQUIRED = {
     "ray": "ray",
@@ -32,16 +35,6 @@ INSTALL_ALL = "make install"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One line of the diagnosis. ``fix`` is empty if there is no fault. Only ``required`` faults fail the check."""
-
-    name: str
-    value: str
-    fix: str = ""
-    required: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
 class Diagnosis:
     """All findings, in the order they are printed."""
 
@@ -56,7 +49,7 @@ class Diagnosis:
 def diagnose() -> Diagnosis:
     """Look at the packages, the engines and the machine."""
     packages = [_package(name, module) for name, module in REQUIRED.items()]
-    surroundings = [_encoder(), _torch_companions(), *_machine(), _ray_cluster()]
+    surroundings = [_encoder(), _torch_companions(), *_hardware(), *machine_findings()]
     return Diagnosis(findings=(_python(), *packages, engine(num_gpus()), *surroundings))
 
 
@@ -94,30 +87,19 @@ def version_of(distribution: str) -> str | None:
         return None
 
 
-def memory_gib() -> tuple[float, float]:
-    """Total and free memory in GiB, within the container's limit if there is one."""
-    page = os.sysconf("SC_PAGE_SIZE")
-    total = os.sysconf("SC_PHYS_PAGES") * page
-    free = os.sysconf("SC_AVPHYS_PAGES") * page
-    meminfo = Path("/proc/meminfo")
-    if meminfo.is_file():
-        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-        free = int(fields["MemAvailable"].split()[0]) * 1024
-    limit = Path("/sys/fs/cgroup/memory.max")
-    if limit.is_file() and (text := limit.read_text().strip()) != "max":
-        total = min(total, int(text))
-    return total / 2**30, min(free, total) / 2**30
-
-
 def print_diagnosis(diagnosis: Diagnosis) -> None:
     """Print the findings as a table, then the verdict."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("", "what", "found", "fix")
     for finding in diagnosis.findings:
-        mark = "[green]ok[/]" if not finding.fix else "[red]missing[/]" if finding.required else "[yellow]note[/]"
-        table.add_row(mark, finding.name, finding.value, finding.fix)
+        mark, colour = (
+            ("ok", "green") if not finding.fix else ("missing", "red") if finding.required else ("note", "yellow")
+        )
+        # Text, because rich reads the brackets of a string as markup and drops them.
+        table.add_row(Text(mark, style=colour), *map(Text, (finding.name, finding.value, finding.fix)))
     console = Console()
     console.print(table)
     console.print("ready" if diagnosis.healthy else "not ready: run the fixes of the lines marked missing")
@@ -155,12 +137,13 @@ def _torch_companions() -> Finding:
     )
 
 
-def _machine() -> list[Finding]:
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    total, free = memory_gib()
-    fix = "the cookbook needs about 8 GiB free: close other programs" if free < 8 else ""
+def _hardware() -> list[Finding]:
+    """CPUs and memory within the limits of the control groups: those of the container, not of its host."""
+    cpus, there = usable_cpus(), os.cpu_count() or 1
+    total, free = (size / 2**30 for size in memory_bytes())
+    fix = "the cookbook needs about 8 GiB free: close other programs, or raise the limit" if free < 8 else ""
     return [
-        Finding(name="CPUs", value=str(cpus)),
+        Finding(name="CPUs", value=f"{cpus:g}" + (f" of the {there} of the machine" if cpus < there else "")),
         Finding(name="GPUs", value=str(num_gpus())),
         _precision(),
         Finding(name="memory", value=f"{total:.0f} GiB, {free:.0f} GiB free", fix=fix),
@@ -176,8 +159,3 @@ def _precision() -> Finding:
     return Finding(
         name=name, value="bfloat16" if computes_in_bf16(None) else "float32: bfloat16 would be emulated here"
     )
-
-
-def _ray_cluster() -> Finding:
-    address = os.environ.get("RAY_ADDRESS")
-    return Finding(name="ray cluster", value=address or "RAY_ADDRESS is not set: each command starts a local one")

@@ -6,6 +6,7 @@ R4TError
 ├── RequestError           (ValueError)         a query a person sent
 ├── ArtifactError          (RuntimeError)       a stage's output that is changed, truncated or stale
 │   └── MissingArtifactError (FileNotFoundError)  a stage that has not run
+├── MachineError           (RuntimeError)       what this machine, its network or the cluster lacks
 ├── EngineError            (RuntimeError)       a generation engine that failed or is not installed
 └── RewardError            (RuntimeError)       a reward that could not be computed
 """
@@ -49,6 +50,10 @@ class ArtifactError(R4TError, RuntimeError):
 
 class MissingArtifactError(ArtifactError, FileNotFoundError):
     """A stage's output that is not there."""
+
+
+class MachineError(R4TError, RuntimeError):
+    """Something that this machine, its network or the cluster lacks."""
 
 
 class EngineError(R4TError, RuntimeError):

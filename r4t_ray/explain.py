@@ -36,6 +36,8 @@ folm:
 - `null` resets a key to its default. If a setting may be null, `null` sets it to null.
 - A setting with one value per task is a mapping with the keys `oar` (open-ended abstract retrieval) and `wscr` (weakly
   supervised compositional retrieval). In the tables, `{{oar,wscr}}` stands for one of the two.
+- `Changes no result.` ends the description of a setting that says how a stage runs. Changing it leaves finished stages
+  as they are, and an unfinished stage continues ([resuming.md](resuming.md)).
 - In the tables, `NAME` stands for a name that you choose and `[]` for an entry of a list. `(sets)` means that the
   setting belongs to `type: sets`.
 

@@ -15,11 +15,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from r4t_ray.artifacts import MANIFEST, Artifact, Workspace
+from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.config import load_settings
 from r4t_ray.errors import R4TError
 from r4t_ray.files import write_json
+from r4t_ray.machine.library_faults import fault_of
+from r4t_ray.machine.ray_cluster import ray_address
+from r4t_ray.machine.ray_sessions import local_ray, ray_cluster
+from r4t_ray.machine.submitted_job import say_what_was_left_out
 from r4t_ray.stages import PIPELINE, STAGES, Stage, find_stage, parents_of
+from r4t_ray.start_up import check_needs, check_start
 
 if TYPE_CHECKING:
     from r4t_ray.experiment import Experiment
@@ -44,22 +49,24 @@ def run_stage(stage: Stage, experiment: Experiment, workspace: Workspace) -> Art
     """Run one stage, unless its artifact is current, and record the seconds it took in timings.json."""
     run = importlib.import_module(stage.module).run
     settings = getattr(experiment, stage.section)
-    before, started = _manifest_time(workspace, stage), time.monotonic()
+    started = time.monotonic()
     _logger.info("%s: started", stage.name)
     with _ray_for(stage):
         artifact: Artifact = run(settings, workspace, experiment.seed)
     seconds = time.monotonic() - started
-    if _manifest_time(workspace, stage) == before:
-        _logger.info("%s: unchanged, skipped", stage.name)
-    else:
+    if artifact.is_new:
         _record_seconds(workspace, stage, seconds)
         _logger.info("%s: %d rows in %.1f s", stage.name, artifact.manifest.rows, seconds)
+    else:
+        _logger.info("%s: unchanged, skipped", stage.name)
     return artifact
 
 
 def run_pipeline(experiment: Experiment, workspace: Workspace) -> dict[str, Artifact]:
     """Run every stage in order and skip the current ones; returns the artifacts by section."""
-    with connected_to_ray():
+    check_start(STAGES, experiment, workspace.root)
+    with workspace.locked(), connected_to_ray():
+        check_needs(STAGES, experiment)
         return {stage.section: run_stage(stage, experiment, workspace) for stage in STAGES}
 
 
@@ -67,10 +74,12 @@ def run_ablation(experiment: Experiment, workspace: Workspace) -> Path:
     """Run the stages that the variants of ``ablation`` share, then train and compare these; returns the report."""
     from r4t_ray.evaluation.ablation import ablate
 
-    with connected_to_ray():
-        for stage in STAGES:
-            if stage.section in parents_of("folm"):
-                run_stage(stage, experiment, workspace)
+    stages = [stage for stage in STAGES if stage.section in (*parents_of("folm"), "folm")]
+    check_start(stages, experiment, workspace.root)
+    with workspace.locked(), connected_to_ray():
+        check_needs(stages, experiment)
+        for stage in stages[:-1]:
+            run_stage(stage, experiment, workspace)
         return ablate(experiment.ablation, experiment.folm, experiment.evaluation, workspace, experiment.seed)
 
 
@@ -83,17 +92,14 @@ def connected_to_ray() -> Iterator[None]:
     ray.data.DataContext.get_current().raise_original_map_exception = True
     if ray.is_initialized():
         yield
-        return
-    if "RAY_ADDRESS" in os.environ:
-        ray.init()
+    elif ray_address():
+        with ray_cluster():
+            yield
     else:
         keep_freed_memory()
         # Ray Train asks the dashboard whether its controller lives. Without a dashboard it warns every second.
-        ray.init(address="local", include_dashboard=True)
-    try:
-        yield
-    finally:
-        ray.shutdown()
+        with local_ray(include_dashboard=True):
+            yield
 
 
 def keep_freed_memory() -> None:
@@ -135,7 +141,11 @@ def run_command(command: str, config: Path, workspace: Path) -> dict[str, Artifa
     if command == PIPELINE:
         return run_pipeline(experiment, place)
     stage = find_stage(command)
-    return {stage.section: run_stage(stage, experiment, place)}
+    check_start([stage], experiment, place.root)
+    with place.locked(), _ray_for(stage):
+        if stage.on_ray:
+            check_needs([stage], experiment)
+        return {stage.section: run_stage(stage, experiment, place)}
 
 
 def set_up_logging() -> None:
@@ -143,12 +153,25 @@ def set_up_logging() -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", datefmt="%H:%M:%S"
     )
-    for chatty in ("httpx", "fsspec", "sentence_transformers", "filelock"):
+    for chatty in ("httpx", "fsspec", "sentence_transformers", "filelock", "faiss"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def find_fault(error: BaseException) -> R4TError | None:
-    """The R4TError that ``error`` is or wraps, or None. Ray wraps the errors of its tasks and training workers."""
+    """The fault that ``error`` is or wraps: an R4TError, or a library's fault in our words. None for a bug.
+
+    Ray wraps the errors of its tasks and training workers.
+    """
+    links = list(_wrapped(error))
+    # Ray's error of a task is an instance of the class of its cause, but lacks its fields. So go on to the cause.
+    ours = (each for each in links if isinstance(each, R4TError) and len(each.args) == 4)
+    theirs = (fault for each in links if (fault := fault_of(each)))
+    fault = next(ours, None) or next(theirs, None)
+    return fault and say_what_was_left_out(fault, Path.cwd())
+
+
+def _wrapped(error: BaseException) -> Iterator[BaseException]:
+    """The exception, and all that it wraps, from the outside to the inside."""
     queue: list[BaseException] = [error]
     seen: set[int] = set()
     while queue:
@@ -156,13 +179,10 @@ def find_fault(error: BaseException) -> R4TError | None:
         if id(found) in seen:
             continue
         seen.add(id(found))
-        # Ray's error of a task is an instance of the class of its cause, but lacks its fields. So go on to the cause.
-        if isinstance(found, R4TError) and len(found.args) == 4:
-            return found
+        yield found
         workers = getattr(found, "worker_failures", None) or {}
         near = [getattr(found, "cause", None), found.__cause__, *workers.values()]
         queue += [link for link in near if isinstance(link, BaseException)]
-    return None
 
 
 def report_fault(fault: R4TError) -> int:
@@ -180,11 +200,6 @@ def _ray_for(stage: Stage) -> Iterator[None]:
         return
     with connected_to_ray():
         yield
-
-
-def _manifest_time(workspace: Workspace, stage: Stage) -> int | None:
-    manifest = workspace.root / stage.section / MANIFEST
-    return manifest.stat().st_mtime_ns if manifest.is_file() else None
 
 
 def _record_seconds(workspace: Workspace, stage: Stage, seconds: float) -> None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 import os
 
 ENVIRONMENT = {
-    # A new local cluster of Ray 2.60 may ask for tokens; every test says which it wants.
-    "RAY_AUTH_MODE": "disabled",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -25,7 +23,8 @@ ENVIRONMENT = {
     "MPLBACKEND": "Agg",
 }
 os.environ.update(ENVIRONMENT)
-for _stray in ("RAY_ADDRESS", "RAY_JOB_ID"):
+# Without RAY_AUTH_MODE a local Ray asks for a token, as it does for users.
+for _stray in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_JOB_ID"):
     os.environ.pop(_stray, None)
 
 import json  # noqa: E402 - the environment above comes first
@@ -62,19 +61,17 @@ def repository() -> Path:
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[str]:
     """One local Ray of two CPUs for the whole run; gives its namespace."""
-    import ray
+    from r4t_ray.machine.ray_sessions import local_ray
 
     namespace = f"r4t-tests-{uuid.uuid4().hex[:8]}"
-    ray.init(
-        address="local",
+    with local_ray(
         num_cpus=2,
         include_dashboard=False,
         log_to_driver=False,
         namespace=namespace,
         object_store_memory=512 * 2**20,
-    )
-    yield namespace
-    ray.shutdown()
+    ):
+        yield namespace
 
 
 @pytest.fixture(scope="session")

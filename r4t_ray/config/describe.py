@@ -10,6 +10,7 @@ import yaml
 from pydantic_core import to_jsonable_python
 
 from r4t_ray.config.fields import fields_of
+from r4t_ray.config.operational import description_of
 from r4t_ray.config.settings import Settings
 from r4t_ray.config.shapes import PerTask
 
@@ -45,7 +46,7 @@ def _section(settings: Settings, default: Any, label: str, indent: str, explaine
     oar_is_explained = isinstance(settings, PerTask) and settings.oar is not None
     for field in fields_of(type(settings)):
         if explained and not per_task:
-            yield from _comment(field.info.description or "", indent)
+            yield from _comment(description_of(field.info), indent)
         value, usual = getattr(settings, field.name), getattr(default, field.name) if known else None
         # Both tasks hold the same class: its descriptions stand below oar.
         below = explained and not (oar_is_explained and field.name == "wscr")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from r4t_ray.config.describe import to_yaml
 from r4t_ray.config.fields import Field, Part, fields_of, type_name
+from r4t_ray.config.operational import description_of
 from r4t_ray.config.settings import Settings
 from r4t_ray.config.shapes import PerTask
 
@@ -37,7 +38,7 @@ def setting_rows(kind: type[Settings], key: str = "", values: Values | None = No
         held = [(task, value[field.name]) for task, value in values]
         name = f"{key}.{field.name}" if key else field.name
         tasks = ".{oar,wscr}" if not field.parts and isinstance(held[0][1], PerTask) else ""
-        yield Row(name + tasks, _default(field, held), field.info.description or "")
+        yield Row(name + tasks, _default(field, held), description_of(field.info))
         yield from _part_rows(name, field, held)
 
 

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from pydantic import Field
 
+from r4t_ray.config.operational import Operational
 from r4t_ray.config.settings import Settings
 from r4t_ray.types import Task
 
@@ -17,7 +18,7 @@ T = TypeVar("T")
 class CopyResources(Settings):
     """What Ray reserves for each copy of an actor, a worker or a replica."""
 
-    cpus: float = Field(
+    cpus: Operational[float] = Field(
         1.0, ge=0, description="CPUs that each copy reserves from Ray. Fractions let copies share a core."
     )
     gpus: float = Field(
@@ -28,8 +29,8 @@ class CopyResources(Settings):
 class Resources(CopyResources):
     """The number of copies of an actor or worker, and the resources of each copy."""
 
-    num: int = Field(1, ge=1, description="Copies that run at the same time.")
-    threads: int | None = Field(
+    num: Operational[int] = Field(1, ge=1, description="Copies that run at the same time.")
+    threads: Operational[int | None] = Field(
         None,
         ge=1,
         description="Torch threads in a copy without a GPU. null takes `cpus`, rounded up.",
@@ -39,6 +40,12 @@ class Resources(CopyResources):
     def num_threads(self) -> int:
         """Threads of torch in a copy without a GPU."""
         return self.threads if self.threads is not None else max(1, math.ceil(self.cpus))
+
+
+class SharingWorkers(Resources):
+    """Workers that share each batch, so that their number changes what each one draws."""
+
+    num: int = Field(1, ge=1, description="Workers, which share each batch.")
 
 
 def on_all_cpus(resources: Resources) -> Resources:

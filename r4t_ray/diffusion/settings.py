@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from r4t_ray.config import PerTask, Resources, Settings
+from r4t_ray.config import Operational, PerTask, Settings, SharingWorkers
 from r4t_ray.diffusion.samplers import SOLVERS, SolverName
 
 Prior = Literal["linear", "nearness"]
@@ -246,20 +246,20 @@ class DiffusionConfig(Settings):
         description="Hold each worker's pairs in the memory of its device. Set false if they do not fit; Ray Data then "
         "reads them and needs one more CPU.",
     )
-    log_every: int = Field(100, ge=1, description="Updates between two rows of metrics.")
-    validate_every: int = Field(500, ge=1, description="Updates between two validations.")
+    log_every: Operational[int] = Field(100, ge=1, description="Updates between two rows of metrics.")
+    validate_every: Operational[int] = Field(500, ge=1, description="Updates between two validations.")
     validation_rows: int = Field(2048, ge=0, description="Most pairs of one validation; 0 turns validation off.")
-    checkpoint_every: int = Field(
+    checkpoint_every: Operational[int] = Field(
         250, ge=1, description="Updates between two checkpoints, from which a killed run continues."
     )
-    max_failures: int = Field(
+    max_failures: Operational[int] = Field(
         2, ge=0, description="Most restarts from a checkpoint after a worker is lost, counted over both tasks."
     )
-    workers: Resources = Field(
-        Resources(),
+    workers: SharingWorkers = Field(
+        SharingWorkers(),
         description="Ray Train workers, which share each batch. Set `num` to the GPUs and `gpus: 1` for each.",
     )
-    compile: bool = Field(False, description="Compile the network (a minute). Set true on long runs.")
+    compile: Operational[bool] = Field(False, description="Compile the network (a minute). Set true on long runs.")
 
     @model_validator(mode="after")
     def _a_prior_is_over_anchors(self) -> DiffusionConfig:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
-from r4t_ray.config import Resources, Settings
+from r4t_ray.config import Operational, Resources, Settings
 from r4t_ray.encoders.models import is_local, resolve_model
 from r4t_ray.errors import ConfigError
+from r4t_ray.machine.library_faults import in_our_words
 from r4t_ray.types import Array
 
 
@@ -30,7 +32,7 @@ class EncoderConfig(Settings):
         description="Width of the embeddings after the projection. It is at most the width of the model. A smaller "
         "width saves memory and time.",
     )
-    batch_size: int = Field(64, ge=1, description="Texts per forward pass. Raise it on a GPU.")
+    batch_size: Operational[int] = Field(64, ge=1, description="Texts per forward pass. Raise it on a GPU.")
     actors: Resources = Field(
         Resources(num=1, cpus=0.5), description="Actors of the embed stage. Each holds a copy of the model."
     )
@@ -49,6 +51,7 @@ class SentenceEncoder:
 
     Raises:
         ConfigError: The reference cannot be resolved, or the model cannot be loaded.
+        MachineError: The hub does not give the model, or its cache cannot be written.
     """
 
     def __init__(self, model: str, batch_size: int = 64) -> None:
@@ -58,7 +61,8 @@ class SentenceEncoder:
         resolved = resolve_model(model)
         transformers_logging.disable_progress_bar()
         try:
-            self._model = SentenceTransformer(resolved, local_files_only=is_local(resolved))
+            with nullcontext() if is_local(resolved) else in_our_words(f"encoder.model '{model}'"):
+                self._model = SentenceTransformer(resolved, local_files_only=is_local(resolved))
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise ConfigError(

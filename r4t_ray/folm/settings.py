@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from r4t_ray.config import PerTask, Resources, Settings
+from r4t_ray.config import Operational, PerTask, Resources, Settings, SharingWorkers
 from r4t_ray.folm.learner.lora import LoRAConfig
 from r4t_ray.folm.learner.settings import SoftGRPOConfig
 from r4t_ray.folm.policy.engines.interface import EngineConfig
@@ -72,13 +72,14 @@ class FolmConfig(Settings):
     rollout: Resources = Field(
         Resources(threads=2), description="Rollout actors: each holds an engine, samples answers and scores them."
     )
-    rollout_timeout_s: PositiveFloat = Field(
+    rollout_timeout_s: Operational[PositiveFloat] = Field(
         1800.0,
         description="Seconds after which a rollout actor counts as hung and is restarted. The time includes the start "
         "of its engine. Raise it for models that load or sample slowly.",
     )
-    learner: Resources = Field(
-        Resources(threads=2), description="Learners: Ray Train workers that share each batch. GPUs are experimental."
+    learner: SharingWorkers = Field(
+        SharingWorkers(threads=2),
+        description="Learners: Ray Train workers that share each batch. GPUs are experimental.",
     )
     lora: LoRAConfig | None = Field(
         None, description="Train low-rank adapters instead of all weights. Use it if memory is short."
@@ -88,7 +89,7 @@ class FolmConfig(Settings):
         description="Shard the model over the learners, each with a GPU. Use it for models that do not fit one GPU. "
         "Experimental: not run on GPUs yet.",
     )
-    max_failures: NonNegativeInt = Field(
+    max_failures: Operational[NonNegativeInt] = Field(
         2, description="Restarts of a learner that dies. Each restart resumes from the last checkpoint."
     )
     warm_start: WarmStartConfig = Field(WarmStartConfig(), description="Supervised training before RL.")

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 from pydantic import ValidationError
 
 from r4t_ray.errors import RequestError
+from r4t_ray.machine.library_faults import in_our_words
 from r4t_ray.retrieval.request import RetrieveRequest, shown
 from r4t_ray.retrieval.response import ErrorResponse, RetrieveResponse
+
+LOCAL = re.compile(r"https?://(localhost|127(\.\d+){3}|\[::1\])(:|/|$)")
+"""Addresses of servers on this machine."""
 
 
 class Client:
@@ -20,16 +26,20 @@ class Client:
 
     def __init__(self, address: str, timeout_s: float = 30.0) -> None:
         self._endpoint, self._timeout_s = f"{address.rstrip('/')}/v1/retrieve", timeout_s
+        # No proxy can reach a server on this machine.
+        self._is_local = LOCAL.match(address) is not None
 
     def retrieve(self, request: RetrieveRequest) -> RetrieveResponse:
         """POST one request, made by ``parse_request``, to /v1/retrieve.
 
         Raises:
             RequestError: The server refused it (with the server's message), or there is no such server.
+            MachineError: The proxy that the environment names cannot be used.
         """
         endpoint = self._endpoint
         try:
-            reply = httpx.post(endpoint, json=request.model_dump(exclude_none=True), timeout=self._timeout_s)
+            with in_our_words(endpoint), httpx.Client(timeout=self._timeout_s, trust_env=not self._is_local) as client:
+                reply = client.post(endpoint, json=request.model_dump(exclude_none=True))
         except httpx.TimeoutException:
             raise RequestError(
                 endpoint, f"no answer in {self._timeout_s:g} s", "an answer in time", "try again, or use --local"

@@ -21,7 +21,7 @@ from typing import Literal, NamedTuple, Self
 import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
-from r4t_ray.config import Settings
+from r4t_ray.config import Operational, Settings
 from r4t_ray.measures import vendi_scores_of_k
 from r4t_ray.rewards.answers import Answers
 from r4t_ray.rewards.rubric import FloatArray
@@ -61,7 +61,7 @@ class BackTranslationConfig(Settings):
     max_chars: PositiveInt = Field(
         120, description="Characters of an entry's text in the prompt. Longer texts are cut; they make calls slower."
     )
-    batch_size: PositiveInt = Field(
+    batch_size: Operational[PositiveInt] = Field(
         16, description="Prompts in one pass of the language model. Lower it if memory is short."
     )
     device: str = Field(

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from r4t_ray.config import Settings
+from r4t_ray.config import Operational, Settings
 from r4t_ray.errors import ConfigError, RewardError
 from r4t_ray.rewards.answers import Answers
 from r4t_ray.types import Array
@@ -46,7 +46,7 @@ class JudgeConfig(Settings):
     base_url: str = Field(description="URL of the OpenAI-compatible endpoint, with its /v1.")
     model: str = Field(description="Name of the judging model at the endpoint.")
     weight: float = Field(1.0, description="Factor of the mean grade (0 to 1) in the total reward.")
-    api_key_env: str = Field(
+    api_key_env: Operational[str] = Field(
         "OPENAI_API_KEY",
         description="Name of the environment variable that holds the key, so that no file contains the key. Set the "
         "variable to any text for an endpoint without keys.",
@@ -57,13 +57,15 @@ class JudgeConfig(Settings):
         description="Ask the server to allow only the JSON object of grades (response_format json_schema). Turn it off "
         "for a server without this option.",
     )
-    timeout_s: PositiveFloat = Field(
+    timeout_s: Operational[PositiveFloat] = Field(
         30.0, description="Seconds after which a call counts as failed. Raise it for a slow judge."
     )
-    max_retries: NonNegativeInt = Field(
+    max_retries: Operational[NonNegativeInt] = Field(
         2, description="Retries of a failed call. An answer without a grade after them is dropped."
     )
-    max_concurrency: PositiveInt = Field(16, description="Calls that one rollout actor keeps open at once.")
+    max_concurrency: Operational[PositiveInt] = Field(
+        16, description="Calls that one rollout actor keeps open at once."
+    )
     max_tokens: PositiveInt = Field(64, description="Longest reply in tokens. Raise it with the number of criteria.")
     max_calls: PositiveInt = Field(
         10_000,

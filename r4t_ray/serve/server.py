@@ -7,12 +7,15 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from r4t_ray.errors import ConfigError
+from r4t_ray.machine.findings import refuse_faults
+from r4t_ray.machine.folders import check_home, check_shared_memory, check_temporary_folder, check_user
+from r4t_ray.machine.ray_sessions import local_ray
 from r4t_ray.serve.args import AppArgs
 
 _logger = logging.getLogger(__name__)
@@ -21,7 +24,7 @@ _logger = logging.getLogger(__name__)
 def serve_workspace(workspace: Path, host: str = "127.0.0.1", port: int = 8000, args: AppArgs | None = None) -> None:
     """Serve a workspace from a Ray cluster of this machine until SIGINT or SIGTERM.
 
-    The variable RAY_AUTH_MODE sets whether the cluster asks its clients for a token. Ray reads it at import.
+    The cluster asks its clients for a token that only its own processes know, unless RAY_AUTH_MODE says otherwise.
 
     Args:
         workspace: Folder of the experiment's artifacts.
@@ -31,6 +34,7 @@ def serve_workspace(workspace: Path, host: str = "127.0.0.1", port: int = 8000, 
 
     Raises:
         ConfigError: The address cannot be bound.
+        MachineError: Ray cannot be started on this machine.
         ArtifactError: The workspace cannot be served.
     """
     import ray
@@ -39,20 +43,18 @@ def serve_workspace(workspace: Path, host: str = "127.0.0.1", port: int = 8000, 
     from r4t_ray.serve.app import build_app
 
     check_address(host, port)
+    refuse_faults([check_home(), check_user(), check_temporary_folder(), check_shared_memory()])
     app = build_app((args or AppArgs()).model_copy(update={"workspace": str(workspace)}))
-    started_ray = not ray.is_initialized()
-    if started_ray:
-        ray.init(address="local", include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1")
-    try:
-        with _stop_signals() as stop:
-            serve.start(http_options={"host": host, "port": port})
-            serve.run(app)
-            _logger.info("serving %s at http://%s:%d (docs at /docs); Ctrl-C stops", workspace, host, port)
-            stop.wait()
-    finally:
-        serve.shutdown()
-        if started_ray:
-            ray.shutdown()
+    options = {"include_dashboard": False, "log_to_driver": False, "_node_ip_address": "127.0.0.1"}
+    with nullcontext() if ray.is_initialized() else local_ray(**options):
+        try:
+            with _stop_signals() as stop:
+                serve.start(http_options={"host": host, "port": port})
+                serve.run(app)
+                _logger.info("serving %s at http://%s:%d (docs at /docs); Ctrl-C stops", workspace, host, port)
+                stop.wait()
+        finally:
+            serve.shutdown()
 
 
 def check_address(host: str, port: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from r4t_ray.config import PerTask, Resources, read_yaml
+from r4t_ray.config import PerTask, SharingWorkers, read_yaml
 from r4t_ray.diffusion import DiffusionConfig, NetworkConfig, NoiseConfig, OptimizerConfig, StudentConfig
 from r4t_ray.diffusion.settings import NetworkSettings, sigma_data_of
 from r4t_ray.experiment import Experiment
@@ -57,10 +57,12 @@ def test_impossible_settings_are_refused() -> None:
     with pytest.raises(ValidationError, match="below sigma_max"):
         NoiseConfig(sigma_min=2.0, sigma_max=1.0)
     with pytest.raises(ValidationError, match=r"multiple of workers\.num"):
-        DiffusionConfig(workers=Resources(num=3), optimizer=OptimizerConfig(batch_size=512))
+        DiffusionConfig(workers=SharingWorkers(num=3), optimizer=OptimizerConfig(batch_size=512))
     student = StudentConfig(optimizer=OptimizerConfig(batch_size=64))
     with pytest.raises(ValidationError, match=r"student\.oar\.optimizer\.batch_size \(64\) must be a multiple"):
-        DiffusionConfig(workers=Resources(num=3), optimizer=OptimizerConfig(batch_size=513), student={"oar": student})
+        DiffusionConfig(
+            workers=SharingWorkers(num=3), optimizer=OptimizerConfig(batch_size=513), student={"oar": student}
+        )
     with pytest.raises(ValidationError, match=r"set network\.num_anchors"):
         DiffusionConfig(prior_weight=1.0, network=NetworkSettings(num_anchors=0))
 
@@ -73,7 +75,7 @@ def test_a_worker_has_a_thread_for_every_core_it_holds() -> None:
     before = torch.get_num_threads()
     try:
         for cores, threads in ((1.0, 1), (1.5, 2), (3.0, 3)):
-            _set_up_process(DiffusionConfig(workers=Resources(cpus=cores)), rank=1)
+            _set_up_process(DiffusionConfig(workers=SharingWorkers(cpus=cores)), rank=1)
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)

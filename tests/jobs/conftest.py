@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -53,11 +56,31 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-@pytest.fixture(scope="module")
-def ray_head() -> Iterator[str]:
-    """Address of the job server of a Ray head."""
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """A Ray head, the addresses of its job server and of its control store, and the environment of its user."""
+
+    job_server: str
+    address: str
+    environment: dict[str, str]
+    asks_for_token: bool
+
+    def variables(self, **more: str) -> dict[str, str]:
+        """The environment of a command; ``ray job submit`` needs RAY_AUTH_MODE=token if the head asks for a token."""
+        return self.environment | ({"RAY_AUTH_MODE": "token"} if self.asks_for_token else {}) | more
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["new machine", "machine with a token"])
+def ray_head(request: pytest.FixtureRequest) -> Iterator[Head]:
+    """A head as `ray start --head` starts it by default, on a machine with or without ~/.ray/auth_token."""
     # A short path: Unix sockets below it must stay under 108 bytes.
     folder = Path(tempfile.mkdtemp(prefix="r4t-"))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    environment |= {"HOME": str(folder / "home")}
+    (folder / "home").mkdir()
+    if request.param:
+        ray = str(Path(sys.executable).with_name("ray"))
+        subprocess.run([ray, "get-auth-token", "--generate"], env=environment, capture_output=True, check=True)
     gcs, dashboard, agent, client = free_ports(4)
     options = {
         "num-cpus": 2,
@@ -75,11 +98,16 @@ def ray_head() -> Iterator[str]:
     command = [ray, "start", "--head", "--block", "--disable-usage-stats"]
     command += [f"--{name}={value}" for name, value in options.items()]
     with (folder / "head.log").open("wb") as log:
-        head = psutil.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+        head = psutil.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:
-        address = f"http://127.0.0.1:{dashboard}"
-        wait_for(f"{address}/api/version", head, folder / "head.log")
-        yield address
+        server = f"http://127.0.0.1:{dashboard}"
+        wait_for(f"{server}/api/version", head, folder / "head.log")
+        yield Head(
+            job_server=server,
+            address=f"127.0.0.1:{gcs}",
+            environment=environment,
+            asks_for_token=bool(request.param),
+        )
     finally:
         if head.poll() is not None:
             print(f"the head ended by itself with {head.returncode}:", (folder / "head.log").read_text())
@@ -95,6 +123,8 @@ def wait_for(url: str, head: psutil.Popen, log: Path) -> None:
         try:
             with urllib.request.urlopen(url, timeout=2):
                 return
+        except urllib.error.HTTPError:  # 401: the head asks for a token
+            return
         except OSError:
             time.sleep(0.3)
     raise RuntimeError(f"the Ray head did not come up:\n{log.read_text()}")

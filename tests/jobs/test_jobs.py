@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from r4t_ray import pipeline
 from r4t_ray.artifacts import Workspace
 from r4t_ray.stages import PIPELINE, STAGES
+from tests.jobs.conftest import Head
 
 JOB = "jobs/stage.py"
 
@@ -54,8 +56,8 @@ def test_fault_is_a_message_and_status_2(repository: Path, sets_config: Path, tm
 
 
 @pytest.mark.timeout(540)
-def test_runs_with_python_and_by_ray_job_submit(
-    repository: Path, sets_config: Path, ray_head: str, tmp_path: Path
+def test_runs_with_python_and_by_ray_job_submit_and_with_ray_address(
+    repository: Path, sets_config: Path, ray_head: Head, tmp_path: Path
 ) -> None:
     """`embed` needs the workers of Ray. The stage before it does not."""
     workspace = tmp_path / "ws"
@@ -66,14 +68,49 @@ def test_runs_with_python_and_by_ray_job_submit(
     done = submit(repository, ray_head, "embed", sets_config, workspace)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "succeeded" in done.stdout + done.stderr
-    table = pq.read_table(Workspace(workspace).artifact("encoder").file("items.parquet"))
-    assert table.column("id").to_pylist() == [f"i{number}" for number in range(6)]
+    check_embed(workspace)
+    shutil.rmtree(workspace / "encoder")
+    # RAY_AUTH_MODE is not set here, whether the head asks for a token or not.
+    environment = ray_head.environment | {"RAY_ADDRESS": ray_head.address}
+    done = run_job(repository, "embed", sets_config, workspace, environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    check_embed(workspace)
+
+
+@pytest.mark.timeout(300)
+def test_a_local_run_leaves_no_token_behind(repository: Path, sets_config: Path, tmp_path: Path) -> None:
+    """With ~/.ray/auth_token, the next `ray start --head` would ask its clients for it."""
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    for stage in ("ingest", "embed"):
+        done = run_job(repository, stage, sets_config, tmp_path / "ws", environment | {"HOME": str(home)})
+        assert done.returncode == 0, done.stdout + done.stderr
+    check_embed(tmp_path / "ws")
+    assert not (home / ".ray").exists()
+
+
+@pytest.mark.timeout(300)
+def test_faults_of_a_cluster_are_messages(repository: Path, sets_config: Path, ray_head: Head, tmp_path: Path) -> None:
+    """Too few CPUs, and a token that this user does not have: both are told before the work starts."""
+    workspace = tmp_path / "ws"
+    sets_config.write_text(sets_config.read_text() + "folm: {rollout: {num: 4}}\n")
+    environment = ray_head.environment | {"RAY_ADDRESS": ray_head.address}
+    done = run_job(repository, "train-folm", sets_config, workspace, environment)
+    assert done.returncode == 2, done.stderr
+    assert "5 (folm.rollout 4 x 1, folm.learner 1 x 1), and Ray has 2" in done.stderr
+    assert "lower folm.rollout.{num,cpus} and folm.learner.{num,cpus}" in done.stderr
+    if ray_head.asks_for_token:
+        stranger = environment | {"HOME": str(tmp_path)}
+        done = run_job(repository, "train-folm", sets_config, workspace, stranger)
+        assert done.returncode == 2, done.stderr
+        assert "asks for a token, and there is none here" in done.stderr
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_submitted_job_that_fails_says_what_to_do(
-    repository: Path, sets_config: Path, ray_head: str, tmp_path: Path
+    repository: Path, sets_config: Path, ray_head: Head, tmp_path: Path
 ) -> None:
     workspace = tmp_path / "ws"
     assert run_job(repository, "ingest", sets_config, workspace).returncode == 0
@@ -82,19 +119,23 @@ def test_a_submitted_job_that_fails_says_what_to_do(
     assert "r4t synthesize-pairs" in failed.stdout + failed.stderr
 
 
-def run_job(repository: Path, stage: str, config: Path, workspace: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, JOB, stage, str(config), "--workspace", str(workspace)]
-    return subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=240)
-
-
-def submit(
-    repository: Path, address: str, stage: str, config: Path, workspace: Path
+def run_job(
+    repository: Path, stage: str, config: Path, workspace: Path, environment: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, JOB, stage, str(config), "--workspace", str(workspace)]
+    return subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True, timeout=240)
+
+
+def submit(repository: Path, head: Head, stage: str, config: Path, workspace: Path) -> subprocess.CompletedProcess[str]:
     ray = str(Path(sys.executable).with_name("ray"))
     entry = [sys.executable, JOB, stage, str(config), "--workspace", str(workspace)]
-    command = [ray, "job", "submit", "--address", address, "--working-dir", ".", "--", *entry]
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    return subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True, timeout=300)
+    command = [ray, "job", "submit", "--address", head.job_server, "--working-dir", ".", "--", *entry]
+    return subprocess.run(command, cwd=repository, env=head.variables(), capture_output=True, text=True, timeout=300)
+
+
+def check_embed(workspace: Path) -> None:
+    table = pq.read_table(Workspace(workspace).artifact("encoder").file("items.parquet"))
+    assert table.column("id").to_pylist() == [f"i{number}" for number in range(6)]
 
 
 def check_ingest(workspace: Path) -> None:

@@ -42,6 +42,10 @@ class ReportCheckpoint(TrainerCallback):
     def __init__(self, trainer: Any, log: RunLog) -> None:
         self._trainer, self._log = trainer, log
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Save at the interval of the settings. A checkpoint holds the interval of the run that wrote it."""
+        state.save_steps = args.save_steps
+
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Between two batches, save and end if any worker sees the file ``STOP``."""
         if state.global_step % self._trainer.grpo.num_iterations:

@@ -15,7 +15,7 @@ from pydantic import (
     field_validator,
 )
 
-from r4t_ray.config import Settings
+from r4t_ray.config import Operational, Settings
 from r4t_ray.folm.learner import ADVANTAGES, LOSSES
 
 
@@ -53,7 +53,7 @@ class SoftGRPOConfig(Settings):
         description="Optimizer passes over each batch. With 1 and `max_staleness` 0 every ratio of eq. 8 is 1: nothing "
         "is clipped, and `beta_kl` and `beta_entropy` act only by their difference.",
     )
-    micro_batch_size: PositiveInt = Field(
+    micro_batch_size: Operational[PositiveInt] = Field(
         160, description="Samples of one forward and backward pass in a learner. Lower it where memory is short."
     )
     learning_rate: PositiveFloat | dict[str, PositiveFloat] = Field(
@@ -86,7 +86,7 @@ class SoftGRPOConfig(Settings):
         description="Compute the loss in bfloat16 autocast. null does so where the learner's GPU or CPU multiplies "
         "bfloat16 in hardware.",
     )
-    max_logp_gap: PositiveFloat = Field(
+    max_logp_gap: Operational[PositiveFloat] = Field(
         0.001,
         description="Largest difference allowed between the engine's and the learner's log-probability of a token (in "
         "nats) when the weights are the same. A larger one ends the run. Raise it for an engine in bfloat16, to about "
@@ -101,7 +101,7 @@ class SoftGRPOConfig(Settings):
         96,
         description="Most validation queries that are measured. Each gets two answers, with the same seed each time.",
     )
-    checkpoint_every: PositiveInt = Field(
+    checkpoint_every: Operational[PositiveInt] = Field(
         10, description="Steps between two checkpoints. A learner that dies repeats at most this number of steps."
     )
     max_staleness: Literal[0, 1] = Field(
@@ -109,7 +109,7 @@ class SoftGRPOConfig(Settings):
         description="1 samples the next batch while the learner trains, from weights that are one step old. 0 makes "
         "engines and learner take turns. Use 1 where they run on different devices.",
     )
-    max_unparsed_steps: PositiveInt = Field(
+    max_unparsed_steps: Operational[PositiveInt] = Field(
         5, description="The run ends after this number of consecutive steps in which no answer can be parsed."
     )
 

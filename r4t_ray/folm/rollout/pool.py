@@ -69,10 +69,15 @@ class PendingRollout:
 
 
 def submit(actors: Sequence[Any], request: RolloutRequest) -> PendingRollout:
-    """Split a request over actors and start them, without waiting for the result."""
+    """Split a request over actors and start them, without waiting for the result.
+
+    vLLM samples the query at place i of a request with the request's seed + i. So each part has the seed of its first
+    query, and the samples do not depend on the number of actors. The engine transformers draws one stream of numbers
+    for each part, so its samples do.
+    """
     parts = [
-        replace(request, queries=tuple(request.queries[i] for i in places), seed=request.seed + 7919 * number)
-        for number, places in enumerate(np.array_split(np.arange(len(request.queries)), len(actors)))
+        replace(request, queries=tuple(request.queries[i] for i in places), seed=request.seed + int(places[0]))
+        for places in np.array_split(np.arange(len(request.queries)), len(actors))
         if len(places)
     ]
     pairs = zip(actors, parts, strict=False)  # few queries make fewer parts than actors

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from r4t_ray.config import Settings
+from r4t_ray.config import Operational, Settings
 from r4t_ray.folm.policy.precision import computes_in_bf16
 from r4t_ray.folm.policy.prompt import Example
 
@@ -29,7 +29,7 @@ class SupervisedConfig(Settings):
         None,
         description="Train in bfloat16 autocast. null does so where the GPU or CPU multiplies bfloat16 in hardware.",
     )
-    logging_steps: PositiveInt = Field(50, description="Optimizer steps between two logged losses.")
+    logging_steps: Operational[PositiveInt] = Field(50, description="Optimizer steps between two logged losses.")
 
 
 def train_on_examples(

@@ -22,7 +22,7 @@ import yaml
 from safetensors.torch import load_file
 
 from r4t_ray.artifacts import Artifact, Workspace
-from r4t_ray.config import Resources, Settings
+from r4t_ray.config import Settings, SharingWorkers
 from r4t_ray.diffusion import (
     DiffusionConfig,
     DiffusionRetriever,
@@ -238,7 +238,7 @@ def run_killing_a_worker(config: DiffusionConfig, workspace: Workspace, task: st
 @pytest.mark.slow
 def test_a_worker_killed_in_the_second_task_continues_it(ray_session: str, tmp_path: Path) -> None:
     """Two workers that stream; neither the first task nor the second up to its checkpoint is trained again."""
-    changes = {"cache_pairs": False, "workers": Resources(num=2, cpus=0.5), "checkpoint_every": 100}
+    changes = {"cache_pairs": False, "workers": SharingWorkers(num=2, cpus=0.5), "checkpoint_every": 100}
     config, workspace = CONFIG.model_copy(update=changes), workspace_with_pairs(tmp_path / "workspace")
     artifact, before, killed = run_killing_a_worker(config, workspace, TASKS[1])
     assert artifact.file(f"{TASKS[0]}/{WEIGHTS}").stat().st_mtime < killed
@@ -258,7 +258,7 @@ def test_a_killed_worker_changes_no_result(
 ) -> None:
     """With dropout, and from a checkpoint within an epoch, within a block and between two log lines."""
     network = CONFIG.network.model_copy(update={"dropout": 0.1, "attention_dropout": 0.1})
-    workers = {"workers": Resources(num=num_workers, cpus=1 / num_workers)}
+    workers = {"workers": SharingWorkers(num=num_workers, cpus=1 / num_workers)}
     changes = {"network": network, "cache_pairs": cache_pairs, "shuffle_rows": 1500, **workers}
     config = CONFIG.model_copy(update={**changes, "checkpoint_every": 80})
     unbroken = run(config, workspace_with_pairs(tmp_path / "unbroken"), seed=0)

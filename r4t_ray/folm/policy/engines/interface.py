@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
-from r4t_ray.config import Settings
+from r4t_ray.config import Operational, Settings
 
 
 class EngineConfig(Settings):
@@ -23,16 +23,16 @@ class EngineConfig(Settings):
         description="Precision of weights and activations. Use bfloat16 on GPUs, and raise "
         "`folm.grpo.<task>.max_logp_gap` with it. `auto` is the precision of the model's files.",
     )
-    max_model_len: PositiveInt = Field(
+    max_model_len: Operational[PositiveInt] = Field(
         192, description="Longest prompt with its answer, in tokens. vLLM reserves memory for this length."
     )
-    max_num_seqs: PositiveInt = Field(256, description="Answers that vLLM samples at the same time.")
+    max_num_seqs: Operational[PositiveInt] = Field(256, description="Answers that vLLM samples at the same time.")
     structured_output: bool = Field(
         False,
         description="Sample only well-formed answers for pairs and evaluation, by vLLM's guided decoding. RL always "
         "samples without a grammar, because the learner's log-probabilities have none.",
     )
-    weight_transfer: Literal["disk", "gloo", "nccl"] = Field(
+    weight_transfer: Operational[Literal["disk", "gloo", "nccl"]] = Field(
         "disk",
         description="How RL sends new weights to the engines. `disk` writes files, so learner and engines need a "
         "shared file system. `gloo` (CPU) and `nccl` (GPU) send them from memory. `nccl` is experimental: it has not "

@@ -314,7 +314,7 @@ def test_a_stage_that_resumes_finds_its_files_only_for_the_same_inputs(workspace
         assert sorted(path.name for path in artifact.path.iterdir()) == ["half.txt", MANIFEST]
         assert list(artifact.manifest.files) == ["half.txt"]
         shutil.rmtree(artifact.path)
-    assert found == [["half.txt", "key"], ["key"], ["key"]]
+    assert found == [["half.txt", "inputs.json"], ["inputs.json"], ["inputs.json"]]
 
 
 @pytest.mark.parametrize("folder", ["ingest", "embed", "report"])
