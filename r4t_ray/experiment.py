@@ -69,6 +69,10 @@ class Experiment(Settings):
             raise ValueError("folm.tasks: wscr needs sets; give catalogue.sets, or set folm.tasks to [oar]")
         if self.pairs.num_rows < self.folm.k:
             raise ValueError(f"pairs.num_rows ({self.pairs.num_rows}) is below folm.k ({self.folm.k})")
+        if self.serve.default_task not in (None, *self.folm.tasks):
+            raise ValueError(
+                f"serve.default_task ({self.serve.default_task}) is not in folm.tasks ({', '.join(self.folm.tasks)})"
+            )
         is_greedy = "oar" in self.folm.tasks and self.pairs.policy.oar == "greedy"
         if is_greedy and self.folm.reward.oar.type == "paper":
             raise ValueError(

@@ -12,7 +12,7 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.diffusion import STUDENT, DiffusionRetriever
 from r4t_ray.errors import ConfigError
 from r4t_ray.evaluation.model_card import workspace_facts
-from r4t_ray.types import Task
+from r4t_ray.types import TASKS, Task
 
 CARD = "README.md"
 
@@ -37,10 +37,13 @@ def push(
 
     Raises:
         ArtifactError: A stage (or the report, if there is one) is missing, changed, or made from other inputs.
-        ConfigError: There is no student, ``out`` is not empty, or the hub refuses.
+        ConfigError: The task has no retriever, there is no student, ``out`` is not empty, or the hub refuses.
     """
     opened = Workspace(workspace)
     folder = opened.artifact("diffusion").path / task
+    if not folder.is_dir():
+        trained = [name for name in TASKS if (folder.parent / name).is_dir()]
+        raise ConfigError("--task", task, f"one of {', '.join(trained)}, which have a retriever", "choose one of these")
     if student:
         folder /= STUDENT
         if not folder.is_dir():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from r4t_ray.config import Operational, PerTask, Resources, Settings, SharingWorkers
 from r4t_ray.folm.learner.lora import LoRAConfig
@@ -54,8 +54,10 @@ class FolmConfig(Settings):
     )
     tasks: tuple[Task, ...] = Field(
         TASKS,
+        min_length=1,
         description="Tasks to train a model for: `oar` (open-ended abstract retrieval), `wscr` (weakly supervised "
-        "compositional retrieval).",
+        "compositional retrieval). With one task alone, the later stages make and serve that task; `evaluate` measures "
+        "the methods without a model on both.",
     )
     k: PositiveInt = Field(10, description="Largest number of sub-queries in one answer.")
     num_hits: PositiveInt = Field(10, description="Items that the search of one sub-query returns for the reward.")
@@ -111,6 +113,11 @@ class FolmConfig(Settings):
         ):
             return data | {"reward": reward | {"oar": {"type": "paper", **oar}}}
         return data
+
+    @field_validator("tasks")
+    @classmethod
+    def _each_task_once(cls, tasks: tuple[Task, ...]) -> tuple[Task, ...]:
+        return tuple(dict.fromkeys(tasks))
 
     @model_validator(mode="after")
     def _shards_are_on_gpus(self) -> Self:

@@ -97,7 +97,7 @@ class WritePairs:
         folm = folm.model_copy(update={"added_rewards": FolmConfig().added_rewards})
         self._rewards = TaskRewards(opened, folm)
         self._unasked = None
-        if isinstance(folm.reward.oar, BackTranslationConfig):
+        if "oar" in folm.tasks and isinstance(folm.reward.oar, BackTranslationConfig):
             self._unasked = open_rubric("oar", opened, folm, self._rewards.indexes["oar"].ids, no_scorer)
         self._config, self._folder = config, Path(folder)
         picked = {task for task in folm.tasks if config.policy[task] == "greedy"}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.errors import RequestError
+from r4t_ray.errors import ConfigError, RequestError
 from r4t_ray.retrieval.client import Client
 from r4t_ray.retrieval.compose import answer
 from r4t_ray.retrieval.open_task import OpenTask
@@ -105,8 +105,8 @@ class WorkspaceRetriever:
         from r4t_ray.retrieval.loading import open_tasks
 
         workspace = Workspace(folder)
-        self._default_task = settings.default_task
         self._tasks, shards = open_tasks(workspace, settings, with_index=True)
+        self._default_task = default_task(tuple(self._tasks), settings)
         self._backend = InProcess(generator=DirectionGenerator.load(workspace, settings), shards=shards)
 
     def retrieve(self, request: RetrieveRequest) -> RetrieveResponse:
@@ -136,6 +136,22 @@ def retrieve(request: RetrieveRequest, opened: OpenTask, backend: Backend) -> Re
     """
     generated = backend.generate(generation_request(request, opened))
     return run(answer(request, opened, generated), backend.search)
+
+
+def default_task(served: Sequence[Task], settings: RetrievalSettings) -> Task:
+    """The task of a request that names none: the one of the settings, else the first that is served.
+
+    Raises:
+        ConfigError: The settings name a task that the workspace does not serve.
+    """
+    if settings.default_task is not None and settings.default_task not in served:
+        raise ConfigError(
+            "serve.default_task",
+            settings.default_task,
+            f"one of {', '.join(served)}, which this workspace serves",
+            "leave serve.default_task out",
+        )
+    return settings.default_task or served[0]
 
 
 def choose_task(tasks: Mapping[Task, OpenTask], task: Task) -> OpenTask:

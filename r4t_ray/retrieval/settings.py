@@ -12,11 +12,11 @@ from r4t_ray.types import Task
 class RetrievalSettings(Settings):
     """Which task answers by default, and how directions are sampled."""
 
-    default_task: Task = Field(
-        "oar",
+    default_task: Task | None = Field(
+        None,
         description="Task of a request that names none. "
         "oar retrieves collections (open-ended abstract retrieval). wscr retrieves the items of one set "
-        "(weakly supervised compositional retrieval).",
+        "(weakly supervised compositional retrieval). null takes oar if the workspace serves it, else wscr.",
     )
     solver: SolverName | None = Field(
         None, description="Solver that samples the directions. None takes the trained model's solver."

@@ -8,6 +8,7 @@ from ray import serve
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.retrieval.loading import num_shards, served_indexes, served_tasks, verify
+from r4t_ray.retrieval.retriever import default_task
 from r4t_ray.serve.args import AppArgs, Scaling
 from r4t_ray.serve.gateway import Gateway
 from r4t_ray.serve.generator import Generator
@@ -26,11 +27,14 @@ def build_app(args: AppArgs) -> serve.Application:
     Raises:
         MissingArtifactError: A stage that serving needs has not run.
         ArtifactError: Stages made from different inputs.
+        ConfigError: ``args.default_task`` is not served.
     """
     workspace = Workspace(Path(args.workspace))
     args = args.model_copy(update={"workspace": str(workspace.root)})
     verify(workspace)
-    shards = {name: _shards(workspace, args, name) for name in served_indexes(served_tasks(workspace))}
+    tasks = served_tasks(workspace)
+    default_task(tasks, args)  # fails early
+    shards = {name: _shards(workspace, args, name) for name in served_indexes(tasks)}
     generator = scaled(Generator, args.generator).bind(args)
     return scaled(Gateway, args.gateway).bind(args, generator, shards)
 

@@ -14,7 +14,7 @@ from r4t_ray.retrieval.open_task import OpenTask
 from r4t_ray.retrieval.picking import Searching
 from r4t_ray.retrieval.request import RetrieveRequest, generation_request
 from r4t_ray.retrieval.response import RetrieveResponse
-from r4t_ray.retrieval.retriever import choose_task
+from r4t_ray.retrieval.retriever import choose_task, default_task
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.types import Hits, IndexName, Search, Task
 
@@ -44,7 +44,7 @@ class ServeBackend:
         deployed: Mapping[IndexName, list[Handle]],
         shards: Mapping[IndexName, tuple[Shard, ...]],
     ) -> None:
-        self.tasks = tasks
+        self.tasks, self.default_task = tasks, default_task(tuple(tasks), args)
         self._args, self._generator, self._deployed, self._shards = args, generator, deployed, shards
 
     async def retrieve(self, request: RetrieveRequest) -> RetrieveResponse:
@@ -55,7 +55,7 @@ class ServeBackend:
             TimeoutError: The deadline has passed.
             BackPressureError: A deployment's queue is full.
         """
-        opened = choose_task(self.tasks, request.task or self._args.default_task)
+        opened = choose_task(self.tasks, request.task or self.default_task)
         generation = generation_request(request, opened)
         async with asyncio.timeout(self._args.deadline_s):
             generated = await self._generator.generate.remote(generation)

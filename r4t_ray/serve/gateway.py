@@ -36,7 +36,6 @@ class Gateway:
 
     def __init__(self, args: AppArgs, generator: Handle, deployed: dict[IndexName, list[Handle]]) -> None:
         tasks, shards = open_tasks(Workspace(args.workspace), args, with_index=args.shards == "inline")
-        self._default_task = args.default_task
         self._backend = ServeBackend(args, tasks=tasks, generator=generator, deployed=deployed, shards=shards)
 
     @api.get("/", response_class=HTMLResponse, include_in_schema=False)
@@ -49,7 +48,7 @@ class Gateway:
         """200 if the generator and every shard answer, else 503 or 504."""
         await self._backend.check_ready()
         models = {task: opened.model.model_dump() for task, opened in self._backend.tasks.items()}
-        return JSONResponse({"status": "ok", "default_task": self._default_task, "tasks": models})
+        return JSONResponse({"status": "ok", "default_task": self._backend.default_task, "tasks": models})
 
     @api.post("/v1/retrieve", responses={status: {"model": ErrorResponse} for status in ERROR_STATUS})
     async def retrieve(self, request: RetrieveRequest) -> RetrieveResponse:
