@@ -15,6 +15,7 @@ from r4t_ray.folm.learner.lora import is_adapter, skeleton
 from r4t_ray.folm.learner.optimizer import match_rates
 from r4t_ray.folm.policy.loading import model_source
 from r4t_ray.folm.policy.prompt import render_prompt
+from r4t_ray.folm.policy.tokens import prompt_tokens
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.types import Task
 
@@ -58,8 +59,8 @@ def plan(config: FolmConfig, task: Task) -> Plan:
     num = sum(weight.numel() for name, weight in parameters.items() if not is_adapter(name))
     tokenizer = AutoTokenizer.from_pretrained(**model_source(base))
     prompt = render_prompt(task, EXAMPLE_QUERY, config.k, config.prompt_style, tokenizer)
-    prompt_tokens = len(tokenizer(prompt)["input_ids"])
-    length = prompt_tokens + config.max_completion_tokens
+    prompt_length = len(prompt_tokens([prompt], config.prompt_style, tokenizer)[0])
+    length = prompt_length + config.max_completion_tokens
     samples = grpo.queries_per_step * grpo.num_generations
     micro = min(grpo.micro_batch_size, samples // config.learner.num)
     width = BYTES[config.engine.dtype]
@@ -82,7 +83,7 @@ def plan(config: FolmConfig, task: Task) -> Plan:
             * config.engine.max_model_len,
         },
         samples_per_step=samples,
-        prompt_tokens=prompt_tokens,
+        prompt_tokens=prompt_length,
         max_tokens_per_step=samples * length,
         generate_flop=2.0 * num * samples * length,
         learn_flop=(2.0 + 6.0 * grpo.num_iterations) * num * samples * length,

@@ -27,6 +27,7 @@ from r4t_ray.folm.outcome import outcome_lines
 from r4t_ray.folm.policy.engines.factory import engine_name
 from r4t_ray.folm.policy.loading import load_trainable, model_source
 from r4t_ray.folm.policy.prompt import render_prompt
+from r4t_ray.folm.policy.tokens import end_token
 from r4t_ray.folm.rollout.pool import RolloutPool
 from r4t_ray.folm.rollout.task_rewards import wscr_reward
 from r4t_ray.folm.settings import FolmConfig
@@ -82,6 +83,7 @@ def check_lengths(config: FolmConfig, workspace: Workspace) -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(**model_source(resolve_model(config.base_model)))
+    end_token(tokenizer)  # fails early if an answer could not end
     check_prompts(
         [
             _render(task, query.text, config, tokenizer)
@@ -91,6 +93,7 @@ def check_lengths(config: FolmConfig, workspace: Workspace) -> None:
         tokenizer,
         max_completion_tokens=config.max_completion_tokens,
         max_model_len=config.engine.max_model_len,
+        style=config.prompt_style,
     )
 
 
@@ -122,9 +125,10 @@ def warm_start(task: Task, config: FolmConfig, workspace: Workspace, out: Path, 
             k=config.k,
             max_completion_tokens=config.max_completion_tokens,
             max_length=stage.training.max_length,
+            style=config.prompt_style,
         )
         _logger.info("%s: warm start on %d examples", task, len(examples))
-        history = train_on_examples(model, tokenizer, examples, stage.training, seed)
+        history = train_on_examples(model, tokenizer, examples, stage.training, seed, style=config.prompt_style)
         _logger.info("%s: warm start: loss %.3f to %.3f", task, float(history[0]["loss"]), float(history[-1]["loss"]))
     with whole_folder(out) as folder:
         model.save_pretrained(folder)

@@ -26,6 +26,7 @@ from r4t_ray.errors import ConfigError, EngineError
 from r4t_ray.files import whole_file
 from r4t_ray.folm.policy.engines.factory import make_engine
 from r4t_ray.folm.policy.engines.interface import EngineConfig, Sampling
+from r4t_ray.folm.policy.tokens import prompt_tokens
 from r4t_ray.index import load_index
 from r4t_ray.pairs.actors import map_on_actors
 from r4t_ray.pairs.files import query_seed
@@ -93,7 +94,7 @@ class Recompose:
             regex=answer_form(self._config),
             logprobs=False,
         )
-        answers = self._engine.generate(prompts, sampling)
+        answers = self._engine.generate(prompt_tokens(prompts, "chat", self._tokenizer), sampling)
         return {"number": row["number"], "answers": [samples[0].text for samples in answers]}
 
 

@@ -60,7 +60,7 @@ def build_learner(job: LearnerJob) -> tuple[SoftGRPOTrainer, RunLog, Validation]
 def build_trainer(job: LearnerJob, bridge: RolloutBridge, log: RunLog) -> SoftGRPOTrainer:
     """The warm-started model in a trainer whose prompts are query ids."""
     from datasets import Dataset
-    from transformers import AutoTokenizer, PrinterCallback
+    from transformers import PrinterCallback
 
     config, warm_start = job.config, job.folder / "warm_start"
     model = load_trainable(warm_start)
@@ -68,7 +68,7 @@ def build_trainer(job: LearnerJob, bridge: RolloutBridge, log: RunLog) -> SoftGR
         model = add_adapters(model, config.lora, job.seed)
     trainer = SoftGRPOTrainer(
         model=model,
-        processing_class=AutoTokenizer.from_pretrained(warm_start, padding_side="left"),
+        processing_class=padding_tokenizer(warm_start, model),
         reward_funcs=set_reward,
         rollout_func=bridge,
         train_dataset=Dataset.from_dict({"prompt": [query.query_id for query in job.schedule]}),
@@ -80,6 +80,19 @@ def build_trainer(job: LearnerJob, bridge: RolloutBridge, log: RunLog) -> SoftGR
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(ReportCheckpoint(trainer, log))
     return trainer
+
+
+def padding_tokenizer(folder: Path, model: Any) -> Any:
+    """The tokenizer that trl pads with. Its pad token is one that the model embeds, else the end token.
+
+    Paddings are masked. They are on the left of prompts, so that an answer follows its prompt.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= model.get_input_embeddings().num_embeddings:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
 
 
 def own_actors(actors: Sequence[Any], *, rank: int, num_workers: int) -> Sequence[Any]:

@@ -10,6 +10,7 @@ from r4t_ray.config import Resources
 from r4t_ray.folm.policy.engines.factory import make_engine
 from r4t_ray.folm.policy.engines.interface import Completion, Engine, Sampling
 from r4t_ray.folm.policy.prompt import PromptStyle, answer_regex, parse_fan_out, render_prompt
+from r4t_ray.folm.policy.tokens import prompt_tokens
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.types import Task
 
@@ -57,7 +58,7 @@ class FanOutModel:
 
     def prompt_ids(self, task: Task, query: str, k: int) -> tuple[int, ...]:
         """Token ids of the prompt, as the engine sees it."""
-        return tuple(self._tokenizer(render_prompt(task, query, k, self._style, self._tokenizer))["input_ids"])
+        return tuple(self._prompts(task, [query], k)[0])
 
     def complete(
         self, task: Task, queries: Sequence[str], k: int, *, num_samples: int, temperature: float, seed: int
@@ -67,8 +68,11 @@ class FanOutModel:
         return self._generate(task, queries, k, sampling)
 
     def _generate(self, task: Task, queries: Sequence[str], k: int, sampling: Sampling) -> list[list[Completion]]:
-        prompts = [render_prompt(task, query, k, self._style, self._tokenizer) for query in queries]
-        return self._engine.generate(prompts, sampling)
+        return self._engine.generate(self._prompts(task, queries, k), sampling)
+
+    def _prompts(self, task: Task, queries: Sequence[str], k: int) -> list[list[int]]:
+        texts = [render_prompt(task, query, k, self._style, self._tokenizer) for query in queries]
+        return prompt_tokens(texts, self._style, self._tokenizer)
 
     def fan_out(
         self,

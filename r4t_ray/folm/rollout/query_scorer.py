@@ -9,6 +9,7 @@ import numpy as np
 
 from r4t_ray.encoders import resolve_model
 from r4t_ray.folm.policy.loading import load_trainable, model_source
+from r4t_ray.folm.policy.tokens import prompt_tokens
 from r4t_ray.rewards import BackTranslationConfig, QueryLogProbs
 
 
@@ -29,8 +30,8 @@ class QueryScorer:
         """
         model, tokenizer = self._open()
         pairs = [
-            (tokenizer(prompt)["input_ids"], tokenizer(f" {query.strip()}", add_special_tokens=False)["input_ids"])
-            for prompt, query in zip(prompts, queries, strict=True)
+            (prompt, tokenizer(f" {query.strip()}", add_special_tokens=False)["input_ids"])
+            for prompt, query in zip(prompt_tokens(prompts, "compact", tokenizer), queries, strict=True)
         ]
         order = sorted(range(len(pairs)), key=lambda b: len(pairs[b][0]) + len(pairs[b][1]))
         sums_B = np.zeros(len(pairs), np.float32)

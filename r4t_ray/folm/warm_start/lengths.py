@@ -7,14 +7,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from r4t_ray.errors import ConfigError
-from r4t_ray.folm.policy.prompt import Example, format_answer, parse_answer
+from r4t_ray.folm.policy.prompt import Example, PromptStyle, format_answer, parse_answer
+from r4t_ray.folm.policy.tokens import prompt_tokens
 
 _logger = logging.getLogger(__name__)
 
 
-def check_prompts(prompts: Sequence[str], tokenizer: Any, *, max_completion_tokens: int, max_model_len: int) -> None:
+def check_prompts(
+    prompts: Sequence[str],
+    tokenizer: Any,
+    *,
+    max_completion_tokens: int,
+    max_model_len: int,
+    style: PromptStyle = "compact",
+) -> None:
     """Raise ConfigError if the longest prompt and a longest answer are longer than the engine's sequences."""
-    lengths = _num_tokens(prompts, tokenizer)
+    lengths = list(map(len, prompt_tokens(prompts, style, tokenizer)))
     longest = max(lengths, default=0)
     if longest + max_completion_tokens > max_model_len:
         text = prompts[lengths.index(longest)]
@@ -28,7 +36,13 @@ def check_prompts(prompts: Sequence[str], tokenizer: Any, *, max_completion_toke
 
 
 def fit_answers(
-    examples: Sequence[Example], tokenizer: Any, *, k: int, max_completion_tokens: int, max_length: int
+    examples: Sequence[Example],
+    tokenizer: Any,
+    *,
+    k: int,
+    max_completion_tokens: int,
+    max_length: int,
+    style: PromptStyle = "compact",
 ) -> list[Example]:
     """The examples, with answers that a sampled completion can hold.
 
@@ -42,11 +56,12 @@ def fit_answers(
         k: Most sub-queries of an answer.
         max_completion_tokens: ``folm.max_completion_tokens``.
         max_length: ``folm.warm_start.training.max_length``.
+        style: The style of the prompts.
 
     Raises:
         ConfigError: No sub-query of an answer fits.
     """
-    prompts = _num_tokens([example.prompt for example in examples], tokenizer)
+    prompts = map(len, prompt_tokens([example.prompt for example in examples], style, tokenizer))
     answers = _num_tokens([example.completion for example in examples], tokenizer)
     fitted, num_cut, longest = list(examples), 0, 0
     for place, (example, prompt, answer) in enumerate(zip(examples, prompts, answers, strict=True)):
@@ -87,4 +102,5 @@ def _shorten(example: Example, tokenizer: Any, k: int, room: int) -> str:
 
 
 def _num_tokens(texts: Sequence[str], tokenizer: Any) -> list[int]:
-    return [len(ids) for ids in tokenizer(list(texts))["input_ids"]] if texts else []
+    """Tokens of answers without their end token."""
+    return [len(ids) for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]] if texts else []

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from torch.nn.utils.rnn import pad_sequence
 
 from r4t_ray.config import Operational, Settings
 from r4t_ray.folm.policy.precision import computes_in_bf16
-from r4t_ray.folm.policy.prompt import Example
+from r4t_ray.folm.policy.prompt import Example, PromptStyle
+from r4t_ray.folm.policy.tokens import answer_tokens, prompt_tokens
 
 IGNORED = -100
 """Label of a token that is not a training target."""
+PADDING = {"input_ids": 0, "attention_mask": 0, "labels": IGNORED}
+"""Column of a batch -> its value at the positions after a row's end."""
 
 
 class SupervisedConfig(Settings):
@@ -33,22 +37,36 @@ class SupervisedConfig(Settings):
 
 
 def train_on_examples(
-    model: Any, tokenizer: Any, examples: Sequence[Example], config: SupervisedConfig, seed: int
+    model: Any,
+    tokenizer: Any,
+    examples: Sequence[Example],
+    config: SupervisedConfig,
+    seed: int,
+    *,
+    style: PromptStyle = "compact",
 ) -> list[dict[str, float]]:
     """Train ``model`` in place to continue each prompt with its completion. Only completions are targets.
+
+    Args:
+        model: A causal language model.
+        tokenizer: Its tokenizer.
+        examples: Prompts of ``style`` with their completions.
+        config: The settings.
+        seed: Seed of the order of the examples.
+        style: The style of the prompts.
 
     Returns:
         The trainer's log: dicts with step, loss and learning rate.
     """
     from datasets import Dataset
-    from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
+    from transformers import Trainer, TrainingArguments
 
-    rows = _tokenize(examples, tokenizer, config.max_length)
+    rows = _tokenize(examples, tokenizer, style, config.max_length)
     with tempfile.TemporaryDirectory() as scratch:
         trainer = Trainer(
             model=model,
             train_dataset=Dataset.from_list(rows),
-            data_collator=DataCollatorForSeq2Seq(tokenizer),
+            data_collator=right_padded,
             args=TrainingArguments(
                 output_dir=scratch,
                 per_device_train_batch_size=config.batch_size,
@@ -73,12 +91,25 @@ def train_on_examples(
         return [entry for entry in trainer.state.log_history if "loss" in entry]
 
 
-def _tokenize(examples: Sequence[Example], tokenizer: Any, max_length: int) -> list[dict[str, list[int]]]:
-    prompts = tokenizer([example.prompt for example in examples])["input_ids"]
-    answers = tokenizer([example.completion for example in examples])["input_ids"]
+def right_padded(rows: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, torch.Tensor]:
+    """A batch of rows, each column (B, T). Padding is on the right, so that positions begin at each row's first token.
+
+    The id of a padding is 0 and is not seen, so that the model needs no pad token.
+    """
+    return {
+        name: pad_sequence([torch.tensor(row[name]) for row in rows], batch_first=True, padding_value=padding)
+        for name, padding in PADDING.items()
+    }
+
+
+def _tokenize(
+    examples: Sequence[Example], tokenizer: Any, style: PromptStyle, max_length: int
+) -> list[dict[str, list[int]]]:
+    prompts = prompt_tokens([example.prompt for example in examples], style, tokenizer)
+    answers = answer_tokens([example.completion for example in examples], tokenizer)
     rows = []
     for prompt, answer in zip(prompts, answers, strict=True):
-        ids = [*prompt, *answer, tokenizer.eos_token_id][:max_length]
-        labels = [*[IGNORED] * len(prompt), *answer, tokenizer.eos_token_id][:max_length]
+        ids = [*prompt, *answer][:max_length]
+        labels = [*[IGNORED] * len(prompt), *answer][:max_length]
         rows.append({"input_ids": ids, "attention_mask": [1] * len(ids), "labels": labels})
     return rows

@@ -18,9 +18,12 @@ from r4t_ray.folm.policy.engines import factory
 from r4t_ray.folm.policy.engines.factory import engine_name, make_engine
 from r4t_ray.folm.policy.engines.interface import Completion, EngineConfig, Sampling
 from r4t_ray.folm.policy.prompt import answer_regex, parse_answer
+from r4t_ray.folm.policy.tokens import prompt_tokens
 from r4t_ray.folm.weights.transfer import TransferredWeights
 
-PROMPTS = ["<wscr>lemon poppy seed muffins", "<oar>soup"]
+TEXTS = ["<wscr>lemon poppy seed muffins", "<oar>soup"]
+BASE = resolve_model("package:r4t_ray/folm/base_model")
+PROMPTS = prompt_tokens(TEXTS, "compact", AutoTokenizer.from_pretrained(BASE))
 CONFIG = {"max_model_len": 192, "max_num_seqs": 16}
 SAMPLING = Sampling(num_samples=2, temperature=0.8, max_tokens=60, seed=3)
 
@@ -34,7 +37,7 @@ class EngineActor:
         config = EngineConfig(type=kind, weight_transfer=transfer, **CONFIG)
         self._engine = make_engine(Path(model_dir), config, Resources(threads=1))
 
-    def generate(self, prompts: list[str], sampling: Sampling) -> list[list[Completion]]:
+    def generate(self, prompts: list[list[int]], sampling: Sampling) -> list[list[Completion]]:
         return self._engine.generate(prompts, sampling)
 
     def load_weights(self, model_dir: str) -> None:
@@ -46,7 +49,7 @@ class EngineActor:
 
 @pytest.fixture(scope="module")
 def base_model() -> str:
-    return resolve_model("package:r4t_ray/folm/base_model")
+    return BASE
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +73,9 @@ def engine(request: pytest.FixtureRequest, ray_session: str, base_model: str) ->
     ray.kill(actor)
 
 
-def learner_logprobs(model_dir: str, prompt: str, completion: Completion, temperature: float) -> torch.Tensor:
+def learner_logprobs(model_dir: str, prompt_ids: list[int], completion: Completion, temperature: float) -> torch.Tensor:
     """log pi of each sampled token, by one forward pass of the model."""
-    tokenizer = AutoTokenizer.from_pretrained(model_dir)
     model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32).eval()
-    prompt_ids = tokenizer(prompt)["input_ids"]
     with torch.no_grad():
         logits_TV = model(torch.tensor([[*prompt_ids, *completion.token_ids]])).logits[0, len(prompt_ids) - 1 : -1]
     ids_T = torch.tensor(completion.token_ids)

@@ -14,9 +14,16 @@ from r4t_ray.folm.warm_start.lengths import check_prompts, fit_answers
 LONG = ("one two three", "four five six", "seven")
 
 
-def words(texts: Sequence[str]) -> dict[str, list[list[int]]]:
+class OneTokenAWord:
     """A tokenizer with one token a word; an answer's tags stick to its words."""
-    return {"input_ids": [[0] * len(text.split()) for text in texts]}
+
+    eos_token_id = 1
+
+    def __call__(self, texts: Sequence[str], add_special_tokens: bool) -> dict[str, list[list[int]]]:
+        return {"input_ids": [[0] * len(text.split()) for text in texts]}
+
+
+words = OneTokenAWord()
 
 
 @pytest.mark.parametrize(

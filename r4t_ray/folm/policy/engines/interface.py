@@ -72,8 +72,11 @@ class Completion:
 class Engine(Protocol):
     """Samples completions from a language model."""
 
-    def generate(self, prompts: Sequence[str], sampling: Sampling) -> list[list[Completion]]:
-        """``num_samples`` completions of each prompt. The same seed and batch give the same completions."""
+    def generate(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[list[Completion]]:
+        """``num_samples`` completions of each prompt, which is given as token ids.
+
+        The same seed and batch give the same completions.
+        """
         ...
 
     def load_weights(self, model_dir: Path) -> None:

@@ -50,12 +50,12 @@ class VLLMEngine:
         )
         self._tokenizer = self._llm.get_tokenizer()
 
-    def generate(self, prompts: Sequence[str], sampling: Sampling) -> list[list[Completion]]:
+    def generate(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[list[Completion]]:
         """See ``Engine.generate``.
 
         Texts are decoded once, at the end. Decoding token by token takes a quarter of the time of sampling.
         """
-        from vllm import SamplingParams
+        from vllm import SamplingParams, TokensPrompt
         from vllm.sampling_params import StructuredOutputsParams
 
         form = StructuredOutputsParams(regex=sampling.regex) if sampling.regex else None
@@ -77,7 +77,8 @@ class VLLMEngine:
             for seed in seeds
         ]
         assert len(params) == len(prompts)
-        outputs = self._llm.generate(list(prompts), params, use_tqdm=False)
+        asked = [TokensPrompt(prompt_token_ids=list(prompt)) for prompt in prompts]
+        outputs = self._llm.generate(asked, params, use_tqdm=False)
         return [[self._completion(choice, sampling.logprobs) for choice in output.outputs] for output in outputs]
 
     def load_weights(self, model_dir: Path) -> None:

@@ -1,0 +1,49 @@
+"""Supervised training of models that other people made: no pad token, left padding by default, BOS, positions."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from r4t_ray.folm.policy.prompt import Example, render_prompt
+from r4t_ray.folm.warm_start import supervised
+from r4t_ray.folm.warm_start.supervised import IGNORED, SupervisedConfig, right_padded, train_on_examples
+
+from ..chat_models import chat_tokenizer, tiny_model
+
+CONFIG = SupervisedConfig(
+    batch_size=2, warmup_steps=0, logging_steps=1, learning_rate=1e-3, max_length=1024, bf16=False
+)
+
+
+def test_rows_are_padded_on_the_right_and_paddings_are_no_target() -> None:
+    rows = [{"input_ids": [5, 6, 7], "attention_mask": [1, 1, 1], "labels": [IGNORED, 6, 7]}]
+    rows += [{"input_ids": [8], "attention_mask": [1], "labels": [8]}]
+    batch = {name: values.tolist() for name, values in right_padded(rows).items()}
+    assert batch == {
+        "input_ids": [[5, 6, 7], [8, 0, 0]],
+        "attention_mask": [[1, 1, 1], [1, 0, 0]],
+        "labels": [[IGNORED, 6, 7], [8, IGNORED, IGNORED]],
+    }
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_the_loss_of_a_padded_batch_is_the_loss_of_its_rows_alone(kind: str) -> None:
+    tokenizer = chat_tokenizer()
+    assert tokenizer.pad_token_id is None
+    queries = ("a light summer dinner by the sea", "soup")
+    examples = [Example(render_prompt("oar", query, 3, "chat", tokenizer), query) for query in queries]
+    rows = supervised._tokenize(examples, tokenizer, "chat", CONFIG.max_length)
+    assert [row["input_ids"].count(tokenizer.bos_token_id) for row in rows] == [1, 1]
+    assert [tokenizer.decode([i for i in row["labels"] if i != IGNORED]) for row in rows] == [
+        q + "</s>" for q in queries
+    ]
+    model, sums, num = tiny_model(kind, len(tokenizer)).eval(), 0.0, 0
+    for row in rows:
+        targets = sum(label != IGNORED for label in row["labels"])
+        alone = {name: torch.tensor([row[name]]) for name in ("input_ids", "labels")}
+        with torch.no_grad():
+            sums, num = sums + targets * float(model(**alone).loss), num + targets
+    model = tiny_model(kind, len(tokenizer))
+    history = train_on_examples(model, tokenizer, examples, CONFIG, 0, style="chat")
+    assert history[0]["loss"] == pytest.approx(sums / num, abs=1e-4)
