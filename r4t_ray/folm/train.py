@@ -52,6 +52,8 @@ def run(config: FolmConfig, workspace: Workspace, seed: int) -> Artifact:
 
     def make(folder: Path) -> int:
         engine_name(config.engine)  # fails early if the engine is not installed
+        for task in config.tasks:
+            training_queries(task, workspace)  # fails early if there is none
         check_lengths(config, workspace)
         for task in config.tasks:
             if not (folder / task / "warm_start").exists():
@@ -202,13 +204,13 @@ def reinforce_task(job: LearnerJob) -> list[StepMetrics]:
     return read_metrics(job.folder / METRICS)
 
 
-def query_schedule(task: Task, config: FolmConfig, workspace: Workspace, seed: int) -> list[Query]:
-    """The query of each group, in the order of use: shuffled passes over all training and recombined queries.
+def training_queries(task: Task, workspace: Workspace) -> list[Query]:
+    """The training queries of a task.
 
     Raises:
-        DataError: The task has no training query.
+        DataError: There is none.
     """
-    queries, grpo = load_queries(workspace, task, "train"), config.grpo[task]
+    queries = load_queries(workspace, task, "train")
     if not queries:
         raise DataError(
             "catalogue/queries.parquet",
@@ -216,6 +218,16 @@ def query_schedule(task: Task, config: FolmConfig, workspace: Workspace, seed: i
             "at least one",
             f"add sets or leave {task} out of folm.tasks",
         )
+    return queries
+
+
+def query_schedule(task: Task, config: FolmConfig, workspace: Workspace, seed: int) -> list[Query]:
+    """The query of each group, in the order of use: shuffled passes over all training and recombined queries.
+
+    Raises:
+        DataError: The task has no training query.
+    """
+    queries, grpo = training_queries(task, workspace), config.grpo[task]
     # Only expected coverage rewards recombined queries of WSCR. The warm start recombines with ``seed``.
     if task == "oar" or wscr_reward(workspace, config).expected_share:
         queries += recombined_queries(workspace, task, grpo.num_recombined, seed + 1)

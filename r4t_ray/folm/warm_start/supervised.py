@@ -56,7 +56,7 @@ def train_on_examples(
         style: The style of the prompts.
 
     Returns:
-        The trainer's log: dicts with step, loss and learning rate.
+        The trainer's log: at least one dict with step, loss and learning rate.
     """
     from datasets import Dataset
     from transformers import Trainer, TrainingArguments
@@ -79,7 +79,7 @@ def train_on_examples(
                 bf16=computes_in_bf16(config.bf16),
                 use_cpu=not torch.cuda.is_available(),
                 train_sampling_strategy="group_by_length",
-                logging_steps=config.logging_steps,
+                logging_steps=min(config.logging_steps, -(-len(rows) // config.batch_size)),
                 save_strategy="no",
                 report_to=[],
                 disable_tqdm=True,
