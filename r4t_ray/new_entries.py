@@ -69,7 +69,7 @@ def add(workspace: Workspace, *, items: Path | None = None, sets: Path | None = 
         for task, pool in POOLS.items():
             ids, texts = entries_of_pool(new, task)
             if ids:
-                table = embedding_table(ids, encoder.encode(texts))
+                table = embedding_table(ids, encoder.encode(texts, "document"))
                 shown = [row.title for row in new.sets] if task == "oar" else texts
                 pq.write_table(table.append_column("text", pa.array(shown, pa.string())), folder / f"{pool}.parquet")
         return len(new.items) + len(new.sets)

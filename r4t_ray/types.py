@@ -31,6 +31,9 @@ Split = Literal["train", "val", "test"]
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 
+TextKind = Literal["query", "document"]
+"""query: what is asked, sub-queries included. document: an entry of a pool. Some encoders embed them differently."""
+
 Array = NDArray[np.float32]
 Rows = NDArray[np.int64]
 Hits = tuple[Array, Rows]

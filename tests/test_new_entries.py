@@ -28,7 +28,7 @@ BASIL, MINT = ({"item_id": f"i-{name}", "text": name} for name in ("purple basil
 PESTO = {"set_id": "s-pesto", "title": "pesto", "description": "green sauces", "item_ids": ["i-purple basil", "i-salt"]}
 
 
-def encode(texts: Sequence[str]) -> Array:
+def encode(texts: Sequence[str], kinds: str = "query") -> Array:
     rows = [np.random.default_rng(zlib.crc32(text.encode())).normal(size=DIM) for text in texts]
     return np.array([row / np.linalg.norm(row) for row in rows], np.float32)
 
@@ -171,7 +171,7 @@ def test_a_refused_file_leaves_the_workspace_unchanged(
 def test_nothing_half_written_is_served(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Failing(HashEncoder):
         @staticmethod
-        def encode(texts: Sequence[str]) -> Array:
+        def encode(texts: Sequence[str], kinds: str) -> Array:
             if "mint" in texts:
                 raise MemoryError
             return encode(texts)

@@ -24,9 +24,8 @@ from r4t_ray.catalogue.queries.words import composed
 from r4t_ray.diffusion import serving_folder
 from r4t_ray.drift.compare import Drift, Situation, compare
 from r4t_ray.drift.settings import DriftConfig
-from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
+from r4t_ray.encoders import Encoder, load_embeddings, load_encoder
 from r4t_ray.errors import ConfigError, DataError
-from r4t_ray.evaluation.method_answer import EncodeTexts
 from r4t_ray.evaluation.settings import EvaluationConfig
 from r4t_ray.evaluation.trial import draw, load_retriever, relevant_rows
 from r4t_ray.index import POOLS, ShardedIndex, load_index
@@ -44,7 +43,7 @@ class CatalogueChange:
     removed: RemovedIds
 
     def pools(
-        self, index: ShardedIndex, task: Task, encode: EncodeTexts
+        self, index: ShardedIndex, task: Task, encoder: Encoder
     ) -> tuple[ShardedIndex, ShardedIndex, frozenset[int]]:
         """A task's old pool, its current pool, and the rows of the old pool that were removed.
 
@@ -57,7 +56,8 @@ class CatalogueChange:
             then = index.of_rows(range(index.size))
             kept = index.of_rows([row for row in range(index.size) if row not in removed_rows])
         ids, texts = entries_of_pool(self.new, task)
-        return then, kept.with_rows(ids, encode(texts)), removed_rows
+        now = kept.with_rows(ids, encoder.encode(texts, "document")) if ids else kept
+        return then, now, removed_rows
 
 
 def measure_drift(
@@ -100,9 +100,9 @@ def measure_drift(
     seed = workspace.artifact("diffusion").manifest.seed
     workspace.check_lineage(STAGES)
     tasks = trained_tasks(workspace, task)
-    encode = CachedEncoder(load_encoder(workspace.root / "encoder" / "model")).encode
+    encoder = load_encoder(workspace.root / "encoder" / "model")
     situations = (
-        open_situation(config, evaluation, workspace, name, change=change, texts=texts, encode=encode, seed=seed)
+        open_situation(config, evaluation, workspace, name, change=change, texts=texts, encoder=encoder, seed=seed)
         for name in tasks
     )
     return [compare(config, evaluation, situation, seed) for situation in situations]
@@ -124,7 +124,7 @@ def open_situation(
     *,
     change: CatalogueChange,
     texts: Sequence[str] | None,
-    encode: EncodeTexts,
+    encoder: Encoder,
     seed: int,
 ) -> Situation:
     """Read one task's queries, pool and retriever, and embed the new entries.
@@ -139,7 +139,7 @@ def open_situation(
     train_BD, sample_BD, validation_BD, test_BD = (
         emb_BD[[row_of[query.query_id] for query in each]] for each in (train, sample, validation, test)
     )
-    then, now, removed_rows = change.pools(load_index(workspace, task), task, encode)
+    then, now, removed_rows = change.pools(load_index(workspace, task), task, encoder)
     asked = test if texts is None else queries_of(draw(texts, config.max_queries, seed), workspace, task)
     folder = workspace.root / "diffusion" / task
     return Situation(
@@ -151,7 +151,7 @@ def open_situation(
         train_emb_BD=train_BD,
         sample_emb_BD=sample_BD,
         validation_emb_BD=validation_BD,
-        query_emb_BD=test_BD if texts is None else encode([query.text for query in asked]),
+        query_emb_BD=test_BD if texts is None else encoder.encode([query.text for query in asked]),
         sample_relevant=relevant_rows(workspace, sample, then.ids),
         query_relevant=relevant_rows(workspace, asked, now.ids, change.new.sets),
         queries="held-out" if texts is None else "new",

@@ -27,7 +27,7 @@ from r4t_ray.encoders.models import model_fingerprint, resolve_model
 from r4t_ray.encoders.sentence_transformer import EncoderConfig
 from r4t_ray.progress import track
 from r4t_ray.stages import parents_of
-from r4t_ray.types import Array
+from r4t_ray.types import Array, TextKind
 
 Kind = Literal["items", "sets", "queries"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -88,7 +88,8 @@ class EmbedBatch:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Embed a batch with the columns kind, id and text. Returns the columns id, embedding and kind."""
-        emb_MD = self._encoder.encode(batch["text"].to_pylist())
+        kinds: list[TextKind] = ["query" if kind == "queries" else "document" for kind in batch["kind"].to_pylist()]
+        emb_MD = self._encoder.encode(batch["text"].to_pylist(), kinds)
         table = embedding_table(batch["id"].to_pylist(), emb_MD)
         return table.append_column("kind", batch["kind"])
 
@@ -128,6 +129,7 @@ def _model_batches(config: EncoderConfig, catalogue: Path) -> Iterator[pa.Table]
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False
+    context.raise_original_map_exception = True  # so that a fault keeps its class and fields on the way to the driver
     options: dict[str, Any] = {"batch_format": "pyarrow", "batch_size": STREAM_ROWS}
     row_groups = [
         {"kind": kind, "number": number}

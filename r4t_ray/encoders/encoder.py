@@ -20,7 +20,7 @@ from r4t_ray.encoders.models import model_fingerprint, resolve_model
 from r4t_ray.encoders.sentence_transformer import EncoderConfig, SentenceEncoder
 from r4t_ray.errors import ArtifactError, ConfigError
 from r4t_ray.files import sha256_file, write_json
-from r4t_ray.types import Array
+from r4t_ray.types import Array, TextKind
 
 CONFIG_FILE = "config.json"
 PROJECTION_FILE = "pca.safetensors"
@@ -86,9 +86,9 @@ class Encoder:
         self._projection_Dd = projection_Dd
         self.dim = int(projection_Dd.shape[1])
 
-    def encode(self, texts: Sequence[str]) -> Array:
-        """Unit rows in the order of ``texts``, shape (N, dim)."""
-        return project(self._model.encode(texts), self._projection_Dd)
+    def encode(self, texts: Sequence[str], kinds: TextKind | Sequence[TextKind] = "query") -> Array:
+        """Unit rows in the order of ``texts``, shape (N, dim); see ``SentenceEncoder.encode``."""
+        return project(self._model.encode(texts, kinds), self._projection_Dd)
 
 
 MAX_TEXTS = 100_000
@@ -96,7 +96,7 @@ MAX_TEXTS = 100_000
 
 
 class CachedEncoder:
-    """An encoder with a cache of its last MAX_TEXTS embeddings. ``hits`` and ``misses`` count texts."""
+    """An encoder of queries with a cache of its last MAX_TEXTS embeddings. ``hits`` and ``misses`` count texts."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
@@ -106,7 +106,7 @@ class CachedEncoder:
         self.misses = 0
 
     def encode(self, texts: Sequence[str]) -> Array:
-        """Unit rows, as ``Encoder.encode``. The model embeds each distinct text that is not in the cache once."""
+        """Unit rows of queries, as ``Encoder.encode``. Each distinct text that is not in the cache is embedded once."""
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
         if new:
             self._known.update(zip(new, self._encoder.encode(new), strict=True))

@@ -32,7 +32,7 @@ def resolve_model(reference: str) -> str:
     if not HUB_ID.fullmatch(reference):
         raise ConfigError(
             f"model '{reference}'",
-            "no such path",
+            f"no such path, seen from {Path.cwd()}",
             "a path that exists, a hub id 'owner/name' or 'package:NAME/sub/dir'",
             "correct the model reference in the configuration",
         )

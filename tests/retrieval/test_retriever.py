@@ -130,7 +130,7 @@ def test_one_pass_gives_each_request_the_directions_that_it_asks_for() -> None:
     network = NetworkConfig(num_rows=3, dim=8, hidden_size=8, mlp_size=8, num_heads=2, num_layers=1, num_anchors=40)
     retriever = DiffusionRetriever(network, NoiseConfig(), SamplerConfig(solver="top_anchors")).eval()
     retriever.mixture.anchors_ND.copy_(torch.nn.functional.normalize(torch.randn(40, 8), dim=-1))
-    encoder = SimpleNamespace(encode=lambda texts: np.eye(8, dtype=np.float32)[[len(text) for text in texts]])
+    encoder = SimpleNamespace(encode=lambda texts, kinds: np.eye(8, dtype=np.float32)[[len(text) for text in texts]])
     generate = DirectionGenerator(encoder, {"oar": retriever}, {"oar": retriever.sampler})  # type: ignore[arg-type]
     few, many, none = (GenerationRequest(task="oar", query="pie", seed=0, k=k) for k in (5, 20, 1))
     together = generate([few, many, none])
