@@ -64,7 +64,6 @@ GPU_SETTINGS: tuple[tuple[str, str, str], ...] = (
     ("encoder.batch_size", "256 or more", "Small batches leave a GPU idle."),
     ("folm.engine.type", "vllm", "vLLM samples. auto also takes vLLM if it is installed."),
     ("folm.engine.dtype", "bfloat16", "Half the memory of float32, and a much higher matmul rate."),
-    ("folm.grpo.{oar,wscr}.max_logp_gap", "0.5", "In bfloat16, engine and learner differ more than in float32."),
     ("folm.engine.max_model_len", "2048", "Prompt and completion must fit. Larger values need more memory."),
     ("folm.rollout.gpus", "1", "Each rollout actor samples on a GPU; `folm.rollout.num` is the number of actors."),
     ("folm.learner.gpus", "1", "Each learner worker trains on a GPU; `folm.learner.num` is the number of workers."),

@@ -18,6 +18,7 @@ from r4t_ray.folm.learner.run_log import RunLog
 from r4t_ray.folm.learner.settings import SoftGRPOConfig
 from r4t_ray.folm.learner.status import count_starts
 from r4t_ray.folm.learner.trainer import SoftGRPOTrainer
+from r4t_ray.folm.policy.engines.factory import engine_dtype
 from r4t_ray.folm.policy.loading import load_trainable
 from r4t_ray.folm.policy.precision import computes_in_bf16
 from r4t_ray.folm.rollout.source import RolloutSource
@@ -75,7 +76,7 @@ def build_trainer(job: LearnerJob, bridge: RolloutBridge, log: RunLog) -> SoftGR
         args=grpo_arguments(job.grpo, config, job.folder, job.seed),
         grpo=job.grpo,
         bf16=computes_in_bf16(job.grpo.bf16),
-        engine_bf16=config.engine.dtype != "float32",
+        engine_bf16=engine_dtype(config.engine) == "bfloat16",
     )
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(ReportCheckpoint(trainer, log))

@@ -86,11 +86,11 @@ class SoftGRPOConfig(Settings):
         description="Compute the loss in bfloat16 autocast. null does so where the learner's GPU or CPU multiplies "
         "bfloat16 in hardware.",
     )
-    max_logp_gap: Operational[PositiveFloat] = Field(
-        0.001,
-        description="Largest difference allowed between the engine's and the learner's log-probability of a token (in "
-        "nats) when the weights are the same. A larger one ends the run. Raise it for an engine in bfloat16, to about "
-        "0.5.",
+    max_logp_gap: Operational[PositiveFloat | None] = Field(
+        None,
+        description="Largest difference between the engine's and the learner's log-probability of a token, in nats, "
+        "when the weights are the same. null takes 0.001 for an engine in float32, where a single larger difference "
+        "ends the run, and 0.5 in bfloat16, where the run ends if more than 1% of the tokens differ more.",
     )
     validate_every: NonNegativeInt = Field(
         5,

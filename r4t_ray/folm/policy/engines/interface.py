@@ -20,8 +20,8 @@ class EngineConfig(Settings):
     )
     dtype: Literal["float32", "bfloat16", "auto"] = Field(
         "float32",
-        description="Precision of weights and activations. Use bfloat16 on GPUs, and raise "
-        "`folm.grpo.<task>.max_logp_gap` with it. `auto` is the precision of the model's files.",
+        description="Precision of weights and activations. Use bfloat16 on GPUs. With `auto` transformers takes the "
+        "precision of the model's files, and vLLM bfloat16 in place of float32.",
     )
     max_model_len: Operational[PositiveInt] = Field(
         192, description="Longest prompt with its answer, in tokens. vLLM reserves memory for this length."
