@@ -1,69 +1,99 @@
-"""The tables of three evaluated runs of the demo's settings: a small one for the README and the whole table.
+"""The tables of an evaluated run of the cookbook: small ones for the README, whole ones for docs/results.md.
 
 OAR is open-ended abstract retrieval, WSCR is weakly supervised compositional retrieval.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from benchmarks.harness import Result, Table
 
-Column = tuple[str, str, str]
-"""Heading, task and measure of a column."""
+Column = tuple[str, str]
+"""Heading and measure of a column."""
 
-COLUMNS: tuple[Column, ...] = (
-    ("WSCR recall@100", "wscr", "recall@100"),
-    ("WSCR vendi", "wscr", "vendi"),
-    ("WSCR groundedness", "wscr", "groundedness"),
-    ("WSCR ms", "wscr", "latency_ms_b8"),
-    ("OAR reward", "oar", "oar_reward"),
-    ("OAR vendi", "oar", "vendi"),
-    ("OAR groundedness", "oar", "groundedness"),
-    ("OAR ms", "oar", "latency_ms_b8"),
+OAR_COLUMNS: tuple[Column, ...] = (
+    ("theme precision", "theme_precision"),
+    ("identification", "identification"),
+    ("vendi", "vendi"),
+    ("specific reward", "specific_reward"),
+    ("reward of eq. 1", "oar_reward"),
+    ("fan-out ms", "latency_ms_b8"),
 )
-SMALL_COLUMNS = (COLUMNS[0], COLUMNS[3])
-ABOUT_QUERY: tuple[Column, ...] = (
-    ("theme precision", "oar", "theme_precision"),
-    ("theme recall", "oar", "theme_recall"),
-    ("identification", "oar", "identification"),
-    ("vendi", "oar", "vendi"),
-    ("specific reward", "oar", "specific_reward"),
-    ("reward of eq. 1", "oar", "oar_reward"),
+OAR_METHODS = ("no_fanout_items", "mmr", "dpp", "greedy_reward", "constant", "best_of_5", "r4t_folm", "r4t_diffusion")
+WSCR_COLUMNS: tuple[Column, ...] = (
+    ("recall@100", "recall@100"),
+    ("items of training sets", "recall_seen@100"),
+    ("other items", "recall_unseen@100"),
+    ("vendi", "vendi"),
+    ("fan-out ms", "latency_ms_b8"),
 )
-"""Whether OAR answers are about their query."""
-ABOUT_QUERY_METHODS = ("no_fanout_items", "mmr", "dpp", "greedy_reward", "constant", "r4t_diffusion")
-
-SMALL_METHODS = (
+WSCR_METHODS = (
     "no_fanout",
-    "popular_items",
     "nearest_sets",
-    "nearest_sets_items",
-    "zero_shot",
+    "soft_sets",
     "best_of_5",
     "r4t_folm",
     "r4t_diffusion",
+    "no_fanout_items",
+    "popular_items",
+    "soft_sets_items",
+    "ridge_items",
+    "ease_items",
+    "best_of_5_items",
+    "r4t_folm_items",
+    "r4t_diffusion_items",
 )
 
 
-def seeds_table(result: Result, columns: Sequence[Column] = COLUMNS, methods: Sequence[str] | None = None) -> Table:
-    """Mean over the seeds for each method and measure, with minimum and maximum if they differ.
+def cookbook_tables(result: Result) -> Iterator[Table]:
+    """All methods of both tasks with intervals, then the validation rewards of RL."""
+    yield whole_table(result, "oar")
+    yield whole_table(result, "wscr")
+    yield validation_table(result)
 
-    Args:
-        result: Rows of task, method, measure, mean, least and greatest.
-        columns: The columns, in order.
-        methods: The rows, in order. Default: every method, in the order of the result.
-    """
-    cells = {(row["method"], row["task"], row["measure"]): _cell(row) for row in result.rows}
-    names = methods or tuple(dict.fromkeys(row["method"] for row in result.rows))
+
+def small_table(result: Result, task: str, columns: Sequence[Column], methods: Sequence[str]) -> Table:
+    """Values without intervals; "-" where a method has no such measure."""
+    rows = {(row["method"], row["measure"]): row for row in result.rows if row["task"] == task}
     return Table(
-        columns=["method", *(heading for heading, _, _ in columns)],
-        rows=[[name, *(cells.get((name, task, measure), "-") for _, task, measure in columns)] for name in names],
+        columns=["method", *(heading for heading, _ in columns)],
+        rows=[[name, *(_cell(rows.get((name, measure))) for _, measure in columns)] for name in methods],
     )
 
 
-def _cell(row: dict[str, Any]) -> str:
-    form = "{:.0f}" if row["measure"] == "latency_ms_b8" else "{:.3f}"
-    mean, least, greatest = (form.format(row[name]) for name in ("mean", "least", "greatest"))
-    return mean if least == greatest else f"{mean} [{least}, {greatest}]"
+def whole_table(result: Result, task: str) -> Table:
+    """Every method with intervals."""
+    rows = {(row["method"], row["measure"]): row for row in result.rows if row["task"] == task}
+    columns = OAR_COLUMNS if task == "oar" else WSCR_COLUMNS
+    methods = [name for name in dict.fromkeys(name for name, _ in rows) if (name, "vendi") in rows]
+    return Table(
+        columns=["method", *(heading for heading, _ in columns)],
+        rows=[[name, *(_cell(rows.get((name, measure)), True) for _, measure in columns)] for name in methods],
+    )
+
+
+def validation_table(result: Result) -> Table:
+    """The mean reward of the validation queries by step of RL, one line per task."""
+    rows = [row for row in result.rows if row["measure"] == "validation_reward"]
+    steps = sorted({int(row["method"].removeprefix("step ")) for row in rows if row["method"] != "gain"})
+    of = {(row["task"], row["method"]): row for row in rows}
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    return Table(
+        columns=["task", *(f"step {step}" for step in steps), "gain"],
+        rows=[
+            [task, *(_cell(of.get((task, f"step {step}"))) for step in steps), _cell(of.get((task, "gain")), True)]
+            for task in tasks
+        ],
+    )
+
+
+def _cell(row: dict[str, Any] | None, interval: bool = False) -> str:
+    if row is None:
+        return "-"
+    form = "{:.0f}" if row["measure"].startswith("latency_ms") else "{:.3f}"
+    value = form.format(row["value"])
+    if not interval or row["low"] == row["high"]:
+        return value
+    return f"{value} [{form.format(row['low'])}, {form.format(row['high'])}]"

@@ -50,13 +50,15 @@ def _training() -> list[Table]:
 
 
 TABLES: dict[str, Callable[[], Iterable[Table]]] = {
-    "cookbook-small": lambda: [
-        cookbook.seeds_table(read("cookbook_seeds"), cookbook.SMALL_COLUMNS, cookbook.SMALL_METHODS)
+    "cookbook-oar": lambda: [
+        cookbook.small_table(read("cookbook"), "oar", cookbook.OAR_COLUMNS, cookbook.OAR_METHODS)
     ],
-    "cookbook-seeds": lambda: [cookbook.seeds_table(read("cookbook_seeds"))],
-    "about-query": lambda: [
-        cookbook.seeds_table(read("cookbook_about_query"), cookbook.ABOUT_QUERY, cookbook.ABOUT_QUERY_METHODS)
+    "cookbook-wscr": lambda: [
+        cookbook.small_table(read("cookbook"), "wscr", cookbook.WSCR_COLUMNS, cookbook.WSCR_METHODS)
     ],
+    "cookbook-oar-whole": lambda: [cookbook.whole_table(read("cookbook"), "oar")],
+    "cookbook-wscr-whole": lambda: [cookbook.whole_table(read("cookbook"), "wscr")],
+    "cookbook-validation": lambda: [cookbook.validation_table(read("cookbook"))],
     "learner": lambda: [speed.learner_table(read("learner_gpu"))],
     "train-diffusion": _training,
     "train-folm": lambda: [speed.train_folm_table(read("train_folm_cpu"))],
