@@ -50,9 +50,7 @@ def _training() -> list[Table]:
 
 
 TABLES: dict[str, Callable[[], Iterable[Table]]] = {
-    "cookbook-oar": lambda: [
-        cookbook.small_table(read("cookbook"), "oar", cookbook.OAR_COLUMNS, cookbook.OAR_METHODS)
-    ],
+    "cookbook-oar": lambda: [cookbook.small_table(read("cookbook"), "oar", cookbook.OAR_COLUMNS, cookbook.OAR_METHODS)],
     "cookbook-wscr": lambda: [
         cookbook.small_table(read("cookbook"), "wscr", cookbook.WSCR_COLUMNS, cookbook.WSCR_METHODS)
     ],
