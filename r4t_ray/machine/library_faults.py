@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from r4t_ray.errors import MachineError, R4TError
+from r4t_ray.machine.folders import temporary_folder
 from r4t_ray.machine.hub import cache_folder, hub_fault
 
 PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY")
 NO_ROOM = ("No space left on device", "Disk quota exceeded")
+NO_START = ("timed out during startup", "Failed to start the dashboard")
 NO_MEMORY = ("out of memory", "can't allocate memory", "Cannot allocate memory", "running low on memory")
 
 
@@ -149,6 +151,17 @@ def _no_cluster(error: BaseException, where: str) -> R4TError | None:
     return MachineError(where or "RAY_ADDRESS", _first_line(error), "a cluster within reach", fix)
 
 
+def _no_start(error: BaseException, where: str) -> R4TError | None:
+    if not any(text in str(error) for text in NO_START):
+        return None
+    return MachineError(
+        where or "the start of Ray",
+        _first_line(error),
+        "a machine that starts Ray within half a minute",
+        f"close other programs and run the command again; {temporary_folder()}/ray/session_latest/logs has the reason",
+    )
+
+
 def _file_of(error: BaseException) -> str:
     name = getattr(error, "filename", None)
     return os.fsdecode(name) if isinstance(name, str | bytes) else ""
@@ -166,5 +179,6 @@ RECOGNISERS: tuple[Callable[[BaseException, str], R4TError | None], ...] = (
     _no_memory,
     _ray_version,
     _no_cluster,
+    _no_start,
 )
 """One function for each kind of fault: from one exception and the place that met it to our error, or None."""

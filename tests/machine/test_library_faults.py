@@ -73,6 +73,12 @@ def test_memory(error: Exception) -> None:
     assert "enough memory" in fault_of(error).expected
 
 
+def test_a_ray_that_did_not_start() -> None:
+    fault = fault_of(Exception("The current node timed out during startup. This could happen because"))
+    assert "run the command again" in fault.fix
+    assert "/ray/session_latest/logs" in fault.fix
+
+
 @pytest.mark.parametrize(
     "error", [ValueError("x"), KeyError("y"), FileNotFoundError(2, "No such file", "z"), OSError("odd"), IndexError()]
 )
