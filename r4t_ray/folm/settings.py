@@ -99,6 +99,11 @@ class FolmConfig(Settings):
         PerTask[SoftGRPOConfig](oar=OAR_GRPO, wscr=WSCR_GRPO), description="RL by Soft-GRPO on each task."
     )
 
+    @property
+    def max_prompt_tokens(self) -> int:
+        """Longest prompt in tokens. The rest of the engine's sequence is for the answer."""
+        return self.engine.max_model_len - self.max_completion_tokens
+
     @model_validator(mode="before")
     @classmethod
     def _recorded_weights_are_those_of_eq_1(cls, data: Any) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import random
 import shutil
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from r4t_ray.folm.outcome import outcome_lines
 from r4t_ray.folm.policy.engines.factory import engine_name
 from r4t_ray.folm.policy.loading import load_trainable, model_source
 from r4t_ray.folm.policy.prompt import render_prompt
-from r4t_ray.folm.policy.tokens import end_token
+from r4t_ray.folm.policy.tokens import end_token, fitted_prompt
 from r4t_ray.folm.rollout.pool import RolloutPool
 from r4t_ray.folm.rollout.task_rewards import wscr_reward
 from r4t_ray.folm.settings import FolmConfig
@@ -81,14 +81,14 @@ def remove_scaffolding(folder: Path) -> None:
 
 
 def check_lengths(config: FolmConfig, workspace: Workspace) -> None:
-    """Raise ConfigError if the prompt of a query and its answer are longer than the engine's sequences."""
+    """Raise ConfigError if the prompts of most queries are too long for the engine, and warn of the others."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(**model_source(resolve_model(config.base_model)))
     end_token(tokenizer)  # fails early if an answer could not end
     check_prompts(
         [
-            _render(task, query.text, config, tokenizer)
+            render_prompt(task, query.text, config.k, config.prompt_style, tokenizer)
             for task in config.tasks
             for query in load_queries(workspace, task)
         ],
@@ -109,7 +109,7 @@ def warm_start(task: Task, config: FolmConfig, workspace: Workspace, out: Path, 
     model = load_trainable(base)
     stage = config.warm_start
     if stage.teaches(task):
-        render = partial(_render, config=config, tokenizer=tokenizer)
+        render = cache(partial(_render, config=config, tokenizer=tokenizer))
         examples = warm_start_examples(
             task,
             workspace,
@@ -137,8 +137,9 @@ def warm_start(task: Task, config: FolmConfig, workspace: Workspace, out: Path, 
         tokenizer.save_pretrained(folder)
 
 
-def _render(task: Any, query: str, config: FolmConfig, tokenizer: Any) -> str:
-    return render_prompt(task, query, config.k, config.prompt_style, tokenizer)
+def _render(task: Task, query: str, config: FolmConfig, tokenizer: Any) -> str:
+    style, most = config.prompt_style, config.max_prompt_tokens
+    return fitted_prompt(task, query, k=config.k, style=style, tokenizer=tokenizer, most=most)
 
 
 def reinforce(config: FolmConfig, workspace: Workspace, folder: Path, seed: int) -> list[StepMetrics]:

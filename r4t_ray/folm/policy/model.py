@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from r4t_ray.config import Resources
 from r4t_ray.folm.policy.engines.factory import make_engine
 from r4t_ray.folm.policy.engines.interface import Completion, Engine, Sampling
-from r4t_ray.folm.policy.prompt import PromptStyle, answer_regex, parse_fan_out, render_prompt
-from r4t_ray.folm.policy.tokens import prompt_tokens
+from r4t_ray.folm.policy.prompt import PromptStyle, answer_regex, parse_fan_out
+from r4t_ray.folm.policy.tokens import fitted_prompt, prompt_tokens
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.types import Task
 
@@ -22,10 +23,18 @@ class FanOutModel:
     """A fan-out language model (FOLM): its engine, its tokenizer and its prompts."""
 
     def __init__(
-        self, engine: Engine, *, tokenizer: Any, style: PromptStyle, max_tokens: int, is_structured: bool = False
+        self,
+        engine: Engine,
+        *,
+        tokenizer: Any,
+        style: PromptStyle,
+        max_tokens: int,
+        max_prompt_tokens: int,
+        is_structured: bool = False,
     ) -> None:
         self._engine, self._is_structured = engine, is_structured
-        self._tokenizer, self._style, self._max_tokens = tokenizer, style, max_tokens
+        self._tokenizer, self._style = tokenizer, style
+        self._max_tokens, self._max_prompt_tokens = max_tokens, max_prompt_tokens
 
     @classmethod
     def load(cls, model_dir: Path, config: FolmConfig, resources: Resources | None = None) -> FanOutModel:
@@ -45,6 +54,7 @@ class FanOutModel:
             tokenizer=tokenizer,
             style=config.prompt_style,
             max_tokens=config.max_completion_tokens,
+            max_prompt_tokens=config.max_prompt_tokens,
             is_structured=config.engine.structured_output,
         )
 
@@ -71,8 +81,8 @@ class FanOutModel:
         return self._engine.generate(self._prompts(task, queries, k), sampling)
 
     def _prompts(self, task: Task, queries: Sequence[str], k: int) -> list[list[int]]:
-        texts = [render_prompt(task, query, k, self._style, self._tokenizer) for query in queries]
-        return prompt_tokens(texts, self._style, self._tokenizer)
+        fit = partial(fitted_prompt, k=k, style=self._style, tokenizer=self._tokenizer, most=self._max_prompt_tokens)
+        return prompt_tokens([fit(task, query) for query in queries], self._style, self._tokenizer)
 
     def fan_out(
         self,

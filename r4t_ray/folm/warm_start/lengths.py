@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,10 +22,22 @@ def check_prompts(
     max_model_len: int,
     style: PromptStyle = "compact",
 ) -> None:
-    """Raise ConfigError if the longest prompt and a longest answer are longer than the engine's sequences."""
+    """Compare prompts with the room that a longest answer leaves in the engine's sequences.
+
+    A few long prompts lose the last words of their queries (``fitted_prompt``), and a warning counts them.
+
+    Raises:
+        ConfigError: Half of the prompts or more are too long.
+    """
     lengths = list(map(len, prompt_tokens(prompts, style, tokenizer)))
-    longest = max(lengths, default=0)
-    if longest + max_completion_tokens > max_model_len:
+    longest, num_long = max(lengths, default=0), sum(one + max_completion_tokens > max_model_len for one in lengths)
+    if num_long and 2 * num_long < len(prompts):
+        _logger.warning(
+            "%d of %d queries lose their last words in the prompt: the longest prompt has %d tokens, and "
+            "folm.engine.max_model_len - folm.max_completion_tokens leaves %d",
+            num_long, len(prompts), longest, max_model_len - max_completion_tokens,
+        )  # fmt: skip
+    elif num_long:
         text = prompts[lengths.index(longest)]
         raise ConfigError(
             "folm.engine.max_model_len",
@@ -48,7 +61,8 @@ def fit_answers(
 
     An answer is too long if it has more than ``max_completion_tokens``, or if it has more than ``max_length`` together
     with its prompt; the end token is counted. Its sub-queries are cut to their first words, as many as fit. If single
-    words do not fit, the last ones are dropped. A warning counts the shortened answers.
+    words do not fit, the last ones are dropped, and the only one that is left is cut to its first characters. An
+    example without room for any answer is left out. Warnings count both.
 
     Args:
         examples: What the warm start teaches.
@@ -59,16 +73,23 @@ def fit_answers(
         style: The style of the prompts.
 
     Raises:
-        ConfigError: No sub-query of an answer fits.
+        ConfigError: Half of the examples or more have no room for an answer.
     """
     prompts = map(len, prompt_tokens([example.prompt for example in examples], style, tokenizer))
     answers = _num_tokens([example.completion for example in examples], tokenizer)
-    fitted, num_cut, longest = list(examples), 0, 0
-    for place, (example, prompt, answer) in enumerate(zip(examples, prompts, answers, strict=True)):
+    fitted: list[Example] = []
+    unfit, num_cut, longest = [], 0, 0
+    for example, prompt, answer in zip(examples, prompts, answers, strict=True):
         room = min(max_completion_tokens, max_length - prompt) - 1
+        short = example.completion if answer <= room else _shorten(example, tokenizer, k, room)
+        if short is None:
+            unfit.append((example, room))
+            continue
+        fitted.append(Example(example.prompt, short))
         if answer > room:
             num_cut, longest = num_cut + 1, max(longest, answer)
-            fitted[place] = Example(example.prompt, _shorten(example, tokenizer, k, room))
+    if unfit:
+        _check_unfit(unfit, len(examples))
     if num_cut:
         _logger.warning(
             "warm start: %d of %d answers shortened: the longest has %d tokens; raise folm.max_completion_tokens and "
@@ -78,7 +99,25 @@ def fit_answers(
     return fitted
 
 
-def _shorten(example: Example, tokenizer: Any, k: int, room: int) -> str:
+def _check_unfit(unfit: Sequence[tuple[Example, int]], num: int) -> None:
+    """Warn of examples without room for an answer, given with their room; ConfigError for half of ``num`` or more."""
+    example, room = unfit[0]
+    if 2 * len(unfit) >= num:
+        raise ConfigError(
+            "folm.max_completion_tokens and folm.warm_start.training.max_length",
+            f"room for {room} tokens after the prompt {example.prompt[-80:]!r}",
+            "room for one word",
+            "raise them",
+        )
+    _logger.warning(
+        "warm start: %d of %d examples left out, which have no room for an answer, the first after the prompt %r; "
+        "raise folm.max_completion_tokens and folm.warm_start.training.max_length",
+        len(unfit), num, example.prompt[-80:],
+    )  # fmt: skip
+
+
+def _shorten(example: Example, tokenizer: Any, k: int, room: int) -> str | None:
+    """The longest form of the answer in ``room`` tokens; None if not even one character of a sub-query fits."""
     sub_queries = parse_answer(example.completion, k) or ()
 
     def fits(texts: Sequence[str]) -> bool:
@@ -89,16 +128,11 @@ def _shorten(example: Example, tokenizer: Any, k: int, room: int) -> str:
         texts = list(dict.fromkeys(" ".join(text.split()[:num_words]) for text in sub_queries))
         if fits(texts):
             return format_answer(texts)
-    while texts and not fits(texts):
+    while len(texts) > 1 and not fits(texts):
         texts.pop()
-    if not texts:
-        raise ConfigError(
-            "folm.max_completion_tokens and folm.warm_start.training.max_length",
-            f"room for {room} tokens after the prompt {example.prompt[-80:]!r}",
-            "room for one word",
-            "raise them",
-        )
-    return format_answer(texts)
+    word = texts[0] if texts else ""
+    num_chars = bisect_left(range(1, len(word) + 1), True, key=lambda num: not fits([word[:num]]))
+    return format_answer([word[:num_chars], *texts[1:]]) if num_chars else None
 
 
 def _num_tokens(texts: Sequence[str], tokenizer: Any) -> list[int]:

@@ -11,6 +11,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch.nn.utils.rnn import pad_sequence
 
 from r4t_ray.config import Operational, Settings
+from r4t_ray.errors import ConfigError
 from r4t_ray.folm.policy.precision import computes_in_bf16
 from r4t_ray.folm.policy.prompt import Example, PromptStyle
 from r4t_ray.folm.policy.tokens import answer_tokens, prompt_tokens
@@ -57,6 +58,9 @@ def train_on_examples(
 
     Returns:
         The trainer's log: at least one dict with step, loss and learning rate.
+
+    Raises:
+        ConfigError: No prompt leaves room for an answer in ``config.max_length``.
     """
     from datasets import Dataset
     from transformers import Trainer, TrainingArguments
@@ -111,5 +115,13 @@ def _tokenize(
     for prompt, answer in zip(prompts, answers, strict=True):
         ids = [*prompt, *answer][:max_length]
         labels = [*[IGNORED] * len(prompt), *answer][:max_length]
-        rows.append({"input_ids": ids, "attention_mask": [1] * len(ids), "labels": labels})
+        if len(prompt) < max_length:  # else the row has no target, and a batch of such rows a loss of NaN
+            rows.append({"input_ids": ids, "attention_mask": [1] * len(ids), "labels": labels})
+    if not rows:
+        raise ConfigError(
+            "folm.warm_start.training.max_length",
+            f"{max_length}, with prompts of {min(map(len, prompts), default=0)} tokens or more",
+            "room for an answer after a prompt",
+            "raise it",
+        )
     return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,17 @@ from r4t_ray.folm.learner.build import padding_tokenizer
 from r4t_ray.folm.policy.engines.interface import EngineConfig
 from r4t_ray.folm.policy.engines.transformers_engine import stop_tokens
 from r4t_ray.folm.policy.model import FanOutModel
-from r4t_ray.folm.policy.prompt import render_prompt
-from r4t_ray.folm.policy.tokens import answer_tokens, prompt_tokens
+from r4t_ray.folm.policy.prompt import PromptStyle, render_prompt
+from r4t_ray.folm.policy.tokens import answer_tokens, fitted_prompt, prompt_tokens
 from r4t_ray.folm.settings import FolmConfig
 
 from ..chat_models import TEMPLATE, chat_tokenizer, save_chat_model, tiny_model
 
 QUERIES = ("a light summer dinner by the sea", "soup")
-CHAT = FolmConfig(prompt_style="chat", max_completion_tokens=12, engine=EngineConfig(type="transformers"))
+CHAT = FolmConfig(
+    prompt_style="chat", max_completion_tokens=12, engine=EngineConfig(type="transformers", max_model_len=2000)
+)
+LONG = CHAT.model_copy(update={"engine": EngineConfig(type="transformers", max_model_len=1000)})
 
 
 @pytest.mark.parametrize("template", [TEMPLATE, TEMPLATE.removeprefix("{{ bos_token }}")], ids=["bos", "no bos"])
@@ -89,6 +93,29 @@ def test_an_answer_ends_at_each_token_that_the_model_ends_with(end: int, tmp_pat
     for completion in row:
         assert completion.token_ids == (10,) * (len(completion.token_ids) - 1) + (end,)
         assert len(completion.logprobs) == len(completion.token_ids)
+
+
+@pytest.mark.parametrize("style", ["chat", "compact"])
+@pytest.mark.parametrize(
+    "query", [" ".join(f"word{number}" for number in range(5000)), "ต้มยำ" * 900, "हिन्दी " * 900, "\u200d" * 3000]
+)
+def test_a_long_query_keeps_the_first_words_that_fit(style: PromptStyle, query: str) -> None:
+    tokenizer, most = chat_tokenizer(), 800
+    fit = partial(fitted_prompt, "wscr", k=3, style=style, tokenizer=tokenizer, most=most)
+    prompt = fit(query)
+    (ids,) = prompt_tokens([prompt], style, tokenizer)
+    assert most - 30 < len(ids) <= most
+    text = prompt.rpartition("Wish: ")[2].partition("<end>")[0] if style == "chat" else prompt.removeprefix("<wscr>")
+    assert query.startswith(text)
+    assert len(text) > 50
+    assert fit("soup of the sea") == render_prompt("wscr", "soup of the sea", 3, style, tokenizer)
+
+
+def test_a_model_samples_for_a_title_of_5000_words(tmp_path: Path) -> None:
+    policy = FanOutModel.load(save_chat_model(tmp_path, "gpt2"), LONG, Resources(threads=1))
+    title = " ".join(["word"] * 5000)
+    assert len(policy.prompt_ids("oar", title, 3)) <= LONG.max_prompt_tokens == 988
+    assert len(policy.fan_out("oar", [title, "soup"], 3)) == 2
 
 
 def test_the_pad_token_of_the_learner_is_one_that_its_model_embeds(tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
+from r4t_ray.errors import ConfigError
 from r4t_ray.folm.policy.prompt import Example, render_prompt
 from r4t_ray.folm.warm_start import supervised
 from r4t_ray.folm.warm_start.supervised import IGNORED, SupervisedConfig, right_padded, train_on_examples
@@ -46,3 +49,13 @@ def test_the_loss_of_a_padded_batch_is_the_loss_of_its_rows_alone(kind: str) -> 
     history = train_on_examples(model, tokenizer, examples, CONFIG, 0, style="chat")
     assert len(history) == 1  # one step, which is fewer than logging_steps
     assert history[0]["loss"] == pytest.approx(sums / num, abs=1e-4)
+
+
+def test_an_example_whose_prompt_fills_the_row_is_left_out() -> None:
+    tokenizer = chat_tokenizer()
+    short, long = Example("soup", "stew"), Example("word " * 5000, "stew")
+    model = tiny_model("llama", len(tokenizer))
+    history = train_on_examples(model, tokenizer, [long, short, long], CONFIG, 0)
+    assert math.isfinite(history[-1]["loss"])
+    with pytest.raises(ConfigError, match=r"max_length: got 1024, with prompts of 25001 tokens or more"):
+        train_on_examples(model, tokenizer, [long], CONFIG, 0)

@@ -23,8 +23,10 @@ class EngineConfig(Settings):
         description="Precision of weights and activations. Use bfloat16 on GPUs. With `auto` transformers takes the "
         "precision of the model's files, and vLLM bfloat16 in place of float32.",
     )
-    max_model_len: Operational[PositiveInt] = Field(
-        192, description="Longest prompt with its answer, in tokens. vLLM reserves memory for this length."
+    max_model_len: PositiveInt = Field(
+        192,
+        description="Longest prompt with its answer, in tokens. vLLM reserves memory for this length. A query whose "
+        "prompt is longer loses its last words.",
     )
     max_num_seqs: Operational[PositiveInt] = Field(256, description="Answers that vLLM samples at the same time.")
     structured_output: bool = Field(
