@@ -141,8 +141,7 @@ def load_items(workspace: Workspace) -> list[Item]:
 
 def has_sets(workspace: Workspace) -> bool:
     """Whether the catalogue of the workspace has sets. Without sets each item is stored as a set of its own."""
-    inputs = workspace.artifact("catalogue").manifest.config
-    return inputs["catalogue"]["type"] != "sets" or "sets" in inputs["sources"]
+    return any(row.item_ids != (row.set_id,) for row in load_sets(workspace))
 
 
 def load_sets(workspace: Workspace) -> list[ItemSet]:
