@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Query, load_queries
@@ -71,7 +72,8 @@ class Validation:
         rewards = self.source.rewards_of(self.queries, NUM_SAMPLES, SEED, trainer)
         if rewards is None:
             return None
-        of_query = np.nanmean(np.reshape(rewards, (-1, NUM_SAMPLES)), axis=1)
+        of_sample = np.ma.masked_invalid(np.reshape(rewards, (-1, NUM_SAMPLES)).astype(np.float64))
+        of_query = of_sample.mean(axis=1).filled(np.nan)  # NaN if no answer to a query has a reward
         write_json(self.folder / VALIDATION, {**read_validation(self.folder), str(step): of_query.tolist()})
         return float(np.nanmean(of_query))
 
@@ -86,24 +88,30 @@ def read_validation(folder: Path) -> dict[str, list[float]]:
 def validation_gain(folder: Path) -> Estimate | None:
     """The mean reward at the last validated step minus the mean at the first, with its paired bootstrap interval.
 
-    None if fewer than two steps were validated.
+    None if fewer than two steps were validated, or if no query has a reward at both.
     """
-    rewards = read_validation(folder)
-    if len(rewards) < 2:
-        return None
-    steps = sorted(rewards, key=int)
-    first, last = (np.array(rewards[step], np.float64) for step in (steps[0], steps[-1]))
-    return paired_difference(last, first, NUM_BOOTSTRAP, 0)
+    first_B, last_B = _first_and_last(folder)
+    return paired_difference(last_B, first_B, NUM_BOOTSTRAP, 0) if len(first_B) else None
 
 
 def gain_line(task: Task, folder: Path) -> str:
-    """One line with the gain and its interval; "" if fewer than two steps were validated."""
+    """One line with the gain and its interval; "" if there is none."""
     gain = validation_gain(folder)
     if gain is None:
         return ""
-    rewards = read_validation(folder)
-    first, last = (float(np.nanmean(rewards[step])) for step in sorted(rewards, key=int)[:: len(rewards) - 1])
+    first, last = (float(rewards_B.mean()) for rewards_B in _first_and_last(folder))
     return (
         f"{task}: mean reward of {gain.n} validation queries {first:.4f} before and {last:.4f} after RL, "
         f"gain {gain.value:.4f} [{gain.low:.4f}, {gain.high:.4f}]"
     )
+
+
+def _first_and_last(folder: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The rewards at the first and the last validated step, of the queries that have both; none before two steps."""
+    rewards = read_validation(folder)
+    steps = sorted(rewards, key=int)
+    if len(steps) < 2:
+        return np.empty(0), np.empty(0)
+    first_B, last_B = (np.array(rewards[step], np.float64) for step in (steps[0], steps[-1]))
+    has_both_B = ~np.isnan(first_B + last_B)
+    return first_B[has_both_B], last_B[has_both_B]

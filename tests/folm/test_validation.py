@@ -51,6 +51,21 @@ def test_the_same_queries_and_seed_are_asked_and_the_means_are_kept(tmp_path: Pa
     assert "0.2500 before and 0.7500 after RL, gain 0.5000 [0.5000, 0.5000]" in gain_line("oar", tmp_path)
 
 
+def test_queries_without_a_reward_are_left_out_of_means_and_gain(tmp_path: Path) -> None:
+    answers = iter([[math.nan, math.nan, 0.2, 0.4], [0.9, 0.9, 0.5, math.nan], [0.9, 0.9, math.nan, math.nan]])
+    source = SimpleNamespace(rewards_of=lambda *_: next(answers))
+    validation = Validation(queries=QUERIES, every=5, source=source, folder=tmp_path)  # type: ignore[arg-type]
+    assert validation.run(0, None) == pytest.approx(0.3)
+    validation.run(5, None)
+    gain = validation_gain(tmp_path)
+    assert gain is not None
+    assert (gain.value, gain.n) == (pytest.approx(0.2), 1)
+    assert "mean reward of 1 validation queries 0.3000 before and 0.5000 after RL" in gain_line("oar", tmp_path)
+    assert validation.run(10, None) == pytest.approx(0.9)
+    assert validation_gain(tmp_path) is None
+    assert gain_line("oar", tmp_path) == ""
+
+
 def test_nothing_is_measured_without_queries_or_with_0(tmp_path: Path) -> None:
     assert not Validation(queries=[], every=5, source=Source(), folder=tmp_path).is_on  # type: ignore[arg-type]
     assert not Validation(queries=QUERIES, every=0, source=Source(), folder=tmp_path).is_due(0)  # type: ignore[arg-type]

@@ -128,7 +128,7 @@ def parse_fan_out(text: str, k: int, *, task: Task, query: str, style: PromptSty
     sub_queries = parse_answer(text, k)
     if sub_queries is None or task != "oar" or style != "compact":
         return sub_queries
-    return tuple(with_words(sub_query, query) for sub_query in sub_queries)
+    return tuple(with_words(sub_query, query)[:MAX_QUERY_CHARS] for sub_query in sub_queries)
 
 
 def words_of(query: str) -> list[str]:

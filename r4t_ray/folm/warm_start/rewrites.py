@@ -1,7 +1,8 @@
-"""Rewrites of a wish: a pool entry's title, cut to the words that it shares with the wish and two others.
+"""Rewrites of a wish: a pool entry's title, cut to the words that it shares with the wish and at most two others.
 
 A rewrite is written as an answer to the compact prompt: a number stands for a word of the wish
-(``policy.prompt.with_words``). Every rewrite keeps a word of the wish, so it stays on the topic.
+(``policy.prompt.with_words``). A rewrite keeps a word of the wish, so it stays on the topic. Only if no title near the
+wish holds any of its words, a rewrite holds new words alone.
 """
 
 from __future__ import annotations

@@ -83,6 +83,11 @@ def test_compact_prompts_of_oar_number_the_words_and_answers_name_them_by_their_
     assert parse_fan_out("no list", 10, task="oar", query="Lemon Cake", style="compact") is None
 
 
+def test_a_long_word_that_an_answer_repeats_by_its_number_is_cut() -> None:
+    (read,) = parse_fan_out(format_answer(["1 " * 90]), 10, task="oar", query="a" * 150, style="compact") or ()
+    assert read == "a" * 150 + " " + "a" * 49
+
+
 @given(st.lists(st.text(min_size=1).filter(lambda text: text.split() == [text]), min_size=1, max_size=12))
 def test_numbers_alone_give_back_the_words_of_any_query(words: list[str]) -> None:
     query = " ".join(words)

@@ -79,9 +79,16 @@ def test_samples_requested_one_step_ahead_come_from_weights_one_step_old(monkeyp
 def test_only_the_first_worker_samples_validation_queries_and_all_publish(monkeypatch: pytest.MonkeyPatch) -> None:
     actors = Actors()
     first, second = (source_of(SoftGRPOConfig(queries_per_step=4), actors, monkeypatch, rank) for rank in (0, 1))
+    published: list[int] = []
+
+    def publish(trainer: Any) -> Path:
+        published.append(trainer.state.global_step)
+        return Path(f"weights/step-{trainer.state.global_step:08d}")
+
+    first.weights, second.weights = WeightPublisher(publish), WeightPublisher(publish)
     assert first.rewards_of(SCHEDULE[:3], 2, 9, trainer_at(4)) == [0.0] * 3
     assert second.rewards_of(SCHEDULE[:3], 2, 9, trainer_at(4)) is None
-    assert second.weights.current(trainer_at(4)) == Path("weights/step-00000008")
+    assert published == [8, 8]
     (request,) = actors.requests
     assert (request.num_samples, request.seed, request.weights) == (2, 9, "weights/step-00000008")
 
