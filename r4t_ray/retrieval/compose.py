@@ -17,6 +17,9 @@ from r4t_ray.retrieval.request import Generated, RetrieveRequest, named_rows
 from r4t_ray.retrieval.response import Direction, Item, MergedItem, RetrieveResponse
 from r4t_ray.types import Array, Rows, Search
 
+SAME_COSINE = 0.999
+"""Cosine from which a direction counts as the embedding of an item; rounding to float16 leaves more."""
+
 
 def select_directions(z_LD: Array, nearest_rows_L: Rows, nearest_cos_L: Array, k: int, solver: SolverName) -> list[int]:
     """Keep k rows that lead to different items, lie close to them, and differ from each other.
@@ -96,7 +99,7 @@ def compose(request: RetrieveRequest, opened: OpenTask, z_kD: Array, picked: Pic
         z_kD: The kept directions, unit rows.
         picked: Their items.
     """
-    names = nearest_labels(opened.labels, z_kD) if opened.labels else [None] * len(z_kD)
+    names = direction_names(opened, z_kD, picked)
     listed_by: defaultdict[int, list[int]] = defaultdict(list)
     for direction, (rows, _) in enumerate(picked.lists):
         for row in rows.tolist():
@@ -117,6 +120,21 @@ def compose(request: RetrieveRequest, opened: OpenTask, z_kD: Array, picked: Pic
         ],
         model=opened.model,
     )
+
+
+def direction_names(opened: OpenTask, z_kD: Array, picked: Picked) -> list[str | None]:
+    """The nearest label of each direction, or the text of its first item if the direction is that item's embedding.
+
+    None for all directions if the task has no labels.
+    """
+    if not opened.labels:
+        return [None] * len(z_kD)
+    names: list[str | None] = [*nearest_labels(opened.labels, z_kD)]
+    if opened.decoder is None:  # the scores of a decoder are no cosines
+        for index, (rows, scores) in enumerate(picked.lists):
+            if len(rows) and scores[0] >= SAME_COSINE:
+                names[index] = opened.pool.texts[rows[0]]
+    return names
 
 
 def nearest_labels(labels: Labels, z_kD: Array) -> list[str]:

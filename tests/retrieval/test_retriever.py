@@ -99,7 +99,7 @@ def test_the_command_prints_the_body_of_the_service(
         return capsys.readouterr().out
 
     reply = TestClient(service).post("/v1/retrieve")
-    monkeypatch.setattr("httpx.post", lambda *arguments, **options: reply)
+    monkeypatch.setattr("httpx.Client.post", lambda *arguments, **options: reply)
     local, served = printed("--local", "-w", str(tiny_workspace.root)), printed()
     assert local == served == reply.text + "\n"
     assert json.loads(local) == answer.model_dump(mode="json")
