@@ -12,7 +12,17 @@ from pydantic import Field, PositiveInt
 
 from benchmarks.harness import POSITIONAL, Benchmark, BenchmarkSettings, Result, Table, new_result
 
-NAMES = ("fanout", "learner", "quality", "select", "students", "synthesize", "train_diffusion", "train_folm")
+NAMES = (
+    "cookbook",
+    "fanout",
+    "learner",
+    "quality",
+    "select",
+    "students",
+    "synthesize",
+    "train_diffusion",
+    "train_folm",
+)
 
 
 class ToySettings(BenchmarkSettings):
