@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import random
 import shutil
+from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from r4t_ray.folm.learner.status import OUTCOME, STATUS
 from r4t_ray.folm.outcome import outcome_lines
 from r4t_ray.folm.policy.engines.factory import engine_name
 from r4t_ray.folm.policy.loading import load_trainable, model_source
-from r4t_ray.folm.policy.prompt import render_prompt
+from r4t_ray.folm.policy.prompt import Example, render_prompt
 from r4t_ray.folm.policy.tokens import end_token, fitted_prompt
 from r4t_ray.folm.rollout.pool import RolloutPool
 from r4t_ray.folm.rollout.task_rewards import wscr_reward
@@ -129,12 +130,23 @@ def warm_start(task: Task, config: FolmConfig, workspace: Workspace, out: Path, 
             max_length=stage.training.max_length,
             style=config.prompt_style,
         )
-        _logger.info("%s: warm start on %d examples", task, len(examples))
-        history = train_on_examples(model, tokenizer, examples, stage.training, seed, style=config.prompt_style)
-        _logger.info("%s: warm start: loss %.3f to %.3f", task, float(history[0]["loss"]), float(history[-1]["loss"]))
+        teach(task, model, tokenizer, examples, config=config, seed=seed)
     with whole_folder(out) as folder:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+
+
+def teach(
+    task: Task, model: Any, tokenizer: Any, examples: Sequence[Example], *, config: FolmConfig, seed: int
+) -> None:
+    """Train ``model`` in place on the examples of a task. Without any it stays as it is, and a warning says so."""
+    if not examples:
+        _logger.warning("%s: there is no answer to teach, so RL starts from folm.base_model: add sets", task)
+        return
+    _logger.info("%s: warm start on %d examples", task, len(examples))
+    training = config.warm_start.training
+    history = train_on_examples(model, tokenizer, examples, training, seed, style=config.prompt_style)
+    _logger.info("%s: warm start: loss %.3f to %.3f", task, float(history[0]["loss"]), float(history[-1]["loss"]))
 
 
 def _render(task: Task, query: str, config: FolmConfig, tokenizer: Any) -> str:

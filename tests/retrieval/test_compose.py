@@ -142,7 +142,7 @@ def test_a_direction_is_called_by_the_nearest_sub_query() -> None:
 
 def test_a_direction_that_is_an_item_is_called_by_its_text() -> None:
     labels = Labels(texts=["soups", "salads"], emb_ND=np.array([[1, 0.0], [0, 1.0]], np.float32))
-    scores_LK = np.where(SCORES_LK == SCORES_LK.max(), 1.0, SCORES_LK).astype(np.float32)
+    scores_LK = np.where(SCORES_LK.max() == SCORES_LK, 1.0, SCORES_LK).astype(np.float32)
     request = parse_request(query="dinner", k=2, n=2)
     response = answered(request, replace(OPENED, labels=labels), (scores_LK, ROWS_LK))
     first = response.directions[0]

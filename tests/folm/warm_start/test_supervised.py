@@ -9,6 +9,8 @@ import torch
 
 from r4t_ray.errors import ConfigError
 from r4t_ray.folm.policy.prompt import Example, render_prompt
+from r4t_ray.folm.settings import FolmConfig
+from r4t_ray.folm.train import teach
 from r4t_ray.folm.warm_start import supervised
 from r4t_ray.folm.warm_start.supervised import IGNORED, SupervisedConfig, right_padded, train_on_examples
 
@@ -59,3 +61,8 @@ def test_an_example_whose_prompt_fills_the_row_is_left_out() -> None:
     assert math.isfinite(history[-1]["loss"])
     with pytest.raises(ConfigError, match=r"max_length: got 1024, with prompts of 25001 tokens or more"):
         train_on_examples(model, tokenizer, [long], CONFIG, 0)
+
+
+def test_without_an_answer_to_teach_the_base_model_stays(caplog: pytest.LogCaptureFixture) -> None:
+    teach("oar", None, chat_tokenizer(), [], config=FolmConfig(), seed=0)
+    assert "oar: there is no answer to teach, so RL starts from folm.base_model" in caplog.text
