@@ -81,7 +81,7 @@ def in_words(forecasts: Sequence[Forecast]) -> list[str]:
     total = _minutes(sum(one.seconds or 0.0 for one in forecasts)) + " and more" * bool(unknown)
     most, disk = max(one.memory for one in forecasts), sum(one.disk for one in forecasts)
     needs = [(one.stage, one.work, _minutes(one.seconds), one.memory, one.disk) for one in forecasts]
-    rows = [("stage", "work", "minutes", "memory, GiB", "disk, GiB")]
+    rows: list[tuple[str, ...]] = [("stage", "work", "minutes", "memory, GiB", "disk, GiB")]
     for *words, memory, held in (*needs, ("in all", "", total, most, disk)):
         rows.append((*words, f"{memory / rates.GIB:.1f}", f"{held / rates.GIB:.2f}"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
