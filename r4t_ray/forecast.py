@@ -93,7 +93,10 @@ def in_words(forecasts: Sequence[Forecast]) -> list[str]:
 
 
 def _minutes(seconds: float | None) -> str:
-    return "not known" if seconds is None else f"{seconds / 60:.1f} to {seconds * rates.SLOWEST / 60:.1f}"
+    if seconds is None:
+        return "not known"
+    slowest = seconds * rates.SLOWEST / 60
+    return f"{seconds / 60:.1f} to {slowest:.1f}" if slowest >= 0.1 else "below 0.1"
 
 
 def _work(experiment: Experiment, size: Size, rows: int) -> dict[str, list[tuple[int, str, float]]]:

@@ -20,8 +20,8 @@ FOLM, ROLLOUT, PAIRS, ENGINE = 8.7 * GIB, 2.2 * GIB, 3.6 * GIB, 2.4 * GIB
 """docs/measurements.md, "Soft-GRPO beside plain trl": 10.9 and 13.1; docs/synthesis.md, "Live": 6.0 and 8.4."""
 DIFFUSION, WORKER = 4.8 * GIB, 0.8 * GIB
 ROW = 1_100
-"""Bytes of a record of the catalogue in memory. As the next line: docs/measurements.md, "The stages of the cookbook"."""
+"""Bytes of a record in memory. As the next line: docs/measurements.md, "The stages of the cookbook"."""
 HNSW, DECODER_ITEM, PAIR, FOLM_DISK, DIFFUSION_DISK, REPORT = 272, 1_500, 1_300, 37e6, 4.3e6, 500_000
-"""Bytes on disk: a vector's links, an item of the decoder, a fan-out, the models of a task, the report. Same section."""
+"""Bytes on disk: a vector's links, an item of the decoder, a fan-out, a task's models, the report. Same section."""
 NATIVE_DIM = 384
 """Width of the shipped encoder; the embed stage holds its vectors on disk until it ends."""
