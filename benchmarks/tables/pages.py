@@ -57,6 +57,7 @@ TABLES: dict[str, Callable[[], Iterable[Table]]] = {
     "cookbook-oar-whole": lambda: [cookbook.whole_table(read("cookbook"), "oar")],
     "cookbook-wscr-whole": lambda: [cookbook.whole_table(read("cookbook"), "wscr")],
     "cookbook-validation": lambda: [cookbook.validation_table(read("cookbook"))],
+    "embed": lambda: [speed.embed_table(read("embed_cpu"))],
     "learner": lambda: [speed.learner_table(read("learner_gpu"))],
     "train-diffusion": _training,
     "train-folm": lambda: [speed.train_folm_table(read("train_folm_cpu"))],

@@ -208,3 +208,23 @@ def synthesize_replay_table(result: Result) -> Table:
 def pairs_per_s(run: ResultRow) -> float:
     """Pairs/s of a run, from its first file to its last."""
     return float(run["paced"] / run["seconds"])
+
+
+def embed_table(result: Result) -> Table:
+    """Texts per second and per CPU second of the loop and of the embed stage, and the ratios to the loop."""
+    rates = {
+        what: [
+            statistics.median(row["texts"] / row[time] for row in result.rows if row["what"] == what)
+            for time in ("seconds", "cpu_s")
+        ]
+        for what in ("loop", "stage")
+    }
+    lines = []
+    for what, own in rates.items():
+        cells = (f"{rate:,.0f}, {rate / loop:.2f}" for rate, loop in zip(own, rates["loop"], strict=True))
+        lines.append((f"{what}, {result.settings['threads']} thread(s)", *cells))
+    return Table(
+        columns=("run", "texts/s, ratio", "texts per CPU second, ratio"),
+        rows=lines,
+        notes=(f"Largest difference of a number of a vector: {result.facts['largest_difference']:.1e}.",),
+    )

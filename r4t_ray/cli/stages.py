@@ -26,6 +26,13 @@ def _command(name: str) -> Callable[[Path, Path], None]:
     return command
 
 
+def _run(name: str, config: Path, workspace: Path | None) -> None:
+    """Run a command whose ``--workspace`` may be left out of a dry run only."""
+    if workspace is None:
+        raise typer.BadParameter("is required without --dry-run", param_hint="--workspace")
+    _command(name)(config, workspace)
+
+
 def train_folm(
     config: ConfigPath,
     workspace: Annotated[Path | None, WORKSPACE] = None,
@@ -35,9 +42,7 @@ def train_folm(
 ) -> None:
     """Run the stage, or print what it needs."""
     if not dry_run:
-        if workspace is None:
-            raise typer.BadParameter("is required without --dry-run", param_hint="--workspace")
-        _command(FOLM.name)(config, workspace)
+        _run(FOLM.name, config, workspace)
         return
     from r4t_ray.folm.dry_run import describe, plan
 
@@ -46,10 +51,26 @@ def train_folm(
         typer.echo("\n".join(describe(settings, task, plan(settings, task))))
 
 
+def pipeline(
+    config: ConfigPath,
+    workspace: Annotated[Path | None, WORKSPACE] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print minutes, memory and disk of every stage, and write nothing.")
+    ] = False,
+) -> None:
+    """Run all stages, or print what they need."""
+    if not dry_run:
+        _run(PIPELINE, config, workspace)
+        return
+    from r4t_ray.forecast import forecast, in_words
+
+    typer.echo("\n".join(in_words(forecast(flow.load_experiment(config)))))
+
+
 for _stage in STAGES:
-    _run = train_folm if _stage is FOLM else _command(_stage.name)
-    app.command(_stage.name, rich_help_panel=STAGES_PANEL, help=_stage.help)(_run)
-app.command(PIPELINE, rich_help_panel=STAGES_PANEL, help=PIPELINE_HELP)(_command(PIPELINE))
+    _made = train_folm if _stage is FOLM else _command(_stage.name)
+    app.command(_stage.name, rich_help_panel=STAGES_PANEL, help=_stage.help)(_made)
+app.command(PIPELINE, rich_help_panel=STAGES_PANEL, help=PIPELINE_HELP)(pipeline)
 
 
 @app.command(rich_help_panel=STAGES_PANEL)

@@ -14,6 +14,7 @@ from benchmarks.harness import POSITIONAL, Benchmark, BenchmarkSettings, Result,
 
 NAMES = (
     "cookbook",
+    "embed",
     "fanout",
     "learner",
     "quality",

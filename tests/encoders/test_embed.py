@@ -9,13 +9,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.config import Settings
-from r4t_ray.encoders import EncoderConfig, load_embeddings, load_encoder, run, set_text
+from r4t_ray.config import Resources, Settings
+from r4t_ray.encoders import EncoderConfig, embed, load_embeddings, load_encoder, run, set_text
+from r4t_ray.encoders.embed import EmbedBatch
 from r4t_ray.errors import ArtifactError, MissingArtifactError
 
-# There are more rows than in one batch or one row group, and their lengths differ, so a wrong order would show.
+# There are more rows than in a call of the model or a row group, and their lengths differ, so a wrong order would show.
+CALL_ROWS = 128
 ITEMS = [f"{'very ' * (number % 7)}ripe fruit number {number}" for number in range(300)]
 SETS = [("Fruit salad", "Salad recipes"), ("Toast", "")]
 QUERIES = ["something fresh", "breakfast"]
@@ -47,7 +50,9 @@ def write_catalogue(folder: Path) -> int:
 def workspace(ray_session: str, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = Workspace(tmp_path_factory.mktemp("workspace"))
     workspace.build("catalogue", Settings(), 0, [], write_catalogue)
-    run(EncoderConfig(dim=16), workspace, seed=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embed, "STREAM_ROWS", CALL_ROWS)
+        run(EncoderConfig(dim=16), workspace, seed=0)
     return workspace
 
 
@@ -58,7 +63,7 @@ def test_rows_equal_the_encoder_in_catalogue_order(workspace: Workspace) -> None
         ids, emb_MD = load_embeddings(workspace, kind)
         assert ids == [f"{kind[0]}{row}" for row in range(len(texts[kind]))]
         assert emb_MD.dtype == np.float32
-        assert np.abs(emb_MD - encoder.encode(texts[kind])).max() < 1e-5
+        assert np.abs(emb_MD - encoder.encode(texts[kind])).max() < 1e-6
         assert np.abs(np.linalg.norm(emb_MD, axis=1) - 1).max() < 1e-5
     assert sorted(workspace.artifact("encoder").manifest.files) == [
         "items.parquet",
@@ -98,3 +103,14 @@ def test_missing_parent_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingArtifactError, match="r4t ingest"):
         run(EncoderConfig(), Workspace(tmp_path), seed=0)
     assert not (tmp_path / "encoder").exists()
+
+
+def test_an_actor_has_a_thread_per_core_that_it_reserves() -> None:
+    before = torch.get_num_threads()
+    try:
+        for actors, threads in ((Resources(cpus=0.5), 1), (Resources(cpus=1.5), 2), (Resources(cpus=1, threads=3), 3)):
+            torch.set_num_threads(4)
+            EmbedBatch(EncoderConfig(actors=actors))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from r4t_ray.catalogue.records.count import count_records
 from r4t_ray.catalogue.records.fields import (
     Fields,
     Record,
@@ -28,6 +29,7 @@ __all__ = [
     "Fields",
     "Record",
     "choice_field",
+    "count_records",
     "id_field",
     "ids_field",
     "json_value",

@@ -1,0 +1,150 @@
+"""Forecasts minutes, memory and disk of every stage, for ``r4t pipeline CONFIG --dry-run``. It writes nothing.
+
+Work is counted from the settings and the catalogue; rates are figures of docs/. They hold for the shipped models on two
+CPU cores. A stage whose model or device has no measured rate has no minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from r4t_ray import rates
+from r4t_ray.catalogue.datasets import CatalogueConfig, CookbookConfig, SetsConfig
+from r4t_ray.catalogue.records import count_records
+from r4t_ray.diffusion import DiffusionConfig
+from r4t_ray.encoders import EncoderConfig
+from r4t_ray.folm import FolmConfig
+from r4t_ray.stages import STAGES
+
+if TYPE_CHECKING:
+    from r4t_ray.experiment import Experiment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """A stage: its work in words, seconds on the faster machine (None if not known), peak and written bytes."""
+
+    stage: str
+    work: str
+    seconds: float | None
+    memory: float
+    disk: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """Numbers of items and sets, and bytes of their files."""
+
+    items: int
+    sets: int
+    num_bytes: int
+
+    def queries(self, task: str, share: float = 1.0) -> int:
+        """About how many queries ingest makes of the sets; ``share`` takes a part."""
+        return round(rates.QUERIES[task] * self.sets * share)
+
+
+def catalogue_size(config: CatalogueConfig) -> Size:
+    """Count the catalogue. The records of your own files are counted, not read. Raises DataError."""
+    num_bytes = rates.COOKBOOK_BYTES
+    if isinstance(config, CookbookConfig):
+        items, sets = rates.COOKBOOK_ITEMS, rates.COOKBOOK_SETS
+    elif isinstance(config, SetsConfig):
+        counted = [count_records(path) for path in (config.items, config.sets) if path is not None]
+        items, sets, num_bytes = counted[0][0], counted[-1][0], sum(size for _, size in counted)
+    else:
+        catalogue = config.read()
+        items, sets = len(catalogue.items), len(catalogue.sets)
+    return Size(items=items, sets=min(sets, config.max_sets or sets), num_bytes=num_bytes)
+
+
+def forecast(experiment: Experiment) -> list[Forecast]:
+    """One forecast per stage, in their order. Raises DataError."""
+    size = catalogue_size(experiment.catalogue)
+    rows = size.items + size.sets + sum(map(size.queries, experiment.folm.tasks))
+    work, needs, known = _work(experiment, size, rows), _needs(experiment, size, rows), _known(experiment)
+    forecasts = []
+    for stage in STAGES:
+        parts, (memory, disk) = work[stage.section], needs[stage.section]
+        words = ", ".join(f"{num:,} {unit}" for num, unit, _ in parts)
+        seconds = sum(num / rate for num, _, rate in parts) + rates.START_S * stage.on_ray
+        known_s, memory = seconds if known.get(stage.section, True) else None, memory + rows * rates.ROW
+        forecasts.append(Forecast(stage=stage.name, work=words, seconds=known_s, memory=memory, disk=disk))
+    return forecasts
+
+
+def in_words(forecasts: Sequence[Forecast]) -> list[str]:
+    """A table of the forecasts, with their sums and what they hold for."""
+    unknown = [one.stage for one in forecasts if one.seconds is None]
+    total = _minutes(sum(one.seconds or 0.0 for one in forecasts)) + " and more" * bool(unknown)
+    most, disk = max(one.memory for one in forecasts), sum(one.disk for one in forecasts)
+    needs = [(one.stage, one.work, _minutes(one.seconds), one.memory, one.disk) for one in forecasts]
+    rows: list[tuple[str, ...]] = [("stage", "work", "minutes", "memory, GiB", "disk, GiB")]
+    for *words, memory, held in (*needs, ("in all", "", total, most, disk)):
+        rows.append((*words, f"{memory / rates.GIB:.1f}", f"{held / rates.GIB:.2f}"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    lines.append("Minutes are for the shipped models on two CPU cores, and for texts as short as the cookbook's.")
+    if unknown:
+        lines.append(f"No rate is measured for the model or device of {', '.join(unknown)}: time a small run.")
+    return lines
+
+
+def _minutes(seconds: float | None) -> str:
+    if seconds is None:
+        return "not known"
+    slowest = seconds * rates.SLOWEST / 60
+    return f"{seconds / 60:.1f} to {slowest:.1f}" if slowest >= 0.1 else "below 0.1"
+
+
+def _work(experiment: Experiment, size: Size, rows: int) -> dict[str, list[tuple[int, str, float]]]:
+    """Section of a stage -> number, unit and rate per second of its work."""
+    tasks, folm, optimizer = experiment.folm.tasks, experiment.folm, experiment.diffusion.optimizer
+    warm, pairs = folm.warm_start, experiment.pairs
+    examples = sum(warm.num_passes[task] * size.queries(task, 0.8) + warm.num_recombined[task] for task in tasks)
+    grpo = [folm.grpo[task] for task in tasks]
+    samples = sum(each.num_steps * each.queries_per_step * each.num_generations for each in grpo)
+    fan_outs = sum(pairs.num_samples * size.queries(task, 0.9) + pairs.num_recombined[task] for task in tasks)
+    answers = sum(size.queries(task, 0.1) for task in tasks) * len(experiment.evaluation.methods)
+    return {
+        "catalogue": [(rows, "records", rates.INGEST_ROWS)],
+        "encoder": [(rows, "texts", rates.EMBED_TEXTS)],
+        "index": [(size.items + size.sets, "vectors", rates.INDEX_VECTORS)],
+        "folm": [(examples, "examples", rates.WARM_START_EXAMPLES), (samples, "samples", rates.ROLLOUTS)],
+        "pairs": [(fan_outs, "fan-outs", rates.FAN_OUTS)],
+        "diffusion": [(len(tasks) * optimizer.num_steps * optimizer.batch_size, "pairs", rates.DIFFUSION_SAMPLES)],
+        "decoder": [(size.queries("wscr", 0.8) * ("wscr" in tasks), "sets", rates.DECODER_SETS)],
+        "evaluation": [(answers, "answers", rates.EVALUATED_ANSWERS)],
+    }
+
+
+def _needs(experiment: Experiment, size: Size, rows: int) -> dict[str, tuple[float, float]]:
+    """Section of a stage -> peak bytes of all its processes without the catalogue, most bytes that it holds on disk."""
+    tasks, dim, folm = experiment.folm.tasks, experiment.encoder.dim, experiment.folm
+    workers = experiment.diffusion.workers.num
+    index, fan_outs = (size.items + size.sets) * (4 * dim + rates.HNSW), _work(experiment, size, rows)["pairs"][0][0]
+    return {
+        "catalogue": (rates.PROCESS, size.num_bytes),
+        "encoder": (rates.RAY + rates.MODEL * experiment.encoder.actors.num, 4 * rows * (dim + rates.NATIVE_DIM)),
+        "index": (rates.PROCESS + 2 * index, index),
+        "folm": (rates.FOLM + rates.ROLLOUT * folm.rollout.num, rates.FOLM_DISK * len(tasks)),
+        "pairs": (rates.PAIRS + rates.ENGINE * experiment.pairs.actors.num, rates.PAIR * fan_outs),
+        "diffusion": (rates.DIFFUSION + rates.WORKER * workers, rates.DIFFUSION_DISK * len(tasks)),
+        "decoder": (rates.MODEL, rates.DECODER_ITEM * size.items * ("wscr" in tasks)),
+        "evaluation": (rates.PAIRS + rates.ENGINE, rates.REPORT),
+    }
+
+
+def _known(experiment: Experiment) -> dict[str, bool]:
+    """Section of a stage -> whether a rate of its model and device is measured."""
+    encoder, folm, pairs, diffusion = experiment.encoder, experiment.folm, experiment.pairs, experiment.diffusion
+    is_shipped = folm.base_model == FolmConfig().base_model and not folm.rollout.gpus
+    return {
+        "encoder": encoder.model == EncoderConfig().model and not encoder.actors.gpus,
+        "folm": is_shipped and not folm.learner.gpus,
+        "pairs": is_shipped and not pairs.actors.gpus and pairs.recompose is None,
+        "diffusion": diffusion.network == DiffusionConfig().network and not diffusion.workers.gpus,
+        "evaluation": is_shipped,
+    }

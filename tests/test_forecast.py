@@ -1,0 +1,78 @@
+"""The dry run of the pipeline: work by hand, the measured run of the cookbook, your own files; it writes nothing."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from r4t_ray.catalogue.records import count_records
+from r4t_ray.cli.group import app
+from r4t_ray.errors import DataError
+from r4t_ray.forecast import Forecast, forecast, in_words
+from r4t_ray.pipeline import load_experiment
+
+ROOT = Path(__file__).parents[1]
+
+
+def of_stage(forecasts: list[Forecast], name: str) -> Forecast:
+    return next(one for one in forecasts if one.stage == name)
+
+
+def test_the_cookbook_takes_as_long_as_its_measured_run() -> None:
+    forecasts = forecast(load_experiment(ROOT / "jobs/configs/cookbook-results.yaml"))
+    seconds = [one.seconds for one in forecasts if one.seconds is not None]
+    assert len(seconds) == len(forecasts) == 8
+    assert abs(sum(seconds) / 60 - 30) < 3  # docs/results.md: 29 minutes, and one for the first three stages
+    # 20 + 60 steps of 20 queries with 8 samples; 4 passes over 0.8 x 0.27 x 3,129 themes, and 40,000 recombined.
+    assert of_stage(forecasts, "train-folm").work == "42,704 examples, 12,800 samples"
+    assert of_stage(forecasts, "embed").disk == 11_021 * 4 * (128 + 384)
+
+
+def test_records_of_every_form_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    pq.write_table(pa.table({"item_id": ["a", "b"]}), tmp_path / "parts/0.parquet")
+    pq.write_table(pa.table({"item_id": ["c"]}), tmp_path / "parts/1.parquet")
+    assert count_records(tmp_path / "parts") == (3, sum(f.stat().st_size for f in (tmp_path / "parts").iterdir()))
+    (tmp_path / "items.csv.gz").write_bytes(gzip.compress(b"item_id,text\na,x\n\nb,y\n"))
+    assert count_records(tmp_path / "items.csv.gz")[0] == 2
+    (tmp_path / "bad.parquet").write_bytes(b"no")
+    with pytest.raises(DataError, match=r"bad\.parquet"):
+        count_records(tmp_path / "bad.parquet")
+
+
+def test_it_prints_every_stage_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "items.jsonl").write_text('{"item_id": "a"}\n' * 1_000_000)
+    (tmp_path / "sets.jsonl").write_text('{"set_id": "s"}\n' * 200_000)
+    files = {"type": "sets", "items": str(tmp_path / "items.jsonl"), "sets": str(tmp_path / "sets.jsonl")}
+    config = {"catalogue": files, "encoder": {"model": "a/model-of-mine"}}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config))
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    done = CliRunner().invoke(app, ["pipeline", "mine.yaml", "--dry-run"])
+    assert done.exit_code == 0, done.output
+    assert sorted(tmp_path.rglob("*")) == before
+    lines = done.output.splitlines()
+    ingest, embed = (next(line.split() for line in lines if line.startswith(name)) for name in ("ingest", "embed"))
+    # 1.2 million records and 1.05 queries for each of 200,000 sets, 20,000 in a second.
+    assert ingest[:2] == ["ingest", "1,410,000"]
+    assert float(ingest[3]) == pytest.approx(1_410_000 / 20_000 / 60, abs=0.05)
+    assert embed[3:5] == ["not", "known"]
+    assert "No rate is measured for the model or device of embed" in lines[-1]
+
+
+def test_without_a_dry_run_a_workspace_is_required() -> None:
+    done = CliRunner().invoke(app, ["pipeline", "mine.yaml"])
+    assert done.exit_code == 2
+    assert "--workspace" in done.output
+
+
+def test_the_sums_are_the_longest_memory_and_all_disk() -> None:
+    one = Forecast(stage="a", work="1 text", seconds=60.0, memory=2 * 2**30, disk=2**30)
+    two = Forecast(stage="b", work="1 text", seconds=120.0, memory=2**30, disk=2**30)
+    assert in_words([one, two])[3].split() == ["in", "all", "3.0", "to", "6.9", "2.0", "2.00"]
