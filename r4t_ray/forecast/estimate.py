@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from r4t_ray import rates
 from r4t_ray.catalogue.datasets import CatalogueConfig, CookbookConfig, SetsConfig
 from r4t_ray.catalogue.records import count_records
 from r4t_ray.diffusion import DiffusionConfig
 from r4t_ray.encoders import EncoderConfig
 from r4t_ray.folm import FolmConfig
+from r4t_ray.forecast import rates
 from r4t_ray.stages import STAGES
 
 if TYPE_CHECKING:
