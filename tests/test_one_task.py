@@ -51,7 +51,7 @@ SMALL: dict[str, Any] = {
 FOLM: dict[str, Any] = {
     "k": 4,
     "engine": {"type": "transformers"},
-    "warm_start": {"num_passes": {"oar": 0, "wscr": 0}},
+    "warm_start": {"num_passes": {"oar": 0, "wscr": 0}, "num_recombined": {"oar": 0, "wscr": 0}},
     "grpo": {task: {"num_steps": 0, "num_recombined": 0} for task in TASKS},
 }
 Made = tuple[Task, Task, Workspace]
@@ -77,6 +77,7 @@ def made(request: pytest.FixtureRequest, ray_session: str, tmp_path_factory: pyt
     return task, next(name for name in TASKS if name != task), workspace
 
 
+@pytest.mark.slow
 def test_every_stage_is_whole_and_measures_the_task_alone(made: Made) -> None:
     task, other, workspace = made
     for stage in STAGES:
@@ -90,6 +91,7 @@ def test_every_stage_is_whole_and_measures_the_task_alone(made: Made) -> None:
     assert {(row["task"], row["method"]) for row in rows} == {(task, name) for name in expected}
 
 
+@pytest.mark.slow
 def test_drift_compares_the_task_alone_and_refuses_the_other(made: Made) -> None:
     task, other, workspace = made
     config = EvaluationConfig.model_validate(MEASURED)
@@ -98,6 +100,7 @@ def test_drift_compares_the_task_alone_and_refuses_the_other(made: Made) -> None
         measure_drift(DriftConfig(), config, workspace, task=other)
 
 
+@pytest.mark.slow
 def test_a_request_without_a_task_gets_the_one_that_is_served(made: Made) -> None:
     task, other, workspace = made
     asked = parse_request(query="a warm soup", k=3, n=2)
@@ -111,6 +114,7 @@ def test_a_request_without_a_task_gets_the_one_that_is_served(made: Made) -> Non
         Retriever(workspace.root, unserved)
 
 
+@pytest.mark.slow
 def test_the_server_takes_the_task_alone_too(made: Made) -> None:
     task, other, workspace = made
     args = AppArgs(workspace=str(workspace.root))
@@ -122,6 +126,7 @@ def test_the_server_takes_the_task_alone_too(made: Made) -> None:
     assert served.default_task == task
 
 
+@pytest.mark.slow
 def test_push_and_add_work_with_the_task_alone(made: Made, tmp_path: Path) -> None:
     task, other, workspace = made
     assert f"task {task}" in push(workspace.root, "someone/dinner", task, out=tmp_path / "pushed")
