@@ -19,7 +19,7 @@ from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.config import load_settings
 from r4t_ray.errors import R4TError
 from r4t_ray.files import write_json
-from r4t_ray.machine.library_faults import fault_of
+from r4t_ray.machine.library_faults import causes, fault_of
 from r4t_ray.machine.ray_cluster import ray_address
 from r4t_ray.machine.ray_sessions import local_ray, ray_cluster
 from r4t_ray.machine.submitted_job import say_what_was_left_out
@@ -162,27 +162,10 @@ def find_fault(error: BaseException) -> R4TError | None:
 
     Ray wraps the errors of its tasks and training workers.
     """
-    links = list(_wrapped(error))
     # Ray's error of a task is an instance of the class of its cause, but lacks its fields. So go on to the cause.
-    ours = (each for each in links if isinstance(each, R4TError) and len(each.args) == 4)
-    theirs = (fault for each in links if (fault := fault_of(each)))
-    fault = next(ours, None) or next(theirs, None)
+    ours = (each for each in causes(error) if isinstance(each, R4TError) and len(each.args) == 4)
+    fault = next(ours, None) or fault_of(error)
     return fault and say_what_was_left_out(fault, Path.cwd())
-
-
-def _wrapped(error: BaseException) -> Iterator[BaseException]:
-    """The exception, and all that it wraps, from the outside to the inside."""
-    queue: list[BaseException] = [error]
-    seen: set[int] = set()
-    while queue:
-        found = queue.pop(0)
-        if id(found) in seen:
-            continue
-        seen.add(id(found))
-        yield found
-        workers = getattr(found, "worker_failures", None) or {}
-        near = [getattr(found, "cause", None), found.__cause__, *workers.values()]
-        queue += [link for link in near if isinstance(link, BaseException)]
 
 
 def report_fault(fault: R4TError) -> int:

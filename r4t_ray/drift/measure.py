@@ -24,7 +24,7 @@ from r4t_ray.catalogue.queries.words import composed
 from r4t_ray.diffusion import serving_folder
 from r4t_ray.drift.compare import Drift, Situation, compare
 from r4t_ray.drift.settings import DriftConfig
-from r4t_ray.encoders import Encoder, load_embeddings, load_encoder
+from r4t_ray.encoders import Encoder, load_encoder, query_embeddings
 from r4t_ray.errors import ConfigError, DataError
 from r4t_ray.evaluation.settings import EvaluationConfig
 from r4t_ray.evaluation.trial import draw, load_retriever, relevant_rows
@@ -131,14 +131,10 @@ def open_situation(
 
     The retriever is the one that serves the task, which may be the student.
     """
-    ids, emb_BD = load_embeddings(workspace, "queries")
-    row_of = {query_id: row for row, query_id in enumerate(ids)}
     train, validation, test = (load_queries(workspace, task, split) for split in ("train", "val", "test"))
     _require_queries(workspace, task, num_train=len(train), num_test=len(test), needs_test=texts is None)
     sample, validation, test = (draw(each, config.max_queries, seed) for each in (train, validation, test))
-    train_BD, sample_BD, validation_BD, test_BD = (
-        emb_BD[[row_of[query.query_id] for query in each]] for each in (train, sample, validation, test)
-    )
+    train_BD, sample_BD, validation_BD, test_BD = map(query_embeddings(workspace), (train, sample, validation, test))
     then, now, removed_rows = change.pools(load_index(workspace, task), task, encoder)
     asked = test if texts is None else queries_of(draw(texts, config.max_queries, seed), workspace, task)
     folder = workspace.root / "diffusion" / task

@@ -10,7 +10,7 @@ from r4t_ray.encoders.models import resolve_model
 from r4t_ray.encoders.sentence_transformer import EncoderConfig
 
 if TYPE_CHECKING:
-    from r4t_ray.encoders.embed import load_embeddings, run
+    from r4t_ray.encoders.embed import load_embeddings, query_embeddings, run
 
 __all__ = [
     "CachedEncoder",
@@ -18,6 +18,7 @@ __all__ = [
     "EncoderConfig",
     "load_embeddings",
     "load_encoder",
+    "query_embeddings",
     "resolve_model",
     "run",
     "set_text",
@@ -26,6 +27,6 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import the embed stage, and Ray with it, at the first use of one of its names."""
-    if name not in ("load_embeddings", "run"):
+    if name not in ("load_embeddings", "query_embeddings", "run"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.embed"), name)

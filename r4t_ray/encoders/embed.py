@@ -8,10 +8,10 @@ queries.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +37,15 @@ STREAM_ROWS = 4096
 READ_ROWS = 16_384
 
 
+class HasQueryId(Protocol):
+    """A query of the catalogue."""
+
+    @property
+    def query_id(self) -> str:
+        """Its id in the catalogue."""
+        ...
+
+
 class EmbedInputs(EncoderConfig):
     """Settings of the stage and hash of the model's files. They determine whether the embeddings are current."""
 
@@ -57,6 +66,13 @@ def run(config: EncoderConfig, workspace: Workspace, seed: int) -> Artifact:
 def load_embeddings(workspace: Workspace, kind: Kind) -> tuple[list[str], Array]:
     """Ids and unit embeddings (shape (M, D)) of one kind, in the order of the catalogue."""
     return read_embedding_table(workspace.artifact("encoder").file(f"{kind}.parquet"))
+
+
+def query_embeddings(workspace: Workspace) -> Callable[[Sequence[HasQueryId]], Array]:
+    """A function from queries of the workspace to their unit embeddings, shape (B, D)."""
+    ids, emb_BD = load_embeddings(workspace, "queries")
+    row_of = {query_id: row for row, query_id in enumerate(ids)}
+    return lambda queries: emb_BD[np.array([row_of[query.query_id] for query in queries], dtype=np.int64)]
 
 
 def embed_catalogue(config: EncoderConfig, catalogue: Path, folder: Path, actor: type[EmbedBatch] | None = None) -> int:

@@ -14,7 +14,7 @@ from r4t_ray.artifacts import Workspace, read_manifest
 from r4t_ray.catalogue import ItemSet, Query, load_queries, load_relevance
 from r4t_ray.config import on_all_cpus, recorded_settings
 from r4t_ray.decoder import load_pool_decoder
-from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
+from r4t_ray.encoders import CachedEncoder, load_encoder, query_embeddings
 from r4t_ray.evaluation.bench import Bench, Fits, Method, ModelFolder
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.settings import EvaluationConfig
@@ -151,13 +151,6 @@ def back_translation_reward(
     if task == "wscr" or not isinstance(reward, BackTranslationConfig):
         return None
     return open_back_translation(task, workspace, pool_ids, reward)
-
-
-def query_embeddings(workspace: Workspace) -> Callable[[Sequence[Query]], Array]:
-    """A function from queries of the workspace to their unit embeddings, shape (B, D)."""
-    ids, emb_BD = load_embeddings(workspace, "queries")
-    row_of = {query_id: row for row, query_id in enumerate(ids)}
-    return lambda queries: emb_BD[np.array([row_of[query.query_id] for query in queries], dtype=np.int64)]
 
 
 def methods_of(config: EvaluationConfig, workspace: Workspace, task: Task) -> tuple[str, ...]:

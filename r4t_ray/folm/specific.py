@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import load_queries
-from r4t_ray.encoders import load_embeddings
+from r4t_ray.encoders import query_embeddings
 from r4t_ray.rewards import OARRewardConfig, SpecificConfig, SpecificReward
 
 
 def open_specific(workspace: Workspace, config: SpecificConfig) -> SpecificReward:
     """The reward with the training queries of the workspace as negatives."""
-    train_ids = [query.query_id for query in load_queries(workspace, "oar", "train")]
-    ids, emb_MD = load_embeddings(workspace, "queries")
-    row_of = {name: row for row, name in enumerate(ids)}
+    train = load_queries(workspace, "oar", "train")
     return SpecificReward(
-        config=config, train_ids=train_ids, train_emb_ND=emb_MD[[row_of[query_id] for query_id in train_ids]]
+        config=config,
+        train_ids=[query.query_id for query in train],
+        train_emb_ND=query_embeddings(workspace)(train),
     )
 
 

@@ -64,7 +64,8 @@ def forecast(experiment: Experiment) -> list[Forecast]:
     """One forecast per stage, in their order. Raises DataError."""
     size = catalogue_size(experiment.catalogue)
     rows = size.items + size.sets + sum(map(size.queries, experiment.folm.tasks))
-    work, needs, known = _work(experiment, size, rows), _needs(experiment, size, rows), _known(experiment)
+    work, known = _work(experiment, size, rows), _known(experiment)
+    needs = _needs(experiment, size, rows, fan_outs=work["pairs"][0][0])
     forecasts = []
     for stage in STAGES:
         parts, (memory, disk) = work[stage.section], needs[stage.section]
@@ -120,11 +121,11 @@ def _work(experiment: Experiment, size: Size, rows: int) -> dict[str, list[tuple
     }
 
 
-def _needs(experiment: Experiment, size: Size, rows: int) -> dict[str, tuple[float, float]]:
+def _needs(experiment: Experiment, size: Size, rows: int, *, fan_outs: int) -> dict[str, tuple[float, float]]:
     """Section of a stage -> peak bytes of all its processes without the catalogue, most bytes that it holds on disk."""
     tasks, dim, folm = experiment.folm.tasks, experiment.encoder.dim, experiment.folm
     workers = experiment.diffusion.workers.num
-    index, fan_outs = (size.items + size.sets) * (4 * dim + rates.HNSW), _work(experiment, size, rows)["pairs"][0][0]
+    index = (size.items + size.sets) * (4 * dim + rates.HNSW)
     return {
         "catalogue": (rates.PROCESS, size.num_bytes),
         "encoder": (rates.RAY + rates.MODEL * experiment.encoder.actors.num, 4 * rows * (dim + rates.NATIVE_DIM)),

@@ -12,6 +12,7 @@ from pathlib import Path
 from r4t_ray.machine.findings import Finding
 from r4t_ray.machine.limits import memory_bytes
 
+WRITABLE = "a folder that this user may write"
 LEAST_DISK = 2**29
 ADVISED_DISK = 5 * 2**30
 LEAST_SHARED = 2**24
@@ -28,15 +29,12 @@ LONGEST_SOCKET = 107 if sys.platform == "linux" else 103
 
 def check_home() -> Finding:
     """Whether HOME can be written. vLLM, Triton and the Hugging Face libraries keep their caches there."""
-    name, expected = "HOME", "a folder that this user may write"
     fix = f"export HOME=DIR with such a folder, as in HOME={temporary_folder()}/home"
     try:
         home = Path.home()
     except RuntimeError:
-        return Finding(name=name, value="not set, and the user has none", fix=fix, required=True, expected=expected)
-    problem = why_not_writable(home)
-    value = f"{home}, {problem}" if problem else str(home)
-    return Finding(name=name, value=value, fix=fix if problem else "", required=True, expected=expected)
+        return Finding(name="HOME", value="not set, and the user has none", fix=fix, required=True, expected=WRITABLE)
+    return folder_finding("HOME", home, fix)
 
 
 def check_user() -> Finding:
@@ -72,13 +70,7 @@ def check_temporary_folder() -> Finding:
         room = LONGEST_SOCKET - length + len(os.fsencode(str(folder)))
         problem = f"a path of {len(os.fsencode(str(folder)))} bytes, which makes Ray's sockets too long"
         fix += f" (at most {room} bytes)"
-    return Finding(
-        name=variable,
-        value=f"{folder}, {problem}" if problem else str(folder),
-        fix=fix if problem else "",
-        required=True,
-        expected="a folder that this user may write, with a short path",
-    )
+    return folder_finding(variable, folder, fix, problem=problem, expected=f"{WRITABLE}, with a short path")
 
 
 def check_shared_memory() -> Finding:
@@ -116,14 +108,23 @@ def check_disk(name: str, folder: Path) -> Finding:
 
 def check_workspace(folder: Path) -> Finding:
     """Whether the workspace can be written."""
-    problem = why_not_writable(folder)
-    return Finding(
-        name="workspace",
-        value=f"{folder}, {problem}" if problem else str(folder),
-        fix="name a folder that this user may write: --workspace DIR" if problem else "",
-        required=True,
-        expected="a folder that this user may write",
-    )
+    return folder_finding("workspace", folder, f"name {WRITABLE}: --workspace DIR")
+
+
+def folder_finding(
+    name: str,
+    folder: Path,
+    fix: str,
+    *,
+    problem: str | None = None,
+    required: bool = True,
+    expected: str = WRITABLE,
+) -> Finding:
+    """The finding about a folder that has to be written; ``problem`` is ``why_not_writable`` unless it is given."""
+    if problem is None:
+        problem = why_not_writable(folder)
+    value, fix = (f"{folder}, {problem}", fix) if problem else (str(folder), "")
+    return Finding(name=name, value=value, fix=fix, required=required, expected=expected)
 
 
 def why_not_writable(folder: Path) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from r4t_ray.errors import MachineError, R4TError
 from r4t_ray.machine.findings import Finding
-from r4t_ray.machine.folders import why_not_writable
+from r4t_ray.machine.folders import WRITABLE, folder_finding
 
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 TRUE = {"1", "true", "yes", "on"}
@@ -53,17 +53,9 @@ def endpoint() -> str:
 
 def check_hub_cache() -> Finding:
     """Whether models can be fetched into the cache. Only models named by a hub id are."""
-    folder = cache_folder()
-    problem = why_not_writable(folder)
-    fix = "export HF_HOME=DIR with a folder that this user may write; models by a path need no cache" if problem else ""
+    fix = f"export HF_HOME=DIR with {WRITABLE}; models by a path need no cache"
     given = any(os.environ.get(name) for name in ("HF_HOME", "HF_HUB_CACHE"))
-    return Finding(
-        name="model cache (HF_HOME)",
-        value=f"{folder}, {problem}" if problem else str(folder),
-        fix=fix,
-        required=given,
-        expected="a folder that this user may write",
-    )
+    return folder_finding("model cache (HF_HOME)", cache_folder(), fix, required=given)
 
 
 def hub_fault(chain: list[BaseException], where: str) -> R4TError | None:

@@ -29,10 +29,10 @@ def fault_of(error: BaseException, where: str = "") -> R4TError | None:
         where: The setting or the command that met it. Default: the library's own place, such as a file.
     """
     for recognise in RECOGNISERS:
-        for each in _causes(error):
+        for each in causes(error):
             if fault := recognise(each, where):
                 return fault
-    return hub_fault(list(_causes(error, with_context=True)), where or "a model of the hub")
+    return hub_fault(list(causes(error, with_context=True)), where or "a model of the hub")
 
 
 @contextmanager
@@ -61,17 +61,23 @@ def require_hub_model(model_id: str, where: str) -> None:
             return  # a model that keeps its settings elsewhere; its loader decides
 
 
-def _causes(error: BaseException, *, with_context: bool = False) -> Iterator[BaseException]:
-    """The exception and its causes; with the context also the exceptions that were being handled."""
+def causes(error: BaseException, *, with_context: bool = False) -> Iterator[BaseException]:
+    """The exception, and all that it wraps, from the outside to the inside.
+
+    Ray wraps the errors of its tasks and of its training workers. With the context the exceptions that were being
+    handled follow too.
+    """
     seen: set[int] = set()
-    pending: list[BaseException | None] = [error]
+    pending: list[object] = [error]
     while pending:
         each = pending.pop(0)
-        if each is None or id(each) in seen:
+        if not isinstance(each, BaseException) or id(each) in seen:
             continue
         seen.add(id(each))
         yield each
-        pending += [each.__cause__, each.__context__ if with_context and not each.__suppress_context__ else None]
+        workers = getattr(each, "worker_failures", None) or {}
+        pending += [getattr(each, "cause", None), each.__cause__, *workers.values()]
+        pending += [each.__context__] if with_context and not each.__suppress_context__ else []
 
 
 def _no_room(error: BaseException, where: str) -> R4TError | None:

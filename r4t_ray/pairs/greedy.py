@@ -20,11 +20,8 @@ from r4t_ray.folm.specific import open_specific, specific_settings
 from r4t_ray.index import load_index
 from r4t_ray.pairs.files import query_seed
 from r4t_ray.pairs.settings import PairsConfig
-from r4t_ray.rewards.greedy import greedy_specific
+from r4t_ray.rewards.greedy import SPREAD, greedy_specific
 from r4t_ray.types import Array, Rows
-
-SPREAD = 2.0
-"""Most that a sample's number of candidates and its gamma differ from the settings, as a factor."""
 
 
 class PickEntries:

@@ -21,7 +21,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Query, load_items, load_queries
 from r4t_ray.config import ModelReference, Resources, Settings
-from r4t_ray.encoders import load_embeddings, resolve_model
+from r4t_ray.encoders import query_embeddings, resolve_model
 from r4t_ray.errors import ConfigError, EngineError
 from r4t_ray.files import whole_file
 from r4t_ray.folm.policy.engines.factory import make_engine
@@ -184,10 +184,8 @@ def _recompose(config: RecomposeConfig, actors: Resources, workspace: Workspace,
 def _pools(config: RecomposeConfig, workspace: Workspace, seed: int) -> list[dict[str, Any]]:
     """One row for each query to make: the text of a training query, the items nearest to it, and a seed."""
     index, queries = load_index(workspace, "wscr"), load_queries(workspace, "wscr", "train")
-    ids, emb_MD = load_embeddings(workspace, "queries")
-    row_of = {name: row for row, name in enumerate(ids)}
     text_of = {item.item_id: item.text for item in load_items(workspace)}
-    _, rows_BK = index.search(emb_MD[[row_of[query.query_id] for query in queries]], config.pool_size)
+    _, rows_BK = index.search(query_embeddings(workspace)(queries), config.pool_size)
     pools = []
     for number in range(config.num_queries):
         query, rows_K = queries[number % len(queries)], rows_BK[number % len(queries)]

@@ -11,6 +11,8 @@ from r4t_ray.measures import vendi_of_kernels
 from r4t_ray.types import Array, Rows
 
 KERNELS_A_BLOCK = 16_384
+SPREAD = 2.0
+"""Most that varied answers differ from the settings, as a factor: in gamma, and in their number of candidates."""
 
 
 def greedy_specific(candidate_emb_MD: Array, nearness_M: Array, k: int, gamma: float) -> Rows:

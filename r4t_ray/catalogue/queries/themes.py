@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from r4t_ray.catalogue.queries.splits import normalise_title, split_of, written_title
@@ -55,6 +56,7 @@ def theme_of(text: str, core: str) -> Theme:
     return Theme(text, core, split_of(core))
 
 
+@lru_cache(maxsize=2**16)
 def title_words(title: str) -> tuple[str, ...]:
     """Words of a title that may appear in a theme, folded and in order."""
     return tuple(word for word in normalise_title(title).replace("-", " ").split() if is_theme_word(word))

@@ -15,7 +15,7 @@ import numpy as np
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import RECURRENT, Query, load_items, load_queries, load_sets, recurrence
-from r4t_ray.encoders import CachedEncoder, load_embeddings, load_encoder
+from r4t_ray.encoders import CachedEncoder, load_encoder, query_embeddings
 from r4t_ray.folm.policy.model import SubQueries
 from r4t_ray.folm.policy.prompt import parse_fan_out, preamble_chars
 from r4t_ray.folm.rollout.query_scorer import QueryScorer
@@ -261,10 +261,8 @@ def open_similar_sets(workspace: Workspace, pool_ids: Sequence[str], temperature
         temperature: As in ``expected_items``.
     """
     sets = load_queries(workspace, "wscr", "train")
-    ids, emb_MD = load_embeddings(workspace, "queries")
-    row_of = {name: row for row, name in enumerate(ids)}
     set_ids_V = np.array([query.query_id for query in sets])
-    set_emb_VD = emb_MD[[row_of[query.query_id] for query in sets]]
+    set_emb_VD = query_embeddings(workspace)(sets)
     member_VM = membership([query.item_ids for query in sets], pool_ids)
 
     def score(query_ids: Sequence[str], query_emb_QD: Array) -> Array:

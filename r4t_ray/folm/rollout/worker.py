@@ -85,11 +85,12 @@ class RolloutWorker:
         flat = [completion for row in completions for completion in row]
         owners = [query for query in queries for _ in range(n)]
         output = score_texts(self._rewards, owners, [completion.text for completion in flat], self._config)
+        prompt_of = {query.query_id: model.prompt_ids(task, query.text, self._config.k) for query in queries}
         rollouts = [
             Rollout(
                 query_id=query.query_id,
                 task=task,
-                prompt_ids=model.prompt_ids(task, query.text, self._config.k),
+                prompt_ids=prompt_of[query.query_id],
                 completion=completion,
                 reward=float(output.total_B[b]),
                 components={name: float(values_B[b]) for name, values_B in output.breakdown.items()},

@@ -8,7 +8,7 @@ from typing import Literal
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import RECURRENT, load_queries, recurrence
-from r4t_ray.encoders import load_embeddings
+from r4t_ray.encoders import query_embeddings
 from r4t_ray.folm.policy.prompt import Example, PromptStyle, format_answer
 from r4t_ray.folm.warm_start.kinds import kinds_answers
 from r4t_ray.folm.warm_start.oar import oar_answers
@@ -61,9 +61,7 @@ def _wscr_answers(
     sets = load_queries(workspace, "wscr", "train")
     if wscr_teacher(config, workspace) == "kinds":
         return kinds_answers(workspace, config, sets, k=k, num_hits=num_hits, seed=seed)
-    ids, emb_MD = load_embeddings(workspace, "queries")
-    row_of = {name: row for row, name in enumerate(ids)}
-    set_emb_BD = emb_MD[[row_of[query.query_id] for query in sets]]
+    set_emb_BD = query_embeddings(workspace)(sets)
     return wscr_answers(workspace, config, sets, set_emb_BD, k=k, num_hits=num_hits, seed=seed)
 
 

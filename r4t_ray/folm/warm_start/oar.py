@@ -13,20 +13,18 @@ from collections.abc import Iterator
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Query, load_queries, load_sets, recombined_queries
 from r4t_ray.catalogue.queries.themes import title_words
-from r4t_ray.encoders import load_embeddings, load_encoder
+from r4t_ray.encoders import load_encoder, query_embeddings
 from r4t_ray.folm.policy.prompt import PromptStyle, with_words
 from r4t_ray.folm.specific import open_specific
 from r4t_ray.folm.warm_start.rewrites import numbers_of, rewrite, subject_of
 from r4t_ray.folm.warm_start.settings import WarmStartConfig
 from r4t_ray.index import load_index
 from r4t_ray.rewards import SpecificConfig
-from r4t_ray.rewards.greedy import greedy_specific
+from r4t_ray.rewards.greedy import SPREAD, greedy_specific
 from r4t_ray.types import Array
 
 KEPT_SHARE = 0.5
 """Share of the candidates that one answer may use."""
-SPREAD = 2.0
-"""Most that an answer's gamma differs from the reward's, as a factor."""
 
 
 def oar_answers(
@@ -54,10 +52,9 @@ def oar_answers(
 def _asked(workspace: Workspace, config: WarmStartConfig, seed: int) -> Iterator[tuple[Query, Array]]:
     """All training themes in each pass, then the recombined themes; each with its embedding."""
     themes = load_queries(workspace, "oar", "train")
-    ids, emb_MD = load_embeddings(workspace, "queries")
-    row_of = {name: row for row, name in enumerate(ids)}
+    emb_ND = query_embeddings(workspace)(themes)
     for _ in range(config.num_passes.oar):
-        yield from ((theme, emb_MD[row_of[theme.query_id]]) for theme in themes)
+        yield from zip(themes, emb_ND, strict=True)
     count = config.num_recombined.oar
     new = recombined_queries(workspace, "oar", count, seed) if count else []
     if new:
