@@ -68,7 +68,7 @@ def _own_token() -> str:
 
 @contextmanager
 def _kept_environment() -> Iterator[None]:
-    """Undo at the end what the block, and Ray in it, set about tokens."""
+    """Restore the variables about tokens that the block, or Ray in it, changed."""
     before = {name: os.environ.get(name) for name in (MODE, TOKEN)}
     try:
         yield

@@ -15,9 +15,8 @@ from r4t_ray.errors import DataError
 def count_records(path: Path) -> tuple[int, int]:
     """The number of records, and the bytes of their files.
 
-    Records are rows, or lines that are not blank, without the header of a CSV file.
-
-    A cell of a CSV file that has several lines counts as several records.
+    Records are rows, or lines that are not blank, without the header of a CSV file. A cell of a CSV file that has
+    several lines counts as several records.
 
     Args:
         path: What ``find_parts`` takes.
