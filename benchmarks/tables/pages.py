@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmarks.harness import Result, Table
-from benchmarks.tables import cookbook, quality, set_rules, speed
+from benchmarks.tables import quality, report, set_rules, speed
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -31,6 +31,7 @@ QUALITY_ROWS = (
     ("top_anchors", 1),
     ("euler", 1),
 )
+CATALOGUES = ("cookbook",)
 TRAINING_RUNS = {
     "train_diffusion_h100": "the paper's network (54.1M), batches of 512, one H100",
     "train_diffusion_h100_compiled": "the same with `compile: true`",
@@ -50,13 +51,12 @@ def _training() -> list[Table]:
 
 
 TABLES: dict[str, Callable[[], Iterable[Table]]] = {
-    "cookbook-oar": lambda: [cookbook.small_table(read("cookbook"), "oar", cookbook.OAR_COLUMNS, cookbook.OAR_METHODS)],
-    "cookbook-wscr": lambda: [
-        cookbook.small_table(read("cookbook"), "wscr", cookbook.WSCR_COLUMNS, cookbook.WSCR_METHODS)
-    ],
-    "cookbook-oar-whole": lambda: [cookbook.whole_table(read("cookbook"), "oar")],
-    "cookbook-wscr-whole": lambda: [cookbook.whole_table(read("cookbook"), "wscr")],
-    "cookbook-validation": lambda: [cookbook.validation_table(read("cookbook"))],
+    "cookbook-oar": lambda: [report.small_oar_table(read("report_cookbook"))],
+    "cookbook-wscr": lambda: [report.small_wscr_table(read("report_cookbook"))],
+    "cookbook-oar-whole": lambda: [report.whole_table(read("report_cookbook"), "oar")],
+    "cookbook-wscr-whole": lambda: [report.whole_table(read("report_cookbook"), "wscr")],
+    "cookbook-validation": lambda: [report.validation_table(read("report_cookbook"))],
+    "catalogues": lambda: [report.catalogues_table([(name, read(f"report_{name}")) for name in CATALOGUES])],
     "embed": lambda: [speed.embed_table(read("embed_cpu"))],
     "learner": lambda: [speed.learner_table(read("learner_gpu"))],
     "train-diffusion": _training,

@@ -1,4 +1,4 @@
-"""The tables of an evaluated run of the cookbook, by hand."""
+"""The tables of an evaluated run, by hand."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cookbook import validation_rows
 from benchmarks.harness import Result
-from benchmarks.tables.cookbook import small_table, validation_table, whole_table
+from benchmarks.report import validation_rows
+from benchmarks.tables.report import catalogues_table, small_table, validation_table, whole_table
 from r4t_ray.files import write_json
 from r4t_ray.folm.validation import VALIDATION
 
@@ -28,12 +28,12 @@ ROWS = [
 
 
 def test_a_table_holds_the_measures_of_its_task_and_a_dash_where_there_is_none() -> None:
-    table = small_table(Result(benchmark="cookbook", rows=ROWS), "oar", [("ms", "latency_ms_b8")], ("mmr", "r4t_folm"))
+    table = small_table(Result(benchmark="report", rows=ROWS), "oar", [("ms", "latency_ms_b8")], ("mmr", "r4t_folm"))
     assert (table.columns, table.rows) == (["method", "ms"], [["mmr", "-"], ["r4t_folm", "672"]])
 
 
 def test_the_whole_table_has_intervals_unless_they_have_no_width() -> None:
-    table = whole_table(Result(benchmark="cookbook", rows=ROWS), "oar")
+    table = whole_table(Result(benchmark="report", rows=ROWS), "oar")
     vendi, latency = table.columns.index("vendi"), table.columns.index("fan-out ms")
     assert [(line[0], line[vendi], line[latency]) for line in table.rows] == [
         ("mmr", "0.250 [0.125, 0.375]", "-"),
@@ -43,7 +43,7 @@ def test_the_whole_table_has_intervals_unless_they_have_no_width() -> None:
 
 def test_validated_steps_are_in_the_order_of_training_and_the_gain_is_last(tmp_path: Path) -> None:
     write_json(tmp_path / VALIDATION, {"0": [0.25, 0.5, float("nan")], "5": [0.5, 0.5, 0.5], "10": [0.75, 1.0, 0.5]})
-    table = validation_table(Result(benchmark="cookbook", rows=validation_rows(tmp_path, "oar")))
+    table = validation_table(Result(benchmark="report", rows=validation_rows(tmp_path, "oar")))
     assert table.columns == ["task", "step 0", "step 5", "step 10", "gain"]
     assert table.rows == [["oar", "0.375", "0.500", "0.750", "0.500"]]
 
@@ -52,3 +52,10 @@ def test_validated_steps_are_in_the_order_of_training_and_the_gain_is_last(tmp_p
 def test_there_is_no_gain_before_two_steps_are_validated(tmp_path: Path, rewards: dict[str, list[float]]) -> None:
     write_json(tmp_path / VALIDATION, rewards)
     assert [each["method"] for each in validation_rows(tmp_path, "oar")] == [f"step {step}" for step in rewards]
+
+
+def test_a_catalogue_has_its_queries_by_split() -> None:
+    facts = {"items": 4606, "sets": 3129, "oar train": 678, "oar val": 81, "oar test": 76}
+    facts |= {"wscr train": 1930, "wscr val": 264, "wscr test": 247, "recurrence": 0.759}
+    table = catalogues_table([("cookbook", Result(benchmark="report", facts=facts))])
+    assert table.rows == [["cookbook", "3,129", "4,606", "678 / 81 / 76", "1,930 / 264 / 247", "76%"]]

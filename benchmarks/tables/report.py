@@ -1,4 +1,4 @@
-"""The tables of an evaluated run of the cookbook: small ones for the README, whole ones for docs/results.md.
+"""The tables of evaluated runs: small ones for the README, whole ones for docs/results.md, and the catalogues.
 
 OAR is open-ended abstract retrieval, WSCR is weakly supervised compositional retrieval.
 """
@@ -47,11 +47,21 @@ WSCR_METHODS = (
 )
 
 
-def cookbook_tables(result: Result) -> Iterator[Table]:
+def report_tables(result: Result) -> Iterator[Table]:
     """All methods of both tasks with intervals, then the validation rewards of RL."""
     yield whole_table(result, "oar")
     yield whole_table(result, "wscr")
     yield validation_table(result)
+
+
+def small_oar_table(result: Result) -> Table:
+    """The methods of OAR that a reader needs first."""
+    return small_table(result, "oar", OAR_COLUMNS, OAR_METHODS)
+
+
+def small_wscr_table(result: Result) -> Table:
+    """The methods of WSCR that a reader needs first."""
+    return small_table(result, "wscr", WSCR_COLUMNS, WSCR_METHODS)
 
 
 def small_table(result: Result, task: str, columns: Sequence[Column], methods: Sequence[str]) -> Table:
@@ -71,6 +81,24 @@ def whole_table(result: Result, task: str) -> Table:
     return Table(
         columns=["method", *(heading for heading, _ in columns)],
         rows=[[name, *(_cell(rows.get((name, measure)), True) for _, measure in columns)] for name in methods],
+    )
+
+
+def catalogues_table(runs: Sequence[tuple[str, Result]]) -> Table:
+    """Counts of each run's catalogue. ``runs`` holds the name of a catalogue and a run of it."""
+    splits = ("train", "val", "test")
+    return Table(
+        columns=["catalogue", "sets", "items", "OAR queries", "WSCR queries", "items that recur"],
+        rows=[
+            [
+                name,
+                f"{run.facts['sets']:,}",
+                f"{run.facts['items']:,}",
+                *(" / ".join(f"{run.facts[f'{task} {split}']:,}" for split in splits) for task in ("oar", "wscr")),
+                f"{run.facts['recurrence']:.0%}",
+            ]
+            for name, run in runs
+        ],
     )
 
 

@@ -1,7 +1,7 @@
-"""The figures of an evaluated run of the cookbook, for the tables of README.md and docs/results.md.
+"""The figures of an evaluated run, for the tables of README.md and docs/results.md.
 
-``python -m benchmarks.cookbook WORKSPACE`` copies the measures of ``evaluation/metrics.json`` with their intervals and
-the validation rewards of train-folm. `make results` makes the workspace.
+``python -m benchmarks.report WORKSPACE`` copies the measures of ``evaluation/metrics.json`` with their intervals, the
+validation rewards of train-folm, and the counts of the catalogue. `make results` makes the workspace of the cookbook.
 """
 
 from __future__ import annotations
@@ -13,27 +13,39 @@ import numpy as np
 from pydantic import Field
 
 from benchmarks.harness import POSITIONAL, Benchmark, BenchmarkSettings, Result, ResultRow, new_result
-from benchmarks.tables.cookbook import cookbook_tables
+from benchmarks.tables.report import report_tables
 from r4t_ray.artifacts import Workspace
+from r4t_ray.catalogue import load_items, load_queries, load_sets, recurrence
 from r4t_ray.evaluation.seeds import read_rows
 from r4t_ray.folm.validation import read_validation, validation_gain
-from r4t_ray.types import TASKS
+from r4t_ray.types import SPLITS, TASKS
 
 
-class CookbookSettings(BenchmarkSettings):
+class ReportSettings(BenchmarkSettings):
     """The workspace."""
 
     workspace: Annotated[Path, POSITIONAL] = Field(description="Folder with a finished evaluate stage.")
 
 
-def measure(settings: CookbookSettings) -> Result:
+def measure(settings: ReportSettings) -> Result:
     """Collect the figures."""
-    result, workspace = new_result("cookbook", settings), Workspace(settings.workspace)
+    result, workspace = new_result("report", settings), Workspace(settings.workspace)
     result.rows = [dict(row) for row in read_rows(settings.workspace)]
     folm = workspace.artifact("folm").path
     for task in TASKS:
         result.rows += validation_rows(folm / task, task)
+    result.facts = catalogue_counts(workspace)
     return result
+
+
+def catalogue_counts(workspace: Workspace) -> dict[str, int | float]:
+    """Items, sets, queries of each task and split, and how often the items of a validation set recur."""
+    queries = load_queries(workspace)
+    found: dict[str, int | float] = {"items": len(load_items(workspace)), "sets": len(load_sets(workspace))}
+    for task in TASKS:
+        for split in SPLITS:
+            found[f"{task} {split}"] = sum((query.task, query.split) == (task, split) for query in queries)
+    return {**found, "recurrence": recurrence(query for query in queries if query.task == "wscr")}
 
 
 def validation_rows(folder: Path, task: str) -> list[ResultRow]:
@@ -49,9 +61,7 @@ def validation_rows(folder: Path, task: str) -> list[ResultRow]:
     return rows
 
 
-BENCHMARK = Benchmark(
-    name="cookbook", settings=CookbookSettings, measure=measure, tables=cookbook_tables, about=__doc__
-)
+BENCHMARK = Benchmark(name="report", settings=ReportSettings, measure=measure, tables=report_tables, about=__doc__)
 
 if __name__ == "__main__":
     BENCHMARK.main()
