@@ -33,7 +33,7 @@ from r4t_ray.folm.rollout.pool import RolloutPool
 from r4t_ray.folm.rollout.task_rewards import wscr_reward
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.folm.specific import specific_settings
-from r4t_ray.folm.validation import gain_line, validation_queries
+from r4t_ray.folm.validation import BEST, gain_line, validation_queries
 from r4t_ray.folm.warm_start.examples import warm_start_examples
 from r4t_ray.folm.warm_start.lengths import check_prompts, fit_answers
 from r4t_ray.folm.warm_start.supervised import train_on_examples
@@ -69,14 +69,14 @@ def run(config: FolmConfig, workspace: Workspace, seed: int) -> Artifact:
             (folder / OUTCOME).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         for task in config.tasks:
             remove_scaffolding(folder / task)
-        return sum(config.grpo[task].num_steps for task in config.tasks)
+        return len(rows)
 
     return workspace.build("folm", config, seed, parents_of("folm"), make, resumes=True)
 
 
 def remove_scaffolding(folder: Path) -> None:
-    """Remove the files that only an unfinished run needs: checkpoints, and the weights for the rollout actors."""
-    for scaffold in (folder / STAGING, folder / "weights", *folder.glob("trl/checkpoint-*")):
+    """Remove the files that only an unfinished run needs: checkpoints, and weights that `model` does not hold."""
+    for scaffold in (folder / STAGING, folder / "weights", folder / BEST, *folder.glob("trl/checkpoint-*")):
         shutil.rmtree(scaffold, ignore_errors=True)
     (folder / STATUS).unlink(missing_ok=True)
 

@@ -53,12 +53,20 @@ def build_learner(job: LearnerJob) -> tuple[SoftGRPOTrainer, RunLog, Validation]
         seed=job.seed,
         timeout_s=job.config.rollout_timeout_s,
     )
-    validation = Validation(queries=job.validation, every=job.grpo.validate_every, source=source, folder=job.folder)
+    validation = Validation(
+        queries=job.validation,
+        every=job.grpo.validate_every,
+        patience=job.grpo.patience,
+        source=source,
+        folder=job.folder,
+    )
     bridge = RolloutBridge(grpo=job.grpo, source=source, log=log, validation=validation)
-    return build_trainer(job, bridge, log), log, validation
+    trainer = build_trainer(job, bridge)
+    trainer.add_callback(ReportCheckpoint(trainer, log, validation))
+    return trainer, log, validation
 
 
-def build_trainer(job: LearnerJob, bridge: RolloutBridge, log: RunLog) -> SoftGRPOTrainer:
+def build_trainer(job: LearnerJob, bridge: RolloutBridge) -> SoftGRPOTrainer:
     """The warm-started model in a trainer whose prompts are query ids."""
     from datasets import Dataset
     from transformers import PrinterCallback
@@ -79,7 +87,6 @@ def build_trainer(job: LearnerJob, bridge: RolloutBridge, log: RunLog) -> SoftGR
         engine_bf16=engine_dtype(config.engine) == "bfloat16",
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(ReportCheckpoint(trainer, log))
     return trainer
 
 

@@ -20,6 +20,7 @@ from transformers import TrainerCallback
 
 from r4t_ray.folm.learner.metrics import METRICS
 from r4t_ray.folm.learner.run_log import RunLog
+from r4t_ray.folm.validation import Validation
 
 STOP = "STOP"
 """Name of a file in a task's folder. While it is there, the learner writes a checkpoint and ends."""
@@ -34,21 +35,24 @@ LOGGED = {
 
 
 class ReportCheckpoint(TrainerCallback):
-    """Reports every checkpoint to Ray Train, and makes the Trainer save one before a stop.
+    """Reports every checkpoint to Ray Train, makes the Trainer save one before a stop, and ends a run without gain.
 
     Reporting is a barrier, so every worker calls it. Only rank 0 reports files.
     """
 
-    def __init__(self, trainer: Any, log: RunLog) -> None:
-        self._trainer, self._log = trainer, log
+    def __init__(self, trainer: Any, log: RunLog, validation: Validation) -> None:
+        self._trainer, self._log, self._validation = trainer, log, validation
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Save at the interval of the settings. A checkpoint holds the interval of the run that wrote it."""
         state.save_steps = args.save_steps
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Between two batches, save and end if any worker sees the file ``STOP``."""
+        """Between two batches, end if validation is over, or save and end if any worker sees the file ``STOP``."""
         if state.global_step % self._trainer.grpo.num_iterations:
+            return
+        if self._validation.is_over:
+            control.should_training_stop = True
             return
         seen = torch.tensor([float((self._log.folder / STOP).exists())])
         accelerator = self._trainer.accelerator

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+
 import torch
 
 from r4t_ray.errors import R4TError
 from r4t_ray.files import read_error, write_error
 from r4t_ray.folm.learner.job import LearnerJob
 from r4t_ray.folm.learner.metrics import METRICS
+from r4t_ray.folm.validation import BEST
 from r4t_ray.folm.weights.disk import save_weights
 
 FAULT = "fault.json"
@@ -53,13 +56,17 @@ def train_worker(arguments: dict[str, LearnerJob]) -> None:
         trainer, log, validation = build_learner(job)
         prepare_trainer(trainer)
         train_from_last_checkpoint(trainer, log)
-        if trainer.num_batches == job.grpo.num_steps and validation.is_on:
+        is_complete = trainer.num_batches == job.grpo.num_steps
+        if is_complete and validation.is_on:
             validation.run(trainer.num_batches, trainer)
     except R4TError as error:
         write_error(error, fault)
         raise
-    if trainer.num_batches == job.grpo.num_steps:
-        save_weights(trainer, job.folder / "model")
+    if is_complete or validation.is_over:
+        if not validation.is_on:
+            save_weights(trainer, job.folder / "model")
         if trainer.accelerator.is_main_process:
+            if validation.is_on:
+                shutil.copytree(job.folder / BEST, job.folder / "model", dirs_exist_ok=True)
             log.write(job.folder / METRICS)  # last: a task with metrics is finished
     ray.train.report({"step": trainer.num_batches})

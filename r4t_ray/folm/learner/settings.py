@@ -97,6 +97,11 @@ class SoftGRPOConfig(Settings):
         description="Steps between two measurements of the reward of fixed validation queries, `validation_reward` in "
         "metrics.parquet. 0 measures never, which saves samples if rewards are expensive.",
     )
+    patience: PositiveInt | None = Field(
+        3,
+        description="RL ends if this number of measurements in a row is not above the best one before them. null runs "
+        "all steps. The weights with the best measurement are kept in any case.",
+    )
     num_validation: PositiveInt = Field(
         96,
         description="Most validation queries that are measured. Each gets two answers, with the same seed each time.",
