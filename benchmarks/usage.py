@@ -1,10 +1,12 @@
-"""CPU time and memory of a run of the synthesis graph, by kind of process."""
+"""CPU time and memory of a run: of the synthesis graph by kind of process, and of a command as a whole."""
 
 from __future__ import annotations
 
+import subprocess
 import threading
+import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -61,3 +63,35 @@ def watched() -> Iterator[Usage]:
         look()
         for pid, seconds in cpu_s.items():
             usage.cpu_s[kinds[pid]] = usage.cpu_s.get(kinds[pid], 0.0) + seconds - (before if pid == root.pid else 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footprint:
+    """Seconds of a command, CPU seconds and peak bytes of all its processes. Shared pages are counted once."""
+
+    seconds: float
+    cpu_s: float
+    peak_bytes: int
+
+
+def run_watched(command: Sequence[str], every_s: float = 0.5) -> Footprint:
+    """Run a command to its end and sample its processes. Raises CalledProcessError if it fails."""
+    import psutil
+
+    started, peak = time.perf_counter(), 0
+    cpu_s: dict[int, float] = {}
+    process = subprocess.Popen(command)
+    root = psutil.Process(process.pid)
+    while process.poll() is None:
+        size = 0
+        for each in [root, *root.children(recursive=True)]:
+            try:
+                times = each.cpu_times()
+                cpu_s[each.pid], size = times.user + times.system, size + each.memory_full_info().pss
+            except (psutil.NoSuchProcess, psutil.AccessDenied):  # it has ended since, or is about to
+                continue
+        peak = max(peak, size)
+        time.sleep(every_s)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return Footprint(seconds=time.perf_counter() - started, cpu_s=sum(cpu_s.values()), peak_bytes=peak)

@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 from r4t_ray.errors import ArtifactError
 from r4t_ray.types import Array
 
+READ_ROWS = 16_384
+
 
 def embedding_schema(dim: int) -> pa.Schema:
     """Columns of an embedding table of width ``dim``."""
@@ -27,14 +29,20 @@ def embedding_table(ids: Sequence[str], emb_MD: Array) -> pa.Table:
 
 def read_embedding_table(path: Path) -> tuple[list[str], Array]:
     """Ids and ``emb_MD`` of one file, in row order; raises ArtifactError if it is not an embedding table."""
-    table = pq.read_table(path)
-    kind = table.schema.field("embedding").type if "embedding" in table.column_names else None
-    if "id" not in table.column_names or kind is None or not pa.types.is_fixed_size_list(kind):
-        raise ArtifactError(
-            str(path),
-            f"columns {table.column_names}",
-            "id and embedding, a fixed-size list",
-            "run `r4t embed CONFIG --workspace DIR` again",
-        )
-    flat = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return table["id"].to_pylist(), flat.astype(np.float32, copy=False).reshape(table.num_rows, kind.list_size)
+    with pq.ParquetFile(path) as file:
+        schema = file.schema_arrow
+        kind = schema.field("embedding").type if "embedding" in schema.names else None
+        if "id" not in schema.names or kind is None or not pa.types.is_fixed_size_list(kind):
+            raise ArtifactError(
+                str(path),
+                f"columns {schema.names}",
+                "id and embedding, a fixed-size list",
+                "run `r4t embed CONFIG --workspace DIR` again",
+            )
+        emb_MD = np.empty((file.metadata.num_rows, kind.list_size), np.float32)
+        ids: list[str] = []
+        for batch in file.iter_batches(READ_ROWS, columns=["id", "embedding"]):
+            flat = batch.column("embedding").flatten().to_numpy(zero_copy_only=False)
+            emb_MD[len(ids) : len(ids) + batch.num_rows] = flat.reshape(batch.num_rows, -1)
+            ids += batch.column("id").to_pylist()
+    return ids, emb_MD

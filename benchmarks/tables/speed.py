@@ -1,4 +1,4 @@
-"""Tables of the benchmarks fanout, learner, train_diffusion, train_folm and synthesize."""
+"""Tables of the benchmarks fanout, learner, train_diffusion, train_folm, synthesize, embed and first_stages."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ MODE_NAMES = {"compile": "compiled"}
 SHAPE_NAMES = {"smollm2-135m": "SmolLM2-135M", "qwen3-4b": "Qwen3-4B"}
 VARIANTS = ("bare loop", "all cores", "beside Ray", "cached", "streamed")
 PARTS = ("generate", "score", "load", "publish")
+STAGE_ORDER = ("ingest", "embed", "build-index")
 GIB = 2**30
 
 
@@ -228,3 +229,25 @@ def embed_table(result: Result) -> Table:
         rows=lines,
         notes=(f"Largest difference of a number of a vector: {result.facts['largest_difference']:.1e}.",),
     )
+
+
+def first_stages_table(result: Result) -> Table:
+    """Rows/s, rows per CPU second, peak memory and disk of ingest, embed and build-index at each size."""
+    lines = []
+    less: dict[tuple[str, str], ResultRow] = {}
+    for row in sorted(result.rows, key=lambda row: (STAGE_ORDER.index(row["stage"]), row["encoder"], row["size"])):
+        key = row["stage"], row["encoder"]
+        before = less.get(key)
+        name = f"{row['stage']}, {row['encoder']}" if row["stage"] == "embed" else row["stage"]
+        rates = (f"{row['rows'] / row[time]:,.0f}" for time in ("seconds", "cpu_s"))
+        more = "-" if before is None else f"{_increase(before, row, 'peak_bytes'):,.0f}"
+        figures = (f"{row['seconds']:,.0f}", *rates, f"{row['peak_bytes'] / GIB:.2f}", more, f"{row['bytes'] / 1e6:,.0f}")
+        lines.append((name, f"{row['size']:,}", f"{row['rows']:,}", *figures))
+        less[key] = row
+    heads = ("seconds", "rows/s", "rows per CPU second", "peak GiB", "bytes of memory per row more", "MB on disk")
+    return Table(columns=("stage", "items", "rows", *heads), rows=lines)
+
+
+def _increase(less: ResultRow, more: ResultRow, name: str) -> float:
+    """The increase of a figure for each row more."""
+    return float((more[name] - less[name]) / (more["rows"] - less["rows"]))

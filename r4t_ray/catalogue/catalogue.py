@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from r4t_ray.errors import DataError
@@ -12,7 +13,7 @@ from r4t_ray.ids import ID_RULE, id_fault
 from r4t_ray.types import Split
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
     """One entry that can be retrieved. Its ``text`` is embedded."""
 
@@ -21,7 +22,7 @@ class Item:
     attributes: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ItemSet:
     """A set of items that a person put together.
 
@@ -73,7 +74,7 @@ def sample_sets(catalogue: Catalogue, count: int | None) -> Catalogue:
 
 
 def check_catalogue(
-    catalogue: Catalogue, where: str, item_places: Sequence[str] = (), set_places: Sequence[str] = ()
+    catalogue: Catalogue, where: str, item_places: Iterable[str] = (), set_places: Iterable[str] = ()
 ) -> Catalogue:
     """Check a catalogue and return it unchanged.
 
@@ -81,7 +82,7 @@ def check_catalogue(
         catalogue: The items and sets to check.
         where: Name of the dataset, for the message about an empty one.
         item_places: Place of each item ("items.jsonl:3"), for messages. By default items are named by their ids.
-        set_places: Place of each set. By default sets are named by their ids.
+        set_places: Place of each set. By default sets are named by their ids. Both are read several times.
 
     Raises:
         DataError: The catalogue is empty, an id breaks the rule or occurs twice, a text is
@@ -114,22 +115,23 @@ def check_some(where: str, kind: str, rows: Sequence[object]) -> None:
         raise DataError(where, f"no {kind}", f"at least one of the {kind}", "check the paths of the files")
 
 
-def check_ids(name: str, ids: Sequence[str], places: Sequence[str]) -> None:
+def check_ids(name: str, ids: Sequence[str], places: Iterable[str]) -> None:
     """Raise DataError if an id breaks the rule of ``id_fault`` or occurs twice. ``places`` has the place of each id."""
-    first: dict[str, str] = {}
+    seen: set[str] = set()
     for key, place in zip(ids, places, strict=True):
         if not key.strip():
             raise DataError(place, f"an empty {name}", f"a {name}", f"give it a {name}")
         if fault := id_fault(key):
             raise DataError(place, f"{name} {key!r:.60} {fault}", ID_RULE, "change the id, here and where sets name it")
-        if key in first:
+        if key in seen:
+            first = next(islice(places, ids.index(key), None))
             raise DataError(
                 place,
-                f"{name} '{key}' again, after {first[key]}",
+                f"{name} '{key}' again, after {first}",
                 f"each {name} once",
                 "rename or remove one of the two",
             )
-        first[key] = place
+        seen.add(key)
 
 
 def check_texts(name: str, texts: Iterable[tuple[str, str]]) -> None:

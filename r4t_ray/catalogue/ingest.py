@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,10 @@ QUERY_SCHEMA = pa.schema(
     ]
 )
 RELEVANCE_SCHEMA = pa.schema([("core", pa.string()), ("query_ids", STRINGS), ("set_ids", STRINGS)])
+GROUP_ROWS = 4096
+"""Rows of a row group. The actors of the embed stage share the row groups, and embed one in a call of the model."""
+GROUP_IDS = 2**20
+"""Ids of sets in a row group of relevance.parquet, and those of one more row."""
 
 
 class IngestInputs(Settings):
@@ -99,15 +103,10 @@ def tell(queries: Sequence[Query], logged: Logged, note: str | None, tasks: Sequ
 
 
 def write_catalogue(folder: Path, catalogue: Catalogue, queries: Sequence[Query]) -> None:
-    """Write items.parquet, sets.parquet and queries.parquet."""
-    items = [
-        {"item_id": item.item_id, "text": item.text, "attributes": json.dumps(item.attributes, ensure_ascii=False)}
-        for item in catalogue.items
-    ]
-    sets = [asdict(row) for row in catalogue.sets]
-    pq.write_table(pa.Table.from_pylist(items, ITEM_SCHEMA), folder / "items.parquet")
-    pq.write_table(pa.Table.from_pylist(sets, SET_SCHEMA), folder / "sets.parquet")
-    pq.write_table(pa.Table.from_pylist([asdict(query) for query in queries], QUERY_SCHEMA), folder / "queries.parquet")
+    """Write items.parquet, sets.parquet and queries.parquet, in row groups of GROUP_ROWS."""
+    _write_rows(folder / "items.parquet", catalogue.items, ITEM_SCHEMA)
+    _write_rows(folder / "sets.parquet", catalogue.sets, SET_SCHEMA)
+    _write_rows(folder / "queries.parquet", queries, QUERY_SCHEMA)
 
 
 def write_relevance(
@@ -125,12 +124,14 @@ def write_relevance(
     for query_id, core in cores.items():
         query_ids[core].append(query_id)
     found = relevant_sets(list(query_ids), catalogue.sets)
-    rows = [
+    of_themes = (
         {"core": core, "query_ids": ids, "set_ids": [catalogue.sets[row].set_id for row in places]}
         for (core, ids), places in zip(query_ids.items(), found, strict=True)
-    ]
-    rows += [{"core": "", "query_ids": [query_id], "set_ids": list(ids)} for query_id, ids in named.items()]
-    pq.write_table(pa.Table.from_pylist(rows, RELEVANCE_SCHEMA), folder / "relevance.parquet")
+    )
+    of_log = ({"core": "", "query_ids": [query_id], "set_ids": list(ids)} for query_id, ids in named.items())
+    with pq.ParquetWriter(folder / "relevance.parquet", RELEVANCE_SCHEMA) as writer:
+        for rows in _with_ids(chain(of_themes, of_log), GROUP_IDS):
+            writer.write_table(pa.Table.from_pylist(rows, RELEVANCE_SCHEMA))
 
 
 def load_items(workspace: Workspace) -> list[Item]:
@@ -198,6 +199,33 @@ def load_relevance(
         set_ids = frozenset(row["set_ids"]) - replaced | {new_sets[place].set_id for place in places}
         relevance |= dict.fromkeys((name for name in row["query_ids"] if wanted is None or name in wanted), set_ids)
     return relevance
+
+
+def _write_rows(path: Path, rows: Sequence[Item] | Sequence[ItemSet] | Sequence[Query], schema: pa.Schema) -> None:
+    """Write the fields that the schema names. Attributes become JSON."""
+    with pq.ParquetWriter(path, schema) as writer:
+        for start in range(0, len(rows), GROUP_ROWS):
+            part = rows[start : start + GROUP_ROWS]
+            columns = {name: [_stored(getattr(row, name)) for row in part] for name in schema.names}
+            writer.write_table(pa.Table.from_pydict(columns, schema))
+
+
+def _stored(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
+
+
+def _with_ids(rows: Iterable[dict[str, Any]], most: int) -> Iterator[list[dict[str, Any]]]:
+    """The rows in order, in parts that end with the row that brings them to ``most`` set_ids."""
+    part: list[dict[str, Any]] = []
+    num = 0
+    for row in rows:
+        part.append(row)
+        num += len(row["set_ids"])
+        if num >= most:
+            yield part
+            part, num = [], 0
+    if part:
+        yield part
 
 
 def _rows(workspace: Workspace, name: str) -> list[dict[str, Any]]:

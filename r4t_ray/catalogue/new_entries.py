@@ -11,6 +11,7 @@ from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, check_catalogu
 from r4t_ray.catalogue.datasets.sets import read_items, read_sets, with_categories
 from r4t_ray.catalogue.ingest import has_sets, load_items, load_sets
 from r4t_ray.catalogue.records import text_lines
+from r4t_ray.catalogue.records.places import Places
 from r4t_ray.errors import DataError
 
 
@@ -41,8 +42,7 @@ def read_new_entries(
         DataError: A file is missing, unreadable or empty; an id is already in use or occurs twice; a text is empty; a
             set names a missing item; or no items or no sets remain.
     """
-    item_places: list[str] = []
-    set_places: list[str] = []
+    item_places, set_places = Places(), Places()
     new_items: tuple[Item, ...] = ()
     new_sets: tuple[ItemSet, ...] = ()
     if items is not None:
@@ -63,8 +63,8 @@ def read_new_entries(
     check_catalogue(
         Catalogue(items=(*old_items, *new_items), sets=(*old_sets, *new_sets)),
         f"{workspace.root} without the removed entries" if removed != RemovedIds() else str(workspace.root),
-        [f"the workspace's item '{item.item_id}'" for item in old_items] + item_places,
-        [f"the workspace's set '{row.set_id}'" for row in old_sets] + set_places,
+        [*(f"the workspace's item '{item.item_id}'" for item in old_items), *item_places],
+        [*(f"the workspace's set '{row.set_id}'" for row in old_sets), *set_places],
     )
     named = with_categories(Catalogue(items=(*old_items, *new_items), sets=new_sets))
     return Catalogue(items=new_items, sets=named.sets)

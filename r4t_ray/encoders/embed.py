@@ -2,7 +2,7 @@
 
 row group -> text of each row -> model actors -> (second moment -> projection) -> encoder/{items,sets,queries}.parquet.
 The rows keep the order of the catalogue. The projection is fitted on items and sets, and is applied to items, sets and
-queries.
+queries. Where each set is an item, the sets have the vectors of the items and are not embedded.
 """
 
 from __future__ import annotations
@@ -90,7 +90,10 @@ def embed_catalogue(config: EncoderConfig, catalogue: Path, folder: Path, actor:
     native = folder / "native"
     native.mkdir()
     counts = {kind: pq.read_metadata(catalogue / f"{kind}.parquet").num_rows for kind in KINDS}
-    _write_native(_model_batches(config, catalogue, actor or EmbedBatch), native, counts)
+    embedded: dict[Kind, int] = {kind: counts[kind] for kind in KINDS if kind != "sets" or not sets_are_items(catalogue)}
+    _write_native(_model_batches(config, catalogue, list(embedded), actor or EmbedBatch), native, embedded)
+    if "sets" not in embedded:
+        (native / "sets.parquet").symlink_to("items.parquet")
     moment_DD = sum(second_moment(part[1]) for kind in ("items", "sets") for part in _parts(native, kind))
     projection_Dd = fit_projection(np.asarray(moment_DD), config.dim)
     for kind in KINDS:
@@ -135,6 +138,24 @@ def catalogue_texts(row_group: pa.Table, catalogue: Path) -> Iterator[pa.Table]:
             yield pa.table({"kind": kinds, "id": batch[ID_COLUMNS[kind]], "text": texts})
 
 
+def sets_are_items(catalogue: Path) -> bool:
+    """Whether each set is an item, with its id and text, as ingest writes a catalogue that has only items."""
+    with pq.ParquetFile(catalogue / "items.parquet") as items, pq.ParquetFile(catalogue / "sets.parquet") as sets:
+        if items.metadata.num_rows != sets.metadata.num_rows:
+            return False
+        pairs = zip(
+            items.iter_batches(READ_ROWS, columns=["item_id", "text"]),
+            sets.iter_batches(READ_ROWS, columns=["set_id", "title", "description"]),
+            strict=False,
+        )
+        return all(
+            item.column(0).equals(row.column(0))
+            and item.column(1).equals(row.column(1))
+            and not pc.any(pc.not_equal(row.column(2), "")).as_py()
+            for item, row in pairs
+        )
+
+
 def _write_native(batches: Iterator[pa.Table], native: Path, counts: dict[Kind, int]) -> None:
     """Write the embedded batches, one file per kind, at the model's width."""
     writers: dict[str, pq.ParquetWriter] = {}
@@ -151,8 +172,10 @@ def _write_native(batches: Iterator[pa.Table], native: Path, counts: dict[Kind, 
             writer.close()
 
 
-def _model_batches(config: EncoderConfig, catalogue: Path, actor: type[EmbedBatch]) -> Iterator[pa.Table]:
-    """Embed all texts with the model, in the order of the catalogue."""
+def _model_batches(
+    config: EncoderConfig, catalogue: Path, kinds: Sequence[Kind], actor: type[EmbedBatch]
+) -> Iterator[pa.Table]:
+    """Embed all texts of the kinds with the model, in the order of the catalogue."""
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False
@@ -160,7 +183,7 @@ def _model_batches(config: EncoderConfig, catalogue: Path, actor: type[EmbedBatc
     options: dict[str, Any] = {"batch_format": "pyarrow", "batch_size": STREAM_ROWS}
     row_groups = [
         {"kind": kind, "number": number}
-        for kind in KINDS
+        for kind in kinds
         for number in range(pq.read_metadata(catalogue / f"{kind}.parquet").num_row_groups)
     ]
     # read_parquet would start actors for each file, which takes longer than reading it.
@@ -184,7 +207,7 @@ def _parts(folder: Path, kind: str) -> Iterator[tuple[list[str], Array]]:
     path = folder / f"{kind}.parquet"
     if not path.exists():
         return
-    for batch in pq.ParquetFile(path).iter_batches(batch_size=65_536):
+    for batch in pq.ParquetFile(path).iter_batches(batch_size=READ_ROWS):
         column = batch.column("embedding")
         flat: NDArray[np.float32] = column.flatten().to_numpy(zero_copy_only=False)
         yield batch.column("id").to_pylist(), flat.reshape(batch.num_rows, -1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,11 @@ from r4t_ray.embedding_table import read_embedding_table
 from r4t_ray.errors import ConfigError
 from r4t_ray.files import write_json
 from r4t_ray.index.index_types import IndexConfig
-from r4t_ray.index.search import ShardedIndex
-from r4t_ray.index.shard import INDEX_FILE, flat_shard, load_shards, shard_file
+from r4t_ray.index.search import search_shards
+from r4t_ray.index.shard import INDEX_FILE, Shard, load_shards, shard_file
 from r4t_ray.progress import track
 from r4t_ray.stages import parents_of
-from r4t_ray.types import POOLS, TASKS, Array, Task
+from r4t_ray.types import POOLS, TASKS, Array, Search, Task
 
 RECALL_K = 10
 NUM_RECALL_QUERIES = 256
@@ -52,10 +54,10 @@ def shard_offsets(num_rows: int, num_shards: int) -> list[int]:
     return [number * num_rows // num_shards for number in range(num_shards + 1)]
 
 
-def recall_against_flat(index: ShardedIndex, queries_BD: Array, k: int) -> float:
-    """Mean recall of the index: the share of the k nearest rows of an exhaustive search that it finds."""
-    exact = ShardedIndex(shards=(flat_shard(index.emb_MD),), ids=index.ids, emb_MD=index.emb_MD)
-    found_BK, true_BK = index.search(queries_BD, k)[1], exact.search(queries_BD, k)[1]
+def recall_against_flat(shards: Sequence[Shard], queries_BD: Array, k: int) -> float:
+    """Mean recall of the shards: the share of the k nearest rows of an exhaustive search that they find."""
+    exact = [replace(shard, index=shard.storage) for shard in shards]
+    found_BK, true_BK = (search_shards(each, Search(z_LD=queries_BD, num_hits=k))[1] for each in (shards, exact))
     return float((found_BK[:, :, None] == true_BK[:, None, :]).any(axis=1).mean())
 
 
@@ -76,8 +78,8 @@ def write_index(config: IndexConfig, emb_MD: Array, folder: Path, **facts: Any) 
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(config.threads)
     for number in track(range(config.num_shards), f"build {folder.name}"):
-        index = config.build(np.ascontiguousarray(emb_MD[offsets[number] : offsets[number + 1]]))
-        faiss.write_index(index, str(folder / shard_file(number)))
+        rows_MD = np.ascontiguousarray(emb_MD[offsets[number] : offsets[number + 1]])
+        faiss.write_index(config.build(rows_MD), str(folder / shard_file(number)))
     faiss.omp_set_num_threads(threads)
     size, dim = emb_MD.shape
     settings = {**config.model_dump(mode="json"), **facts, "size": size, "dim": dim, "offsets": offsets}
@@ -89,9 +91,9 @@ def _build_task(config: IndexConfig, encoder: Path, folder: Path, task: Task, *,
     ids, emb_MD = read_embedding_table(encoder / f"{POOLS[task]}.parquet")
     settings = write_index(config, emb_MD, folder, task=task, pool=POOLS[task])
     pq.write_table(pa.table({"id": pa.array(ids, pa.string())}), folder / "ids.parquet")
-    index = ShardedIndex(shards=load_shards(folder), ids=ids, emb_MD=emb_MD)
     sample_BD = _sample(queries_BD if len(queries_BD) else emb_MD, seed)
-    recall = recall_against_flat(index, sample_BD, RECALL_K)
+    del emb_MD  # the shards hold the vectors too
+    recall = recall_against_flat(load_shards(folder), sample_BD, RECALL_K)
     write_json(folder / INDEX_FILE, {**settings, "recall_at_10": recall, "recall_queries": len(sample_BD)})
     return len(ids)
 

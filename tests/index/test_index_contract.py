@@ -11,6 +11,7 @@ import pytest
 from r4t_ray.errors import RequestError
 from r4t_ray.index import IndexConfig, Shard, ShardedIndex, search_shards
 from r4t_ray.index.build import recall_against_flat, shard_offsets
+from r4t_ray.index.flat import build_flat
 from r4t_ray.index.index_types import INDEX_TYPES, IndexTypeName
 from r4t_ray.types import Array, Rows, Search
 
@@ -137,12 +138,10 @@ def test_bad_queries_are_refused(kind: IndexTypeName) -> None:
 
 def test_recall_is_the_share_of_true_neighbours_found() -> None:
     emb_MD, queries_BD = unit_rows(10, 400), unit_rows(11, 50)
-    half = ShardedIndex(
-        shards=make_index("flat", emb_MD[:200], 1).shards, ids=[str(row) for row in range(400)], emb_MD=emb_MD
-    )
+    half = Shard(index=build_flat(emb_MD[:200]), storage=build_flat(emb_MD), offset=0)
     reachable = (brute_force(queries_BD, emb_MD, 10) < 200).mean()
-    assert recall_against_flat(half, queries_BD, 10) == pytest.approx(reachable)
-    assert recall_against_flat(make_index("flat", emb_MD, 2), queries_BD, 10) == 1.0
+    assert recall_against_flat([half], queries_BD, 10) == pytest.approx(reachable)
+    assert recall_against_flat(make_index("flat", emb_MD, 2).shards, queries_BD, 10) == 1.0
 
 
 def test_a_graph_with_unreachable_rows_returns_all_hits() -> None:

@@ -19,6 +19,7 @@ from r4t_ray.catalogue.records import (
     sha256_of_records,
     text_field,
 )
+from r4t_ray.catalogue.records.places import Places
 
 ITEM_FIELDS = Fields(required=("item_id", "text"), optional=("attributes",))
 SET_FIELDS = Fields(required=("set_id", "title", "item_ids"), optional=("description",), lists=("item_ids",))
@@ -61,9 +62,9 @@ class SetsConfig(DatasetSettings):
         return with_categories(check_catalogue(Catalogue(items=items, sets=sets), where, item_places, set_places))
 
 
-def read_items(path: Path) -> tuple[list[str], tuple[Item, ...]]:
+def read_items(path: Path) -> tuple[Places, tuple[Item, ...]]:
     """Read items: the place of each item in its file, and the items. Raises DataError."""
-    places, items = [], []
+    places, items = Places(), []
     for place, fields in read_records(path, ITEM_FIELDS):
         places.append(place)
         items.append(
@@ -76,9 +77,9 @@ def read_items(path: Path) -> tuple[list[str], tuple[Item, ...]]:
     return places, tuple(items)
 
 
-def read_sets(path: Path) -> tuple[list[str], tuple[ItemSet, ...]]:
+def read_sets(path: Path) -> tuple[Places, tuple[ItemSet, ...]]:
     """Read sets: the place of each set in its file, and the sets. Raises DataError."""
-    places, sets = [], []
+    places, sets = Places(), []
     for place, fields in read_records(path, SET_FIELDS):
         places.append(place)
         sets.append(

@@ -94,6 +94,8 @@ def with_log(made: Iterable[Query], logged: Logged, cores: Mapping[str, str], us
         use: ``train``: a held-out split has no made-up query if the log has one there that can be judged.
             ``all``: every split may have made-up queries. ``none``: none stays.
     """
+    if use != "none" and not logged.splits:
+        return list(made)
     texts = {(query.task, normalise_title(query.text)) for query in logged.queries}
     judged = {(query.task, query.split) for query in logged.queries if logged.judges(query)}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from r4t_ray.types import Split, Task
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Query:
     """One query. ``item_ids`` is its reference set, which is empty for oar."""
 

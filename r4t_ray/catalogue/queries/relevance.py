@@ -12,6 +12,7 @@ The ingest stage computes the list, because only it knows the categories. The li
 from __future__ import annotations
 
 import re
+from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
@@ -42,13 +43,13 @@ def relevant_sets(cores: Sequence[str], sets: Iterable[ItemSet]) -> list[Rows]:
     forms_of = {word: singulars(word) for words in wanted.values() for word in words}
     forms = frozenset().union(*forms_of.values())
     lengths = sorted({len(word) for word in forms_of if is_unspaced(word)})
-    rows_of: defaultdict[str, list[int]] = defaultdict(list)
+    rows_of: defaultdict[str, array[int]] = defaultdict(lambda: array("q"))
     for row, each in enumerate(sets):
         words = {word for text in (each.title, *each.categories, each.description) for word in words_of(text)}
         for form in {form for word in words for form in forms_in(word, lengths)} & forms:
             rows_of[form].append(row)
     with_word = {
-        word: np.unique(np.array([row for form in forms for row in rows_of[form]], dtype=np.int64))
+        word: np.unique(np.concatenate([np.array(rows_of[form], dtype=np.int64) for form in forms]))
         for word, forms in forms_of.items()
     }
     found = {core: with_all([with_word[word] for word in words]) for core, words in wanted.items()}

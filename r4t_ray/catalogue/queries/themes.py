@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Container, Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -77,16 +77,18 @@ def is_theme_word(word: str) -> bool:
     return is_long and word not in STOP_WORDS and word not in PARTICLES and not word.isdigit()
 
 
-def spellings(texts: Iterable[str]) -> dict[str, str]:
-    """Folded word -> how most of the texts spell it, in lower case.
+def spellings(texts: Iterable[str], words: Container[str]) -> dict[str, str]:
+    """Folded word -> how most of the texts spell it, in lower case. Only the folded ``words`` are counted.
 
-    >>> spellings(["Phở bò", "phở", "pho"])
-    {'pho': 'phở', 'bo': 'bò'}
+    >>> spellings(["Phở bò", "phở", "pho"], {"pho"})
+    {'pho': 'phở'}
     """
     found: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for title in map(written_title, texts):
         for word in dict.fromkeys([*title.split(), *title.replace("-", " ").split()]):
-            found[folded(word)][word] += 1
+            key = folded(word)
+            if key in words:
+                found[key][word] += 1
     return {key: counts.most_common(1)[0][0] for key, counts in found.items()}
 
 
@@ -99,13 +101,12 @@ def make_themes(titles: Iterable[str], categories: Iterable[str] = (), *, templa
         templates: The texts. A modifier with a type is a theme without a template.
     """
     titles, categories = list(titles), list(categories)
-    worded = [words for words in map(title_words, titles) if words]
-    types = _frequent((words[-1] for words in worded), MIN_TYPE)
-    modifiers = _frequent((word for words in worded for word in set(words[:-1])), MIN_MODIFIER)
-    pairs = _frequent((f"{word} {words[-1]}" for words in worded for word in set(words[:-1])), MIN_PAIR)
-    named = _frequent((category_name(category) for category in categories), MIN_TYPE)
+    last, others = _count_words(titles)
+    types, modifiers = _frequent(last, MIN_TYPE), _frequent(others, MIN_MODIFIER)
+    pairs = _frequent(_count_pairs(titles, last, others), MIN_PAIR)
+    named = _frequent(_count_names(categories), MIN_TYPE)
     texts = _texts_of_cores({*types, *modifiers, *pairs, *named}, [*titles, *set(categories)], templates.accents)
-    phrases = {folded(part): part for part in frequent_parts([written_title(title) for title in titles], MIN_TYPE)}
+    phrases = {folded(part): part for part in frequent_parts(map(written_title, titles), MIN_TYPE)}
     # The last of two equal texts is kept, so "easy soup" belongs to the core "soup".
     themes = [theme_of(texts[core], core) for core in pairs]
     themes += [theme_of(text.replace("{}", texts[core]), core) for core in modifiers for text in templates.modifiers]
@@ -129,9 +130,10 @@ def distinct(themes: Iterable[Theme]) -> list[Theme]:
     return [last[key] for key in sorted(last)]
 
 
-def _texts_of_cores(cores: Iterable[str], texts: Iterable[str], accents: bool) -> dict[str, str]:
+def _texts_of_cores(cores: Collection[str], texts: Iterable[str], accents: bool) -> dict[str, str]:
     """Core -> its words as the texts spell them. Without ``accents``, a Latin word stays folded."""
-    spelled = {key: word for key, word in spellings(texts).items() if accents or not key.isascii()}
+    words = {word for core in cores for word in core.split()}
+    spelled = {key: word for key, word in spellings(texts, words).items() if accents or not key.isascii()}
     return {core: " ".join(spelled.get(word, word) for word in core.split()) for core in cores}
 
 
@@ -140,5 +142,33 @@ def category_name(category: str) -> str:
     return re.sub(r"\b(?:recipes?|for)\b", " ", normalise_title(category)).strip()
 
 
-def _frequent(words: Iterable[str], least: int) -> list[str]:
-    return [word for word, count in Counter(words).items() if count >= least and word]
+def _count_words(titles: Iterable[str]) -> tuple[Counter[str], Counter[str]]:
+    """In how many titles each word is the last, and in how many it is another one."""
+    last, others = Counter[str](), Counter[str]()
+    for words in map(title_words, titles):
+        last.update(words[-1:])
+        others.update(set(words[:-1]))
+    return last, others
+
+
+def _count_pairs(titles: Iterable[str], last: Counter[str], others: Counter[str]) -> Counter[str]:
+    """How many titles have a word and a last word, for the pairs that may be in MIN_PAIR titles by their words."""
+    return Counter(
+        f"{word} {words[-1]}"
+        for words in map(title_words, titles)
+        if words and last[words[-1]] >= MIN_PAIR
+        for word in set(words[:-1])
+        if others[word] >= MIN_PAIR
+    )
+
+
+def _count_names(categories: Iterable[str]) -> Counter[str]:
+    """How often each name of a category occurs."""
+    names = Counter[str]()
+    for category, count in Counter(categories).items():
+        names[category_name(category)] += count
+    return names
+
+
+def _frequent(counts: Counter[str], least: int) -> list[str]:
+    return [word for word, count in counts.items() if count >= least and word]

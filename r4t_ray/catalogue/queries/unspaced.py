@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from r4t_ray.catalogue.queries.words import script_of
@@ -85,7 +85,7 @@ def phrase_parts(text: str) -> list[str]:
     return list(dict.fromkeys("".join(part) for part in found if _stands_alone(part)))
 
 
-def frequent_parts(texts: Sequence[str], least: int) -> list[str]:
+def frequent_parts(texts: Iterable[str], least: int) -> list[str]:
     """The parts that at least ``least`` texts hold, except those that always stand in the same longer part.
 
     >>> frequent_parts(["番茄炒蛋", "番茄牛肉", "牛肉面"], least=2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from datetime import date, time
 from decimal import Decimal
 from typing import Any
@@ -97,8 +98,8 @@ def _text_of_bytes(place: str, name: str, value: bytes) -> str:
 
 
 def _key(place: str, name: str, key: Any) -> str:
-    """The key of an object as text. Maps of parquet have keys of any type."""
+    """The key of an object as text, one string for all records. Maps of parquet have keys of any type."""
     plain = json_value(place, f"a key of {name}", key, MAX_DEPTH)
     if isinstance(plain, str):
-        return plain
+        return sys.intern(plain)
     return json.dumps(plain)
