@@ -57,9 +57,10 @@ def measure(settings: EmbedSettings) -> Result:
 
 
 def write_sample(settings: EmbedSettings, catalogue: Path) -> None:
-    """Write a catalogue with the first rows of each kind, in row groups of 1,000."""
+    """Write a catalogue with the first rows of each kind, in row groups as ingest writes them."""
     import pyarrow.parquet as pq
 
+    from r4t_ray.catalogue.ingest import GROUP_ROWS
     from r4t_ray.encoders.embed import KINDS
 
     catalogue.mkdir()
@@ -68,7 +69,7 @@ def write_sample(settings: EmbedSettings, catalogue: Path) -> None:
         table = pq.read_table(settings.workspace / "catalogue" / f"{kind}.parquet").slice(0, rows)
         if table.num_rows < rows:
             raise SystemExit(f"{rows} {kind} are needed, only {table.num_rows} exist: lower --texts")
-        pq.write_table(table, catalogue / f"{kind}.parquet", row_group_size=1_000)
+        pq.write_table(table, catalogue / f"{kind}.parquet", row_group_size=GROUP_ROWS)
 
 
 def plain_loop(threads: int, catalogue: Path, folder: Path) -> ResultRow:

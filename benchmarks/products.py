@@ -108,7 +108,7 @@ def made_words(num: int) -> list[str]:
     """Distinct words of three syllables that no language has to know, at most 70^3 of them.
 
     >>> made_words(3)
-    ['bababa', 'bivelo', 'dadoze']
+    ['bababa', 'bepodu', 'bogego']
     """
     syllables = [consonant + vowel for consonant in "bdfgklmnprstvz" for vowel in "aeiou"]
     size = len(syllables)

@@ -16,6 +16,7 @@ NAMES = (
     "cookbook",
     "embed",
     "fanout",
+    "first_stages",
     "learner",
     "quality",
     "select",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.config import Resources, Settings
+from r4t_ray.embedding_table import embedding_table
 from r4t_ray.encoders import EncoderConfig, embed, load_embeddings, load_encoder, run, set_text
 from r4t_ray.encoders.embed import EmbedBatch
 from r4t_ray.errors import ArtifactError, MissingArtifactError
@@ -103,6 +105,36 @@ def test_missing_parent_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingArtifactError, match="r4t ingest"):
         run(EncoderConfig(), Workspace(tmp_path), seed=0)
     assert not (tmp_path / "encoder").exists()
+
+
+def test_sets_that_are_items_are_not_embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogue, folder = tmp_path / "catalogue", tmp_path / "encoder"
+    catalogue.mkdir()
+    folder.mkdir()
+    write_catalogue(catalogue)
+    assert not embed.sets_are_items(catalogue)
+    ids, none = [f"i{number}" for number in range(len(ITEMS))], [""] * len(ITEMS)
+    sets = {"set_id": ids, "title": ITEMS, "description": none, "item_ids": [[key] for key in ids]}
+    pq.write_table(pa.table(sets), catalogue / "sets.parquet")
+    asked: list[str] = []
+
+    def batches(config: EncoderConfig, catalogue: Path, kinds: list[embed.Kind], actor: object) -> Iterator[pa.Table]:
+        asked.extend(kinds)
+        for kind in kinds:
+            table = pq.read_table(catalogue / f"{kind}.parquet", columns=[embed.ID_COLUMNS[kind]])
+            emb_MD = np.random.default_rng(len(table)).normal(size=(len(table), 8)).astype(np.float32)
+            made = embedding_table(table.column(0).to_pylist(), emb_MD)
+            yield made.append_column("kind", pa.array([kind] * len(table)))
+
+    monkeypatch.setattr(embed, "_model_batches", batches)
+    assert embed.embed_catalogue(EncoderConfig(dim=4), catalogue, folder) == 2 * len(ITEMS) + len(QUERIES)
+    assert asked == ["items", "queries"]
+    assert pq.read_table(folder / "sets.parquet").equals(pq.read_table(folder / "items.parquet"))
+    assert not (folder / "native").exists()
+    for column, other in (("title", "another"), ("description", "more"), ("set_id", "x")):
+        changed = sets | {column: [*sets[column][:-1], other]}
+        pq.write_table(pa.table(changed), catalogue / "sets.parquet")
+        assert not embed.sets_are_items(catalogue)
 
 
 def test_an_actor_has_a_thread_per_core_that_it_reserves() -> None:
