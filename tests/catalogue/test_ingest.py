@@ -51,7 +51,8 @@ def test_row_groups_hold_the_rows_in_order(tmp_path: Path, monkeypatch: pytest.M
     assert {name: file.num_row_groups for name, file in files.items()} == {
         name: -(-file.num_rows // 7) for name, file in files.items()
     }
-    assert pq.read_metadata(parted.root / "catalogue/relevance.parquet").num_row_groups > 3
+    # Three themes, and each is in the title or a category of all 20 sets.
+    assert pq.read_metadata(parted.root / "catalogue/relevance.parquet").num_row_groups == 3
     for load in (load_items, load_sets, load_queries, load_relevance):
         assert load(parted) == load(whole)
 
@@ -68,4 +69,4 @@ def test_a_record_takes_a_few_hundred_bytes(tmp_path: Path) -> None:
         finally:
             tracemalloc.stop()
     records = 1.2 * (sizes[1] - sizes[0])
-    assert (peaks[1] - peaks[0]) / records < 900
+    assert (peaks[1] - peaks[0]) / records < 800
