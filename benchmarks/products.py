@@ -22,14 +22,12 @@ MOST_WORDS = 50_000
 FLATTENING = 10
 """Popularity is proportional to 1 / (rank + FLATTENING), so the first item is in about 5% of the sets."""
 
-KINDS = tuple(
-    "shirt dress jacket skirt jumper coat scarf hat belt bag watch necklace lamp chair rug mug kettle desk".split()
-)
-STYLES = tuple("casual classic slim oversized vintage sporty elegant rustic modern minimal bold soft warm light".split())
-COLOURS = tuple("red blue green black white grey navy beige pink yellow olive brown purple orange".split())
-MATERIALS = tuple("cotton linen wool silk denim leather oak steel glass ceramic bamboo nylon".split())
-OCCASIONS = tuple("office wedding beach winter summer autumn weekend travel garden party kitchen evening".split())
-NOUNS = tuple("outfit look set room collection bundle".split())
+KINDS = "shirt dress jacket skirt jumper coat scarf hat belt bag watch necklace lamp chair rug mug kettle desk"
+STYLES = "casual classic slim oversized vintage sporty elegant rustic modern minimal bold soft warm light"
+COLOURS = "red blue green black white grey navy beige pink yellow olive brown purple orange"
+MATERIALS = "cotton linen wool silk denim leather oak steel glass ceramic bamboo nylon"
+OCCASIONS = "office wedding beach winter summer autumn weekend travel garden party kitchen evening"
+NOUNS = "outfit look set room collection bundle"
 FEATURES = (
     "with two pockets",
     "with a zip",
@@ -53,9 +51,7 @@ def write_products(folder: Path, num_items: int) -> tuple[Path, Path]:
     words = made_words(MOST_WORDS)
     items, sets = folder / "items.jsonl", folder / "sets.jsonl"
     _write(items, num_items, lambda start, num: item_records(rng, words, start, num))
-    _write(
-        sets, max(1, num_items // ITEMS_PER_SET), lambda start, num: set_records(rng, words, start, num, num_items)
-    )
+    _write(sets, max(1, num_items // ITEMS_PER_SET), lambda start, num: set_records(rng, words, start, num, num_items))
     return items, sets
 
 
@@ -66,10 +62,7 @@ def item_records(rng: Generator, words: Sequence[str], start: int, num: int) -> 
     features_NF = rng.integers(0, len(FEATURES), (num, 3))
     counts, prices = rng.integers(0, 4, num), rng.integers(5, 500, num)
     for row in range(num):
-        style, colour, material, kind = (
-            names[pick % len(names)]
-            for names, pick in zip((STYLES, COLOURS, MATERIALS, KINDS), picks_N4[row], strict=True)
-        )
+        style, colour, material, kind = picked((STYLES, COLOURS, MATERIALS, KINDS), picks_N4[row])
         features = " ".join(FEATURES[place] for place in features_NF[row, : counts[row]])
         brand = words[brands[row]].title()
         text = f"{brand} {style} {colour} {material} {kind} {start + row} {features}".strip()
@@ -85,10 +78,7 @@ def set_records(
     picks_N4 = rng.integers(0, 2**31, (num, 4))
     drawn_NI = zipf_rows(rng, num_items, (num, 3 * ITEMS_OF_A_SET))
     for row in range(num):
-        style, colour, occasion, noun = (
-            names[pick % len(names)]
-            for names, pick in zip((STYLES, COLOURS, OCCASIONS, NOUNS), picks_N4[row], strict=True)
-        )
+        style, colour, occasion, noun = picked((STYLES, COLOURS, OCCASIONS, NOUNS), picks_N4[row])
         chosen = list(dict.fromkeys(drawn_NI[row].tolist()))[:ITEMS_OF_A_SET]
         yield {
             "set_id": f"s{start + row}",
@@ -96,6 +86,11 @@ def set_records(
             "description": f"A {colour} {noun} for the {occasion}",
             "item_ids": [f"p{item}" for item in chosen],
         }
+
+
+def picked(lists: Sequence[str], picks: Rows) -> Iterator[str]:
+    """One word of each list. A pick is a number of any size."""
+    return (words[pick % len(words)] for words, pick in zip(map(str.split, lists), picks, strict=True))
 
 
 def zipf_rows(rng: Generator, num: int, shape: int | tuple[int, int]) -> Rows:

@@ -241,7 +241,13 @@ def first_stages_table(result: Result) -> Table:
         name = f"{row['stage']}, {row['encoder']}" if row["stage"] == "embed" else row["stage"]
         rates = (f"{row['rows'] / row[time]:,.0f}" for time in ("seconds", "cpu_s"))
         more = "-" if before is None else f"{_increase(before, row, 'peak_bytes'):,.0f}"
-        figures = (f"{row['seconds']:,.0f}", *rates, f"{row['peak_bytes'] / GIB:.2f}", more, f"{row['bytes'] / 1e6:,.0f}")
+        figures = (
+            f"{row['seconds']:,.0f}",
+            *rates,
+            f"{row['peak_bytes'] / GIB:.2f}",
+            more,
+            f"{row['bytes'] / 1e6:,.0f}",
+        )
         lines.append((name, f"{row['size']:,}", f"{row['rows']:,}", *figures))
         less[key] = row
     heads = ("seconds", "rows/s", "rows per CPU second", "peak GiB", "bytes of memory per row more", "MB on disk")

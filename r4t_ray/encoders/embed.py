@@ -90,9 +90,10 @@ def embed_catalogue(config: EncoderConfig, catalogue: Path, folder: Path, actor:
     native = folder / "native"
     native.mkdir()
     counts = {kind: pq.read_metadata(catalogue / f"{kind}.parquet").num_rows for kind in KINDS}
-    embedded: dict[Kind, int] = {kind: counts[kind] for kind in KINDS if kind != "sets" or not sets_are_items(catalogue)}
-    _write_native(_model_batches(config, catalogue, list(embedded), actor or EmbedBatch), native, embedded)
-    if "sets" not in embedded:
+    asked = [kind for kind in KINDS if kind != "sets" or not sets_are_items(catalogue)]
+    batches = _model_batches(config, catalogue, asked, actor or EmbedBatch)
+    _write_native(batches, native, sum(counts[kind] for kind in asked))
+    if "sets" not in asked:
         (native / "sets.parquet").symlink_to("items.parquet")
     moment_DD = sum(second_moment(part[1]) for kind in ("items", "sets") for part in _parts(native, kind))
     projection_Dd = fit_projection(np.asarray(moment_DD), config.dim)
@@ -156,12 +157,11 @@ def sets_are_items(catalogue: Path) -> bool:
         )
 
 
-def _write_native(batches: Iterator[pa.Table], native: Path, counts: dict[Kind, int]) -> None:
+def _write_native(batches: Iterator[pa.Table], native: Path, num_rows: int) -> None:
     """Write the embedded batches, one file per kind, at the model's width."""
     writers: dict[str, pq.ParquetWriter] = {}
-    total = sum(-(-count // STREAM_ROWS) for count in counts.values())
     try:
-        for batch in track(batches, "embed batches", total=total):
+        for batch in track(batches, "embed batches", total=-(-num_rows // STREAM_ROWS)):
             for kind in pc.unique(batch["kind"]).to_pylist():
                 part = batch.filter(pc.equal(batch["kind"], kind)).select(["id", "embedding"])
                 if kind not in writers:
