@@ -43,6 +43,6 @@ def read_embedding_table(path: Path) -> tuple[list[str], Array]:
         ids: list[str] = []
         for batch in file.iter_batches(READ_ROWS, columns=["id", "embedding"]):
             flat = batch.column("embedding").flatten().to_numpy(zero_copy_only=False)
-            emb_MD[len(ids) : len(ids) + batch.num_rows] = flat.reshape(batch.num_rows, -1)
+            emb_MD[len(ids) : len(ids) + batch.num_rows] = flat.reshape(-1, kind.list_size)
             ids += batch.column("id").to_pylist()
     return ids, emb_MD

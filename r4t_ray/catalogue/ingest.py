@@ -47,9 +47,9 @@ QUERY_SCHEMA = pa.schema(
 )
 RELEVANCE_SCHEMA = pa.schema([("core", pa.string()), ("query_ids", STRINGS), ("set_ids", STRINGS)])
 GROUP_ROWS = 4096
-"""Rows of a row group. The actors of the embed stage share the row groups, and embed one in a call of the model."""
+"""Rows of a row group. The actors of the embed stage share the row groups, and embed each in one call of the model."""
 GROUP_IDS = 2**20
-"""Ids of sets in a row group of relevance.parquet, and those of one more row."""
+"""A row group of relevance.parquet ends with the row that brings it to this many ids of sets."""
 
 
 class IngestInputs(Settings):
