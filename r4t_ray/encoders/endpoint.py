@@ -160,6 +160,7 @@ class EndpointEncoder:
         raw_ND = np.stack(vectors)
         with np.errstate(over="ignore", invalid="ignore"):
             norms_N1 = np.linalg.norm(raw_ND, axis=1, keepdims=True)
-            emb_ND = (raw_ND / np.where(norms_N1 == 0, 1.0, norms_N1)).astype(np.float32)
+            unit_ND = raw_ND / np.where(norms_N1 == 0, 1.0, norms_N1)
+        emb_ND = np.where(np.isfinite(norms_N1), unit_ND, np.nan).astype(np.float32)
         require_directions(emb_ND, texts, self._api.where, "name another encoder.model")
         return emb_ND

@@ -99,6 +99,14 @@ async def _down(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse(content, status_code=503, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
+async def _lacking(request: Request, error: Exception) -> JSONResponse:
+    _logger.error("a request failed: %s", error)
+    content = error_response(
+        request.url.path, "no answer of a service that the server needs", "an answer", "try again, or see the server's log"
+    )
+    return JSONResponse(content, status_code=503, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
 async def _broken(request: Request, error: Exception) -> JSONResponse:
     content = error_response(request.url.path, "a fault in the server", "an answer", "see the server's log")
     return JSONResponse(content, status_code=500)
@@ -110,6 +118,7 @@ HANDLERS: dict[type[Exception], Handler] = {
     HTTPException: _http_error,
     BackPressureError: _busy,
     TimeoutError: _late,
+    MachineError: _lacking,
     RayActorError: _down,
     DeploymentUnavailableError: _down,
     Exception: _broken,
