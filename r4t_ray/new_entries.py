@@ -26,7 +26,7 @@ from r4t_ray.types import Array, Task
 
 
 class AddInputs(Settings):
-    """The inputs of the new entries: sha256 of the files of ``items`` and of ``sets``, and the field of their vectors."""
+    """The inputs of the new entries: sha256 of the files of ``items`` and ``sets``, and the field of their vectors."""
 
     sources: dict[str, str]
     embedding_field: str | None

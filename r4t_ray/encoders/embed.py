@@ -1,8 +1,8 @@
 """The embed stage: embeds the texts of the catalogue as unit vectors, in one Ray Data stream.
 
 row group -> text of each row -> model actors -> (second moment -> projection) -> encoder/{items,sets,queries}.parquet.
-Items and sets that brought vectors along skip the model. The rows keep the order of the catalogue. The projection is fitted on items and sets, and is applied to items, sets and
-queries.
+Items and sets that brought vectors along skip the model. The rows keep the order of the catalogue. The projection is
+fitted on items and sets, and is applied to items, sets and queries.
 """
 
 from __future__ import annotations

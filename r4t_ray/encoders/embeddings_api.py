@@ -95,7 +95,8 @@ class EmbeddingsApi:
             raise MachineError(
                 self.where,
                 f"HTTP {reply.status_code} with {self._told(reply.text)}",
-                f'{{"data": [{{"index": 0, "embedding": [...]}}, ...]}} with each index from 0 to {len(texts) - 1} once',
+                '{"data": [{"index": 0, "embedding": [...]}, ...]} '
+                f"with each index from 0 to {len(texts) - 1} once",
                 "check that encoder.url is the address of an embeddings endpoint",
             )
         return [self._vector(rows[at], text) for at, text in enumerate(texts)]
@@ -153,9 +154,7 @@ class EmbeddingsApi:
                 "a request that the endpoint takes",
                 "shorten the text, lower encoder.batch_size, or correct encoder.model and dimensions",
             )
-        return ConfigError(
-            self.where, got, f"an endpoint at {self._url}", "correct encoder.url and encoder.model"
-        )
+        return ConfigError(self.where, got, f"an endpoint at {self._url}", "correct encoder.url and encoder.model")
 
     def _told(self, text: str) -> str:
         """The beginning of an answer, without the key if the server repeats it."""

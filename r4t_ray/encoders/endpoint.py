@@ -111,9 +111,7 @@ class EndpointEncoder:
     """
 
     def __init__(self, config: EndpointConfig) -> None:
-        self._api = EmbeddingsApi(
-            config.url, config.key(), timeout_s=config.timeout_s, max_retries=config.max_retries
-        )
+        self._api = EmbeddingsApi(config.url, config.key(), timeout_s=config.timeout_s, max_retries=config.max_retries)
         self.name, self._batch_size = f"encoder.model '{config.model}'", config.batch_size
         self._prompts: dict[TextKind, str] = {"query": config.query_prompt, "document": config.document_prompt}
         shared = {"model": config.model} | ({} if config.dimensions is None else {"dimensions": config.dimensions})

@@ -1,4 +1,4 @@
-"""The kinds of encoder that ``encoder.type`` selects. To add one, write a file like endpoint.py and add its class here."""
+"""The kinds of encoder that ``encoder.type`` selects. To add one, write a file like endpoint.py and add it here."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Whether vectors that entries bring along lie in the space of the encoder, which embeds the queries.
 
-The cosine of each sampled text to its own vector is compared with its cosines to the other vectors. In one space the own
-vector is nearly always the nearest. Vectors of another model rank at random, whatever cosines are usual there.
+The cosine of each sampled text to its own vector is compared with its cosines to the other vectors. In one space the
+own vector is nearly always the nearest. Vectors of another model rank at random, whatever cosines are usual there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAX_TEXTS = 64
 MIN_TEXTS = 16
 """Fewer different texts say too little."""
 LEAST_SHARE = 0.6
-"""Least ``own_share`` that is accepted. Chance gives 0.5 with a standard deviation of 0.07 for 16 texts, 0.04 for 64."""
+"""Least ``own_share`` that is accepted. Chance gives 0.5, with a deviation of 0.07 for 16 texts and 0.04 for 64."""
 FIX = "name the model that made the vectors as encoder.model; catalogue.embedding_field: null embeds the texts instead"
 
 
@@ -52,8 +52,8 @@ def require_same_space(model: TextModel, texts: Sequence[str], given_ND: Array, 
     if share < LEAST_SHARE:
         raise DataError(
             where,
-            f"vectors that {model.name} does not give: of {len(rows)} entries, the text is nearer to its own vector than "
-            f"to {share:.0%} of the others, and chance gives 50%",
+            f"vectors that {model.name} does not give: of {len(rows)} entries, the text is nearer to its own vector "
+            f"than to {share:.0%} of the others, and chance gives 50%",
             f"at least {LEAST_SHARE:.0%}, as vectors of one model have",
             f"{FIX}; if the texts say nothing about the entries, set encoder.check_vectors: false",
         )

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from r4t_ray.artifacts import Workspace
 from r4t_ray.config import Settings, parse_settings
 from r4t_ray.encoders import EndpointConfig, embeddings_api
 from r4t_ray.encoders.embeddings_api import embeddings_url, retry_after_s
@@ -20,7 +21,6 @@ from r4t_ray.encoders.encoder import load_encoder, save_encoder
 from r4t_ray.encoders.kinds import encoder_config
 from r4t_ray.errors import ConfigError, DataError, MachineError, R4TError
 from r4t_ray.experiment import Experiment
-from r4t_ray.artifacts import Workspace
 from r4t_ray.stages import find_stage
 from r4t_ray.start_up import check_models
 
@@ -145,7 +145,11 @@ FAULTS: dict[str, tuple[Any, type[R4TError], str]] = {
     "one index": (always(200, {"data": [{"index": 0, "embedding": [1.0]}] * 5}), MachineError, NO_LIST),
     "no model": (always(404, {"error": "model 'words' not found"}), ConfigError, r"HTTP 404.*correct encoder\.url and"),
     "no key": (always(401, "who?"), ConfigError, r"for no key, because encoder\.api_key_env is null"),
-    "too long": (always(400, "too many tokens"), DataError, r"400 with 'too many tokens' for 5 texts, the longest 'white"),
+    "too long": (
+        always(400, "too many tokens"),
+        DataError,
+        r"400 with 'too many tokens' for 5 texts, the longest 'white",
+    ),
 }
 
 
@@ -230,7 +234,9 @@ def test_a_saved_encoder_is_served_at_the_address_that_the_manifest_records(serv
     expected = word_vectors(TEXTS)[:, :8]
     assert np.abs(encoder.encode(TEXTS) - expected / np.linalg.norm(expected, axis=1, keepdims=True)).max() < 1e-6
     server.replies = [lambda body: vectors_of(body | {"dimensions": 7})]
-    with pytest.raises(ConfigError, match=r"encoder\.model 'words': got vectors of width 7; expected width 24, as when"):
+    with pytest.raises(
+        ConfigError, match=r"encoder\.model 'words': got vectors of width 7; expected width 24, as when"
+    ):
         load_encoder(tmp_path / "encoder" / "model").encode(TEXTS)
     assert embed(config(server, model="others"))
 

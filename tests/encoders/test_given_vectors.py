@@ -63,7 +63,9 @@ def test_vectors_of_the_model_pass_and_others_do_not() -> None:
     require_same_space(model, TEXTS, word_vectors(TEXTS) + 1.5 * noise_ND, "here")
     others = [word_vectors(TEXTS, model=f"other {at}") for at in range(20)]
     for given_ND in (*others, np.roll(word_vectors(TEXTS), 5, axis=0)):
-        with pytest.raises(DataError, match=r"here: got vectors that encoder\.model 'words' does not give: of 40 entries"):
+        with pytest.raises(
+            DataError, match=r"here: got vectors that encoder\.model 'words' does not give: of 40 entries"
+        ):
             require_same_space(model, TEXTS, given_ND, "here")
 
 
