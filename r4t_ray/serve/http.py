@@ -103,7 +103,7 @@ async def _lacking(request: Request, error: Exception) -> JSONResponse:
     _logger.error("a request failed: %s", getattr(error, "cause", error))  # Ray wraps what a replica raised
     content = error_response(
         request.url.path,
-        "no answer of a service that the server needs",
+        "no answer of a service that the server asks",
         "an answer",
         "try again, or see the server's log",
     )
