@@ -44,8 +44,8 @@ class Words:
 def test_the_share_is_counted_by_hand() -> None:
     given_ND = np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32)
     assert own_share(given_ND, given_ND) == 1.0
-    # The first two texts are nearer to one of two others than their own, a tie; the third wins over one and loses to one.
-    assert own_share(given_ND, given_ND[[1, 0, 2]]) == pytest.approx((0 + 0 + 1) / 3)
+    # The cosines of the texts are (0, 1, 0.6), (1, 0, 0.8) and (0.8, 0.6, 1), the own one at the same place.
+    assert own_share(given_ND, given_ND[[1, 0, 2]]) == pytest.approx((0 + 0 + 2) / 6)
     assert own_share(given_ND, np.tile(given_ND[:1], (3, 1))) == 0.5
 
 

@@ -123,9 +123,6 @@ def test_files_without_vectors_are_not_parsed_again(tmp_path: Path) -> None:
         (tmp_path / form).mkdir()
         path = FORMS[form](tmp_path / form / "items", rows)
         assert list(read_vectors(path, "no such field", "embedding")) == []
-    assert (
-        list(read_vectors(write_lines(tmp_path / "a.jsonl", [rows[0] | {"text": "embedding"}]), "item_id", "x")) == []
-    )
     mentioned = write_lines(tmp_path / "b.jsonl", [rows[0] | {"text": "the embedding"}])
     assert list(read_vectors(mentioned, "item_id", "embedding")) == []
 
