@@ -148,7 +148,7 @@ FAULTS: dict[str, tuple[Any, type[R4TError], str]] = {
     "too long": (
         always(400, "too many tokens"),
         DataError,
-        r"400 with 'too many tokens' for 5 texts, the longest 'white",
+        r"400 with 'too many tokens' for 5 texts, the longest 'green",
     ),
 }
 

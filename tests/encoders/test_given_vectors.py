@@ -13,7 +13,6 @@ import pytest
 from r4t_ray import catalogue
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import SetsConfig
-from r4t_ray.config import Resources
 from r4t_ray.encoders import Encoder, EncoderConfig, EndpointConfig, load_embeddings, load_encoder, run
 from r4t_ray.encoders.embed import sample_given
 from r4t_ray.encoders.encoder import fit_projection, project, second_moment
@@ -144,9 +143,9 @@ def test_embed_takes_the_vectors_and_asks_the_endpoint_for_the_rest(
     ids, emb_BD = load_embeddings(workspace, "queries")
     assert np.abs(emb_BD - project(word_vectors(asked[80:]), projection_Dd)).max() < 1e-5
 
-    new_MD = word_vectors([text[::-1] for text in TEXTS])
+    other_MD = word_vectors(TEXTS, model="other")
     with pytest.raises(DataError, match="vectors of the new items: got vectors that"):
-        add(workspace, items=write_toy(tmp_path, new_MD, "wrong.jsonl", first=100))
+        add(workspace, items=write_toy(tmp_path, other_MD, "wrong.jsonl", first=100))
     server.requests.clear()
     add(workspace, items=write_toy(tmp_path, items_MD, "new.jsonl", first=100))
     assert len(server.texts()) == 40
@@ -176,10 +175,11 @@ def test_vectors_of_another_model_are_refused_by_embed(ray_session: str, server:
         run(endpoint(server, check_vectors=False), workspace, seed=0)
 
 
+@pytest.mark.slow
 def test_a_model_of_this_machine_fits_its_own_vectors(ray_session: str, tmp_path: Path) -> None:
     native_MD = EncoderConfig().build().encode(TEXTS, "document")
     workspace = ingest(tmp_path, native_MD, has_sets=False)
-    run(EncoderConfig(dim=16, actors=Resources(cpus=0.5)), workspace, seed=0)
+    run(EncoderConfig(dim=16), workspace, seed=0)
     encoder = load_encoder(workspace.artifact("encoder").path / "model")
     assert np.abs(load_embeddings(workspace, "items")[1] - encoder.encode(TEXTS, "document")).max() < 1e-5
     texts, emb_ND = sample_given(workspace.root / "catalogue", "items")

@@ -85,7 +85,8 @@ def _numbers(place: str, name: str, value: Any) -> NDArray[np.float64] | None:
     if found is None:
         return None
     if numbers.ndim != 1 or numbers.dtype.kind not in "fiu" or not numbers.size:
-        raise _no_vector(place, f"{name} = {value!r:.{SHOWN_CHARS}}")
+        shown = value if isinstance(value, str) else numbers.tolist()
+        raise _no_vector(place, f"{name} = {shown!r:.{SHOWN_CHARS}}")
     return numbers.astype(np.float64)
 
 
