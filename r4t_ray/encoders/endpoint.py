@@ -120,6 +120,7 @@ class EndpointEncoder:
             "document": shared | config.document_fields,
         }
         self._width: int | None = config.dimensions
+        self._width_source = "before" if config.dimensions is None else "encoder.dimensions says"
 
     def encode(self, texts: Sequence[str], kinds: TextKind | Sequence[TextKind] = "query") -> Array:
         """Unit rows in the order of ``texts``, shape (N, D).
@@ -151,7 +152,7 @@ class EndpointEncoder:
                 raise DataError(
                     self._api.where,
                     f"a vector of width {len(vector)} for {shown(text)}",
-                    f"width {width}, as {'encoder.dimensions says' if self._width is not None else 'before'}",
+                    f"width {width}, as {self._width_source}",
                     "correct encoder.model or encoder.dimensions, or check what the endpoint serves",
                 )
         self._width = width
