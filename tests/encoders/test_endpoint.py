@@ -159,7 +159,7 @@ def test_a_fault_names_the_place_and_the_text(server: Endpoint, fault: str) -> N
     server.replies = [reply]
     with pytest.raises(kind, match=message) as caught:
         config(server).build().encode(TEXTS)
-    assert caught.value.where == f"encoder.url '{server.url}'"  # type: ignore[attr-defined]
+    assert caught.value.where == f"encoder.url '{server.url}'"
     assert len(server.requests) == 1
 
 
