@@ -15,6 +15,11 @@ from r4t_ray.types import Array
 READ_ROWS = 16_384
 
 
+def given_embeddings(catalogue: Path, kind: str) -> Path:
+    """The file of the vectors that the records of ``kind``, "items" or "sets", brought along. It may be absent."""
+    return catalogue / f"{kind}_embedding.parquet"
+
+
 def embedding_schema(dim: int) -> pa.Schema:
     """Columns of an embedding table of width ``dim``."""
     return pa.schema([("id", pa.string()), ("embedding", pa.list_(pa.float32(), dim))])

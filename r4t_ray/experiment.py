@@ -15,7 +15,7 @@ from r4t_ray.config.presets import PRESETS, Preset, over_preset
 from r4t_ray.decoder import DecoderConfig
 from r4t_ray.diffusion import DiffusionConfig
 from r4t_ray.drift import DriftConfig
-from r4t_ray.encoders import EncoderConfig
+from r4t_ray.encoders import AnyEncoderConfig, EncoderConfig
 from r4t_ray.evaluation import AblationConfig, EvaluationConfig
 from r4t_ray.folm import FolmConfig
 from r4t_ray.index import IndexConfig
@@ -33,7 +33,7 @@ class Experiment(Settings):
         "two CPU cores. paper takes Table 3 of arXiv 2603.06397 and needs a cluster with GPUs.",
     )
     catalogue: CatalogueConfig = Field(description="The data: items, and sets of items.")
-    encoder: EncoderConfig = Field(EncoderConfig(), description="The text encoder.")
+    encoder: AnyEncoderConfig = Field(EncoderConfig(), description="The text encoder.")
     index: IndexConfig = Field(IndexConfig(), description="The nearest-neighbour indexes over items and sets.")
     folm: FolmConfig = Field(FolmConfig(), description="The fan-out language models (FOLM) and their training.")
     pairs: PairsConfig = Field(

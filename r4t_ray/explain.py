@@ -61,7 +61,7 @@ The defaults are made for two CPU cores. `jobs/configs/polyvore.yaml` shows a wh
 
 GPU_SETTINGS: tuple[tuple[str, str, str], ...] = (
     ("encoder.actors.gpus", "1", "The encoder embeds the catalogue on a GPU."),
-    ("encoder.batch_size", "256 or more", "Small batches leave a GPU idle."),
+    ("encoder(sentence_transformer).batch_size", "256 or more", "Small batches leave a GPU idle."),
     ("folm.engine.type", "vllm", "vLLM samples. auto also takes vLLM if it is installed."),
     ("folm.engine.dtype", "bfloat16", "Half the memory of float32, and a much higher matmul rate."),
     ("folm.engine.max_model_len", "2048", "Prompt and completion must fit. Larger values need more memory."),

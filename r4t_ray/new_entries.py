@@ -7,6 +7,7 @@ compositional retrieval) and ``sets.parquet`` for oar (open-ended abstract retri
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,20 +15,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from r4t_ray.artifacts import NEW_ENTRIES, Artifact, Workspace, read_manifest
-from r4t_ray.catalogue import Catalogue, read_new_entries
+from r4t_ray.catalogue import Catalogue, embedding_field, read_new_entries, read_new_vectors
 from r4t_ray.catalogue.records import sha256_of_records
 from r4t_ray.config import Settings
 from r4t_ray.embedding_table import embedding_table, read_embedding_table
-from r4t_ray.encoders import load_encoder, set_text
+from r4t_ray.encoders import Encoder, load_encoder, set_text
 from r4t_ray.errors import ConfigError
 from r4t_ray.index import POOLS
 from r4t_ray.types import Array, Task
 
 
 class AddInputs(Settings):
-    """The inputs of the new entries: sha256 of the file of ``items`` and of the file of ``sets``."""
+    """The inputs of the new entries: sha256 of the files of ``items`` and ``sets``, and the field of their vectors."""
 
     sources: dict[str, str]
+    embedding_field: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,8 @@ class NewEntries:
 
 def add(workspace: Workspace, *, items: Path | None = None, sets: Path | None = None) -> Artifact:
     """Embed the entries of the files into ``new_entries``, replacing everything that was added before.
+
+    Entries that bring vectors along are not embedded by the encoder.
 
     Args:
         workspace: A workspace with ``catalogue`` and ``encoder``.
@@ -61,7 +65,9 @@ def add(workspace: Workspace, *, items: Path | None = None, sets: Path | None = 
             f"name one; to drop the added entries, remove {workspace.root / NEW_ENTRIES}",
         )
     new = read_new_entries(workspace, items, sets)
-    inputs = AddInputs(sources={name: sha256_of_records(path) for name, path in files.items()})
+    vectors = read_new_vectors(workspace, items, sets)
+    sources = {name: sha256_of_records(path) for name, path in files.items()}
+    inputs = AddInputs(sources=sources, embedding_field=embedding_field(workspace))
     encoder_folder = workspace.root / "encoder"
 
     def make(folder: Path) -> int:
@@ -69,7 +75,7 @@ def add(workspace: Workspace, *, items: Path | None = None, sets: Path | None = 
         for task, pool in POOLS.items():
             ids, texts = entries_of_pool(new, task)
             if ids:
-                table = embedding_table(ids, encoder.encode(texts, "document"))
+                table = embedding_table(ids, embed_entries(encoder, texts, vectors, task))
                 shown = [row.title for row in new.sets] if task == "oar" else texts
                 pq.write_table(table.append_column("text", pa.array(shown, pa.string())), folder / f"{pool}.parquet")
         return len(new.items) + len(new.sets)
@@ -83,6 +89,24 @@ def entries_of_pool(new: Catalogue, task: Task) -> tuple[list[str], list[str]]:
         rows = new.sets
         return [row.set_id for row in rows], [set_text(row.title, row.description) for row in rows]
     return [item.item_id for item in new.items], [item.text for item in new.items]
+
+
+def embed_entries(encoder: Encoder, texts: list[str], vectors: Mapping[str, Array], task: Task) -> Array:
+    """Unit rows of the new entries of the task's pool: from their own vectors, or from their texts without any.
+
+    Args:
+        encoder: The encoder of the workspace.
+        texts: What ``entries_of_pool`` gives.
+        vectors: What ``read_new_vectors`` gives.
+        task: The task.
+
+    Raises:
+        DataError: The vectors are not in the space of the encoder.
+    """
+    given = vectors.get(POOLS[task])
+    if given is None:
+        return encoder.encode(texts, "document")
+    return encoder.project_given(given, texts, f"vectors of the new {POOLS[task]}")
 
 
 def find_new_entries(workspace: Workspace) -> Artifact | None:

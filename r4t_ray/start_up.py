@@ -68,12 +68,17 @@ def check_models(stages: Iterable[Stage], experiment: Experiment) -> None:
 
     Raises:
         MachineError: The hub does not give one.
-        ConfigError: A reference names nothing.
+        ConfigError: A reference names nothing, or the key of the encoder's endpoint is not set.
     """
+    from r4t_ray.encoders import EndpointConfig
     from r4t_ray.encoders.models import is_local, resolve_model
 
     models = {"encoder": experiment.encoder.model, "folm": experiment.folm.base_model}
     settings = {"encoder": "encoder.model", "folm": "folm.base_model"}
+    if isinstance(experiment.encoder, EndpointConfig):
+        del models["encoder"]
+        if any(stage.section == "encoder" for stage in stages):
+            experiment.encoder.key()
     for section in [stage.section for stage in stages if stage.section in models]:
         if not is_local(resolved := resolve_model(models[section])):
             require_hub_model(resolved, f"{settings[section]} '{models[section]}'")

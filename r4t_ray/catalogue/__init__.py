@@ -3,7 +3,14 @@
 from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet
 from r4t_ray.catalogue.datasets import CatalogueConfig, CookbookConfig, PolyvoreConfig, RecipesConfig, SetsConfig
 from r4t_ray.catalogue.ingest import load_items, load_queries, load_relevance, load_sets, recombined_queries, run
-from r4t_ray.catalogue.new_entries import RemovedIds, read_new_entries, read_query_texts, read_removed_ids
+from r4t_ray.catalogue.new_entries import (
+    RemovedIds,
+    embedding_field,
+    read_new_entries,
+    read_new_vectors,
+    read_query_texts,
+    read_removed_ids,
+)
 from r4t_ray.catalogue.queries.query import Query
 from r4t_ray.catalogue.queries.recombine import recombine
 from r4t_ray.catalogue.queries.recurrence import RECURRENT, recurrence
@@ -20,11 +27,13 @@ __all__ = [
     "RecipesConfig",
     "RemovedIds",
     "SetsConfig",
+    "embedding_field",
     "load_items",
     "load_queries",
     "load_relevance",
     "load_sets",
     "read_new_entries",
+    "read_new_vectors",
     "read_query_texts",
     "read_removed_ids",
     "recombine",

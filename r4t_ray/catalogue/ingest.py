@@ -25,6 +25,7 @@ from r4t_ray.catalogue.queries.recurrence import RECURRENT, recurrence
 from r4t_ray.catalogue.queries.relevance import relevant_sets
 from r4t_ray.catalogue.queries.staples import NOTHING, find_staples
 from r4t_ray.catalogue.queries.summary import counts, warnings
+from r4t_ray.catalogue.vectors import write_vectors
 from r4t_ray.config import Settings
 from r4t_ray.stages import parents_of
 from r4t_ray.types import TASKS, Split, Task
@@ -80,6 +81,7 @@ def run(config: CatalogueConfig, workspace: Workspace, seed: int) -> Artifact:
         core_of = {query.query_id: theme.core for query, theme in zip(oar_queries(themes), themes, strict=True)}
         queries = with_log(made, logged, core_of, config.made_queries)
         write_catalogue(folder, catalogue, queries)
+        write_vectors(folder, catalogue, config.vectors)
         cores = {query.query_id: core_of[query.query_id] for query in queries if query.query_id in core_of}
         write_relevance(folder, catalogue, cores, logged.relevant)
         _logger.info("%d items, %d sets", len(catalogue.items), len(catalogue.sets) if config.has_sets else 0)

@@ -6,13 +6,16 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, check_catalogue, check_some, each_item_as_set
-from r4t_ray.catalogue.datasets.sets import read_items, read_sets, with_categories
+from r4t_ray.catalogue.datasets.sets import EMBEDDING_FIELD, read_items, read_sets, with_categories
 from r4t_ray.catalogue.ingest import has_sets, load_items, load_sets
-from r4t_ray.catalogue.records import text_lines
+from r4t_ray.catalogue.records import read_vectors, text_lines
 from r4t_ray.catalogue.records.places import Places
 from r4t_ray.errors import DataError
+from r4t_ray.types import Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,38 @@ def read_new_entries(
     )
     named = with_categories(Catalogue(items=(*old_items, *new_items), sets=new_sets))
     return Catalogue(items=new_items, sets=named.sets)
+
+
+def embedding_field(workspace: Workspace) -> str | None:
+    """The field with the vectors of entries: ``catalogue.embedding_field`` of the workspace, by default the usual."""
+    settings = workspace.artifact("catalogue").manifest.config.get("catalogue", {})
+    name: str | None = settings.get("embedding_field", EMBEDDING_FIELD)
+    return name
+
+
+def read_new_vectors(workspace: Workspace, items: Path | None, sets: Path | None) -> dict[str, Array]:
+    """The unit vectors that new entries bring along, in the order of ``read_new_entries``.
+
+    Args:
+        workspace: A workspace with a finished ingest stage.
+        items: As for ``read_new_entries``.
+        sets: As for ``read_new_entries``.
+
+    Returns:
+        "items" and "sets", each if its file has vectors -> shape (N, D). In a workspace without sets both have the
+        vectors of the items.
+
+    Raises:
+        DataError: As ``read_vectors``.
+    """
+    name, found = embedding_field(workspace), {}
+    for kind, path, key in (("items", items, "item_id"), ("sets", sets, "set_id")):
+        parts = [batch.emb_ND for batch in read_vectors(path, key, name)] if path is not None and name else []
+        if parts:
+            found[kind] = np.concatenate(parts)
+    if "items" in found and not has_sets(workspace):
+        found["sets"] = found["items"]
+    return found
 
 
 def read_query_texts(path: Path) -> list[str]:

@@ -54,14 +54,27 @@ def parse_settings(
     try:
         return kind.model_validate(data)
     except ValidationError as error:
+        keys = [".".join(map(str, _as_written(fault["loc"], data))) for fault in error.errors()]
         faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc'])) or 'top level'}: {fault['msg']} (got {fault['input']!r:.80})"
+            f"{key or 'top level'}: {fault['msg']} (got {fault['input']!r:.80})"
             + (f" in {file}" if (file := origin(fault["loc"])) else "")
-            for fault in error.errors()
+            for key, fault in zip(keys, error.errors(), strict=True)
         )
-        hint = renamed_hint([".".join(map(str, fault["loc"])) for fault in error.errors()])
+        hint = renamed_hint(keys)
         fix = hint or "correct or remove the keys named"
         raise ConfigError(where, faults, f"the settings of {kind.__name__}", fix) from None
+
+
+def _as_written(loc: Loc, data: Any) -> Loc:
+    """The path of a key in ``data``: pydantic's path without its names for the members of unions."""
+    written: list[int | str] = []
+    for place, part in enumerate(loc):
+        if isinstance(data, dict) and (part == data.get("type") or (part not in data and place < len(loc) - 1)):
+            continue
+        written.append(part)
+        is_entry = isinstance(data, list) and isinstance(part, int) and part < len(data)
+        data = data.get(part) if isinstance(data, dict) else data[part] if is_entry else None
+    return tuple(written)
 
 
 def merged(below: Any, above: Any) -> Any:

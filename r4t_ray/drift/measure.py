@@ -6,8 +6,8 @@ to its pools in memory. The entries that `r4t add` wrote are ignored.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from r4t_ray.artifacts import Workspace
@@ -17,6 +17,7 @@ from r4t_ray.catalogue import (
     RemovedIds,
     load_queries,
     read_new_entries,
+    read_new_vectors,
     read_query_texts,
     read_removed_ids,
 )
@@ -29,18 +30,19 @@ from r4t_ray.errors import ConfigError, DataError
 from r4t_ray.evaluation.settings import EvaluationConfig
 from r4t_ray.evaluation.trial import draw, load_retriever, relevant_rows
 from r4t_ray.index import POOLS, ShardedIndex, load_index
-from r4t_ray.new_entries import entries_of_pool
-from r4t_ray.types import TASKS, Task
+from r4t_ray.new_entries import embed_entries, entries_of_pool
+from r4t_ray.types import TASKS, Array, Task
 
 STAGES = ("catalogue", "encoder", "index", "diffusion")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogueChange:
-    """The new entries of a catalogue, and the ids of the entries that were removed from it."""
+    """The new entries of a catalogue with their own vectors, if any, and the ids of its removed entries."""
 
     new: Catalogue
     removed: RemovedIds
+    vectors: Mapping[str, Array] = field(default_factory=dict)
 
     def pools(
         self, index: ShardedIndex, task: Task, encoder: Encoder
@@ -56,7 +58,7 @@ class CatalogueChange:
             then = index.of_rows(range(index.size))
             kept = index.of_rows([row for row in range(index.size) if row not in removed_rows])
         ids, texts = entries_of_pool(self.new, task)
-        now = kept.with_rows(ids, encoder.encode(texts, "document")) if ids else kept
+        now = kept.with_rows(ids, embed_entries(encoder, texts, self.vectors, task)) if ids else kept
         return then, now, removed_rows
 
 
@@ -95,7 +97,8 @@ def measure_drift(
         ArtifactError: A stage is missing or damaged, or was made from other inputs than its parents.
     """
     removed = read_removed_ids(workspace, removed_items, removed_sets)
-    change = CatalogueChange(new=read_new_entries(workspace, items, sets, removed), removed=removed)
+    new = read_new_entries(workspace, items, sets, removed)
+    change = CatalogueChange(new=new, removed=removed, vectors=read_new_vectors(workspace, items, sets))
     texts = read_query_texts(queries) if queries is not None else None
     seed = workspace.artifact("diffusion").manifest.seed
     workspace.check_lineage(STAGES)

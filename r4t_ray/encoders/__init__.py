@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from r4t_ray.encoders.encoder import CachedEncoder, Encoder, load_encoder, set_text
+from r4t_ray.encoders.endpoint import EndpointConfig
+from r4t_ray.encoders.kinds import AnyEncoderConfig
 from r4t_ray.encoders.models import resolve_model
 from r4t_ray.encoders.sentence_transformer import EncoderConfig
 
@@ -13,9 +15,11 @@ if TYPE_CHECKING:
     from r4t_ray.encoders.embed import load_embeddings, query_embeddings, run
 
 __all__ = [
+    "AnyEncoderConfig",
     "CachedEncoder",
     "Encoder",
     "EncoderConfig",
+    "EndpointConfig",
     "load_embeddings",
     "load_encoder",
     "query_embeddings",

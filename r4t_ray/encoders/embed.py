@@ -1,8 +1,9 @@
 """The embed stage: embeds the texts of the catalogue as unit vectors, in one Ray Data stream.
 
 row group -> text of each row -> model actors -> (second moment -> projection) -> encoder/{items,sets,queries}.parquet.
-The rows keep the order of the catalogue. The projection is fitted on items and sets, and is applied to items, sets and
-queries. Where each set is an item, the sets have the vectors of the items and are not embedded.
+Items and sets that brought vectors along skip the model. Where each set is an item, the sets have the vectors of the
+items. The rows keep the order of the catalogue. The projection is fitted on items and sets, and is applied to items,
+sets and queries.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import ray
 from numpy.typing import NDArray
 
 from r4t_ray.artifacts import Artifact, Workspace
-from r4t_ray.embedding_table import embedding_schema, embedding_table, read_embedding_table
+from r4t_ray.embedding_table import embedding_schema, embedding_table, given_embeddings, read_embedding_table
 from r4t_ray.encoders.encoder import fit_projection, project, save_encoder, second_moment, set_text
-from r4t_ray.encoders.models import model_fingerprint, resolve_model
+from r4t_ray.encoders.endpoint import EndpointConfig
+from r4t_ray.encoders.same_space import require_same_space, spread_rows
 from r4t_ray.encoders.sentence_transformer import EncoderConfig
 from r4t_ray.progress import track
 from r4t_ray.stages import parents_of
@@ -52,9 +55,13 @@ class EmbedInputs(EncoderConfig):
     model_sha256: str | None
 
 
-def run(config: EncoderConfig, workspace: Workspace, seed: int) -> Artifact:
+def run(config: EncoderConfig | EndpointConfig, workspace: Workspace, seed: int) -> Artifact:
     """Embed items, sets and queries of ``catalogue`` into the stage folder ``encoder``."""
-    inputs = EmbedInputs(**config.model_dump(), model_sha256=model_fingerprint(resolve_model(config.model)))
+    inputs: EmbedInputs | EndpointConfig
+    if isinstance(config, EndpointConfig):
+        inputs = config
+    else:
+        inputs = EmbedInputs(**config.model_dump(), model_sha256=config.fingerprint())
     catalogue = workspace.root / "catalogue"
 
     def make(folder: Path) -> int:
@@ -75,7 +82,9 @@ def query_embeddings(workspace: Workspace) -> Callable[[Sequence[HasQueryId]], A
     return lambda queries: emb_BD[np.array([row_of[query.query_id] for query in queries], dtype=np.int64)]
 
 
-def embed_catalogue(config: EncoderConfig, catalogue: Path, folder: Path, actor: type[EmbedBatch] | None = None) -> int:
+def embed_catalogue(
+    config: EncoderConfig | EndpointConfig, catalogue: Path, folder: Path, actor: type[EmbedBatch] | None = None
+) -> int:
     """Embed the parquet files of ``catalogue`` into ``folder``.
 
     Args:
@@ -86,14 +95,23 @@ def embed_catalogue(config: EncoderConfig, catalogue: Path, folder: Path, actor:
 
     Returns:
         The number of embedded rows.
+
+    Raises:
+        DataError: The model cannot embed a text, or vectors that entries brought along are not in its space.
     """
     native = folder / "native"
     native.mkdir()
     counts = {kind: pq.read_metadata(catalogue / f"{kind}.parquet").num_rows for kind in KINDS}
-    asked = [kind for kind in KINDS if kind != "sets" or not sets_are_items(catalogue)]
+    given = [kind for kind in KINDS if given_embeddings(catalogue, kind).exists()]
+    if given:
+        check_given(config, catalogue, given)
+    for kind in given:
+        (native / f"{kind}.parquet").symlink_to(given_embeddings(catalogue, kind))
+    are_items = "sets" not in given and sets_are_items(catalogue)
+    asked = [kind for kind in KINDS if kind not in given and not (kind == "sets" and are_items)]
     batches = _model_batches(config, catalogue, asked, actor or EmbedBatch)
     _write_native(batches, native, sum(counts[kind] for kind in asked))
-    if "sets" not in asked:
+    if are_items:
         (native / "sets.parquet").symlink_to("items.parquet")
     moment_DD = sum(second_moment(part[1]) for kind in ("items", "sets") for part in _parts(native, kind))
     projection_Dd = fit_projection(np.asarray(moment_DD), config.dim)
@@ -110,8 +128,8 @@ def embed_catalogue(config: EncoderConfig, catalogue: Path, folder: Path, actor:
 class EmbedBatch:
     """Actor of the stream. It holds the model and embeds batches of texts."""
 
-    def __init__(self, config: EncoderConfig) -> None:
-        if not config.actors.gpus:
+    def __init__(self, config: EncoderConfig | EndpointConfig) -> None:
+        if isinstance(config, EncoderConfig) and not config.actors.gpus:
             import torch
 
             torch.set_num_threads(config.actors.num_threads)
@@ -130,11 +148,7 @@ def catalogue_texts(row_group: pa.Table, catalogue: Path) -> Iterator[pa.Table]:
     ((kind, number),) = zip(row_group["kind"].to_pylist(), row_group["number"].to_pylist(), strict=True)
     with pq.ParquetFile(catalogue / f"{kind}.parquet") as file:
         for batch in file.iter_batches(row_groups=[number], batch_size=READ_ROWS):
-            if kind == "sets":
-                pairs = zip(batch["title"].to_pylist(), batch["description"].to_pylist(), strict=True)
-                texts = pa.array([set_text(title, description) for title, description in pairs], pa.string())
-            else:
-                texts = batch["text"]
+            texts = texts_of(kind, batch)
             kinds = pa.array([kind] * batch.num_rows, pa.string())
             yield pa.table({"kind": kinds, "id": batch[ID_COLUMNS[kind]], "text": texts})
 
@@ -157,6 +171,37 @@ def sets_are_items(catalogue: Path) -> bool:
         )
 
 
+def texts_of(kind: Kind, rows: pa.RecordBatch | pa.Table) -> pa.Array | pa.ChunkedArray:
+    """The texts that are embedded, of rows of a catalogue file."""
+    if kind != "sets":
+        return rows["text"]
+    pairs = zip(rows["title"].to_pylist(), rows["description"].to_pylist(), strict=True)
+    return pa.array([set_text(title, description) for title, description in pairs], pa.string())
+
+
+def check_given(config: EncoderConfig | EndpointConfig, catalogue: Path, kinds: Sequence[Kind]) -> None:
+    """Check on a worker, which may have the GPU, that given vectors lie in the space of the encoder; see same_space."""
+
+    def check() -> None:
+        model = config.build()
+        for kind in kinds:
+            texts, emb_ND = sample_given(catalogue, kind)
+            some = slice(None if config.check_vectors else 1)  # one text gives the width
+            require_same_space(model, texts[some], emb_ND[some], f"vectors of {kind}")
+
+    task = ray.remote(check).options(num_cpus=config.actors.cpus, num_gpus=config.actors.gpus)
+    ray.get(task.remote())
+
+
+def sample_given(catalogue: Path, kind: Kind) -> tuple[list[str], Array]:
+    """Texts and given vectors of a few entries, spread over the file."""
+    rows = spread_rows(pq.read_metadata(catalogue / f"{kind}.parquet").num_rows)
+    columns = ["title", "description"] if kind == "sets" else ["text"]
+    texts = texts_of(kind, ds.dataset(catalogue / f"{kind}.parquet").take(rows, columns=columns)).to_pylist()
+    given = ds.dataset(given_embeddings(catalogue, kind)).take(rows, columns=["embedding"])["embedding"]
+    return texts, given.combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(len(rows), -1)
+
+
 def _write_native(batches: Iterator[pa.Table], native: Path, num_rows: int) -> None:
     """Write the embedded batches, one file per kind, at the model's width."""
     writers: dict[str, pq.ParquetWriter] = {}
@@ -173,7 +218,7 @@ def _write_native(batches: Iterator[pa.Table], native: Path, num_rows: int) -> N
 
 
 def _model_batches(
-    config: EncoderConfig, catalogue: Path, kinds: Sequence[Kind], actor: type[EmbedBatch]
+    config: EncoderConfig | EndpointConfig, catalogue: Path, kinds: Sequence[Kind], actor: type[EmbedBatch]
 ) -> Iterator[pa.Table]:
     """Embed all texts of the kinds with the model, in the order of the catalogue."""
     context = ray.data.DataContext.get_current()

@@ -8,16 +8,22 @@ holds the cosines, so this projection keeps cosines best. Subtracting the mean w
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from r4t_ray.artifacts.manifest import MANIFEST, read_manifest
+from r4t_ray.encoders.endpoint import EndpointConfig
+from r4t_ray.encoders.kinds import encoder_config
 from r4t_ray.encoders.models import model_fingerprint, resolve_model
-from r4t_ray.encoders.sentence_transformer import EncoderConfig, SentenceEncoder
+from r4t_ray.encoders.same_space import require_same_space, require_width, spread_rows
+from r4t_ray.encoders.sentence_transformer import EncoderConfig
+from r4t_ray.encoders.settings import TextModel
 from r4t_ray.errors import ArtifactError, ConfigError
 from r4t_ray.files import sha256_file, write_json
 from r4t_ray.types import Array, TextKind
@@ -79,16 +85,55 @@ def set_text(title: str, description: str) -> str:
 
 
 class Encoder:
-    """Embeds texts as unit vectors in the space of one catalogue."""
+    """Embeds texts as unit vectors in the space of one catalogue.
 
-    def __init__(self, model: SentenceEncoder, projection_Dd: Array) -> None:
+    Args:
+        model: The text encoder.
+        projection_Dd: The projection that was fitted on the catalogue.
+        checks_vectors: Whether given vectors are compared with the model's.
+    """
+
+    def __init__(self, model: TextModel, projection_Dd: Array, *, checks_vectors: bool = True) -> None:
         self._model = model
         self._projection_Dd = projection_Dd
-        self.dim = int(projection_Dd.shape[1])
+        self._checks_vectors = checks_vectors
+        self.native_dim, self.dim = map(int, projection_Dd.shape)
 
     def encode(self, texts: Sequence[str], kinds: TextKind | Sequence[TextKind] = "query") -> Array:
-        """Unit rows in the order of ``texts``, shape (N, dim); see ``SentenceEncoder.encode``."""
-        return project(self._model.encode(texts, kinds), self._projection_Dd)
+        """Unit rows in the order of ``texts``, shape (N, dim). ``kinds`` is the kind of all texts, or of each.
+
+        Raises:
+            ConfigError: The model's vectors have another width than when the catalogue was embedded.
+            R4TError: The model cannot embed a text.
+        """
+        if not texts:
+            return np.empty((0, self.dim), np.float32)
+        emb_ND = self._model.encode(texts, kinds)
+        if emb_ND.shape[1] != self.native_dim:
+            raise ConfigError(
+                self._model.name,
+                f"vectors of width {emb_ND.shape[1]}",
+                f"width {self.native_dim}, as when `r4t embed` ran",
+                "serve the same model, or run `r4t embed` and the stages after it again",
+            )
+        return project(emb_ND, self._projection_Dd)
+
+    def project_given(self, given_MD: Array, texts: Sequence[str], where: str) -> Array:
+        """Given unit vectors of entries in the space of the catalogue, shape (M, dim).
+
+        Args:
+            given_MD: The vectors, of the model's width.
+            texts: The texts of the entries, by which the space is checked.
+            where: The vectors, for messages.
+
+        Raises:
+            DataError: See ``require_same_space``.
+        """
+        require_width(self._model, self.native_dim, given_MD.shape[1], where)
+        if self._checks_vectors:
+            rows = spread_rows(len(texts))
+            require_same_space(self._model, [texts[row] for row in rows], given_MD[rows], where)
+        return project(given_MD, self._projection_Dd)
 
 
 MAX_TEXTS = 100_000
@@ -120,7 +165,7 @@ class CachedEncoder:
         return out_ND
 
 
-def save_encoder(folder: Path, config: EncoderConfig, projection_Dd: Array) -> None:
+def save_encoder(folder: Path, config: EncoderConfig | EndpointConfig, projection_Dd: Array) -> None:
     """Write ``config.json`` (model, widths, sha256 of model and projection) and ``pca.safetensors``."""
     folder.mkdir(parents=True)
     save_file({"projection": projection_Dd}, folder / PROJECTION_FILE)
@@ -131,7 +176,7 @@ def save_encoder(folder: Path, config: EncoderConfig, projection_Dd: Array) -> N
             "encoder": config.model_dump(mode="json"),
             "native_dim": native_dim,
             "dim": dim,
-            "model_sha256": model_fingerprint(resolve_model(config.model)),
+            "model_sha256": config.fingerprint(),
             "projection_sha256": sha256_file(folder / PROJECTION_FILE),
         },
     )
@@ -146,17 +191,26 @@ def load_encoder(path: Path) -> Encoder:
     """
     try:
         stored = json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
-        config = EncoderConfig.model_validate(stored["encoder"])
+        config = encoder_config(stored["encoder"] | _recorded(path.parent, stored["encoder"]))
         expected_model, expected_projection = stored["model_sha256"], stored["projection_sha256"]
     except (OSError, ValueError, KeyError) as error:
         raise ArtifactError(
             str(path / CONFIG_FILE), f"unreadable ({error})", "an encoder that `r4t embed` wrote", "run `r4t embed`"
         ) from error
     _require_same(path / PROJECTION_FILE, sha256_file(path / PROJECTION_FILE), expected_projection)
-    resolved = resolve_model(config.model)
     if expected_model is not None:
+        resolved = resolve_model(config.model)
         _require_same(Path(resolved), model_fingerprint(resolved), expected_model)
-    return Encoder(config.build(), load_file(path / PROJECTION_FILE)["projection"])
+    projection_Dd = load_file(path / PROJECTION_FILE)["projection"]
+    return Encoder(config.build(), projection_Dd, checks_vectors=config.check_vectors)
+
+
+def _recorded(stage: Path, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings as the stage's manifest has them, which may have changed since: the ones that change no result."""
+    if not (stage / MANIFEST).is_file():
+        return {}
+    recorded = read_manifest(stage).config
+    return {name: recorded[name] for name in stored if name in recorded}
 
 
 def _require_same(path: Path, got: str | None, expected: str) -> None:

@@ -9,9 +9,11 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, PositiveInt
 
-from r4t_ray.config import ModelReference, Operational, Resources, Settings
-from r4t_ray.encoders.models import is_local, resolve_model
-from r4t_ray.errors import ConfigError, DataError, R4TError
+from r4t_ray.config import ModelReference, Operational, Resources
+from r4t_ray.encoders.directions import require_directions
+from r4t_ray.encoders.models import is_local, model_fingerprint, resolve_model
+from r4t_ray.encoders.settings import EncoderSettings
+from r4t_ray.errors import ConfigError, R4TError
 from r4t_ray.machine.library_faults import in_our_words
 from r4t_ray.types import Array, TextKind
 
@@ -20,10 +22,9 @@ PROMPT_NAMES: dict[TextKind, tuple[str, ...]] = {
     "document": ("document", "passage", "corpus"),
 }
 """Names of a model's own prompts (config_sentence_transformers.json) for each kind of text, the first that it has."""
-SHOWN_CHARS = 200
 
 
-class EncoderConfig(Settings):
+class EncoderConfig(EncoderSettings):
     """The text encoder, and the actors that run it in the embed stage."""
 
     type: Literal["sentence_transformer"] = Field(
@@ -54,16 +55,14 @@ class EncoderConfig(Settings):
         description="Run the Python code that the model's files bring along. Set it to true only for a model whose "
         "code you have read.",
     )
-    dim: int = Field(
-        128,
-        ge=1,
-        description="Width of the embeddings after the projection. It is at most the width of the model. A smaller "
-        "width saves memory and time.",
-    )
     batch_size: Operational[int] = Field(64, ge=1, description="Texts per forward pass. Raise it on a GPU.")
     actors: Resources = Field(
         Resources(num=1, cpus=0.5), description="Actors of the embed stage. Each holds a copy of the model."
     )
+
+    def fingerprint(self) -> str | None:
+        """sha256 of the model's files, or None for a hub id."""
+        return model_fingerprint(resolve_model(self.model))
 
     def build(self) -> SentenceEncoder:
         """Load the model."""
@@ -82,7 +81,7 @@ class SentenceEncoder:
     """
 
     def __init__(self, config: EncoderConfig) -> None:
-        self.batch_size, self._reference = config.batch_size, config.model
+        self.batch_size, self.name = config.batch_size, f"encoder.model '{config.model}'"
         self._model = load_model(config)
         given: dict[TextKind, str | None] = {"query": config.query_prompt, "document": config.document_prompt}
         self.prompts = {
@@ -108,7 +107,7 @@ class SentenceEncoder:
         for prompt in dict.fromkeys(prompts):
             rows = np.array([row for row, own in enumerate(prompts) if own == prompt], dtype=np.int64)
             out_ND[rows] = self._encode_with([texts[row] for row in rows], prompt)
-        self._check_vectors(texts, out_ND)
+        require_directions(out_ND, texts, self.name, "name another encoder.model")
         return out_ND
 
     def _encode_with(self, texts: Sequence[str], prompt: str) -> Array:
@@ -125,20 +124,6 @@ class SentenceEncoder:
                 show_progress_bar=False,
             )
         return out_ND
-
-    def _check_vectors(self, texts: Sequence[str], emb_ND: Array) -> None:
-        norms_N = np.linalg.norm(emb_ND, axis=1)
-        bad = np.flatnonzero(~(norms_N > 0.5))
-        if len(bad):
-            text = texts[bad[0]]
-            shown = repr(text[:SHOWN_CHARS]) + (f" ({len(text):,} characters)" if len(text) > SHOWN_CHARS else "")
-            fault = "is 0" if norms_N[bad[0]] == 0 else "is not finite"
-            raise DataError(
-                f"encoder.model '{self._reference}'",
-                f"a vector that {fault} for {len(bad)} of {len(texts)} texts, the first {shown}",
-                "a finite vector that is not 0 for every text",
-                "change or leave out the text, or name another encoder.model",
-            )
 
     def _token_lengths(self, texts: Sequence[str]) -> list[int]:
         tokenizer = self._model.tokenizer

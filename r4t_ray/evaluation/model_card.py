@@ -60,13 +60,13 @@ def workspace_facts(
 
 def encoder_name(config: Mapping[str, Any]) -> str:
     """The name of the encoder's model in the card: a package or a hub repository. A path is shown as "local files"."""
-    if config["model"].startswith(PACKAGE_PREFIX) or config["model_sha256"] is None:
+    if config["model"].startswith(PACKAGE_PREFIX) or config.get("model_sha256") is None:
         return f"`{config['model']}`"
     return "local files"
 
 
 def _data(task: Task, ingest: Manifest, embed: Manifest, pairs: Manifest) -> str:
-    sha256, recombined = embed.config["model_sha256"], pairs.config["num_recombined"][task]
+    sha256, recombined = embed.config.get("model_sha256"), pairs.config["num_recombined"][task]
     made = f"{pairs.config['num_samples']} fan-outs a query at temperature {pairs.config['temperature']:g}"
     told = {
         "catalogue": (ingest, "items, sets and queries", f"catalogue of type {ingest.config['catalogue']['type']}"),

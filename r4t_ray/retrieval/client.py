@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 import httpx
 from pydantic import ValidationError
 
 from r4t_ray.errors import RequestError
 from r4t_ray.machine.library_faults import in_our_words
+from r4t_ray.machine.loopback import is_loopback
 from r4t_ray.retrieval.request import RetrieveRequest, shown
 from r4t_ray.retrieval.response import ErrorResponse, RetrieveResponse
-
-LOCAL = re.compile(r"https?://(localhost|127(\.\d+){3}|\[::1\])(:|/|$)")
-"""Addresses of servers on this machine."""
 
 
 class Client:
@@ -26,8 +22,7 @@ class Client:
 
     def __init__(self, address: str, timeout_s: float = 30.0) -> None:
         self._endpoint, self._timeout_s = f"{address.rstrip('/')}/v1/retrieve", timeout_s
-        # No proxy can reach a server on this machine.
-        self._is_local = LOCAL.match(address) is not None
+        self._is_local = is_loopback(address)
 
     def retrieve(self, request: RetrieveRequest) -> RetrieveResponse:
         """POST one request, made by ``parse_request``, to /v1/retrieve.

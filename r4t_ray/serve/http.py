@@ -13,7 +13,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from r4t_ray.errors import RequestError
+from r4t_ray.errors import MachineError, RequestError
 from r4t_ray.retrieval.request import EXPECTED_BODY, request_fault
 from r4t_ray.retrieval.response import error_of, error_response
 
@@ -99,6 +99,17 @@ async def _down(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse(content, status_code=503, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
+async def _lacking(request: Request, error: Exception) -> JSONResponse:
+    _logger.error("a request failed: %s", getattr(error, "cause", error))  # Ray wraps what a replica raised
+    content = error_response(
+        request.url.path,
+        "no answer of a service that the server asks",
+        "an answer",
+        "try again, or see the server's log",
+    )
+    return JSONResponse(content, status_code=503, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
 async def _broken(request: Request, error: Exception) -> JSONResponse:
     content = error_response(request.url.path, "a fault in the server", "an answer", "see the server's log")
     return JSONResponse(content, status_code=500)
@@ -110,6 +121,7 @@ HANDLERS: dict[type[Exception], Handler] = {
     HTTPException: _http_error,
     BackPressureError: _busy,
     TimeoutError: _late,
+    MachineError: _lacking,
     RayActorError: _down,
     DeploymentUnavailableError: _down,
     Exception: _broken,

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +17,7 @@ from r4t_ray.catalogue import (
     RemovedIds,
     SetsConfig,
     read_new_entries,
+    read_new_vectors,
     read_query_texts,
     read_removed_ids,
     run,
@@ -49,6 +51,18 @@ def test_new_sets_may_name_old_items_and_new_ones(workspace: Workspace, tmp_path
     assert [(row.set_id, row.title, row.item_ids) for row in found.sets] == [("s1", "pesto", ("basil", "oil"))]
     assert read_new_entries(workspace, items, None) == Catalogue(items=found.items, sets=())
     assert read_new_entries(workspace, None, None) == Catalogue(items=(), sets=())
+
+
+def test_new_entries_may_bring_vectors_along(workspace: Workspace, tmp_path: Path) -> None:
+    items, sets = tmp_path / "items.jsonl", tmp_path / "sets.jsonl"
+    items.write_text(lines({"item_id": "basil", "text": "basil", "embedding": [3, 4]}))
+    sets.write_text(lines({"set_id": "s1", "title": "pesto", "item_ids": ["basil", "oil"]}))
+    found = read_new_vectors(workspace, items, sets)
+    assert set(found) == {"items"}
+    assert np.allclose(found["items"], [[0.6, 0.8]])
+    for field, kinds in (("embedding", {"items", "sets"}), (None, set())):
+        run(SetsConfig(items=tmp_path / "old_items.jsonl", embedding_field=field), workspace, seed=0)
+        assert set(read_new_vectors(workspace, items, None)) == kinds
 
 
 FAULTS = {

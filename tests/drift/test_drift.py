@@ -365,6 +365,17 @@ def test_with_removed_entries_both_pools_use_exhaustive_search(files):
     assert then is now is index
 
 
+def test_new_entries_with_vectors_are_projected(files):
+    ws, _ = files()
+    index, given = load_index(ws, "oar"), np.eye(2, 8, dtype=np.float32)
+    encoder = SimpleNamespace(project_given=lambda emb_MD, texts, where: -emb_MD if len(texts) == 2 else None)
+    new = Catalogue(items=(), sets=(SET_0, SET_7))
+    change = CatalogueChange(new=new, removed=RemovedIds(), vectors={"sets": given})
+    _, now, _ = change.pools(index, "oar", encoder)
+    assert now.ids == [*index.ids, SET_0.set_id, SET_7.set_id]
+    assert np.array_equal(now.emb_MD[-2:], -given)
+
+
 def test_the_student_is_measured_if_it_serves_the_task(files, monkeypatch):
     ws, _ = files()
     student = ws.root / "diffusion" / "oar" / "student"

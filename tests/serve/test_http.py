@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError
 
-from r4t_ray.errors import RequestError
+from r4t_ray.errors import MachineError, RequestError
 from r4t_ray.retrieval.request import MAX_BODY_BYTES, RetrieveRequest, check_k
 from r4t_ray.serve.http import make_api
 
@@ -18,6 +18,7 @@ from ..conftest import NUM_ROWS
 from .conftest import BAD_BODIES
 
 LIMIT = MAX_BODY_BYTES
+NO_ENDPOINT = MachineError("encoder.url 'http://secret'", "no connection", "an answer", "start it")
 
 api = make_api("test", LIMIT)
 
@@ -33,6 +34,8 @@ async def fail(name: str) -> None:
         "backpressure": BackPressureError(num_queued_requests=3, max_queued_requests=2),
         "deadline": TimeoutError(),
         "down": RayActorError(),
+        "no endpoint": NO_ENDPOINT,
+        "no endpoint of a replica": RayTaskError("embed", "", NO_ENDPOINT).as_instanceof_cause(),
         "refused": RequestError("k", "13", "1 to 12", "ask for fewer"),
         "fault": RuntimeError("secret detail"),
     }[name]
@@ -77,7 +80,16 @@ def test_a_body_without_a_declared_length_is_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "status"), [("backpressure", 429), ("deadline", 504), ("down", 503), ("refused", 422), ("fault", 500)]
+    ("name", "status"),
+    [
+        ("backpressure", 429),
+        ("deadline", 504),
+        ("down", 503),
+        ("no endpoint", 503),
+        ("no endpoint of a replica", 503),
+        ("refused", 422),
+        ("fault", 500),
+    ],
 )
 def test_faults_of_the_server_keep_the_form_and_tell_no_secrets(name: str, status: int) -> None:
     reply = call("GET", f"/raise/{name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -12,16 +13,19 @@ from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, check_catalogu
 from r4t_ray.catalogue.datasets.settings import DatasetSettings
 from r4t_ray.catalogue.records import (
     Fields,
+    VectorBatch,
     id_field,
     ids_field,
     object_field,
     read_records,
+    read_vectors,
     sha256_of_records,
     text_field,
 )
 from r4t_ray.catalogue.records.places import Places
 
 ITEM_FIELDS = Fields(required=("item_id", "text"), optional=("attributes",))
+EMBEDDING_FIELD = "embedding"
 SET_FIELDS = Fields(required=("set_id", "title", "item_ids"), optional=("description",), lists=("item_ids",))
 
 
@@ -39,6 +43,12 @@ class SetsConfig(DatasetSettings):
         "Leave it out if you have only items, such as the products of a shop: open-ended abstract retrieval (OAR) then "
         "searches the items, and weakly supervised compositional retrieval is off.",
     )
+    embedding_field: str | None = Field(
+        EMBEDDING_FIELD,
+        min_length=1,
+        description="Field of items and of sets with a vector, if they have one: a list of numbers. Such entries are "
+        "not embedded again, so `encoder` must be the model that made the vectors. null ignores the vectors.",
+    )
 
     @property
     def has_sets(self) -> bool:
@@ -49,6 +59,14 @@ class SetsConfig(DatasetSettings):
         """Setting name -> sha256 of its files. Raises DataError if a file is missing."""
         files = {"items": self.items} | ({"sets": self.sets} if self.sets is not None else {})
         return {name: sha256_of_records(path) for name, path in files.items()}
+
+    def vectors(self, kind: str) -> Iterator[VectorBatch]:
+        """The vectors of ``embedding_field``. Without sets each item is a set with the item's vector. DataError."""
+        if self.embedding_field is None:
+            return iter(())
+        if kind == "items" or self.sets is None:
+            return read_vectors(self.items, "item_id", self.embedding_field)
+        return read_vectors(self.sets, "set_id", self.embedding_field)
 
     def read(self) -> Catalogue:
         """Read all files. The categories of a set are the distinct ``category`` attributes of its items."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, ClassVar, Self
 
@@ -10,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from r4t_ray.catalogue.catalogue import Catalogue
 from r4t_ray.catalogue.queries.logged import MadeQueries
 from r4t_ray.catalogue.queries.themes import NEUTRAL_TEMPLATES, Templates
-from r4t_ray.catalogue.records import sha256_of_records
+from r4t_ray.catalogue.records import VectorBatch, sha256_of_records
 from r4t_ray.config import Settings
 
 
@@ -89,6 +90,10 @@ class DatasetSettings(Settings):
     def log_source(self) -> dict[str, str]:
         """The same for the log of ``queries``; empty without one. Raises DataError if the file is missing."""
         return {} if self.queries is None else {"queries": sha256_of_records(self.queries)}
+
+    def vectors(self, kind: str) -> Iterator[VectorBatch]:
+        """The vectors of the records of ``kind``, "items" or "sets", in their order; none by default."""
+        return iter(())
 
     def read(self) -> Catalogue:
         """Read the inputs. Raises DataError with the file and line of a fault."""

@@ -5,9 +5,6 @@ It streams. A record is made of JSON values, whatever its form was, and has its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
 from r4t_ray.catalogue.records.count import count_records
 from r4t_ray.catalogue.records.fields import (
     Fields,
@@ -19,15 +16,17 @@ from r4t_ray.catalogue.records.fields import (
     optional_ids_field,
     text_field,
 )
-from r4t_ray.catalogue.records.parquet_files import parquet_records
-from r4t_ray.catalogue.records.parts import FORMS_IN_WORDS, Part, find_parts, form_of, sha256_of_records
-from r4t_ray.catalogue.records.text_files import csv_records, json_records, text_lines
+from r4t_ray.catalogue.records.parts import FORMS_IN_WORDS, sha256_of_records
+from r4t_ray.catalogue.records.reader import read_records
+from r4t_ray.catalogue.records.text_files import text_lines
 from r4t_ray.catalogue.records.values import json_value, parse_json
+from r4t_ray.catalogue.records.vectors import VectorBatch, read_vectors
 
 __all__ = [
     "FORMS_IN_WORDS",
     "Fields",
     "Record",
+    "VectorBatch",
     "choice_field",
     "count_records",
     "id_field",
@@ -37,31 +36,8 @@ __all__ = [
     "optional_ids_field",
     "parse_json",
     "read_records",
+    "read_vectors",
     "sha256_of_records",
     "text_field",
     "text_lines",
 ]
-
-_READERS: dict[str, Callable[[Part, Fields], Iterator[Record]]] = {
-    ".csv": csv_records,
-    ".json": json_records,
-    ".jsonl": json_records,
-    ".ndjson": json_records,
-    ".parquet": parquet_records,
-}
-
-
-def read_records(path: Path, fields: Fields) -> Iterator[Record]:
-    """Read the records of a file, a folder of parts or a glob, one after another.
-
-    Args:
-        path: What ``find_parts`` takes.
-        fields: The fields to read. A record has no others.
-
-    Raises:
-        DataError: A file is missing, has another form or cannot be read, a record lacks a required field, or a value
-            has no form in JSON. The message names the file and the line or row.
-    """
-    for part in find_parts(path):
-        for place, found in _READERS[form_of(part.path)](part, fields):
-            yield place, {name: json_value(place, name, found[name]) for name in fields.used if name in found}

@@ -26,16 +26,23 @@ class Fields:
         required: Fields that every record has.
         optional: Fields that are read if a record has them. Other fields are ignored.
         lists: The ones that hold lists of ids. CSV has no lists, so their cells are split.
+        vectors: Optional fields that hold vectors. Their values stay as the file has them; parquet gives arrays.
     """
 
     required: tuple[str, ...]
     optional: tuple[str, ...] = ()
     lists: tuple[str, ...] = ()
+    vectors: tuple[str, ...] = ()
+
+    @property
+    def plain(self) -> tuple[str, ...]:
+        """The fields that hold no vectors."""
+        return (*self.required, *self.optional)
 
     @property
     def used(self) -> tuple[str, ...]:
         """All fields that are read."""
-        return (*self.required, *self.optional)
+        return (*self.plain, *self.vectors)
 
     def check(self, place: str, have: Iterable[str]) -> None:
         """Raise DataError if a required field is not in ``have``."""

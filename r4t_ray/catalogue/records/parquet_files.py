@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
+from numpy.typing import NDArray
 from pyarrow.fs import LocalFileSystem
 
 from r4t_ray.catalogue.records.fields import Fields, Record
@@ -35,9 +38,11 @@ def parquet_records(part: Part, fields: Fields) -> Iterator[Record]:
         columns = [name for name in fields.used if name in names]
         batches = dataset.to_batches(columns=columns, batch_size=BATCH_ROWS, batch_readahead=BATCHES_AHEAD)
         for batch in batches:
-            for row in _rows(part, batch, number):
+            vectors = {name: _arrays(batch[name]) for name in fields.vectors if _holds_numbers(batch.schema, name)}
+            for at, row in enumerate(_rows(part, batch.drop_columns(list(vectors)), number)):
                 number += 1
-                yield f"{part.path} row {number}", {**part.fields, **row}
+                found = {name: arrays[at] for name, arrays in vectors.items()}
+                yield f"{part.path} row {number}", {**part.fields, **row, **found}
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last from names of columns
         where = f"{part.path} after row {number}" if number else str(part.path)
         reason = str(error).partition("\n")[0]
@@ -67,3 +72,17 @@ def _row(place: str, batch: pa.RecordBatch) -> dict[str, Any]:
                 f"write {name} as text or leave it out",
             ) from None
     return row
+
+
+def _holds_numbers(schema: pa.Schema, name: str) -> bool:
+    """Whether there is such a column, and it is of lists of numbers."""
+    inside = getattr(schema.field(name).type, "value_field", None) if name in schema.names else None
+    return inside is not None and bool(pa.types.is_integer(inside.type) or pa.types.is_floating(inside.type))
+
+
+def _arrays(lists: pa.Array) -> list[NDArray[Any] | None]:
+    """Each list of numbers as an array, without a Python object for each number. Null among them becomes NaN."""
+    is_list = lists.is_valid().to_numpy(zero_copy_only=False)
+    lengths = np.where(is_list, pc.fill_null(pc.list_value_length(lists), 0), 0)
+    pieces = np.split(lists.flatten().to_numpy(zero_copy_only=False), np.cumsum(lengths)[:-1])
+    return [piece if valid else None for piece, valid in zip(pieces, is_list, strict=True)]
