@@ -74,6 +74,7 @@ class Retriever:
 
         Raises:
             RequestError: A value is out of range, or the workspace or the server cannot serve it.
+            DataError: The workspace's encoder gives a text of the request a vector that is zero or not finite.
         """
         return self.answer(
             parse_request(

@@ -18,7 +18,7 @@ from r4t_ray.serve.http import make_api
 from r4t_ray.serve.page import PAGE_POLICY, read_page
 from r4t_ray.types import IndexName
 
-ERROR_STATUS = (400, 413, 422, 429, 500, 503, 504)
+ERROR_STATUS = (400, 413, 422, 429, 500, 502, 503, 504)
 
 api = make_api("r4t_ray", MAX_BODY_BYTES)
 
