@@ -64,7 +64,8 @@ class Retriever:
             k: Number of directions to return. With the solver top_anchors at most 64, else at most L.
             n: Number of items per direction. Default: 10, unless ``total`` is given.
             total: Number of items of the whole answer, in place of ``n``: the best ones over all directions.
-            task: oar retrieves collections, wscr retrieves the items of one set. None takes the default task.
+            task: oar retrieves collections (items if the catalogue has no sets), wscr retrieves the items of one set.
+                None takes the default task.
             seed: The same seed gives the same answer.
             like: Ids of the catalogue, or words, that the directions are pulled towards.
             avoid: Ids or words that the directions are pushed away from. Items named by id are left out.

@@ -41,7 +41,7 @@ class Gateway:
     @api.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def page(self) -> HTMLResponse:
         """A page with a form for queries. It loads nothing from other servers."""
-        return HTMLResponse(read_page(), headers={"Content-Security-Policy": PAGE_POLICY})
+        return HTMLResponse(read_page(tuple(self._backend.tasks)), headers={"Content-Security-Policy": PAGE_POLICY})
 
     @api.get("/healthz")
     async def healthz(self) -> JSONResponse:
