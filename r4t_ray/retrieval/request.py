@@ -65,7 +65,8 @@ class RetrieveRequest(Message):
     seed: int = Field(0, ge=0, lt=2**63, strict=True, description="Random seed. The same seed gives the same answer.")
     task: Task | None = Field(
         None,
-        description="oar retrieves collections, wscr the items of one set. Default: the default task of the server.",
+        description="oar retrieves collections (items if the catalogue has no sets), wscr the items of one set. "
+        "Default: the default task of the server.",
     )
     like: Terms = Field((), description="Ids of the catalogue, or words. The directions are pulled towards them.")
     avoid: Terms = Field(

@@ -64,7 +64,8 @@ class Retriever:
             k: Number of directions to return. With the solver top_anchors at most 64, else at most L.
             n: Number of items per direction. Default: 10, unless ``total`` is given.
             total: Number of items of the whole answer, in place of ``n``: the best ones over all directions.
-            task: oar retrieves collections, wscr retrieves the items of one set. None takes the default task.
+            task: oar retrieves collections (items if the catalogue has no sets), wscr retrieves the items of one set.
+                None takes the default task.
             seed: The same seed gives the same answer.
             like: Ids of the catalogue, or words, that the directions are pulled towards.
             avoid: Ids or words that the directions are pushed away from. Items named by id are left out.
@@ -74,6 +75,7 @@ class Retriever:
 
         Raises:
             RequestError: A value is out of range, or the workspace or the server cannot serve it.
+            DataError: The workspace's encoder gives a text of the request a vector that is zero or not finite.
         """
         return self.answer(
             parse_request(

@@ -52,6 +52,7 @@ class ServeBackend:
 
         Raises:
             RequestError: A task, a ``k`` or a ``guidance`` that the workspace cannot serve.
+            DataError: The encoder gives a text of the request a vector that is zero or not finite.
             TimeoutError: The deadline has passed.
             BackPressureError: A deployment's queue is full.
         """

@@ -18,7 +18,7 @@ from r4t_ray.serve.http import make_api
 from r4t_ray.serve.page import PAGE_POLICY, read_page
 from r4t_ray.types import IndexName
 
-ERROR_STATUS = (400, 413, 422, 429, 500, 503, 504)
+ERROR_STATUS = (400, 413, 422, 429, 500, 502, 503, 504)
 
 api = make_api("r4t_ray", MAX_BODY_BYTES)
 
@@ -41,7 +41,7 @@ class Gateway:
     @api.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def page(self) -> HTMLResponse:
         """A page with a form for queries. It loads nothing from other servers."""
-        return HTMLResponse(read_page(), headers={"Content-Security-Policy": PAGE_POLICY})
+        return HTMLResponse(read_page(tuple(self._backend.tasks)), headers={"Content-Security-Policy": PAGE_POLICY})
 
     @api.get("/healthz")
     async def healthz(self) -> JSONResponse:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ray import serve
 
 from r4t_ray.artifacts import Workspace
+from r4t_ray.errors import DataError
 from r4t_ray.retrieval.backend import DirectionGenerator
 from r4t_ray.retrieval.request import Generated, GenerationRequest
 from r4t_ray.serve.args import AppArgs
@@ -30,12 +31,27 @@ class Generator:
         self._batched = in_batches(self._compute)
 
     async def generate(self, request: GenerationRequest) -> Generated:
-        """The query's embedding and its directions; other requests may share its batch."""
-        generated: Generated = await self._batched(request)
+        """The query's embedding and its directions; other requests may share its batch.
+
+        Raises:
+            DataError: The encoder gives a text of this request a vector that is zero or not finite.
+        """
+        generated: Generated | DataError = await self._batched(request)
+        if isinstance(generated, DataError):
+            raise generated
         return generated
 
-    async def _compute(self, requests: list[GenerationRequest]) -> list[Generated]:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, self._directions, requests)
+    async def _compute(self, requests: list[GenerationRequest]) -> list[Generated | DataError]:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, self._outcomes, requests)
+
+    def _outcomes(self, requests: list[GenerationRequest]) -> list[Generated | DataError]:
+        """The outcome of each request. If the batch fails, each is computed alone: only the one at fault fails."""
+        try:
+            return [*self._directions(requests)]
+        except DataError as error:
+            if len(requests) == 1:
+                return [error]
+            return [outcome for request in requests for outcome in self._outcomes([request])]
 
     async def ready(self) -> bool:
         """True. A replica answers calls only after its constructor, which loads the models."""

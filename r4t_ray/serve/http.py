@@ -13,7 +13,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from r4t_ray.errors import MachineError, RequestError
+from r4t_ray.errors import DataError, MachineError, RequestError
 from r4t_ray.retrieval.request import EXPECTED_BODY, request_fault
 from r4t_ray.retrieval.response import error_of, error_response
 
@@ -93,6 +93,14 @@ async def _late(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse(content, status_code=504)
 
 
+async def _no_vector(request: Request, error: Exception) -> JSONResponse:
+    """The encoder failed on a text of this request. The path of its model stays in the log."""
+    assert isinstance(error, DataError)
+    _logger.error("%s: got %s; expected %s", error.where, error.got, error.expected)
+    fix = "change or leave out the text; the log of the server names the encoder"
+    return JSONResponse(error_response(request.url.path, error.got, error.expected, fix), status_code=502)
+
+
 async def _down(request: Request, error: Exception) -> JSONResponse:
     _logger.error("a deployment is unavailable: %s", type(error).__name__)
     content = error_response(request.url.path, "a replica that is down", "every deployment running", "try again")
@@ -118,6 +126,7 @@ async def _broken(request: Request, error: Exception) -> JSONResponse:
 HANDLERS: dict[type[Exception], Handler] = {
     RequestValidationError: _invalid,
     RequestError: _refused,
+    DataError: _no_vector,
     HTTPException: _http_error,
     BackPressureError: _busy,
     TimeoutError: _late,

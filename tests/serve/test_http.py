@@ -10,7 +10,7 @@ import pytest
 from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError
 
-from r4t_ray.errors import MachineError, RequestError
+from r4t_ray.errors import DataError, MachineError, RequestError
 from r4t_ray.retrieval.request import MAX_BODY_BYTES, RetrieveRequest, check_k
 from r4t_ray.serve.http import make_api
 
@@ -28,6 +28,9 @@ async def length(body: dict[str, str]) -> int:
     return len(body["text"])
 
 
+BAD_VECTOR = DataError("encoder.model 'secret/path'", "a vector that is 0 for 'soup'", "a finite vector", "edit")
+
+
 @api.get("/raise/{name}")
 async def fail(name: str) -> None:
     raise {
@@ -37,6 +40,7 @@ async def fail(name: str) -> None:
         "no endpoint": NO_ENDPOINT,
         "no endpoint of a replica": RayTaskError("embed", "", NO_ENDPOINT).as_instanceof_cause(),
         "refused": RequestError("k", "13", "1 to 12", "ask for fewer"),
+        "vector": RayTaskError("generate", "secret traceback", BAD_VECTOR).as_instanceof_cause(),
         "fault": RuntimeError("secret detail"),
     }[name]
 
@@ -88,6 +92,7 @@ def test_a_body_without_a_declared_length_is_counted() -> None:
         ("no endpoint", 503),
         ("no endpoint of a replica", 503),
         ("refused", 422),
+        ("vector", 502),
         ("fault", 500),
     ],
 )
@@ -98,6 +103,12 @@ def test_faults_of_the_server_keep_the_form_and_tell_no_secrets(name: str, statu
     assert "secret" not in reply.text
     assert "Traceback" not in reply.text
     assert (status in (429, 503)) == ("Retry-After" in reply.headers)
+
+
+def test_a_text_without_a_vector_is_named_and_the_log_has_the_encoder(caplog: pytest.LogCaptureFixture) -> None:
+    error = call("GET", "/raise/vector").json()["error"]
+    assert (error["where"], error["got"]) == ("/raise/vector", BAD_VECTOR.got)
+    assert BAD_VECTOR.where in caplog.text
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("GET", "/length", 405)])

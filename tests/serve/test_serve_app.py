@@ -136,6 +136,7 @@ def test_health_docs_and_page(url: str) -> None:
     assert schema["components"]["schemas"]["RetrieveRequest"]["properties"]["query"]["maxLength"] == 2000
     page = httpx.get(url)
     assert page.headers["content-type"].startswith("text/html")
+    assert all(f'<option value="{task}">' in page.text for task in ("oar", "wscr"))
     for outside in ("http://", "https://", "src=", "@import", "innerHTML"):
         assert outside not in page.text
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from r4t_ray.catalogue.catalogue import Catalogue, ItemSet
 from r4t_ray.catalogue.queries.query import Query
-from r4t_ray.catalogue.queries.splits import normalise_title, split_of
+from r4t_ray.catalogue.queries.splits import filled_splits, normalise_title, split_of
 from r4t_ray.catalogue.queries.themes import Templates, Theme, distinct, make_themes, theme_key
 from r4t_ray.types import Split
 
@@ -51,10 +51,14 @@ def single_spaced(title: str) -> str:
 
 
 def oar_themes(catalogue: Catalogue, templates: Templates) -> list[Theme]:
-    """The themes of a catalogue. If it is too small for themes, each title is a theme and its words are the core."""
+    """The themes of a catalogue, held-out ones included if it has FEWEST_KEYS cores or more.
+
+    If it is too small for themes, each title is a theme and its words are the core.
+    """
     themes = make_themes((row.title for row in catalogue.sets), catalogue.categories, templates=templates)
     if themes:
-        return themes
+        splits = filled_splits(theme.core for theme in themes)
+        return [theme._replace(split=splits[theme.core]) for theme in themes]
     _logger.warning(
         "no word is frequent enough in %d titles to make a theme; the titles are the queries", len(catalogue.sets)
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import string
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -60,6 +62,39 @@ def test_themes_of_one_core_share_its_split() -> None:
     assert len(texts) == len(themes)
     for core in {theme.core for theme in themes}:
         assert len({theme.split for theme in themes if theme.core == core}) == 1
+
+
+def catalogue_of_cores(splits: dict[str, int]) -> Catalogue:
+    """Titles whose cores are "soup" of the training split and, for each split, a number of words before it."""
+    assert split_of("soup") == "train"
+    words = [f"{first}{second}o" for first in string.ascii_lowercase for second in string.ascii_lowercase]
+    chosen = [
+        word
+        for split, count in splits.items()
+        for word in [word for word in words if split_of(f"{word} soup") == split][:count]
+    ]
+    rows = tuple(make_set(f"{word} soup", "a") for word in chosen for _ in range(3))
+    return Catalogue(items=(Item(item_id="a", text="a"),), sets=rows)
+
+
+@pytest.mark.parametrize(
+    ("hashed", "num_cores"),
+    [
+        ({"train": 9}, {"train": 8, "val": 1, "test": 1}),
+        ({"train": 8}, {"train": 9}),
+        ({"train": 7, "test": 2}, {"train": 7, "val": 1, "test": 2}),
+        ({"train": 9, "val": 2, "test": 3}, {"train": 10, "val": 2, "test": 3}),
+    ],
+)
+def test_a_held_out_split_of_ten_cores_is_not_empty(hashed: dict[str, int], num_cores: dict[str, int]) -> None:
+    catalogue = catalogue_of_cores(hashed)
+    themes = oar_themes(catalogue, NEUTRAL_TEMPLATES)
+    split_of_core = {theme.core: theme.split for theme in themes}
+    assert Counter(split_of_core.values()) == num_cores
+    assert all(theme.split == split_of_core[theme.core] for theme in themes)
+    moved = [core for core, split in split_of_core.items() if split != split_of(core)]
+    assert len(moved) == sum(split not in hashed for split in num_cores)
+    assert themes == oar_themes(replace(catalogue, sets=catalogue.sets[::-1]), NEUTRAL_TEMPLATES)
 
 
 def test_in_a_small_catalogue_the_titles_are_the_queries() -> None:

