@@ -21,6 +21,7 @@ from r4t_ray.folm import FanOutModel
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.pairs import synthesize as stage
 from r4t_ray.pairs.files import query_seed
+from r4t_ray.pairs.greedy import PickEntries
 from r4t_ray.pairs.references import PickReferences
 from r4t_ray.pairs.select import SelectAbove, SelectBest
 from r4t_ray.pairs.settings import PairsConfig
@@ -112,10 +113,19 @@ def test_a_cpu_engine_has_one_thread_per_core_of_its_actor(
     assert asked == [threads]
 
 
-def test_removed_files_are_an_error(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage, "synthesize", lambda *asked, **source: None)
+def test_each_source_has_its_actors_and_removed_files_are_an_error(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[set[str], type[Any]]] = []
+
+    def synthesize(files: list[dict[str, Any]], *place: object, source: type[Any], source_args: object) -> None:
+        asked.append(({file["source"] for file in files}, source))
+
+    monkeypatch.setattr(stage, "synthesize", synthesize)
+    config = CONFIG.model_copy(update={"policy": PairsConfig().policy})
     with pytest.raises(ArtifactError, match=r"files removed after they were written, first \w+/000000.parquet"):
-        stage.run(CONFIG, workspace, 0)
+        stage.run(config, workspace, 0)
+    assert asked == [({"folm"}, SampleSubQueries), ({"greedy"}, PickEntries), ({"reference"}, PickReferences)]
     assert not (workspace.root / "pairs").exists()
 
 
