@@ -29,15 +29,19 @@ for _stray in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_JOB_ID"):
 
 import json  # noqa: E402 - the environment above comes first
 import shutil  # noqa: E402 - the environment above comes first
+import sys  # noqa: E402 - the environment above comes first
 import uuid  # noqa: E402 - the environment above comes first
 from collections.abc import Iterator  # noqa: E402
+from dataclasses import dataclass  # noqa: E402
 from pathlib import Path  # noqa: E402
 
+import psutil  # noqa: E402
 import pytest  # noqa: E402
 
 from r4t_ray.artifacts import Workspace  # noqa: E402
 from r4t_ray.config import Settings  # noqa: E402
 from r4t_ray.types import TASKS, Task  # noqa: E402
+from tests.processes import family, kill_all  # noqa: E402
 
 REPOSITORY = Path(__file__).parents[1]
 SEED = 3
@@ -48,7 +52,7 @@ FORMS = ("soup", "salad", "stew", "curry", "pie", "bake")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Modules that use the shared Ray come last: the others' own clusters have the cores to themselves."""
+    """Modules that use the shared Ray come last, after those with clusters of their own."""
     shared = {item.path for item in items if "ray_session" in getattr(item, "fixturenames", ())}
     items.sort(key=lambda item: item.path in shared)
 
@@ -57,6 +61,38 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def repository() -> Path:
     """Root of the source tree."""
     return REPOSITORY
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmokeRun:
+    """`r4t pipeline` on the smoke configuration: its process, its workspace, and the file with what it says."""
+
+    process: psutil.Popen
+    workspace: Path
+    log: Path
+
+
+SMOKE = "jobs/configs/cookbook-smoke.yaml"
+
+
+@pytest.fixture(scope="session")
+def smoke_run(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmokeRun]:
+    """The run, which may still be in progress."""
+    folder = tmp_path_factory.mktemp("end-to-end")
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    command = [sys.executable, "-m", "r4t_ray.cli", "pipeline", SMOKE, "--workspace", str(folder / "cookbook")]
+    with (folder / "log").open("wb") as log:
+        process = psutil.Popen(command, cwd=repository, env=environment, stdout=log, stderr=log)
+    yield SmokeRun(process=process, workspace=folder / "cookbook", log=folder / "log")
+    kill_all([*family(process), process])
+    process.wait()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _early_smoke_run(request: pytest.FixtureRequest) -> None:
+    """Start the run first, if a selected test reads it: it takes minutes, and most other tests keep one core busy."""
+    if any("smoke_run" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        request.getfixturevalue("smoke_run")
 
 
 @pytest.fixture(scope="session")

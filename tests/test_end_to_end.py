@@ -14,16 +14,19 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
 
+from r4t_ray import cli
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.stages import STAGES
+from tests.processes import last_of
 
-CONFIG = "jobs/configs/cookbook-smoke.yaml"
+from .conftest import SMOKE, SmokeRun
+
 BY_SETS = {"popular", "popular_items", "nearest_sets", "nearest_sets_items", "soft_sets", "soft_sets_items"}
 WSCR_ONLY = BY_SETS | {"ridge_items", "ease_items", "best_of_5_oracle"}
 OAR_ONLY = {"r4t_student"}  # this configuration makes a student only for OAR
 TIMED = {"zero_shot", "best_of_5", "r4t_folm", "r4t_diffusion", "r4t_student"}
 
-pytestmark = pytest.mark.timeout(900)  # the first of the selected tests waits for the whole run
+pytestmark = pytest.mark.timeout(900)  # the first of the selected tests may wait for the whole run
 
 
 def r4t(repository: Path, arguments: Sequence[str], timeout: int) -> subprocess.CompletedProcess[str]:
@@ -35,12 +38,10 @@ def r4t(repository: Path, arguments: Sequence[str], timeout: int) -> subprocess.
 
 
 @pytest.fixture(scope="module")
-def workspace(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One run of the smoke configuration."""
-    place = tmp_path_factory.mktemp("end-to-end") / "cookbook"
-    done = r4t(repository, ["pipeline", CONFIG, "--workspace", str(place)], timeout=800)
-    assert done.returncode == 0, done.stderr[-4000:]
-    return place
+def workspace(smoke_run: SmokeRun) -> Path:
+    """The workspace of the run, which has ended."""
+    assert smoke_run.process.wait(timeout=800) == 0, last_of(smoke_run.log)
+    return smoke_run.workspace
 
 
 def test_every_stage_left_a_whole_artifact(workspace: Path) -> None:
@@ -109,7 +110,7 @@ def test_a_second_run_skips_every_stage_and_a_tampered_one_is_made_again(reposit
     index = next((workspace / "index").rglob("*.faiss"))
     intact = index.read_bytes()
     index.write_bytes(intact[:-1])
-    done = r4t(repository, ["pipeline", CONFIG, "--workspace", str(workspace)], timeout=280)
+    done = r4t(repository, ["pipeline", SMOKE, "--workspace", str(workspace)], timeout=280)
     assert done.returncode == 0, done.stderr[-4000:]
     assert done.stderr.count("unchanged, skipped") == len(STAGES) - 1
     assert index.read_bytes() == intact
@@ -117,7 +118,11 @@ def test_a_second_run_skips_every_stage_and_a_tampered_one_is_made_again(reposit
 
 
 @pytest.mark.timeout(180)
-def test_a_query_is_answered_in_process(repository: Path, workspace: Path) -> None:
-    done = r4t(repository, ["query", "--local", "--workspace", str(workspace), "a summer dinner"], timeout=170)
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert len(done.stdout.splitlines()) > 10
+def test_a_query_is_answered_in_process(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["r4t", "query", "--local", "--workspace", str(workspace), "a summer dinner"])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert not left.value.code
+    assert len(capsys.readouterr().out.splitlines()) > 10

@@ -1,13 +1,14 @@
-"""The checkpoints of Ray Train are removed if their list cannot be read, and kept otherwise."""
+"""The cluster that Ray Train asks, and its checkpoints: removed if their list cannot be read, and kept otherwise."""
 
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
 
-from r4t_ray.ray_train_runs import SNAPSHOT, STAGING, drop_broken_state
+from r4t_ray.ray_train_runs import SNAPSHOT, STAGING, drop_broken_state, own_cluster_asked
 
 
 def kept_state(folder: Path, snapshot: str) -> Path:
@@ -40,3 +41,16 @@ def test_with_a_list_that_is_cut_off_only_its_checkpoints_are_removed(
 def test_a_run_without_checkpoints_is_left_alone(tmp_path: Path) -> None:
     drop_broken_state(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_local_run_asks_its_own_cluster(ray_session: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+    from ray.train.v2._internal.constants import get_env_vars_to_propagate
+
+    with own_cluster_asked():
+        assert get_env_vars_to_propagate()["RAY_ADDRESS"] == ray.get_runtime_context().gcs_address
+    assert "RAY_ADDRESS" not in get_env_vars_to_propagate()
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    with own_cluster_asked():
+        assert get_env_vars_to_propagate()["RAY_ADDRESS"] == "127.0.0.1:9"
+    assert os.environ["RAY_ADDRESS"] == "127.0.0.1:9"

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 from r4t_ray.artifacts import NEW_ENTRIES, Workspace, read_manifest
 from r4t_ray.decoder import index_folder, load_query_decoder, new_item_vectors
 from r4t_ray.diffusion import LABELS, most_directions, serving_folder
-from r4t_ray.diffusion.generation import sampler_with
 from r4t_ray.diffusion.settings import NetworkConfig, SamplerConfig
 from r4t_ray.errors import ArtifactError
 from r4t_ray.index import Shard, flat_shard, load_shards, read_index_file
@@ -155,6 +154,8 @@ def retriever_folder(workspace: Workspace, task: Task, settings: RetrievalSettin
 
 def served_sampler(trained: SamplerConfig, settings: RetrievalSettings) -> SamplerConfig:
     """The sampler settings of the trained model; values that ``settings`` set replace them."""
+    from r4t_ray.diffusion.generation import sampler_with  # it loads torch, which a process with one shard never needs
+
     return sampler_with(trained, solver=settings.solver, num_steps=settings.num_steps, guidance=settings.guidance)
 
 

@@ -35,7 +35,7 @@ ODD_VALUES = st.one_of(
     st.dictionaries(st.text(max_size=2), st.floats() | st.none() | st.lists(st.booleans(), max_size=2), max_size=2),
     st.sampled_from([date(2024, 1, 2), datetime(1, 1, 1, tzinfo=UTC), timedelta(1), Decimal("9.90"), b"\xff", b"text"]),
 )
-SIZES = st.sampled_from([1, 1, 2, 2, 3, 3, 5, 8, 13, 30]) | st.integers(1, 500)
+SIZES = st.sampled_from([1, 1, 2, 2, 3, 3, 5, 8, 13, 30]) | st.integers(1, 100)
 
 
 @dataclass(frozen=True, kw_only=True)

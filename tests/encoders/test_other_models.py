@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.config import Settings, parse_settings
 from r4t_ray.encoders import EncoderConfig, load_embeddings, load_encoder, resolve_model, run
+from r4t_ray.encoders.embed import EmbedBatch
 from r4t_ray.encoders.sentence_transformer import SentenceEncoder
 from r4t_ray.errors import ConfigError, DataError
 from r4t_ray.folm.settings import FolmConfig
@@ -83,12 +85,16 @@ def test_a_default_prompt_serves_both_kinds(tmp_path: Path) -> None:
     assert EncoderConfig(model=str(model)).build().prompts == {"query": "text: ", "document": "text: "}
 
 
-def test_every_stage_takes_the_prompt_of_its_kind(
-    ray_session: str, plain: SentenceEncoder, e5: Path, tmp_path: Path
+def test_every_stage_takes_the_prompt_of_its_kind_in_every_folder(
+    ray_session: str, plain: SentenceEncoder, e5: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The settings name the model by a relative path, and the encoder is loaded in another folder."""
+    monkeypatch.chdir(e5.parent)
+    config = parse_settings(EncoderConfig, {"model": "e5", "dim": 384}, "here")
     workspace = Workspace(tmp_path / "workspace")
     workspace.build("catalogue", Settings(), 0, [], write_catalogue)
-    run(EncoderConfig(model=str(e5), dim=384), workspace, seed=0)
+    run(config, workspace, seed=0)
+    monkeypatch.chdir(tmp_path)
     encoder = load_encoder(workspace.artifact("encoder").path / "model")
     kinds = {"items": (ITEMS, "passage: "), "sets": (["Fruit salad. Salad recipes", "Toast"], "passage: ")}
     kinds["queries"] = (QUERIES, "query: ")
@@ -171,7 +177,8 @@ def test_a_vector_that_is_no_direction_is_refused_with_its_text(value: float, fa
         encoder.encode([long])
 
 
-def test_the_embed_stage_names_the_text(ray_session: str, tmp_path: Path) -> None:
+@pytest.fixture
+def overflowing(tmp_path: Path) -> EncoderConfig:
     """Weights of NaN stand for a model that overflows in half precision."""
     from safetensors.torch import load_file, save_file
 
@@ -180,18 +187,29 @@ def test_the_embed_stage_names_the_text(ray_session: str, tmp_path: Path) -> Non
     name = next(name for name in weights if name.endswith("output.LayerNorm.weight"))
     (model / "model.safetensors").unlink()
     save_file(weights | {name: torch.full_like(weights[name], float("nan"))}, model / "model.safetensors")
+    return EncoderConfig(model=str(model), dim=16)
+
+
+def test_an_actor_of_the_embed_stage_names_the_text(overflowing: EncoderConfig) -> None:
+    batch = pa.table({"kind": ["items"], "id": ["i0"], "text": ["ripe fruit number 8"]})
+    with pytest.raises(DataError, match=r"not finite for 1 of 1 texts, the first 'ripe fruit number 8'"):
+        EmbedBatch(overflowing)(batch)
+
+
+@pytest.mark.slow
+def test_the_embed_stage_names_the_text(ray_session: str, overflowing: EncoderConfig, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "workspace")
     workspace.build("catalogue", Settings(), 0, [], write_catalogue)
     with pytest.raises(Exception, match="not finite") as caught:
-        run(EncoderConfig(model=str(model), dim=16), workspace, seed=0)
+        run(overflowing, workspace, seed=0)
     fault = find_fault(caught.value)
     assert isinstance(fault, DataError)
     assert "ripe fruit number" in fault.got
     assert not (workspace.root / "encoder").exists()
 
 
-def test_a_relative_path_holds_in_every_folder(
-    ray_session: str, e5: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_relative_path_is_seen_from_the_folder_of_the_command(
+    e5: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(e5.parent)
     config = parse_settings(EncoderConfig, {"model": "e5", "dim": 16}, "here")
@@ -199,10 +217,6 @@ def test_a_relative_path_holds_in_every_folder(
     assert FolmConfig(base_model="e5").base_model == config.model == reward.model == str(e5.resolve())
     assert FolmConfig().base_model == "package:r4t_ray/folm/base_model"
     assert EncoderConfig(model="owner/name").model == "owner/name"
-    workspace = Workspace(tmp_path / "workspace")
-    workspace.build("catalogue", Settings(), 0, [], write_catalogue)
-    run(config, workspace, seed=0)
     monkeypatch.chdir(tmp_path)
-    assert load_encoder(workspace.artifact("encoder").path / "model").encode(["soup"]).shape == (1, 16)
     with pytest.raises(ConfigError, match=f"no such path, seen from {tmp_path}"):
         EncoderConfig(model="./e5").build()

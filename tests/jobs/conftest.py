@@ -29,6 +29,11 @@ START_SECONDS = 180
 @pytest.fixture
 def sets_config(tmp_path: Path) -> Path:
     """An experiment over twelve sets of a `sets` catalogue."""
+    return write_experiment(tmp_path)
+
+
+def write_experiment(folder: Path) -> Path:
+    """The catalogue's files and the experiment's YAML; gives the path of the YAML."""
     names = ["salt", "thyme", "oil", "leek", "trout", "lemon"]
     items = [{"item_id": f"i{number}", "text": name} for number, name in enumerate(names)]
     sets = [
@@ -40,9 +45,9 @@ def sets_config(tmp_path: Path) -> Path:
         for number in range(12)
     ]
     for name, rows in (("items", items), ("sets", sets)):
-        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    catalogue = {"type": "sets", "items": str(tmp_path / "items.jsonl"), "sets": str(tmp_path / "sets.jsonl")}
-    path = tmp_path / "experiment.yaml"
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    catalogue = {"type": "sets", "items": str(folder / "items.jsonl"), "sets": str(folder / "sets.jsonl")}
+    path = folder / "experiment.yaml"
     sections = {"seed": 1, "catalogue": catalogue, "encoder": {"dim": 4}}
     path.write_text(yaml.safe_dump(sections), encoding="utf-8")
     return path

@@ -21,6 +21,7 @@ from r4t_ray.folm import FanOutModel
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.pairs import synthesize as stage
 from r4t_ray.pairs.files import query_seed
+from r4t_ray.pairs.greedy import PickEntries
 from r4t_ray.pairs.references import PickReferences
 from r4t_ray.pairs.select import SelectAbove, SelectBest
 from r4t_ray.pairs.settings import PairsConfig
@@ -112,10 +113,19 @@ def test_a_cpu_engine_has_one_thread_per_core_of_its_actor(
     assert asked == [threads]
 
 
-def test_removed_files_are_an_error(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage, "synthesize", lambda *asked, **source: None)
+def test_each_source_has_its_actors_and_removed_files_are_an_error(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[set[str], type[Any]]] = []
+
+    def synthesize(files: list[dict[str, Any]], *place: object, source: type[Any], source_args: object) -> None:
+        asked.append(({file["source"] for file in files}, source))
+
+    monkeypatch.setattr(stage, "synthesize", synthesize)
+    config = CONFIG.model_copy(update={"policy": PairsConfig().policy})
     with pytest.raises(ArtifactError, match=r"files removed after they were written, first \w+/000000.parquet"):
-        stage.run(CONFIG, workspace, 0)
+        stage.run(config, workspace, 0)
+    assert asked == [({"folm"}, SampleSubQueries), ({"greedy"}, PickEntries), ({"reference"}, PickReferences)]
     assert not (workspace.root / "pairs").exists()
 
 
@@ -129,9 +139,17 @@ def test_the_rule_selects_among_the_fan_outs_of_each_query() -> None:
 def test_the_graph_writes_every_query_once_and_continues_with_missing_files(
     workspace: Workspace, tmp_path: Path
 ) -> None:
+    """The first file of each task is there before the graph runs. Each of the others is what one actor writes."""
     files = files_of(workspace)
-    assert len({file["task"] for file in files}) == 2
+    first = [next(file for file in files if file["task"] == task) for task in FOLM.tasks]
+    record, write = Recorded(), WritePairs(str(workspace.root), CONFIG, str(tmp_path))
+    for file in first:
+        (tmp_path / file["file"]).parent.mkdir()
+        write(record(file))
+    before = {tmp_path / file["file"]: (tmp_path / file["file"]).stat().st_mtime_ns for file in first}
+    assert 0 < len(before) < len(files)
     synthesize(files, CONFIG, workspace, tmp_path, source=Recorded, source_args=())
+    assert {path: path.stat().st_mtime_ns for path in before} == before
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.parquet")) == sorted(
         file["file"] for file in files
     )
@@ -143,15 +161,12 @@ def test_the_graph_writes_every_query_once_and_continues_with_missing_files(
         assert sorted((row["query_id"], row["sample"]) for row in rows) == sorted(expected)
         assert all(row["weight"] == (2 if row["sample"] == 0 else 1) for row in rows if has_four_samples(asked, row))
         check_rows(task, rows, workspace)
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
-    gone = sorted(before)[:2]
-    for path in gone:
-        path.unlink()
-    kept = {path: path.stat().st_mtime_ns for path in before if path not in gone}
-    synthesize(files, CONFIG, workspace, tmp_path, source=Recorded, source_args=())
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")} == before
-    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    written = {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
     assert synthesize(files, CONFIG, workspace, tmp_path, source=Recorded, source_args=()) is None
+    for file in files:
+        (tmp_path / file["file"]).unlink()
+        write(record(file))
+    assert {path: path.read_bytes() for path in written} == written
 
 
 def has_four_samples(asked: dict[str, Any], row: dict[str, Any]) -> bool:

@@ -211,6 +211,8 @@ from r4t_ray import Retriever
 assert not {"torch", "faiss", "pyarrow", "ray"} & set(sys.modules), "named only"
 Retriever("http://127.0.0.1:9")
 assert not {"torch", "faiss", "pyarrow", "ray"} & set(sys.modules), "a client of a server"
+import r4t_ray.retrieval.loading
+assert not {"torch", "ray"} & set(sys.modules), "a process that holds one shard"
 answer = Retriever(sys.argv[1]).retrieve("a warm soup", k=2, n=3, like=["lentil"])
 assert len(answer.directions) == 2
 assert not {"ray", "fastapi"} & set(sys.modules), "an answer in process"

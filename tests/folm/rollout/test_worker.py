@@ -1,4 +1,4 @@
-"""Rollout actors with the real engine: their results, the weights they used, and the restart of a dead actor."""
+"""Rollout actors with a real engine: their results, the weights they used, and the restart of a dead actor."""
 
 from __future__ import annotations
 
@@ -42,9 +42,11 @@ def request_of(queries: tuple[Query, ...], num_samples: int, weights: str = BASE
     return RolloutRequest(queries=queries, num_samples=num_samples, weights=resolve_model(weights), seed=1)
 
 
-@pytest.fixture(scope="module")
-def pool(indexed_workspace: Workspace) -> Iterator[RolloutPool]:
-    pool = RolloutPool(indexed_workspace, CONFIG, Path(resolve_model(BASE)))
+@pytest.fixture(scope="module", params=["transformers", pytest.param("vllm", marks=pytest.mark.slow)])
+def pool(request: pytest.FixtureRequest, indexed_workspace: Workspace) -> Iterator[RolloutPool]:
+    engine = CONFIG.engine.model_copy(update={"type": request.param})
+    config = CONFIG.model_copy(update={"engine": engine})
+    pool = RolloutPool(indexed_workspace, config, Path(resolve_model(BASE)))
     yield pool
     pool.shutdown()
 
