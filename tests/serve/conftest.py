@@ -1,8 +1,19 @@
-"""Bodies that the gateway refuses."""
+"""Bodies that the gateway refuses, and a client of an application that runs in this process."""
 
 from __future__ import annotations
 
+import inspect
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from ray import serve
+
+from r4t_ray.serve.args import AppArgs
 
 BAD_BODIES: dict[str, tuple[bytes, int, str]] = {
     "empty body": (b"", 422, "body"),
@@ -38,3 +49,27 @@ BAD_BODIES: dict[str, tuple[bytes, int, str]] = {
     "unknown field": (b'{"query": "dinner", "top_k": 3}', 422, "top_k"),
 }
 """Name -> body of POST /v1/retrieve, the status of its refusal, and where the error points."""
+
+
+@asynccontextmanager
+async def client_in_process(
+    generator: Any, args: AppArgs, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the gateway of ``args``, which calls ``generator`` and searches the index in this process."""
+    from r4t_ray.serve.gateway import Gateway, api
+
+    def handle(method: str) -> SimpleNamespace:
+        async def remote(*args: Any) -> Any:
+            reply = getattr(generator, method)(*args)
+            return await reply if inspect.isawaitable(reply) else reply
+
+        return SimpleNamespace(remote=remote)
+
+    deployed: dict[str, list[Any]] = {"oar": [], "wscr": [], "decoder": []}
+    gateway_class = Gateway.func_or_class.__mro__[1]  # the class inside Serve's wrapper
+    gateway = gateway_class(args, SimpleNamespace(generate=handle("generate"), ready=handle("ready")), deployed)
+    deployment = SimpleNamespace(max_ongoing_requests=args.generator.max_ongoing_requests)
+    replica = SimpleNamespace(servable_object=gateway, _deployment_config=deployment)
+    monkeypatch.setattr(serve, "get_replica_context", lambda: replica)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=api), base_url="http://test") as client:
+        yield client

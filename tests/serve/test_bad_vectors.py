@@ -6,19 +6,17 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
+import httpx
 import pytest
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import DataError
-from r4t_ray.retrieval.backend import DirectionGenerator
-from r4t_ray.retrieval.request import GenerationRequest
 from r4t_ray.retrieval.retriever import Retriever
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.generator import Generator
 from r4t_ray.types import Array
 
-QUERIES = ("a warm soup", "a cold stew", "a light lunch")
+from .conftest import client_in_process
 
 
 class NoStews:
@@ -38,20 +36,24 @@ class NoStews:
         return emb_ND
 
 
-def test_a_bad_vector_fails_one_request_of_a_batch(tiny_workspace: Workspace) -> None:
-    requests = [GenerationRequest(task="oar", query=query, seed=0) for query in QUERIES]
+def test_a_bad_vector_fails_one_request_of_a_batch(tiny_workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    args = AppArgs(workspace=str(tiny_workspace.root), batch_wait_s=0.2)
 
-    async def outcomes() -> list[Any]:
-        generator = Generator.func_or_class(AppArgs(workspace=str(tiny_workspace.root), batch_wait_s=0.05))
+    async def replies() -> list[httpx.Response]:
+        generator = Generator.func_or_class(args)
         generator._directions.encoder = NoStews(generator._directions.encoder)
-        return await asyncio.gather(*map(generator.generate, requests), return_exceptions=True)
+        async with client_in_process(generator, args, monkeypatch) as client:
+            bodies = [{"query": query, "k": 2, "n": 3} for query in ("a warm soup", "a cold stew", "a light lunch")]
+            return await asyncio.gather(*(client.post("/v1/retrieve", json=body) for body in bodies))
 
-    first, refused, last = asyncio.run(outcomes())
-    assert isinstance(refused, DataError)
-    assert refused.got == "a vector that is not finite for 'a cold stew'"
-    alone = DirectionGenerator.load(tiny_workspace, AppArgs())
-    for request, generated in ((requests[0], first), (requests[2], last)):
-        assert np.abs(generated.z_LD - alone([request])[0].z_LD).max() < 1e-5
+    first, refused, last = asyncio.run(replies())
+    assert refused.status_code == 502
+    error = refused.json()["error"]
+    assert (error["where"], error["got"]) == ("/v1/retrieve", "a vector that is not finite for 'a cold stew'")
+    alone = Retriever(tiny_workspace.root)
+    for query, reply in (("a warm soup", first), ("a light lunch", last)):
+        answer = alone.retrieve(query, k=2, n=3)
+        assert [item["id"] for item in reply.json()["items"]] == [item.id for item in answer.items]
 
 
 def test_a_bad_vector_of_a_term_is_refused_in_one_process(tiny_workspace: Workspace) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
+import httpx
 import pyarrow.parquet as pq
 import pytest
-from ray import serve
-from ray.serve.handle import DeploymentHandle
 
 from r4t_ray import index
 from r4t_ray.artifacts import Workspace
@@ -16,13 +16,13 @@ from r4t_ray.catalogue import SetsConfig, run
 from r4t_ray.embedding_table import embedding_table
 from r4t_ray.encoders import EncoderConfig
 from r4t_ray.encoders.encoder import fit_projection, project, save_encoder, second_moment
-from r4t_ray.errors import RequestError
 from r4t_ray.retrieval.request import parse_request
-from r4t_ray.retrieval.response import RetrieveResponse
 from r4t_ray.retrieval.retriever import Retriever
 from r4t_ray.serve.app import AppArgs, build_app
+from r4t_ray.serve.generator import Generator
 
 from ..conftest import DIM, SEED, NoSettings, build_retrievers
+from .conftest import client_in_process
 
 PRODUCTS = {
     f"p{number}": f"{colour} linen {kind}"
@@ -61,27 +61,24 @@ def embed(workspace: Workspace, folder: Path) -> int:
     return 3
 
 
-@pytest.fixture(scope="module")
-def gateway(shop: Workspace) -> DeploymentHandle[RetrieveResponse]:
-    """The application's entry, in this process."""
-    return serve.run(build_app(AppArgs(workspace=str(shop.root))), name="shop", _local_testing_mode=True)
+def test_the_server_answers_with_items_and_offers_oar_alone(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    args = AppArgs(workspace=str(shop.root))
+    build_app(args)
+    body = {"query": "something red", "k": 3, "n": 4, "like": ["p1"], "avoid": ["p0"]}
 
+    async def replies() -> tuple[httpx.Response, ...]:
+        async with client_in_process(Generator.func_or_class(args), args, monkeypatch) as client:
+            asked = [client.post("/v1/retrieve", json=body | {"task": task}) for task in (None, "wscr")]
+            return tuple(await asyncio.gather(*asked, client.get("/healthz"), client.get("/")))
 
-def test_oar_answers_with_items(gateway: DeploymentHandle[RetrieveResponse], shop: Workspace) -> None:
-    request = parse_request(query="something red", k=3, n=4, like=("p1",), avoid=("p0",))
-    answer = gateway.retrieve.remote(request).result()
-    assert answer == Retriever(shop.root).answer(request)
-    assert answer.task == "oar"
-    assert [len(direction.items) for direction in answer.directions] == [4, 4, 4]
-    assert {item.id: item.text for item in answer.items}.items() <= PRODUCTS.items()
-    assert "p0" not in {item.id for item in answer.items}
-
-
-def test_wscr_is_refused_and_not_offered(gateway: DeploymentHandle[RetrieveResponse]) -> None:
-    with pytest.raises(RequestError, match="task: got 'wscr'; expected one of oar"):
-        gateway.retrieve.remote(parse_request(query="something red", task="wscr", k=2)).result()
-    page = gateway.page.remote().result().body.decode()
-    assert '<option value="oar">' in page
-    assert '<option value="wscr">' not in page
-    health = json.loads(gateway.healthz.remote().result().body)
-    assert (health["default_task"], list(health["tasks"])) == ("oar", ["oar"])
+    answer, refused, health, page = asyncio.run(replies())
+    assert answer.json() == Retriever(shop.root).answer(parse_request(**body)).model_dump()
+    assert answer.json()["task"] == "oar"
+    assert [len(direction["items"]) for direction in answer.json()["directions"]] == [4, 4, 4]
+    found = {item["id"]: item["text"] for item in answer.json()["items"]}
+    assert found.items() <= PRODUCTS.items()
+    assert "p0" not in found
+    assert (refused.status_code, refused.json()["error"]["expected"]) == (422, "one of oar")
+    assert (health.json()["default_task"], list(health.json()["tasks"])) == ("oar", ["oar"])
+    assert '<option value="oar">' in page.text
+    assert '<option value="wscr">' not in page.text
