@@ -96,7 +96,8 @@ def picked(lists: Sequence[str], picks: Rows) -> Iterator[str]:
 def zipf_rows(rng: Generator, num: int, shape: int | tuple[int, int]) -> Rows:
     """Rows below ``num``; row r is drawn with a probability proportional to 1 / (r + FLATTENING)."""
     ends = np.log((np.arange(num + 1) + FLATTENING) / FLATTENING)
-    return np.minimum(np.searchsorted(ends, rng.random(shape) * ends[-1], side="right") - 1, num - 1)
+    rows = np.searchsorted(ends, rng.random(shape) * ends[-1], side="right") - 1
+    return np.asarray(np.minimum(rows, num - 1), dtype=np.int64)
 
 
 def made_words(num: int) -> list[str]:

@@ -41,11 +41,11 @@ def test_the_stand_in_is_a_model_that_the_settings_can_name(tmp_path: Path) -> N
 
 
 def test_a_command_is_measured_with_its_children(tmp_path: Path) -> None:
-    child = "import time; held = bytearray(60 * 2**20); time.sleep(0.6)"
+    child = "import time; held = bytearray(60 * 2**20); time.sleep(1)"
     code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}], check=True)"
     footprint = run_watched([sys.executable, "-c", code], every_s=0.1)
     assert footprint.peak_bytes > 60 * 2**20
-    assert footprint.seconds > 0.6
+    assert footprint.seconds > 1
     assert 0 < footprint.cpu_s < footprint.seconds
     with pytest.raises(subprocess.CalledProcessError):
         run_watched([sys.executable, "-c", "raise SystemExit(3)"], every_s=0.05)
