@@ -34,6 +34,8 @@ from r4t_ray.pairs.synthesize import (
     synthesize,
 )
 
+from .test_survives_kills import assert_same
+
 FOLM = FolmConfig(k=3, num_hits=2, reward={"wscr": {"expected_share": 0.5}})
 CONFIG = PairsConfig(
     policy={"oar": "folm"}, num_samples=4, num_rows=4, queries_per_file=16, num_recombined={"oar": 0, "wscr": 5}
@@ -139,7 +141,7 @@ def test_the_rule_selects_among_the_fan_outs_of_each_query() -> None:
 def test_the_graph_writes_every_query_once_and_continues_with_missing_files(
     workspace: Workspace, tmp_path: Path
 ) -> None:
-    """The first file of each task is there before the graph runs. Each of the others is what one actor writes."""
+    """The first file of each task is there before the graph runs. The pairs are those of one actor in this process."""
     files = files_of(workspace)
     first = [next(file for file in files if file["task"] == task) for task in FOLM.tasks]
     record, write = Recorded(), WritePairs(str(workspace.root), CONFIG, str(tmp_path))
@@ -153,20 +155,22 @@ def test_the_graph_writes_every_query_once_and_continues_with_missing_files(
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.parquet")) == sorted(
         file["file"] for file in files
     )
+    made = {}
     for task in FOLM.tasks:
         rows = pads.dataset(tmp_path / task, format="parquet").to_table().to_pylist()
+        made |= {(row["query_id"], row["sample"]): row for row in rows}
         asked = {each.query.query_id: each for each in planned_queries(task, CONFIG, workspace, Path(), 0)}
         # Samples 0 and 2 are equal, 1 was not parsed; recombined queries get one sample.
         expected = [(name, n) for name, each in asked.items() for n in (0, 3) if n < each.num_samples]
         assert sorted((row["query_id"], row["sample"]) for row in rows) == sorted(expected)
         assert all(row["weight"] == (2 if row["sample"] == 0 else 1) for row in rows if has_four_samples(asked, row))
         check_rows(task, rows, workspace)
-    written = {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
     assert synthesize(files, CONFIG, workspace, tmp_path, source=Recorded, source_args=()) is None
     for file in files:
         (tmp_path / file["file"]).unlink()
         write(record(file))
-    assert {path: path.read_bytes() for path in written} == written
+    tables = [pads.dataset(tmp_path / task, format="parquet").to_table() for task in FOLM.tasks]
+    assert_same({(row["query_id"], row["sample"]): row for table in tables for row in table.to_pylist()}, made)
 
 
 def has_four_samples(asked: dict[str, Any], row: dict[str, Any]) -> bool:
