@@ -2,11 +2,13 @@
 
 No stage reads them, so the stages stay current and nothing is trained. ``new_entries/`` has one file for each
 pool that gained entries, with columns id, embedding and text: ``items.parquet`` for wscr (weakly supervised
-compositional retrieval) and ``sets.parquet`` for oar (open-ended abstract retrieval).
+compositional retrieval) and ``sets.parquet`` for oar (open-ended abstract retrieval). Filters need one column more: the
+attributes of items, as the text of a JSON object, and the item_ids of sets.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,15 +21,19 @@ from r4t_ray.catalogue.records import sha256_of_records
 from r4t_ray.config import Settings
 from r4t_ray.embedding_table import embedding_table, read_embedding_table
 from r4t_ray.encoders import load_encoder, set_text
-from r4t_ray.errors import ConfigError
+from r4t_ray.errors import ArtifactError, ConfigError
 from r4t_ray.index import POOLS
 from r4t_ray.types import Array, Task
 
+COLUMN_OF_FILTERS: dict[Task, str] = {"oar": "item_ids", "wscr": "attributes"}
+"""Task -> column of its new entries, and of its pool in the catalogue, that filters need."""
+
 
 class AddInputs(Settings):
-    """The inputs of the new entries: sha256 of the file of ``items`` and of the file of ``sets``."""
+    """Inputs of the new entries: sha256 of the file of ``items`` and of the file of ``sets``, and the columns made."""
 
     sources: dict[str, str]
+    makes: tuple[str, ...] = ("id", "embedding", "text", "attributes", "item_ids")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +77,8 @@ def add(workspace: Workspace, *, items: Path | None = None, sets: Path | None = 
             if ids:
                 table = embedding_table(ids, encoder.encode(texts, "document"))
                 shown = [row.title for row in new.sets] if task == "oar" else texts
-                pq.write_table(table.append_column("text", pa.array(shown, pa.string())), folder / f"{pool}.parquet")
+                table = table.append_column("text", pa.array(shown, pa.string()))
+                pq.write_table(table.append_column(*column_of_filters(new, task)), folder / f"{pool}.parquet")
         return len(new.items) + len(new.sets)
 
     return workspace.build(NEW_ENTRIES, inputs, read_manifest(encoder_folder).seed, ["catalogue", "encoder"], make)
@@ -83,6 +90,14 @@ def entries_of_pool(new: Catalogue, task: Task) -> tuple[list[str], list[str]]:
         rows = new.sets
         return [row.set_id for row in rows], [set_text(row.title, row.description) for row in rows]
     return [item.item_id for item in new.items], [item.text for item in new.items]
+
+
+def column_of_filters(new: Catalogue, task: Task) -> tuple[str, pa.Array]:
+    """Name and values of the column that filters need, in the order of ``entries_of_pool``."""
+    if task == "oar":
+        return COLUMN_OF_FILTERS[task], pa.array([row.item_ids for row in new.sets], pa.list_(pa.string()))
+    texts = [json.dumps(item.attributes, ensure_ascii=False) for item in new.items]
+    return COLUMN_OF_FILTERS[task], pa.array(texts, pa.string())
 
 
 def find_new_entries(workspace: Workspace) -> Artifact | None:
@@ -103,3 +118,18 @@ def load_new_entries(workspace: Workspace, task: Task) -> NewEntries | None:
     return NewEntries(
         ids=ids, texts=pq.read_table(artifact.file(name), columns=["text"])["text"].to_pylist(), emb_MD=emb_MD
     )
+
+
+def new_column_of_filters(workspace: Workspace, task: Task) -> pa.Table | None:
+    """The columns id and ``COLUMN_OF_FILTERS`` of the task's new entries, or None if it has none.
+
+    Raises:
+        ArtifactError: A file was changed, or an earlier version wrote it without the column.
+    """
+    artifact, name = find_new_entries(workspace), f"{POOLS[task]}.parquet"
+    if artifact is None or name not in artifact.manifest.files:
+        return None
+    path, column = artifact.file(name), COLUMN_OF_FILTERS[task]
+    if column not in pq.read_schema(path).names:
+        raise ArtifactError(str(path), f"no column {column}", "new entries of this version", "run `r4t add` again")
+    return pq.read_table(path, columns=["id", column])

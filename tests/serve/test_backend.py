@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,12 +15,13 @@ from r4t_ray.errors import RequestError
 from r4t_ray.index import load_shard
 from r4t_ray.new_entries import find_new_entries
 from r4t_ray.retrieval.backend import DirectionGenerator
-from r4t_ray.retrieval.loading import folder_of_index, open_tasks
+from r4t_ray.retrieval.loading import folder_of_index, open_tasks, shard_rows
 from r4t_ray.retrieval.request import parse_request
 from r4t_ray.retrieval.response import RetrieveResponse
 from r4t_ray.retrieval.retriever import Retriever
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.backend import ServeBackend
+from r4t_ray.serve.shard import search_packed
 
 ARGS = AppArgs(num_steps=3, deadline_s=0.3)
 
@@ -52,17 +54,11 @@ def test_both_topologies_answer_as_the_local_path(
     num_new_entries: list[int],
 ) -> None:
     workspace: Workspace = request.getfixturevalue(place)
-    deployed = {
-        name: [
-            handle(search=load_shard(folder_of_index(workspace, name), number).search)
-            for number in range(shards_per_task)
-        ]
-        for name in ("oar", "wscr", "decoder")
-    }
+    deployed, rows = deployed_shards(workspace, shards_per_task)
     tasks, shards = open_tasks(workspace, ARGS, with_index=not shards_per_task)
     generator = handle(generate=lambda one: directions([one])[0])
     args = ARGS.model_copy(update={"deadline_s": 60.0})
-    served = ServeBackend(args, tasks=tasks, generator=generator, deployed=deployed, shards=shards)  # type: ignore[arg-type]
+    served = ServeBackend(args, tasks=tasks, generator=generator, deployed=deployed, rows=rows, shards=shards)  # type: ignore[arg-type]
     local = Retriever(workspace.root, ARGS)
     for task, pool, added in zip(("oar", "wscr"), (48, 18), num_new_entries, strict=True):
         for n in (5, 60):
@@ -82,6 +78,16 @@ def test_both_topologies_answer_as_the_local_path(
         assert answer.model.new_entries == (brought.manifest.fingerprint[:12] if brought else None)
 
 
+def deployed_shards(workspace: Workspace, per_index: int) -> tuple[dict[Any, list[Any]], dict[Any, Any]]:
+    """Handles of the first shards of each index, and the pool rows of each."""
+    deployed, rows = {}, {}
+    for name in ("oar", "wscr", "decoder"):
+        shards = [load_shard(folder_of_index(workspace, name), number) for number in range(per_index)]  # type: ignore[arg-type]
+        deployed[name] = [handle(search=partial(search_packed, shard)) for shard in shards]
+        rows[name] = shard_rows(workspace, name)[:per_index]  # type: ignore[arg-type]
+    return deployed, rows
+
+
 def sizes_of(answer: RetrieveResponse) -> list[int] | int:
     """Items of each direction; for wscr, whose directions share no item, their sum."""
     sizes = [len(direction.items) for direction in answer.directions]
@@ -90,7 +96,7 @@ def sizes_of(answer: RetrieveResponse) -> list[int] | int:
 
 def backend_of(workspace: Workspace, generator: Any, deployed: dict[Any, list[Any]]) -> ServeBackend:
     tasks, shards = open_tasks(workspace, ARGS, with_index=False)
-    return ServeBackend(ARGS, tasks=tasks, generator=generator, deployed=deployed, shards=shards)
+    return ServeBackend(ARGS, tasks=tasks, generator=generator, deployed=deployed, rows={}, shards=shards)
 
 
 def test_a_request_past_the_deadline_is_a_timeout(tiny_workspace: Workspace) -> None:
