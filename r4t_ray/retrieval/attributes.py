@@ -12,6 +12,7 @@ have takes little memory. pyarrow.compute tests the distinct values only.
 from __future__ import annotations
 
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ ARROW_TYPES: dict[Kind, pa.DataType] = {
 }
 COMPARED: tuple[Kind, ...] = ("text", "number", "flag")
 
-TESTS: dict[str, Callable[[pa.Array, pa.Scalar], pa.Array]] = {
+TESTS: dict[str, Callable[[pa.Array, Scalar], pa.Array]] = {
     "gte": pc.greater_equal,
     "gt": pc.greater,
     "lte": pc.less_equal,
@@ -94,7 +95,7 @@ class ItemAttributes:
     def _holding(self, attribute: str, values: Sequence[Scalar]) -> Mask:
         passing_N = self._none()
         for kind in COMPARED:
-            same = pa.array([value for value in values if kind_of(value) == kind], ARROW_TYPES[kind])
+            same = pa.array([stored(value, kind) for value in values if kind_of(value) == kind], ARROW_TYPES[kind])
             if len(same):
                 self._add(passing_N, attribute, kind, lambda distinct, same=same: pc.is_in(distinct, value_set=same))
         return passing_N
@@ -103,8 +104,9 @@ class ItemAttributes:
         kind = kind_of(next(iter(bounds.stated.values())))
 
         def lies_within(distinct: pa.Array) -> pa.Array:
-            tests = [TESTS[name](distinct, pa.scalar(bound, distinct.type)) for name, bound in bounds.stated.items()]
-            return reduce(pc.and_, tests)
+            return reduce(
+                pc.and_, (TESTS[name](distinct, stored(bound, kind)) for name, bound in bounds.stated.items())
+            )
 
         return self._add(self._none(), attribute, kind, lies_within)
 
@@ -227,7 +229,7 @@ def typed_columns(batches: Iterable[Sequence[str]]) -> dict[tuple[str, Kind], Co
                     if one is not None:
                         kind = kind_of(one)
                         found[name, kind][0].append(item)
-                        found[name, kind][1].append(True if kind == "object" else one)
+                        found[name, kind][1].append(stored(one, kind))
         for key, (items, values) in found.items():
             parts[key].append((np.array(items, np.int32), pa.array(values, ARROW_TYPES[key[1]])))
         start += len(texts)
@@ -241,8 +243,14 @@ def kind_of(value: Any) -> Kind:
     if isinstance(value, bool):
         return "flag"
     if isinstance(value, int | float):
-        return "number" if abs(value) <= np.finfo(np.float64).max else "object"
+        return "number" if abs(value) <= sys.float_info.max else "object"
     return "object"
+
+
+def stored(value: Any, kind: Kind) -> str | float | bool:
+    """A value as its column holds it; an object as true."""
+    stored_value: str | float | bool = float(value) if kind == "number" else kind == "object" or value
+    return stored_value
 
 
 def _column(parts: Sequence[tuple[Ints, pa.Array]]) -> Column:

@@ -10,7 +10,7 @@ A filter is an object with one of these keys:
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -36,16 +36,9 @@ def plain_value(value: Any, handler: ValidatorFunctionWrapHandler) -> Scalar:
     """A text in UTF-8, true, false, or a number that a 64-bit float can hold. Raises ValueError."""
     if isinstance(value, str) and value.encode("utf-8", "replace").decode() == value:
         return value
-    if isinstance(value, bool) or (isinstance(value, int | float) and _is_finite(value)):
+    if isinstance(value, bool) or (isinstance(value, int | float) and abs(value) <= sys.float_info.max):
         return value
     raise ValueError("text, a finite number, true or false")
-
-
-def _is_finite(number: float) -> bool:
-    try:
-        return math.isfinite(number)
-    except OverflowError:
-        return False
 
 
 Value = Annotated[Scalar, WrapValidator(plain_value)]
