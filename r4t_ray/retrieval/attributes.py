@@ -104,9 +104,8 @@ class ItemAttributes:
         kind = kind_of(next(iter(bounds.stated.values())))
 
         def lies_within(distinct: pa.Array) -> pa.Array:
-            return reduce(
-                pc.and_, (TESTS[name](distinct, stored(bound, kind)) for name, bound in bounds.stated.items())
-            )
+            tests = (TESTS[name](distinct, stored(bound, kind)) for name, bound in bounds.stated.items())
+            return reduce(pc.and_, tests)
 
         return self._add(self._none(), attribute, kind, lies_within)
 

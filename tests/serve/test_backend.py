@@ -73,6 +73,11 @@ def test_both_topologies_answer_as_the_local_path(
             left = pool + added - len(avoided)
             assert sizes_of(answer) == ([min(n, left)] * 3 if task == "oar" else min(3 * n, left))
             assert not avoided & {item.id for item in answer.items}
+        wanted = {"any": {"range": ["rank", {"gte": 8}]}}
+        filtered = parse_request(query="a light lunch", k=3, n=60, task=task, filter=wanted)
+        answer = asyncio.run(served.retrieve(filtered))
+        assert answer == local.answer(filtered)
+        assert len(answer.items) == (48 if task == "oar" else 10)
         assert (answer.model.num_steps, answer.model.num_new_entries) == (3, added)
         brought = find_new_entries(workspace)
         assert answer.model.new_entries == (brought.manifest.fingerprint[:12] if brought else None)
