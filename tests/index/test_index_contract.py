@@ -101,8 +101,8 @@ def test_a_search_with_where_finds_these_rows_only(kind: IndexTypeName, num_shar
 
 @pytest.fixture(scope="module", params=TYPES)
 def filtered(request: pytest.FixtureRequest) -> tuple[IndexTypeName, Array, ShardedIndex]:
-    emb_MD = unit_rows(20, 12_000)
-    return request.param, emb_MD, make_index(request.param, emb_MD, 2)
+    emb_MD = unit_rows(20, 8_000)
+    return request.param, emb_MD, make_index(request.param, emb_MD, 1)
 
 
 @pytest.mark.parametrize("share", [0.5, 0.1, 0.01, 0.001])
@@ -110,19 +110,19 @@ def filtered(request: pytest.FixtureRequest) -> tuple[IndexTypeName, Array, Shar
 def test_recall_among_the_rows_of_a_mask(
     filtered: tuple[IndexTypeName, Array, ShardedIndex], share: float, by_graph: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """0.1% of the rows are 12. ``by_graph`` walks the graph even where an exhaustive search would be chosen."""
+    """0.1% of the rows are 8. ``by_graph`` walks the graph even where an exhaustive search would be chosen."""
     kind, emb_MD, index = filtered
     if by_graph:
         monkeypatch.setattr(hnsw, "SCORED_PER_CANDIDATE", 0)
-    z_LD, passing = unit_rows(21, 30), np.zeros(12_000, dtype=bool)
-    passing[np.random.default_rng(22).permutation(12_000)[: round(12_000 * share)]] = True
+    z_LD, passing = unit_rows(21, 30), np.zeros(8_000, dtype=bool)
+    passing[np.random.default_rng(22).permutation(8_000)[: round(8_000 * share)]] = True
     scores_LK, rows_LK = search_shards(index.shards, Search(z_LD=z_LD, num_hits=10, where=passing))
     true_LK = np.flatnonzero(passing)[brute_force(z_LD, emb_MD[passing], 10)]
     assert passing[rows_LK].all()
     assert np.abs(scores_LK - np.einsum("ld,lkd->lk", z_LD, emb_MD[rows_LK])).max() < 1e-6
     recall = (rows_LK[:, :, None] == true_LK[:, None, :]).any(axis=1).mean()
     assert recall >= (1.0 if kind == "flat" else 0.99)
-    everything = search_shards(index.shards, Search(z_LD=z_LD, num_hits=5, where=np.ones(12_000, dtype=bool)))
+    everything = search_shards(index.shards, Search(z_LD=z_LD, num_hits=5, where=np.ones(8_000, dtype=bool)))
     assert (everything[1] == index.search(z_LD, 5)[1]).mean() >= 0.99
 
 
