@@ -85,7 +85,7 @@ def query(
     """Ask a running server for a set; with --local, answer in this process."""
     logging.basicConfig(level=logging.WARNING)
     from r4t_ray.retrieval.client import Client
-    from r4t_ray.retrieval.filters import cap_of, filter_of
+    from r4t_ray.retrieval.filtering.filters import cap_of, filter_of
     from r4t_ray.retrieval.request import parse_request
     from r4t_ray.retrieval.retriever import Retriever
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from r4t_ray.diffusion import SOLVERS, SolverName
 from r4t_ray.errors import RequestError
-from r4t_ray.retrieval.caps import Room
+from r4t_ray.retrieval.filtering.caps import Room
 from r4t_ray.retrieval.open_task import Labels, OpenTask
 from r4t_ray.retrieval.picking import Picked, Searching, pick_by_cosine, pick_by_cosine_with_room, pick_by_score
 from r4t_ray.retrieval.request import Generated, RetrieveRequest, named_rows
@@ -21,7 +21,7 @@ from r4t_ray.retrieval.response import Direction, Item, MergedItem, RetrieveResp
 from r4t_ray.types import Array, Mask, Rows, Search
 
 if TYPE_CHECKING:
-    from r4t_ray.retrieval.attributes import PoolAttributes
+    from r4t_ray.retrieval.filtering.attributes import PoolAttributes
 
 SAME_COSINE = 0.999
 """Cosine from which a direction counts as the embedding of an item; rounding to float16 leaves more."""

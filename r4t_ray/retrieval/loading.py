@@ -18,8 +18,8 @@ from r4t_ray.diffusion.settings import NetworkConfig, SamplerConfig
 from r4t_ray.errors import ArtifactError
 from r4t_ray.index import Shard, flat_shard, load_shards, read_index_file
 from r4t_ray.new_entries import find_new_entries, load_new_entries
-from r4t_ray.retrieval.attributes import ItemAttributes
-from r4t_ray.retrieval.loading_attributes import pool_attributes, read_item_attributes
+from r4t_ray.retrieval.filtering.attributes import ItemAttributes
+from r4t_ray.retrieval.filtering.loading import pool_attributes, read_item_attributes
 from r4t_ray.retrieval.open_task import Labels, OpenTask, Pool
 from r4t_ray.retrieval.response import ModelInfo
 from r4t_ray.retrieval.settings import RetrievalSettings

@@ -10,7 +10,7 @@ from r4t_ray.retrieval.response import ModelInfo
 from r4t_ray.types import Array, Task
 
 if TYPE_CHECKING:
-    from r4t_ray.retrieval.attributes import PoolAttributes
+    from r4t_ray.retrieval.filtering.attributes import PoolAttributes
 
 
 @dataclass(frozen=True, kw_only=True)

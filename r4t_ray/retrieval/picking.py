@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from r4t_ray.decoder import QueryDecoder
-from r4t_ray.retrieval.caps import MAX_SEARCHES, Room, num_searched
+from r4t_ray.retrieval.filtering.caps import MAX_SEARCHES, Room, num_searched
 from r4t_ray.types import Array, Hits, IndexName, Rows, Search
 
 T = TypeVar("T")

@@ -22,7 +22,7 @@ from pydantic import (
 from r4t_ray.diffusion import SOLVERS
 from r4t_ray.errors import RequestError
 from r4t_ray.ids import MAX_ID_CHARS
-from r4t_ray.retrieval.filters import Bounds, Filter, MaxPer, check_attributes, checked_depth, checked_size
+from r4t_ray.retrieval.filtering.filters import Bounds, Filter, MaxPer, check_attributes, checked_depth, checked_size
 from r4t_ray.retrieval.open_task import OpenTask, Pool
 from r4t_ray.retrieval.response import Message
 from r4t_ray.types import Array, Task, TextKind
@@ -166,7 +166,9 @@ def generation_request(request: RetrieveRequest, opened: OpenTask) -> Generation
     """
     check_k(request.k, opened.model.num_rows)
     if request.filter or request.max_per:
-        check_attributes(request.filter, request.max_per, opened.attributes)
+        attributes = opened.attributes
+        known, are_items = (attributes.items.names, attributes.are_items) if attributes else ((), False)
+        check_attributes(request.filter, request.max_per, known, are_items)
     if request.guidance is not None and not SOLVERS[opened.model.solver].is_guided:
         raise RequestError(
             "guidance",

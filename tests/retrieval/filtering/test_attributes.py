@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from r4t_ray.retrieval.filters import Filter
+from r4t_ray.retrieval.filtering.filters import Filter
 
 from .attribute_pools import collections_of, items_of
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.new_entries import COLUMN_OF_FILTERS, new_column_of_filters
-from r4t_ray.retrieval.attributes import ItemAttributes, PoolAttributes, typed_columns
+from r4t_ray.retrieval.filtering.attributes import ItemAttributes, PoolAttributes, typed_columns
 from r4t_ray.types import Task
 
 BATCH_ROWS = 65_536

@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
 from r4t_ray.errors import RequestError
 from r4t_ray.retrieval.response import Message
-
-if TYPE_CHECKING:
-    from r4t_ray.retrieval.attributes import PoolAttributes
 
 MAX_DEPTH = 8
 """Most filters inside each other."""
@@ -168,15 +165,15 @@ def cap_of(text: str) -> dict[str, Any]:
     return {"attribute": attribute, "n": int(num)}
 
 
-def check_attributes(wanted: Filter | None, cap: MaxPer | None, attributes: PoolAttributes | None) -> None:
+def check_attributes(wanted: Filter | None, cap: MaxPer | None, known: Sequence[str], are_items: bool) -> None:
     """Raise RequestError unless the catalogue has every attribute that is named, and the cap fits the pool.
 
     Args:
         wanted: The filter of a request.
         cap: Its ``max_per``.
-        attributes: The attributes of the pool. None if they were not loaded.
+        known: Every attribute of the catalogue.
+        are_items: Whether the entries of the pool are items.
     """
-    known = attributes.items.names if attributes else ()
     named = [(place, name) for place, name, _ in wanted.conditions()] if wanted else []
     for place, name in [*named, *([("max_per.attribute", cap.attribute)] if cap else [])]:
         if name not in known:
@@ -184,7 +181,7 @@ def check_attributes(wanted: Filter | None, cap: MaxPer | None, attributes: Pool
             expected = f"one of {', '.join(known[:NAMES_SHOWN])}{more}" if known else "items with attributes"
             fix = "name another attribute" if known else "ingest items with attributes, or leave it out"
             raise RequestError(place, f"{name!r:.80}, which no item has", expected, fix)
-    if cap and attributes and not attributes.are_items:
+    if cap and not are_items:
         raise RequestError(
             "max_per",
             "a cap for a pool of collections",

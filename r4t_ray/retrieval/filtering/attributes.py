@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from r4t_ray.retrieval.filters import Bounds, Filter, Scalar
+from r4t_ray.retrieval.filtering.filters import Bounds, Filter, Scalar
 from r4t_ray.types import Mask, Rows
 
 Kind = Literal["text", "number", "flag", "object"]

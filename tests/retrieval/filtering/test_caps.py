@@ -10,9 +10,9 @@ import pytest
 from r4t_ray.diffusion import SolverName
 from r4t_ray.errors import RequestError
 from r4t_ray.index import flat_shard
-from r4t_ray.retrieval import caps
-from r4t_ray.retrieval.caps import Room
 from r4t_ray.retrieval.compose import answer
+from r4t_ray.retrieval.filtering import caps
+from r4t_ray.retrieval.filtering.caps import Room
 from r4t_ray.retrieval.open_task import OpenTask, Pool
 from r4t_ray.retrieval.picking import Picked, best_with_room, pick_by_cosine_with_room, run
 from r4t_ray.retrieval.request import Generated, generation_request, parse_request

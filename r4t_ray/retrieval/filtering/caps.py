@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from r4t_ray.types import Mask
 
 if TYPE_CHECKING:
-    from r4t_ray.retrieval.attributes import EntryValues
+    from r4t_ray.retrieval.filtering.attributes import EntryValues
 
 MAX_SEARCHES = 8
 EXTRA_SHARE, MAX_EXTRA_HITS = 3, 1_000

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from r4t_ray.retrieval.attributes import ItemAttributes, PoolAttributes, typed_columns
+from r4t_ray.retrieval.filtering.attributes import ItemAttributes, PoolAttributes, typed_columns
 
 
 def items_of(attributes: Sequence[dict[str, Any]]) -> PoolAttributes:
