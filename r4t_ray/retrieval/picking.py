@@ -79,7 +79,7 @@ def pick_by_cosine(hits: Hits, total: int | None = None) -> Picked:
 
 
 def pick_by_cosine_with_room(wanted: Search, room: Room, total: int | None = None) -> Searching[Picked]:
-    """As ``pick_by_cosine``, of the items that have room, in a pool of collections.
+    """As ``pick_by_cosine``, of the items that have room, in the pool of oar.
 
     Without ``total``, items are taken by descending cosine over all directions, until each direction has
     ``wanted.num_hits``. An item that was taken may stand under several directions.
@@ -153,7 +153,7 @@ def best_with_room(name: IndexName, wanted: Search, room: Room) -> Searching[Bes
         hits = yield name, search
         rows_K, scores_K, owner_K = best_rows(hits)
         is_all = _is_everything(hits[0], search)
-        # A row that no direction found scores less than the last hit of each. So rows above all of these are in order.
+        # A row that no direction found scores at most the highest of their last hits. The rows above it are in order.
         sure = len(rows_K) if is_all else int((scores_K >= hits[0][:, -1].max()).sum())
         taken = [place for place in range(sure) if room.take(int(rows_K[place]))]
         found.append((rows_K[taken], scores_K[taken], owner_K[taken]))
