@@ -95,6 +95,9 @@ def test_a_search_with_where_finds_these_rows_only(kind: IndexTypeName, num_shar
     assert np.array_equal(np.sort(rows_LK[:, :5]), np.tile(left, (12, 1)))
     assert (rows_LK[:, 5:] == -1).all()
     assert (scores_LK[:, 5:] == -np.inf).all()
+    mask = np.isin(np.arange(45), where)
+    masked = search_shards(shards, dataclasses.replace(search, where=mask))
+    assert np.array_equal(masked[1], search_shards(shards, search)[1])
     nothing = Search(z_LD=z_LD, num_hits=2, where=np.array([], np.int64))
     assert (search_shards(shards, nothing)[1] == -1).all()
 
