@@ -99,7 +99,7 @@ class Shard:
         """The rows of this shard that ``where`` allows, numbered from its first row, ascending."""
         if where.dtype == np.bool_:
             return np.flatnonzero(where[self.offset : self.offset + self.size])
-        rows = np.sort(where) - self.offset
+        rows = np.sort(where).astype(np.int64) - self.offset
         return rows[(rows >= 0) & (rows < self.size)]
 
     def _stored_rows(self) -> Array:

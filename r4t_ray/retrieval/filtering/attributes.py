@@ -186,7 +186,7 @@ class EntryValues:
 
     def of(self, row: int) -> set[tuple[int, int]]:
         """The values of one entry: none, one, or those of a list."""
-        item, values = self.items_M[row], set()
+        item, values = self.items_M[row], set[tuple[int, int]]()
         for number, column in enumerate(self.columns):
             start, stop = np.searchsorted(column.items_N, [item, item + 1])
             values |= {(number, code) for code in column.codes_N[start:stop].tolist()}

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.new_entries import COLUMN_OF_FILTERS, new_column_of_filters
-from r4t_ray.retrieval.filtering.attributes import ItemAttributes, PoolAttributes, typed_columns
+from r4t_ray.retrieval.filtering.attributes import Ints, ItemAttributes, PoolAttributes, typed_columns
 from r4t_ray.types import Task
 
 BATCH_ROWS = 65_536
@@ -54,9 +54,10 @@ def pool_attributes(workspace: Workspace, task: Task, ids: Sequence[str], items:
     return PoolAttributes(items=items, offsets_M1=offsets_M1, members_N=members_N, are_items=are_items)
 
 
-def _positions(keys: pa.Array, among: pa.ChunkedArray) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
+def _positions(keys: pa.Array, among: pa.ChunkedArray) -> Ints:
     """Where each key stands in ``among``. Ingest and `r4t add` have checked that each is there."""
-    return pc.index_in(keys, value_set=among.combine_chunks()).to_numpy()
+    positions: Ints = pc.index_in(keys, value_set=among.combine_chunks()).to_numpy()
+    return positions
 
 
 def _batches(items: pa.Table) -> Iterator[list[str]]:
