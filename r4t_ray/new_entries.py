@@ -2,11 +2,13 @@
 
 No stage reads them, so the stages stay current and nothing is trained. ``new_entries/`` has one file for each
 pool that gained entries, with columns id, embedding and text: ``items.parquet`` for wscr (weakly supervised
-compositional retrieval) and ``sets.parquet`` for oar (open-ended abstract retrieval).
+compositional retrieval) and ``sets.parquet`` for oar (open-ended abstract retrieval). Filters need one column more: the
+attributes of items, as the text of a JSON object, and the item_ids of sets.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,16 +22,20 @@ from r4t_ray.catalogue.records import sha256_of_records
 from r4t_ray.config import Settings
 from r4t_ray.embedding_table import embedding_table, read_embedding_table
 from r4t_ray.encoders import Encoder, load_encoder, set_text
-from r4t_ray.errors import ConfigError
+from r4t_ray.errors import ArtifactError, ConfigError
 from r4t_ray.index import POOLS
 from r4t_ray.types import Array, Task
 
+COLUMN_OF_FILTERS: dict[Task, str] = {"oar": "item_ids", "wscr": "attributes"}
+"""Task -> column of its new entries, and of its pool in the catalogue, that filters need."""
+
 
 class AddInputs(Settings):
-    """The inputs of the new entries: sha256 of the files of ``items`` and ``sets``, and the field of their vectors."""
+    """Inputs of the new entries: sha256 of the files of items and sets, the field of vectors, and the columns made."""
 
     sources: dict[str, str]
     embedding_field: str | None
+    makes: tuple[str, ...] = ("id", "embedding", "text", "attributes", "item_ids")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +83,8 @@ def add(workspace: Workspace, *, items: Path | None = None, sets: Path | None = 
             if ids:
                 table = embedding_table(ids, embed_entries(encoder, texts, vectors, task))
                 shown = [row.title for row in new.sets] if task == "oar" else texts
-                pq.write_table(table.append_column("text", pa.array(shown, pa.string())), folder / f"{pool}.parquet")
+                table = table.append_column("text", pa.array(shown, pa.string()))
+                pq.write_table(table.append_column(*column_of_filters(new, task)), folder / f"{pool}.parquet")
         return len(new.items) + len(new.sets)
 
     return workspace.build(NEW_ENTRIES, inputs, read_manifest(encoder_folder).seed, ["catalogue", "encoder"], make)
@@ -109,6 +116,14 @@ def embed_entries(encoder: Encoder, texts: list[str], vectors: Mapping[str, Arra
     return encoder.project_given(given, texts, f"vectors of the new {POOLS[task]}")
 
 
+def column_of_filters(new: Catalogue, task: Task) -> tuple[str, pa.Array]:
+    """Name and values of the column that filters need, in the order of ``entries_of_pool``."""
+    if task == "oar":
+        return COLUMN_OF_FILTERS[task], pa.array([row.item_ids for row in new.sets], pa.list_(pa.string()))
+    texts = [json.dumps(item.attributes, ensure_ascii=False) for item in new.items]
+    return COLUMN_OF_FILTERS[task], pa.array(texts, pa.string())
+
+
 def find_new_entries(workspace: Workspace) -> Artifact | None:
     """The verified ``new_entries``, or None if nothing was added; raises what ``Workspace.artifact`` raises."""
     return workspace.artifact(NEW_ENTRIES) if workspace.holds(NEW_ENTRIES) else None
@@ -127,3 +142,18 @@ def load_new_entries(workspace: Workspace, task: Task) -> NewEntries | None:
     return NewEntries(
         ids=ids, texts=pq.read_table(artifact.file(name), columns=["text"])["text"].to_pylist(), emb_MD=emb_MD
     )
+
+
+def new_column_of_filters(workspace: Workspace, task: Task) -> pa.Table | None:
+    """The columns id and ``COLUMN_OF_FILTERS`` of the task's new entries, or None if it has none.
+
+    Raises:
+        ArtifactError: A file was changed, or an earlier version wrote it without the column.
+    """
+    artifact, name = find_new_entries(workspace), f"{POOLS[task]}.parquet"
+    if artifact is None or name not in artifact.manifest.files:
+        return None
+    path, column = artifact.file(name), COLUMN_OF_FILTERS[task]
+    if column not in pq.read_schema(path).names:
+        raise ArtifactError(str(path), f"no column {column}", "new entries of this version", "run `r4t add` again")
+    return pq.read_table(path, columns=["id", column])

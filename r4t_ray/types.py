@@ -36,6 +36,7 @@ TextKind = Literal["query", "document"]
 
 Array = NDArray[np.float32]
 Rows = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 Hits = tuple[Array, Rows]
 """Scores and pool rows of the hits of each direction, both (L, K), best first. Row -1 with score -inf is padding."""
 
@@ -48,10 +49,11 @@ class Search:
         z_LD: Directions, float32 with unit rows; for the index of the decoder its query vectors.
         num_hits: Hits of each direction.
         exclude: Pool rows that no direction may find.
-        where: The only pool rows that a direction may find. None is all rows.
+        where: The only pool rows that a direction may find, as their numbers or as a mask of the pool, shape (M,). None
+            is all rows.
     """
 
     z_LD: Array
     num_hits: int
     exclude: tuple[int, ...] = ()
-    where: Rows | None = None
+    where: Rows | Mask | None = None

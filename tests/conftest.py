@@ -128,11 +128,18 @@ def indexed_workspace(ray_session: str, tmp_path_factory: pytest.TempPathFactory
 
 
 def write_catalogue(folder: Path) -> dict[str, object]:
-    """48 dishes of three ingredients each, as the user's own files; gives the catalogue's settings."""
+    """48 dishes of three ingredients each, as the user's own files; gives the catalogue's settings.
+
+    An ingredient has its number as ``rank`` and its kind in the list ``roles``: main, form or staple.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     items = [*MAINS, *(f"{form} base" for form in FORMS), "salt", "olive oil", "garlic", "basil"]
     sets = [(main, form) for main in MAINS for form in FORMS]
-    lines = [json.dumps({"item_id": f"i-{name}", "text": name}) for name in items]
+    roles = ["main"] * len(MAINS) + ["form"] * len(FORMS) + ["staple"] * 4
+    lines = [
+        json.dumps({"item_id": f"i-{name}", "text": name, "attributes": {"rank": rank, "roles": [role]}})
+        for rank, (name, role) in enumerate(zip(items, roles, strict=True))
+    ]
     (folder / "items.jsonl").write_text("\n".join(lines), encoding="utf-8")
     rows = [
         {
@@ -216,7 +223,7 @@ def grown_workspace(tiny_workspace: Workspace, tmp_path_factory: pytest.TempPath
 
     folder = tmp_path_factory.mktemp("grown")
     shutil.copytree(tiny_workspace.root, folder / "workspace")
-    items = [{"item_id": key, "text": text} for key, text in ADDED_ITEMS.items()]
+    items = [{"item_id": key, "text": text, "attributes": {"origin": "added"}} for key, text in ADDED_ITEMS.items()]
     sets = [{"set_id": key, "title": title, "item_ids": ["i-quince jelly"]} for key, title in ADDED_SETS.items()]
     for name, rows in (("items", items), ("sets", sets)):
         (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")

@@ -19,12 +19,15 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.config import Settings
 from r4t_ray.embedding_table import embedding_table
 from r4t_ray.errors import ArtifactError, ConfigError, DataError
-from r4t_ray.new_entries import add, find_new_entries, load_new_entries
+from r4t_ray.new_entries import add, find_new_entries, load_new_entries, new_column_of_filters
 from r4t_ray.types import Array
 
 from .conftest import DIM, SEED, write_catalogue
 
-BASIL, MINT = ({"item_id": f"i-{name}", "text": name} for name in ("purple basil", "mint"))
+BASIL, MINT = (
+    {"item_id": f"i-{name}", "text": name, "attributes": {"leaves": leaves}}
+    for name, leaves in (("purple basil", 8), ("mint", 12))
+)
 PESTO = {"set_id": "s-pesto", "title": "pesto", "description": "green sauces", "item_ids": ["i-purple basil", "i-salt"]}
 
 
@@ -93,7 +96,26 @@ def test_new_entries_are_embedded_and_read_like_entries_of_the_catalogue(workspa
     assert np.array_equal(items.emb_MD, encode(["purple basil", "mint"]))
     assert (sets.ids, sets.texts) == (["s-pesto"], ["pesto"])
     assert np.array_equal(sets.emb_MD, encode(["pesto. green sauces"]))
+    attributes, members = (new_column_of_filters(workspace, task) for task in ("wscr", "oar"))
+    assert attributes is not None
+    assert members is not None
+    assert attributes.to_pydict() == {"id": items.ids, "attributes": ['{"leaves": 8}', '{"leaves": 12}']}
+    assert members.to_pydict() == {"id": sets.ids, "item_ids": [PESTO["item_ids"]]}
     assert (made.manifest.rows, set(made.manifest.parents)) == (3, {"catalogue", "encoder"})
+
+
+def test_new_entries_of_an_earlier_version_ask_for_another_add(workspace: Workspace, tmp_path: Path) -> None:
+    def make(folder: Path) -> int:
+        pq.write_table(embedding_table(["i-mint"], encode(["mint"])), folder / "items.parquet")
+        return 1
+
+    assert new_column_of_filters(workspace, "wscr") is None
+    workspace.build("new_entries", Settings(), SEED, ["catalogue", "encoder"], make)
+    assert new_column_of_filters(workspace, "oar") is None
+    with pytest.raises(ArtifactError, match=r"items.parquet: got no column attributes; .*run `r4t add` again"):
+        new_column_of_filters(workspace, "wscr")
+    add(workspace, items=rows_of(tmp_path / "i.jsonl", MINT))
+    assert new_column_of_filters(workspace, "wscr") is not None
 
 
 def test_every_stage_is_as_current_as_before(workspace: Workspace, tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_the_server_takes_the_task_alone_too(made: Made) -> None:
     with pytest.raises(ConfigError, match=f"serve.default_task: got {other}"):
         build_app(args.model_copy(update={"default_task": other}))
     tasks, shards = open_tasks(workspace, args, with_index=True)
-    served = ServeBackend(args, tasks=tasks, generator=None, deployed={}, shards=shards)  # type: ignore[arg-type]
+    served = ServeBackend(args, tasks=tasks, generator=None, deployed={}, rows={}, shards=shards)  # type: ignore[arg-type]
     assert served.default_task == task
 
 

@@ -40,6 +40,22 @@ Avoid = Annotated[
 ]
 Temperature = Annotated[float, typer.Option(help="Factor of the noise. Above 1, sets for different seeds differ more.")]
 Guidance = Annotated[float | None, typer.Option(help="Classifier-free guidance strength. Default: the model's.")]
+FilterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--filter",
+        metavar="JSON",
+        help='Find only items with these attributes, such as \'{"eq": ["category", "tops"]}\'. Default: all items.',
+    ),
+]
+MaxPerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--max-per",
+        metavar="ATTRIBUTE:N",
+        help="At most N items of the answer have the same value of the attribute. Default: no limit.",
+    ),
+]
 JsonFlag = Annotated[
     bool,
     typer.Option("--json", help="Print the answer as JSON, the body of POST /v1/retrieve. Default: a table."),
@@ -62,11 +78,14 @@ def query(
     strength: Annotated[float, typer.Option(help="Strength of --like and --avoid, 0 to 4. 0 does not steer.")] = 0.5,
     temperature: Temperature = 1.0,
     guidance: Guidance = None,
+    filter_json: FilterOption = None,
+    max_per: MaxPerOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Ask a running server for a set; with --local, answer in this process."""
     logging.basicConfig(level=logging.WARNING)
     from r4t_ray.retrieval.client import Client
+    from r4t_ray.retrieval.filtering.filters import cap_of, filter_of
     from r4t_ray.retrieval.request import parse_request
     from r4t_ray.retrieval.retriever import Retriever
 
@@ -82,6 +101,8 @@ def query(
         strength=strength,
         temperature=temperature,
         guidance=guidance,
+        filter=None if filter_json is None else filter_of(filter_json),
+        max_per=None if max_per is None else cap_of(max_per),
     )
     answer = Retriever(workspace).answer(request) if local else Client(url).retrieve(request)
     typer.echo(answer.model_dump_json() if as_json else answer.table())

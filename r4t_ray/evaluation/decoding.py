@@ -66,4 +66,4 @@ def decoded(bench: Bench, z_q_D: Array, z_kD: Array, n: int | None = None) -> Pi
     def search(name: IndexName, wanted: Search) -> Hits:
         return search_shards(pool.shards if name == "decoder" else bench.index.shards, wanted)
 
-    return run(pick_by_score(pool.decoder, z_q_D, z_kD, total=bench.k * bench.n, n=n), search)
+    return run(pick_by_score(pool.decoder, z_q_D, Search(z_LD=z_kD, num_hits=bench.k * bench.n), n=n), search)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import faiss
 
-from r4t_ray.types import Array
+from r4t_ray.types import Array, Rows
 
 
 def build_flat(emb_MD: Array) -> faiss.IndexFlat:
@@ -12,6 +12,10 @@ def build_flat(emb_MD: Array) -> faiss.IndexFlat:
     index = faiss.IndexFlatIP(emb_MD.shape[1])
     index.add(emb_MD)
     return index
+
+
+def flat_parameters(index: faiss.IndexFlat, rows: Rows, num_hits: int) -> None:
+    """No parameters: a search among some rows is exhaustive."""
 
 
 def flat_storage(index: faiss.IndexFlat) -> faiss.IndexFlat:

@@ -9,9 +9,9 @@ import faiss
 from pydantic import Field
 
 from r4t_ray.config import Settings
-from r4t_ray.index.flat import build_flat, flat_storage
-from r4t_ray.index.hnsw import build_hnsw, hnsw_storage
-from r4t_ray.types import Array
+from r4t_ray.index.flat import build_flat, flat_parameters, flat_storage
+from r4t_ray.index.hnsw import build_hnsw, hnsw_parameters, hnsw_storage
+from r4t_ray.types import Array, Rows
 
 IndexTypeName = Literal["flat", "hnsw"]
 
@@ -53,13 +53,22 @@ class IndexConfig(Settings):
 
 
 class IndexType(NamedTuple):
-    """The builder of an index type, and a function that gives the IndexFlat with its uncompressed rows."""
+    """What an index type does.
+
+    Attributes:
+        build: Builds it over rows.
+        storage: Gives the IndexFlat with its uncompressed rows.
+        parameters: Parameters of a search of so many hits among some rows. None asks for an exhaustive search.
+    """
 
     build: Callable[[Array, IndexConfig], faiss.Index]
     storage: Callable[[Any], faiss.IndexFlat]
+    parameters: Callable[[Any, Rows, int], faiss.SearchParameters | None]
 
 
 INDEX_TYPES: dict[IndexTypeName, IndexType] = {
-    "flat": IndexType(lambda emb_MD, _: build_flat(emb_MD), flat_storage),
-    "hnsw": IndexType(lambda emb_MD, c: build_hnsw(emb_MD, c.hnsw_m, c.ef_construction, c.ef_search), hnsw_storage),
+    "flat": IndexType(lambda emb_MD, _: build_flat(emb_MD), flat_storage, flat_parameters),
+    "hnsw": IndexType(
+        lambda emb_MD, c: build_hnsw(emb_MD, c.hnsw_m, c.ef_construction, c.ef_search), hnsw_storage, hnsw_parameters
+    ),
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ import numpy as np
 
 from r4t_ray.errors import ArtifactError, RequestError
 from r4t_ray.index.flat import build_flat
-from r4t_ray.index.index_types import INDEX_TYPES
-from r4t_ray.types import Array, Rows, Search
+from r4t_ray.index.index_types import INDEX_TYPES, IndexTypeName
+from r4t_ray.types import Array, Mask, Rows, Search
 
 INDEX_FILE = "index.json"
 TIE_MARGIN = 16
@@ -28,11 +29,22 @@ RESCORED_FLOATS = 2**24
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """A loaded shard. ``offset`` is the pool row of its first row; ``storage`` is the IndexFlat with its rows."""
+    """A loaded shard.
+
+    Attributes:
+        index: The FAISS index over its rows.
+        type: The type of the index.
+        offset: The pool row of its first row.
+    """
 
     index: faiss.Index
-    storage: faiss.IndexFlat
+    type: IndexTypeName
     offset: int
+
+    @cached_property
+    def storage(self) -> faiss.IndexFlat:
+        """The IndexFlat with its rows."""
+        return INDEX_TYPES[self.type].storage(self.index)
 
     @property
     def size(self) -> int:
@@ -64,20 +76,31 @@ class Shard:
             return scores_LK, rows_LK
         return leave_out(scores_LK, rows_LK, search.exclude, search.num_hits)
 
-    def _candidates(self, z_LD: Array, num: int, where: Rows | None) -> Rows:
-        """Rows of this shard near each direction, (L, num). -1 pads if ``where`` allows fewer rows.
-
-        The search among the rows of ``where`` is exhaustive.
-        """
-        if where is not None:
-            parameters, selector = faiss.SearchParameters(), faiss.IDSelectorBatch(where - self.offset)
-            parameters.sel = selector
-            return np.asarray(self.storage.search(z_LD, num, params=parameters)[1], dtype=np.int64)
-        rows_LK: Rows = self.index.search(z_LD, num)[1]
-        short_L = (rows_LK < 0).any(axis=1)
+    def _candidates(self, z_LD: Array, num: int, where: Rows | Mask | None) -> Rows:
+        """Rows of this shard near each direction, (L, num). -1 pads if ``where`` allows fewer rows."""
+        if where is None:
+            rows_LK: Rows = self.index.search(z_LD, num)[1]
+            short_L = (rows_LK < 0).any(axis=1)
+            if short_L.any():
+                rows_LK[short_L] = self.storage.search(z_LD[short_L], num)[1]
+            return rows_LK
+        allowed = self._own_rows(where)
+        rows_LK = np.full((len(z_LD), num), -1, np.int64)
+        parameters = INDEX_TYPES[self.type].parameters(self.index, allowed, num)
+        if parameters is not None:
+            rows_LK = self.index.search(z_LD, num, params=parameters)[1]
+        short_L = (rows_LK >= 0).sum(axis=1) < min(num, len(allowed))
         if short_L.any():
-            rows_LK[short_L] = self.storage.search(z_LD[short_L], num)[1]
+            one_by_one = faiss.SearchParameters(sel=faiss.IDSelectorArray(allowed))
+            rows_LK[short_L] = self.storage.search(z_LD[short_L], num, params=one_by_one)[1]
         return rows_LK
+
+    def _own_rows(self, where: Rows | Mask) -> Rows:
+        """The rows of this shard that ``where`` allows, numbered from its first row, ascending."""
+        if where.dtype == np.bool_:
+            return np.flatnonzero(where[self.offset : self.offset + self.size])
+        rows = np.sort(where).astype(np.int64) - self.offset
+        return rows[(rows >= 0) & (rows < self.size)]
 
     def _stored_rows(self) -> Array:
         flat = faiss.rev_swig_ptr(self.storage.get_xb(), self.size * int(self.index.d))
@@ -140,7 +163,7 @@ def require_queries(q_BD: Array, k: int, dim: int) -> Array:
 def flat_shard(emb_MD: Array, offset: int = 0) -> Shard:
     """A shard in memory with exhaustive search."""
     index = build_flat(emb_MD)
-    return Shard(index=index, storage=index, offset=offset)
+    return Shard(index=index, type="flat", offset=offset)
 
 
 def shard_file(number: int) -> str:
@@ -177,7 +200,7 @@ def load_shard(folder: Path, shard_number: int) -> Shard:
             f"{size} of width {settings['dim']}",
             "run `r4t build-index`",
         )
-    return Shard(index=index, storage=INDEX_TYPES[settings["type"]].storage(index), offset=offsets[shard_number])
+    return Shard(index=index, type=settings["type"], offset=offsets[shard_number])
 
 
 def load_shards(folder: Path) -> tuple[Shard, ...]:

@@ -34,7 +34,7 @@ class Client:
         endpoint = self._endpoint
         try:
             with in_our_words(endpoint), httpx.Client(timeout=self._timeout_s, trust_env=not self._is_local) as client:
-                reply = client.post(endpoint, json=request.model_dump(exclude_none=True))
+                reply = client.post(endpoint, json=request.model_dump(by_alias=True, exclude_none=True))
         except httpx.TimeoutException:
             raise RequestError(
                 endpoint, f"no answer in {self._timeout_s:g} s", "an answer in time", "try again, or use --local"

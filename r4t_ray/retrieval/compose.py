@@ -6,16 +6,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from r4t_ray.diffusion import SOLVERS, SolverName
 from r4t_ray.errors import RequestError
-from r4t_ray.retrieval.open_task import Labels, OpenTask, Pool
-from r4t_ray.retrieval.picking import Picked, Searching, pick_by_cosine, pick_by_score
+from r4t_ray.retrieval.filtering.caps import Room
+from r4t_ray.retrieval.open_task import Labels, OpenTask
+from r4t_ray.retrieval.picking import Picked, Searching, pick_by_cosine, pick_by_cosine_with_room, pick_by_score
 from r4t_ray.retrieval.request import Generated, RetrieveRequest, named_rows
 from r4t_ray.retrieval.response import Direction, Item, MergedItem, RetrieveResponse
-from r4t_ray.types import Array, Rows, Search
+from r4t_ray.types import Array, Mask, Rows, Search
+
+if TYPE_CHECKING:
+    from r4t_ray.retrieval.filtering.attributes import PoolAttributes
 
 SAME_COSINE = 0.999
 """Cosine from which a direction counts as the embedding of an item; rounding to float16 leaves more."""
@@ -76,18 +82,42 @@ def answer(request: RetrieveRequest, opened: OpenTask, generated: Generated) -> 
         opened: The task that answers.
         generated: The query's embedding and the generated directions.
     """
-    n, exclude = request.items_per_direction, named_rows(request.avoid, opened.pool)
-    num_hits = 1 if opened.decoder else request.total or n or 1
-    scores_LK, rows_LK = yield opened.task, Search(z_LD=generated.z_LD, num_hits=num_hits, exclude=exclude)
+    n, room = request.items_per_direction, room_of(request, opened)
+    search = Search(
+        z_LD=generated.z_LD,
+        num_hits=1 if opened.decoder or room else request.total or n or 1,
+        exclude=named_rows(request.avoid, opened.pool),
+        where=allowed_rows(request, opened),
+    )
+    scores_LK, rows_LK = yield opened.task, search
     nearest_cos_L, nearest_rows_L = np.ascontiguousarray(scores_LK[:, 0]), np.ascontiguousarray(rows_LK[:, 0])
     kept = select_directions(generated.z_LD, nearest_rows_L, nearest_cos_L, request.k, opened.model.solver)
     z_kD = generated.z_LD[kept]
+    wanted = replace(search, z_LD=z_kD, num_hits=n or 1)
     if opened.decoder:
-        total = request.total or request.k * (n or 1)
-        picked = yield from pick_by_score(opened.decoder, generated.z_q_D, z_kD, total=total, n=n, exclude=exclude)
+        wanted = replace(wanted, num_hits=request.total or request.k * (n or 1))
+        picked = yield from pick_by_score(opened.decoder, generated.z_q_D, wanted, n=n, room=room)
+    elif room:
+        picked = yield from pick_by_cosine_with_room(wanted, room, request.total)
     else:
         picked = pick_by_cosine((scores_LK[kept], rows_LK[kept]), request.total)
     return compose(request, opened, z_kD, picked)
+
+
+def allowed_rows(request: RetrieveRequest, opened: OpenTask) -> Mask | None:
+    """The rows of the pool that pass the request's filter, or None without a filter."""
+    if request.filter is None:
+        return None
+    assert opened.attributes is not None, "generation_request refuses a filter without attributes"
+    return opened.attributes.passing(request.filter)
+
+
+def room_of(request: RetrieveRequest, opened: OpenTask) -> Room | None:
+    """The room that the request's cap leaves, or None without a cap."""
+    if request.max_per is None:
+        return None
+    assert opened.attributes is not None, "generation_request refuses a cap without attributes"
+    return Room(opened.attributes.values_of(request.max_per.attribute), request.max_per.n)
 
 
 def compose(request: RetrieveRequest, opened: OpenTask, z_kD: Array, picked: Picked) -> RetrieveResponse:
@@ -99,7 +129,7 @@ def compose(request: RetrieveRequest, opened: OpenTask, z_kD: Array, picked: Pic
         z_kD: The kept directions, unit rows.
         picked: Their items.
     """
-    names = direction_names(opened, z_kD, picked)
+    names, attributes = direction_names(opened, z_kD, picked), opened.attributes if request.with_payload else None
     listed_by: defaultdict[int, list[int]] = defaultdict(list)
     for direction, (rows, _) in enumerate(picked.lists):
         for row in rows.tolist():
@@ -109,13 +139,13 @@ def compose(request: RetrieveRequest, opened: OpenTask, z_kD: Array, picked: Pic
         query=request.query,
         seed=request.seed,
         directions=[
-            Direction(index=index, label=names[index], weight=weight, items=_items(opened.pool, rows, scores))
+            Direction(index=index, label=names[index], weight=weight, items=_items(opened, rows, scores, attributes))
             for index, ((rows, scores), weight) in enumerate(zip(picked.lists, picked.weights, strict=True))
         ],
         items=[
-            MergedItem(id=item.id, text=item.text, score=item.score, directions=listed_by[row])
+            MergedItem(**dict(item), directions=listed_by[row])
             for row, item in zip(
-                picked.rows_K.tolist(), _items(opened.pool, picked.rows_K, picked.scores_K), strict=True
+                picked.rows_K.tolist(), _items(opened, picked.rows_K, picked.scores_K, attributes), strict=True
             )
         ],
         model=opened.model,
@@ -142,10 +172,11 @@ def nearest_labels(labels: Labels, z_kD: Array) -> list[str]:
     return [labels.texts[row] for row in (z_kD @ labels.emb_ND.T).argmax(axis=1).tolist()]
 
 
-def _items(pool: Pool, rows_K: Rows, scores_K: Array) -> list[Item]:
-    """Items of the pool with their scores, in the order of the rows."""
+def _items(opened: OpenTask, rows_K: Rows, scores_K: Array, attributes: PoolAttributes | None) -> list[Item]:
+    """Items of the pool with their scores, and their payload if ``attributes`` are given, in the order of the rows."""
+    pool = opened.pool
     return [
-        Item(id=pool.ids[row], text=pool.texts[row], score=score)
+        Item(id=pool.ids[row], text=pool.texts[row], score=score, payload=attributes and attributes.payload(row))
         for row, score in zip(rows_K.tolist(), scores_K.tolist(), strict=True)
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from r4t_ray.diffusion.settings import NetworkConfig, SamplerConfig
 from r4t_ray.errors import ArtifactError
 from r4t_ray.index import Shard, flat_shard, load_shards, read_index_file
 from r4t_ray.new_entries import find_new_entries, load_new_entries
+from r4t_ray.retrieval.filtering.attributes import ItemAttributes
+from r4t_ray.retrieval.filtering.loading import pool_attributes, read_item_attributes
 from r4t_ray.retrieval.open_task import Labels, OpenTask, Pool
 from r4t_ray.retrieval.response import ModelInfo
 from r4t_ray.retrieval.settings import RetrievalSettings
@@ -49,12 +52,13 @@ def open_tasks(
     """
     verify(workspace)
     tasks = served_tasks(workspace)
-    opened = {task: open_task(workspace, task, settings) for task in tasks}
+    items = read_item_attributes(workspace)
+    opened = {task: open_task(workspace, task, settings, items) for task in tasks}
     loaded = {name: load_index_shards(workspace, name, with_index) for name in served_indexes(tasks)}
     return opened, loaded
 
 
-def open_task(workspace: Workspace, task: Task, settings: RetrievalSettings) -> OpenTask:
+def open_task(workspace: Workspace, task: Task, settings: RetrievalSettings, items: ItemAttributes) -> OpenTask:
     """One task of ``open_tasks``. The new entries follow the rows of the index in the pool."""
     pool, added = load_pool(workspace, task), load_new_entries(workspace, task)
     if added is not None:
@@ -65,6 +69,7 @@ def open_task(workspace: Workspace, task: Task, settings: RetrievalSettings) -> 
         model=describe(workspace, task, settings, num_new_entries=len(added.ids) if added else 0),
         labels=load_labels(workspace, task),
         decoder=load_query_decoder(workspace) if task == "wscr" else None,
+        attributes=pool_attributes(workspace, task, pool.ids, items),
     )
 
 
@@ -117,9 +122,9 @@ def served_tasks(workspace: Workspace) -> tuple[Task, ...]:
     return tasks
 
 
-def num_shards(workspace: Workspace, name: IndexName) -> int:
-    """Number of shards of an index, read from index.json."""
-    return int(read_index_file(folder_of_index(workspace, name))["num_shards"])
+def shard_rows(workspace: Workspace, name: IndexName) -> list[tuple[int, int]]:
+    """First pool row of each shard of an index, and the row after its last, read from index.json."""
+    return list(itertools.pairwise(read_index_file(folder_of_index(workspace, name))["offsets"]))
 
 
 def pool_size(workspace: Workspace, task: Task) -> int:

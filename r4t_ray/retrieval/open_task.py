@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from r4t_ray.decoder import QueryDecoder
 from r4t_ray.retrieval.response import ModelInfo
 from r4t_ray.types import Array, Task
+
+if TYPE_CHECKING:
+    from r4t_ray.retrieval.filtering.attributes import PoolAttributes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,7 @@ class OpenTask:
         model: The artifacts and the sampler that answer.
         labels: Names for directions. None if the pairs stage kept no sub-queries.
         decoder: Scores the items. None for oar, whose items are scored by their cosine to a direction.
+        attributes: What filters, caps and payloads read. With None every request for them is refused.
     """
 
     task: Task
@@ -46,3 +51,4 @@ class OpenTask:
     model: ModelInfo
     labels: Labels | None = None
     decoder: QueryDecoder | None = None
+    attributes: PoolAttributes | None = None

@@ -6,19 +6,23 @@ The functions that search are generators. They yield a search and are sent its h
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from r4t_ray.decoder import QueryDecoder
+from r4t_ray.retrieval.filtering.caps import MAX_SEARCHES, Room, num_searched
 from r4t_ray.types import Array, Hits, IndexName, Rows, Search
 
 T = TypeVar("T")
 
 Searching = Generator[tuple[IndexName, Search], Hits, T]
 """Yields an index and a search of it, is sent the hits, and returns a T."""
+
+Best = tuple[Rows, Array, Rows]
+"""Pool rows (K,), the best score of each over the directions, and the direction that gave it, best first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,34 +68,63 @@ def pick_by_cosine(hits: Hits, total: int | None = None) -> Picked:
         total: Items of the answer, each listed by the direction nearest to it. With None each direction lists its hits.
     """
     scores_kK, rows_kK = hits
-    rows_K, scores_K, owner_K = best_rows(hits)
-    if total is None:
-        found_kK = rows_kK >= 0
-        lists = tuple(
-            (rows[found], scores[found]) for rows, scores, found in zip(rows_kK, scores_kK, found_kK, strict=True)
-        )
-        return Picked(rows_K=rows_K, scores_K=scores_K, owner_K=owner_K, lists=lists)
-    rows_K, scores_K, owner_K = rows_K[:total], scores_K[:total], owner_K[:total]
-    return _listed(rows_K, scores_K, owner_K, [np.flatnonzero(owner_K == own) for own in range(len(rows_kK))])
+    best = best_rows(hits)
+    if total is not None:
+        return _owned(best, total, len(rows_kK))
+    found_kK = rows_kK >= 0
+    lists = tuple(
+        (rows[found], scores[found]) for rows, scores, found in zip(rows_kK, scores_kK, found_kK, strict=True)
+    )
+    return Picked(rows_K=best[0], scores_K=best[1], owner_K=best[2], lists=lists)
+
+
+def pick_by_cosine_with_room(wanted: Search, room: Room, total: int | None = None) -> Searching[Picked]:
+    """As ``pick_by_cosine``, of the items that have room, in the pool of oar.
+
+    Without ``total``, items are taken by descending cosine over all directions, until each direction has
+    ``wanted.num_hits``. An item that was taken may stand under several directions.
+    """
+    if total is not None:
+        best = yield from best_with_room("oar", replace(wanted, num_hits=total), room)
+        return _owned(best, total, len(wanted.z_LD))
+    n, k = wanted.num_hits, len(wanted.z_LD)
+    lists: list[dict[int, float]] = [{} for _ in range(k)]
+    search = replace(wanted, num_hits=num_searched(n))
+    for _ in range(MAX_SEARCHES):
+        short = [direction for direction, own in enumerate(lists) if len(own) < n]
+        scores_kK, rows_kK = yield "oar", replace(search, z_LD=wanted.z_LD[short])
+        for place in np.argsort(-scores_kK, axis=None, kind="stable").tolist():
+            own, row = lists[short[place // rows_kK.shape[1]]], int(rows_kK.flat[place])
+            if row >= 0 and len(own) < n and row not in own and room.take(row):
+                own[row] = float(scores_kK.flat[place])
+        if all(len(own) == n for own in lists) or _is_everything(scores_kK, search):
+            break
+        open_M = room.open_rows()
+        open_M[list(room.taken)] = True
+        search = replace(search, where=open_M if wanted.where is None else open_M & wanted.where)
+    rows_kn, scores_kn = np.full((k, n), -1, np.int64), np.full((k, n), -np.inf, np.float32)
+    for direction, own in enumerate(lists):
+        rows_kn[direction, : len(own)], scores_kn[direction, : len(own)] = list(own), list(own.values())
+    return pick_by_cosine((scores_kn, rows_kn))
 
 
 def pick_by_score(
-    decoder: QueryDecoder, z_q_D: Array, z_kD: Array, *, total: int, n: int | None = None, exclude: tuple[int, ...] = ()
+    decoder: QueryDecoder, z_q_D: Array, wanted: Search, *, n: int | None = None, room: Room | None = None
 ) -> Searching[Picked]:
-    """The ``total`` items with the largest scores of the decoder.
+    """The ``wanted.num_hits`` items with the largest scores of the decoder.
 
     Args:
         decoder: Scores the items.
         z_q_D: Unit embedding of the query.
-        z_kD: Its directions, one or more unit rows.
-        total: Items of the answer.
+        wanted: The query's directions, the number of items, and the pool rows that the answer may have.
         n: Items per direction; see ``share_out``. With None each direction lists the items that stand under it.
-        exclude: Pool rows that the answer must not have.
+        room: Takes the items. None takes every item.
     """
-    scored = yield "decoder", Search(z_LD=decoder.query_vectors(z_q_D, z_kD), num_hits=total, exclude=exclude)
+    z_kD = wanted.z_LD
     # An item's score is its largest inner product with a query vector, so that query vector has it among its hits.
-    rows_K, scores_K, _ = best_rows(scored)
-    rows_K, scores_K = rows_K[:total], scores_K[:total]
+    search = replace(wanted, z_LD=decoder.query_vectors(z_q_D, z_kD))
+    best = (yield from best_with_room("decoder", search, room)) if room else best_rows((yield "decoder", search))
+    rows_K, scores_K = best[0][: wanted.num_hits], best[1][: wanted.num_hits]
     cos_kK = np.zeros((len(z_kD), 0), np.float32)
     if len(rows_K):
         cosines = yield "wscr", Search(z_LD=z_kD, num_hits=len(rows_K), where=np.sort(rows_K))
@@ -101,7 +134,7 @@ def pick_by_score(
     return _listed(rows_K, scores_K, owner_K, listed)
 
 
-def best_rows(hits: Hits) -> tuple[Rows, Array, Rows]:
+def best_rows(hits: Hits) -> Best:
     """Every row that a direction found, its best score and the direction that gave it, best first; ties go by row."""
     scores_kK, rows_kK = hits
     directions, places = np.nonzero(rows_kK >= 0)
@@ -110,6 +143,32 @@ def best_rows(hits: Hits) -> tuple[Rows, Array, Rows]:
     first = order[np.unique(rows[order], return_index=True)[1]]
     best = first[np.lexsort((rows[first], -scores[first]))]
     return rows[best], scores[best], directions[best]
+
+
+def best_with_room(name: IndexName, wanted: Search, room: Room) -> Searching[Best]:
+    """As ``best_rows``, of the first ``wanted.num_hits`` rows that have room. See ``caps`` for its bounds."""
+    found: list[Best] = []
+    search = replace(wanted, num_hits=num_searched(wanted.num_hits))
+    for _ in range(MAX_SEARCHES):
+        hits = yield name, search
+        rows_K, scores_K, owner_K = best_rows(hits)
+        is_all = _is_everything(hits[0], search)
+        # A row that no direction found scores at most the highest of their last hits. The rows above it are in order.
+        sure = len(rows_K) if is_all else int((scores_K >= hits[0][:, -1].max()).sum())
+        taken = [place for place in range(sure) if room.take(int(rows_K[place]))]
+        found.append((rows_K[taken], scores_K[taken], owner_K[taken]))
+        if is_all or len(room.taken) >= wanted.num_hits:
+            break
+        open_M = room.open_rows()
+        open_M[list(room.taken)] = False
+        search = replace(search, where=open_M if wanted.where is None else open_M & wanted.where)
+    rows_K, scores_K, owner_K = (np.concatenate(parts)[: wanted.num_hits] for parts in zip(*found, strict=True))
+    return rows_K, scores_K, owner_K
+
+
+def _is_everything(scores_kK: Array, search: Search) -> bool:
+    """Whether the hits of a search are all rows that it may find."""
+    return scores_kK.shape[1] < search.num_hits or not np.isfinite(scores_kK[:, -1]).any()
 
 
 def cosines_of(hits: Hits, rows_K: Rows) -> Array:
@@ -154,6 +213,12 @@ def share_out(cos_kK: Array, n: int) -> list[Rows]:
             taken[nearest] = True
         left = left[~taken]
     return [np.concatenate([rows, np.sort(np.array(more, np.int64))]) for rows, more in zip(listed, added, strict=True)]
+
+
+def _owned(best: Best, total: int, num_directions: int) -> Picked:
+    """An answer of the ``total`` best items, each listed by the direction that gave its score."""
+    rows_K, scores_K, owner_K = (part[:total] for part in best)
+    return _listed(rows_K, scores_K, owner_K, [np.flatnonzero(owner_K == own) for own in range(num_directions)])
 
 
 def _listed(rows_K: Rows, scores_K: Array, owner_K: NDArray[np.int64], listed: list[Rows]) -> Picked:

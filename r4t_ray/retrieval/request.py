@@ -9,11 +9,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import Field, StringConstraints, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from r4t_ray.diffusion import SOLVERS
 from r4t_ray.errors import RequestError
 from r4t_ray.ids import MAX_ID_CHARS
+from r4t_ray.retrieval.filtering.filters import Bounds, Filter, MaxPer, check_attributes, checked_depth, checked_size
 from r4t_ray.retrieval.open_task import OpenTask, Pool
 from r4t_ray.retrieval.response import Message
 from r4t_ray.types import Array, Task, TextKind
@@ -83,6 +92,17 @@ class RetrieveRequest(Message):
     guidance: float | None = Field(
         None, ge=0, le=20, description="Classifier-free guidance strength. Default: the model's."
     )
+    filter: Annotated[Filter, BeforeValidator(checked_depth), AfterValidator(checked_size)] | None = Field(
+        None,
+        description="Only items with these attributes are found. Default: all items.",
+        examples=[{"and": [{"eq": ["category", "tops"]}, {"range": ["price", {"lt": 50}]}]}],
+    )
+    max_per: MaxPer | None = Field(
+        None,
+        description="At most so many items of the answer have the same value of an attribute. Default: no limit.",
+        examples=[{"attribute": "category", "n": 2}],
+    )
+    with_payload: bool = Field(False, strict=True, description="Whether the answer has the attributes of its items.")
 
     @field_validator("total")
     @classmethod
@@ -142,9 +162,14 @@ def generation_request(request: RetrieveRequest, opened: OpenTask) -> Generation
     """Check a request against the models of its task, and put its steering terms into words.
 
     Raises:
-        RequestError: ``k`` exceeds what the model can generate, or ``guidance`` is set for a solver that ignores it.
+        RequestError: ``k`` exceeds what the model can generate, ``guidance`` is set for a solver that ignores it, or
+            the catalogue lacks an attribute that the filter or the cap names.
     """
     check_k(request.k, opened.model.num_rows)
+    if request.filter or request.max_per:
+        attributes = opened.attributes
+        known, are_items = (attributes.items.names, attributes.are_items) if attributes else ((), False)
+        check_attributes(request.filter, request.max_per, known, are_items)
     if request.guidance is not None and not SOLVERS[opened.model.solver].is_guided:
         raise RequestError(
             "guidance",
@@ -161,7 +186,8 @@ def generation_request(request: RetrieveRequest, opened: OpenTask) -> Generation
         strength=request.strength,
         like=in_words(request.like, opened.pool),
         avoid=in_words(request.avoid, opened.pool),
-        k=request.k,
+        # Several directions may lead to the same item that passes, so there are more to choose from.
+        k=opened.model.num_rows if request.filter else request.k,
     )
 
 
@@ -229,5 +255,11 @@ def _expected(fault: Mapping[str, Any]) -> str:
     if fault["type"] in ("json_invalid", "model_attributes_type") or _place(fault) == "body":
         return EXPECTED_BODY
     if fault["type"] == "extra_forbidden":
-        return f"one of {', '.join(RetrieveRequest.model_fields)}"
-    return str(fault["msg"])
+        return f"one of {', '.join(_model_of(fault).model_fields)}"
+    return str(fault["msg"]).removeprefix("Value error, ")
+
+
+def _model_of(fault: Mapping[str, Any]) -> type[Message]:
+    """The model that refused an unknown field. ``Filter`` refuses in its own words."""
+    *outside, _ = (part for part in fault["loc"] if part != "body")
+    return {"max_per": MaxPer, "filter": Bounds}.get(outside[0], RetrieveRequest) if outside else RetrieveRequest

@@ -31,6 +31,11 @@ class Item(Message):
     score: float = Field(
         description="oar: the cosine between the item and the direction. wscr: the score of the item decoder."
     )
+    payload: dict[str, Any] | None = Field(
+        None,
+        exclude_if=lambda payload: payload is None,
+        description="With `with_payload`: the attributes of the item, or the items of the collection with theirs.",
+    )
 
 
 class Direction(Message):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import ConfigError, RequestError
@@ -56,6 +56,9 @@ class Retriever:
         strength: float = 0.5,
         temperature: float = 1.0,
         guidance: float | None = None,
+        filter: Mapping[str, Any] | None = None,
+        max_per: Mapping[str, Any] | None = None,
+        with_payload: bool = False,
     ) -> RetrieveResponse:
         """Find k diverse directions for a broad query, their items, and the union of the items.
 
@@ -72,6 +75,10 @@ class Retriever:
             strength: Strength of the pull and the push, 0 to 4.
             temperature: Factor of the noise. Above 1, sets for different seeds differ more.
             guidance: Classifier-free guidance strength. None takes the model's.
+            filter: Only items with these attributes are found, such as ``{"eq": ["category", "tops"]}``; see
+                ``filters``. None finds all items.
+            max_per: Limit of items of the answer with the same value, such as ``{"attribute": "category", "n": 2}``.
+            with_payload: Whether ``item.payload`` has the attributes of each item.
 
         Raises:
             RequestError: A value is out of range, or the workspace or the server cannot serve it.
@@ -90,6 +97,9 @@ class Retriever:
                 strength=strength,
                 temperature=temperature,
                 guidance=guidance,
+                filter=filter,
+                max_per=max_per,
+                with_payload=with_payload,
             )
         )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from ray import serve
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.retrieval.loading import num_shards, served_indexes, served_tasks, verify
+from r4t_ray.retrieval.loading import served_indexes, served_tasks, shard_rows, verify
 from r4t_ray.retrieval.retriever import default_task
 from r4t_ray.serve.args import AppArgs, Scaling
 from r4t_ray.serve.gateway import Gateway
@@ -59,5 +59,5 @@ def _shards(workspace: Workspace, args: AppArgs, index: IndexName) -> list[serve
         return []
     return [
         scaled(Shard, args.shard).options(name=shard_name(index, number)).bind(args, index, number)
-        for number in range(num_shards(workspace, index))
+        for number in range(len(shard_rows(workspace, index)))
     ]

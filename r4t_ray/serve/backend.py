@@ -16,6 +16,7 @@ from r4t_ray.retrieval.request import RetrieveRequest, generation_request
 from r4t_ray.retrieval.response import RetrieveResponse
 from r4t_ray.retrieval.retriever import choose_task, default_task
 from r4t_ray.serve.args import AppArgs
+from r4t_ray.serve.shard import packed
 from r4t_ray.types import Hits, IndexName, Search, Task
 
 Handle = DeploymentHandle[Any]
@@ -31,6 +32,7 @@ class ServeBackend:
         tasks: The tasks that are served.
         generator: Handle of the Generator deployment.
         deployed: Index -> handles of its Shard deployments; empty lists when this process searches the indexes.
+        rows: Index -> first pool row of each deployed shard, and the row after its last.
         shards: Index -> the shards that this process searches. Without deployed shards it searches all. With deployed
             shards it searches only the shard of the new entries of `r4t add`, if there is one.
     """
@@ -42,10 +44,12 @@ class ServeBackend:
         tasks: Mapping[Task, OpenTask],
         generator: Handle,
         deployed: Mapping[IndexName, list[Handle]],
+        rows: Mapping[IndexName, list[tuple[int, int]]],
         shards: Mapping[IndexName, tuple[Shard, ...]],
     ) -> None:
         self.tasks, self.default_task = tasks, default_task(tuple(tasks), args)
-        self._args, self._generator, self._deployed, self._shards = args, generator, deployed, shards
+        self._args, self._generator, self._shards = args, generator, shards
+        self._deployed, self._rows = deployed, rows
 
     async def retrieve(self, request: RetrieveRequest) -> RetrieveResponse:
         """Answer a validated request, by the steps of ``retrieval.retriever.retrieve``.
@@ -72,8 +76,12 @@ class ServeBackend:
             hits = await self.search(*step)
 
     async def search(self, name: IndexName, search: Search) -> Hits:
-        """Search the deployed shards and the shards of this process at the same time."""
-        searches: list[Any] = [handle.search.remote(search) for handle in self._deployed[name]]
+        """Search the deployed shards and the shards of this process at the same time.
+
+        A mask of the pool costs one bit for each row of a shard: 125 KB for a million rows, over all shards.
+        """
+        deployed = zip(self._deployed[name], self._rows[name], strict=True)
+        searches: list[Any] = [handle.search.remote(*packed(search, *rows)) for handle, rows in deployed]
         if self._shards[name]:
             searches.append(asyncio.to_thread(search_shards, self._shards[name], search))
         hits = await asyncio.gather(*searches)

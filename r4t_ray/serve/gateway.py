@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from ray import serve
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.retrieval.loading import open_tasks
+from r4t_ray.retrieval.loading import open_tasks, shard_rows
 from r4t_ray.retrieval.request import MAX_BODY_BYTES, RetrieveRequest
 from r4t_ray.retrieval.response import ErrorResponse, RetrieveResponse
 from r4t_ray.serve.args import AppArgs
@@ -35,8 +35,12 @@ class Gateway:
     """
 
     def __init__(self, args: AppArgs, generator: Handle, deployed: dict[IndexName, list[Handle]]) -> None:
-        tasks, shards = open_tasks(Workspace(args.workspace), args, with_index=args.shards == "inline")
-        self._backend = ServeBackend(args, tasks=tasks, generator=generator, deployed=deployed, shards=shards)
+        workspace = Workspace(args.workspace)
+        tasks, shards = open_tasks(workspace, args, with_index=args.shards == "inline")
+        rows = {name: shard_rows(workspace, name) if handles else [] for name, handles in deployed.items()}
+        self._backend = ServeBackend(
+            args, tasks=tasks, generator=generator, deployed=deployed, rows=rows, shards=shards
+        )
 
     @api.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def page(self) -> HTMLResponse:

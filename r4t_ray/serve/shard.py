@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
 from ray import serve
 
 from r4t_ray.artifacts import Workspace
+from r4t_ray.index import Shard as LoadedShard
 from r4t_ray.index import load_shard
 from r4t_ray.retrieval.loading import folder_of_index
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.types import Hits, IndexName, Search
+
+Bits = NDArray[np.uint8]
+
+
+def packed(search: Search, first: int, stop: int) -> tuple[Search, Bits | None]:
+    """A search for one shard, its mask of the pool packed into the bits of the rows from ``first`` to ``stop``."""
+    if search.where is None or search.where.dtype != np.bool_:
+        return search, None
+    return replace(search, where=None), np.packbits(search.where[first:stop])
+
+
+def search_packed(shard: LoadedShard, search: Search, allowed: Bits | None) -> Hits:
+    """Search a shard with the mask that ``packed`` made."""
+    if allowed is not None:
+        where = np.zeros(shard.offset + shard.size, dtype=bool)
+        where[shard.offset :] = np.unpackbits(allowed, count=shard.size)
+        search = replace(search, where=where)
+    return shard.search(search)
 
 
 def shard_name(index: IndexName, number: int) -> str:
@@ -29,13 +52,17 @@ class Shard:
     def __init__(self, args: AppArgs, index: IndexName, number: int) -> None:
         self._shard = load_shard(folder_of_index(Workspace(args.workspace), index), number)
 
-    def search(self, search: Search) -> Hits:
+    def search(self, search: Search, allowed: Bits | None = None) -> Hits:
         """All directions of a request in one call.
+
+        Args:
+            search: A search of the pool. A mask of the pool comes as ``allowed``.
+            allowed: Which rows of this shard may be found, one bit each, from ``packed``.
 
         Returns:
             Scores and global pool rows, both L x K with K at most ``search.num_hits``, best first.
         """
-        return self._shard.search(search)
+        return search_packed(self._shard, search, allowed)
 
     def ready(self) -> bool:
         """True. A replica answers calls only after its constructor, which loads the shard."""

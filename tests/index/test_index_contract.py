@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from r4t_ray.errors import RequestError
-from r4t_ray.index import IndexConfig, Shard, ShardedIndex, search_shards
+from r4t_ray.index import IndexConfig, Shard, ShardedIndex, hnsw, search_shards
 from r4t_ray.index.build import recall_against_flat, shard_offsets
 from r4t_ray.index.flat import build_flat
 from r4t_ray.index.index_types import INDEX_TYPES, IndexTypeName
@@ -29,7 +29,7 @@ def make_index(kind: IndexTypeName, emb_MD: Array, num_shards: int) -> ShardedIn
     shards = []
     for start, end in itertools.pairwise(offsets):
         index = config.build(emb_MD[start:end].copy())
-        shards.append(Shard(index=index, storage=INDEX_TYPES[kind].storage(index), offset=start))
+        shards.append(Shard(index=index, type=kind, offset=start))
     return ShardedIndex(shards=tuple(shards), ids=[f"i{row}" for row in range(len(emb_MD))], emb_MD=emb_MD)
 
 
@@ -96,8 +96,38 @@ def test_a_search_with_where_finds_these_rows_only(kind: IndexTypeName, num_shar
     assert np.array_equal(np.sort(rows_LK[:, :5]), np.tile(left, (12, 1)))
     assert (rows_LK[:, 5:] == -1).all()
     assert (scores_LK[:, 5:] == -np.inf).all()
+    mask = np.isin(np.arange(45), where)
+    masked = search_shards(shards, dataclasses.replace(search, where=mask))
+    assert np.array_equal(masked[1], search_shards(shards, search)[1])
     nothing = Search(z_LD=z_LD, num_hits=2, where=np.array([], np.int64))
     assert (search_shards(shards, nothing)[1] == -1).all()
+
+
+@pytest.fixture(scope="module", params=TYPES)
+def filtered(request: pytest.FixtureRequest) -> tuple[IndexTypeName, Array, ShardedIndex]:
+    emb_MD = unit_rows(20, 8_000)
+    return request.param, emb_MD, make_index(request.param, emb_MD, 1)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.1, 0.01, 0.001])
+@pytest.mark.parametrize("by_graph", [False, True])
+def test_recall_among_the_rows_of_a_mask(
+    filtered: tuple[IndexTypeName, Array, ShardedIndex], share: float, by_graph: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0.1% of the rows are 8. ``by_graph`` walks the graph even where an exhaustive search would be chosen."""
+    kind, emb_MD, index = filtered
+    if by_graph:
+        monkeypatch.setattr(hnsw, "SCORED_PER_CANDIDATE", 0)
+    z_LD, passing = unit_rows(21, 30), np.zeros(8_000, dtype=bool)
+    passing[np.random.default_rng(22).permutation(8_000)[: round(8_000 * share)]] = True
+    scores_LK, rows_LK = search_shards(index.shards, Search(z_LD=z_LD, num_hits=10, where=passing))
+    true_LK = np.flatnonzero(passing)[brute_force(z_LD, emb_MD[passing], 10)]
+    assert passing[rows_LK].all()
+    assert np.abs(scores_LK - np.einsum("ld,lkd->lk", z_LD, emb_MD[rows_LK])).max() < 1e-6
+    recall = (rows_LK[:, :, None] == true_LK[:, None, :]).any(axis=1).mean()
+    assert recall >= (1.0 if kind == "flat" else 0.99)
+    everything = search_shards(index.shards, Search(z_LD=z_LD, num_hits=5, where=np.ones(8_000, dtype=bool)))
+    assert (everything[1] == index.search(z_LD, 5)[1]).mean() >= 0.99
 
 
 @pytest.mark.parametrize("kind", TYPES)
@@ -148,9 +178,7 @@ def test_a_graph_with_unreachable_rows_returns_all_hits() -> None:
     emb_MD = unit_rows(12, 500)
     index = IndexConfig(hnsw_m=2, ef_construction=1, ef_search=1).build(emb_MD)
     assert (index.search(emb_MD[:50], 100)[1] < 0).any()
-    _, rows_BK = Shard(index=index, storage=INDEX_TYPES["hnsw"].storage(index), offset=0).search(
-        Search(z_LD=emb_MD[:50], num_hits=100)
-    )
+    _, rows_BK = Shard(index=index, type="hnsw", offset=0).search(Search(z_LD=emb_MD[:50], num_hits=100))
     assert all(len(set(rows)) == 100 and min(rows) >= 0 for rows in rows_BK.tolist())
 
 

@@ -30,7 +30,7 @@ from r4t_ray.retrieval.retriever import Retriever, retrieve
 from r4t_ray.retrieval.settings import RetrievalSettings
 from r4t_ray.types import Hits, IndexName, Search
 
-from ..conftest import ADDED_ITEMS, ADDED_SETS, DIM, LABELS, NUM_ROWS
+from ..conftest import ADDED_ITEMS, ADDED_SETS, DIM, FORMS, LABELS, MAINS, NUM_ROWS
 
 
 def test_a_local_answer_is_steered_and_its_directions_are_named(tiny_workspace: Workspace) -> None:
@@ -123,6 +123,49 @@ def test_new_entries_are_found_liked_and_avoided(
     without = local.answer(parse_request(**asked, **steered, like=[text], avoid=[key]))
     assert key not in {item.id for item in without.items}
     assert all(len(direction.items) == 1 for direction in without.directions)
+
+
+@pytest.mark.parametrize(
+    ("task", "wanted", "found"),
+    [
+        ("wscr", {"eq": ["roles", "form"]}, {f"i-{form} base" for form in FORMS}),
+        ("wscr", {"eq": ["origin", "added"]}, set(ADDED_ITEMS)),
+        ("wscr", {"not": {"exists": "origin"}}, "all but the new"),
+        ("oar", {"any": {"range": ["rank", {"lt": 1}]}}, {f"s-{MAINS[0]}-{form}" for form in FORMS}),
+        ("oar", {"exists": "origin"}, set(ADDED_SETS)),
+        ("oar", {"exists": "rank"}, "all but the new"),
+    ],
+)
+def test_only_entries_that_pass_the_filter_are_found(
+    grown_workspace: Workspace, task: str, wanted: dict[str, object], found: object
+) -> None:
+    local, asked = Retriever(grown_workspace.root), {"query": "a warm soup", "k": 4, "task": task}
+    if found == "all but the new":
+        everything = {item.id for item in local.retrieve(**asked, n=1000).items}
+        found = everything - set(ADDED_ITEMS) - set(ADDED_SETS)
+    answer = local.retrieve(**asked, n=1000, filter=wanted)
+    assert {item.id for item in answer.items} == found
+    capped = {"attribute": "roles", "n": 1}
+    if task == "oar":
+        with pytest.raises(RequestError, match="max_per: got a cap for a pool of collections"):
+            local.retrieve(**asked, max_per=capped)
+    else:
+        roles = [item.payload for item in local.retrieve(**asked, total=9, max_per=capped, with_payload=True).items]
+        named = [role for payload in roles for role in (payload or {}).get("roles", [])]
+        assert sorted(named) == ["form", "main", "staple"]
+        assert [payload for payload in roles if "roles" not in (payload or {})] == [{"origin": "added"}] * 2
+
+
+def test_the_command_filters_and_caps(tiny_workspace: Workspace) -> None:
+    asked = ["query", "soup", "--local", "-w", str(tiny_workspace.root), "--task", "wscr", "--json", "--total", "5"]
+    options = ["--filter", '{"range": ["rank", {"gte": 8}]}', "--max-per", "roles:2"]
+    outcome = CliRunner().invoke(cli.app, [*asked, *options], catch_exceptions=False)
+    assert outcome.exit_code == 0, outcome.output
+    expected = Retriever(tiny_workspace.root).retrieve(
+        "soup", task="wscr", total=5, filter={"range": ["rank", {"gte": 8}]}, max_per={"attribute": "roles", "n": 2}
+    )
+    assert outcome.output.strip() == expected.model_dump_json()
+    assert len(expected.items) == 4
 
 
 def test_one_pass_gives_each_request_the_directions_that_it_asks_for() -> None:

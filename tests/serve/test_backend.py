@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,12 +15,13 @@ from r4t_ray.errors import RequestError
 from r4t_ray.index import load_shard
 from r4t_ray.new_entries import find_new_entries
 from r4t_ray.retrieval.backend import DirectionGenerator
-from r4t_ray.retrieval.loading import folder_of_index, open_tasks
+from r4t_ray.retrieval.loading import folder_of_index, open_tasks, shard_rows
 from r4t_ray.retrieval.request import parse_request
 from r4t_ray.retrieval.response import RetrieveResponse
 from r4t_ray.retrieval.retriever import Retriever
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.backend import ServeBackend
+from r4t_ray.serve.shard import search_packed
 
 ARGS = AppArgs(num_steps=3, deadline_s=0.3)
 
@@ -52,17 +54,11 @@ def test_both_topologies_answer_as_the_local_path(
     num_new_entries: list[int],
 ) -> None:
     workspace: Workspace = request.getfixturevalue(place)
-    deployed = {
-        name: [
-            handle(search=load_shard(folder_of_index(workspace, name), number).search)
-            for number in range(shards_per_task)
-        ]
-        for name in ("oar", "wscr", "decoder")
-    }
+    deployed, rows = deployed_shards(workspace, shards_per_task)
     tasks, shards = open_tasks(workspace, ARGS, with_index=not shards_per_task)
     generator = handle(generate=lambda one: directions([one])[0])
     args = ARGS.model_copy(update={"deadline_s": 60.0})
-    served = ServeBackend(args, tasks=tasks, generator=generator, deployed=deployed, shards=shards)  # type: ignore[arg-type]
+    served = ServeBackend(args, tasks=tasks, generator=generator, deployed=deployed, rows=rows, shards=shards)  # type: ignore[arg-type]
     local = Retriever(workspace.root, ARGS)
     for task, pool, added in zip(("oar", "wscr"), (48, 18), num_new_entries, strict=True):
         for n in (5, 60):
@@ -77,9 +73,24 @@ def test_both_topologies_answer_as_the_local_path(
             left = pool + added - len(avoided)
             assert sizes_of(answer) == ([min(n, left)] * 3 if task == "oar" else min(3 * n, left))
             assert not avoided & {item.id for item in answer.items}
+        wanted = {"any": {"range": ["rank", {"gte": 8}]}}
+        filtered = parse_request(query="a light lunch", k=3, n=60, task=task, filter=wanted)
+        answer = asyncio.run(served.retrieve(filtered))
+        assert answer == local.answer(filtered)
+        assert len(answer.items) == (48 if task == "oar" else 10)
         assert (answer.model.num_steps, answer.model.num_new_entries) == (3, added)
         brought = find_new_entries(workspace)
         assert answer.model.new_entries == (brought.manifest.fingerprint[:12] if brought else None)
+
+
+def deployed_shards(workspace: Workspace, per_index: int) -> tuple[dict[Any, list[Any]], dict[Any, Any]]:
+    """Handles of the first shards of each index, and the pool rows of each."""
+    deployed, rows = {}, {}
+    for name in ("oar", "wscr", "decoder"):
+        shards = [load_shard(folder_of_index(workspace, name), number) for number in range(per_index)]  # type: ignore[arg-type]
+        deployed[name] = [handle(search=partial(search_packed, shard)) for shard in shards]
+        rows[name] = shard_rows(workspace, name)[:per_index]  # type: ignore[arg-type]
+    return deployed, rows
 
 
 def sizes_of(answer: RetrieveResponse) -> list[int] | int:
@@ -90,7 +101,7 @@ def sizes_of(answer: RetrieveResponse) -> list[int] | int:
 
 def backend_of(workspace: Workspace, generator: Any, deployed: dict[Any, list[Any]]) -> ServeBackend:
     tasks, shards = open_tasks(workspace, ARGS, with_index=False)
-    return ServeBackend(ARGS, tasks=tasks, generator=generator, deployed=deployed, shards=shards)
+    return ServeBackend(ARGS, tasks=tasks, generator=generator, deployed=deployed, rows={}, shards=shards)
 
 
 def test_a_request_past_the_deadline_is_a_timeout(tiny_workspace: Workspace) -> None:

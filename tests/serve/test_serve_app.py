@@ -141,6 +141,17 @@ def test_health_docs_and_page(url: str) -> None:
         assert outside not in page.text
 
 
+def test_a_filter_and_a_cap_over_http(url: str, local: Retriever) -> None:
+    wanted = {"filter": {"range": ["rank", {"gte": 8}]}, "max_per": {"attribute": "roles", "n": 2}, "task": "wscr"}
+    answer = Retriever(url).retrieve(QUERY, k=2, with_payload=True, **wanted)
+    assert_same(answer, local.retrieve(QUERY, k=2, **wanted))
+    assert [(item.payload or {})["rank"] >= 8 for item in answer.items] == [True] * 4
+    schemas = httpx.get(f"{url}/openapi.json").json()["components"]["schemas"]
+    assert {"and", "any", "eq", "exists", "in", "not", "or", "range"} == set(schemas["Filter"]["properties"])
+    reply = httpx.post(f"{url}/v1/retrieve", json={"query": QUERY, "filter": {"and": [{"exists": "colour"}]}})
+    assert (reply.status_code, reply.json()["error"]["where"]) == (422, "filter.and.0.exists")
+
+
 @pytest.mark.usefixtures("url")
 def test_every_shard_is_a_separate_deployment() -> None:
     deployments = serve.status().applications["r4t"].deployments
