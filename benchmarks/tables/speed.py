@@ -228,3 +228,19 @@ def embed_table(result: Result) -> Table:
         rows=lines,
         notes=(f"Largest difference of a number of a vector: {result.facts['largest_difference']:.1e}.",),
     )
+
+
+def retrieve_table(result: Result) -> Table:
+    """Queries per second and per CPU second of the plain loops and of one actor, and the ratios to the batched loop."""
+    rates = {
+        what: [
+            statistics.median(row["queries"] / row[time] for row in result.rows if row["what"] == what)
+            for time in ("seconds", "cpu_s")
+        ]
+        for what in ("one by one", "loop", "actor")
+    }
+    lines = []
+    for what, own in rates.items():
+        cells = (f"{rate:,.1f}, {rate / loop:.2f}" for rate, loop in zip(own, rates["loop"], strict=True))
+        lines.append((f"{what}, {result.settings['threads']} thread(s)", *cells))
+    return Table(columns=("run", "queries/s, ratio", "queries per CPU second, ratio"), rows=lines)

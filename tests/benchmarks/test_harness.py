@@ -18,6 +18,7 @@ NAMES = (
     "fanout",
     "learner",
     "quality",
+    "retrieve",
     "select",
     "students",
     "synthesize",
