@@ -38,7 +38,7 @@ def served(task: str, solver: str = "heun") -> OpenTask:
 
 
 def copied(path: Path, copy: Path, queries_per_file: int = 2, **fields: Any) -> list[dict[str, Any]]:
-    template = parse_request(**({"query": "any", "task": "oar"} | fields))
+    template = parse_request(**({"query": "any", "task": "oar", "k": 4} | fields))
     tasks = {"oar": served("oar"), "wscr": served("wscr", "one_step")}
     num = copy_log(path, copy, template=template, tasks=tasks, queries_per_file=queries_per_file)
     file = pq.ParquetFile(copy)
@@ -130,14 +130,14 @@ def test_ids_whose_hashes_are_equal_are_compared(tmp_path: Path, monkeypatch: py
 
 
 def test_memory_does_not_hold_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    num, chars = 4_000, 1_500
+    num, chars = 1_000, 1_500
     records = ((f"log.jsonl:{at}", {"text": f"{at} " + "x" * chars, "query_id": str(at)}) for at in range(num))
     monkeypatch.setattr(module, "read_records", lambda path, fields: records)
-    template, tasks = parse_request(query="any", task="oar"), {"oar": served("oar")}
+    template, tasks = parse_request(query="any", task="oar", k=4), {"oar": served("oar")}
     tracemalloc.start()
     try:
         path, copy = tmp_path / "log.jsonl", tmp_path / "copy.parquet"
-        assert copy_log(path, copy, template=template, tasks=tasks, queries_per_file=64) == num
+        assert copy_log(path, copy, template=template, tasks=tasks, queries_per_file=16) == num
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
