@@ -119,14 +119,14 @@ def open_answers(asked: Asked, out: Path) -> Iterator[AnswersFolder]:
         ArtifactError: The workspace cannot be served, a file of the answers was changed, or another process works here.
     """
     out = out.expanduser().resolve()
+    verify(asked.workspace)
+    tasks = served_models(asked.workspace)
+    task = asked.template.task or default_task(tuple(tasks), RetrievalSettings())
+    choose_task(tasks, task)
+    asked = replace(asked, template=asked.template.model_copy(update={"task": task}))
+    inputs = inputs_of(asked)
     with locked(out.with_name(f"{out.name}.lock"), "--out"):
         finish_replacement(out)
-        verify(asked.workspace)
-        tasks = served_models(asked.workspace)
-        task = asked.template.task or default_task(tuple(tasks), RetrievalSettings())
-        choose_task(tasks, task)
-        asked = replace(asked, template=asked.template.model_copy(update={"task": task}))
-        inputs = inputs_of(asked)
         is_finished = _is_finished(out, inputs)
         if not is_finished:
             _begin(partial_folder(out), asked, tasks, inputs)

@@ -109,7 +109,7 @@ class AnswerFile:
         workspace = Workspace(work.workspace)
         self._work, self._log = work, pq.ParquetFile(work.folder / LOG_COPY)
         self._retriever = BatchRetriever(workspace, "cuda" if work.actors.gpus else "cpu")
-        changed = {name for name, known in work.fingerprints.items() if fingerprints(workspace).get(name) != known}
+        changed = dict(work.fingerprints.items() ^ fingerprints(workspace).items())
         if changed:
             raise ArtifactError(
                 work.workspace,

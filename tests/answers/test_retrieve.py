@@ -13,7 +13,7 @@ import pytest
 from r4t_ray import cli
 from r4t_ray.answers.folder import AnswersFolder, Asked, open_answers
 from r4t_ray.answers.retrieve import AnswerFile, work_of
-from r4t_ray.artifacts import Workspace, read_manifest
+from r4t_ray.artifacts import NEW_ENTRIES, Workspace, read_manifest
 from r4t_ray.artifacts.manifest import verify_files
 from r4t_ray.config import Resources
 from r4t_ray.errors import ArtifactError, ConfigError, DataError, R4TError, RequestError
@@ -197,13 +197,16 @@ def test_a_folder_of_something_else_is_left_alone(tiny_workspace: Workspace, log
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log.jsonl", "own"]
 
 
+@pytest.mark.parametrize("is_added", [True, False])
 def test_a_workspace_that_changes_meanwhile_answers_no_more(
-    tiny_workspace: Workspace, grown_workspace: Workspace, log: Path, tmp_path: Path
+    tiny_workspace: Workspace, grown_workspace: Workspace, log: Path, tmp_path: Path, is_added: bool
 ) -> None:
-    root = tmp_path / "workspace"
-    shutil.copytree(grown_workspace.root, root)
+    root, new_entries = tmp_path / "workspace", grown_workspace.root / NEW_ENTRIES
+    shutil.copytree(tiny_workspace.root if is_added else grown_workspace.root, root)
     with open_answers(asked_of(Workspace(root), log), tmp_path / "answers") as folder:
-        shutil.rmtree(root)
-        shutil.copytree(tiny_workspace.root, root)
+        if is_added:
+            shutil.copytree(new_entries, root / NEW_ENTRIES)
+        else:
+            shutil.rmtree(root / NEW_ENTRIES)
         with pytest.raises(ArtifactError, match=r"other contents of new_entries than when"):
             actor_of(folder)
