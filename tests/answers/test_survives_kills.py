@@ -39,7 +39,7 @@ def test_kills_lose_and_repeat_no_query(repository: Path, tiny_workspace: Worksp
     seen: dict[str, str] = {}
     for victim in KILLS:
         with running(*started, program=("-m", "r4t_ray.cli")) as driver:
-            wait_for(lambda: len(files_of(out)) > len(seen), driver, said)
+            wait_for(lambda num=len(seen): len(files_of(out)) > num, driver, said)
             if victim == "actor":
                 (actor,) = named(driver, ACTOR)
                 actor.send_signal(signal.SIGKILL)
