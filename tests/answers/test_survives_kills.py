@@ -38,8 +38,9 @@ def test_kills_lose_and_repeat_no_query(repository: Path, tiny_workspace: Worksp
     started = ("retrieve", [*arguments, "--queries-per-file", "1", "--cpus", "0.5"], repository, said)
     seen: dict[str, str] = {}
     for victim in KILLS:
+        before = len(seen)
         with running(*started, program=("-m", "r4t_ray.cli")) as driver:
-            wait_for(lambda num=len(seen): len(files_of(out)) > num, driver, said)
+            wait_for(lambda num=before: len(files_of(out)) > num, driver, said)
             if victim == "actor":
                 (actor,) = named(driver, ACTOR)
                 actor.send_signal(signal.SIGKILL)
