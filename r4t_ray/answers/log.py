@@ -83,7 +83,7 @@ def _checked(
     path: Path, template: RetrieveRequest, tasks: Mapping[Task, OpenTask], hashes: array[int]
 ) -> Iterator[dict[str, str | None]]:
     """The id, text and task of each query; adds the hashes of the ids to ``hashes``."""
-    shared = template.model_dump(exclude={"query", "task"})
+    shared = {name: value for name, value in template if name not in ("query", "task")}
     for place, fields in _records(path):
         query_id = _id_of(place, fields)
         task = choice_field(place, fields, "task", tuple(tasks)) or template.task
