@@ -19,14 +19,18 @@ from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.config import load_settings
 from r4t_ray.errors import R4TError
 from r4t_ray.files import write_json
+from r4t_ray.machine.findings import refuse_faults
+from r4t_ray.machine.folders import check_disk, folder_finding
 from r4t_ray.machine.library_faults import causes, fault_of
 from r4t_ray.machine.ray_cluster import ray_address
 from r4t_ray.machine.ray_sessions import local_ray, ray_cluster
 from r4t_ray.machine.submitted_job import say_what_was_left_out
 from r4t_ray.stages import PIPELINE, STAGES, Stage, find_stage, parents_of
-from r4t_ray.start_up import check_needs, check_start
+from r4t_ray.start_up import check_needs, check_start, machine_findings
 
 if TYPE_CHECKING:
+    from r4t_ray.answers.folder import Asked
+    from r4t_ray.config import Resources
     from r4t_ray.experiment import Experiment
 
 TIMINGS = "timings.json"
@@ -81,6 +85,23 @@ def run_ablation(experiment: Experiment, workspace: Workspace) -> Path:
         for stage in stages[:-1]:
             run_stage(stage, experiment, workspace)
         return ablate(experiment.ablation, experiment.folm, experiment.evaluation, workspace, experiment.seed)
+
+
+def run_retrieval(asked: Asked, out: Path, actors: Resources, batch_size: int) -> Artifact:
+    """Answer a whole log of queries into the folder ``out``, which a stopped run with the same inputs continues."""
+    from r4t_ray.answers.folder import open_answers
+
+    refuse_faults([folder_finding("--out", out, "name another --out"), check_disk("the answers", out)])
+    refuse_faults(machine_findings())
+    with open_answers(asked, out) as folder:
+        missing = folder.missing()
+        if missing:
+            from r4t_ray.answers.retrieve import answer_files
+
+            _logger.info("retrieve: %d files to write", len(missing))
+            with connected_to_ray():
+                answer_files(folder, missing, actors, batch_size=batch_size)
+        return folder.finish()
 
 
 @contextmanager

@@ -13,10 +13,15 @@ import psutil
 
 
 @contextmanager
-def running(stage: str, arguments: list[str], repository: Path, log: Path) -> Iterator[psutil.Process]:
-    """The job of a stage, which adds to ``log``; killed with all its children at the end if it has not ended."""
+def running(
+    stage: str, arguments: list[str], repository: Path, log: Path, program: tuple[str, ...] = ("jobs/stage.py",)
+) -> Iterator[psutil.Process]:
+    """The job of a stage, which adds to ``log``; killed with all its children at the end if it has not ended.
+
+    ``program`` may be another one that takes the name of a command and its arguments.
+    """
     with log.open("a") as out:
-        command = [sys.executable, "jobs/stage.py", stage, *arguments]
+        command = [sys.executable, *program, stage, *arguments]
         process = psutil.Popen(command, cwd=repository, stdout=out, stderr=out)
     try:
         yield process

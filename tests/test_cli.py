@@ -15,7 +15,7 @@ from r4t_ray import cli, pipeline
 from r4t_ray.errors import DataError
 
 STAGES = ("ingest", "embed", "build-index", "train-folm", "synthesize-pairs", "train-diffusion", "evaluate")
-COMMANDS = (*STAGES, "pipeline", "ablate", "serve", "query", "push", "status", "drift", "add", "doctor")
+COMMANDS = (*STAGES, "pipeline", "ablate", "serve", "query", "retrieve", "push", "status", "drift", "add", "doctor")
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -257,3 +257,19 @@ def first_stages_table(result: Result) -> Table:
 def _increase(less: ResultRow, more: ResultRow, name: str) -> float:
     """The increase of a figure for each row more."""
     return float((more[name] - less[name]) / (more["rows"] - less["rows"]))
+
+
+def retrieve_table(result: Result) -> Table:
+    """Queries per second and per CPU second of the plain loops and of one actor, and the ratios to the batched loop."""
+    rates = {
+        what: [
+            statistics.median(row["queries"] / row[time] for row in result.rows if row["what"] == what)
+            for time in ("seconds", "cpu_s")
+        ]
+        for what in ("one by one", "loop", "actor")
+    }
+    lines = []
+    for what, own in rates.items():
+        cells = (f"{rate:,.1f}, {rate / loop:.2f}" for rate, loop in zip(own, rates["loop"], strict=True))
+        lines.append((f"{what}, {result.settings['threads']} thread(s)", *cells))
+    return Table(columns=("run", "queries/s, ratio", "queries per CPU second, ratio"), rows=lines)

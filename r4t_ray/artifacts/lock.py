@@ -1,4 +1,4 @@
-"""The lock of a workspace: one process at a time makes artifacts in it.
+"""The lock of a folder, such as a workspace: one process at a time makes artifacts in it.
 
 The owner writes who it is to ``workspace.lock`` and touches the file every BEAT_S seconds. The lock of a process that
 ended without removing it is stale, and the next process takes it over:
@@ -75,8 +75,12 @@ def this_process() -> Owner:
 
 
 @contextmanager
-def locked(root: Path) -> Iterator[None]:
-    """Hold the lock of the workspace ``root``; blocks of one process may be nested.
+def locked(root: Path, option: str = "--workspace") -> Iterator[None]:
+    """Hold the lock of the folder ``root``; blocks of one process may be nested.
+
+    Args:
+        root: The folder, such as a workspace. It is made if it is missing, and removed if it is empty at the end.
+        option: The option of the command line that names it, for the message.
 
     Raises:
         ArtifactError: Another process holds it.
@@ -87,7 +91,7 @@ def locked(root: Path) -> Iterator[None]:
         is_first = _held[path] == 1
     try:
         if is_first:
-            with _own(path):
+            with _own(path, option):
                 yield
         else:
             yield
@@ -99,12 +103,12 @@ def locked(root: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _own(path: Path) -> Iterator[None]:
+def _own(path: Path, option: str) -> Iterator[None]:
     """Take the lock, keep it fresh, and remove it at the end, with its folder if that is still empty."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text, ended = json.dumps(asdict(this_process()), indent=2), threading.Event()
     try:
-        _take(path, text)
+        _take(path, text, option)
         threading.Thread(target=_keep_fresh, args=(path, text, ended), daemon=True).start()
         try:
             yield
@@ -117,14 +121,14 @@ def _own(path: Path) -> Iterator[None]:
             path.parent.rmdir()
 
 
-def _take(path: Path, text: str) -> None:
+def _take(path: Path, text: str, option: str) -> None:
     while True:
         with path.open("a+", encoding="utf-8") as file:
             with suppress(OSError):  # a file system without flock: then only a start in the same instant goes unseen
                 fcntl.flock(file, fcntl.LOCK_EX)
             if not path.exists() or path.stat().st_ino != os.fstat(file.fileno()).st_ino:
                 continue  # its owner has removed it meanwhile
-            _refuse_if_held(path, file)
+            _refuse_if_held(path, file, option)
             file.truncate(0)
             file.write(text)
             file.flush()
@@ -132,7 +136,7 @@ def _take(path: Path, text: str) -> None:
             return
 
 
-def _refuse_if_held(path: Path, file: TextIO) -> None:
+def _refuse_if_held(path: Path, file: TextIO, option: str) -> None:
     """Raise ArtifactError if the owner in ``file`` may still work; say so if its lock is taken over."""
     file.seek(0)
     try:
@@ -145,9 +149,9 @@ def _refuse_if_held(path: Path, file: TextIO) -> None:
         left = f", or {max(1, round(STALE_S - age))} s if it was killed" if is_judged_by_age else ""
         raise ArtifactError(
             str(path.parent),
-            f"a workspace in which process {owner.pid} on {owner.host} works since {owner.since} ({owner.command})",
-            "one process at a time, because stages replace folders",
-            f"wait until it ends{left}, or use another --workspace",
+            f"a folder in which process {owner.pid} on {owner.host} works since {owner.since} ({owner.command})",
+            "one process at a time, because it replaces files",
+            f"wait until it ends{left}, or use another {option}",
         )
     if owner.pid != os.getpid() or is_judged_by_age:
         _logger.warning("%s: process %d on %s ended without removing its lock", path, owner.pid, owner.host)

@@ -29,6 +29,8 @@ REPORTED_VERSIONS = (
 )
 NEW_ENTRIES = "new_entries"
 """Folder of the entries that `r4t add` embedded. No stage reads it."""
+ANSWERS = "answers"
+"""Name of the artifact that `r4t retrieve` makes. Its folder lies where --out says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +138,8 @@ def rerun(stage: str) -> str:
         return (
             f"run `r4t add --workspace DIR` again with the files of new entries, or remove the folder '{NEW_ENTRIES}'"
         )
+    if stage == ANSWERS:
+        return "remove the folder and run `r4t retrieve` again, or name another --out"
     return f"run `r4t {command_of(stage)} CONFIG --workspace DIR`"
 
 

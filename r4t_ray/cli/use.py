@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from r4t_ray import pipeline as flow
+from r4t_ray.artifacts import Workspace
 from r4t_ray.cli.group import DEFAULT_WORKSPACE, USE_PANEL, WorkspaceOption, app
 from r4t_ray.types import Task
 
@@ -56,6 +57,25 @@ MaxPerOption = Annotated[
         help="At most N items of the answer have the same value of the attribute. Default: no limit.",
     ),
 ]
+QueryLog = Annotated[
+    Path,
+    typer.Option(
+        metavar="FILE",
+        help="The queries: a file, a folder of parts or a glob (JSON lines, CSV or parquet) with the fields text, "
+        "query_id and task, of which only text is needed; or a .txt file with one query per line.",
+    ),
+]
+AnswersPath = Annotated[
+    Path,
+    typer.Option(metavar="FOLDER", help="Folder of the answers: a new one, or the one of a stopped run."),
+]
+BatchSize = Annotated[
+    int, typer.Option(min=1, help="Queries in one pass of the models. Raise it on a GPU. Changes no result.")
+]
+QueriesPerFile = Annotated[
+    int, typer.Option(min=1, help="Queries in a parquet file. A killed run loses its unfinished files only.")
+]
+FIRST_TASK = "Default: oar if the workspace serves it, else wscr."
 JsonFlag = Annotated[
     bool,
     typer.Option("--json", help="Print the answer as JSON, the body of POST /v1/retrieve. Default: a table."),
@@ -106,6 +126,38 @@ def query(
     )
     answer = Retriever(workspace).answer(request) if local else Client(url).retrieve(request)
     typer.echo(answer.model_dump_json() if as_json else answer.table())
+
+
+@app.command(rich_help_panel=USE_PANEL)
+def retrieve(
+    queries: QueryLog,
+    out: AnswersPath,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    task: Annotated[Task | None, typer.Option(help=f"Task of queries that name none: {TASK_HELP} {FIRST_TASK}")] = None,
+    k: Annotated[int, typer.Option("-k", help="Number of directions.")] = 10,
+    n: NumItems = None,
+    total: Total = None,
+    seed: Annotated[int, typer.Option(help="Seed of the generation, the same for every query.")] = 0,
+    temperature: Temperature = 1.0,
+    guidance: Guidance = None,
+    actors: Annotated[int, typer.Option(min=1, help="Actors that answer. Raise it to the number of cores.")] = 1,
+    cpus: Annotated[float, typer.Option(min=0, help="CPUs per actor; rounded up, also its torch threads.")] = 1.0,
+    gpus: Annotated[float, typer.Option(min=0, help="GPUs per actor.")] = 0.0,
+    batch_size: BatchSize = 64,
+    queries_per_file: QueriesPerFile = 256,
+) -> None:
+    """Answer a whole log of queries by Ray Data into parquet files. Stop it at any time and run it again."""
+    flow.set_up_logging()
+    from r4t_ray.config import Resources
+    from r4t_ray.retrieval.request import parse_request
+
+    shared = {"k": k, "n": n, "total": total, "seed": seed, "task": task, "temperature": temperature}
+    template = parse_request(query="any", guidance=guidance, **shared)
+    from r4t_ray.answers.folder import Asked
+
+    asked = Asked(log=queries, template=template, workspace=Workspace(workspace), queries_per_file=queries_per_file)
+    answers = flow.run_retrieval(asked, out, Resources(num=actors, cpus=cpus, gpus=gpus), batch_size)
+    typer.echo(f"{answers.path}: {answers.manifest.rows} answers")
 
 
 @app.command(rich_help_panel=USE_PANEL)

@@ -20,7 +20,7 @@ class Need:
 
     Attributes:
         stage: Name of the stage.
-        setting: The section of its numbers, or a few words for a need without settings.
+        setting: The section of its numbers, the option --actors, or a few words for a need without settings.
         num: Copies.
         cpus: CPUs of a copy.
         gpus: GPUs of a copy.
@@ -66,8 +66,10 @@ def _fault(
     stage: str, name: str, unit: str, needs: Sequence[Need], *, asked: float, there: float, largest: float
 ) -> Finding:
     parts = [f"{need.setting} {need.num} x {_of(need, unit):g}" for need in needs if _of(need, unit)]
-    settings = [need.setting for need in needs if "." in need.setting and _of(need, unit)]
-    numbers = " and ".join(f"{setting}.{{num,{unit}}}" for setting in settings)
+    asking = [need.setting for need in needs if _of(need, unit)]
+    numbers = " and ".join(f"{name}.{{num,{unit}}}" for name in asking if "." in name)
+    if "--actors" in asking:
+        numbers = f"--actors or --{unit}"
     return Finding(
         name=f"{stage}: {name}s that it reserves",
         value=f"{asked:g} ({', '.join(parts)}), and Ray has {there:g}, at most {largest:g} on a node",

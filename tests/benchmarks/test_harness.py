@@ -19,6 +19,7 @@ NAMES = (
     "first_stages",
     "learner",
     "quality",
+    "retrieve",
     "select",
     "students",
     "synthesize",

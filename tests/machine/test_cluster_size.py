@@ -28,6 +28,12 @@ def test_a_copy_that_fits_no_node() -> None:
     assert "Ray has 4, at most 2 on a node" in fault.value
 
 
+def test_a_command_without_settings_names_its_options() -> None:
+    (fault,) = check_size([Need(stage="retrieve", setting="--actors", num=3, cpus=1)], [{"CPU": 2.0}])
+    assert fault.value == "3 (--actors 3 x 1), and Ray has 2, at most 2 on a node"
+    assert fault.fix.startswith("lower --actors or --cpus, or give Ray more CPUs")
+
+
 def test_stages_are_counted_alone_and_gpus_too() -> None:
     other = Need(stage="train-folm", setting="folm.rollout", num=2, cpus=1, gpus=1)
     (fault,) = check_size([ACTORS, READING, other], [{"CPU": 2.5, "GPU": 1.0}])

@@ -1,0 +1,49 @@
+"""The columns of the answers. They read in pandas, DuckDB and Spark without this package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from r4t_ray.answers.log import QUERIES
+from r4t_ray.retrieval.response import RetrieveResponse
+
+ITEM = pa.struct([("id", pa.string()), ("text", pa.string()), ("score", pa.float32()), ("direction", pa.int32())])
+DIRECTION = pa.struct([("label", pa.string()), ("weight", pa.float64()), ("item_ids", pa.list_(pa.string()))])
+COLUMNS = pa.schema([*QUERIES, ("items", pa.list_(ITEM)), ("directions", pa.list_(DIRECTION))])
+"""One row for each query; docs/serving.md describes the columns."""
+
+
+def answers_table(queries: Sequence[Mapping[str, Any]], answers: Sequence[RetrieveResponse]) -> pa.Table:
+    """The answers as a table.
+
+    Args:
+        queries: For each answer the values of the columns QUERIES.
+        answers: The answers.
+    """
+    rows = [
+        {**query, "items": _items(answer), "directions": _directions(answer)}
+        for query, answer in zip(queries, answers, strict=True)
+    ]
+    return pa.Table.from_pylist(rows, COLUMNS)
+
+
+def _items(answer: RetrieveResponse) -> list[dict[str, Any]]:
+    """The items of an answer, best first, each with the direction that lists it with the highest score."""
+    best: dict[str, tuple[float, int]] = {}
+    for direction in answer.directions:
+        for item in direction.items:
+            if item.id not in best or item.score > best[item.id][0]:
+                best[item.id] = item.score, direction.index
+    return [
+        {"id": item.id, "text": item.text, "score": item.score, "direction": best[item.id][1]} for item in answer.items
+    ]
+
+
+def _directions(answer: RetrieveResponse) -> list[dict[str, Any]]:
+    return [
+        {"label": each.label, "weight": each.weight, "item_ids": [item.id for item in each.items]}
+        for each in answer.directions
+    ]
