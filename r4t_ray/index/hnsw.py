@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import Any, cast
 
 import faiss
 import numpy as np
@@ -31,7 +31,7 @@ def build_hnsw(emb_MD: Array, m: int, ef_construction: int, ef_search: int) -> f
     return index
 
 
-def hnsw_parameters(index: faiss.IndexHNSWFlat, rows: Rows, num_hits: int) -> faiss.SearchParametersHNSW | None:
+def hnsw_parameters(index: faiss.IndexHNSWFlat, rows: Rows, num_hits: int) -> faiss.SearchParameters | None:
     """Parameters of a search among some rows, or None if scoring these rows one by one is cheaper.
 
     FAISS walks the whole graph, and keeps what the selector allows. If a share p of the rows is allowed, the search
@@ -48,8 +48,12 @@ def hnsw_parameters(index: faiss.IndexHNSWFlat, rows: Rows, num_hits: int) -> fa
         return None
     is_allowed_M = np.zeros(size, dtype=bool)
     is_allowed_M[rows] = True
-    selector = faiss.IDSelectorBitmap(np.packbits(is_allowed_M, bitorder="little"))
-    return faiss.SearchParametersHNSW(efSearch=math.ceil(num_candidates * size / len(rows)), sel=selector)
+    typed: Any = faiss  # its type stubs lack these constructors
+    selector = typed.IDSelectorBitmap(np.packbits(is_allowed_M, bitorder="little"))
+    parameters: faiss.SearchParameters = typed.SearchParametersHNSW(
+        efSearch=math.ceil(num_candidates * size / len(rows)), sel=selector
+    )
+    return parameters
 
 
 def hnsw_storage(index: faiss.IndexHNSWFlat) -> faiss.IndexFlat:

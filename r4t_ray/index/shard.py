@@ -91,7 +91,8 @@ class Shard:
             rows_LK = self.index.search(z_LD, num, params=parameters)[1]
         short_L = (rows_LK >= 0).sum(axis=1) < min(num, len(allowed))
         if short_L.any():
-            one_by_one = faiss.SearchParameters(sel=faiss.IDSelectorArray(allowed))
+            one_by_one, selector = faiss.SearchParameters(), faiss.IDSelectorArray(allowed)
+            one_by_one.sel = selector  # FAISS does not keep it alive
             rows_LK[short_L] = self.storage.search(z_LD[short_L], num, params=one_by_one)[1]
         return rows_LK
 

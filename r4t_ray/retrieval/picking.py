@@ -217,7 +217,7 @@ def share_out(cos_kK: Array, n: int) -> list[Rows]:
 
 def _owned(best: Best, total: int, num_directions: int) -> Picked:
     """An answer of the ``total`` best items, each listed by the direction that gave its score."""
-    rows_K, scores_K, owner_K = (part[:total] for part in best)
+    rows_K, scores_K, owner_K = best[0][:total], best[1][:total], best[2][:total]
     return _listed(rows_K, scores_K, owner_K, [np.flatnonzero(owner_K == own) for own in range(num_directions)])
 
 

@@ -262,4 +262,5 @@ def _expected(fault: Mapping[str, Any]) -> str:
 def _model_of(fault: Mapping[str, Any]) -> type[Message]:
     """The model that refused an unknown field. ``Filter`` refuses in its own words."""
     *outside, _ = (part for part in fault["loc"] if part != "body")
-    return {"max_per": MaxPer, "filter": Bounds}.get(outside[0], RetrieveRequest) if outside else RetrieveRequest
+    inner: dict[str | int, type[Message]] = {"max_per": MaxPer, "filter": Bounds}
+    return inner.get(outside[0], RetrieveRequest) if outside else RetrieveRequest

@@ -16,7 +16,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -97,7 +97,7 @@ class ItemAttributes:
         for kind in COMPARED:
             same = pa.array([stored(value, kind) for value in values if kind_of(value) == kind], ARROW_TYPES[kind])
             if len(same):
-                self._add(passing_N, attribute, kind, lambda distinct, same=same: pc.is_in(distinct, value_set=same))
+                self._add(passing_N, attribute, kind, partial(pc.is_in, value_set=same))
         return passing_N
 
     def _within(self, attribute: str, bounds: Bounds) -> Mask:
