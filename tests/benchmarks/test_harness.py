@@ -13,12 +13,12 @@ from pydantic import Field, PositiveInt
 from benchmarks.harness import POSITIONAL, Benchmark, BenchmarkSettings, Result, Table, new_result
 
 NAMES = (
-    "cookbook",
     "embed",
     "fanout",
     "first_stages",
     "learner",
     "quality",
+    "report",
     "retrieve",
     "select",
     "students",
