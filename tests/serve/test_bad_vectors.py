@@ -36,28 +36,28 @@ class NoStews:
         return emb_ND
 
 
-def test_a_bad_vector_fails_one_request_of_a_batch(tiny_workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    args = AppArgs(workspace=str(tiny_workspace.root), batch_wait_s=0.2)
+def test_a_bad_vector_fails_one_request_of_a_batch(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    args = AppArgs(workspace=str(shop.root), batch_wait_s=0.2)
 
     async def replies() -> list[httpx.Response]:
         generator = Generator.func_or_class(args)
         generator._directions.encoder = NoStews(generator._directions.encoder)
         async with client_in_process(generator, args, monkeypatch) as client:
-            bodies = [{"query": query, "k": 2, "n": 3} for query in ("a warm soup", "a cold stew", "a light lunch")]
+            bodies = [{"query": query, "k": 2, "n": 3} for query in ("a red shirt", "a cold stew", "a blue scarf")]
             return await asyncio.gather(*(client.post("/v1/retrieve", json=body) for body in bodies))
 
     first, refused, last = asyncio.run(replies())
     assert refused.status_code == 502
     error = refused.json()["error"]
     assert (error["where"], error["got"]) == ("/v1/retrieve", "a vector that is not finite for 'a cold stew'")
-    alone = Retriever(tiny_workspace.root)
-    for query, reply in (("a warm soup", first), ("a light lunch", last)):
+    alone = Retriever(shop.root)
+    for query, reply in (("a red shirt", first), ("a blue scarf", last)):
         answer = alone.retrieve(query, k=2, n=3)
         assert [item["id"] for item in reply.json()["items"]] == [item.id for item in answer.items]
 
 
-def test_a_bad_vector_of_a_term_is_refused_in_one_process(tiny_workspace: Workspace) -> None:
-    retriever = Retriever(tiny_workspace.root)
+def test_a_bad_vector_of_a_term_is_refused_in_one_process(shop: Workspace) -> None:
+    retriever = Retriever(shop.root)
     generator: Any = retriever._source._backend.generator  # type: ignore[union-attr]
     generator.encoder = NoStews(generator.encoder)
     with pytest.raises(DataError, match="not finite for 'stew'"):

@@ -11,6 +11,7 @@ from r4t_ray.types import Split
 
 IN_BRACKETS = re.compile(r"[(（][^()（）]*[)）]")
 ROMAN_SUFFIX = re.compile(r"\s+(?:i{1,3}|iv|v|vi{1,3})$")
+HELD_OUT: tuple[Split, ...] = ("val", "test")
 FEWEST_KEYS = 10
 """From this number of keys on the ratio 8:1:1 gives each held-out split a key."""
 
@@ -51,7 +52,7 @@ def filled_splits(keys: Iterable[str]) -> dict[str, Split]:
     """
     splits = {key: split_of(key) for key in keys}
     if len(splits) >= FEWEST_KEYS:
-        for split in ("val", "test"):
+        for split in HELD_OUT:
             if split not in splits.values():
                 splits[max((key for key in splits if splits[key] == "train"), key=_number_of)] = split
     return splits
