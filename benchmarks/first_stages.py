@@ -72,7 +72,7 @@ def write_stand_in(folder: Path) -> Path:
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(Path(resolve_model(EncoderConfig().model)) / "tokenizer.json"))
-    rows_ND = np.random.default_rng(0).normal(size=(tokenizer.get_vocab_size(), WIDTH)).astype(np.float32)
+    rows_ND = np.random.default_rng(0).standard_normal((tokenizer.get_vocab_size(), WIDTH), np.float32)
     model = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_weights=rows_ND)], device="cpu")
     model.save(str(folder), create_model_card=False)
     return folder
