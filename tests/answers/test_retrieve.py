@@ -139,10 +139,8 @@ def test_a_stopped_run_continues_with_the_missing_files(tiny_workspace: Workspac
         assert folder.missing() == []
         assert not folder.finish().is_new
     (out / second["file"]).unlink()
-    with (
-        pytest.raises(ArtifactError, match=r"remove the folder and run `r4t retrieve` again"),
-        open_answers(asked, out),
-    ):
+    moved = asked_of(tiny_workspace, tmp_path / "moved.jsonl")
+    with pytest.raises(ArtifactError, match=r"remove the folder and run `r4t retrieve`"), open_answers(moved, out):
         pass
 
 
