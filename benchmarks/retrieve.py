@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, PositiveInt
 
@@ -72,7 +72,7 @@ def query_texts(settings: RetrieveSettings) -> list[str]:
     return texts
 
 
-def plain_loop(settings: RetrieveSettings, texts: Sequence[str], what: Literal["one by one", "loop"]) -> ResultRow:
+def plain_loop(settings: RetrieveSettings, texts: Sequence[str], what: str) -> ResultRow:
     """Run ``loop_here`` in a process of its own."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
     process = multiprocessing.get_context("spawn").Process(target=loop_here, args=(settings, texts, what, sender))
@@ -83,9 +83,7 @@ def plain_loop(settings: RetrieveSettings, texts: Sequence[str], what: Literal["
     return row
 
 
-def loop_here(
-    settings: RetrieveSettings, texts: Sequence[str], what: Literal["one by one", "loop"], sender: Any
-) -> None:
+def loop_here(settings: RetrieveSettings, texts: Sequence[str], what: str, sender: Any) -> None:
     """Answer the queries in this process, and send the times."""
     import torch
 
