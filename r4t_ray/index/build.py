@@ -56,7 +56,7 @@ def shard_offsets(num_rows: int, num_shards: int) -> list[int]:
 
 def recall_against_flat(shards: Sequence[Shard], queries_BD: Array, k: int) -> float:
     """Mean recall of the shards: the share of the k nearest rows of an exhaustive search that they find."""
-    exact = [replace(shard, index=shard.storage) for shard in shards]
+    exact = [replace(shard, index=shard.storage, type="flat") for shard in shards]
     found_BK, true_BK = (search_shards(each, Search(z_LD=queries_BD, num_hits=k))[1] for each in (shards, exact))
     return float((found_BK[:, :, None] == true_BK[:, None, :]).any(axis=1).mean())
 

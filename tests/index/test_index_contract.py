@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
+import faiss
 import numpy as np
 import pytest
 
@@ -120,8 +121,9 @@ def test_recall_among_the_rows_of_a_mask(
         monkeypatch.setattr(hnsw, "SCORED_PER_CANDIDATE", 0)
     z_LD, passing = unit_rows(21, 30), np.zeros(8_000, dtype=bool)
     passing[np.random.default_rng(22).permutation(8_000)[: round(8_000 * share)]] = True
-    scores_LK, rows_LK = search_shards(index.shards, Search(z_LD=z_LD, num_hits=10, where=passing))
-    true_LK = np.flatnonzero(passing)[brute_force(z_LD, emb_MD[passing], 10)]
+    num_hits = min(10, int(passing.sum()))
+    scores_LK, rows_LK = search_shards(index.shards, Search(z_LD=z_LD, num_hits=num_hits, where=passing))
+    true_LK = np.flatnonzero(passing)[brute_force(z_LD, emb_MD[passing], num_hits)]
     assert passing[rows_LK].all()
     assert np.abs(scores_LK - np.einsum("ld,lkd->lk", z_LD, emb_MD[rows_LK])).max() < 1e-6
     recall = (rows_LK[:, :, None] == true_LK[:, None, :]).any(axis=1).mean()
@@ -166,9 +168,17 @@ def test_bad_queries_are_refused(kind: IndexTypeName) -> None:
     assert index.search(np.empty((0, 16), np.float32), 3)[1].shape == (0, 3)
 
 
+class HalfReached(Shard):
+    """A shard whose search reaches the first half of 400 rows."""
+
+    @property
+    def storage(self) -> faiss.IndexFlat:
+        return build_flat(unit_rows(10, 400))
+
+
 def test_recall_is_the_share_of_true_neighbours_found() -> None:
     emb_MD, queries_BD = unit_rows(10, 400), unit_rows(11, 50)
-    half = Shard(index=build_flat(emb_MD[:200]), storage=build_flat(emb_MD), offset=0)
+    half = HalfReached(index=build_flat(emb_MD[:200]), type="flat", offset=0)
     reachable = (brute_force(queries_BD, emb_MD, 10) < 200).mean()
     assert recall_against_flat([half], queries_BD, 10) == pytest.approx(reachable)
     assert recall_against_flat(make_index("flat", emb_MD, 2).shards, queries_BD, 10) == 1.0
