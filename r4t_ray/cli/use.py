@@ -109,6 +109,7 @@ def query(
     from r4t_ray.retrieval.request import parse_request
     from r4t_ray.retrieval.retriever import Retriever
 
+    steering = {"like": like or (), "avoid": avoid or (), "strength": strength, "temperature": temperature}
     request = parse_request(
         query=text,
         k=k,
@@ -116,13 +117,10 @@ def query(
         total=total,
         seed=seed,
         task=task,
-        like=like or (),
-        avoid=avoid or (),
-        strength=strength,
-        temperature=temperature,
         guidance=guidance,
         filter=None if filter_json is None else filter_of(filter_json),
         max_per=None if max_per is None else cap_of(max_per),
+        **steering,
     )
     answer = Retriever(workspace).answer(request) if local else Client(url).retrieve(request)
     typer.echo(answer.model_dump_json() if as_json else answer.table())

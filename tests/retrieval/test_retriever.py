@@ -157,12 +157,30 @@ def test_only_entries_that_pass_the_filter_are_found(
 
 
 def test_the_command_filters_and_caps(tiny_workspace: Workspace) -> None:
-    asked = ["query", "soup", "--local", "-w", str(tiny_workspace.root), "--task", "wscr", "--json", "--total", "5"]
+    asked = [
+        "query",
+        "soup",
+        "--local",
+        "-w",
+        str(tiny_workspace.root),
+        "--task",
+        "wscr",
+        "--json",
+        "-k",
+        "4",
+        "--total",
+        "5",
+    ]
     options = ["--filter", '{"range": ["rank", {"gte": 8}]}', "--max-per", "roles:2"]
     outcome = CliRunner().invoke(cli.app, [*asked, *options], catch_exceptions=False)
     assert outcome.exit_code == 0, outcome.output
     expected = Retriever(tiny_workspace.root).retrieve(
-        "soup", task="wscr", total=5, filter={"range": ["rank", {"gte": 8}]}, max_per={"attribute": "roles", "n": 2}
+        "soup",
+        k=4,
+        task="wscr",
+        total=5,
+        filter={"range": ["rank", {"gte": 8}]},
+        max_per={"attribute": "roles", "n": 2},
     )
     assert outcome.output.strip() == expected.model_dump_json()
     assert len(expected.items) == 4
