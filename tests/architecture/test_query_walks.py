@@ -54,8 +54,8 @@ class LocalHandle:
         setattr(self, method, self)
         self._call = getattr(replica, method)
 
-    async def remote(self, request: Any) -> Any:
-        reply = self._call(request)
+    async def remote(self, *given: Any) -> Any:
+        reply = self._call(*given)
         return await reply if inspect.isawaitable(reply) else reply
 
 

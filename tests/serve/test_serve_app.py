@@ -149,7 +149,7 @@ def test_a_filter_and_a_cap_over_http(url: str, local: Retriever) -> None:
     schemas = httpx.get(f"{url}/openapi.json").json()["components"]["schemas"]
     form = schemas["RetrieveRequest"]["properties"]["filter"]["anyOf"][0]["$ref"].rsplit("/", 1)[1]
     assert {"and", "any", "eq", "exists", "in", "not", "or", "range"} == set(schemas[form]["properties"])
-    reply = httpx.post(f"{url}/v1/retrieve", json={"query": QUERY, "filter": {"and": [{"exists": "colour"}]}})
+    reply = httpx.post(f"{url}/v1/retrieve", json={"query": QUERY, "k": 2, "filter": {"and": [{"exists": "colour"}]}})
     assert (reply.status_code, reply.json()["error"]["where"]) == (422, "filter.and.0.exists")
 
 
