@@ -31,7 +31,7 @@ QUALITY_ROWS = (
     ("top_anchors", 1),
     ("euler", 1),
 )
-CATALOGUES = ("cookbook",)
+CATALOGUES = ("cookbook", "polyvore")
 TRAINING_RUNS = {
     "train_diffusion_h100": "the paper's network (54.1M), batches of 512, one H100",
     "train_diffusion_h100_compiled": "the same with `compile: true`",
@@ -56,6 +56,8 @@ TABLES: dict[str, Callable[[], Iterable[Table]]] = {
     "cookbook-oar-whole": lambda: [report.whole_table(read("report_cookbook"), "oar")],
     "cookbook-wscr-whole": lambda: [report.whole_table(read("report_cookbook"), "wscr")],
     "cookbook-validation": lambda: [report.validation_table(read("report_cookbook"))],
+    "polyvore-oar": lambda: [report.whole_table(read("report_polyvore"), "oar")],
+    "polyvore-wscr": lambda: [report.whole_table(read("report_polyvore"), "wscr")],
     "catalogues": lambda: [report.catalogues_table([(name, read(f"report_{name}")) for name in CATALOGUES])],
     "embed": lambda: [speed.embed_table(read("embed_cpu"))],
     "learner": lambda: [speed.learner_table(read("learner_gpu"))],
