@@ -87,18 +87,17 @@ def loop_here(settings: RetrieveSettings, texts: Sequence[str], what: str, sende
     """Answer the queries in this process, and send the times."""
     import torch
 
-    from r4t_ray.answers.retrieve import BatchRetriever
-    from r4t_ray.artifacts import Workspace
     from r4t_ray.retrieval.request import parse_request
-    from r4t_ray.retrieval.retriever import Retriever
+    from r4t_ray.retrieval.retriever import Retriever, WorkspaceRetriever
+    from r4t_ray.retrieval.settings import RetrievalSettings
 
     torch.set_num_threads(settings.threads)
     requests = [parse_request(query=text, task=settings.task) for text in texts]
     if what == "loop":
-        batched = BatchRetriever(Workspace(settings.workspace))
+        batched = WorkspaceRetriever(settings.workspace, RetrievalSettings())
         started, cpu = time.time(), time.process_time()
         for start in range(0, len(requests), settings.batch):
-            batched.answer(requests[start : start + settings.batch])
+            batched.retrieve_all(requests[start : start + settings.batch])
     else:
         retriever = Retriever(settings.workspace)
         started, cpu = time.time(), time.process_time()

@@ -24,13 +24,9 @@ from r4t_ray.pairs.actors import map_on_actors
 from r4t_ray.pairs.files import write_file
 from r4t_ray.pairs.synthesize import MOST_BLOCKS
 from r4t_ray.progress import track
-from r4t_ray.retrieval.backend import DirectionGenerator, InProcess
-from r4t_ray.retrieval.compose import answer
-from r4t_ray.retrieval.loading import open_tasks
-from r4t_ray.retrieval.picking import run
-from r4t_ray.retrieval.request import RetrieveRequest, generation_request
+from r4t_ray.retrieval.request import RetrieveRequest
 from r4t_ray.retrieval.response import RetrieveResponse
-from r4t_ray.retrieval.retriever import choose_task
+from r4t_ray.retrieval.retriever import WorkspaceRetriever
 from r4t_ray.retrieval.settings import RetrievalSettings
 
 _logger = logging.getLogger(__name__)
@@ -69,33 +65,6 @@ def work_of(folder: AnswersFolder, actors: Resources, batch_size: int) -> Work:
     )
 
 
-class BatchRetriever:
-    """A workspace in this process that answers many requests in one pass of the models, without Ray.
-
-    It takes the steps of ``retrieval.retriever.retrieve``. The answers differ from those of ``Retriever`` by rounding,
-    which depends on the batch size.
-
-    Args:
-        workspace: The workspace.
-        device: Torch device of the diffusion retrievers.
-    """
-
-    def __init__(self, workspace: Workspace, device: str = "cpu") -> None:
-        settings = RetrievalSettings()
-        self._tasks, shards = open_tasks(workspace, settings, with_index=True)
-        self._backend = InProcess(generator=DirectionGenerator.load(workspace, settings, device), shards=shards)
-
-    def answer(self, requests: Sequence[RetrieveRequest]) -> list[RetrieveResponse]:
-        """Answer requests that name their tasks; raises RequestError as ``Retriever.answer`` does."""
-        opened = [choose_task(self._tasks, request.task) for request in requests if request.task]
-        each = list(zip(requests, opened, strict=True))
-        generated = self._backend.generator([generation_request(request, task) for request, task in each])
-        return [
-            run(answer(request, task, directions), self._backend.search)
-            for (request, task), directions in zip(each, generated, strict=True)
-        ]
-
-
 class AnswerFile:
     """A Ray Data actor: answers the queries of a file and writes it.
 
@@ -108,7 +77,8 @@ class AnswerFile:
             torch.set_num_threads(work.actors.num_threads)
         workspace = Workspace(work.workspace)
         self._work, self._log = work, pq.ParquetFile(work.folder / LOG_COPY)
-        self._retriever = BatchRetriever(workspace, "cuda" if work.actors.gpus else "cpu")
+        device = "cuda" if work.actors.gpus else "cpu"
+        self._retriever = WorkspaceRetriever(workspace.root, RetrievalSettings(), device)
         changed = dict(work.fingerprints.items() ^ fingerprints(workspace).items())
         if changed:
             raise ArtifactError(
@@ -126,7 +96,7 @@ class AnswerFile:
         ]
         answers: list[RetrieveResponse] = []
         for start in range(0, len(requests), self._work.batch_size):
-            answers += self._retriever.answer(requests[start : start + self._work.batch_size])
+            answers += self._retriever.retrieve_all(requests[start : start + self._work.batch_size])
         write_file(answers_table(queries, answers), self._work.folder / row["file"])
         return {"file": row["file"], "queries": len(queries)}
 

@@ -109,9 +109,15 @@ class Retriever:
 
 
 class WorkspaceRetriever:
-    """The tasks of a workspace, loaded into this process; see ``Retriever``."""
+    """The tasks of a workspace, loaded into this process; see ``Retriever``.
 
-    def __init__(self, folder: Path, settings: RetrievalSettings) -> None:
+    Args:
+        folder: The workspace.
+        settings: Default task and sampler.
+        device: Torch device of the diffusion retrievers.
+    """
+
+    def __init__(self, folder: Path, settings: RetrievalSettings, device: str = "cpu") -> None:
         # Imported here because they load torch and FAISS, which a client of a server does not need.
         from r4t_ray.retrieval.backend import DirectionGenerator, InProcess
         from r4t_ray.retrieval.loading import open_tasks
@@ -119,11 +125,23 @@ class WorkspaceRetriever:
         workspace = Workspace(folder)
         self._tasks, shards = open_tasks(workspace, settings, with_index=True)
         self._default_task = default_task(tuple(self._tasks), settings)
-        self._backend = InProcess(generator=DirectionGenerator.load(workspace, settings), shards=shards)
+        self._backend = InProcess(generator=DirectionGenerator.load(workspace, settings, device), shards=shards)
 
     def retrieve(self, request: RetrieveRequest) -> RetrieveResponse:
         """Answer one validated request."""
-        return retrieve(request, choose_task(self._tasks, request.task or self._default_task), self._backend)
+        return retrieve(request, self._opened(request), self._backend)
+
+    def retrieve_all(self, requests: Sequence[RetrieveRequest]) -> list[RetrieveResponse]:
+        """Answer validated requests in one pass of the models. Rounding depends on the size of the batch."""
+        each = [(request, self._opened(request)) for request in requests]
+        generated = self._backend.generator([generation_request(request, opened) for request, opened in each])
+        return [
+            run(answer(request, opened, directions), self._backend.search)
+            for (request, opened), directions in zip(each, generated, strict=True)
+        ]
+
+    def _opened(self, request: RetrieveRequest) -> OpenTask:
+        return choose_task(self._tasks, request.task or self._default_task)
 
 
 class Backend(Protocol):
