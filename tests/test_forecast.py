@@ -34,6 +34,18 @@ def test_the_cookbook_takes_as_long_as_its_measured_run() -> None:
     assert of_stage(forecasts, "embed").disk == 11_021 * 4 * (128 + 384)
 
 
+def test_a_language_model_that_scores_answers_is_counted() -> None:
+    forecasts = forecast(load_experiment(ROOT / "jobs/configs/cookbook-back-translation.yaml"))
+    # 10 steps of 5 queries, 760 training and validation themes, 84 held-out themes; each has 8 random sets.
+    calls = [10 * 5 * (8 + 8), 760 * (8 + 8), 84 * (9 + 8)]
+    for name, num in zip(("train-folm", "synthesize-pairs", "evaluate"), calls, strict=True):
+        forecasted = of_stage(forecasts, name)
+        assert forecasted.work.endswith(f", {num:,} model calls")
+        assert forecasted.seconds is not None and forecasted.seconds > num / 10
+    plain = forecast(load_experiment(ROOT / "jobs/configs/cookbook-results.yaml"))
+    assert not [one for one in plain if "model calls" in one.work]
+
+
 def test_records_of_every_form_are_counted(tmp_path: Path) -> None:
     (tmp_path / "parts").mkdir()
     pq.write_table(pa.table({"item_id": ["a", "b"]}), tmp_path / "parts/0.parquet")

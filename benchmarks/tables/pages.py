@@ -32,6 +32,7 @@ QUALITY_ROWS = (
     ("euler", 1),
 )
 CATALOGUES = ("cookbook", "polyvore")
+SEEDS = ("report_cookbook", "report_cookbook_seed_1", "report_cookbook_seed_2")
 TRAINING_RUNS = {
     "train_diffusion_h100": "the paper's network (54.1M), batches of 512, one H100",
     "train_diffusion_h100_compiled": "the same with `compile: true`",
@@ -46,13 +47,19 @@ def read(name: str) -> Result:
     return Result.read(RESULTS / f"{name}.json")
 
 
+def _seeds() -> list[Result]:
+    return [read(name) for name in SEEDS]
+
+
 def _training() -> list[Table]:
     return [speed.train_diffusion_table([(label, read(name)) for name, label in TRAINING_RUNS.items()])]
 
 
 TABLES: dict[str, Callable[[], Iterable[Table]]] = {
-    "cookbook-oar": lambda: [report.small_oar_table(read("report_cookbook"))],
-    "cookbook-wscr": lambda: [report.small_wscr_table(read("report_cookbook"))],
+    "cookbook-oar": lambda: [report.small_table(_seeds(), "oar")],
+    "cookbook-wscr": lambda: [report.small_table(_seeds(), "wscr")],
+    "cookbook-oar-seeds": lambda: [report.seeds_table(_seeds(), "oar")],
+    "cookbook-wscr-seeds": lambda: [report.seeds_table(_seeds(), "wscr")],
     "cookbook-oar-whole": lambda: [report.whole_table(read("report_cookbook"), "oar")],
     "cookbook-wscr-whole": lambda: [report.whole_table(read("report_cookbook"), "wscr")],
     "cookbook-validation": lambda: [report.validation_table(read("report_cookbook"))],

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from benchmarks.harness import Result, Table
+from r4t_ray.evaluation.seeds import summarise
 
 Column = tuple[str, str]
 """Heading and measure of a column."""
@@ -54,27 +55,32 @@ def report_tables(result: Result) -> Iterator[Table]:
     yield validation_table(result)
 
 
-def small_oar_table(result: Result) -> Table:
-    """The methods of OAR that a reader needs first."""
-    return small_table(result, "oar", OAR_COLUMNS, OAR_METHODS)
+def small_table(runs: Sequence[Result], task: str) -> Table:
+    """The methods that a reader needs first: means over runs with different seeds."""
+    return _seeds_table(runs, task, with_range=False)
 
 
-def small_wscr_table(result: Result) -> Table:
-    """The methods of WSCR that a reader needs first."""
-    return small_table(result, "wscr", WSCR_COLUMNS, WSCR_METHODS)
+def seeds_table(runs: Sequence[Result], task: str) -> Table:
+    """The same methods: mean [least, greatest] over runs with different seeds."""
+    return _seeds_table(runs, task, with_range=True)
 
 
-def small_table(result: Result, task: str, columns: Sequence[Column], methods: Sequence[str]) -> Table:
-    """Values without intervals; "-" where a method has no such measure."""
-    rows = {(row["method"], row["measure"]): row for row in result.rows if row["task"] == task}
+def _seeds_table(runs: Sequence[Result], task: str, with_range: bool) -> Table:
+    columns, methods = (OAR_COLUMNS, OAR_METHODS) if task == "oar" else (WSCR_COLUMNS, WSCR_METHODS)
+    spreads = summarise([[row for row in run.rows if row["measure"] != "validation_reward"] for run in runs])
+
+    def cell(method: str, measure: str) -> str:
+        spread = spreads.get((task, method, measure))
+        return "-" if spread is None else _figures(measure, spread.mean, (spread.least, spread.greatest) * with_range)
+
     return Table(
         columns=["method", *(heading for heading, _ in columns)],
-        rows=[[name, *(_cell(rows.get((name, measure))) for _, measure in columns)] for name in methods],
+        rows=[[name, *(cell(name, measure) for _, measure in columns)] for name in methods],
     )
 
 
 def whole_table(result: Result, task: str) -> Table:
-    """Every method with intervals."""
+    """Every method with intervals; "-" where a method has no such measure."""
     rows = {(row["method"], row["measure"]): row for row in result.rows if row["task"] == task}
     columns = OAR_COLUMNS if task == "oar" else WSCR_COLUMNS
     methods = [name for name in dict.fromkeys(name for name, _ in rows) if (name, "vendi") in rows]
@@ -120,8 +126,12 @@ def validation_table(result: Result) -> Table:
 def _cell(row: dict[str, Any] | None, interval: bool = False) -> str:
     if row is None:
         return "-"
-    form = "{:.0f}" if row["measure"].startswith("latency_ms") else "{:.3f}"
-    value = form.format(row["value"])
-    if not interval or row["low"] == row["high"]:
-        return value
-    return f"{value} [{form.format(row['low'])}, {form.format(row['high'])}]"
+    return _figures(row["measure"], row["value"], (row["low"], row["high"]) if interval else ())
+
+
+def _figures(measure: str, value: float, bounds: Sequence[float]) -> str:
+    """``value [low, high]``, or the value alone if there are no bounds or both are equal."""
+    form = "{:.0f}" if measure.startswith("latency_ms") else "{:.3f}"
+    if not bounds or bounds[0] == bounds[1]:
+        return form.format(value)
+    return f"{form.format(value)} [{', '.join(form.format(bound) for bound in bounds)}]"

@@ -16,6 +16,7 @@ from r4t_ray.diffusion import DiffusionConfig
 from r4t_ray.encoders import EncoderConfig
 from r4t_ray.folm import FolmConfig
 from r4t_ray.forecast import rates
+from r4t_ray.rewards import BackTranslationConfig
 from r4t_ray.stages import STAGES
 
 if TYPE_CHECKING:
@@ -109,16 +110,33 @@ def _work(experiment: Experiment, size: Size, rows: int) -> dict[str, list[tuple
     samples = sum(each.num_steps * each.queries_per_step * each.num_generations for each in grpo)
     fan_outs = sum(pairs.num_samples * size.queries(task, 0.9) + pairs.num_recombined[task] for task in tasks)
     answers = sum(size.queries(task, 0.1) for task in tasks) * len(experiment.evaluation.methods)
+    folm_calls, pairs_calls, evaluation_calls = (
+        [(num, "model calls", rates.MODEL_CALLS)] * bool(num) for num in _calls(experiment, size)
+    )
     return {
         "catalogue": [(rows, "records", rates.INGEST_ROWS)],
         "encoder": [(rows, "texts", rates.EMBED_TEXTS)],
         "index": [(size.items + size.sets, "vectors", rates.INDEX_VECTORS)],
-        "folm": [(examples, "examples", rates.WARM_START_EXAMPLES), (samples, "samples", rates.ROLLOUTS)],
-        "pairs": [(fan_outs, "fan-outs", rates.FAN_OUTS)],
+        "folm": [(examples, "examples", rates.WARM_START_EXAMPLES), (samples, "samples", rates.ROLLOUTS), *folm_calls],
+        "pairs": [(fan_outs, "fan-outs", rates.FAN_OUTS), *pairs_calls],
         "diffusion": [(len(tasks) * optimizer.num_steps * optimizer.batch_size, "pairs", rates.DIFFUSION_SAMPLES)],
         "decoder": [(size.queries("wscr", 0.8) * ("wscr" in tasks), "sets", rates.DECODER_SETS)],
-        "evaluation": [(answers, "answers", rates.EVALUATED_ANSWERS)],
+        "evaluation": [(answers, "answers", rates.EVALUATED_ANSWERS), *evaluation_calls],
     }
+
+
+def _calls(experiment: Experiment, size: Size) -> tuple[int, int, int]:
+    """Calls of the language model of the back-translation reward, if every set is new: train-folm, pairs, evaluate."""
+    folm, pairs = experiment.folm, experiment.pairs
+    reward, grpo = folm.reward.oar, folm.grpo["oar"]
+    if "oar" not in folm.tasks or not isinstance(reward, BackTranslationConfig):
+        return 0, 0, 0
+    per_query = reward.num_random
+    trained = grpo.num_steps * grpo.queries_per_step * (grpo.num_generations + per_query)
+    is_choice = pairs.select.type != "all" and pairs.num_samples > 1
+    sampled = size.queries("oar", 0.9) * (pairs.num_samples + per_query) * is_choice
+    evaluated = size.queries("oar", 0.1) * (len(experiment.evaluation.methods) + per_query)
+    return trained, sampled, evaluated
 
 
 def _needs(experiment: Experiment, size: Size, rows: int, *, fan_outs: int) -> dict[str, tuple[float, float]]:

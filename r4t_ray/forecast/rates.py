@@ -6,6 +6,8 @@ from __future__ import annotations
 INGEST_ROWS, INDEX_VECTORS, EMBED_TEXTS = 20_000, 9_900, 350
 WARM_START_EXAMPLES, ROLLOUTS, FAN_OUTS = 104, 22, 85
 DIFFUSION_SAMPLES, DECODER_SETS, EVALUATED_ANSWERS = 480, 300, 40
+MODEL_CALLS = 8.7
+"""Calls per second of SmolLM2-135M in float32 on one core, by the back-translation reward: docs/rewards.md."""
 START_S = 31
 """Start of a stage on Ray: docs/synthesis.md, "Replayed", 41.7 s less 10,011 pairs at 925 pairs/s."""
 SLOWEST = 2.3

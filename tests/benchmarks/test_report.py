@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.harness import Result
 from benchmarks.report import validation_rows
-from benchmarks.tables.report import catalogues_table, small_table, validation_table, whole_table
+from benchmarks.tables.report import catalogues_table, seeds_table, small_table, validation_table, whole_table
 from r4t_ray.files import write_json
 from r4t_ray.folm.validation import VALIDATION
 
@@ -25,11 +25,21 @@ ROWS = [
     row("wscr", "mmr", "vendi", 0.75),
     row("oar", "alone", "swap", 1.0),
 ]
+OTHER_SEED = [
+    {**each, "value": float(str(each["value"])) + change}
+    for each, change in zip(ROWS, (0.25, 0, -4, 0, 0), strict=True)
+]
+VALIDATED = [row("oar", "step 5", "validation_reward", 0.5)]
 
 
 def test_a_table_holds_the_measures_of_its_task_and_a_dash_where_there_is_none() -> None:
-    table = small_table(Result(benchmark="report", rows=ROWS), "oar", [("ms", "latency_ms_b8")], ("mmr", "r4t_folm"))
-    assert (table.columns, table.rows) == (["method", "ms"], [["mmr", "-"], ["r4t_folm", "672"]])
+    runs = [Result(benchmark="report", rows=ROWS), Result(benchmark="report", rows=[*OTHER_SEED, *VALIDATED])]
+    lines = [{line[0]: line for line in table(runs, "oar").rows} for table in (small_table, seeds_table)]
+    assert [[line[name][3] for name in ("mmr", "dpp")] for line in lines] == [
+        ["0.375", "-"],
+        ["0.375 [0.250, 0.500]", "-"],
+    ]
+    assert [line["r4t_folm"][-1] for line in lines] == ["670", "670 [668, 672]"]
 
 
 def test_the_whole_table_has_intervals_unless_they_have_no_width() -> None:
