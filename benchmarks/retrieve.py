@@ -3,11 +3,11 @@
 ``python -m benchmarks.retrieve WORKSPACE`` needs a workspace that can be served. ``--queries`` different queries of its
 catalogue are answered by turns:
 
-- one by one: ``Retriever.retrieve`` in a loop, in a process without Ray;
+- one by one: ``WorkspaceRetriever.retrieve`` in a loop, in a process without Ray;
 - loop: the same passes of ``--batch`` queries as the actor, in a process without Ray, without files;
 - actor: ``r4t retrieve`` with one actor, in a new local Ray.
 
-All have the same number of torch threads. Time starts when the models are loaded, for all three. It ends with the last
+All have the same number of threads. Time starts when the models are loaded, for all three. It ends with the last
 answer of a loop, and with the last written file of the actor, Ray Data's hand-over of files included.
 """
 
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -37,7 +36,7 @@ class RetrieveSettings(BenchmarkSettings):
     task: Task = Field("oar", description="Task of the queries.")
     batch: PositiveInt = Field(64, description="Queries in one pass of the models.")
     queries_per_file: PositiveInt = Field(256, description="Queries in a file of the actor.")
-    threads: PositiveInt = Field(1, description="Torch threads of the loops and of the actor.")
+    threads: PositiveInt = Field(1, description="Threads of the loops and of the actor.")
     turns: PositiveInt = Field(2, description="Runs of each; they alternate.")
 
 
@@ -46,9 +45,8 @@ def measure(settings: RetrieveSettings) -> Result:
     from r4t_ray.pipeline import keep_freed_memory
 
     keep_freed_memory()  # as for the actor
-    os.environ["OMP_NUM_THREADS"] = str(settings.threads)  # for FAISS
     result = new_result("retrieve", settings)
-    texts = query_texts(settings)
+    texts = query_texts(settings.workspace, settings.task, settings.queries)
     with tempfile.TemporaryDirectory() as place:
         log = Path(place) / "queries.jsonl"
         log.write_text("\n".join(json.dumps({"text": text}) for text in texts), encoding="utf-8")
@@ -60,15 +58,14 @@ def measure(settings: RetrieveSettings) -> Result:
     return result
 
 
-def query_texts(settings: RetrieveSettings) -> list[str]:
+def query_texts(workspace: Path, task: Task, num: int) -> list[str]:
     """Different queries of the workspace's catalogue, in its order."""
     from r4t_ray.artifacts import Workspace
     from r4t_ray.catalogue import load_queries
 
-    queries = load_queries(Workspace(settings.workspace), settings.task)
-    texts = list(dict.fromkeys(query.text for query in queries))[: settings.queries]
-    if len(texts) < settings.queries:
-        raise SystemExit(f"{settings.queries} queries are needed, only {len(texts)} exist: lower --queries")
+    texts = list(dict.fromkeys(query.text for query in load_queries(Workspace(workspace), task)))[:num]
+    if len(texts) < num:
+        raise SystemExit(f"{num} queries are needed, only {len(texts)} exist: lower --queries")
     return texts
 
 
@@ -85,24 +82,19 @@ def plain_loop(settings: RetrieveSettings, texts: Sequence[str], what: str) -> R
 
 def loop_here(settings: RetrieveSettings, texts: Sequence[str], what: str, sender: Any) -> None:
     """Answer the queries in this process, and send the times."""
-    import torch
-
     from r4t_ray.retrieval.request import parse_request
-    from r4t_ray.retrieval.retriever import Retriever, WorkspaceRetriever
+    from r4t_ray.retrieval.retriever import WorkspaceRetriever
     from r4t_ray.retrieval.settings import RetrievalSettings
 
-    torch.set_num_threads(settings.threads)
     requests = [parse_request(query=text, task=settings.task) for text in texts]
+    retriever = WorkspaceRetriever(settings.workspace, RetrievalSettings(), cpus=settings.threads)
+    started, cpu = time.time(), time.process_time()
     if what == "loop":
-        batched = WorkspaceRetriever(settings.workspace, RetrievalSettings())
-        started, cpu = time.time(), time.process_time()
         for start in range(0, len(requests), settings.batch):
-            batched.retrieve_all(requests[start : start + settings.batch])
+            retriever.retrieve_all(requests[start : start + settings.batch])
     else:
-        retriever = Retriever(settings.workspace)
-        started, cpu = time.time(), time.process_time()
         for request in requests:
-            retriever.answer(request)
+            retriever.retrieve(request)
     row = {"queries": len(texts), "seconds": time.time() - started, "cpu_s": time.process_time() - cpu}
     sender.send(row)
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import ray
-import torch
 
 from r4t_ray.answers.folder import LOG, LOG_COPY, AnswersFolder, fingerprints
 from r4t_ray.answers.table import answers_table
@@ -73,12 +72,10 @@ class AnswerFile:
     """
 
     def __init__(self, work: Work) -> None:
-        if not work.actors.gpus:
-            torch.set_num_threads(work.actors.num_threads)
         workspace = Workspace(work.workspace)
         self._work, self._log = work, pq.ParquetFile(work.folder / LOG_COPY)
         device = "cuda" if work.actors.gpus else "cpu"
-        self._retriever = WorkspaceRetriever(workspace.root, RetrievalSettings(), device)
+        self._retriever = WorkspaceRetriever(workspace.root, RetrievalSettings(), device, work.actors.num_threads)
         changed = dict(work.fingerprints.items() ^ fingerprints(workspace).items())
         if changed:
             raise ArtifactError(

@@ -2,15 +2,10 @@
 
 An exported program needs neither r4t_ray nor torch. To sample with the Euler step, start from ``sigmas_S[0]`` times
 standard normal noise, run the step for each pair of neighbours in ``schedule.sampling_sigmas``, and normalise the rows.
-
-torch.export traces the program, but its ``.pt2`` format is not written, because a ``.pt2`` file can run code:
-``torch.export.load`` unpickles parts of it and evaluates its expressions as Python. An ONNX file is a protocol buffer,
-which every runtime reads as data.
 """
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -22,8 +17,7 @@ from r4t_ray.diffusion.samplers import one_step, top_anchors
 from r4t_ray.diffusion.samplers.euler import euler_step
 from r4t_ray.diffusion.transforms import Guided
 from r4t_ray.errors import ConfigError
-
-EXPORTERS = ("onnx", "onnxscript")
+from r4t_ray.onnx_export import write_onnx
 
 
 class EulerStep(nn.Module):
@@ -83,7 +77,7 @@ def export_step(retriever: DiffusionRetriever, path: Path, guidance: float | Non
     step = EulerStep(retriever, retriever.sampler.guidance if guidance is None else guidance)
     z_BLD, z_q_BD = _examples(retriever)
     inputs = {"z_BLD": z_BLD, "sigma": torch.tensor(2.0), "sigma_next": torch.tensor(1.0), "z_q_BD": z_q_BD}
-    _write_onnx(step, inputs, "z_next_BLD", path)
+    write_onnx(step, inputs, "z_next_BLD", path)
 
 
 def export_one_step(student: DiffusionRetriever, path: Path) -> None:
@@ -102,7 +96,7 @@ def export_one_step(student: DiffusionRetriever, path: Path) -> None:
             "load the folder `student` inside the retriever's folder, or export a step or `top_anchors`",
         )  # fmt: skip
     noise_BLD, z_q_BD = _examples(student)
-    _write_onnx(OneStep(student), {"noise_BLD": noise_BLD, "z_q_BD": z_q_BD}, "z_BLD", path)
+    write_onnx(OneStep(student), {"noise_BLD": noise_BLD, "z_q_BD": z_q_BD}, "z_BLD", path)
 
 
 def export_top_anchors(retriever: DiffusionRetriever, path: Path) -> None:
@@ -115,30 +109,10 @@ def export_top_anchors(retriever: DiffusionRetriever, path: Path) -> None:
     Raises:
         ConfigError: The exporter is not installed, or the network has fewer anchors than rows.
     """
-    _write_onnx(TopAnchors(retriever), {"z_q_BD": _examples(retriever)[1]}, "z_BLD", path)
+    write_onnx(TopAnchors(retriever), {"z_q_BD": _examples(retriever)[1]}, "z_BLD", path)
 
 
 def _examples(retriever: DiffusionRetriever) -> tuple[Tensor, Tensor]:
     """Example rows (2, L, D) and query embeddings (2, D) for tracing."""
     shape = retriever.network.config
     return torch.ones(2, shape.num_rows, shape.dim), torch.ones(2, shape.dim)
-
-
-def _write_onnx(module: nn.Module, inputs: dict[str, Tensor], output: str, path: Path) -> None:
-    """Trace ``module`` and write it to one file. The first axis of each input that has axes is a batch of any size."""
-    missing = [name for name in EXPORTERS if find_spec(name) is None]
-    if missing:
-        raise ConfigError(
-            "export to ONNX", f"no package {' and '.join(missing)}", " and ".join(EXPORTERS),
-            'pip install "r4t-ray[onnx]"',
-        )  # fmt: skip
-    module.eval()
-    # Run once before the export, because the exporter would wrap a ConfigError in an error of its own type.
-    with torch.no_grad():
-        module(**inputs)
-        batch = torch.export.Dim("batch")
-        shapes = {name: {0: batch} if example.ndim else None for name, example in inputs.items()}
-        traced = torch.export.export(module, (), inputs, dynamic_shapes=shapes)
-        names = {"input_names": list(inputs), "output_names": [output]}
-        program = torch.onnx.export(traced, **names, dynamo=True, verbose=False)
-    program.save(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from r4t_ray.encoders.encoder import CachedEncoder, Encoder, load_encoder, set_text
+from r4t_ray.encoders.encoder import CachedEncoder, Encoder, load_encoder, load_serving_encoder, set_text
 from r4t_ray.encoders.endpoint import EndpointConfig
 from r4t_ray.encoders.kinds import AnyEncoderConfig
 from r4t_ray.encoders.models import resolve_model
@@ -22,6 +22,7 @@ __all__ = [
     "EndpointConfig",
     "load_embeddings",
     "load_encoder",
+    "load_serving_encoder",
     "query_embeddings",
     "resolve_model",
     "run",

@@ -8,6 +8,7 @@ sets and queries.
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -38,6 +39,8 @@ ID_COLUMNS: dict[Kind, str] = {"items": "item_id", "sets": "set_id", "queries": 
 STREAM_ROWS = 4096
 """Texts per call of the model. The encoder sorts them by length, so a longer call pads its forward passes less."""
 READ_ROWS = 16_384
+
+_logger = logging.getLogger(__name__)
 
 
 class HasQueryId(Protocol):
@@ -120,7 +123,8 @@ def embed_catalogue(
             for ids, emb_MD in _parts(native, kind):
                 writer.write_table(embedding_table(ids, project(emb_MD, projection_Dd)))
         assert _same_ids(catalogue, folder, kind), f"{kind}: rows were lost or reordered"
-    save_encoder(folder / "model", config, projection_Dd)
+    prompts = export(config, catalogue, folder / "model") if isinstance(config, EncoderConfig) else None
+    save_encoder(folder / "model", config, projection_Dd, prompts)
     shutil.rmtree(native)
     return sum(counts.values())
 
@@ -191,6 +195,32 @@ def check_given(config: EncoderConfig | EndpointConfig, catalogue: Path, kinds: 
 
     task = ray.remote(check).options(num_cpus=config.actors.cpus, num_gpus=config.actors.gpus)
     ray.get(task.remote())
+
+
+def export(config: EncoderConfig, catalogue: Path, folder: Path) -> dict[TextKind, str] | None:
+    """Write the model in ONNX into ``folder`` on a worker; returns its prompts, or None if torch serves it."""
+    if config.runtime == "torch":
+        return None
+    folder.mkdir(parents=True)
+
+    def write() -> tuple[dict[TextKind, str], str | None]:
+        from r4t_ray.encoders.onnx_export import export_encoder
+
+        encoder = config.build()
+        encoder.model.to("cpu")
+        return encoder.prompts, export_encoder(encoder, folder, sample_texts(catalogue), config.runtime == "onnx_int8")
+
+    prompts, reason = ray.get(ray.remote(write).options(num_cpus=config.actors.cpus).remote())
+    if reason is None:
+        return prompts
+    _logger.warning("encoder.model '%s' is served by torch, because %s", config.model, reason)
+    return None
+
+
+def sample_texts(catalogue: Path) -> list[str]:
+    """Texts of a few items, spread over the file."""
+    rows = spread_rows(pq.read_metadata(catalogue / "items.parquet").num_rows)
+    return texts_of("items", ds.dataset(catalogue / "items.parquet").take(rows, columns=["text"])).to_pylist()
 
 
 def sample_given(catalogue: Path, kind: Kind) -> tuple[list[str], Array]:

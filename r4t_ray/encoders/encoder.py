@@ -8,7 +8,9 @@ holds the cosines, so this projection keeps cosines best. Subtracting the mean w
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from r4t_ray.artifacts.manifest import MANIFEST, read_manifest
 from r4t_ray.encoders.endpoint import EndpointConfig
 from r4t_ray.encoders.kinds import encoder_config
 from r4t_ray.encoders.models import model_fingerprint, resolve_model
+from r4t_ray.encoders.onnx_model import MODEL_FILE, TOKENIZER_FILE, OnnxModel
 from r4t_ray.encoders.same_space import require_same_space, require_width, spread_rows
 from r4t_ray.encoders.sentence_transformer import EncoderConfig
 from r4t_ray.encoders.settings import TextModel
@@ -30,6 +33,8 @@ from r4t_ray.types import Array, TextKind
 
 CONFIG_FILE = "config.json"
 PROJECTION_FILE = "pca.safetensors"
+
+_logger = logging.getLogger(__name__)
 
 
 def second_moment(emb_MD: Array) -> NDArray[np.float64]:
@@ -141,35 +146,51 @@ MAX_TEXTS = 100_000
 
 
 class CachedEncoder:
-    """An encoder of queries with a cache of its last MAX_TEXTS embeddings. ``hits`` and ``misses`` count texts."""
+    """An encoder with a cache of its last MAX_TEXTS embeddings. ``hits`` and ``misses`` count texts."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
-        self._known: dict[str, Array] = {}
+        self._known: dict[tuple[TextKind, str], Array] = {}
         self.dim = encoder.dim
         self.hits = 0
         self.misses = 0
 
-    def encode(self, texts: Sequence[str]) -> Array:
-        """Unit rows of queries, as ``Encoder.encode``. Each distinct text that is not in the cache is embedded once."""
-        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+    def encode(self, texts: Sequence[str], kinds: TextKind | Sequence[TextKind] = "query") -> Array:
+        """As ``Encoder.encode``. Each distinct text that is not in the cache is embedded once."""
+        given: Sequence[TextKind] = [kinds] * len(texts) if isinstance(kinds, str) else kinds
+        keys = list(zip(given, texts, strict=True))
+        new = [key for key in dict.fromkeys(keys) if key not in self._known]
         if new:
-            self._known.update(zip(new, self._encoder.encode(new), strict=True))
+            rows = self._encoder.encode([text for _, text in new], [kind for kind, _ in new])
+            self._known.update(zip(new, rows, strict=True))
         self.misses += len(new)
         self.hits += len(texts) - len(new)
         out_ND = np.empty((len(texts), self.dim), np.float32)
-        for row, text in enumerate(texts):
-            out_ND[row] = self._known[text]
-        for text in list(islice(self._known, max(0, len(self._known) - MAX_TEXTS))):
-            del self._known[text]
+        for row, key in enumerate(keys):
+            out_ND[row] = self._known[key]
+        for key in list(islice(self._known, max(0, len(self._known) - MAX_TEXTS))):
+            del self._known[key]
         return out_ND
 
 
-def save_encoder(folder: Path, config: EncoderConfig | EndpointConfig, projection_Dd: Array) -> None:
-    """Write ``config.json`` (model, widths, sha256 of model and projection) and ``pca.safetensors``."""
-    folder.mkdir(parents=True)
+def save_encoder(
+    folder: Path,
+    config: EncoderConfig | EndpointConfig,
+    projection_Dd: Array,
+    prompts: Mapping[TextKind, str] | None = None,
+) -> None:
+    """Write ``config.json`` (model, widths, sha256 of model and projection) and ``pca.safetensors``.
+
+    Args:
+        folder: Is created, unless it holds the model in ONNX.
+        config: The settings of the encoder.
+        projection_Dd: The projection.
+        prompts: The prompts of the model in ONNX, if ``folder`` holds one. Its sha256 is written too.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     save_file({"projection": projection_Dd}, folder / PROJECTION_FILE)
     native_dim, dim = projection_Dd.shape
+    files = {name: sha256_file(folder / name) for name in (MODEL_FILE, TOKENIZER_FILE)} if prompts is not None else {}
     write_json(
         folder / CONFIG_FILE,
         {
@@ -178,31 +199,61 @@ def save_encoder(folder: Path, config: EncoderConfig | EndpointConfig, projectio
             "dim": dim,
             "model_sha256": config.fingerprint(),
             "projection_sha256": sha256_file(folder / PROJECTION_FILE),
+            "onnx": {"prompts": dict(prompts), "sha256": files} if prompts is not None else None,
         },
     )
 
 
 def load_encoder(path: Path) -> Encoder:
-    """Load an encoder that ``save_encoder`` wrote.
+    """Load an encoder that ``save_encoder`` wrote, with its model in torch or behind its endpoint.
 
     Raises:
         ArtifactError: A file is unreadable, the projection was changed, or another model made the embeddings.
         ConfigError: The model is not installed on this machine.
     """
+    stored, config, projection_Dd = _read(path)
+    if stored["model_sha256"] is not None:
+        resolved = resolve_model(config.model)
+        _require_same(Path(resolved), model_fingerprint(resolved), stored["model_sha256"])
+    return Encoder(config.build(), projection_Dd, checks_vectors=config.check_vectors)
+
+
+def load_serving_encoder(path: Path, threads: int) -> Encoder:
+    """As ``load_encoder``, with the model in ONNX Runtime on the CPU if the embed stage could export it.
+
+    Args:
+        path: The folder that ``save_encoder`` wrote.
+        threads: Threads of ONNX Runtime.
+
+    Raises:
+        ArtifactError: A file is unreadable or was changed, or another model made the embeddings.
+        ConfigError: The model is needed in torch and not installed on this machine.
+    """
+    stored, config, projection_Dd = _read(path)
+    onnx = stored.get("onnx")
+    if onnx is None:
+        return load_encoder(path)
+    if find_spec("onnxruntime") is None:
+        _logger.warning("the package onnxruntime is not installed, so the encoder runs in torch, which is slower")
+        return load_encoder(path)
+    for name, expected in onnx["sha256"].items():
+        _require_same(path / name, sha256_file(path / name), expected)
+    model = OnnxModel(path, f"encoder.model '{config.model}'", onnx["prompts"], threads)
+    return Encoder(model, projection_Dd, checks_vectors=config.check_vectors)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], EncoderConfig | EndpointConfig, Array]:
+    """config.json, the settings in it, and the projection."""
     try:
         stored = json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
         config = encoder_config(stored["encoder"] | _recorded(path.parent, stored["encoder"]))
-        expected_model, expected_projection = stored["model_sha256"], stored["projection_sha256"]
+        expected_projection, _ = stored["projection_sha256"], stored["model_sha256"]
     except (OSError, ValueError, KeyError) as error:
         raise ArtifactError(
             str(path / CONFIG_FILE), f"unreadable ({error})", "an encoder that `r4t embed` wrote", "run `r4t embed`"
         ) from error
     _require_same(path / PROJECTION_FILE, sha256_file(path / PROJECTION_FILE), expected_projection)
-    if expected_model is not None:
-        resolved = resolve_model(config.model)
-        _require_same(Path(resolved), model_fingerprint(resolved), expected_model)
-    projection_Dd = load_file(path / PROJECTION_FILE)["projection"]
-    return Encoder(config.build(), projection_Dd, checks_vectors=config.check_vectors)
+    return stored, config, load_file(path / PROJECTION_FILE)["projection"]
 
 
 def _recorded(stage: Path, stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from r4t_ray.diffusion import DiffusionRetriever
 from r4t_ray.diffusion.generation import generate_each, sampler_with
 from r4t_ray.diffusion.settings import SamplerConfig
 from r4t_ray.diffusion.transforms import Steering
-from r4t_ray.encoders import Encoder, load_encoder
+from r4t_ray.encoders import CachedEncoder, load_encoder, load_serving_encoder
 from r4t_ray.index import Shard, search_shards
+from r4t_ray.machine.threads import limit_threads
 from r4t_ray.retrieval.loading import retriever_folder, served_sampler, served_tasks
 from r4t_ray.retrieval.request import Generated, GenerationRequest
 from r4t_ray.retrieval.settings import RetrievalSettings
@@ -26,30 +27,44 @@ class DirectionGenerator:
     """An encoder and one diffusion retriever per task.
 
     Args:
-        encoder: Text -> unit rows.
+        encoder: Text -> unit rows, with a cache of the last texts.
         retrievers: Task -> trained retriever, in evaluation mode.
         samplers: Task -> sampler settings. The guidance of a request replaces theirs.
     """
 
     def __init__(
         self,
-        encoder: Encoder,
+        encoder: CachedEncoder,
         retrievers: Mapping[Task, DiffusionRetriever],
         samplers: Mapping[Task, SamplerConfig],
     ) -> None:
         self.encoder, self.retrievers, self.samplers = encoder, retrievers, samplers
 
     @classmethod
-    def load(cls, workspace: Workspace, settings: RetrievalSettings, device: str = "cpu") -> Self:
-        """Open the verified encoder and retrievers of a workspace; raises ArtifactError."""
-        encoder_path = workspace.artifact("encoder").path / "model"
+    def load(
+        cls, workspace: Workspace, settings: RetrievalSettings, device: str = "cpu", cpus: float | None = None
+    ) -> Self:
+        """Open the verified encoder and retrievers of a workspace.
+
+        Args:
+            workspace: The workspace.
+            settings: The sampler.
+            device: Torch device of the retrievers. On "cpu" the encoder runs in ONNX Runtime if it was exported.
+            cpus: CPUs that are reserved for this process. Default: those that it may use.
+
+        Raises:
+            ArtifactError: A stage is missing or was changed.
+        """
+        threads = limit_threads(cpus)
+        path = workspace.artifact("encoder").path / "model"
+        encoder = load_serving_encoder(path, threads) if device == "cpu" else load_encoder(path)
         workspace.artifact("diffusion")
         retrievers = {
             task: DiffusionRetriever.from_pretrained(retriever_folder(workspace, task, settings)).to(device).eval()
             for task in served_tasks(workspace)
         }
         samplers = {task: served_sampler(retriever.sampler, settings) for task, retriever in retrievers.items()}
-        return cls(load_encoder(encoder_path), retrievers, samplers)
+        return cls(CachedEncoder(encoder), retrievers, samplers)
 
     def __call__(self, requests: Sequence[GenerationRequest]) -> list[Generated]:
         """The query's embedding and the directions of each request: L, or more if its ``k`` is larger.

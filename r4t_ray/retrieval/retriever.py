@@ -115,9 +115,12 @@ class WorkspaceRetriever:
         folder: The workspace.
         settings: Default task and sampler.
         device: Torch device of the diffusion retrievers.
+        cpus: CPUs that are reserved for this process. Default: those that it may use.
     """
 
-    def __init__(self, folder: Path, settings: RetrievalSettings, device: str = "cpu") -> None:
+    def __init__(
+        self, folder: Path, settings: RetrievalSettings, device: str = "cpu", cpus: float | None = None
+    ) -> None:
         # Imported here because they load torch and FAISS, which a client of a server does not need.
         from r4t_ray.retrieval.backend import DirectionGenerator, InProcess
         from r4t_ray.retrieval.loading import open_tasks
@@ -125,7 +128,7 @@ class WorkspaceRetriever:
         workspace = Workspace(folder)
         self._tasks, shards = open_tasks(workspace, settings, with_index=True)
         self._default_task = default_task(tuple(self._tasks), settings)
-        self._backend = InProcess(generator=DirectionGenerator.load(workspace, settings, device), shards=shards)
+        self._backend = InProcess(generator=DirectionGenerator.load(workspace, settings, device, cpus), shards=shards)
 
     def retrieve(self, request: RetrieveRequest) -> RetrieveResponse:
         """Answer one validated request."""

@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from ray import serve
 
 from r4t_ray.artifacts import Workspace
+from r4t_ray.machine.threads import limit_threads
 from r4t_ray.retrieval.loading import open_tasks, shard_rows
 from r4t_ray.retrieval.request import MAX_BODY_BYTES, RetrieveRequest
 from r4t_ray.retrieval.response import ErrorResponse, RetrieveResponse
@@ -41,6 +42,7 @@ class Gateway:
         self._backend = ServeBackend(
             args, tasks=tasks, generator=generator, deployed=deployed, rows=rows, shards=shards
         )
+        limit_threads(args.gateway.cpus)
 
     @api.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def page(self) -> HTMLResponse:

@@ -24,7 +24,7 @@ class Generator:
 
     def __init__(self, args: AppArgs) -> None:
         device = "cuda" if args.generator.gpus else "cpu"
-        self._directions = DirectionGenerator.load(Workspace(args.workspace), args, device)
+        self._directions = DirectionGenerator.load(Workspace(args.workspace), args, device, cpus=args.generator.cpus)
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="generator")
         # The queue belongs to the instance. In the class body it would hold futures, which Ray cannot serialise.
         in_batches = serve.batch(max_batch_size=args.max_batch_size, batch_wait_timeout_s=args.batch_wait_s)

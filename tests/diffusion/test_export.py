@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from r4t_ray import onnx_export
 from r4t_ray.diffusion import DiffusionRetriever, NetworkConfig, NoiseConfig, SamplerConfig, SolverName, export
 from r4t_ray.diffusion.denoiser import QueryDenoiser
 from r4t_ray.diffusion.generation import solve
@@ -141,6 +142,6 @@ def test_top_anchors_needs_anchors(tmp_path: Path) -> None:
 
 
 def test_a_missing_exporter_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "EXPORTERS", ("onnx", "no_such_exporter"))
+    monkeypatch.setattr(onnx_export, "EXPORTERS", ("onnx", "no_such_exporter"))
     with pytest.raises(ConfigError, match=r"no_such_exporter.*r4t-ray\[onnx\]"):
         export.export_step(make_retriever(0), tmp_path / "step.onnx")

@@ -15,7 +15,7 @@ import torch
 from r4t_ray.artifacts import Workspace
 from r4t_ray.config import Resources, Settings
 from r4t_ray.embedding_table import embedding_table
-from r4t_ray.encoders import EncoderConfig, embed, load_embeddings, load_encoder, run, set_text
+from r4t_ray.encoders import EncoderConfig, embed, load_embeddings, load_encoder, load_serving_encoder, run, set_text
 from r4t_ray.encoders.embed import EmbedBatch
 from r4t_ray.errors import ArtifactError, MissingArtifactError
 
@@ -60,17 +60,21 @@ def workspace(ray_session: str, tmp_path_factory: pytest.TempPathFactory) -> Wor
 
 def test_rows_equal_the_encoder_in_catalogue_order(workspace: Workspace) -> None:
     encoder = load_encoder(workspace.artifact("encoder").path / "model")
+    served = load_serving_encoder(workspace.artifact("encoder").path / "model", threads=1)
     texts = {"items": ITEMS, "sets": [set_text(*pair) for pair in SETS], "queries": QUERIES}
     for kind in ("items", "sets", "queries"):
         ids, emb_MD = load_embeddings(workspace, kind)
         assert ids == [f"{kind[0]}{row}" for row in range(len(texts[kind]))]
         assert emb_MD.dtype == np.float32
         assert np.abs(emb_MD - encoder.encode(texts[kind])).max() < 1e-6
+        assert np.abs(emb_MD - served.encode(texts[kind])).max() < 1e-4
         assert np.abs(np.linalg.norm(emb_MD, axis=1) - 1).max() < 1e-5
     assert sorted(workspace.artifact("encoder").manifest.files) == [
         "items.parquet",
         "model/config.json",
+        "model/model.onnx",
         "model/pca.safetensors",
+        "model/tokenizer.json",
         "queries.parquet",
         "sets.parquet",
     ]
@@ -127,7 +131,9 @@ def test_sets_that_are_items_are_not_embedded(tmp_path: Path, monkeypatch: pytes
             yield made.append_column("kind", pa.array([kind] * len(table)))
 
     monkeypatch.setattr(embed, "_model_batches", batches)
-    assert embed.embed_catalogue(EncoderConfig(dim=4), catalogue, folder) == 2 * len(ITEMS) + len(QUERIES)
+    assert embed.embed_catalogue(EncoderConfig(dim=4, runtime="torch"), catalogue, folder) == 2 * len(ITEMS) + len(
+        QUERIES
+    )
     assert asked == ["items", "queries"]
     assert pq.read_table(folder / "sets.parquet").equals(pq.read_table(folder / "items.parquet"))
     assert not (folder / "native").exists()

@@ -179,7 +179,7 @@ def test_vectors_of_another_model_are_refused_by_embed(ray_session: str, server:
 def test_a_model_of_this_machine_fits_its_own_vectors(ray_session: str, tmp_path: Path) -> None:
     native_MD = EncoderConfig().build().encode(TEXTS, "document")
     workspace = ingest(tmp_path, native_MD, has_sets=False)
-    run(EncoderConfig(dim=16), workspace, seed=0)
+    run(EncoderConfig(dim=16, runtime="torch"), workspace, seed=0)
     encoder = load_encoder(workspace.artifact("encoder").path / "model")
     assert np.abs(load_embeddings(workspace, "items")[1] - encoder.encode(TEXTS, "document")).max() < 1e-5
     texts, emb_ND = sample_given(workspace.root / "catalogue", "items")
