@@ -37,7 +37,7 @@ from r4t_ray.folm.validation import BEST, gain_line, validation_queries
 from r4t_ray.folm.warm_start.examples import warm_start_examples
 from r4t_ray.folm.warm_start.lengths import check_prompts, fit_answers
 from r4t_ray.folm.warm_start.supervised import train_on_examples
-from r4t_ray.ray_train_runs import STAGING, drop_broken_state, own_cluster_asked
+from r4t_ray.machine.ray_train_runs import STAGING, drop_broken_state, own_cluster_asked
 from r4t_ray.stages import parents_of
 from r4t_ray.types import Task
 

@@ -25,7 +25,7 @@ from r4t_ray.diffusion.training.worker import TaskJob, TrainJob, train_worker
 from r4t_ray.embedding_table import read_embedding_table
 from r4t_ray.errors import DataError
 from r4t_ray.files import whole_file
-from r4t_ray.ray_train_runs import STAGING, drop_broken_state, own_cluster_asked
+from r4t_ray.machine.ray_train_runs import STAGING, drop_broken_state, own_cluster_asked
 from r4t_ray.stages import parents_of
 from r4t_ray.types import POOLS, TASKS, Array, Task
 

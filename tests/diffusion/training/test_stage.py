@@ -42,7 +42,7 @@ from r4t_ray.diffusion.training.metrics import METRICS
 from r4t_ray.diffusion.training.worker import TaskJob
 from r4t_ray.embedding_table import embedding_table
 from r4t_ray.errors import DataError, MissingArtifactError
-from r4t_ray.ray_train_runs import SNAPSHOT, STAGING
+from r4t_ray.machine.ray_train_runs import SNAPSHOT, STAGING
 from r4t_ray.types import POOLS, TASKS
 from tests.processes import kill_driver, last_of, running, wait_for
 

@@ -20,7 +20,7 @@ from safetensors.numpy import load_file
 from r4t_ray.artifacts import Workspace
 from r4t_ray.folm.learner.status import read_status
 from r4t_ray.folm.weights.disk import MARKER
-from r4t_ray.ray_train_runs import SNAPSHOT, STAGING
+from r4t_ray.machine.ray_train_runs import SNAPSHOT, STAGING
 from tests.processes import kill_all, kill_driver, last_of, named, running, wait_for
 
 STEPS = 6

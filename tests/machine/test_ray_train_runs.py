@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from r4t_ray.ray_train_runs import SNAPSHOT, STAGING, drop_broken_state, own_cluster_asked
+from r4t_ray.machine.ray_train_runs import SNAPSHOT, STAGING, drop_broken_state, own_cluster_asked
 
 
 def kept_state(folder: Path, snapshot: str) -> Path:
