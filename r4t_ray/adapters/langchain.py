@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from langchain_core.callbacks import CallbackManagerForRetrieverRun
+from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import run_in_executor
 from pydantic import Field, PrivateAttr
 
 from r4t_ray.adapters.found import find
@@ -35,6 +36,14 @@ class R4TRetriever(BaseRetriever):
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **fields: Any
     ) -> list[Document]:
+        return self._documents(query, fields)
+
+    async def _aget_relevant_documents(
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **fields: Any
+    ) -> list[Document]:
+        return await run_in_executor(None, self._documents, query, fields)
+
+    def _documents(self, query: str, fields: dict[str, Any]) -> list[Document]:
         return [
             Document(id=one.id, page_content=one.text, metadata=one.metadata)
             for one in find(self._retriever, query, {**self.fields, **fields})

@@ -63,7 +63,7 @@ def test_haystack(place: str, expected: RetrieveResponse) -> None:
     pipeline = Pipeline()
     component = haystack.R4TRetriever(place, fields={"task": "wscr", "k": 4})
     pipeline.add_component("retriever", component)
-    again = Pipeline.loads(pipeline.dumps())
+    again = Pipeline.loads(pipeline.dumps(), allowed_modules=[haystack.__name__])
     filters = {"field": "meta.rank", "operator": ">=", "value": 8}
     documents = again.run({"retriever": {"query": QUERY, "filters": filters}})["retriever"]["documents"]
     check([(one.id, one.content, one.meta) for one in documents], expected)
