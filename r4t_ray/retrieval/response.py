@@ -120,6 +120,7 @@ class ErrorResponse(Message):
     """The body of every reply that is not 2xx."""
 
     error: ErrorBody
+    request_id: str | None = Field(None, description="Id of the request, also in X-Request-ID and in the server's log.")
 
 
 def error_response(where: str, got: str, expected: str, fix: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from r4t_ray.machine.findings import refuse_faults
 from r4t_ray.machine.folders import check_home, check_shared_memory, check_temporary_folder, check_user
 from r4t_ray.machine.ray_sessions import local_ray
 from r4t_ray.serve.args import AppArgs
+from r4t_ray.serve.proxy import add_to_proxy
 
 _logger = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ def serve_workspace(workspace: Path, host: str = "127.0.0.1", port: int = 8000, 
         MachineError: Ray cannot be started on this machine.
         ArtifactError: The workspace cannot be served.
     """
+    add_to_proxy()  # Ray reads the environment when it is imported and when it starts
     import ray
     from ray import serve
 

@@ -9,8 +9,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from r4t_ray.artifacts import Workspace
@@ -53,6 +55,24 @@ def wait_for(url: str, process: subprocess.Popen[bytes], seconds: float) -> None
     pytest.fail(f"no healthy server in {seconds} s")
 
 
+def reply_after_the_gateway_died(process: subprocess.Popen[bytes], url: str) -> dict[str, Any]:
+    """Kill the only replica of the gateway; gives the body of the first 503 that follows."""
+    (gateway,) = (one for one in psutil.Process(process.pid).children(recursive=True) if is_gateway(one))
+    gateway.kill()
+    for _ in range(200):
+        reply = httpx.post(f"{url}/v1/retrieve", json={"query": "soup"}, headers={"X-Request-ID": "abc-2"}, timeout=60)
+        assert reply.headers["content-type"] == "application/json"
+        assert reply.headers["x-request-id"] == "abc-2"
+        if reply.status_code != 200:
+            assert (reply.status_code, reply.headers["retry-after"]) == (503, "1")
+            return dict(reply.json())
+    pytest.fail("every request was answered")
+
+
+def is_gateway(process: psutil.Process) -> bool:
+    return any("ServeReplica" in part and "Gateway" in part for part in process.cmdline())
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(420)
 def test_a_served_workspace_answers_and_stops_on_sigterm(
@@ -63,6 +83,11 @@ def test_a_served_workspace_answers_and_stops_on_sigterm(
     request = parse_request(query="a warm soup", k=2, n=3)
     over_http, locally = Client(url).retrieve(request), Retriever(tiny_workspace.root).answer(request)
     assert over_http.directions[0].items[0].id == locally.directions[0].items[0].id
+    headers = httpx.get(f"{url}/docs/", headers={"X-Request-ID": "abc-1"}).headers
+    assert headers.get_list("x-request-id") == ["abc-1"]
+    fault = reply_after_the_gateway_died(process, url)
+    assert set(fault["error"]) == {"where", "got", "expected", "fix"}
+    assert fault["request_id"] == "abc-2"
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0
     with pytest.raises(httpx.TransportError):
