@@ -15,7 +15,8 @@ from starlette.exceptions import HTTPException
 
 from r4t_ray.errors import DataError, MachineError, RequestError
 from r4t_ray.retrieval.request import EXPECTED_BODY, request_fault
-from r4t_ray.retrieval.response import error_of, error_response
+from r4t_ray.retrieval.response import ErrorBody, ErrorResponse, error_of, error_response
+from r4t_ray.serve.keys import Key, KeyCheck
 from r4t_ray.serve.middleware import BodyLimit, PlainRequests, error_reply
 
 RETRY_AFTER_S = 1
@@ -31,8 +32,8 @@ def reply(
     """The error of a request. Those of 500 and above are logged with its id."""
     request_id: str = request.state.request_id
     if status >= 500:
-        got = content["error"]["got"]
-        _logger.error("%s %s: status %d, %s (request_id %s)", request.method, request.url.path, status, got, request_id)
+        asked, got = f"{request.method} {request.url.path}", content["error"]["got"]
+        _logger.error("%s: status %d, %s (request_id %s)", asked, status, got, request_id)
     return error_reply(request_id, status, content, headers)
 
 
@@ -118,10 +119,24 @@ HANDLERS: dict[type[Exception], Handler] = {
 }
 
 
-def make_api(title: str, max_body_bytes: int) -> FastAPI:
-    """A FastAPI application with the layers and the error handlers, and no routes yet."""
+async def fault_of(request: Request, error: Exception) -> tuple[int, ErrorBody]:
+    """The status and the error that a request would get for an exception."""
+    handler = next(HANDLERS[kind] for kind in type(error).__mro__ if kind in HANDLERS)
+    response = await handler(request, error)
+    return response.status_code, ErrorResponse.model_validate_json(bytes(response.body)).error
+
+
+def make_api(title: str, max_body_bytes: int, keys: Callable[[], tuple[Key, ...]] = tuple) -> FastAPI:
+    """A FastAPI application with the layers and the error handlers, and no routes yet.
+
+    Args:
+        title: Its name.
+        max_body_bytes: Limit on a body.
+        keys: Gives the API keys; no keys let every request pass.
+    """
     api = FastAPI(title=title, redirect_slashes=False)
     api.add_middleware(BodyLimit, limit=max_body_bytes)
+    api.add_middleware(KeyCheck, keys=keys)
     api.add_middleware(PlainRequests)  # the outermost layer
     for kind, handler in HANDLERS.items():
         api.add_exception_handler(kind, handler)

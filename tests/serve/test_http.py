@@ -11,7 +11,8 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError
 
 from r4t_ray.errors import DataError, MachineError, RequestError
-from r4t_ray.retrieval.request import MAX_BODY_BYTES, RetrieveRequest, check_k
+from r4t_ray.retrieval.generation import check_k
+from r4t_ray.retrieval.request import MAX_BODY_BYTES, RetrieveRequest
 from r4t_ray.serve.http import make_api
 
 from ..conftest import NUM_ROWS
