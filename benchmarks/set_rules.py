@@ -25,7 +25,6 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.evaluation.bench import Bench
 from r4t_ray.evaluation.method_answer import Answer, answers_of_directions, picked_rows
 from r4t_ray.evaluation.methods import METHODS
-from r4t_ray.evaluation.methods.mmr import mmr_picks
 from r4t_ray.evaluation.scores import coverage_scores
 from r4t_ray.evaluation.settings import EvaluationConfig
 from r4t_ray.evaluation.trial import Trial, folm_settings, load_policy, open_trial
@@ -33,6 +32,7 @@ from r4t_ray.folm import SharedEngine
 from r4t_ray.folm.rollout.task_rewards import pool_entries
 from r4t_ray.measures import first_keeping, keeps_rule, recall
 from r4t_ray.measures.bootstrap import bootstrap_mean
+from r4t_ray.retrieval.similarity import mmr_picks
 from r4t_ray.rewards import OARConfig
 from r4t_ray.types import Array, Rows
 

@@ -4,6 +4,7 @@ R4TError
 ├── ConfigError            (ValueError)         a setting a person wrote
 ├── DataError              (ValueError)         a catalogue, file or column a person brought
 ├── RequestError           (ValueError)         a query a person sent
+├── DeadlineError          (TimeoutError)       a query without an answer in time
 ├── ArtifactError          (RuntimeError)       a stage's output that is changed, truncated or stale
 │   └── MissingArtifactError (FileNotFoundError)  a stage that has not run
 ├── MachineError           (RuntimeError)       what this machine, its network or the cluster lacks
@@ -42,6 +43,10 @@ class DataError(R4TError, ValueError):
 
 class RequestError(R4TError, ValueError):
     """A query that cannot be answered; HTTP 4xx at the gateway."""
+
+
+class DeadlineError(R4TError, TimeoutError):
+    """A query that was not answered within its deadline; HTTP 504 at the gateway."""
 
 
 class ArtifactError(R4TError, RuntimeError):

@@ -57,3 +57,10 @@ class Search:
     num_hits: int
     exclude: tuple[int, ...] = ()
     where: Rows | Mask | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetch:
+    """One read of stored embeddings: of these rows of the pool. The answer has shape (K, D)."""
+
+    rows: Rows

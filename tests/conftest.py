@@ -34,6 +34,7 @@ import uuid  # noqa: E402 - the environment above comes first
 from collections.abc import Iterator  # noqa: E402
 from dataclasses import dataclass  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
 
 import psutil  # noqa: E402
 import pytest  # noqa: E402
@@ -165,6 +166,14 @@ def write_labels(path: Path) -> None:
 
     emb = pa.FixedSizeListArray.from_arrays(pa.array(np.eye(2, DIM, dtype=np.float16).ravel()), DIM)
     pq.write_table(pa.table({"text": LABELS, "count": [3, 1], "emb": emb}), path)
+
+
+def settled(answer: Any) -> dict[str, Any]:
+    """An answer, as an object or as JSON, without what differs each time: its id and its times; and without shards."""
+    fields = dict(answer if isinstance(answer, dict) else answer.model_dump())
+    for name in ("request_id", "timings_ms", "shards"):
+        assert fields.pop(name)
+    return fields
 
 
 class NoSettings(Settings):

@@ -14,8 +14,9 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import RemovedIds, SetsConfig, load_items, load_sets, read_removed_ids, run
 from r4t_ray.errors import DataError, RequestError
 from r4t_ray.ids import MAX_ID_CHARS, id_fault
+from r4t_ray.retrieval.generation import named_rows
 from r4t_ray.retrieval.open_task import Pool
-from r4t_ray.retrieval.request import named_rows, parse_request
+from r4t_ray.retrieval.request import parse_request
 from r4t_ray.serve.page import read_page
 
 from .catalogue.forms import FORMS, write_lines

@@ -13,7 +13,7 @@ TOTAL = 10
 
 
 class Found(NamedTuple):
-    """An item of an answer. ``metadata`` holds its score, rank (from 0), directions (labels) and payload, if any."""
+    """An item of an answer. ``metadata`` holds its score, rank (from 1), directions (labels) and payload, if any."""
 
     id: str
     text: str
@@ -43,10 +43,10 @@ def find(retriever: Retriever, query: str, fields: Mapping[str, Any]) -> list[Fo
             {
                 "id": item.id,
                 "score": item.score,
-                "rank": rank,
+                "rank": item.rank,
                 "directions": [labels[index] for index in item.directions],
                 **({} if item.payload is None else {"payload": item.payload}),
             },
         )
-        for rank, item in enumerate(answer.items)
+        for item in answer.items
     ]

@@ -29,8 +29,9 @@ from r4t_ray.catalogue.records import (
 )
 from r4t_ray.errors import DataError, RequestError
 from r4t_ray.files import sha256_file
+from r4t_ray.retrieval.generation import generation_request
 from r4t_ray.retrieval.open_task import OpenTask
-from r4t_ray.retrieval.request import RetrieveRequest, generation_request, parse_request
+from r4t_ray.retrieval.request import RetrieveRequest, parse_request
 from r4t_ray.types import Task
 
 LOG_FIELDS = Fields(required=("text",), optional=("query_id", "task"))

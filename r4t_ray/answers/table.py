@@ -31,15 +31,8 @@ def answers_table(queries: Sequence[Mapping[str, Any]], answers: Sequence[Retrie
 
 
 def _items(answer: RetrieveResponse) -> list[dict[str, Any]]:
-    """The items of an answer, best first, each with the direction that lists it with the highest score."""
-    best: dict[str, tuple[float, int]] = {}
-    for direction in answer.directions:
-        for item in direction.items:
-            if item.id not in best or item.score > best[item.id][0]:
-                best[item.id] = item.score, direction.index
-    return [
-        {"id": item.id, "text": item.text, "score": item.score, "direction": best[item.id][1]} for item in answer.items
-    ]
+    """The items of an answer, best first."""
+    return [{name: getattr(item, name) for name in ITEM.names} for item in answer.items]
 
 
 def _directions(answer: RetrieveResponse) -> list[dict[str, Any]]:

@@ -57,6 +57,19 @@ MaxPerOption = Annotated[
         help="At most N items of the answer have the same value of the attribute. Default: no limit.",
     ),
 ]
+FieldOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--field",
+        metavar="NAME=VALUE",
+        help="Another field of the request, such as method=mmr, min_relevance=90, dedupe=true, include_query=true or "
+        "offset=10. May be repeated. docs/serving.md lists them.",
+    ),
+]
+QueryArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[QUERY]", help="The query, in words. It may be left out if --like names ids."),
+]
 QueryLog = Annotated[
     Path,
     typer.Option(
@@ -84,7 +97,7 @@ JsonFlag = Annotated[
 
 @app.command(rich_help_panel=USE_PANEL)
 def query(
-    text: Annotated[str, typer.Argument(metavar="QUERY", help="The query, in words.")],
+    text: QueryArgument = None,
     local: LocalFlag = False,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     url: Annotated[str, typer.Option(help="Address of a running `r4t serve`.")] = "http://127.0.0.1:8000",
@@ -100,27 +113,26 @@ def query(
     guidance: Guidance = None,
     filter_json: FilterOption = None,
     max_per: MaxPerOption = None,
+    field: FieldOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Ask a running server for a set; with --local, answer in this process."""
     logging.basicConfig(level=logging.WARNING)
     from r4t_ray.retrieval.client import Client
     from r4t_ray.retrieval.filtering.filters import cap_of, filter_of
-    from r4t_ray.retrieval.request import parse_request
+    from r4t_ray.retrieval.request import QUERY_FIELDS, fields_of, parse_request
     from r4t_ray.retrieval.retriever import Retriever
 
+    shared = {"k": k, "n": n, "total": total, "seed": seed, "task": task}
     steering = {"like": like or (), "avoid": avoid or (), "strength": strength, "temperature": temperature}
     request = parse_request(
         query=text,
-        k=k,
-        n=n,
-        total=total,
-        seed=seed,
-        task=task,
         guidance=guidance,
         filter=None if filter_json is None else filter_of(filter_json),
         max_per=None if max_per is None else cap_of(max_per),
+        **shared,
         **steering,
+        **fields_of(field or (), QUERY_FIELDS),
     )
     answer = Retriever(workspace).answer(request) if local else Client(url).retrieve(request)
     typer.echo(answer.model_dump_json() if as_json else answer.table())
@@ -138,6 +150,7 @@ def retrieve(
     seed: Annotated[int, typer.Option(help="Seed of the generation, the same for every query.")] = 0,
     temperature: Temperature = 1.0,
     guidance: Guidance = None,
+    field: FieldOption = None,
     actors: Annotated[int, typer.Option(min=1, help="Actors that answer. Raise it to the number of cores.")] = 1,
     cpus: Annotated[float, typer.Option(min=0, help="CPUs per actor; rounded up, also its torch threads.")] = 1.0,
     gpus: Annotated[float, typer.Option(min=0, help="GPUs per actor.")] = 0.0,
@@ -147,10 +160,10 @@ def retrieve(
     """Answer a whole log of queries by Ray Data into parquet files. Stop it at any time and run it again."""
     flow.set_up_logging()
     from r4t_ray.config import Resources
-    from r4t_ray.retrieval.request import parse_request
+    from r4t_ray.retrieval.request import LOG_FIELDS, fields_of, parse_request
 
     shared = {"k": k, "n": n, "total": total, "seed": seed, "task": task, "temperature": temperature}
-    template = parse_request(query="any", guidance=guidance, **shared)
+    template = parse_request(query="any", guidance=guidance, **shared, **fields_of(field or (), LOG_FIELDS))
     from r4t_ray.answers.folder import Asked
 
     asked = Asked(log=queries, template=template, workspace=Workspace(workspace), queries_per_file=queries_per_file)
@@ -169,13 +182,16 @@ def serve(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Let other machines ask without an API key. Default: refuse to start.")
+    ] = False,
 ) -> None:
     """Serve a workspace over HTTP with Ray Serve until interrupted."""
     flow.set_up_logging()
     args = flow.load_experiment(config).serve if config else None
     from r4t_ray.serve.server import serve_workspace
 
-    serve_workspace(workspace, host=host, port=port, args=args)
+    serve_workspace(workspace, host=host, port=port, args=args, is_insecure=insecure)
 
 
 @app.command(rich_help_panel=USE_PANEL)

@@ -2,7 +2,7 @@
 
 from r4t_ray.index.build import run, write_index
 from r4t_ray.index.index_types import IndexConfig
-from r4t_ray.index.search import ShardedIndex, load_index, search_shards
+from r4t_ray.index.search import ShardedIndex, fetch_vectors, joined_vectors, load_index, search_shards
 from r4t_ray.index.shard import Shard, flat_shard, load_shard, load_shards, merge_topk, read_index_file
 from r4t_ray.types import POOLS
 
@@ -11,7 +11,9 @@ __all__ = [
     "IndexConfig",
     "Shard",
     "ShardedIndex",
+    "fetch_vectors",
     "flat_shard",
+    "joined_vectors",
     "load_index",
     "load_shard",
     "load_shards",

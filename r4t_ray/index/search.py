@@ -70,6 +70,21 @@ def search_shards(shards: Sequence[Shard], search: Search) -> tuple[Array, Rows]
     return merge_topk(scores, rows, search.num_hits)
 
 
+def joined_vectors(rows_K: Rows, parts: Sequence[tuple[Rows, Array]]) -> Array:
+    """The embeddings of pool rows, (K, D), from the ``Shard.vectors`` of the shards. A row that none has is zero."""
+    emb_KD = np.zeros((len(rows_K), parts[0][1].shape[1]), np.float32)
+    for rows_N, emb_ND in parts:
+        places = {row: place for place, row in enumerate(rows_N.tolist())}
+        held = [at for at, row in enumerate(rows_K.tolist()) if row in places]
+        emb_KD[held] = emb_ND[[places[int(rows_K[at])] for at in held]]
+    return emb_KD
+
+
+def fetch_vectors(shards: Sequence[Shard], rows_K: Rows) -> Array:
+    """The embeddings of pool rows over all shards of one pool, (K, D)."""
+    return joined_vectors(rows_K, [shard.vectors(rows_K) for shard in shards])
+
+
 def load_index(workspace: Workspace, task: Task) -> ShardedIndex:
     """Load the index of one task and its pool. The files are checked against their manifests.
 

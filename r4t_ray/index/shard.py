@@ -76,6 +76,11 @@ class Shard:
             return scores_LK, rows_LK
         return leave_out(scores_LK, rows_LK, search.exclude, search.num_hits)
 
+    def vectors(self, rows_K: Rows) -> tuple[Rows, Array]:
+        """The pool rows that this shard has among the given ones, and their embeddings, in the same order."""
+        own_N = rows_K[(rows_K >= self.offset) & (rows_K < self.offset + self.size)]
+        return own_N, self._stored_rows()[own_N - self.offset]
+
     def _candidates(self, z_LD: Array, num: int, where: Rows | Mask | None) -> Rows:
         """Rows of this shard near each direction, (L, num). -1 pads if ``where`` allows fewer rows."""
         if where is None:
@@ -112,9 +117,11 @@ def exact_scores(q_BD: Array, emb_MD: Array, rows_BK: Rows) -> Array:
     """Inner products of each query with its K candidate rows, shape (B, K), computed in parts of bounded memory."""
     scores_BK = np.empty(rows_BK.shape, np.float32)
     step = max(1, RESCORED_FLOATS // max(1, rows_BK.shape[1] * q_BD.shape[1]))
+    width = max(1, RESCORED_FLOATS // q_BD.shape[1])
     for start in range(0, len(q_BD), step):
-        part = slice(start, start + step)
-        scores_BK[part] = np.einsum("bd,bkd->bk", q_BD[part], emb_MD[rows_BK[part]])
+        for left in range(0, rows_BK.shape[1], width):
+            part = slice(start, start + step), slice(left, left + width)
+            scores_BK[part] = np.einsum("bd,bkd->bk", q_BD[part[0]], emb_MD[rows_BK[part]])
     return scores_BK
 
 

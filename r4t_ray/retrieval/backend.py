@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -15,12 +16,13 @@ from r4t_ray.diffusion.generation import generate_each, sampler_with
 from r4t_ray.diffusion.settings import SamplerConfig
 from r4t_ray.diffusion.transforms import Steering
 from r4t_ray.encoders import CachedEncoder, load_encoder, load_serving_encoder
-from r4t_ray.index import Shard, search_shards
+from r4t_ray.index import Shard, fetch_vectors, search_shards
 from r4t_ray.machine.threads import limit_threads
+from r4t_ray.retrieval.generation import Generated, GenerationRequest
 from r4t_ray.retrieval.loading import retriever_folder, served_sampler, served_tasks
-from r4t_ray.retrieval.request import Generated, GenerationRequest
+from r4t_ray.retrieval.picking import Lookup
 from r4t_ray.retrieval.settings import RetrievalSettings
-from r4t_ray.types import Array, Hits, IndexName, Search, Task
+from r4t_ray.types import Array, Fetch, IndexName, Task
 
 
 class DirectionGenerator:
@@ -67,20 +69,35 @@ class DirectionGenerator:
         return cls(CachedEncoder(encoder), retrievers, samplers)
 
     def __call__(self, requests: Sequence[GenerationRequest]) -> list[Generated]:
-        """The query's embedding and the directions of each request: L, or more if its ``k`` is larger.
+        """The query's embedding and the directions of each request: L, or more if its ``k`` is larger; none for 0.
 
         The noise of a request comes from its seed. So its answer does not depend on the other requests of the batch,
         except for rounding, which depends on the batch size.
         """
+        started = time.perf_counter()
+        emb_of = self._embed(requests)
+        encoded = time.perf_counter()
+        made: dict[int, Array] = {at: emb_ND[:0] for at, emb_ND in enumerate(emb_of)}
+        for task, guidance in {(request.task, request.guidance): None for request in requests if request.k}:
+            positions = [
+                at for at, one in enumerate(requests) if one.k and (one.task, one.guidance) == (task, guidance)
+            ]
+            z_BLD = self._sample([requests[at] for at in positions], [emb_of[at] for at in positions])
+            made |= dict(zip(positions, z_BLD, strict=True))
+        timings_ms = {"encode": 1e3 * (encoded - started), "generate": 1e3 * (time.perf_counter() - encoded)}
+        return [Generated(emb_ND[0], made[at], timings_ms) for at, emb_ND in enumerate(emb_of)]
+
+    def _embed(self, requests: Sequence[GenerationRequest]) -> list[Array]:
+        """For each request its query vector, and the embeddings of its terms."""
         texts = [text for request in requests for text in request.texts]
+        if not texts:
+            return [request.z_q_D[None] for request in requests if request.z_q_D is not None]
         emb_ND = self.encoder.encode(texts, [kind for request in requests for kind in request.kinds])
         emb_of = np.split(emb_ND, np.cumsum([len(request.texts) for request in requests])[:-1])
-        made: dict[int, Generated] = {}
-        for task, guidance in {(request.task, request.guidance): None for request in requests}:
-            positions = [at for at, one in enumerate(requests) if (one.task, one.guidance) == (task, guidance)]
-            z_BLD = self._sample([requests[at] for at in positions], [emb_of[at] for at in positions])
-            made |= {at: Generated(emb_of[at][0], z_LD) for at, z_LD in zip(positions, z_BLD, strict=True)}
-        return [made[position] for position in range(len(requests))]
+        return [
+            own_ND if request.z_q_D is None else np.concatenate([request.z_q_D[None], own_ND])
+            for request, own_ND in zip(requests, emb_of, strict=True)
+        ]
 
     def _sample(self, requests: Sequence[GenerationRequest], embs: Sequence[Array]) -> list[Array]:
         """Directions for requests of one task and guidance, each with the embeddings of its ``texts``."""
@@ -133,6 +150,8 @@ class InProcess:
         (generated,) = self.generator([request])
         return generated
 
-    def search(self, name: IndexName, search: Search) -> Hits:
-        """Scores and pool rows of each direction's hits, best first."""
-        return search_shards(self.shards[name], search)
+    def search(self, name: IndexName, lookup: Lookup) -> Any:
+        """What a lookup finds: scores and pool rows of each direction's hits, or embeddings."""
+        if isinstance(lookup, Fetch):
+            return fetch_vectors(self.shards[name], lookup.rows)
+        return search_shards(self.shards[name], lookup)

@@ -61,6 +61,7 @@ def open_tasks(
 def open_task(workspace: Workspace, task: Task, settings: RetrievalSettings, items: ItemAttributes) -> OpenTask:
     """One task of ``open_tasks``. The new entries follow the rows of the index in the pool."""
     pool, added = load_pool(workspace, task), load_new_entries(workspace, task)
+    index = read_index_file(folder_of_index(workspace, task))
     if added is not None:
         pool = Pool(ids=[*pool.ids, *added.ids], texts=[*pool.texts, *added.texts])
     return OpenTask(
@@ -69,6 +70,10 @@ def open_task(workspace: Workspace, task: Task, settings: RetrievalSettings, ite
         model=describe(workspace, task, settings, num_new_entries=len(added.ids) if added else 0),
         labels=load_labels(workspace, task),
         decoder=load_query_decoder(workspace) if task == "wscr" else None,
+        dim=index["dim"],
+        index_type=index["type"],
+        num_shards=len(index["offsets"]) - 1,
+        mmr_lambda=settings.mmr_lambda,
         attributes=pool_attributes(workspace, task, pool.ids, items),
     )
 

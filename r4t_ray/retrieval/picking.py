@@ -7,19 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from r4t_ray.decoder import QueryDecoder
 from r4t_ray.retrieval.filtering.caps import MAX_SEARCHES, Room, num_searched
-from r4t_ray.types import Array, Hits, IndexName, Rows, Search
+from r4t_ray.types import Array, Fetch, Hits, IndexName, Rows, Search
 
 T = TypeVar("T")
 
-Searching = Generator[tuple[IndexName, Search], Hits, T]
-"""Yields an index and a search of it, is sent the hits, and returns a T."""
+Lookup = Search | Fetch
+"""A search of an index, which gives its ``Hits``, or a read of embeddings, which gives an array (K, D)."""
+
+Searching = Generator[tuple[IndexName, Lookup], Any, T]
+"""Yields an index and a lookup in it, is sent what was found, and returns a T."""
 
 Best = tuple[Rows, Array, Rows]
 """Pool rows (K,), the best score of each over the directions, and the direction that gave it, best first."""
@@ -49,8 +52,8 @@ class Picked:
         return [float(weight) for weight in weight_k]
 
 
-def run(searching: Searching[T], search: Callable[[IndexName, Search], Hits]) -> T:
-    """Answer every search of a generator by a function, and return what the generator returns."""
+def run(searching: Searching[T], search: Callable[[IndexName, Any], Any]) -> T:
+    """Answer every lookup of a generator by a function, and return what the generator returns."""
     try:
         name, wanted = next(searching)
         while True:
@@ -128,6 +131,8 @@ def pick_by_score(
     cos_kK = np.zeros((len(z_kD), 0), np.float32)
     if len(rows_K):
         cosines = yield "wscr", Search(z_LD=z_kD, num_hits=len(rows_K), where=np.sort(rows_K))
+        is_found_K = np.isin(rows_K, cosines[1])  # all are found, unless a shard went down meanwhile
+        rows_K, scores_K = rows_K[is_found_K], scores_K[is_found_K]
         cos_kK = cosines_of(cosines, rows_K)
     owner_K = cos_kK.argmax(axis=0)
     listed = [np.flatnonzero(owner_K == own) for own in range(len(z_kD))] if n is None else share_out(cos_kK, n)
@@ -174,7 +179,7 @@ def _is_everything(scores_kK: Array, search: Search) -> bool:
 def cosines_of(hits: Hits, rows_K: Rows) -> Array:
     """The cosine of each direction with each of the rows, (k, K), from hits that hold all the rows."""
     scores_kK, found_kK = hits
-    order_kK = np.argsort(found_kK, axis=1)
+    order_kK = np.argsort(found_kK, axis=1)[:, found_kK.shape[1] - len(rows_K) :]  # row -1 is padding
     place_K = np.argsort(np.argsort(rows_K))
     return np.take_along_axis(scores_kK, order_kK, axis=1)[:, place_K]
 
@@ -213,6 +218,14 @@ def share_out(cos_kK: Array, n: int) -> list[Rows]:
             taken[nearest] = True
         left = left[~taken]
     return [np.concatenate([rows, np.sort(np.array(more, np.int64))]) for rows, more in zip(listed, added, strict=True)]
+
+
+def page_of(picked: Picked, offset: int, total: int) -> Picked:
+    """The items of an answer in ``total`` form from position ``offset`` on, at most ``total``."""
+    page = slice(offset, offset + total)
+    owner_K = picked.owner_K[page]
+    listed = [np.flatnonzero(owner_K == own) for own in range(len(picked.lists))]
+    return _listed(picked.rows_K[page], picked.scores_K[page], owner_K, listed)
 
 
 def _owned(best: Best, total: int, num_directions: int) -> Picked:

@@ -1,37 +1,36 @@
-"""The request: its fields and limits, and the generation request and the search that are made from it.
+"""The request: its fields and limits. ``generation`` makes the generation request of it, ``compose`` its searches.
 
 The same class validates requests over HTTP and requests in this process. Both get the same error messages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
-    BeforeValidator,
     Field,
     StringConstraints,
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
+from pydantic_core import PydanticCustomError
 
-from r4t_ray.diffusion import SOLVERS
 from r4t_ray.errors import RequestError
 from r4t_ray.ids import MAX_ID_CHARS
-from r4t_ray.retrieval.filtering.filters import Bounds, Filter, MaxPer, check_attributes, checked_depth, checked_size
-from r4t_ray.retrieval.open_task import OpenTask, Pool
+from r4t_ray.retrieval.filtering.filters import Bounds, FilterField, MaxPer
 from r4t_ray.retrieval.response import Message
-from r4t_ray.types import Array, Task, TextKind
+from r4t_ray.types import Task
 
 MAX_QUERY_CHARS = 2_000
 MAX_ITEMS = 1_000
 DEFAULT_N = 10
 """Items per direction of a request that names neither ``n`` nor ``total``."""
 MAX_TERMS = 16
+MAX_TIMEOUT_MS = 600_000
 MAX_BODY_BYTES = 128 * 1024
 """The longest query and the longest terms have 8,400 characters. If JSON escapes each as a surrogate pair, they take
 100,800 bytes."""
@@ -43,13 +42,24 @@ SHOWN_CHARS = 80
 
 QueryText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUERY_CHARS)]
 Term = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_ID_CHARS)]
+Method = Literal["diffusion", "none", "mmr"]
 Terms = Annotated[tuple[Term, ...], Field(max_length=MAX_TERMS)]
+
+
+LOG_FIELDS = ("method", "mmr_lambda", "offset", "min_relevance", "include_query", "query_weight", "dedupe")
+"""Fields that `r4t retrieve` sets by ``--field``."""
+QUERY_FIELDS = (*LOG_FIELDS, "with_payload", "timeout_ms", "allow_partial")
+"""Fields that `r4t query` sets by ``--field``, because it has no option for each."""
 
 
 class RetrieveRequest(Message):
     """One request. The upper bound of ``k`` depends on the model; ``generation_request`` checks it."""
 
-    query: QueryText = Field(description="The query, in words.", examples=["a summer dinner by the sea"])
+    query: QueryText | None = Field(
+        None,
+        description="The query, in words. It may be left out if `like` names ids: the answer completes these entries.",
+        examples=["a summer dinner by the sea"],
+    )
     k: int = Field(
         10,
         ge=1,
@@ -71,11 +81,32 @@ class RetrieveRequest(Message):
         description="Number of items of the whole answer, in place of `n`: the best ones over all directions. Each "
         "stands under the direction that is nearest to it.",
     )
+    offset: int | None = Field(
+        None,
+        ge=0,
+        lt=MAX_ITEMS,
+        strict=True,
+        description="With `total`: leave out so many of the best items. Pages whose requests state it, 0 included, do "
+        f"not overlap. offset + total is at most {MAX_ITEMS:,}. Default: the first page.",
+    )
     seed: int = Field(0, ge=0, lt=2**63, strict=True, description="Random seed. The same seed gives the same answer.")
     task: Task | None = Field(
         None,
         description="oar retrieves collections (items if the catalogue has no sets), wscr the items of one set. "
         "Default: the default task of the server.",
+    )
+    method: Method = Field(
+        "diffusion",
+        description="Where the items come from. diffusion: the generated directions. none: the nearest entries of the "
+        "query. mmr: maximal marginal relevance over the nearest entries. none and mmr have one direction, the query, "
+        "and score an item by its cosine to the query.",
+    )
+    mmr_lambda: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="With method mmr: the weight of relevance, from 0 (novelty alone) to 1 (relevance alone). Default: "
+        "serve.mmr_lambda.",
     )
     like: Terms = Field((), description="Ids of the catalogue, or words. The directions are pulled towards them.")
     avoid: Terms = Field(
@@ -92,7 +123,7 @@ class RetrieveRequest(Message):
     guidance: float | None = Field(
         None, ge=0, le=20, description="Classifier-free guidance strength. Default: the model's."
     )
-    filter: Annotated[Filter, BeforeValidator(checked_depth), AfterValidator(checked_size)] | None = Field(
+    filter: FilterField | None = Field(
         None,
         description="Only items with these attributes are found. Default: all items.",
         examples=[{"and": [{"eq": ["category", "tops"]}, {"range": ["price", {"lt": 50}]}]}],
@@ -102,7 +133,41 @@ class RetrieveRequest(Message):
         description="At most so many items of the answer have the same value of an attribute. Default: no limit.",
         examples=[{"attribute": "category", "n": 2}],
     )
+    min_relevance: float = Field(
+        0.0,
+        ge=0,
+        lt=100,
+        description="Entries below this percentile of the query's cosines to the pool are left out. 90 keeps the tenth "
+        "of the pool that is nearest to the query. Default: 0, all entries.",
+    )
+    include_query: bool = Field(False, strict=True, description="Whether the query is one more direction, the last.")
+    query_weight: float = Field(
+        1.0,
+        gt=0,
+        le=4,
+        description="With `include_query`: factor of the cosines to the query. Above 1 it wins more items.",
+    )
+    dedupe: bool = Field(
+        False,
+        strict=True,
+        description="Whether of items with the same text only the best is kept. Case, width and white space of texts "
+        "do not count.",
+    )
     with_payload: bool = Field(False, strict=True, description="Whether the answer has the attributes of its items.")
+    timeout_ms: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_TIMEOUT_MS,
+        strict=True,
+        description="Milliseconds after which the request fails (HTTP 504). Default: the server's deadline, which also "
+        "bounds it.",
+    )
+    allow_partial: bool = Field(
+        False,
+        strict=True,
+        description="Whether to answer from the other shards if a shard is down or slow. `partial` and `shards` of the "
+        "answer tell. It waits for a shard at most half of the time that is left.",
+    )
 
     @field_validator("total")
     @classmethod
@@ -111,100 +176,40 @@ class RetrieveRequest(Message):
             raise ValueError("n or total, not both")
         return total
 
+    @field_validator("offset")
+    @classmethod
+    def _in_one_list(cls, offset: int | None, info: ValidationInfo) -> int | None:
+        if offset is not None and "total" in info.data:
+            total = info.data["total"]
+            if total is None or offset + total > MAX_ITEMS:
+                raise ValueError(f"offset beside total, together at most {MAX_ITEMS:,}")
+        return offset
+
+    @field_validator("mmr_lambda")
+    @classmethod
+    def _with_mmr(cls, mmr_lambda: float | None, info: ValidationInfo) -> float | None:
+        if mmr_lambda is not None and info.data.get("method") != "mmr":
+            raise ValueError("none without method mmr")
+        return mmr_lambda
+
+    @model_validator(mode="after")
+    def _has_a_query(self) -> Self:
+        if self.query is None and not self.like:
+            raise PydanticCustomError("no_query", "a query, or ids of the catalogue in `like`")
+        return self
+
+    @property
+    def depth(self) -> int | None:
+        """Items of the ranking from which the page of ``total`` items is cut; None without ``total``.
+
+        All pages are cut from the same ranking, because an approximate index may rank a deeper search in another way.
+        """
+        return self.total if self.offset is None else MAX_ITEMS
+
     @property
     def items_per_direction(self) -> int | None:
         """``n`` or its default. None if ``total`` is given."""
         return None if self.total else self.n or DEFAULT_N
-
-
-class Generated(NamedTuple):
-    """What the generator makes of one request: the query's unit embedding (D,) and the directions z_LD, unit rows."""
-
-    z_q_D: Array
-    z_LD: Array
-
-
-@dataclass(frozen=True, kw_only=True)
-class GenerationRequest:
-    """The part of a request that the generator needs. The steering terms ``like`` and ``avoid`` are texts, not ids.
-
-    The generator makes ``k`` directions or more.
-    """
-
-    task: Task
-    query: str
-    seed: int
-    temperature: float = 1.0
-    guidance: float | None = None
-    strength: float = 0.0
-    like: tuple[str, ...] = ()
-    avoid: tuple[str, ...] = ()
-    k: int = 1
-
-    @property
-    def texts(self) -> list[str]:
-        """The texts to encode: the query, then ``like``, then ``avoid``."""
-        return [self.query, *self.like, *self.avoid]
-
-    @property
-    def kinds(self) -> list[TextKind]:
-        """The kinds of ``texts``. Terms are embedded as the entries of the pool are."""
-        terms: list[TextKind] = ["document"] * (len(self.like) + len(self.avoid))
-        return ["query", *terms]
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the request leaves generation as it is: temperature 1 and no steering terms with a strength."""
-        return self.temperature == 1.0 and not (self.strength and (self.like or self.avoid))
-
-
-def generation_request(request: RetrieveRequest, opened: OpenTask) -> GenerationRequest:
-    """Check a request against the models of its task, and put its steering terms into words.
-
-    Raises:
-        RequestError: ``k`` exceeds what the model can generate, ``guidance`` is set for a solver that ignores it, or
-            the catalogue lacks an attribute that the filter or the cap names.
-    """
-    check_k(request.k, opened.model.num_rows)
-    if request.filter or request.max_per:
-        attributes = opened.attributes
-        known, are_items = (attributes.items.names, attributes.are_items) if attributes else ((), False)
-        check_attributes(request.filter, request.max_per, known, are_items)
-    if request.guidance is not None and not SOLVERS[opened.model.solver].is_guided:
-        raise RequestError(
-            "guidance",
-            str(request.guidance),
-            f"none: the solver {opened.model.solver} takes no guidance",
-            "leave it out, or set a solver that takes guidance: serve.solver: dpmpp_2m, serve.num_steps: 4",
-        )
-    return GenerationRequest(
-        task=opened.task,
-        query=request.query,
-        seed=request.seed,
-        temperature=request.temperature,
-        guidance=request.guidance,
-        strength=request.strength,
-        like=in_words(request.like, opened.pool),
-        avoid=in_words(request.avoid, opened.pool),
-        # Several directions may lead to the same item that passes, so there are more to choose from.
-        k=opened.model.num_rows if request.filter else request.k,
-    )
-
-
-def check_k(k: int, num_rows: int) -> None:
-    """Raise RequestError if ``k`` is larger than ``num_rows``, the most directions that the model generates."""
-    if k > num_rows:
-        raise RequestError("k", str(k), f"1 to {num_rows}, the most directions this model generates", "ask for fewer")
-
-
-def in_words(terms: Sequence[str], pool: Pool) -> tuple[str, ...]:
-    """The text of each term that is an id of the pool; other terms stay as they are."""
-    return tuple(pool.texts[pool.row_of[term]] if term in pool.row_of else term for term in terms)
-
-
-def named_rows(terms: Sequence[str], pool: Pool) -> tuple[int, ...]:
-    """The pool row of each term that is an id of the pool."""
-    return tuple(pool.row_of[term] for term in terms if term in pool.row_of)
 
 
 def shown(value: object) -> str:
@@ -236,15 +241,32 @@ def parse_request(**fields: Any) -> RetrieveRequest:
         raise request_fault(error.errors()) from None
 
 
+def fields_of(options: Iterable[str], names: Sequence[str]) -> dict[str, Any]:
+    """Fields written as ``NAME=VALUE`` on the command line, the values as JSON or text. Raises RequestError."""
+    fields: dict[str, Any] = {}
+    for option in options:
+        name, sign, value = option.partition("=")
+        if not sign or name not in names:
+            expected = f"NAME=VALUE, the name one of {', '.join(names)}"
+            raise RequestError("--field", shown(option), expected, "correct it, or use the option of that name")
+        try:
+            fields[name] = json.loads(value)
+        except ValueError:
+            fields[name] = value
+    return fields
+
+
 def _place(fault: Mapping[str, Any]) -> str:
     inside = [str(part) for part in fault["loc"] if part != "body"]
     if fault["type"] == "json_invalid":
         return f"body, character {inside[0]}" if inside else "body"
+    if fault["type"] == "no_query":
+        return "query"
     return ".".join(inside) or "body"
 
 
 def _got(fault: Mapping[str, Any]) -> str:
-    if fault["type"] == "missing":
+    if fault["type"] in ("missing", "no_query"):
         return "nothing"
     if fault["type"] == "json_invalid":
         return f"invalid JSON ({fault.get('ctx', {}).get('error', 'unreadable')})"

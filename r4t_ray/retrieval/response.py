@@ -45,6 +45,10 @@ class Direction(Message):
     label: str | None = Field(
         None, description="The language model's sub-query nearest to the direction, or null if none were kept."
     )
+    groundedness: float | None = Field(
+        description="1 minus the Euclidean distance to the nearest entry that the request allows: 1 if the direction "
+        "is an entry. Null if no entry is allowed."
+    )
     weight: float = Field(description="Its share of softmax(score) over the items of the answer that stand under it.")
     items: list[Item] = Field(description="Its items, best first.")
 
@@ -52,7 +56,36 @@ class Direction(Message):
 class MergedItem(Item):
     """An item of the merged set; ``score`` is the best over the directions that list it."""
 
-    directions: list[int] = Field(description="Indices of the directions that list it.")
+    direction: int = Field(description="Index of the direction under which it stands, where its score comes from.")
+    directions: list[int] = Field(description="Indices of all directions that list it.")
+    rank: int = Field(description="Position in the ranking, 1 for the best. It counts the items before `offset`.")
+
+
+class FanoutDirection(Message):
+    """One generated direction."""
+
+    index: int = Field(description="Position among the kept directions.")
+    label: str | None = Field(description="Its name, or null if there are no labels.")
+    groundedness: float | None = Field(description="1 minus the distance to the nearest entry that may be found.")
+    vector: list[float] = Field(description="The direction, a unit vector.")
+
+
+class SetMetrics(Message):
+    """Measures of the whole answer, as in the tables of `r4t evaluate`."""
+
+    vendi: float = Field(
+        description="Vendi score of the directions' first items (method none and mmr: of the first k items), divided "
+        "by their number: 1 if all are orthogonal."
+    )
+    groundedness: float = Field(description="Mean of the directions' groundedness.")
+    alignment: float = Field(description="Mean cosine between the directions and the query.")
+
+
+class Shards(Message):
+    """The index shards that were asked."""
+
+    ok: int = Field(description="Shards that answered.")
+    total: int = Field(description="Shards that were asked.")
 
 
 class ModelInfo(Message):
@@ -75,11 +108,22 @@ class ModelInfo(Message):
 class RetrieveResponse(Message):
     """k directions and the union of their items. ``print(answer)`` shows a small table."""
 
+    request_id: str | None = Field(None, description="Id of the request, also in X-Request-ID and the server's log.")
     task: Task = Field(description="The task that answered.")
-    query: str = Field(description="The query, without surrounding white space.")
+    query: str | None = Field(description="The query, without surrounding white space.")
     seed: int = Field(description="The seed of the request.")
     directions: list[Direction] = Field(description="The kept directions, in the order in which they were chosen.")
-    items: list[MergedItem] = Field(description="The union of the directions' items, highest score first.")
+    items: list[MergedItem] = Field(
+        description="The union of the directions' items, highest score first. With method mmr in the order of picks."
+    )
+    set_metrics: SetMetrics = Field(description="Diversity, groundedness and alignment of the answer.")
+    partial: bool = Field(False, description="Whether a shard did not answer, so that items may be missing.")
+    shards: Shards = Field(Shards(ok=0, total=0), description="The index shards that were asked.")
+    timings_ms: dict[str, float] = Field(
+        default_factory=dict,
+        description="Milliseconds by stage. encode and generate are those of the whole batch, wait is the time in "
+        "queues and transport, search is all lookups, rest is everything else, total is the sum.",
+    )
     model: ModelInfo = Field(description="The models that answered.")
 
     def __str__(self) -> str:
@@ -95,7 +139,7 @@ class RetrieveResponse(Message):
         from rich.table import Table
         from rich.text import Text
 
-        table = Table("direction", f"items ({SCORES[self.task]})", title=Text(self.query), show_lines=True)
+        table = Table("direction", f"items ({SCORES[self.task]})", title=Text(self.query or ""), show_lines=True)
         for direction in self.directions:
             items = "\n".join(f"{item.text} ({item.score:.2f})" for item in direction.items[:num_items])
             name = f"{direction.index + 1}" if direction.label is None else f"{direction.index + 1} {direction.label}"
@@ -120,6 +164,7 @@ class ErrorResponse(Message):
     """The body of every reply that is not 2xx."""
 
     error: ErrorBody
+    request_id: str | None = Field(None, description="Id of the request, also in X-Request-ID and in the server's log.")
 
 
 def error_response(where: str, got: str, expected: str, fix: str) -> dict[str, Any]:

@@ -4,24 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict, Unpack
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import ConfigError, RequestError
 from r4t_ray.retrieval.client import Client
 from r4t_ray.retrieval.compose import answer
+from r4t_ray.retrieval.generation import Generated, GenerationRequest, prepare
 from r4t_ray.retrieval.open_task import OpenTask
-from r4t_ray.retrieval.picking import run
-from r4t_ray.retrieval.request import (
-    Generated,
-    GenerationRequest,
-    RetrieveRequest,
-    generation_request,
-    parse_request,
-)
-from r4t_ray.retrieval.response import RetrieveResponse
+from r4t_ray.retrieval.picking import Lookup, run
+from r4t_ray.retrieval.request import Method, RetrieveRequest, parse_request
+from r4t_ray.retrieval.response import RetrieveResponse, Shards
 from r4t_ray.retrieval.settings import RetrievalSettings
-from r4t_ray.types import Hits, IndexName, Search, Task
+from r4t_ray.retrieval.timing import Clock, limit_of
+from r4t_ray.types import IndexName, Task
+
+
+class Fields(TypedDict, total=False):
+    """The fields of a request beside its query; ``RetrieveRequest`` has their meanings and defaults."""
+
+    k: int
+    n: int | None
+    total: int | None
+    offset: int | None
+    seed: int
+    task: Task | None
+    method: Method
+    mmr_lambda: float | None
+    like: Sequence[str]
+    avoid: Sequence[str]
+    strength: float
+    temperature: float
+    guidance: float | None
+    filter: Mapping[str, Any] | None
+    max_per: Mapping[str, Any] | None
+    min_relevance: float
+    include_query: bool
+    query_weight: float
+    dedupe: bool
+    with_payload: bool
+    timeout_ms: int | None
+    allow_partial: bool
 
 
 class Retriever:
@@ -42,66 +65,27 @@ class Retriever:
             Client(str(place)) if is_address else WorkspaceRetriever(Path(place), settings or RetrievalSettings())
         )
 
-    def retrieve(
-        self,
-        query: str,
-        *,
-        k: int = 10,
-        n: int | None = None,
-        total: int | None = None,
-        task: Task | None = None,
-        seed: int = 0,
-        like: Sequence[str] = (),
-        avoid: Sequence[str] = (),
-        strength: float = 0.5,
-        temperature: float = 1.0,
-        guidance: float | None = None,
-        filter: Mapping[str, Any] | None = None,
-        max_per: Mapping[str, Any] | None = None,
-        with_payload: bool = False,
-    ) -> RetrieveResponse:
+    def retrieve(self, query: str | None = None, **fields: Unpack[Fields]) -> RetrieveResponse:
         """Find k diverse directions for a broad query, their items, and the union of the items.
 
         Args:
-            query: The query, in words.
-            k: Number of directions to return. With the solver top_anchors at most 64, else at most L.
-            n: Number of items per direction. Default: 10, unless ``total`` is given.
-            total: Number of items of the whole answer, in place of ``n``: the best ones over all directions.
-            task: oar retrieves collections (items if the catalogue has no sets), wscr retrieves the items of one set.
-                None takes the default task.
-            seed: The same seed gives the same answer.
-            like: Ids of the catalogue, or words, that the directions are pulled towards.
-            avoid: Ids or words that the directions are pushed away from. Items named by id are left out.
-            strength: Strength of the pull and the push, 0 to 4.
-            temperature: Factor of the noise. Above 1, sets for different seeds differ more.
-            guidance: Classifier-free guidance strength. None takes the model's.
-            filter: Only items with these attributes are found, such as ``{"eq": ["category", "tops"]}``; see
-                ``filters``. None finds all items.
-            max_per: Limit of items of the answer with the same value, such as ``{"attribute": "category", "n": 2}``.
-            with_payload: Whether ``item.payload`` has the attributes of each item.
+            query: The query, in words. It may be left out if ``like`` names ids: the answer completes these entries.
+            fields: The other fields of a request, by name; ``RetrieveRequest`` has their meanings and defaults. The
+                main ones:
+
+                - ``k``: number of directions; ``n``: items per direction; ``total``: items of the whole answer in place
+                  of ``n``; ``offset``: the items of ``total`` to leave out, for pages.
+                - ``task``: oar retrieves collections (items if the catalogue has no sets), wscr the items of one set.
+                - ``like``, ``avoid``, ``strength``, ``temperature``, ``guidance``, ``seed``: steering.
+                - ``filter``, ``max_per``, ``dedupe``, ``min_relevance``: which items are found.
+                - ``method``: diffusion, none (plain search) or mmr; ``include_query``: the query as one more direction.
 
         Raises:
             RequestError: A value is out of range, or the workspace or the server cannot serve it.
+            DeadlineError: ``timeout_ms`` has passed.
             DataError: The workspace's encoder gives a text of the request a vector that is zero or not finite.
         """
-        return self.answer(
-            parse_request(
-                query=query,
-                k=k,
-                n=n,
-                total=total,
-                task=task,
-                seed=seed,
-                like=tuple(like),
-                avoid=tuple(avoid),
-                strength=strength,
-                temperature=temperature,
-                guidance=guidance,
-                filter=filter,
-                max_per=max_per,
-                with_payload=with_payload,
-            )
-        )
+        return self.answer(parse_request(query=query, **fields))
 
     def answer(self, request: RetrieveRequest) -> RetrieveResponse:
         """Answer a request that ``parse_request`` made; see ``retrieve``."""
@@ -136,10 +120,11 @@ class WorkspaceRetriever:
 
     def retrieve_all(self, requests: Sequence[RetrieveRequest]) -> list[RetrieveResponse]:
         """Answer validated requests in one pass of the models. Rounding depends on the size of the batch."""
-        each = [(request, self._opened(request)) for request in requests]
-        generated = self._backend.generator([generation_request(request, opened) for request, opened in each])
+        each, search = [(request, self._opened(request)) for request in requests], self._backend.search
+        prepared = [run(prepare(request, opened), search) for request, opened in each]
+        generated = self._backend.generator(prepared)
         return [
-            run(answer(request, opened, directions), self._backend.search)
+            finish(request, opened, directions, self._backend, Clock())
             for (request, opened), directions in zip(each, generated, strict=True)
         ]
 
@@ -154,21 +139,33 @@ class Backend(Protocol):
         """The query's embedding and the L directions of one request."""
         ...
 
-    def search(self, name: IndexName, search: Search) -> Hits:
-        """Scores and pool rows of each direction's hits, best first."""
+    def search(self, name: IndexName, lookup: Lookup) -> Any:
+        """What a lookup finds: scores and pool rows of each direction's hits, or embeddings."""
         ...
 
 
 def retrieve(request: RetrieveRequest, opened: OpenTask, backend: Backend) -> RetrieveResponse:
     """Answer a request for one task.
 
-    Only ``backend`` may wait. ``serve.backend`` takes the same steps, and awaits the generator and every search.
+    Only ``backend`` may wait. ``serve.backend`` takes the same steps, and awaits the generator and every lookup.
 
     Raises:
         RequestError: A ``k`` or a ``guidance`` that the task's model cannot serve.
+        DeadlineError: The request's ``timeout_ms`` has passed. It is checked between the steps.
     """
-    generated = backend.generate(generation_request(request, opened))
-    return run(answer(request, opened, generated), backend.search)
+    clock = Clock(limit_of(request.timeout_ms))
+    generation = run(prepare(request, opened), clock.timed("search", backend.search))
+    generated = clock.timed("wait", backend.generate)(generation)
+    clock.generated(generated.timings_ms)
+    return finish(request, opened, generated, backend, clock)
+
+
+def finish(
+    request: RetrieveRequest, opened: OpenTask, generated: Generated, backend: Backend, clock: Clock
+) -> RetrieveResponse:
+    """The steps after generation."""
+    found = run(answer(request, opened, generated), clock.timed("search", backend.search))
+    return clock.stamp(found, Shards(ok=1, total=1))
 
 
 def default_task(served: Sequence[Task], settings: RetrievalSettings) -> Task:

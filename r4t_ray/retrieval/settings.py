@@ -32,3 +32,10 @@ class RetrievalSettings(Settings):
         description="Classifier-free guidance strength. None takes the trained model's strength. "
         "0 turns guidance off, which halves the work.",
     )
+    mmr_lambda: float = Field(
+        0.6,
+        ge=0,
+        le=1,
+        description="Weight of relevance in answers of the method mmr (maximal marginal relevance), unless the request "
+        "states one. The report of `r4t evaluate` names the value that it tuned.",
+    )

@@ -12,6 +12,7 @@ from r4t_ray.retrieval.retriever import default_task
 from r4t_ray.serve.args import AppArgs, Scaling
 from r4t_ray.serve.gateway import Gateway
 from r4t_ray.serve.generator import Generator
+from r4t_ray.serve.keys import load_keys
 from r4t_ray.serve.shard import Shard, shard_name
 from r4t_ray.types import IndexName
 
@@ -27,16 +28,17 @@ def build_app(args: AppArgs) -> serve.Application:
     Raises:
         MissingArtifactError: A stage that serving needs has not run.
         ArtifactError: Stages made from different inputs.
-        ConfigError: ``args.default_task`` is not served.
+        ConfigError: ``args.default_task`` is not served, or the API keys cannot be read.
     """
     workspace = Workspace(Path(args.workspace))
     args = args.model_copy(update={"workspace": str(workspace.root)})
     verify(workspace)
     tasks = served_tasks(workspace)
     default_task(tasks, args)  # fails early
+    keys = load_keys(args.api_keys_file)
     shards = {name: _shards(workspace, args, name) for name in served_indexes(tasks)}
     generator = scaled(Generator, args.generator).bind(args)
-    return scaled(Gateway, args.gateway).bind(args, generator, shards)
+    return scaled(Gateway, args.gateway).bind(args, generator, shards, keys)
 
 
 def scaled(deployment: object, scaling: Scaling) -> serve.Deployment:

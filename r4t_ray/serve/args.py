@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -46,6 +47,11 @@ class AppArgs(RetrievalSettings):
         "inline",
         description="inline searches the index inside the gateway, which is faster if the index fits into one process. "
         "deployed makes one deployment per index shard.",
+    )
+    api_keys_file: Path | None = Field(
+        None,
+        description="File with a line `SCOPE SHA256` for each API key (docs/serving.md). Requests then need "
+        "a key. The environment variable R4T_API_KEYS adds keys. null and no variable: every request passes.",
     )
     deadline_s: float = Field(20.0, gt=0, description="Seconds after which a request gets HTTP 504.")
     max_batch_size: int = Field(64, ge=1, description="Most queries in one batch of the generator.")

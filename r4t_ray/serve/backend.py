@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+import time
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from ray.serve.handle import DeploymentHandle
+import numpy as np
 
-from r4t_ray.index import Shard, merge_topk, search_shards
-from r4t_ray.retrieval.compose import answer
+from r4t_ray.errors import DataError, RequestError
+from r4t_ray.index import Shard
+from r4t_ray.retrieval.compose import answer, fan_out, items_of
+from r4t_ray.retrieval.filtering.filters import check_attributes
+from r4t_ray.retrieval.generation import Generated, GenerationRequest, prepare
 from r4t_ray.retrieval.open_task import OpenTask
-from r4t_ray.retrieval.picking import Searching
-from r4t_ray.retrieval.request import RetrieveRequest, generation_request
-from r4t_ray.retrieval.response import RetrieveResponse
+from r4t_ray.retrieval.picking import Lookup, Searching
+from r4t_ray.retrieval.request import RetrieveRequest
+from r4t_ray.retrieval.response import FanoutDirection, Item, RetrieveResponse
 from r4t_ray.retrieval.retriever import choose_task, default_task
+from r4t_ray.retrieval.timing import Clock, limit_of
 from r4t_ray.serve.args import AppArgs
-from r4t_ray.serve.shard import packed
-from r4t_ray.types import Hits, IndexName, Search, Task
+from r4t_ray.serve.lookups import Handle, Lookups
+from r4t_ray.serve.messages import SearchRequest
+from r4t_ray.types import Array, IndexName, Search, Task
 
-Handle = DeploymentHandle[Any]
+T = TypeVar("T")
 
 HEALTH_DEADLINE_S = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One request at work: its task, its lookups and its clock."""
+
+    request: RetrieveRequest
+    opened: OpenTask
+    look_up: Lookups
+    clock: Clock
 
 
 class ServeBackend:
@@ -51,7 +68,7 @@ class ServeBackend:
         self._args, self._generator, self._shards = args, generator, shards
         self._deployed, self._rows = deployed, rows
 
-    async def retrieve(self, request: RetrieveRequest) -> RetrieveResponse:
+    async def retrieve(self, request: RetrieveRequest, request_id: str | None = None) -> RetrieveResponse:
         """Answer a validated request, by the steps of ``retrieval.retriever.retrieve``.
 
         Raises:
@@ -59,33 +76,95 @@ class ServeBackend:
             DataError: The encoder gives a text of the request a vector that is zero or not finite.
             TimeoutError: The deadline has passed.
             BackPressureError: A deployment's queue is full.
+            MachineError: No shard answers.
         """
+        job = self._job(request)
+        async with asyncio.timeout(job.clock.left_s):
+            generated = await self._generate(job)
+            return await self._finish(job, generated, request_id)
+
+    async def fan_out(self, request: RetrieveRequest) -> tuple[OpenTask, list[FanoutDirection]]:
+        """The task of a request, and its directions without items. Raises as ``retrieve``."""
+        job = self._job(request)
+        async with asyncio.timeout(job.clock.left_s):
+            generated = await self._generate(job)
+            return job.opened, await self._run(fan_out(request, job.opened, generated), job)
+
+    async def retrieve_all(
+        self, requests: Mapping[int, RetrieveRequest], request_id: str
+    ) -> dict[int, RetrieveResponse | BaseException]:
+        """Answer validated requests in one pass of the models.
+
+        Args:
+            requests: Position in the batch -> request.
+            request_id: Id of the batch.
+
+        Returns:
+            Position -> answer, or what ``retrieve`` raises.
+        """
+
+        async def begin(request: RetrieveRequest) -> tuple[Job, GenerationRequest]:
+            job = self._job(request)
+            async with asyncio.timeout(job.clock.left_s):
+                return job, await self._run(prepare(request, job.opened), job)
+
+        async def end(job: Job, generated: Generated | DataError, own_id: str) -> RetrieveResponse:
+            if isinstance(generated, DataError):
+                raise generated
+            job.clock.generated(generated.timings_ms)
+            async with asyncio.timeout(job.clock.left_s):
+                return await self._finish(job, generated, own_id)
+
+        outcomes: dict[int, Any] = await settle({at: begin(request) for at, request in requests.items()})
+        begun = {at: outcome for at, outcome in outcomes.items() if not isinstance(outcome, BaseException)}
+        if begun:
+            async with asyncio.timeout(self._args.deadline_s):
+                started = time.perf_counter()
+                made = await self._generator.generate_all.remote([generation for _, generation in begun.values()])
+            for job, _ in begun.values():
+                job.clock.add("wait", 1e3 * (time.perf_counter() - started))
+            outcomes |= await settle(
+                {at: end(begun[at][0], own, f"{request_id}/{at}") for at, own in zip(begun, made, strict=True)}
+            )
+        return outcomes
+
+    async def search_vectors(self, request: SearchRequest) -> tuple[OpenTask, list[list[Item]]]:
+        """The nearest items of each vector.
+
+        Raises:
+            RequestError: A vector of another width or of length 0, or a task or an attribute that is not there.
+            TimeoutError, BackPressureError, MachineError: As ``retrieve``.
+        """
+        job = self._job(RetrieveRequest(query="-", task=request.task))
+        async with asyncio.timeout(job.clock.left_s):
+            return job.opened, await self._run(search_vectors(request, job.opened), job)
+
+    def _job(self, request: RetrieveRequest) -> Job:
+        clock = Clock(limit_of(request.timeout_ms, self._args.deadline_s))
+        look_up = Lookups(self._deployed, self._rows, self._shards, allow_partial=request.allow_partial, clock=clock)
         opened = choose_task(self.tasks, request.task or self.default_task)
-        generation = generation_request(request, opened)
-        async with asyncio.timeout(self._args.deadline_s):
-            generated = await self._generator.generate.remote(generation)
-            return await self._run(answer(request, opened, generated))
+        return Job(request=request, opened=opened, look_up=look_up, clock=clock)
 
-    async def _run(self, searching: Searching[RetrieveResponse]) -> RetrieveResponse:
-        """As ``picking.run``, with searches that are awaited. The rest runs in a thread, off the event loop."""
-        hits: Hits | None = None
+    async def _generate(self, job: Job) -> Generated:
+        generation = await self._run(prepare(job.request, job.opened), job)
+        with job.clock.stage("wait"):
+            generated: Generated = await self._generator.generate.remote(generation)
+        job.clock.generated(generated.timings_ms)
+        return generated
+
+    async def _finish(self, job: Job, generated: Generated, request_id: str | None) -> RetrieveResponse:
+        found = await self._run(answer(job.request, job.opened, generated), job)
+        return job.clock.stamp(found, job.look_up.counts, request_id)
+
+    async def _run(self, searching: Searching[T], job: Job) -> T:
+        """As ``picking.run``, with lookups that are awaited. The rest runs in a thread, off the event loop."""
+        found: Any = None
         while True:
-            step = await asyncio.to_thread(next_step, searching, hits)
-            if isinstance(step, RetrieveResponse):
-                return step
-            hits = await self.search(*step)
-
-    async def search(self, name: IndexName, search: Search) -> Hits:
-        """Search the deployed shards and the shards of this process at the same time.
-
-        A mask of the pool costs one bit for each row of a shard: 125 KB for a million rows, over all shards.
-        """
-        deployed = zip(self._deployed[name], self._rows[name], strict=True)
-        searches: list[Any] = [handle.search.remote(*packed(search, *rows)) for handle, rows in deployed]
-        if self._shards[name]:
-            searches.append(asyncio.to_thread(search_shards, self._shards[name], search))
-        hits = await asyncio.gather(*searches)
-        return merge_topk([scores_LK for scores_LK, _ in hits], [rows_LK for _, rows_LK in hits], search.num_hits)
+            step = await asyncio.to_thread(next_step, searching, found)
+            if isinstance(step, Finished):
+                return step.result
+            with job.clock.stage("search"):
+                found = await job.look_up(*step)
 
     async def check_ready(self) -> None:
         """Return when the generator and every shard have answered; raises TimeoutError or the error of a deployment."""
@@ -94,10 +173,51 @@ class ServeBackend:
             await asyncio.gather(*(handle.ready.remote() for handle in handles))
 
 
-def next_step(searching: Searching[RetrieveResponse], hits: Hits | None) -> tuple[IndexName, Search] | RetrieveResponse:
-    """Send the hits of the last search to a generator of searches; returns its next search, or its answer."""
+async def settle(calls: Mapping[int, Awaitable[Any]]) -> dict[int, Any]:
+    """The result of each call, or what it raises."""
+    return dict(zip(calls, await asyncio.gather(*calls.values(), return_exceptions=True), strict=True))
+
+
+class Finished(NamedTuple, Generic[T]):
+    """The end of a generator of lookups, and what it returned."""
+
+    result: T
+
+
+def next_step(searching: Searching[T], found: Any) -> tuple[IndexName, Lookup] | Finished[T]:
+    """Send what the last lookup found to a generator of lookups; returns its next lookup, or its end."""
     try:
-        return next(searching) if hits is None else searching.send(hits)
+        return next(searching) if found is None else searching.send(found)
     except StopIteration as finished:
-        result: RetrieveResponse = finished.value
-        return result
+        return Finished(finished.value)
+
+
+def search_vectors(request: SearchRequest, opened: OpenTask) -> Searching[list[list[Item]]]:
+    """The ``n`` nearest items of each vector, best first.
+
+    Raises:
+        RequestError: A vector of another width or of length 0, or an attribute that is not there.
+    """
+    attributes = opened.attributes
+    if request.filter:
+        check_attributes(request.filter, None, attributes.items.names if attributes else (), are_items=False)
+    where = attributes.passing(request.filter) if attributes and request.filter else None
+    search = Search(z_LD=unit_rows(request.vectors, opened.dim), num_hits=request.n, where=where)
+    scores_LK, rows_LK = yield opened.task, search
+    shown = attributes if request.with_payload else None
+    return [
+        items_of(opened, rows[rows >= 0], scores[rows >= 0], shown)
+        for scores, rows in zip(scores_LK, rows_LK, strict=True)
+    ]
+
+
+def unit_rows(vectors: list[list[float]], dim: int) -> Array:
+    """The vectors with length 1, shape (L, D); raises RequestError."""
+    for position, vector in enumerate(vectors):
+        length = float(np.linalg.norm(np.array(vector, np.float64)))
+        if len(vector) != dim or not 0 < length < float("inf"):
+            got = f"{len(vector)} numbers of length {length:g}"
+            expected = f"{dim} finite numbers that are not all 0"
+            raise RequestError(f"vectors.{position}", got, expected, "GET /v1/index has the width")
+    rows = np.array(vectors, np.float64)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)

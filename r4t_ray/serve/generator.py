@@ -10,7 +10,7 @@ from ray import serve
 from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import DataError
 from r4t_ray.retrieval.backend import DirectionGenerator
-from r4t_ray.retrieval.request import Generated, GenerationRequest
+from r4t_ray.retrieval.generation import Generated, GenerationRequest
 from r4t_ray.serve.args import AppArgs
 
 
@@ -40,6 +40,10 @@ class Generator:
         if isinstance(generated, DataError):
             raise generated
         return generated
+
+    async def generate_all(self, requests: list[GenerationRequest]) -> list[Generated | DataError]:
+        """As ``generate`` for several requests in one pass; a request at fault has its error."""
+        return await self._compute(requests)
 
     async def _compute(self, requests: list[GenerationRequest]) -> list[Generated | DataError]:
         return await asyncio.get_running_loop().run_in_executor(self._worker, self._outcomes, requests)

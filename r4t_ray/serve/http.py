@@ -1,96 +1,78 @@
-"""HTTP rules of the gateway: a limit on the body, and one JSON form for every error."""
+"""HTTP rules of the gateway: one JSON form for every error, and the layers around the routes."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from r4t_ray.errors import DataError, MachineError, RequestError
 from r4t_ray.retrieval.request import EXPECTED_BODY, request_fault
-from r4t_ray.retrieval.response import error_of, error_response
+from r4t_ray.retrieval.response import ErrorBody, ErrorResponse, error_of, error_response
+from r4t_ray.serve.keys import Key, KeyCheck
+from r4t_ray.serve.middleware import BodyLimit, PlainRequests, error_reply
 
 RETRY_AFTER_S = 1
 
 _logger = logging.getLogger(__name__)
 
-Handler = Callable[[Request, Exception], Awaitable[JSONResponse]]
+Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 
-class BodyLimit:
-    """ASGI middleware that reads a body of at most ``limit`` bytes and answers 413 to a longer one."""
-
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self._app, self._limit = app, limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on with its body already read, or refuse it."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        body, more = b"", True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > self._limit:
-                await self._refuse(scope, receive, send)
-                return
-        whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-        async def replay() -> Message:
-            return whole.pop() if whole else await receive()
-
-        await self._app(scope, replay, send)
-
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        content = error_response(
-            f"body of {scope['method']} {scope['path']}",
-            f"more than {self._limit:,} bytes",
-            f"at most {self._limit:,} bytes of JSON",
-            "send a shorter query",
-        )
-        await JSONResponse(content, status_code=413)(scope, receive, send)
+def reply(
+    request: Request, status: int, content: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """The error of a request. Those of 500 and above are logged with its id."""
+    request_id: str = request.state.request_id
+    if status >= 500:
+        asked, got = f"{request.method} {request.url.path}", content["error"]["got"]
+        _logger.error("%s: status %d, %s (request_id %s)", asked, status, got, request_id)
+    return error_reply(request_id, status, content, headers)
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     faults = error.errors()
     status = 400 if faults[0]["type"] == "json_invalid" else 422
-    return JSONResponse(error_of(request_fault(faults)), status_code=status)
+    return reply(request, status, error_of(request_fault(faults)))
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestError)
-    return JSONResponse(error_of(error), status_code=422)
+    return reply(request, 422, error_of(error))
 
 
-async def _http_error(request: Request, error: Exception) -> JSONResponse:
+async def _http_error(request: Request, error: Exception) -> Response:
+    """Errors of the routing: no such path, or another method. OPTIONS on a path that exists gets its methods."""
     assert isinstance(error, HTTPException)
-    expected = EXPECTED_BODY if error.status_code == 400 else "POST /v1/retrieve, GET /healthz, /docs or /"
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        methods = [*filter(None, headers.get("Allow", "").split(", ")), "OPTIONS"]
+        headers["Allow"] = ", ".join([*methods, "HEAD"] if "GET" in methods and "HEAD" not in methods else methods)
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=headers)
+    expected = {400: EXPECTED_BODY, 405: f"one of {headers.get('Allow')}"}.get(error.status_code, "a path of /docs")
     content = error_response(f"{request.method} {request.url.path}", str(error.detail), expected, "see /docs")
-    return JSONResponse(content, status_code=error.status_code, headers=error.headers)
+    return reply(request, error.status_code, content, headers)
 
 
 async def _busy(request: Request, error: Exception) -> JSONResponse:
     content = error_response(request.url.path, "more requests than the queue holds", "fewer at a time", "try again")
-    return JSONResponse(content, status_code=429, headers={"Retry-After": str(RETRY_AFTER_S)})
+    return reply(request, 429, content, {"Retry-After": str(RETRY_AFTER_S)})
 
 
 async def _late(request: Request, error: Exception) -> JSONResponse:
     content = error_response(
         request.url.path, "no answer within the deadline", "an answer in time", "try again, or ask for fewer items"
     )
-    return JSONResponse(content, status_code=504)
+    return reply(request, 504, content)
 
 
 async def _no_vector(request: Request, error: Exception) -> JSONResponse:
@@ -98,13 +80,13 @@ async def _no_vector(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, DataError)
     _logger.error("%s: got %s; expected %s", error.where, error.got, error.expected)
     fix = "change or leave out the text; the log of the server names the encoder"
-    return JSONResponse(error_response(request.url.path, error.got, error.expected, fix), status_code=502)
+    return reply(request, 502, error_response(request.url.path, error.got, error.expected, fix))
 
 
 async def _down(request: Request, error: Exception) -> JSONResponse:
     _logger.error("a deployment is unavailable: %s", type(error).__name__)
     content = error_response(request.url.path, "a replica that is down", "every deployment running", "try again")
-    return JSONResponse(content, status_code=503, headers={"Retry-After": str(RETRY_AFTER_S)})
+    return reply(request, 503, content, {"Retry-After": str(RETRY_AFTER_S)})
 
 
 async def _lacking(request: Request, error: Exception) -> JSONResponse:
@@ -115,12 +97,12 @@ async def _lacking(request: Request, error: Exception) -> JSONResponse:
         "an answer",
         "try again, or see the server's log",
     )
-    return JSONResponse(content, status_code=503, headers={"Retry-After": str(RETRY_AFTER_S)})
+    return reply(request, 503, content, {"Retry-After": str(RETRY_AFTER_S)})
 
 
 async def _broken(request: Request, error: Exception) -> JSONResponse:
     content = error_response(request.url.path, "a fault in the server", "an answer", "see the server's log")
-    return JSONResponse(content, status_code=500)
+    return reply(request, 500, content)
 
 
 HANDLERS: dict[type[Exception], Handler] = {
@@ -137,10 +119,25 @@ HANDLERS: dict[type[Exception], Handler] = {
 }
 
 
-def make_api(title: str, max_body_bytes: int) -> FastAPI:
-    """A FastAPI application with the limit and the error handlers, and no routes yet."""
-    api = FastAPI(title=title)
+async def fault_of(request: Request, error: Exception) -> tuple[int, ErrorBody]:
+    """The status and the error that a request would get for an exception."""
+    handler = next(HANDLERS[kind] for kind in type(error).__mro__ if kind in HANDLERS)
+    response = await handler(request, error)
+    return response.status_code, ErrorResponse.model_validate_json(bytes(response.body)).error
+
+
+def make_api(title: str, max_body_bytes: int, keys: Callable[[], tuple[Key, ...]] = tuple) -> FastAPI:
+    """A FastAPI application with the layers and the error handlers, and no routes yet.
+
+    Args:
+        title: Its name.
+        max_body_bytes: Limit on a body.
+        keys: Gives the API keys; no keys let every request pass.
+    """
+    api = FastAPI(title=title, redirect_slashes=False)
     api.add_middleware(BodyLimit, limit=max_body_bytes)
+    api.add_middleware(KeyCheck, keys=keys)
+    api.add_middleware(PlainRequests)  # the outermost layer
     for kind, handler in HANDLERS.items():
         api.add_exception_handler(kind, handler)
     return api

@@ -15,13 +15,23 @@ from typing import Any
 from r4t_ray.errors import ConfigError
 from r4t_ray.machine.findings import refuse_faults
 from r4t_ray.machine.folders import check_home, check_shared_memory, check_temporary_folder, check_user
+from r4t_ray.machine.loopback import is_loopback
 from r4t_ray.machine.ray_sessions import local_ray
 from r4t_ray.serve.args import AppArgs
+from r4t_ray.serve.keys import load_keys
+from r4t_ray.serve.proxy import add_to_proxy
 
 _logger = logging.getLogger(__name__)
 
 
-def serve_workspace(workspace: Path, host: str = "127.0.0.1", port: int = 8000, args: AppArgs | None = None) -> None:
+def serve_workspace(
+    workspace: Path,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    args: AppArgs | None = None,
+    *,
+    is_insecure: bool = False,
+) -> None:
     """Serve a workspace from a Ray cluster of this machine until SIGINT or SIGTERM.
 
     The cluster asks its clients for a token that only its own processes know, unless RAY_AUTH_MODE says otherwise.
@@ -31,20 +41,24 @@ def serve_workspace(workspace: Path, host: str = "127.0.0.1", port: int = 8000, 
         host: Address to bind. The default is reachable from this machine only.
         port: Port to bind.
         args: The application's arguments; their ``workspace`` is replaced.
+        is_insecure: Whether other machines may ask without an API key.
 
     Raises:
-        ConfigError: The address cannot be bound.
+        ConfigError: The address cannot be bound, or other machines reach it and there is no API key.
         MachineError: Ray cannot be started on this machine.
         ArtifactError: The workspace cannot be served.
     """
+    add_to_proxy()  # Ray reads the environment when it is imported and when it starts
     import ray
     from ray import serve
 
     from r4t_ray.serve.app import build_app
 
+    args = args or AppArgs()
+    require_key(host, args, is_insecure)
     check_address(host, port)
     refuse_faults([check_home(), check_user(), check_temporary_folder(), check_shared_memory()])
-    app = build_app((args or AppArgs()).model_copy(update={"workspace": str(workspace)}))
+    app = build_app(args.model_copy(update={"workspace": str(workspace)}))
     options = {"include_dashboard": False, "log_to_driver": False, "_node_ip_address": "127.0.0.1"}
     with nullcontext() if ray.is_initialized() else local_ray(**options):
         try:
@@ -55,6 +69,18 @@ def serve_workspace(workspace: Path, host: str = "127.0.0.1", port: int = 8000, 
                 stop.wait()
         finally:
             serve.shutdown()
+
+
+def require_key(host: str, args: AppArgs, is_insecure: bool) -> None:
+    """Raise ConfigError if other machines reach the address ``host`` and may ask without an API key."""
+    address = f"http://[{host}]/" if ":" in host else f"http://{host}/"
+    if not (is_loopback(address) or is_insecure or load_keys(args.api_keys_file)):
+        raise ConfigError(
+            "--host",
+            f"{host}, which other machines reach, and no API key",
+            "127.0.0.1, or an API key",
+            "set serve.api_keys_file or R4T_API_KEYS (docs/serving.md), or add --insecure behind a proxy that checks",
+        )
 
 
 def check_address(host: str, port: int) -> None:

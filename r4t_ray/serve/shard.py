@@ -14,7 +14,7 @@ from r4t_ray.index import load_shard
 from r4t_ray.machine.threads import limit_threads
 from r4t_ray.retrieval.loading import folder_of_index
 from r4t_ray.serve.args import AppArgs
-from r4t_ray.types import Hits, IndexName, Search
+from r4t_ray.types import Array, Hits, IndexName, Rows, Search
 
 Bits = NDArray[np.uint8]
 
@@ -65,6 +65,10 @@ class Shard:
             Scores and global pool rows, both L x K with K at most ``search.num_hits``, best first.
         """
         return search_packed(self._shard, search, allowed)
+
+    def vectors(self, rows: Rows) -> tuple[Rows, Array]:
+        """The rows that this shard has among the given ones, and their embeddings."""
+        return self._shard.vectors(rows)
 
     def ready(self) -> bool:
         """True. A replica answers calls only after its constructor, which loads the shard."""

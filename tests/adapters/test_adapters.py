@@ -37,8 +37,8 @@ def check(found: list[tuple[str | None, str, dict[str, Any]]], expected: Retriev
     """Ids, texts and metadata are those of the answer."""
     labels = {direction.index: direction.label for direction in expected.directions}
     assert [(identifier, text) for identifier, text, _ in found] == [(item.id, item.text) for item in expected.items]
-    for rank, ((_, _, metadata), item) in enumerate(zip(found, expected.items, strict=True)):
-        assert (metadata["rank"], metadata["payload"]) == (rank, item.payload)
+    for (_, _, metadata), item in zip(found, expected.items, strict=True):
+        assert (metadata["rank"], metadata["payload"]) == (item.rank, item.payload)
         assert metadata["score"] == pytest.approx(item.score)
         assert metadata["directions"] == [labels[index] for index in item.directions] != []
 

@@ -83,6 +83,7 @@ def test_the_command_answers_as_the_retriever_does(
     out = tmp_path / "answers"
     options = ["-w", tiny_workspace.root, "--queries", log, "--out", out, "-k", 4, "-n", 3, "--seed", 5]
     options += ["--temperature", 1.5, "--actors", 2, "--cpus", 1, "--batch-size", 2, "--queries-per-file", 2]
+    options += ["--field", "include_query=true", "--field", "dedupe=true"]
 
     def run(*more: object) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["r4t", "retrieve", *map(str, (*options, *more))])
@@ -97,11 +98,12 @@ def test_the_command_answers_as_the_retriever_does(
     assert [row["query_id"] for row in rows] == ["first", None, "third", "4", None]
     retriever = Retriever(tiny_workspace.root)
     for row, query in zip(rows, QUERIES, strict=True):
-        assert_equal(row, retriever.retrieve(query["text"], task=query.get("task"), **SHARED))
+        more = {"include_query": True, "dedupe": True}
+        assert_equal(row, retriever.retrieve(query["text"], task=query.get("task"), **SHARED, **more))
     manifest = read_manifest(out)
     verify_files(out, manifest)
     assert (manifest.stage, manifest.rows, manifest.seed) == ("answers", 5, 5)
-    assert manifest.config["k"] == 4
+    assert (manifest.config["k"], manifest.config["dedupe"]) == (4, True)
     assert manifest.parents["queries"] == sha256_file(log)
     assert manifest.parents["diffusion"] == read_manifest(tiny_workspace.root / "diffusion").fingerprint
     assert sorted(path.name for path in out.iterdir()) == ["answers", "manifest.json", "queries.parquet"]

@@ -19,10 +19,10 @@ from r4t_ray.retrieval.request import parse_request
 from r4t_ray.retrieval.retriever import Retriever
 from r4t_ray.serve.args import AppArgs
 
-from ..conftest import SEED, build_retrievers
+from ..conftest import SEED, build_retrievers, settled
 from .walks import walk
 
-IN_PROCESS, OVER_HTTP = 15, 20
+IN_PROCESS, OVER_HTTP = 19, 27
 SOLVERS = ("top_anchors", "one_step")
 """The solvers of the shipped configurations: for wscr, and for the student that serves oar."""
 
@@ -48,11 +48,12 @@ def test_a_query_in_process(workspace: Workspace) -> None:
 
 
 class LocalHandle:
-    """A DeploymentHandle with one method. Its replica is an object in this process."""
+    """A DeploymentHandle with its methods. Its replica is an object in this process."""
 
-    def __init__(self, replica: Any, method: str) -> None:
-        setattr(self, method, self)
-        self._call = getattr(replica, method)
+    def __init__(self, replica: Any, *methods: str) -> None:
+        for method in methods:
+            setattr(self, method, LocalHandle(getattr(replica, method)))
+        self._call = replica
 
     async def remote(self, *given: Any) -> Any:
         reply = self._call(*given)
@@ -76,7 +77,9 @@ def test_a_query_over_http(workspace: Workspace, monkeypatch: pytest.MonkeyPatch
         deployed: dict[str, list[LocalHandle]] = {"oar": [], "wscr": [], "decoder": []}
         if shards == "deployed":
             for task, handles in deployed.items():
-                handles += [LocalHandle(Shard.func_or_class(args, task, number), "search") for number in range(2)]
+                handles += [
+                    LocalHandle(Shard.func_or_class(args, task, number), "search", "vectors") for number in range(2)
+                ]
         gateway = gateway_class(args, generator, deployed)
         deployment = SimpleNamespace(max_ongoing_requests=args.generator.max_ongoing_requests)
         replica = SimpleNamespace(servable_object=gateway, _deployment_config=deployment)
@@ -88,7 +91,8 @@ def test_a_query_over_http(workspace: Workspace, monkeypatch: pytest.MonkeyPatch
         return reply, files
 
     reply, files = asyncio.run(send())
-    assert reply.json() == Retriever(workspace.root).answer(parse_request(query="a warm soup", k=3, n=4)).model_dump()
+    local = Retriever(workspace.root).answer(parse_request(query="a warm soup", k=3, n=4))
+    assert settled(reply.json()) == settled(local)
     assert {
         f"r4t_ray/{name}.py" for name in ("serve/gateway", "serve/generator", "encoders/encoder", "index/shard")
     } <= files

@@ -21,7 +21,7 @@ from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.new_entries import add
 from r4t_ray.pipeline import find_fault
 from r4t_ray.retrieval.backend import DirectionGenerator
-from r4t_ray.retrieval.request import GenerationRequest
+from r4t_ray.retrieval.generation import GenerationRequest
 from r4t_ray.rewards import BackTranslationConfig
 
 from .test_embed import ITEMS, QUERIES, SETS, write_catalogue

@@ -11,7 +11,7 @@ from r4t_ray.evaluation.bench import Fits
 from r4t_ray.evaluation.methods.constant import CONSTANT
 from r4t_ray.evaluation.methods.dpp import DPP, dpp_picks
 from r4t_ray.evaluation.methods.greedy_reward import GREEDY_REWARD, greedy_picks
-from r4t_ray.evaluation.methods.mmr import MMR, mmr_picks
+from r4t_ray.evaluation.methods.mmr import MMR
 from r4t_ray.evaluation.methods.mmr_items import MMR_ITEMS
 from r4t_ray.evaluation.methods.nearest_sets import NEAREST_SETS, rank_by_neighbours
 from r4t_ray.evaluation.methods.nearest_sets_items import NEAREST_SETS_ITEMS
@@ -22,6 +22,7 @@ from r4t_ray.evaluation.methods.popular_items import POPULAR_ITEMS
 from r4t_ray.evaluation.methods.soft_sets import members_of
 from r4t_ray.evaluation.methods.tuning import tuned
 from r4t_ray.evaluation.scores import geometric_scores
+from r4t_ray.retrieval.similarity import mmr_picks
 from r4t_ray.rewards import OARConfig
 
 

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from r4t_ray.errors import MachineError, RequestError
+from r4t_ray.errors import DeadlineError, MachineError, RequestError
 from r4t_ray.retrieval.client import Client
 from r4t_ray.retrieval.request import parse_request
 
@@ -19,7 +19,7 @@ class Refuses(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.dumps({"error": {"where": "k", "got": "99", "expected": "fewer", "fix": "lower k"}}).encode()
-        self.send_response(422)
+        self.send_response(504 if self.headers.get("Authorization") == "Bearer late" else 422)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -52,3 +52,11 @@ def test_a_proxy_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:1")
     with pytest.raises(MachineError, match=r"ALL_PROXY=socks://127.*unset ALL_PROXY"):
         Client("http://far.invalid").retrieve(parse_request(query="soup"))
+
+
+def test_a_late_server_is_past_the_deadline_and_the_key_is_sent(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    monkeypatch.setenv("R4T_API_KEY", "late")
+    with pytest.raises(DeadlineError, match="k: got 99"):
+        Client(f"http://127.0.0.1:{port}").retrieve(parse_request(query="soup"))
+    with pytest.raises(RequestError, match="k: got 99"):
+        Client(f"http://127.0.0.1:{port}", api_key="other").retrieve(parse_request(query="soup"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,12 +11,14 @@ import pytest
 from r4t_ray.diffusion import SolverName
 from r4t_ray.errors import RequestError
 from r4t_ray.index.shard import leave_out
-from r4t_ray.retrieval.compose import answer, select_directions
+from r4t_ray.retrieval.compose import answer
+from r4t_ray.retrieval.finding import select_directions
+from r4t_ray.retrieval.generation import Generated, check_k, generation_request
 from r4t_ray.retrieval.open_task import Labels, OpenTask, Pool
 from r4t_ray.retrieval.picking import run
-from r4t_ray.retrieval.request import Generated, RetrieveRequest, check_k, generation_request, parse_request
+from r4t_ray.retrieval.request import RetrieveRequest, parse_request
 from r4t_ray.retrieval.response import ModelInfo, RetrieveResponse
-from r4t_ray.types import Hits, IndexName, Search
+from r4t_ray.types import Fetch, Hits, IndexName, Search
 
 MODEL = ModelInfo(encoder="e", index="i", diffusion="d", num_rows=4, solver="heun", num_steps=8, guidance=0.1)
 POOL = Pool(ids=[f"item-{row}" for row in range(6)], texts=[f"text {row}" for row in range(6)])
@@ -47,8 +50,10 @@ def test_directions_of_a_ranking_solver_keep_its_order() -> None:
 def answered(request: RetrieveRequest, opened: OpenTask, hits: Hits = (SCORES_LK, ROWS_LK)) -> RetrieveResponse:
     """The answer if every search finds the given hits."""
 
-    def search(name: IndexName, wanted: Search) -> Hits:
+    def search(name: IndexName, wanted: Search | Fetch) -> Any:
         assert name == "oar"
+        if isinstance(wanted, Fetch):
+            return np.eye(6, 2, dtype=np.float32)[wanted.rows]
         return leave_out(*hits, wanted.exclude, wanted.num_hits)
 
     return run(answer(request, opened, Generated(Z_LD[0], Z_LD)), search)

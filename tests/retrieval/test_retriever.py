@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,14 +24,15 @@ from r4t_ray.diffusion import DiffusionRetriever, NetworkConfig, NoiseConfig, Sa
 from r4t_ray.errors import RequestError
 from r4t_ray.index import search_shards
 from r4t_ray.retrieval.backend import DirectionGenerator
+from r4t_ray.retrieval.generation import Generated, GenerationRequest, generation_request
 from r4t_ray.retrieval.loading import open_tasks, retriever_folder
-from r4t_ray.retrieval.request import Generated, GenerationRequest, generation_request, parse_request
+from r4t_ray.retrieval.request import parse_request
 from r4t_ray.retrieval.response import RetrieveResponse
 from r4t_ray.retrieval.retriever import Retriever, retrieve
 from r4t_ray.retrieval.settings import RetrievalSettings
-from r4t_ray.types import Hits, IndexName, Search
+from r4t_ray.types import Fetch, IndexName, Search
 
-from ..conftest import ADDED_ITEMS, ADDED_SETS, DIM, FORMS, LABELS, MAINS, NUM_ROWS
+from ..conftest import ADDED_ITEMS, ADDED_SETS, DIM, FORMS, LABELS, MAINS, NUM_ROWS, settled
 
 
 def test_a_local_answer_is_steered_and_its_directions_are_named(tiny_workspace: Workspace) -> None:
@@ -101,8 +103,22 @@ def test_the_command_prints_the_body_of_the_service(
     reply = TestClient(service).post("/v1/retrieve")
     monkeypatch.setattr("httpx.Client.post", lambda *arguments, **options: reply)
     local, served = printed("--local", "-w", str(tiny_workspace.root)), printed()
-    assert local == served == reply.text + "\n"
-    assert json.loads(local) == answer.model_dump(mode="json")
+    assert served == reply.text + "\n" == answer.model_dump_json() + "\n"
+    assert settled(json.loads(local)) == settled(answer)
+
+
+def test_the_command_completes_entries_and_sets_other_fields(tiny_workspace: Workspace) -> None:
+    first = f"s-{MAINS[0]}-{FORMS[0]}"
+    options = ["--like", first, "--total", "3", "--field", "method=mmr", "--field", "dedupe=true", "-k", "2", "--json"]
+    outcome = CliRunner().invoke(cli.app, ["query", "--local", "-w", str(tiny_workspace.root), *options])
+    assert outcome.exit_code == 0, outcome.output
+    local = Retriever(tiny_workspace.root)
+    expected = local.retrieve(like=[first], total=3, method="mmr", dedupe=True, k=2)
+    assert settled(json.loads(outcome.output)) == settled(expected)
+    assert first not in {item.id for item in expected.items}
+    whole = local.retrieve(like=[first], method="none", total=1000, k=1)
+    assert len(whole.items) == 47
+    assert whole.directions[0].label is None
 
 
 @pytest.mark.parametrize(("task", "added"), [("oar", ADDED_SETS), ("wscr", ADDED_ITEMS)])
@@ -182,7 +198,7 @@ def test_the_command_filters_and_caps(tiny_workspace: Workspace) -> None:
         filter={"range": ["rank", {"gte": 8}]},
         max_per={"attribute": "roles", "n": 2},
     )
-    assert outcome.output.strip() == expected.model_dump_json()
+    assert settled(json.loads(outcome.output)) == settled(expected)
     assert len(expected.items) == 4
 
 
@@ -195,8 +211,8 @@ def test_one_pass_gives_each_request_the_directions_that_it_asks_for() -> None:
     generate = DirectionGenerator(encoder, {"oar": retriever}, {"oar": retriever.sampler})  # type: ignore[arg-type]
     few, many, none = (GenerationRequest(task="oar", query="pie", seed=0, k=k) for k in (5, 20, 1))
     together = generate([few, many, none])
-    assert [len(z_LD) for _, z_LD in together] == [5, 20, 3]
-    for request, (z_q_D, z_LD) in zip((few, many, none), together, strict=True):
+    assert [len(one.z_LD) for one in together] == [5, 20, 3]
+    for request, (z_q_D, z_LD, _) in zip((few, many, none), together, strict=True):
         assert z_q_D.tolist() == np.eye(8)[3].tolist()
         assert np.array_equal(generate([request])[0].z_LD, z_LD)
         assert np.array_equal(z_LD, together[1].z_LD[: len(z_LD)])
@@ -263,7 +279,7 @@ def test_it_answers_inside_a_running_event_loop_as_in_a_notebook(tiny_workspace:
         asyncio.get_running_loop()
         return retriever.retrieve(**asked)
 
-    assert asyncio.run(cell()) == retriever.answer(parse_request(**asked))
+    assert settled(asyncio.run(cell())) == settled(retriever.answer(parse_request(**asked)))
 
 
 WITHOUT_RAY = """
@@ -295,8 +311,11 @@ class Recorded:
         self.asked.append(request)
         return Generated(np.eye(DIM, dtype=np.float32)[0], np.eye(2, DIM, dtype=np.float32))
 
-    def search(self, name: IndexName, search: Search) -> Hits:
-        self.asked.append((name, search.num_hits, search.exclude))
+    def search(self, name: IndexName, lookup: Search | Fetch) -> Any:
+        if isinstance(lookup, Fetch):
+            self.asked.append((name, lookup.rows.tolist()))
+            return np.eye(2, DIM, dtype=np.float32)
+        self.asked.append((name, lookup.num_hits, lookup.exclude))
         return np.array([[0.9], [0.8]], np.float32), np.array([[3], [4]])
 
 
@@ -316,5 +335,6 @@ def test_a_backend_gets_texts_for_generation_and_rows_to_exclude(tiny_workspace:
             k=2,
         ),
         ("oar", 1, (7,)),
+        ("oar", [3, 4]),
     ]
     assert [item.id for item in answer.items] == [opened.pool.ids[3], opened.pool.ids[4]]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from r4t_ray.errors import RequestError
-from r4t_ray.retrieval.compose import select_directions
+from r4t_ray.retrieval.finding import select_directions
 
 EAST, NORTH, WEST = [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]
 NORTH_EAST = [0.8, 0.6]

@@ -22,6 +22,7 @@ from r4t_ray.embedding_table import embedding_table
 from r4t_ray.encoders import EncoderConfig
 from r4t_ray.encoders.encoder import fit_projection, project, save_encoder, second_moment
 from r4t_ray.serve.args import AppArgs
+from r4t_ray.serve.keys import Key
 
 from ..conftest import DIM, SEED, NoSettings, build_retrievers
 
@@ -100,7 +101,7 @@ def embed(workspace: Workspace, folder: Path) -> int:
 
 @asynccontextmanager
 async def client_in_process(
-    generator: Any, args: AppArgs, monkeypatch: pytest.MonkeyPatch
+    generator: Any, args: AppArgs, monkeypatch: pytest.MonkeyPatch, keys: tuple[Key, ...] = ()
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the gateway of ``args``, which calls ``generator`` and searches the index in this process."""
     from r4t_ray.serve.gateway import Gateway, api
@@ -112,9 +113,10 @@ async def client_in_process(
 
         return SimpleNamespace(remote=remote)
 
+    handles = {name: handle(name) for name in ("generate", "generate_all", "ready")}
     deployed: dict[str, list[Any]] = {"oar": [], "wscr": [], "decoder": []}
     gateway_class = Gateway.func_or_class.__mro__[1]  # the class inside Serve's wrapper
-    gateway = gateway_class(args, SimpleNamespace(generate=handle("generate"), ready=handle("ready")), deployed)
+    gateway = gateway_class(args, SimpleNamespace(**handles), deployed, keys)
     deployment = SimpleNamespace(max_ongoing_requests=args.generator.max_ongoing_requests)
     replica = SimpleNamespace(servable_object=gateway, _deployment_config=deployment)
     monkeypatch.setattr(serve, "get_replica_context", lambda: replica)

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.exceptions import RayActorError
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import RequestError
@@ -22,6 +23,8 @@ from r4t_ray.retrieval.retriever import Retriever
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.backend import ServeBackend
 from r4t_ray.serve.shard import search_packed
+
+from ..conftest import settled
 
 ARGS = AppArgs(num_steps=3, deadline_s=0.3)
 
@@ -64,19 +67,19 @@ def test_both_topologies_answer_as_the_local_path(
         for n in (5, 60):
             asked = parse_request(query="a light lunch", k=3, n=n, seed=2, task=task)
             answer = asyncio.run(served.retrieve(asked))
-            assert answer == local.answer(asked)
+            assert settled(answer) == settled(local.answer(asked))
             assert sizes_of(answer) == ([min(n, pool + added)] * 3 if task == "oar" else min(3 * n, pool + added))
             avoided = {direction.items[0].id for direction in answer.directions}
             without = asked.model_copy(update={"avoid": tuple(avoided), "strength": 0.0})
             answer = asyncio.run(served.retrieve(without))
-            assert answer == local.answer(without)
+            assert settled(answer) == settled(local.answer(without))
             left = pool + added - len(avoided)
             assert sizes_of(answer) == ([min(n, left)] * 3 if task == "oar" else min(3 * n, left))
             assert not avoided & {item.id for item in answer.items}
         wanted = {"any": {"range": ["rank", {"gte": 8}]}}
         filtered = parse_request(query="a light lunch", k=3, n=60, task=task, filter=wanted)
         answer = asyncio.run(served.retrieve(filtered))
-        assert answer == local.answer(filtered)
+        assert settled(answer) == settled(local.answer(filtered))
         assert len(answer.items) == (48 if task == "oar" else 10)
         assert (answer.model.num_steps, answer.model.num_new_entries) == (3, added)
         brought = find_new_entries(workspace)
@@ -88,7 +91,7 @@ def deployed_shards(workspace: Workspace, per_index: int) -> tuple[dict[Any, lis
     deployed, rows = {}, {}
     for name in ("oar", "wscr", "decoder"):
         shards = [load_shard(folder_of_index(workspace, name), number) for number in range(per_index)]  # type: ignore[arg-type]
-        deployed[name] = [handle(search=partial(search_packed, shard)) for shard in shards]
+        deployed[name] = [handle(search=partial(search_packed, shard), vectors=shard.vectors) for shard in shards]
         rows[name] = shard_rows(workspace, name)[:per_index]  # type: ignore[arg-type]
     return deployed, rows
 
@@ -129,3 +132,38 @@ def test_a_task_that_was_not_trained_is_refused(tiny_workspace: Workspace) -> No
     backend.tasks = {"oar": backend.tasks["oar"]}
     with pytest.raises(RequestError, match="one of oar"):
         asyncio.run(backend.retrieve(parse_request(query="dinner", k=1, task="wscr")))
+
+
+@pytest.mark.parametrize(("fault", "task"), [("down", "oar"), ("down", "wscr"), ("slow", "oar")])
+def test_a_partial_answer_has_the_other_shards(
+    tiny_workspace: Workspace, directions: DirectionGenerator, fault: str, task: str
+) -> None:
+    async def stall(*_: Any) -> None:
+        if fault == "down":
+            raise RayActorError
+        await asyncio.sleep(30)
+
+    deployed, rows = deployed_shards(tiny_workspace, 2)
+    for handles in deployed.values():
+        handles[1] = SimpleNamespace(search=SimpleNamespace(remote=stall), vectors=SimpleNamespace(remote=stall))
+    tasks, shards = open_tasks(tiny_workspace, ARGS, with_index=False)
+    generator = handle(generate=lambda one: directions([one])[0])
+    args = ARGS.model_copy(update={"deadline_s": 60.0 if fault == "down" else 4.0})
+    served = ServeBackend(args, tasks=tasks, generator=generator, deployed=deployed, rows=rows, shards=shards)  # type: ignore[arg-type]
+    asked = parse_request(query="a light lunch", k=3, n=60, task=task, allow_partial=True)
+    answer = asyncio.run(served.retrieve(asked))
+    assert (answer.partial, answer.shards.ok, answer.shards.total) == (True, *((1, 2) if task == "oar" else (2, 4)))
+    first = {tasks[task].pool.ids[row] for row in range(*rows[task][0])}  # type: ignore[index]
+    assert {item.id for item in answer.items} == first
+    if fault == "down":
+        with pytest.raises(RayActorError):
+            asyncio.run(served.retrieve(asked.model_copy(update={"allow_partial": False})))
+
+
+def test_a_request_may_have_a_shorter_deadline(tiny_workspace: Workspace) -> None:
+    async def stall(*_: Any) -> None:
+        await asyncio.sleep(30)
+
+    backend = backend_of(tiny_workspace, SimpleNamespace(generate=SimpleNamespace(remote=stall)), {})
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(backend.retrieve(parse_request(query="dinner", k=1, timeout_ms=20)), 0.25))

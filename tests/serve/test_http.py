@@ -11,7 +11,8 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError
 
 from r4t_ray.errors import DataError, MachineError, RequestError
-from r4t_ray.retrieval.request import MAX_BODY_BYTES, RetrieveRequest, check_k
+from r4t_ray.retrieval.generation import check_k
+from r4t_ray.retrieval.request import MAX_BODY_BYTES, RetrieveRequest
 from r4t_ray.serve.http import make_api
 
 from ..conftest import NUM_ROWS
@@ -59,6 +60,11 @@ def json_of_length(size: int) -> bytes:
     return b'{"text": "' + b"x" * (size - frame) + b'"}'
 
 
+@api.get("/page")
+async def page() -> str:
+    return "a page"
+
+
 @api.post("/v1/retrieve")
 async def retrieve(request: RetrieveRequest) -> int:
     check_k(request.k, NUM_ROWS)
@@ -68,11 +74,55 @@ async def retrieve(request: RetrieveRequest) -> int:
 HEADERS = {"Content-Type": "application/json"}
 
 
+def assert_form(reply: httpx.Response, request_id: str | None = None) -> dict[str, str]:
+    """Check the form of an error, with the id of the request in body and header; gives its four parts."""
+    assert reply.headers["content-type"] == "application/json"
+    body = reply.json()
+    assert set(body) == {"error", "request_id"}
+    assert set(body["error"]) == {"where", "got", "expected", "fix"}
+    assert body["request_id"] == reply.headers["x-request-id"] == (request_id or body["request_id"])
+    assert 1 <= len(body["request_id"]) <= 128
+    return dict(body["error"])
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/raise/deadline", "/raise/fault"])
+@pytest.mark.parametrize(
+    ("sent", "is_taken"),
+    [("a", True), ("trace:1.b_c/d+e=f@g-h" + "x" * 106, True), ("x" * 129, False), ("a b", False), ('ab"', False)],
+)
+def test_an_error_has_the_clients_id_or_a_new_one(path: str, sent: str, is_taken: bool) -> None:
+    reply = call("GET", path, headers={"X-Request-ID": sent})
+    assert_form(reply, sent if is_taken else None)
+    assert (reply.headers["x-request-id"] == sent) == is_taken
+    assert call("GET", path).headers["x-request-id"] != call("GET", path).headers["x-request-id"]
+
+
+def test_the_log_names_the_request_that_failed(caplog: pytest.LogCaptureFixture) -> None:
+    call("GET", "/raise/deadline", headers={"X-Request-ID": "abc-1"})
+    assert "status 504, no answer within the deadline (request_id abc-1)" in caplog.text
+
+
+def test_an_answer_has_the_id_in_its_header() -> None:
+    reply = call("POST", "/v1/retrieve/", json={"query": "dinner", "k": 2}, headers={"X-Request-ID": "abc-1"})
+    assert (reply.status_code, reply.json(), reply.headers["x-request-id"]) == (200, 2, "abc-1")
+
+
+def test_head_is_get_without_the_body_and_options_lists_the_methods() -> None:
+    whole, head = call("GET", "/page/"), call("HEAD", "/page")
+    assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", str(len(whole.content)))
+    for path, methods in (("/page", "GET, OPTIONS, HEAD"), ("/v1/retrieve", "POST, OPTIONS")):
+        options = call("OPTIONS", path)
+        assert (options.status_code, options.content, options.headers["allow"]) == (204, b"", methods)
+        assert "access-control-allow-origin" not in options.headers
+    assert call("OPTIONS", "/nowhere").status_code == 404
+    assert call("HEAD", "/v1/retrieve").status_code == 405
+
+
 def test_a_body_at_the_limit_passes_and_one_byte_more_is_413() -> None:
     assert call("POST", "/length", content=json_of_length(LIMIT), headers=HEADERS).json() == LIMIT - 12
     refused = call("POST", "/length", content=json_of_length(LIMIT + 1), headers=HEADERS)
     assert refused.status_code == 413
-    assert refused.json()["error"]["where"] == "body of POST /length"
+    assert assert_form(refused)["where"] == "body of POST /length"
 
 
 def test_a_body_without_a_declared_length_is_counted() -> None:
@@ -99,7 +149,7 @@ def test_a_body_without_a_declared_length_is_counted() -> None:
 def test_faults_of_the_server_keep_the_form_and_tell_no_secrets(name: str, status: int) -> None:
     reply = call("GET", f"/raise/{name}")
     assert reply.status_code == status
-    assert set(reply.json()["error"]) == {"where", "got", "expected", "fix"}
+    assert_form(reply)
     assert "secret" not in reply.text
     assert "Traceback" not in reply.text
     assert (status in (429, 503)) == ("Retry-After" in reply.headers)
@@ -115,7 +165,7 @@ def test_a_text_without_a_vector_is_named_and_the_log_has_the_encoder(caplog: py
 def test_a_wrong_path_or_method_has_the_form_too(method: str, path: str, status: int) -> None:
     reply = call(method, path)
     assert reply.status_code == status
-    assert reply.json()["error"]["where"] == f"{method} {path}"
+    assert assert_form(reply)["where"] == f"{method} {path}"
 
 
 @pytest.mark.parametrize("name", BAD_BODIES)
@@ -123,8 +173,7 @@ def test_bad_input_is_a_4xx_that_says_what_to_do(name: str) -> None:
     body, status, where = BAD_BODIES[name]
     reply = call("POST", "/v1/retrieve", content=body, headers=HEADERS)
     assert reply.status_code == status, reply.text
-    error = reply.json()["error"]
-    assert set(error) == {"where", "got", "expected", "fix"}
+    error = assert_form(reply)
     assert error["where"] == where
     assert all(error.values())
     assert "Traceback" not in reply.text

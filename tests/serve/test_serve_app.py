@@ -51,6 +51,7 @@ def assert_same(left: RetrieveResponse, right: RetrieveResponse) -> None:
     assert left_scores == pytest.approx(right_scores, abs=1e-5)
     assert [item.id for item in left.items] == [item.id for item in right.items]
     assert left.model == right.model
+    assert left.set_metrics.model_dump() == pytest.approx(right.set_metrics.model_dump(), abs=1e-4)
 
 
 @pytest.mark.parametrize("task", ["oar", "wscr"])
@@ -99,6 +100,16 @@ def test_defaults_of_task_k_and_n_come_from_the_arguments(url: str) -> None:
     assert [len(direction["items"]) for direction in answer["directions"]] == [10, 10, 10]
     assert answer["model"]["num_rows"] == NUM_ROWS
     assert answer["model"]["solver"] == "heun"
+    assert (answer["partial"], answer["shards"]) == (False, {"ok": 3, "total": 3})  # the new entries are the third
+    assert set(answer["timings_ms"]) == {"encode", "generate", "wait", "search", "rest", "total"}
+    batch = [{"query": QUERY, "k": 3}, {"query": QUERY, "k": 99}, {"like": ["s-lentil-soup"], "k": 3, "method": "mmr"}]
+    sent = {"X-Request-ID": "abc-1"}
+    reply = httpx.post(f"{url}/v1/retrieve:batch/", json={"requests": batch}, headers=sent, timeout=60)
+    first, refused, completed = reply.json()["answers"]
+    assert [one["status"] for one in (first, refused, completed)] == [200, 422, 200]
+    assert first["answer"]["items"] == answer["items"]
+    assert len(completed["answer"]["items"]) == 30
+    assert reply.json()["request_id"] == "abc-1"
 
 
 def test_bad_input_is_a_4xx_that_says_what_to_do(url: str) -> None:

@@ -7,10 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import psutil
 import pytest
 
 from r4t_ray.artifacts import Workspace
@@ -53,6 +56,33 @@ def wait_for(url: str, process: subprocess.Popen[bytes], seconds: float) -> None
     pytest.fail(f"no healthy server in {seconds} s")
 
 
+def errors_while_the_gateway_dies(process: subprocess.Popen[bytes], url: str) -> list[httpx.Response]:
+    """Kill the only replica of the gateway under the load of four clients; gives the replies that are no answers."""
+    (gateway,) = (one for one in psutil.Process(process.pid).children(recursive=True) if is_gateway(one))
+    killed = threading.Event()
+
+    def ask() -> list[httpx.Response]:
+        replies = []
+        headers = {"X-Request-ID": "abc-2"}
+        while not killed.is_set():
+            replies.append(
+                httpx.post(f"{url}/v1/retrieve", json={"query": "soup", "k": 2}, headers=headers, timeout=90)
+            )
+        return [reply for reply in replies if reply.status_code != 200]
+
+    with ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(ask) for _ in range(4)]
+        time.sleep(2)
+        gateway.kill()
+        time.sleep(1)
+        killed.set()
+        return [reply for each in asking for reply in each.result()]
+
+
+def is_gateway(process: psutil.Process) -> bool:
+    return any("ServeReplica" in part and "Gateway" in part for part in process.cmdline())
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(420)
 def test_a_served_workspace_answers_and_stops_on_sigterm(
@@ -63,6 +93,14 @@ def test_a_served_workspace_answers_and_stops_on_sigterm(
     request = parse_request(query="a warm soup", k=2, n=3)
     over_http, locally = Client(url).retrieve(request), Retriever(tiny_workspace.root).answer(request)
     assert over_http.directions[0].items[0].id == locally.directions[0].items[0].id
+    headers = httpx.get(f"{url}/docs/", headers={"X-Request-ID": "abc-1"}).headers
+    assert headers.get_list("x-request-id") == ["abc-1"]
+    errors = errors_while_the_gateway_dies(process, url)
+    assert errors
+    for reply in errors:
+        assert (reply.status_code, reply.headers["retry-after"], reply.headers["x-request-id"]) == (503, "1", "abc-2")
+        assert set(reply.json()["error"]) == {"where", "got", "expected", "fix"}
+        assert reply.json()["request_id"] == "abc-2"
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0
     with pytest.raises(httpx.TransportError):

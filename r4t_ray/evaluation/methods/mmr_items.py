@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from r4t_ray.evaluation.bench import Bench, Method
 from r4t_ray.evaluation.method_answer import Answer, picked_rows, round_robin_answer
-from r4t_ray.evaluation.methods.mmr import LAMBDAS, mmr_picks
+from r4t_ray.evaluation.methods.mmr import LAMBDAS
 from r4t_ray.evaluation.methods.tuning import tuned
+from r4t_ray.retrieval.similarity import mmr_picks
 from r4t_ray.types import Array
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from r4t_ray.diffusion import SolverName
 from r4t_ray.evaluation.bench import Bench, Method, ModelFolder
 from r4t_ray.evaluation.decoding import direction_answers
 from r4t_ray.evaluation.method_answer import NO_ROW, Answer, nearest
-from r4t_ray.retrieval.compose import select_directions
+from r4t_ray.retrieval.finding import select_directions
 from r4t_ray.types import Array
 
 if TYPE_CHECKING:

@@ -1,51 +1,90 @@
-"""Room for items under a cap: at most so many items of an answer have the same value of an attribute (``max_per``).
+"""Room for items under limits: at most so many items of an answer have the same value.
 
-``picking`` searches for more items than the answer has. If they do not suffice, it searches again without the items
-whose values have no room, at most MAX_SEARCHES times. After that an answer may be shorter than it could be.
+The values are of an attribute (``max_per``) or the texts (``dedupe``). ``picking`` searches for more items than the
+answer has. If they do not suffice, it searches again without the items whose values have no room, at most MAX_SEARCHES
+times. After that an answer may be shorter than it could be.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from r4t_ray.types import Mask
 
-if TYPE_CHECKING:
-    from r4t_ray.retrieval.filtering.attributes import EntryValues
+Value = tuple[int, int]
 
 MAX_SEARCHES = 8
 EXTRA_SHARE, MAX_EXTRA_HITS = 3, 1_000
 """A search under a cap finds four times as many hits as are wanted, and at most 1,000 more than are wanted."""
 
 
-class Room:
-    """How many items an answer may still take of each value of one attribute.
+class Values(Protocol):
+    """The values of the entries of a pool that are limited."""
+
+    def of(self, row: int) -> set[Value]:
+        """The values of one entry."""
+        ...
+
+    def rows_with(self, values: Iterable[Value]) -> Mask:
+        """The entries that have one of the values, shape (M,)."""
+        ...
+
+
+class TextValues:
+    """The text of each entry as its value.
 
     Args:
-        values: The values of the attribute in the pool.
-        num: Most items with the same value. There is always room for an item without a value.
+        codes_M: A number for each entry. Entries with the same text have the same number.
     """
 
-    def __init__(self, values: EntryValues, num: int) -> None:
-        self._values, self._num = values, num
-        self._counts: Counter[tuple[int, int]] = Counter()
+    def __init__(self, codes_M: NDArray[np.int32]) -> None:
+        self._codes_M = codes_M
+
+    def of(self, row: int) -> set[Value]:
+        """The number of an entry's text."""
+        return {(0, int(self._codes_M[row]))}
+
+    def rows_with(self, values: Iterable[Value]) -> Mask:
+        """The entries that have one of the texts, shape (M,)."""
+        return np.isin(self._codes_M, [code for _, code in values])
+
+
+class Room:
+    """How many items an answer may still take of each value.
+
+    Args:
+        limits: Values, and the most items with the same value. There is always room for an item without a value.
+    """
+
+    def __init__(self, *limits: tuple[Values, int]) -> None:
+        self._limits = [(values, num, Counter[Value]()) for values, num in limits]
         self.taken: set[int] = set()
 
     def take(self, row: int) -> bool:
         """Take an item if each of its values has room. True too if it was taken before."""
         if row in self.taken:
             return True
-        values = self._values.of(row)
-        if any(self._counts[value] >= self._num for value in values):
-            return False
-        self._counts.update(values)
+        held = [values.of(row) for values, _, _ in self._limits]
+        for own, (_, num, counts) in zip(held, self._limits, strict=True):
+            if any(counts[value] >= num for value in own):
+                return False
+        for own, (_, _, counts) in zip(held, self._limits, strict=True):
+            counts.update(own)
         self.taken.add(row)
         return True
 
     def open_rows(self) -> Mask:
         """The entries of the pool of which each value has room, shape (M,)."""
-        return ~self._values.rows_with(value for value, count in self._counts.items() if count >= self._num)
+        full = [
+            values.rows_with(value for value, count in counts.items() if count >= num)
+            for values, num, counts in self._limits
+        ]
+        return ~np.logical_or.reduce(full)
 
 
 def num_searched(num: int) -> int:

@@ -14,7 +14,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from r4t_ray.errors import RequestError
 from r4t_ray.retrieval.response import Message
@@ -147,6 +154,10 @@ def checked_size(wanted: Filter) -> Filter:
     if num > MAX_VALUES:
         raise ValueError(f"at most {MAX_VALUES} values, and this filter has {num:,}")
     return wanted
+
+
+FilterField = Annotated[Filter, BeforeValidator(checked_depth), AfterValidator(checked_size)]
+"""A filter within the limits on its depth and its size."""
 
 
 def filter_of(text: str) -> Any:

@@ -10,12 +10,14 @@ import pytest
 from r4t_ray.diffusion import SolverName
 from r4t_ray.errors import RequestError
 from r4t_ray.index import flat_shard
+from r4t_ray.retrieval.backend import InProcess
 from r4t_ray.retrieval.compose import answer
 from r4t_ray.retrieval.filtering import caps
 from r4t_ray.retrieval.filtering.caps import Room
+from r4t_ray.retrieval.generation import Generated, generation_request
 from r4t_ray.retrieval.open_task import OpenTask, Pool
 from r4t_ray.retrieval.picking import Picked, best_with_room, pick_by_cosine_with_room, run
-from r4t_ray.retrieval.request import Generated, generation_request, parse_request
+from r4t_ray.retrieval.request import parse_request
 from r4t_ray.retrieval.response import ModelInfo, RetrieveResponse
 from r4t_ray.types import Array, Hits, IndexName, Search
 
@@ -54,7 +56,7 @@ def rows_of(picked: Picked) -> list[list[int]]:
 
 
 def test_the_best_items_of_an_answer_that_have_room() -> None:
-    room = Room(POOL.values_of("kind"), 1)
+    room = Room((POOL.values_of("kind"), 1))
     picked = run(pick_by_cosine_with_room(wanted(1), room, total=4), Counted(COSINES_kM))
     # 0.9 is an a. 0.65 has no kind. 0.6 is the first b, though 0.8 and 0.7 are higher: they are a.
     assert (picked.rows_K.tolist(), picked.owner_K.tolist()) == ([0, 5, 3], [0, 1, 0])
@@ -62,7 +64,7 @@ def test_the_best_items_of_an_answer_that_have_room() -> None:
 
 
 def test_directions_fill_up_by_the_next_items_that_have_room() -> None:
-    room = Room(POOL.values_of("kind"), 2)
+    room = Room((POOL.values_of("kind"), 2))
     picked = run(pick_by_cosine_with_room(wanted(4), room), Counted(COSINES_kM))
     # Item 2 is a third a. Items 3 and 4 are the two b.
     assert rows_of(picked) == [[0, 1, 3, 4], [5, 4, 3, 1]]
@@ -71,7 +73,7 @@ def test_directions_fill_up_by_the_next_items_that_have_room() -> None:
 
 def test_an_item_of_several_values_needs_room_in_each() -> None:
     pool = items_of([{"tags": ["x", "y"]}, {"tags": ["y", "y"]}, {"tags": ["x"]}, {"tags": [1]}, {"tags": ["1"]}])
-    room = Room(pool.values_of("tags"), 1)
+    room = Room((pool.values_of("tags"), 1))
     assert [room.take(row) for row in (0, 1, 2, 3, 4, 0)] == [True, False, False, True, True, True]
     assert room.open_rows().tolist() == [False] * 5
 
@@ -93,7 +95,7 @@ def test_the_greedy_choice_over_several_searches(num: int, filtered: bool) -> No
             expected.append(row)
     search = Counted(scores_kM)
     asked = Search(z_LD=wanted(1, 3).z_LD, num_hits=12, where=where if filtered else None)
-    room = Room(items_of([{"kind": kind} for kind in kinds]).values_of("kind"), num)
+    room = Room((items_of([{"kind": kind} for kind in kinds]).values_of("kind"), num))
     rows_K, scores_K, owner_K = run(best_with_room("decoder", asked, room), search)
     assert rows_K.tolist() == expected
     assert len(expected) == 12
@@ -104,7 +106,7 @@ def test_the_greedy_choice_over_several_searches(num: int, filtered: bool) -> No
 def test_the_number_of_searches_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caps, "EXTRA_SHARE", 0)
     search = Counted(-np.arange(600, dtype=np.float32)[None])
-    room = Room(items_of([{"kind": row // 20} for row in range(600)]).values_of("kind"), 1)
+    room = Room((items_of([{"kind": row // 20} for row in range(600)]).values_of("kind"), 1))
     rows_K, _, _ = run(best_with_room("oar", wanted(15, 1), room), search)
     assert (search.num, rows_K.tolist()) == (8, [0, 20, 40, 60, 80, 100, 120, 140])
 
@@ -124,7 +126,8 @@ def answered(solver: SolverName = "heun", **fields: object) -> RetrieveResponse:
     request, opened = parse_request(query="x", **fields), opened_of(solver)
     generation_request(request, opened)
     generated = Generated(emb_MD[0], emb_MD[[0, 1, 2, 3, 5]])
-    return run(answer(request, opened, generated), lambda _, search: flat_shard(emb_MD).search(search))
+    backend = InProcess(generator=None, shards={"oar": (flat_shard(emb_MD),)})  # type: ignore[arg-type]
+    return run(answer(request, opened, generated), backend.search)
 
 
 def test_directions_are_chosen_by_their_nearest_item_that_passes() -> None:

@@ -1,0 +1,119 @@
+"""The lookups of one request over Serve's handles: every deployed shard and every shard of this process at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Mapping
+from typing import Any
+
+import numpy as np
+from ray.exceptions import RayActorError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+from ray.serve.handle import DeploymentHandle
+
+from r4t_ray.errors import MachineError
+from r4t_ray.index import Shard, joined_vectors, merge_topk, search_shards
+from r4t_ray.retrieval.picking import Lookup
+from r4t_ray.retrieval.response import Shards
+from r4t_ray.retrieval.timing import Clock
+from r4t_ray.serve.shard import packed
+from r4t_ray.types import Fetch, IndexName, Rows
+
+Handle = DeploymentHandle[Any]
+FAULTS = (RayActorError, BackPressureError, DeploymentUnavailableError, OSError, TimeoutError)
+"""Faults of a shard that a partial answer survives."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Lookups:
+    """Looks things up for one request.
+
+    A request that allows partial answers waits for a shard at most half of the time that is left, and does not ask it
+    again after a fault.
+
+    Args:
+        deployed: Index -> handles of its Shard deployments.
+        rows: Index -> first pool row of each deployed shard, and the row after its last.
+        shards: Index -> the shards of this process.
+        allow_partial: Whether to go on without a shard that fails.
+        clock: Knows the time that is left.
+    """
+
+    def __init__(
+        self,
+        deployed: Mapping[IndexName, list[Handle]],
+        rows: Mapping[IndexName, list[tuple[int, int]]],
+        shards: Mapping[IndexName, tuple[Shard, ...]],
+        *,
+        allow_partial: bool,
+        clock: Clock,
+    ) -> None:
+        self._deployed, self._rows, self._shards = deployed, rows, shards
+        self._allow_partial, self._clock = allow_partial, clock
+        self._asked: set[tuple[IndexName, int]] = set()
+        self._failed: set[tuple[IndexName, int]] = set()
+
+    @property
+    def counts(self) -> Shards:
+        """The shards that were asked and those that always answered. The shards of this process count as one."""
+        return Shards(ok=len(self._asked) - len(self._failed), total=len(self._asked))
+
+    async def __call__(self, name: IndexName, lookup: Lookup) -> Any:
+        """Scores and pool rows of each direction's hits, or embeddings.
+
+        A mask of the pool costs one bit for each row of a shard: 125 KB for a million rows, over all shards.
+        """
+        calls = {number: self._call(name, number, lookup) for number in self._open_shards(name, lookup)}
+        if self._shards[name]:
+            calls[-1] = asyncio.to_thread(_look_up_here, self._shards[name], lookup)
+        self._asked |= {(name, number) for number in calls}
+        found = await self._answers(name, calls)
+        if not found:
+            raise MachineError(f"index {name}", "no shard that answers", "one or more", "try again")
+        if isinstance(lookup, Fetch):
+            return joined_vectors(lookup.rows, found)
+        return merge_topk([scores_LK for scores_LK, _ in found], [rows_LK for _, rows_LK in found], lookup.num_hits)
+
+    def _open_shards(self, name: IndexName, lookup: Lookup) -> list[int]:
+        """The deployed shards without a fault that have something to find."""
+        numbers = [number for number in range(len(self._deployed[name])) if (name, number) not in self._failed]
+        if isinstance(lookup, Fetch):
+            return [number for number in numbers if len(self._own_rows(name, number, lookup))]
+        return numbers
+
+    def _own_rows(self, name: IndexName, number: int, lookup: Fetch) -> Rows:
+        first, stop = self._rows[name][number]
+        return lookup.rows[(lookup.rows >= first) & (lookup.rows < stop)]
+
+    async def _call(self, name: IndexName, number: int, lookup: Lookup) -> Any:
+        handle = self._deployed[name][number]
+        if isinstance(lookup, Fetch):
+            return await handle.vectors.remote(self._own_rows(name, number, lookup))
+        return await handle.search.remote(*packed(lookup, *self._rows[name][number]))
+
+    async def _answers(self, name: IndexName, calls: Mapping[int, Awaitable[Any]]) -> list[Any]:
+        """The answers of the shards; only of those without a fault if partial answers are allowed."""
+        if not self._allow_partial:
+            return list(await asyncio.gather(*calls.values()))
+        left_s = self._clock.left_s
+        bounded = [asyncio.wait_for(call, None if left_s is None else left_s / 2) for call in calls.values()]
+        outcomes = await asyncio.gather(*bounded, return_exceptions=True)
+        found = []
+        for number, outcome in zip(calls, outcomes, strict=True):
+            if isinstance(outcome, FAULTS):
+                _logger.warning("index %s, shard %d: %s", name, number, type(outcome).__name__)
+                self._failed.add((name, number))
+            elif isinstance(outcome, BaseException):
+                raise outcome
+            else:
+                found.append(outcome)
+        return found
+
+
+def _look_up_here(shards: tuple[Shard, ...], lookup: Lookup) -> Any:
+    if isinstance(lookup, Fetch):
+        held, vectors = zip(*(shard.vectors(lookup.rows) for shard in shards), strict=True)
+        return np.concatenate(held), np.concatenate(vectors)
+    return search_shards(shards, lookup)

@@ -1,0 +1,101 @@
+"""ASGI layers around the gateway: the id of each request, its path and method, and a limit on its body."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from r4t_ray.retrieval.response import error_response
+
+REQUEST_ID = "X-Request-ID"
+_SAFE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+
+
+def request_id_of(scope: Scope) -> str:
+    """The id that the client sent in X-Request-ID, if it is safe to repeat and to log, else a new one."""
+    sent = Headers(scope=scope).get(REQUEST_ID, "")
+    return sent if _SAFE_ID.fullmatch(sent) else uuid.uuid4().hex
+
+
+def error_reply(
+    request_id: str, status: int, content: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """An error in its JSON form, with the id of the request in body and header."""
+    return JSONResponse(
+        {**content, "request_id": request_id}, status_code=status, headers={**(headers or {}), REQUEST_ID: request_id}
+    )
+
+
+class PlainRequests:
+    """Gives each request an id, in ``request.state.request_id`` and in the headers of its reply.
+
+    A path with a slash at its end is the path without it. HEAD gets the status and the headers of GET.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = request_id_of(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        scope["path"] = scope["path"].rstrip("/") or "/"
+        is_head = scope["method"] == "HEAD"
+        if is_head:
+            scope["method"] = "GET"
+
+        async def send_on(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+            elif is_head:
+                message = {**message, "body": b""}
+            await send(message)
+
+        await self._app(scope, receive, send_on)
+
+
+class BodyLimit:
+    """Reads a body of at most ``limit`` bytes and answers 413 to a longer one."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app, self._limit = app, limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with its body already read, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > self._limit:
+                await self._refuse(scope, receive, send)
+                return
+        whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def replay() -> Message:
+            return whole.pop() if whole else await receive()
+
+        await self._app(scope, replay, send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        content = error_response(
+            f"body of {scope['method']} {scope['path']}",
+            f"more than {self._limit:,} bytes",
+            f"at most {self._limit:,} bytes of JSON",
+            "send a shorter query",
+        )
+        await error_reply(scope["state"]["request_id"], 413, content)(scope, receive, send)
