@@ -11,7 +11,7 @@ import typer
 from r4t_ray import pipeline as flow
 from r4t_ray.artifacts import Workspace
 from r4t_ray.cli.group import STAGES_PANEL, WORKSPACE, ConfigPath, WorkspaceOption, app
-from r4t_ray.stages import PIPELINE, STAGES, find_stage
+from r4t_ray.stages import PIPELINE, STAGES, Stage, find_stage
 
 FOLM, INDEX = find_stage("train-folm"), find_stage("build-index")
 PIPELINE_HELP = "Run every stage in order and skip the current ones. Stop it at any time and run it again."
@@ -90,7 +90,7 @@ def build_index(
     typer.echo(f"{artifact.path}: {artifact.manifest.rows} rows; restart a running `r4t serve` to use them")
 
 
-OWN_COMMANDS = {FOLM: train_folm, INDEX: build_index}
+OWN_COMMANDS: dict[Stage, Callable[..., None]] = {FOLM: train_folm, INDEX: build_index}
 """Stages whose command has options of its own."""
 
 for _stage in STAGES:
