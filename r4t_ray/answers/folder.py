@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from r4t_ray.answers.log import copy_log, sha256_of_log
-from r4t_ray.artifacts import ANSWERS, MANIFEST, NEW_ENTRIES, Artifact, Workspace, read_manifest
+from r4t_ray.artifacts import ANSWERS, MANIFEST, NEW_ENTRIES, OPERATING_POINTS, Artifact, Workspace, read_manifest
 from r4t_ray.artifacts.inputs import StageInputs
 from r4t_ray.artifacts.lock import locked
 from r4t_ray.artifacts.manifest import make_manifest, verify_files
@@ -154,7 +154,7 @@ def inputs_of(asked: Asked) -> StageInputs:
 
 def fingerprints(workspace: Workspace) -> dict[str, str]:
     """The fingerprint of every stage that answers queries."""
-    stages = [stage for stage in (*SERVED_STAGES, "decoder", NEW_ENTRIES) if workspace.holds(stage)]
+    stages = [stage for stage in (*SERVED_STAGES, "decoder", NEW_ENTRIES, OPERATING_POINTS) if workspace.holds(stage)]
     return {stage: read_manifest(workspace.root / stage).fingerprint for stage in stages}
 
 

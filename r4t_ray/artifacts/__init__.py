@@ -5,7 +5,24 @@ the final name is always whole. A stage is skipped when its settings, its seed a
 settings that change no result (``config.operational``) do not count.
 """
 
-from r4t_ray.artifacts.manifest import ANSWERS, MANIFEST, NEW_ENTRIES, Artifact, Manifest, read_manifest
+from r4t_ray.artifacts.manifest import (
+    ANSWERS,
+    MANIFEST,
+    NEW_ENTRIES,
+    OPERATING_POINTS,
+    Artifact,
+    Manifest,
+    read_manifest,
+)
 from r4t_ray.artifacts.workspace import Workspace
 
-__all__ = ["ANSWERS", "MANIFEST", "NEW_ENTRIES", "Artifact", "Manifest", "Workspace", "read_manifest"]
+__all__ = [
+    "ANSWERS",
+    "MANIFEST",
+    "NEW_ENTRIES",
+    "OPERATING_POINTS",
+    "Artifact",
+    "Manifest",
+    "Workspace",
+    "read_manifest",
+]

@@ -29,6 +29,8 @@ REPORTED_VERSIONS = (
 )
 NEW_ENTRIES = "new_entries"
 """Folder of the entries that `r4t add` embedded. No stage reads it."""
+OPERATING_POINTS = "operating_points"
+"""Folder of the search parameters that `r4t build-index --target-recall` chose. No stage reads it."""
 ANSWERS = "answers"
 """Name of the artifact that `r4t retrieve` makes. Its folder lies where --out says."""
 
@@ -137,6 +139,11 @@ def rerun(stage: str) -> str:
     if stage == NEW_ENTRIES:
         return (
             f"run `r4t add --workspace DIR` again with the files of new entries, or remove the folder '{NEW_ENTRIES}'"
+        )
+    if stage == OPERATING_POINTS:
+        return (
+            "run `r4t build-index CONFIG --workspace DIR --target-recall R` again, or remove the folder "
+            f"'{OPERATING_POINTS}'"
         )
     if stage == ANSWERS:
         return "remove the folder and run `r4t retrieve` again, or name another --out"

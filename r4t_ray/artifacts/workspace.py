@@ -94,7 +94,7 @@ class Workspace:
         """Run ``make(folder) -> rows``, unless a current and intact artifact is there.
 
         Args:
-            stage: Name of the folder: the section of a stage, or NEW_ENTRIES.
+            stage: Name of the folder: the section of a stage, NEW_ENTRIES or OPERATING_POINTS.
             config: The stage's settings. The artifact is made again when they change.
             seed: The experiment's seed. The artifact is made again when it changes.
             parents: Sections whose contents this stage reads. They are verified first.

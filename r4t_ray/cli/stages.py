@@ -11,9 +11,9 @@ import typer
 from r4t_ray import pipeline as flow
 from r4t_ray.artifacts import Workspace
 from r4t_ray.cli.group import STAGES_PANEL, WORKSPACE, ConfigPath, WorkspaceOption, app
-from r4t_ray.stages import PIPELINE, STAGES, find_stage
+from r4t_ray.stages import PIPELINE, STAGES, Stage, find_stage
 
-FOLM = find_stage("train-folm")
+FOLM, INDEX = find_stage("train-folm"), find_stage("build-index")
 PIPELINE_HELP = "Run every stage in order and skip the current ones. Stop it at any time and run it again."
 
 
@@ -67,8 +67,34 @@ def pipeline(
     typer.echo("\n".join(in_words(forecast(flow.load_experiment(config)))))
 
 
+def build_index(
+    config: ConfigPath,
+    workspace: WorkspaceOption,
+    target_recall: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            max=1.0,
+            help="Then choose the cheapest search parameters that find this share of the ten nearest rows of "
+            "generated directions, for serving. It needs trained retrievers. Default: choose none.",
+        ),
+    ] = None,
+) -> None:
+    """Run the stage, and choose the search parameters of a workspace that has its retrievers."""
+    _command(INDEX.name)(config, workspace)
+    if target_recall is None:
+        return
+    from r4t_ray.retrieval.operating_points import tune_served
+
+    artifact = tune_served(Workspace(workspace), target_recall, flow.load_experiment(config).seed)
+    typer.echo(f"{artifact.path}: {artifact.manifest.rows} rows; restart a running `r4t serve` to use them")
+
+
+OWN_COMMANDS: dict[Stage, Callable[..., None]] = {FOLM: train_folm, INDEX: build_index}
+"""Stages whose command has options of its own."""
+
 for _stage in STAGES:
-    _made = train_folm if _stage is FOLM else _command(_stage.name)
+    _made = OWN_COMMANDS.get(_stage) or _command(_stage.name)
     app.command(_stage.name, rich_help_panel=STAGES_PANEL, help=_stage.help)(_made)
 app.command(PIPELINE, rich_help_panel=STAGES_PANEL, help=PIPELINE_HELP)(pipeline)
 

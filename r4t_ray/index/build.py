@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,13 @@ from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.embedding_table import read_embedding_table
 from r4t_ray.errors import ConfigError
 from r4t_ray.files import write_json
-from r4t_ray.index.index_types import IndexConfig
-from r4t_ray.index.search import search_shards
-from r4t_ray.index.shard import INDEX_FILE, Shard, load_shards, shard_file
+from r4t_ray.index.index_types import INDEX_TYPES, IndexConfig, type_of
+from r4t_ray.index.shard import INDEX_FILE, load_shards, shard_file
+from r4t_ray.index.tuning import RECALL_K, queries_and_nearest, recall_against_flat, tune
 from r4t_ray.progress import track
 from r4t_ray.stages import parents_of
-from r4t_ray.types import POOLS, TASKS, Array, Search, Task
+from r4t_ray.types import POOLS, TASKS, Array, Task
 
-RECALL_K = 10
 NUM_RECALL_QUERIES = 256
 
 
@@ -54,11 +54,38 @@ def shard_offsets(num_rows: int, num_shards: int) -> list[int]:
     return [number * num_rows // num_shards for number in range(num_shards + 1)]
 
 
-def recall_against_flat(shards: Sequence[Shard], queries_BD: Array, k: int) -> float:
-    """Mean recall of the shards: the share of the k nearest rows of an exhaustive search that they find."""
-    exact = [replace(shard, index=shard.storage, type="flat") for shard in shards]
-    found_BK, true_BK = (search_shards(each, Search(z_LD=queries_BD, num_hits=k))[1] for each in (shards, exact))
-    return float((found_BK[:, :, None] == true_BK[:, None, :]).any(axis=1).mean())
+def build_shards(config: IndexConfig, emb_MD: Array, num_threads: int = 1) -> Iterator[faiss.Index]:
+    """The index of each shard, in order, at the default operating point.
+
+    The type is trained once, so all shards have the same centroids and codes. A copy of the trained index then gets the
+    rows of each shard.
+
+    Args:
+        config: Type and number of the shards.
+        emb_MD: The rows of the pool.
+        num_threads: Threads of FAISS.
+    """
+    offsets = shard_offsets(len(emb_MD), config.num_shards)
+    kind = INDEX_TYPES[type_of(config, *emb_MD.shape)]
+    with faiss_threads(num_threads):
+        trained = kind.train(emb_MD, max(end - start for start, end in pairwise(offsets)), config)
+    for start, end in pairwise(offsets):
+        with faiss_threads(num_threads):
+            index = faiss.clone_index(trained)
+            index.add(np.ascontiguousarray(emb_MD[start:end]))
+        kind.apply(index, kind.default_point(index, config))
+        yield index
+
+
+@contextmanager
+def faiss_threads(num: int) -> Iterator[None]:
+    """FAISS has ``num`` threads within the block."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(num)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 def write_index(config: IndexConfig, emb_MD: Array, folder: Path, **facts: Any) -> dict[str, Any]:
@@ -71,18 +98,17 @@ def write_index(config: IndexConfig, emb_MD: Array, folder: Path, **facts: Any) 
         facts: Further entries of index.json.
 
     Returns:
-        The content of index.json.
+        The content of index.json. ``type`` is the type that was built, and ``operating_point`` its search parameters.
     """
-    offsets = shard_offsets(len(emb_MD), config.num_shards)
-    folder.mkdir(parents=True)
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(config.threads)
-    for number in track(range(config.num_shards), f"build {folder.name}"):
-        rows_MD = np.ascontiguousarray(emb_MD[offsets[number] : offsets[number + 1]])
-        faiss.write_index(config.build(rows_MD), str(folder / shard_file(number)))
-    faiss.omp_set_num_threads(threads)
     size, dim = emb_MD.shape
-    settings = {**config.model_dump(mode="json"), **facts, "size": size, "dim": dim, "offsets": offsets}
+    kind, offsets = type_of(config, size, dim), shard_offsets(size, config.num_shards)
+    folder.mkdir(parents=True)
+    built = track(build_shards(config, emb_MD, config.threads), f"build {folder.name}", config.num_shards)
+    for number, index in enumerate(built):
+        faiss.write_index(index, str(folder / shard_file(number)))
+    point = INDEX_TYPES[kind].default_point(index, config)
+    found = {"type": kind, "operating_point": point, "size": size, "dim": dim, "offsets": offsets}
+    settings = {**config.model_dump(mode="json"), **facts, **found}
     write_json(folder / INDEX_FILE, settings)
     return settings
 
@@ -93,7 +119,11 @@ def _build_task(config: IndexConfig, encoder: Path, folder: Path, task: Task, *,
     pq.write_table(pa.table({"id": pa.array(ids, pa.string())}), folder / "ids.parquet")
     sample_BD = _sample(queries_BD if len(queries_BD) else emb_MD, seed)
     del emb_MD  # the shards hold the vectors too
-    recall = recall_against_flat(load_shards(folder), sample_BD, RECALL_K)
+    shards = load_shards(folder)
+    if config.target_recall is not None:
+        tried = tune(shards, queries_and_nearest(shards, sample_BD), config.target_recall)
+        settings |= {"operating_points": [each.facts() for each in tried], "operating_point": tried[-1].point}
+    recall = recall_against_flat(shards, sample_BD, RECALL_K)
     write_json(folder / INDEX_FILE, {**settings, "recall_at_10": recall, "recall_queries": len(sample_BD)})
     return len(ids)
 

@@ -1,34 +1,47 @@
-"""Hierarchical navigable small world graph (Malkov and Yashunin, arXiv:1603.09320) over uncompressed rows."""
+"""Hierarchical navigable small world graph (Malkov and Yashunin, arXiv:1603.09320) over uncompressed rows.
+
+A row of width D takes 4 D bytes, and about 8 ``hnsw_m`` bytes in the graph.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import cast
 
 import faiss
-import numpy as np
 
-from r4t_ray.types import Array, Rows
+from r4t_ray.index.flat import selector, typed
+from r4t_ray.types import Rows
 
 SCORED_PER_CANDIDATE = 16
 """Rows that a search of the graph scores for each of its candidates, about. It decides when an exhaustive search of the
 allowed rows is cheaper."""
+MOST_CANDIDATES = 1024
+"""Largest ``ef_search`` that is tried for a target recall."""
 
 
-def build_hnsw(emb_MD: Array, m: int, ef_construction: int, ef_search: int) -> faiss.IndexHNSWFlat:
-    """An IndexHNSWFlat by inner product.
+def new_hnsw(dim: int, m: int, ef_construction: int) -> faiss.IndexHNSWFlat:
+    """An empty IndexHNSWFlat by inner product.
 
     Args:
-        emb_MD: Unit rows, shape (M, D).
+        dim: Width of the rows.
         m: Neighbours of a node; 2 m in the lowest layer.
         ef_construction: Candidates when a row is added.
-        ef_search: Candidates of a search. FAISS uses k if k is larger.
     """
-    index = faiss.IndexHNSWFlat(emb_MD.shape[1], m, faiss.METRIC_INNER_PRODUCT)
+    index = faiss.IndexHNSWFlat(dim, m, faiss.METRIC_INNER_PRODUCT)
     index.hnsw.efConstruction = ef_construction
-    index.hnsw.efSearch = ef_search
-    index.add(emb_MD)
     return index
+
+
+def set_candidates(index: faiss.IndexHNSWFlat, point: dict[str, int]) -> None:
+    """Set the candidates of a search. FAISS uses k if k is larger."""
+    index.hnsw.efSearch = point["ef_search"]
+
+
+def candidate_points(index: faiss.IndexHNSWFlat) -> list[dict[str, int]]:
+    """Numbers of candidates to try, from the cheapest: 32, 48, 64, 96 and so on up to MOST_CANDIDATES."""
+    sizes = sorted({size * 2**power for size in (32, 48) for power in range(6)} & set(range(MOST_CANDIDATES + 1)))
+    return [{"ef_search": size} for size in sizes]
 
 
 def hnsw_parameters(index: faiss.IndexHNSWFlat, rows: Rows, num_hits: int) -> faiss.SearchParameters | None:
@@ -46,12 +59,8 @@ def hnsw_parameters(index: faiss.IndexHNSWFlat, rows: Rows, num_hits: int) -> fa
     size, num_candidates = index.ntotal, max(index.hnsw.efSearch, num_hits)
     if len(rows) ** 2 <= SCORED_PER_CANDIDATE * num_candidates * size:
         return None
-    is_allowed_M = np.zeros(size, dtype=bool)
-    is_allowed_M[rows] = True
-    typed: Any = faiss  # its type stubs lack these constructors
-    selector = typed.IDSelectorBitmap(np.packbits(is_allowed_M, bitorder="little"))
     parameters: faiss.SearchParameters = typed.SearchParametersHNSW(
-        efSearch=math.ceil(num_candidates * size / len(rows)), sel=selector
+        efSearch=math.ceil(num_candidates * size / len(rows)), sel=selector(rows, size)
     )
     return parameters
 

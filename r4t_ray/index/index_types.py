@@ -1,4 +1,4 @@
-"""The index types: their settings, their builders and their storage of rows."""
+"""The index types: their settings, how each is trained and searched, and where its rows are."""
 
 from __future__ import annotations
 
@@ -9,20 +9,27 @@ import faiss
 from pydantic import Field
 
 from r4t_ray.config import Settings
-from r4t_ray.index.flat import build_flat, flat_parameters, flat_storage
-from r4t_ray.index.hnsw import build_hnsw, hnsw_parameters, hnsw_storage
+from r4t_ray.index import flat, hnsw, ivf, ivf_flat, ivf_pq, ivf_rabitq
 from r4t_ray.types import Array, Rows
 
-IndexTypeName = Literal["flat", "hnsw"]
+IndexTypeName = Literal["flat", "hnsw", "ivf_flat", "ivf_rabitq", "ivf_pq"]
+
+MOST_GRAPH_NUMBERS = 2**27
+"""Numbers of a pool, rows times width, up to which ``auto`` is hnsw: a million rows of width 134."""
+
+Point = dict[str, int]
+"""An operating point: the search parameters of an index type by name, such as ``{"nprobe": 64, "k_factor": 4}``."""
 
 
 class IndexConfig(Settings):
     """The nearest-neighbour index over the pool of each task."""
 
-    type: IndexTypeName = Field(
-        "hnsw",
-        description="flat is an exhaustive search and exact. hnsw searches a graph. It is approximate and much faster "
-        "on large pools.",
+    type: Literal["auto", IndexTypeName] = Field(
+        "auto",
+        description="auto is hnsw for a pool of up to 134 million numbers (rows times width, so a million rows of "
+        "width 128) and ivf_pq above; index.json has the type that was chosen. flat is an exhaustive search and "
+        "exact. hnsw searches a graph. The ivf types search lists of similar rows: ivf_flat has the rows in them, "
+        "ivf_rabitq and ivf_pq have short codes, and re-rank with the rows. They are built faster than hnsw.",
     )
     num_shards: int = Field(
         2,
@@ -41,34 +48,94 @@ class IndexConfig(Settings):
         ge=1,
         description="Candidates when a row is added to the HNSW graph. A larger number raises recall and build time.",
     )
+    target_recall: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Recall of the ten nearest rows that a search should reach, such as 0.99. The cheapest search "
+        "parameters that reach it are chosen, on queries of the catalogue and their nearest rows; `ef_search` then "
+        "has no effect. null keeps the defaults of the type.",
+    )
     threads: int = Field(
         1,
         ge=1,
         description="Threads that build the index. With more than one thread, the HNSW graph differs between runs.",
     )
 
-    def build(self, emb_MD: Array) -> faiss.Index:
-        """Build the index over the rows of one shard, shape (M, D)."""
-        return INDEX_TYPES[self.type].build(emb_MD, self)
-
 
 class IndexType(NamedTuple):
     """What an index type does.
 
     Attributes:
-        build: Builds it over rows.
-        storage: Gives the IndexFlat with its uncompressed rows.
+        train: From the rows of the pool, the number of rows of a shard and the settings, an index without rows.
+        storage: Gives the index with its uncompressed rows, whose search is exhaustive.
+        among: Parameters of an exhaustive search of the storage among some rows.
         parameters: Parameters of a search of so many hits among some rows. None asks for an exhaustive search.
+        default_point: The operating point without a target recall, from the index and the settings.
+        points: Operating points to try for a target recall, from the cheapest.
+        apply: Sets an operating point.
     """
 
-    build: Callable[[Array, IndexConfig], faiss.Index]
-    storage: Callable[[Any], faiss.IndexFlat]
+    train: Callable[[Array, int, IndexConfig], faiss.Index]
+    storage: Callable[[Any], faiss.Index]
+    among: Callable[[Any, Rows], faiss.SearchParameters]
     parameters: Callable[[Any, Rows, int], faiss.SearchParameters | None]
+    default_point: Callable[[Any, IndexConfig], Point]
+    points: Callable[[Any], list[Point]]
+    apply: Callable[[Any, Point], None]
+
+
+def type_of(config: IndexConfig, size: int, dim: int) -> IndexTypeName:
+    """The type of the index over ``size`` rows of width ``dim``."""
+    if config.type != "auto":
+        return config.type
+    return "hnsw" if size * dim <= MOST_GRAPH_NUMBERS else "ivf_pq"
+
+
+def _compressed(train: Callable[[Array, int], faiss.Index]) -> IndexType:
+    return IndexType(
+        train=lambda emb_MD, size, _: train(emb_MD, ivf.num_lists(size)),
+        storage=ivf.refine_storage,
+        among=flat.flat_among,
+        parameters=ivf.compressed_parameters,
+        default_point=lambda index, _: _default_probes(index) | {"k_factor": ivf.DEFAULT_FACTOR},
+        points=ivf.compressed_points,
+        apply=ivf.set_probes,
+    )
+
+
+def _default_probes(index: faiss.Index) -> Point:
+    return {"nprobe": ivf.default_probes(ivf.lists_of(index).nlist)}
 
 
 INDEX_TYPES: dict[IndexTypeName, IndexType] = {
-    "flat": IndexType(lambda emb_MD, _: build_flat(emb_MD), flat_storage, flat_parameters),
-    "hnsw": IndexType(
-        lambda emb_MD, c: build_hnsw(emb_MD, c.hnsw_m, c.ef_construction, c.ef_search), hnsw_storage, hnsw_parameters
+    "flat": IndexType(
+        train=lambda emb_MD, *_: faiss.IndexFlatIP(emb_MD.shape[1]),
+        storage=flat.flat_storage,
+        among=flat.flat_among,
+        parameters=flat.flat_parameters,
+        default_point=lambda *_: {},
+        points=lambda _: [{}],
+        apply=lambda *_: None,
     ),
+    "hnsw": IndexType(
+        train=lambda emb_MD, _, c: hnsw.new_hnsw(emb_MD.shape[1], c.hnsw_m, c.ef_construction),
+        storage=hnsw.hnsw_storage,
+        among=flat.flat_among,
+        parameters=hnsw.hnsw_parameters,
+        default_point=lambda _, c: {"ef_search": c.ef_search},
+        points=hnsw.candidate_points,
+        apply=hnsw.set_candidates,
+    ),
+    "ivf_flat": IndexType(
+        train=lambda emb_MD, size, _: ivf_flat.train_ivf_flat(emb_MD, ivf.num_lists(size)),
+        storage=ivf_flat.ivf_flat_storage,
+        among=ivf_flat.ivf_flat_among,
+        parameters=ivf_flat.ivf_flat_parameters,
+        default_point=lambda index, _: _default_probes(index),
+        points=ivf.probe_points,
+        apply=ivf.set_probes,
+    ),
+    "ivf_rabitq": _compressed(ivf_rabitq.train_ivf_rabitq),
+    "ivf_pq": _compressed(ivf_pq.train_ivf_pq),
 }

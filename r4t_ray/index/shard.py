@@ -19,7 +19,7 @@ import numpy as np
 
 from r4t_ray.errors import ArtifactError, RequestError
 from r4t_ray.index.flat import build_flat
-from r4t_ray.index.index_types import INDEX_TYPES, IndexTypeName
+from r4t_ray.index.index_types import INDEX_TYPES, IndexTypeName, Point
 from r4t_ray.types import Array, Mask, Rows, Search
 
 INDEX_FILE = "index.json"
@@ -42,8 +42,8 @@ class Shard:
     offset: int
 
     @cached_property
-    def storage(self) -> faiss.IndexFlat:
-        """The IndexFlat with its rows."""
+    def storage(self) -> faiss.Index:
+        """The index with its rows, whose search is exhaustive."""
         return INDEX_TYPES[self.type].storage(self.index)
 
     @property
@@ -70,7 +70,7 @@ class Shard:
         num_hits = search.num_hits + len(search.exclude)
         rows_LK = self._candidates(z_LD, min(num_hits + TIE_MARGIN, self.size), search.where)
         is_found_LK = rows_LK >= 0
-        scores_LK = np.where(is_found_LK, exact_scores(z_LD, self._stored_rows(), rows_LK), np.float32(-np.inf))
+        scores_LK = np.where(is_found_LK, exact_scores(z_LD, self.storage, rows_LK), np.float32(-np.inf))
         scores_LK, rows_LK = merge_topk([scores_LK], [np.where(is_found_LK, rows_LK + self.offset, -1)], num_hits)
         if not search.exclude:
             return scores_LK, rows_LK
@@ -79,7 +79,7 @@ class Shard:
     def vectors(self, rows_K: Rows) -> tuple[Rows, Array]:
         """The pool rows that this shard has among the given ones, and their embeddings, in the same order."""
         own_N = rows_K[(rows_K >= self.offset) & (rows_K < self.offset + self.size)]
-        return own_N, self._stored_rows()[own_N - self.offset]
+        return own_N, self.storage.reconstruct_batch(own_N - self.offset)
 
     def _candidates(self, z_LD: Array, num: int, where: Rows | Mask | None) -> Rows:
         """Rows of this shard near each direction, (L, num). -1 pads if ``where`` allows fewer rows."""
@@ -96,8 +96,7 @@ class Shard:
             rows_LK = self.index.search(z_LD, num, params=parameters)[1]
         short_L = (rows_LK >= 0).sum(axis=1) < min(num, len(allowed))
         if short_L.any():
-            one_by_one, selector = faiss.SearchParameters(), faiss.IDSelectorArray(allowed)
-            one_by_one.sel = selector  # FAISS does not keep it alive
+            one_by_one = INDEX_TYPES[self.type].among(self.storage, allowed)
             rows_LK[short_L] = self.storage.search(z_LD[short_L], num, params=one_by_one)[1]
         return rows_LK
 
@@ -108,20 +107,21 @@ class Shard:
         rows = np.sort(where).astype(np.int64) - self.offset
         return rows[(rows >= 0) & (rows < self.size)]
 
-    def _stored_rows(self) -> Array:
-        flat = faiss.rev_swig_ptr(self.storage.get_xb(), self.size * int(self.index.d))
-        return np.asarray(flat, dtype=np.float32).reshape(self.size, int(self.index.d))
 
+def exact_scores(q_BD: Array, storage: faiss.Index, rows_BK: Rows) -> Array:
+    """Inner products of each query with its K candidate rows, shape (B, K), computed in parts of bounded memory.
 
-def exact_scores(q_BD: Array, emb_MD: Array, rows_BK: Rows) -> Array:
-    """Inner products of each query with its K candidate rows, shape (B, K), computed in parts of bounded memory."""
+    The product with row -1, which is padding, means nothing.
+    """
     scores_BK = np.empty(rows_BK.shape, np.float32)
+    rows_BK = np.maximum(rows_BK, 0)
     step = max(1, RESCORED_FLOATS // max(1, rows_BK.shape[1] * q_BD.shape[1]))
     width = max(1, RESCORED_FLOATS // q_BD.shape[1])
     for start in range(0, len(q_BD), step):
         for left in range(0, rows_BK.shape[1], width):
             part = slice(start, start + step), slice(left, left + width)
-            scores_BK[part] = np.einsum("bd,bkd->bk", q_BD[part[0]], emb_MD[rows_BK[part]])
+            emb_ND = storage.reconstruct_batch(rows_BK[part].ravel())
+            scores_BK[part] = np.einsum("bd,bkd->bk", q_BD[part[0]], emb_ND.reshape(*rows_BK[part].shape, -1))
     return scores_BK
 
 
@@ -179,8 +179,15 @@ def shard_file(number: int) -> str:
     return f"shard_{number:03d}.faiss"
 
 
-def load_shard(folder: Path, shard_number: int) -> Shard:
-    """Read one shard of ``index/<task>``. ``Workspace.artifact("index")`` checks the sha256; this function does not.
+def load_shard(folder: Path, shard_number: int, point: Point | None = None) -> Shard:
+    """Read one shard of ``index/<task>``, and set an operating point.
+
+    ``Workspace.artifact("index")`` checks the sha256; this function does not.
+
+    Args:
+        folder: The folder of the pool.
+        shard_number: Its number, from 0.
+        point: The operating point. None is the one that index.json has.
 
     Raises:
         ArtifactError: There is no shard of this number, or the file is not an index of the recorded size.
@@ -208,12 +215,15 @@ def load_shard(folder: Path, shard_number: int) -> Shard:
             f"{size} of width {settings['dim']}",
             "run `r4t build-index`",
         )
+    point = point or settings.get("operating_point")
+    if point is not None:  # an index.json without one is older, and its point is in the file of the shard
+        INDEX_TYPES[settings["type"]].apply(index, point)
     return Shard(index=index, type=settings["type"], offset=offsets[shard_number])
 
 
-def load_shards(folder: Path) -> tuple[Shard, ...]:
+def load_shards(folder: Path, point: Point | None = None) -> tuple[Shard, ...]:
     """All shards of one index; see ``load_shard``."""
-    return tuple(load_shard(folder, number) for number in range(len(read_index_file(folder)["offsets"]) - 1))
+    return tuple(load_shard(folder, number, point) for number in range(len(read_index_file(folder)["offsets"]) - 1))
 
 
 def read_index_file(folder: Path) -> dict[str, Any]:

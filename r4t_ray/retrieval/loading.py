@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from r4t_ray.artifacts import NEW_ENTRIES, Workspace, read_manifest
+from r4t_ray.artifacts import NEW_ENTRIES, OPERATING_POINTS, Workspace, read_manifest
 from r4t_ray.decoder import index_folder, load_query_decoder, new_item_vectors
 from r4t_ray.diffusion import LABELS, most_directions, serving_folder
 from r4t_ray.diffusion.settings import NetworkConfig, SamplerConfig
 from r4t_ray.errors import ArtifactError
-from r4t_ray.index import Shard, flat_shard, load_shards, read_index_file
+from r4t_ray.index import Point, Shard, flat_shard, load_shards, read_index_file
 from r4t_ray.new_entries import find_new_entries, load_new_entries
 from r4t_ray.retrieval.filtering.attributes import ItemAttributes
 from r4t_ray.retrieval.filtering.loading import pool_attributes, read_item_attributes
@@ -82,7 +82,7 @@ def load_index_shards(workspace: Workspace, name: IndexName, with_index: bool) -
     """The shards of an index, or none without ``with_index``, and the shard of the new entries if there are any."""
     task: Task = "wscr" if name == "decoder" else name
     added = load_new_entries(workspace, task)
-    shards = load_shards(folder_of_index(workspace, name)) if with_index else ()
+    shards = load_shards(folder_of_index(workspace, name), tuned_point(workspace, name)) if with_index else ()
     if added is None:
         return shards
     emb_MD = new_item_vectors(added.emb_MD) if name == "decoder" else added.emb_MD
@@ -100,6 +100,21 @@ def folder_of_index(workspace: Workspace, name: IndexName) -> Path:
         workspace.artifact("decoder")
         return index_folder(workspace)
     return workspace.artifact("index").path / name
+
+
+def tuned_point(workspace: Workspace, name: IndexName) -> Point | None:
+    """The operating point of an index that `r4t build-index --target-recall` chose, or None if it chose none.
+
+    Raises:
+        ArtifactError: The points were chosen for another index or other retrievers than those that are here.
+    """
+    if not workspace.holds(OPERATING_POINTS):
+        return None
+    artifact = workspace.artifact(OPERATING_POINTS)
+    if f"{name}.json" not in artifact.manifest.files:
+        return None
+    point: Point = json.loads(artifact.file(f"{name}.json").read_text(encoding="utf-8"))["operating_point"]
+    return point
 
 
 def verify(workspace: Workspace) -> None:

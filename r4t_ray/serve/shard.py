@@ -12,7 +12,7 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.index import Shard as LoadedShard
 from r4t_ray.index import load_shard
 from r4t_ray.machine.threads import limit_threads
-from r4t_ray.retrieval.loading import folder_of_index
+from r4t_ray.retrieval.loading import folder_of_index, tuned_point
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.types import Array, Hits, IndexName, Rows, Search
 
@@ -51,7 +51,8 @@ class Shard:
     """
 
     def __init__(self, args: AppArgs, index: IndexName, number: int) -> None:
-        self._shard = load_shard(folder_of_index(Workspace(args.workspace), index), number)
+        workspace = Workspace(args.workspace)
+        self._shard = load_shard(folder_of_index(workspace, index), number, tuned_point(workspace, index))
         limit_threads(args.shard.cpus)
 
     def search(self, search: Search, allowed: Bits | None = None) -> Hits:

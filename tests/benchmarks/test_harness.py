@@ -20,6 +20,7 @@ NAMES = (
     "quality",
     "report",
     "retrieve",
+    "search",
     "select",
     "students",
     "synthesize",

@@ -49,7 +49,7 @@ def test_both_pools_are_built_and_found(workspace: Workspace) -> None:
     assert np.abs(scores_BK - 1).max() < 1e-6
     stored = json.loads(artifact.file("wscr/index.json").read_text())
     assert stored["offsets"] == [0, 166, 333, 500]
-    assert stored["type"] == "hnsw"
+    assert (stored["type"], stored["operating_point"]) == ("hnsw", {"ef_search": 64})
     assert 0.95 <= stored["recall_at_10"] <= 1.0
 
 
@@ -69,6 +69,22 @@ def test_a_rebuilt_index_has_the_same_bytes(workspace: Workspace) -> None:
     first = run(IndexConfig(num_shards=2), workspace, seed=0).manifest.files
     (workspace.root / "index" / "manifest.json").unlink()
     assert run(IndexConfig(num_shards=2), workspace, seed=0).manifest.files == first
+
+
+def test_a_target_recall_chooses_the_point_that_shards_are_loaded_with(workspace: Workspace) -> None:
+    config = IndexConfig(type="ivf_flat", num_shards=2, target_recall=0.9)
+    files = run(config, workspace, seed=0).manifest.files
+    folder = workspace.root / "index" / "wscr"
+    stored = json.loads((folder / "index.json").read_text())
+    recalls = [each["recall_at_10"] for each in stored["operating_points"]]
+    assert recalls[-1] >= 0.9 > max(recalls[:-1], default=0)
+    assert stored["operating_points"][-1] == {**stored["operating_point"], "recall_at_10": recalls[-1]}
+    assert {shard.index.nprobe for shard in load_index(workspace, "wscr").shards} == {
+        stored["operating_point"]["nprobe"]
+    }
+    assert load_shard(folder, 1, {"nprobe": 3}).index.nprobe == 3
+    (workspace.root / "index" / "manifest.json").unlink()
+    assert run(config, workspace, seed=0).manifest.files == files
 
 
 @pytest.mark.parametrize("name", ["wscr/shard_001.faiss", "oar/ids.parquet", "oar/index.json"])
