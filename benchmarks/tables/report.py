@@ -6,9 +6,10 @@ OAR is open-ended abstract retrieval, WSCR is weakly supervised compositional re
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from benchmarks.harness import Result, Table
+from r4t_ray.evaluation.results import MetricRow
 from r4t_ray.evaluation.seeds import summarise
 
 Column = tuple[str, str]
@@ -67,7 +68,8 @@ def seeds_table(runs: Sequence[Result], task: str) -> Table:
 
 def _seeds_table(runs: Sequence[Result], task: str, with_range: bool) -> Table:
     columns, methods = (OAR_COLUMNS, OAR_METHODS) if task == "oar" else (WSCR_COLUMNS, WSCR_METHODS)
-    spreads = summarise([[row for row in run.rows if row["measure"] != "validation_reward"] for run in runs])
+    measured = [[row for row in run.rows if row["measure"] != "validation_reward"] for run in runs]
+    spreads = summarise(cast("list[list[MetricRow]]", measured))
 
     def cell(method: str, measure: str) -> str:
         spread = spreads.get((task, method, measure))
