@@ -38,7 +38,7 @@ MEASURED = {"k": 4, "n": 2, "num_bootstrap": 10, "latency_batches": [1], "latenc
 METHODS = ("no_fanout", "popular", "r4t_diffusion", "r4t_diffusion_items")
 SMALL: dict[str, Any] = {
     "seed": SEED,
-    "encoder": {"dim": DIM},
+    "encoder": {"dim": DIM, "runtime": "torch"},
     "index": {"type": "flat"},
     "pairs": {"num_samples": 1, "num_recombined": {"oar": 8, "wscr": 8}, "num_rows": NUM_ROWS, "reference_share": 1},
     "diffusion": {

@@ -48,7 +48,7 @@ def write_experiment(folder: Path) -> Path:
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     catalogue = {"type": "sets", "items": str(folder / "items.jsonl"), "sets": str(folder / "sets.jsonl")}
     path = folder / "experiment.yaml"
-    sections = {"seed": 1, "catalogue": catalogue, "encoder": {"dim": 4}}
+    sections = {"seed": 1, "catalogue": catalogue, "encoder": {"dim": 4, "runtime": "torch"}}
     path.write_text(yaml.safe_dump(sections), encoding="utf-8")
     return path
 
