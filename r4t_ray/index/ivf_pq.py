@@ -19,7 +19,8 @@ def train_ivf_pq(emb_MD: Array, lists: int) -> faiss.IndexRefineFlat:
     """A trained, empty index: random rotation, inverted lists of codes for the fast scan, float rows."""
 
     def make(quantizer: faiss.Index, width: int) -> faiss.IndexIVF:
-        ivf = typed.IndexIVFPQFastScan(quantizer, width, lists, width // 2, BITS, faiss.METRIC_INNER_PRODUCT)
+        codes = (width // 2, BITS)  # numbers of a code, and bits of each
+        ivf = typed.IndexIVFPQFastScan(quantizer, width, lists, *codes, faiss.METRIC_INNER_PRODUCT)
         ivf.pq.cp.min_points_per_centroid = 1
         made: faiss.IndexIVF = ivf
         return made
