@@ -56,18 +56,20 @@ def test_projection_and_cache(model: SentenceEncoder) -> None:
     class Counting(Encoder):
         seen: list[str] = []  # noqa: RUF012 - one instance in this test
 
-        def encode(self, texts: object) -> Array:
+        def encode(self, texts: object, kinds: object = "query") -> Array:
             self.seen.extend(texts)  # type: ignore[arg-type]
-            return super().encode(texts)  # type: ignore[arg-type]
+            return super().encode(texts, kinds)  # type: ignore[arg-type]
 
     rotation = np.linalg.qr(np.random.default_rng(0).normal(size=(384, 384)))[0].astype(np.float32)
     encoder = Counting(model, rotation[:, :8].copy())
     cached = CachedEncoder(encoder)
-    first = cached.encode(["salt", "pepper", "salt"])
+    first = cached.encode(["salt", "pepper", "salt"], "query")
     again = cached.encode(["pepper", "sugar"])
     assert encoder.seen == ["salt", "pepper", "sugar"]
     assert (cached.hits, cached.misses, cached.dim) == (2, 3, 8)
     assert np.array_equal(first[0], first[2])
     assert np.array_equal(first[1], again[0])
+    cached.encode(["pepper", "salt"], ["document", "query"])  # a document is another text than a query
+    assert encoder.seen[3:] == ["pepper"]
     raw = model.encode(["sugar"]) @ rotation[:, :8]
     assert np.abs(again[1] - raw[0] / np.linalg.norm(raw)).max() < 1e-5

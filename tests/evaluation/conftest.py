@@ -165,7 +165,7 @@ def encode(texts):
 class HashEncoder:
     dim = DIM
 
-    def encode(self, texts):
+    def encode(self, texts, kinds="query"):
         return encode(texts)
 
 
