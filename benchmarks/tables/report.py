@@ -57,19 +57,22 @@ def report_tables(result: Result) -> Iterator[Table]:
 
 
 def small_table(runs: Sequence[Result], task: str) -> Table:
-    """The methods that a reader needs first: means over runs with different seeds."""
+    """The methods that a reader needs first: means over runs with different seeds. Latencies are the first run's."""
     return _seeds_table(runs, task, with_range=False)
 
 
 def seeds_table(runs: Sequence[Result], task: str) -> Table:
-    """The same methods: mean [least, greatest] over runs with different seeds."""
+    """The same methods: mean [least, greatest] over runs with different seeds. Latencies are the first run's."""
     return _seeds_table(runs, task, with_range=True)
 
 
 def _seeds_table(runs: Sequence[Result], task: str, with_range: bool) -> Table:
     columns, methods = (OAR_COLUMNS, OAR_METHODS) if task == "oar" else (WSCR_COLUMNS, WSCR_METHODS)
     measured = [[row for row in run.rows if row["measure"] != "validation_reward"] for run in runs]
-    spreads = summarise(cast("list[list[MetricRow]]", measured))
+    rows = cast("list[list[MetricRow]]", measured)
+    # Other work on the machine disturbs latencies, so their mean says nothing.
+    times = {key: spread for key, spread in summarise(rows[:1]).items() if key[2].startswith("latency_ms")}
+    spreads = summarise(rows) | times
 
     def cell(method: str, measure: str) -> str:
         spread = spreads.get((task, method, measure))

@@ -102,7 +102,9 @@ def test_the_directions_alone_find_the_same_items_by_search(shop: Workspace, ask
     assert [item["score"] for item in found.json()["results"][0]] == pytest.approx(
         [item.score for item in answer.directions[0].items], abs=1e-5
     )
-    assert [direction["groundedness"] for direction in directions] == [one.groundedness for one in answer.directions]
+    assert [direction["groundedness"] for direction in directions] == pytest.approx(
+        [one.groundedness for one in answer.directions], abs=1e-6
+    )
     assert found.json()["results"][0][0]["payload"] == {}
 
 

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from r4t_ray.artifacts import Workspace
+from r4t_ray.machine import threads
 from r4t_ray.retrieval.request import parse_request
 from r4t_ray.retrieval.retriever import Retriever
 from r4t_ray.serve.app import AppArgs, build_app
@@ -20,6 +21,7 @@ from .conftest import PRODUCTS, client_in_process
 def test_the_server_answers_with_items_and_offers_oar_alone(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     args = AppArgs(workspace=str(shop.root))
     build_app(args)
+    monkeypatch.setattr(threads, "usable_cpus", lambda: 1.0)  # rounding depends on the number of threads
     body = {"query": "something red", "k": 3, "n": 4, "like": ["p1"], "avoid": ["p0"]}
 
     async def replies() -> tuple[httpx.Response, ...]:
