@@ -62,6 +62,9 @@ TABLES: dict[str, Callable[[], Iterable[Table]]] = {
     "cookbook-wscr-seeds": lambda: [report.seeds_table(_seeds(), "wscr")],
     "cookbook-oar-whole": lambda: [report.whole_table(read("report_cookbook"), "oar")],
     "cookbook-wscr-whole": lambda: [report.whole_table(read("report_cookbook"), "wscr")],
+    "back-translation": lambda: [
+        report.whole_table(read("report_back_translation"), "oar", report.BACK_TRANSLATION_COLUMNS)
+    ],
     "cookbook-validation": lambda: [report.validation_table(read("report_cookbook"))],
     "polyvore-oar": lambda: [report.whole_table(read("report_polyvore"), "oar")],
     "polyvore-wscr": lambda: [report.whole_table(read("report_polyvore"), "wscr")],

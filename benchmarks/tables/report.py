@@ -24,6 +24,12 @@ OAR_COLUMNS: tuple[Column, ...] = (
     ("fan-out ms", "latency_ms_b8"),
 )
 OAR_METHODS = ("no_fanout_items", "mmr", "dpp", "greedy_reward", "constant", "best_of_5", "r4t_folm", "r4t_diffusion")
+BACK_TRANSLATION_COLUMNS: tuple[Column, ...] = (
+    ("back-translation reward", "back_translation_reward"),
+    ("theme precision", "theme_precision"),
+    ("vendi", "vendi"),
+    ("specific reward", "specific_reward"),
+)
 WSCR_COLUMNS: tuple[Column, ...] = (
     ("recall@100", "recall@100"),
     ("items of training sets", "recall_seen@100"),
@@ -84,10 +90,10 @@ def _seeds_table(runs: Sequence[Result], task: str, with_range: bool) -> Table:
     )
 
 
-def whole_table(result: Result, task: str) -> Table:
+def whole_table(result: Result, task: str, columns: Sequence[Column] | None = None) -> Table:
     """Every method with intervals; "-" where a method has no such measure."""
     rows = {(row["method"], row["measure"]): row for row in result.rows if row["task"] == task}
-    columns = OAR_COLUMNS if task == "oar" else WSCR_COLUMNS
+    columns = columns or (OAR_COLUMNS if task == "oar" else WSCR_COLUMNS)
     methods = [name for name in dict.fromkeys(name for name, _ in rows) if (name, "vendi") in rows]
     return Table(
         columns=["method", *(heading for heading, _ in columns)],

@@ -164,11 +164,11 @@ def test_a_vector_that_is_no_direction_is_refused_with_its_text(value: float, fa
     encoder = EncoderConfig().build()
 
     def spoil(module: Any, inputs: Any, output: dict[str, Any]) -> dict[str, Any]:
-        is_stew = (inputs[0]["input_ids"] == encoder._model.tokenizer.convert_tokens_to_ids("stew")).any(dim=1)
+        is_stew = (inputs[0]["input_ids"] == encoder.model.tokenizer.convert_tokens_to_ids("stew")).any(dim=1)
         output["sentence_embedding"] = torch.where(is_stew[:, None], value, output["sentence_embedding"])
         return output
 
-    encoder._model[1].register_forward_hook(spoil)
+    encoder.model[1].register_forward_hook(spoil)
     assert np.isfinite(encoder.encode(["lentil soup"])).all()
     with pytest.raises(DataError, match=f"a vector that is {fault} for 1 of 2 texts, the first 'a hearty winter stew"):
         encoder.encode(TEXTS)
