@@ -206,9 +206,9 @@ def export(config: EncoderConfig, catalogue: Path, folder: Path) -> dict[TextKin
     def write() -> tuple[dict[TextKind, str], str | None]:
         from r4t_ray.encoders.onnx_export import export_encoder
 
-        encoder = config.build()
+        encoder, texts = config.build(), sample_texts(catalogue, "items")
         encoder.model.to("cpu")
-        return encoder.prompts, export_encoder(encoder, folder, sample_texts(catalogue), config.runtime == "onnx_int8")
+        return encoder.prompts, export_encoder(encoder, folder, texts, to_int8=config.runtime == "onnx_int8")
 
     prompts, reason = ray.get(ray.remote(write).options(num_cpus=config.actors.cpus).remote())
     if reason is None:
@@ -217,19 +217,24 @@ def export(config: EncoderConfig, catalogue: Path, folder: Path) -> dict[TextKin
     return None
 
 
-def sample_texts(catalogue: Path) -> list[str]:
-    """Texts of a few items, spread over the file."""
-    rows = spread_rows(pq.read_metadata(catalogue / "items.parquet").num_rows)
-    return texts_of("items", ds.dataset(catalogue / "items.parquet").take(rows, columns=["text"])).to_pylist()
+def sample_rows(catalogue: Path, kind: Kind) -> list[int]:
+    """A few rows of a catalogue file, spread over it."""
+    return spread_rows(pq.read_metadata(catalogue / f"{kind}.parquet").num_rows)
+
+
+def sample_texts(catalogue: Path, kind: Kind) -> list[str]:
+    """The texts of these rows."""
+    columns = ["title", "description"] if kind == "sets" else ["text"]
+    rows = ds.dataset(catalogue / f"{kind}.parquet").take(sample_rows(catalogue, kind), columns=columns)
+    return [*texts_of(kind, rows).to_pylist()]
 
 
 def sample_given(catalogue: Path, kind: Kind) -> tuple[list[str], Array]:
     """Texts and given vectors of a few entries, spread over the file."""
-    rows = spread_rows(pq.read_metadata(catalogue / f"{kind}.parquet").num_rows)
-    columns = ["title", "description"] if kind == "sets" else ["text"]
-    texts = texts_of(kind, ds.dataset(catalogue / f"{kind}.parquet").take(rows, columns=columns)).to_pylist()
+    rows = sample_rows(catalogue, kind)
     given = ds.dataset(given_embeddings(catalogue, kind)).take(rows, columns=["embedding"])["embedding"]
-    return texts, given.combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(len(rows), -1)
+    flat = given.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return sample_texts(catalogue, kind), flat.reshape(len(rows), -1)
 
 
 def _write_native(batches: Iterator[pa.Table], native: Path, num_rows: int) -> None:

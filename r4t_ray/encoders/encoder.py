@@ -26,7 +26,7 @@ from r4t_ray.encoders.models import model_fingerprint, resolve_model
 from r4t_ray.encoders.onnx_model import MODEL_FILE, TOKENIZER_FILE, OnnxModel
 from r4t_ray.encoders.same_space import require_same_space, require_width, spread_rows
 from r4t_ray.encoders.sentence_transformer import EncoderConfig
-from r4t_ray.encoders.settings import TextModel
+from r4t_ray.encoders.settings import TextModel, kind_of_each
 from r4t_ray.errors import ArtifactError, ConfigError
 from r4t_ray.files import sha256_file, write_json
 from r4t_ray.types import Array, TextKind
@@ -157,7 +157,7 @@ class CachedEncoder:
 
     def encode(self, texts: Sequence[str], kinds: TextKind | Sequence[TextKind] = "query") -> Array:
         """As ``Encoder.encode``. Each distinct text that is not in the cache is embedded once."""
-        given: Sequence[TextKind] = [kinds] * len(texts) if isinstance(kinds, str) else kinds
+        given = kind_of_each(texts, kinds)
         keys = list(zip(given, texts, strict=True))
         new = [key for key in dict.fromkeys(keys) if key not in self._known]
         if new:
@@ -211,11 +211,7 @@ def load_encoder(path: Path) -> Encoder:
         ArtifactError: A file is unreadable, the projection was changed, or another model made the embeddings.
         ConfigError: The model is not installed on this machine.
     """
-    stored, config, projection_Dd = _read(path)
-    if stored["model_sha256"] is not None:
-        resolved = resolve_model(config.model)
-        _require_same(Path(resolved), model_fingerprint(resolved), stored["model_sha256"])
-    return Encoder(config.build(), projection_Dd, checks_vectors=config.check_vectors)
+    return _with_own_model(*_read(path))
 
 
 def load_serving_encoder(path: Path, threads: int) -> Encoder:
@@ -232,14 +228,22 @@ def load_serving_encoder(path: Path, threads: int) -> Encoder:
     stored, config, projection_Dd = _read(path)
     onnx = stored.get("onnx")
     if onnx is None:
-        return load_encoder(path)
+        return _with_own_model(stored, config, projection_Dd)
     if find_spec("onnxruntime") is None:
         _logger.warning("the package onnxruntime is not installed, so the encoder runs in torch, which is slower")
-        return load_encoder(path)
+        return _with_own_model(stored, config, projection_Dd)
     for name, expected in onnx["sha256"].items():
         _require_same(path / name, sha256_file(path / name), expected)
     model = OnnxModel(path, f"encoder.model '{config.model}'", onnx["prompts"], threads)
     return Encoder(model, projection_Dd, checks_vectors=config.check_vectors)
+
+
+def _with_own_model(stored: Mapping[str, Any], config: EncoderConfig | EndpointConfig, projection_Dd: Array) -> Encoder:
+    """The encoder with the model that the settings build, after a check that it is the recorded one."""
+    if stored["model_sha256"] is not None:
+        resolved = resolve_model(config.model)
+        _require_same(Path(resolved), model_fingerprint(resolved), stored["model_sha256"])
+    return Encoder(config.build(), projection_Dd, checks_vectors=config.check_vectors)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], EncoderConfig | EndpointConfig, Array]:

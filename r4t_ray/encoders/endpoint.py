@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, Posit
 from r4t_ray.config import Operational, Resources
 from r4t_ray.encoders.directions import require_directions, shown
 from r4t_ray.encoders.embeddings_api import EmbeddingsApi, embeddings_url
-from r4t_ray.encoders.settings import EncoderSettings
+from r4t_ray.encoders.settings import EncoderSettings, kind_of_each
 from r4t_ray.errors import ConfigError, DataError
 from r4t_ray.types import Array, TextKind
 
@@ -134,7 +134,7 @@ class EndpointEncoder:
                 vector, or one that is not finite.
             ConfigError, MachineError: As ``EmbeddingsApi.embed``.
         """
-        given: Sequence[TextKind] = [kinds] * len(texts) if isinstance(kinds, str) else kinds
+        given = kind_of_each(texts, kinds)
         vectors: dict[int, Array] = {}
         for kind in dict.fromkeys(given):
             rows = [row for row, own in enumerate(given) if own == kind]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from r4t_ray.encoders.directions import require_directions
+from r4t_ray.encoders.settings import kind_of_each
 from r4t_ray.types import Array, TextKind
 
 MODEL_FILE, TOKENIZER_FILE = "model.onnx", "tokenizer.json"
@@ -53,7 +54,7 @@ class OnnxModel:
         Raises:
             DataError: The model gives a text a vector that is zero or not finite.
         """
-        given: Sequence[TextKind] = [kinds] * len(texts) if isinstance(kinds, str) else kinds
+        given = kind_of_each(texts, kinds)
         prompted = [(self._prompts[kind] + text).strip() for kind, text in zip(given, texts, strict=True)]
         order = np.argsort([-len(text) for text in prompted], kind="stable")
         out_ND = np.empty((len(texts), self.native_dim), np.float32)

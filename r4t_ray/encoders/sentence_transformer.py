@@ -12,7 +12,7 @@ from pydantic import Field, PositiveInt
 from r4t_ray.config import ModelReference, Operational, Resources
 from r4t_ray.encoders.directions import require_directions
 from r4t_ray.encoders.models import is_local, model_fingerprint, resolve_model
-from r4t_ray.encoders.settings import EncoderSettings
+from r4t_ray.encoders.settings import EncoderSettings, kind_of_each
 from r4t_ray.errors import ConfigError, R4TError
 from r4t_ray.machine.library_faults import in_our_words
 from r4t_ray.types import Array, TextKind
@@ -108,7 +108,7 @@ class SentenceEncoder:
         Raises:
             DataError: The model gives a text a vector that is zero or not finite.
         """
-        given: Sequence[TextKind] = [kinds] * len(texts) if isinstance(kinds, str) else kinds
+        given = kind_of_each(texts, kinds)
         prompts = [self.prompts[kind] for kind in given]
         out_ND = np.empty((len(texts), self.native_dim), np.float32)
         for prompt in dict.fromkeys(prompts):
