@@ -16,6 +16,7 @@ NOTHING_IS_SENT = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
+    "HAYSTACK_TELEMETRY_ENABLED": "False",
 }
 """Variables by which libraries send no statistics. They read them at import, so they are set here, unless they are set
 already: a user may allow it."""

@@ -13,6 +13,7 @@ from r4t_ray import NOTHING_IS_SENT
 PROBES = {
     "ray": "from ray._common.usage.usage_lib import usage_stats_enabled; print(usage_stats_enabled())",
     "huggingface_hub": "from huggingface_hub import constants; print(not constants.HF_HUB_DISABLE_TELEMETRY)",
+    "haystack": "from haystack.telemetry._telemetry import telemetry; print(telemetry is not None)",
 }
 """Library -> a program that prints whether it sends statistics."""
 

@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from r4t_ray.encoders.directions import shown
+from r4t_ray.encoders.each_text import shown
 from r4t_ray.errors import ConfigError, DataError, MachineError, R4TError
 from r4t_ray.machine.library_faults import in_our_words
 from r4t_ray.machine.loopback import is_loopback

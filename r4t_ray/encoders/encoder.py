@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from r4t_ray.artifacts.manifest import MANIFEST, read_manifest
+from r4t_ray.encoders.each_text import kind_of_each
 from r4t_ray.encoders.endpoint import EndpointConfig
 from r4t_ray.encoders.kinds import encoder_config
 from r4t_ray.encoders.models import model_fingerprint, resolve_model
 from r4t_ray.encoders.onnx_model import MODEL_FILE, TOKENIZER_FILE, OnnxModel
 from r4t_ray.encoders.same_space import require_same_space, require_width, spread_rows
 from r4t_ray.encoders.sentence_transformer import EncoderConfig
-from r4t_ray.encoders.settings import TextModel, kind_of_each
+from r4t_ray.encoders.settings import TextModel
 from r4t_ray.errors import ArtifactError, ConfigError
 from r4t_ray.files import sha256_file, write_json
 from r4t_ray.types import Array, TextKind

@@ -10,9 +10,9 @@ import numpy as np
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from r4t_ray.config import Operational, Resources
-from r4t_ray.encoders.directions import require_directions, shown
+from r4t_ray.encoders.each_text import kind_of_each, require_directions, shown
 from r4t_ray.encoders.embeddings_api import EmbeddingsApi, embeddings_url
-from r4t_ray.encoders.settings import EncoderSettings, kind_of_each
+from r4t_ray.encoders.settings import EncoderSettings
 from r4t_ray.errors import ConfigError, DataError
 from r4t_ray.types import Array, TextKind
 

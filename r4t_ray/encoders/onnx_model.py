@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from r4t_ray.encoders.directions import require_directions
-from r4t_ray.encoders.settings import kind_of_each
+from r4t_ray.encoders.each_text import kind_of_each, require_directions
 from r4t_ray.types import Array, TextKind
 
 MODEL_FILE, TOKENIZER_FILE = "model.onnx", "tokenizer.json"

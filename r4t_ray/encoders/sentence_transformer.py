@@ -10,9 +10,9 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from r4t_ray.config import ModelReference, Operational, Resources
-from r4t_ray.encoders.directions import require_directions
+from r4t_ray.encoders.each_text import kind_of_each, require_directions
 from r4t_ray.encoders.models import is_local, model_fingerprint, resolve_model
-from r4t_ray.encoders.settings import EncoderSettings, kind_of_each
+from r4t_ray.encoders.settings import EncoderSettings
 from r4t_ray.errors import ConfigError, R4TError
 from r4t_ray.machine.library_faults import in_our_words
 from r4t_ray.types import Array, TextKind

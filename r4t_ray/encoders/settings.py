@@ -21,15 +21,6 @@ class TextModel(Protocol):
         ...
 
 
-def kind_of_each(texts: Sequence[str], kinds: TextKind | Sequence[TextKind]) -> Sequence[TextKind]:
-    """The kind of each text, where ``kinds`` is the kind of all texts or of each.
-
-    >>> kind_of_each(["soup", "pie"], "query")
-    ['query', 'query']
-    """
-    return [kinds] * len(texts) if isinstance(kinds, str) else kinds
-
-
 class EncoderSettings(Settings):
     """The width of the embeddings, and the check of vectors that the catalogue brings along."""
 

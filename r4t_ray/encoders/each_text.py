@@ -1,4 +1,4 @@
-"""The check that every text got a direction."""
+"""What holds for each text that a model embeds: it has a kind, and it gets a direction."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from r4t_ray.errors import DataError
-from r4t_ray.types import Array
+from r4t_ray.types import Array, TextKind
 
 SHOWN_CHARS = 200
+
+
+def kind_of_each(texts: Sequence[str], kinds: TextKind | Sequence[TextKind]) -> Sequence[TextKind]:
+    """The kind of each text, where ``kinds`` is the kind of all texts or of each.
+
+    >>> kind_of_each(["soup", "pie"], "query")
+    ['query', 'query']
+    """
+    return [kinds] * len(texts) if isinstance(kinds, str) else kinds
 
 
 def require_directions(emb_ND: Array, texts: Sequence[str], where: str, fix: str) -> None:
