@@ -32,7 +32,7 @@ QUALITY_ROWS = (
     ("euler", 1),
 )
 CATALOGUES = ("cookbook", "polyvore")
-SEEDS = ("report_cookbook", "report_cookbook_seed_1")
+SEEDS = ("report_cookbook", "report_cookbook_seed_1", "report_cookbook_seed_2")
 TRAINING_RUNS = {
     "train_diffusion_h100": "the paper's network (54.1M), batches of 512, one H100",
     "train_diffusion_h100_compiled": "the same with `compile: true`",
