@@ -27,6 +27,7 @@ function showSlider(slider) {
   slider.setAttribute("aria-valuetext", text);
 }
 
+/** Moves a slider. Without a text its value is the default of the model or the server, near the middle if unknown. */
 function setSlider(slider, text) {
   if (text) slider.dataset.moved = "yes";
   else delete slider.dataset.moved;
@@ -89,7 +90,7 @@ function showTask() {
     for (const field of find(id).querySelectorAll("input, select")) field.disabled = !isShown;
   }
   const chosen = find("cap_attribute").value;
-  find("cap_attribute").replaceChildren(make("option", { value: "" }, "(no cap)"),
+  find("cap_attribute").replaceChildren(make("option", { value: "" }, "(no limit)"),
     ...attributes.map((name) => make("option", { value: name }, name)));
   find("cap_attribute").value = attributes.includes(chosen) ? chosen : "";
   for (const option of find("versus").options) option.disabled = option.value === find("method").value;

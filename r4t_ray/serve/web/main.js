@@ -163,7 +163,7 @@ function askForKey() {
 }
 
 /** Asks what the server searches, and then shows the address. */
-async function open() {
+async function start() {
   try {
     const index = await ask("v1/index");
     tasks = index.tasks;
@@ -171,7 +171,7 @@ async function open() {
     find("key").hidden = true;
   } catch (fault) {
     fill(stateOf(location.search));
-    results.replaceChildren(faultPanel(fault, open));
+    results.replaceChildren(faultPanel(fault, start));
     if (fault.status === 401) askForKey();
     return;
   }
@@ -198,8 +198,8 @@ form.addEventListener("change", (event) => {
   if (["task", "method", "versus"].includes(event.target.name)) {
     showTask();
     showCatalogue();
-    find("k").value = Math.min(find("k").value, pool()?.model.num_rows ?? Infinity);
-    if (isSearched && event.target.name !== "task") search();
+    if (Number(find("k").value) > pool()?.model.num_rows) find("k").value = pool().model.num_rows;
+    again();
   }
   showSummary();
 });
@@ -207,7 +207,7 @@ find("key").addEventListener("submit", (event) => {
   event.preventDefault();
   keepKey(find("key-text").value);
   find("key-text").value = "";
-  open();
+  start();
 });
 for (const name of ["like", "avoid"]) {
   const add = () => {
@@ -234,4 +234,4 @@ window.addEventListener("popstate", () => {
   if (location.search !== shownAddress) show(location.search); // not for a change of the fragment
 });
 find("options").open = matchMedia("(min-width: 64rem)").matches;
-open();
+start();

@@ -31,10 +31,10 @@ async function ask(path, body, signal) {
     const fix = "check that the server runs, then try again";
     throw new Fault(0, { where: path, got: "no connection", expected: "an answer of the server", fix });
   }
-  const content = await reply.json().catch(() => ({}));
-  if (reply.ok) return content;
+  const content = await reply.json().catch(() => null);
+  if (reply.ok && content) return content;
   const unknown = { where: path, got: `status ${reply.status}`, expected: "an answer", fix: "see the server's log" };
-  throw new Fault(reply.status, content.error ?? unknown, content.request_id, reply.headers.get("Retry-After"));
+  throw new Fault(reply.status, content?.error ?? unknown, content?.request_id, reply.headers.get("Retry-After"));
 }
 
 /** What a fault says, with the next step and a button for it. */
