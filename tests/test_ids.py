@@ -1,9 +1,8 @@
-"""One rule for ids: what ingest keeps, a request, a file of ids and the page can name."""
+"""One rule for ids: what ingest keeps, a request and a file of ids can name. serve/page tests the page."""
 
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,6 @@ from r4t_ray.ids import MAX_ID_CHARS, id_fault
 from r4t_ray.retrieval.generation import named_rows
 from r4t_ray.retrieval.open_task import Pool
 from r4t_ray.retrieval.request import parse_request
-from r4t_ray.serve.page import read_page
 
 from .catalogue.forms import FORMS, write_lines
 
@@ -88,9 +86,3 @@ def test_every_id_of_the_rule_is_a_term_of_a_request(key: str) -> None:
     elif len(key) > MAX_ID_CHARS and key == key.strip():
         with pytest.raises(RequestError):
             parse_request(query="x", avoid=[key])
-
-
-def test_the_page_splits_terms_at_line_ends_alone() -> None:
-    assert [name for name in ("like", "avoid") if f'<textarea name="{name}"' in read_page()] == ["like", "avoid"]
-    (pattern,) = re.findall(r"text\.split\(/(.*)/\)", read_page())
-    assert re.split(pattern, "a;b\r\nc d\n") == ["a;b", "c d", ""]

@@ -35,7 +35,7 @@ from r4t_ray.serve.messages import (
     SearchRequest,
     SearchResponse,
 )
-from r4t_ray.serve.page import PAGE_POLICY, read_page
+from r4t_ray.serve.page import read_page
 from r4t_ray.types import IndexName, Task
 
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -76,6 +76,7 @@ def pool_info(opened: OpenTask) -> PoolInfo:
         type=opened.index_type,
         shards=opened.num_shards,
         attributes=list(opened.attributes.items.names if opened.attributes else ()),
+        entries="items" if opened.attributes is None or opened.attributes.are_items else "sets",
         model=opened.model,
     )
 
@@ -107,7 +108,9 @@ class Gateway:
     @api.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def page(self) -> HTMLResponse:
         """A page with a form for queries. It loads nothing from other servers."""
-        return HTMLResponse(read_page(tuple(self._backend.tasks)), headers={"Content-Security-Policy": PAGE_POLICY})
+        default = self._backend.default_task
+        page = read_page((default, *(task for task in self._backend.tasks if task != default)))
+        return HTMLResponse(page.html, headers={"Content-Security-Policy": page.policy})
 
     @api.get("/livez")
     async def livez(self) -> JSONResponse:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
 
@@ -87,6 +87,7 @@ class PoolInfo(Message):
     type: str = Field(description="Type of the index.")
     shards: int = Field(description="Shards of the index.")
     attributes: list[str] = Field(description="Attributes that a filter may name.")
+    entries: Literal["items", "sets"] = Field(description="Whether an entry is an item or a set of items.")
     model: ModelInfo
 
 

@@ -23,6 +23,7 @@ from r4t_ray.encoders import EncoderConfig
 from r4t_ray.encoders.encoder import fit_projection, project, save_encoder, second_moment
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.keys import Key
+from r4t_ray.types import TASKS
 
 from ..conftest import DIM, SEED, NoSettings, build_retrievers
 
@@ -73,14 +74,20 @@ PRODUCTS = {
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The products, ingested, embedded and indexed, with a retriever of random weights for OAR."""
-    root = tmp_path_factory.mktemp("shop")
-    rows = [json.dumps({"item_id": key, "text": text}) for key, text in PRODUCTS.items()]
-    (root / "items.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    return build_shop(
+        tmp_path_factory.mktemp("shop"), [{"item_id": key, "text": text} for key, text in PRODUCTS.items()]
+    )
+
+
+def build_shop(root: Path, items: list[dict[str, Any]], sets: list[dict[str, Any]] | None = None) -> Workspace:
+    """A workspace with retrievers of random weights, made without Ray; with sets it serves WSCR too."""
+    for name, rows in (("items", items), ("sets", sets or [])):
+        (root / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     workspace = Workspace(root / "workspace")
-    run(SetsConfig(items=root / "items.jsonl"), workspace, SEED)
+    run(SetsConfig(items=root / "items.jsonl", sets=root / "sets.jsonl" if sets else None), workspace, SEED)
     workspace.build("encoder", NoSettings(), SEED, ["catalogue"], lambda folder: embed(workspace, folder))
     index.run(index.IndexConfig(type="flat"), workspace, SEED)
-    build_retrievers(workspace, tasks=("oar",))
+    build_retrievers(workspace, tasks=TASKS if sets else ("oar",))
     return workspace
 
 
@@ -88,15 +95,17 @@ def embed(workspace: Workspace, folder: Path) -> int:
     """The stage embed without Ray."""
     config = EncoderConfig(dim=DIM)
     encoder = config.build()
-    projection_Dd = fit_projection(second_moment(encoder.encode([*PRODUCTS.values()])), DIM)
-    for kind, (key, text) in {
-        "items": ("item_id", "text"), "sets": ("set_id", "title"), "queries": ("query_id", "text"),
-    }.items():  # fmt: skip
-        table = pq.read_table(workspace.artifact("catalogue").file(f"{kind}.parquet"))
-        emb_MD = project(encoder.encode(table[text].to_pylist()), projection_Dd)
-        pq.write_table(embedding_table(table[key].to_pylist(), emb_MD), folder / f"{kind}.parquet")
+    tables = {kind: pq.read_table(workspace.artifact("catalogue").file(f"{kind}.parquet")) for kind in KINDS}
+    projection_Dd = fit_projection(second_moment(encoder.encode(tables["items"]["text"].to_pylist())), DIM)
+    for kind, (key, text) in KINDS.items():
+        emb_MD = project(encoder.encode(tables[kind][text].to_pylist()), projection_Dd)
+        pq.write_table(embedding_table(tables[kind][key].to_pylist(), emb_MD), folder / f"{kind}.parquet")
     save_encoder(folder / "model", config, projection_Dd)
     return 3
+
+
+KINDS = {"items": ("item_id", "text"), "sets": ("set_id", "title"), "queries": ("query_id", "text")}
+"""Table of the catalogue -> its columns with ids and texts."""
 
 
 @asynccontextmanager
@@ -104,7 +113,16 @@ async def client_in_process(
     generator: Any, args: AppArgs, monkeypatch: pytest.MonkeyPatch, keys: tuple[Key, ...] = ()
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the gateway of ``args``, which calls ``generator`` and searches the index in this process."""
-    from r4t_ray.serve.gateway import Gateway, api
+    from r4t_ray.serve.gateway import api
+
+    place_gateway(generator, args, monkeypatch, keys)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=api), base_url="http://test") as client:
+        yield client
+
+
+def place_gateway(generator: Any, args: AppArgs, monkeypatch: pytest.MonkeyPatch, keys: tuple[Key, ...] = ()) -> Any:
+    """Make the gateway of ``args`` the one that the routes call, and return it; its handle calls ``generator``."""
+    from r4t_ray.serve.gateway import Gateway
 
     def handle(method: str) -> SimpleNamespace:
         async def remote(*args: Any) -> Any:
@@ -120,5 +138,4 @@ async def client_in_process(
     deployment = SimpleNamespace(max_ongoing_requests=args.generator.max_ongoing_requests)
     replica = SimpleNamespace(servable_object=gateway, _deployment_config=deployment)
     monkeypatch.setattr(serve, "get_replica_context", lambda: replica)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=api), base_url="http://test") as client:
-        yield client
+    return gateway
