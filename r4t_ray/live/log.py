@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from r4t_ray.artifacts import Workspace, read_manifest
 from r4t_ray.artifacts.lock import locked
 from r4t_ray.errors import ArtifactError, MachineError
-from r4t_ray.files import whole_file
+from r4t_ray.files import flush, whole_file
 from r4t_ray.live.changes import Change, change_of, line_of, signed, verified
 
 LIVE = "live"
@@ -48,6 +48,8 @@ class Found:
 class LogReader:
     """Reads the log of a workspace as it grows.
 
+    ``parents`` are the fingerprints of the stages that a log must have been made for, ``dim`` the width of embeddings.
+
     Args:
         workspace: A workspace with ``catalogue``, ``encoder`` and ``index``. Its manifests are read here, once.
 
@@ -57,8 +59,8 @@ class LogReader:
 
     def __init__(self, workspace: Workspace) -> None:
         self.path = log_path(workspace)
-        self._parents = {stage: read_manifest(workspace.root / stage).fingerprint for stage in BOUND_TO}
-        self._dim = pq.read_schema(workspace.root / "encoder" / "items.parquet").field("embedding").type.list_size
+        self.parents = {stage: read_manifest(workspace.root / stage).fingerprint for stage in BOUND_TO}
+        self.dim = pq.read_schema(workspace.root / "encoder" / "items.parquet").field("embedding").type.list_size
         self._first, self._position, self._lines, self._sequence = b"", 0, 0, 0
 
     def read(self) -> Found:
@@ -84,7 +86,7 @@ class LogReader:
                 start = self._start_of(fields, where)
                 sequence = start.sequence
             else:
-                changes.append(change_of(fields, self._dim, where))
+                changes.append(change_of(fields, self.dim, where))
                 sequence = _next(sequence, changes[-1], where)
         self._first, self._position = first, position + len(whole) + len(end)
         self._lines, self._sequence = lines, sequence
@@ -93,7 +95,7 @@ class LogReader:
     def first_line(self, start: Start) -> bytes:
         """The first line of a new log that begins there. No two logs have the same."""
         fields = {"generation": start.generation, "sequence": start.sequence, "log": uuid.uuid4().hex}
-        return signed({**fields, "parents": self._parents})
+        return signed({**fields, "parents": self.parents})
 
     def _new_bytes(self) -> tuple[bytes, int, bytes]:
         """The first line, the position from which on nothing was read, and the bytes from there.
@@ -115,7 +117,7 @@ class LogReader:
             parents: dict[str, str] = fields["parents"]
         except KeyError as error:
             raise ArtifactError(where, f"no {error}", "the first line of a log", "put a copy in its place") from None
-        for stage, fingerprint in self._parents.items():
+        for stage, fingerprint in self.parents.items():
             if parents.get(stage) != fingerprint:
                 raise ArtifactError(
                     str(self.path),
@@ -153,7 +155,7 @@ class ChangeLog:
             self._file.seek(0, os.SEEK_END)
         except OSError as error:
             self.close()
-            raise _unwritable(self._path, error) from None
+            raise unwritable(self._path, error) from None
         except ArtifactError:
             self.close()
             raise
@@ -171,7 +173,16 @@ class ChangeLog:
             os.fsync(self._file.fileno())
         except OSError as error:
             self.close()
-            raise _unwritable(self._path, error) from None
+            raise unwritable(self._path, error) from None
+
+    def restart(self, first_line: bytes) -> None:
+        """Put a log with one line in the place of this one, on the disk, at once. Raises as ``append``."""
+        try:
+            begin_log(self._path, first_line)
+            self._file = self._held.enter_context(FileIO(self._path, "ab"))
+        except OSError as error:
+            self.close()
+            raise unwritable(self._path, error) from None
 
     def close(self) -> None:
         """Let another process append."""
@@ -187,11 +198,7 @@ def begin_log(path: Path, first_line: bytes) -> None:
     """Put a log with one line in the place of ``path``, on the disk, at once."""
     with whole_file(path) as partial:
         partial.write_bytes(first_line)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    flush(path.parent)
 
 
 def _next(sequence: int, change: Change, where: str) -> int:
@@ -201,5 +208,6 @@ def _next(sequence: int, change: Change, where: str) -> int:
     return change.sequence
 
 
-def _unwritable(path: Path, error: OSError) -> MachineError:
+def unwritable(path: Path, error: OSError) -> MachineError:
+    """The error of a disk that refuses."""
     return MachineError(str(path), f"{error.strerror or error}", "a file that can be written", "free or mount the disk")

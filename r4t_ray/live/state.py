@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from r4t_ray.artifacts import Workspace
 from r4t_ray.live.changes import Change, LivePool
-from r4t_ray.live.log import LogReader, Start
 from r4t_ray.types import Array
 
 
@@ -51,26 +49,3 @@ class LiveState:
     def removed(self, pool: LivePool) -> set[str]:
         """The ids that were deleted."""
         return {name for name, entry in self.pools[pool].items() if entry is None}
-
-
-class Replay:
-    """The state of a log, as far as it was read.
-
-    Args:
-        workspace: The workspace.
-    """
-
-    def __init__(self, workspace: Workspace) -> None:
-        self.reader, self.state = LogReader(workspace), LiveState()
-
-    def update(self) -> bool:
-        """Read the log on; returns whether the state changed. If it raises ArtifactError, the state is as it was."""
-        found = self.reader.read()
-        if found.start is not None:
-            self.state = self._begin(found.start)
-        for change in found.changes:
-            self.state.apply(change)
-        return found.start is not None or bool(found.changes)
-
-    def _begin(self, start: Start) -> LiveState:
-        return LiveState(start.generation, start.sequence)

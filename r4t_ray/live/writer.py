@@ -11,10 +11,11 @@ import pyarrow.parquet as pq
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Catalogue, has_sets
-from r4t_ray.errors import RequestError
+from r4t_ray.errors import ArtifactError, RequestError
 from r4t_ray.live.changes import Change, LivePool
-from r4t_ray.live.log import ChangeLog
-from r4t_ray.live.state import Replay
+from r4t_ray.live.generations import generations, write_generation
+from r4t_ray.live.log import ChangeLog, Start, unwritable
+from r4t_ray.live.replay import Replay
 from r4t_ray.new_entries import entries_of_pool, new_column_of_filters
 from r4t_ray.types import Array, Task
 
@@ -30,6 +31,16 @@ class Written:
     sequence: int
     num: int
     unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activated:
+    """The generation that is served, the number of the last change, the generation that was written, and all."""
+
+    generation: int
+    sequence: int
+    saved: int | None
+    generations: tuple[int, ...]
 
 
 class LiveWriter:
@@ -97,9 +108,54 @@ class LiveWriter:
             self._write(pool, known)
         return self._written(len(known), unknown)
 
+    def snapshot(self) -> Activated:
+        """Write the live entries as a new generation, from which an empty log begins.
+
+        Raises:
+            MachineError: The disk refuses. Then close this writer. The log before stays.
+        """
+        saved = self._save()
+        self._begin(saved)
+        return self._activated(saved)
+
+    def activate(self, generation: int) -> Activated:
+        """Serve the entries of another generation. Changes that no generation has are written as one before.
+
+        Raises:
+            RequestError: There is no such generation, or its files were changed. What is served stays.
+            MachineError: The disk refuses. Then close this writer.
+        """
+        try:
+            self._replay.load(generation)
+        except ArtifactError as error:
+            raise RequestError("generation", f"{generation}: {error.got}", error.expected, error.fix) from None
+        saved = self._save() if self._replay.state.sequence != self._replay.start.sequence else None
+        self._begin(generation)
+        return self._activated(saved)
+
     def close(self) -> None:
         """Let another process write."""
         self._log.close()
+
+    def _save(self) -> int:
+        reader = self._replay.reader
+        live = reader.path.parent
+        generation = generations(live)[-1] + 1
+        try:
+            write_generation(live, self._replay.state, generation, reader.parents, reader.dim)
+        except OSError as error:
+            raise unwritable(live, error) from None
+        return generation
+
+    def _begin(self, generation: int) -> None:
+        """Begin an empty log from a generation."""
+        start = Start(generation=generation, sequence=self._replay.state.sequence)
+        self._log.restart(self._replay.reader.first_line(start))
+        self._replay.update()
+
+    def _activated(self, saved: int | None) -> Activated:
+        state, known = self._replay.state, generations(self._replay.reader.path.parent)
+        return Activated(generation=state.generation, sequence=state.sequence, saved=saved, generations=tuple(known))
 
     def _write(self, pool: LivePool, ids: Sequence[str], **fields: Any) -> None:
         change = Change(sequence=self._replay.state.sequence + 1, pool=pool, ids=tuple(ids), **fields)

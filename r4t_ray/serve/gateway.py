@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import HTTPException, Request
@@ -28,11 +29,13 @@ from r4t_ray.serve.http import fault_of, make_api
 from r4t_ray.serve.keys import Key
 from r4t_ray.serve.lookups import Handle
 from r4t_ray.serve.messages import (
+    ActivateRequest,
     BatchEntry,
     BatchRequest,
     BatchResponse,
     DeleteRequest,
     FanoutResponse,
+    GenerationResponse,
     IndexResponse,
     ItemResponse,
     PoolInfo,
@@ -211,6 +214,20 @@ class Gateway:
         async with asyncio.timeout(self._deadline_s):
             written = await self._writer.upsert.remote(request.pool, request.records)
         return change_response(written, connection)
+
+    @api.post("/v1/admin/snapshot", responses=ERRORS)
+    async def snapshot(self, connection: Request) -> GenerationResponse:
+        """Write the live entries as a new generation, from which an empty log begins."""
+        async with asyncio.timeout(self._deadline_s):
+            activated = await self._writer.snapshot.remote()
+        return GenerationResponse(request_id=connection.state.request_id, **asdict(activated))
+
+    @api.post("/v1/admin/activate", responses=ERRORS)
+    async def activate(self, request: ActivateRequest, connection: Request) -> GenerationResponse:
+        """Serve another generation, from the next request on. Changes since the last one are kept as a new one."""
+        async with asyncio.timeout(self._deadline_s):
+            activated = await self._writer.activate.remote(request.generation)
+        return GenerationResponse(request_id=connection.state.request_id, **asdict(activated))
 
     @api.post("/v1/admin/delete", responses=ERRORS)
     async def delete(self, request: DeleteRequest, connection: Request) -> ChangeResponse:

@@ -132,3 +132,19 @@ class DeleteRequest(Message):
 
     pool: LivePool = POOL
     ids: list[Term] = Field(min_length=1, max_length=MAX_DELETED, description="Their ids. Unknown ones are reported.")
+
+
+class ActivateRequest(Message):
+    """The generation to serve."""
+
+    generation: int = Field(ge=0, strict=True, description="Its number. 0 is the workspace without live changes.")
+
+
+class GenerationResponse(Message):
+    """The generation that is served from the next request on."""
+
+    request_id: str
+    generation: int = Field(description="The generation that is served.")
+    sequence: int = Field(description="Number of the last live change.")
+    saved: int | None = Field(description="The generation that was written of the changes so far, or null.")
+    generations: list[int] = Field(description="All generations that can be activated.")

@@ -13,7 +13,7 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Catalogue, embedding_field, given_entries
 from r4t_ray.errors import ArtifactError, DataError, MachineError, R4TError, RequestError
 from r4t_ray.live import LivePool, LiveWriter
-from r4t_ray.live.writer import KEYS, Written
+from r4t_ray.live.writer import KEYS, Activated, Written
 from r4t_ray.new_entries import entries_of_pool
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.lookups import FAULTS, Handle
@@ -64,6 +64,14 @@ class Writer:
     async def delete(self, pool: LivePool, ids: Sequence[str]) -> Written:
         """Delete entries. Raises RequestError, MachineError or ArtifactError."""
         return await self._in_turn(lambda live: live.delete(pool, ids))
+
+    async def snapshot(self) -> Activated:
+        """Write the live entries as a new generation. Raises MachineError or ArtifactError."""
+        return await self._in_turn(lambda live: live.snapshot())
+
+    async def activate(self, generation: int) -> Activated:
+        """Serve another generation. Raises RequestError, MachineError or ArtifactError."""
+        return await self._in_turn(lambda live: live.activate(generation))
 
     def close(self) -> None:
         """Let another process write."""

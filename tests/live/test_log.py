@@ -205,4 +205,4 @@ def test_a_folder_that_cannot_be_written_is_named(workspace: Workspace, tmp_path
 
 
 def test_the_width_is_that_of_the_encoder(workspace: Workspace) -> None:
-    assert LogReader(workspace)._dim == DIM
+    assert LogReader(workspace).dim == DIM

@@ -121,7 +121,7 @@ async def client_in_process(
     writer = Writer.func_or_class(args, handles)
     deployed: dict[str, list[Any]] = {"oar": [], "wscr": [], "decoder": []}
     gateway_class = Gateway.func_or_class.__mro__[1]  # the class inside Serve's wrapper
-    gateway = gateway_class(args, handles, handle(writer, "upsert", "delete"), deployed, keys)
+    gateway = gateway_class(args, handles, handle(writer, "upsert", "delete", "snapshot", "activate"), deployed, keys)
     deployment = SimpleNamespace(max_ongoing_requests=args.generator.max_ongoing_requests)
     replica = SimpleNamespace(servable_object=gateway, _deployment_config=deployment)
     monkeypatch.setattr(serve, "get_replica_context", lambda: replica)

@@ -140,6 +140,34 @@ def test_only_a_key_of_the_scope_admin_changes_entries(served: Served, workspace
     served(talk, keys=keys)
 
 
+def test_a_client_sees_a_swap_of_the_generation(served: Served) -> None:
+    async def generations(client: httpx.AsyncClient) -> list[int]:
+        """The generation that each kind of answer names."""
+        asked = [
+            await send(client, "/v1/retrieve", {"query": "hat", "k": 1}),
+            await send(client, "/v1/fanout", {"query": "hat", "k": 1}),
+            await send(client, "/v1/search", {"vectors": np.eye(1, DIM).tolist()}),
+            *[(await client.get(path)).json() for path in ("/v1/items/p0", "/v1/index")],
+        ]
+        return [answer["generation"] for answer in asked]
+
+    async def talk(client: httpx.AsyncClient) -> None:
+        await send(client, "/v1/admin/upsert", {"pool": "items", "records": [LINEN]})
+        saved = await send(client, "/v1/admin/snapshot", None)
+        assert (saved["generation"], saved["saved"], saved["generations"]) == (1, 1, [0, 1])
+        assert await generations(client) == [1] * 5
+        assert "p-linen" in await found(client)
+        refused = await send(client, "/v1/admin/activate", {"generation": 7}, 422)
+        assert refused["error"]["where"] == "generation"
+        assert (await send(client, "/v1/admin/activate", {"generation": 0}))["saved"] is None
+        assert await generations(client) == [0] * 5
+        assert set(await found(client)) == set(PRODUCTS)
+        await send(client, "/v1/admin/activate", {"generation": 1})
+        assert "p-linen" in await found(client)
+
+    served(talk)
+
+
 BAD: list[tuple[str, Any, int, str]] = [
     ("upsert", {"pool": "items", "records": [LINEN, {"item_id": "x"}]}, 422, "records.1"),
     ("upsert", {"pool": "items", "records": [LINEN, LINEN]}, 422, "records.1"),
@@ -154,6 +182,8 @@ BAD: list[tuple[str, Any, int, str]] = [
     ("delete", {"pool": "items", "ids": []}, 422, "ids"),
     ("delete", {"pool": "items", "ids": [""]}, 422, "ids.0"),
     ("delete", {"pool": "items"}, 422, "ids"),
+    ("activate", {"generation": -1}, 422, "generation"),
+    ("activate", {}, 422, "generation"),
 ]
 
 
