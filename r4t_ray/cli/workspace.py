@@ -86,8 +86,8 @@ def add(
     """Add new items and sets to retrieval without retraining. Without --url they replace what an earlier call added."""
     logging.basicConfig(level=logging.WARNING)
     if url is not None:
+        from r4t_ray.cli.sending import send_entries
         from r4t_ray.retrieval.client import Client
-        from r4t_ray.retrieval.sending import send_entries
 
         for pool, path in named_files(items, sets):
             typer.echo(f"{url}: {send_entries(Client(url), pool, path)} {pool} added or replaced")
@@ -110,8 +110,8 @@ def remove(
 ) -> None:
     """Remove items and sets from a running server. They are gone at once, and after a restart too."""
     logging.basicConfig(level=logging.WARNING)
+    from r4t_ray.cli.sending import send_deletions
     from r4t_ray.retrieval.client import Client
-    from r4t_ray.retrieval.sending import send_deletions
 
     for pool, path in named_files(items, sets):
         num, unknown = send_deletions(Client(url), pool, path)

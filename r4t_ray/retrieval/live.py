@@ -9,20 +9,20 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.decoder import new_item_vectors
+from r4t_ray.decoder import OwnNumbers, new_item_vectors
 from r4t_ray.errors import ArtifactError
 from r4t_ray.index import Shard, flat_shard
-from r4t_ray.live import LivePool, LiveState, Replay
+from r4t_ray.live import Entry, LivePool, LiveState, Replay
 from r4t_ray.retrieval.filtering.attributes import ItemAttributes, PoolAttributes
 from r4t_ray.retrieval.filtering.changes import with_entries_of_items, with_items, with_sets
 from r4t_ray.retrieval.open_task import OpenTask
-from r4t_ray.types import IndexName, Task
+from r4t_ray.types import Array, IndexName, Task
 
 _logger = logging.getLogger(__name__)
 
@@ -51,6 +51,7 @@ class LiveTasks:
         self, workspace: Workspace, tasks: Mapping[Task, OpenTask], shards: Mapping[IndexName, tuple[Shard, ...]]
     ) -> None:
         self._before = Served(tasks=tasks, shards=shards)
+        self._own = OwnNumbers(workspace) if "decoder" in shards else None
         self.served = self._before
         self._replay, self._guard = Replay(workspace), threading.Lock()
         self._path, self._seen = self._replay.reader.path, signature(self._replay.reader.path)
@@ -74,7 +75,7 @@ class LiveTasks:
 
     def _update(self) -> None:
         if self._replay.update():
-            self.served = with_changes(self._before, self._replay.state)
+            self.served = with_changes(self._before, self._replay.state, self._own)
 
 
 def signature(path: str | os.PathLike[str]) -> tuple[int, ...]:
@@ -86,14 +87,14 @@ def signature(path: str | os.PathLike[str]) -> tuple[int, ...]:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def with_changes(before: Served, state: LiveState) -> Served:
-    """The tasks and shards after the changes of a state."""
+def with_changes(before: Served, state: LiveState, own: OwnNumbers | None) -> Served:
+    """The tasks and shards after the changes of a state. ``own`` has the items' own numbers in the decoder."""
     items = next((opened.attributes.items for opened in before.tasks.values() if opened.attributes), None)
     entries = state.entries("items")
     after = items and with_items(items, [one.id for one in entries], [str(one.filters) for one in entries])
     tasks = {task: changed_task(opened, state, after) for task, opened in before.tasks.items()}
     shards = {
-        name: (*shards, *new_shard(before.tasks["wscr" if name == "decoder" else name], state, name))
+        name: (*shards, *new_shard(before.tasks["wscr" if name == "decoder" else name], state, name, own))
         for name, shards in before.shards.items()
     }
     return Served(tasks=tasks, shards=shards)
@@ -130,13 +131,29 @@ def changed_attributes(attributes: PoolAttributes, state: LiveState, items: Item
     return with_sets(attributes, items, moved, [one.filters for one in state.entries("sets")])
 
 
-def new_shard(opened: OpenTask, state: LiveState, name: IndexName) -> tuple[Shard, ...]:
+def new_shard(opened: OpenTask, state: LiveState, name: IndexName, own: OwnNumbers | None) -> tuple[Shard, ...]:
     """The shard of the new rows of an index; none without new rows."""
     entries = state.entries(pool_of(opened))
     if not entries:
         return ()
     emb_MD = np.stack([one.emb_D for one in entries])
-    return (flat_shard(new_item_vectors(emb_MD) if name == "decoder" else emb_MD, offset=len(opened.pool.ids)),)
+    if name == "decoder" and own is not None:
+        emb_MD = decoder_vectors(opened, entries, emb_MD, own)
+    return (flat_shard(emb_MD, offset=len(opened.pool.ids)),)
+
+
+def decoder_vectors(opened: OpenTask, entries: Sequence[Entry], emb_MD: Array, own: OwnNumbers) -> Array:
+    """The vectors of new rows in the index of the decoder, shape (M, 2D+1).
+
+    An item whose text did not change keeps the numbers that training gave it, so a new price costs it no rank. Every
+    other item is scored by its embedding alone.
+    """
+    vectors = new_item_vectors(emb_MD)
+    for at, entry in enumerate(entries):
+        row = opened.pool.row_of.get(entry.id, own.num)
+        if row < own.num and opened.pool.texts[row] == entry.text:
+            vectors[at, emb_MD.shape[1] :] = own.of(row)
+    return vectors
 
 
 def pool_of(opened: OpenTask) -> LivePool:

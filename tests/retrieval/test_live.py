@@ -37,11 +37,18 @@ class Expected:
     texts: dict[str, dict[str, str]]
     filters: dict[str, dict[str, Any]]
     vectors: dict[str, dict[str, Array]]
+    trained: dict[str, tuple[str, Array]]
+    """Text of each item of the index, and its vector in the index of the decoder."""
 
     def upsert(self, pool: str, name: str, text: str, filters: Any, emb_D: Array) -> None:
         self.texts[pool][name], self.filters[pool][name] = text, filters
         for index in ("wscr", "decoder") if pool == "items" else ("oar",):
-            self.vectors[index][name] = new_item_vectors(emb_D[None])[0] if index == "decoder" else emb_D
+            self.vectors[index][name] = self.scored(name, text, emb_D) if index == "decoder" else emb_D
+
+    def scored(self, name: str, text: str, emb_D: Array) -> Array:
+        """The vector of an item in the index of the decoder: its own numbers stay if its text does."""
+        former, vector = self.trained.get(name, ("", emb_D))
+        return np.concatenate([emb_D, vector[DIM:]]) if former == text else new_item_vectors(emb_D[None])[0]
 
     def delete(self, pool: str, name: str) -> None:
         for held in (self.texts[pool], self.filters[pool]):
@@ -69,6 +76,7 @@ def of_workspace(live: LiveTasks, workspace: Workspace) -> Expected:  # noqa: F8
             "sets": {one.set_id: list(one.item_ids) for one in sets},
         },
         vectors=vectors,
+        trained={one.item_id: (one.text, vectors["decoder"][one.item_id]) for one in items},
     )
 
 
@@ -89,13 +97,16 @@ def random_change(sequence: int, expected: Expected) -> Change:
     ids = [*chosen[1:], *(f"new-{RANDOM.integers(12)}" for _ in range(1))]
     emb_MD = unit(len(ids), DIM)
     filters: list[Any] = []
+    texts: list[str] = []
     for at, name in enumerate(ids):
         attributes = {"rank": int(RANDOM.integers(20)), "roles": [str(RANDOM.choice(["main", "live"]))]}
         items = RANDOM.choice(list(expected.texts["items"]), 3, replace=False).tolist()
         filters.append(json.dumps(attributes) if pool == "items" else tuple(items))
-        expected.upsert(pool, name, f"text {at % 2}", attributes if pool == "items" else items, emb_MD[at])
-    texts = tuple(f"text {at % 2}" for at in range(len(ids)))
-    return Change(sequence=sequence, pool=pool, ids=tuple(ids), texts=texts, filters=tuple(filters), emb_MD=emb_MD)
+        texts.append(expected.trained[name][0] if pool == "items" and name in expected.trained else f"text {at % 2}")
+        texts[-1] += " new" * (RANDOM.random() < 0.3)
+        expected.upsert(pool, name, texts[-1], attributes if pool == "items" else items, emb_MD[at])
+    fields: dict[str, Any] = {"texts": tuple(texts), "filters": tuple(filters), "emb_MD": emb_MD}
+    return Change(sequence=sequence, pool=pool, ids=tuple(ids), **fields)
 
 
 def found(opened: OpenTask, shards: Any, search: Search) -> list[dict[str, float]]:
@@ -126,6 +137,7 @@ def check(live: LiveTasks, expected: Expected) -> None:
         alive = [*range(len(opened.pool.ids))] if opened.alive_M is None else np.flatnonzero(opened.alive_M).tolist()
         assert sorted(opened.pool.row_of.values()) == alive
         check_filters(opened, expected)
+        check_relevance(opened, served.shards[task], expected.vectors[task])
     for index, shards in served.shards.items():
         opened = served.tasks["wscr" if index == "decoder" else index]
         vectors = expected.vectors[index]
@@ -135,6 +147,15 @@ def check(live: LiveTasks, expected: Expected) -> None:
             for own, wanted in zip(got, nearest(vectors, z_LD, num), strict=True):
                 assert list(own) == list(wanted)
                 assert list(own.values()) == pytest.approx(list(wanted.values()), abs=1e-6)
+
+
+def check_relevance(opened: OpenTask, shards: Any, vectors: Mapping[str, Array]) -> None:
+    z_q_D = unit(DIM)
+    searching = allowed_rows(parse_request(query="-", min_relevance=60), opened, z_q_D)
+    allowed_M = run(searching, lambda _, search: search_shards(shards, search))
+    assert allowed_M is not None
+    (wanted,) = nearest(vectors, z_q_D[None], len(vectors) - int(0.6 * len(vectors)))
+    assert {opened.pool.ids[row] for row in np.flatnonzero(allowed_M)} == wanted.keys()
 
 
 def check_filters(opened: OpenTask, expected: Expected) -> None:

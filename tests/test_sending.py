@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from r4t_ray import cli
+from r4t_ray.cli.sending import MOST_BYTES, MOST_RECORDS
 from r4t_ray.errors import ConfigError, DataError, RequestError
 from r4t_ray.retrieval import client as client_module
 from r4t_ray.retrieval.response import ChangeResponse
-from r4t_ray.retrieval.sending import MOST_BYTES, MOST_RECORDS
 
 
 @pytest.fixture
