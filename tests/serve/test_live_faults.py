@@ -21,6 +21,9 @@ import psutil
 import pytest
 
 from r4t_ray.artifacts import Workspace
+from r4t_ray.retrieval.live import LiveTasks
+from r4t_ray.retrieval.loading import open_tasks
+from r4t_ray.serve.args import AppArgs
 
 from ..processes import family, kill_all
 from .test_server import wait_for
@@ -135,11 +138,10 @@ def test_every_acknowledged_change_survives_kills(shop: Workspace, tmp_path: Pat
             client.result()
         assert load.refused > 0, "no kill met a change"
         assert load.gone
-        check(url, load)
-    with server(workspace) as (_, url):
-        check(url, load)
-
-
-def check(url: str, load: Load) -> None:
-    assert {name for name in load.kept if status_of(url, name) != 200} == set()
-    assert {name for name in load.gone if status_of(url, name) != 404} == set()
+        assert {name for name in load.kept if status_of(url, name) != 200} == set()
+        assert {name for name in load.gone if status_of(url, name) != 404} == set()
+    # All processes of the server were killed. Another one reads the same changes.
+    live = LiveTasks(Workspace(workspace), *open_tasks(Workspace(workspace), AppArgs(), with_index=False))
+    row_of = live.served.tasks["oar"].pool.row_of
+    assert load.kept <= row_of.keys()
+    assert load.gone.isdisjoint(row_of)
