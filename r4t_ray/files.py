@@ -47,6 +47,15 @@ def whole_file(path: Path, *, keep_existing: bool = False) -> Iterator[Path]:
             partial.unlink()
 
 
+def flush(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def write_json(path: Path, data: Any) -> None:
     """Write JSON so that a reader sees either the old file or the whole new one."""
     with whole_file(path) as partial, partial.open("w", encoding="utf-8") as stream:

@@ -21,7 +21,7 @@ from r4t_ray.catalogue import Catalogue, embedding_field, read_new_entries, read
 from r4t_ray.catalogue.records import sha256_of_records
 from r4t_ray.config import Settings
 from r4t_ray.embedding_table import embedding_table, read_embedding_table
-from r4t_ray.encoders import Encoder, load_encoder, set_text
+from r4t_ray.encoders import CachedEncoder, Encoder, load_encoder, set_text
 from r4t_ray.errors import ArtifactError, ConfigError
 from r4t_ray.index import POOLS
 from r4t_ray.types import Array, Task
@@ -98,7 +98,9 @@ def entries_of_pool(new: Catalogue, task: Task) -> tuple[list[str], list[str]]:
     return [item.item_id for item in new.items], [item.text for item in new.items]
 
 
-def embed_entries(encoder: Encoder, texts: list[str], vectors: Mapping[str, Array], task: Task) -> Array:
+def embed_entries(
+    encoder: Encoder | CachedEncoder, texts: list[str], vectors: Mapping[str, Array], task: Task
+) -> Array:
     """Unit rows of the new entries of the task's pool: from their own vectors, or from their texts without any.
 
     Args:

@@ -21,6 +21,7 @@ from r4t_ray.experiment import Experiment
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.new_entries import add
 from r4t_ray.push import push
+from r4t_ray.retrieval.live import LiveTasks
 from r4t_ray.retrieval.loading import open_tasks
 from r4t_ray.retrieval.request import parse_request
 from r4t_ray.retrieval.retriever import Retriever
@@ -121,8 +122,8 @@ def test_the_server_takes_the_task_alone_too(made: Made) -> None:
     build_app(args)
     with pytest.raises(ConfigError, match=f"serve.default_task: got {other}"):
         build_app(args.model_copy(update={"default_task": other}))
-    tasks, shards = open_tasks(workspace, args, with_index=True)
-    served = ServeBackend(args, tasks=tasks, generator=None, deployed={}, rows={}, shards=shards)  # type: ignore[arg-type]
+    live = LiveTasks(workspace, *open_tasks(workspace, args, with_index=True))
+    served = ServeBackend(args, live=live, generator=None, deployed={}, rows={})  # type: ignore[arg-type]
     assert served.default_task == task
 
 

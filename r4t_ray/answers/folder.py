@@ -23,7 +23,16 @@ from r4t_ray.artifacts.lock import locked
 from r4t_ray.artifacts.manifest import make_manifest, verify_files
 from r4t_ray.artifacts.unfinished import INPUTS, changes, remove_marks
 from r4t_ray.errors import ArtifactError, ConfigError
-from r4t_ray.files import finish_replacement, partial_folder, put_in_place, remove_leftovers, whole_file, write_json
+from r4t_ray.files import (
+    finish_replacement,
+    partial_folder,
+    put_in_place,
+    remove_leftovers,
+    sha256_file,
+    whole_file,
+    write_json,
+)
+from r4t_ray.live.log import LIVE, log_path
 from r4t_ray.pairs.files import missing_files
 from r4t_ray.retrieval.loading import SERVED_STAGES, describe, served_tasks, verify
 from r4t_ray.retrieval.open_task import OpenTask, Pool
@@ -153,9 +162,11 @@ def inputs_of(asked: Asked) -> StageInputs:
 
 
 def fingerprints(workspace: Workspace) -> dict[str, str]:
-    """The fingerprint of every stage that answers queries."""
+    """The fingerprint of every stage that answers queries, and the sha256 of the log of live changes."""
     stages = [stage for stage in (*SERVED_STAGES, "decoder", NEW_ENTRIES, OPERATING_POINTS) if workspace.holds(stage)]
-    return {stage: read_manifest(workspace.root / stage).fingerprint for stage in stages}
+    found = {stage: read_manifest(workspace.root / stage).fingerprint for stage in stages}
+    log = log_path(workspace)
+    return found | ({LIVE: sha256_file(log)} if log.is_file() else {})
 
 
 def _is_finished(out: Path, inputs: StageInputs) -> bool:

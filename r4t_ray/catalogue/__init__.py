@@ -2,10 +2,20 @@
 
 from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet
 from r4t_ray.catalogue.datasets import CatalogueConfig, CookbookConfig, PolyvoreConfig, RecipesConfig, SetsConfig
-from r4t_ray.catalogue.ingest import load_items, load_queries, load_relevance, load_sets, recombined_queries, run
+from r4t_ray.catalogue.ingest import (
+    has_sets,
+    load_items,
+    load_queries,
+    load_relevance,
+    load_sets,
+    recombined_queries,
+    run,
+)
 from r4t_ray.catalogue.new_entries import (
     RemovedIds,
     embedding_field,
+    given_entries,
+    read_ids,
     read_new_entries,
     read_new_vectors,
     read_query_texts,
@@ -28,10 +38,13 @@ __all__ = [
     "RemovedIds",
     "SetsConfig",
     "embedding_field",
+    "given_entries",
+    "has_sets",
     "load_items",
     "load_queries",
     "load_relevance",
     "load_sets",
+    "read_ids",
     "read_new_entries",
     "read_new_vectors",
     "read_query_texts",

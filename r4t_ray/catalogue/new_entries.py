@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, check_catalogue, check_some, each_item_as_set
-from r4t_ray.catalogue.datasets.sets import EMBEDDING_FIELD, read_items, read_sets, with_categories
+from r4t_ray.catalogue.catalogue import (
+    Catalogue,
+    Item,
+    ItemSet,
+    check_catalogue,
+    check_ids,
+    check_some,
+    check_texts,
+    each_item_as_set,
+)
+from r4t_ray.catalogue.datasets.sets import (
+    EMBEDDING_FIELD,
+    ITEM_FIELDS,
+    SET_FIELDS,
+    items_of,
+    read_items,
+    read_sets,
+    sets_of,
+    with_categories,
+)
 from r4t_ray.catalogue.ingest import has_sets, load_items, load_sets
-from r4t_ray.catalogue.records import read_vectors, text_lines
+from r4t_ray.catalogue.records import given_records, read_vectors, text_lines, vector_batches
 from r4t_ray.catalogue.records.places import Places
 from r4t_ray.errors import DataError
 from r4t_ray.types import Array
@@ -105,6 +124,37 @@ def read_new_vectors(workspace: Workspace, items: Path | None, sets: Path | None
     return found
 
 
+def given_entries(
+    pool: str, records: Sequence[Mapping[str, Any]], vector_field: str | None
+) -> tuple[Catalogue, dict[str, Array]]:
+    """New items or new sets that a program gives, in the form of the files of ``read_new_entries``.
+
+    Args:
+        pool: "items" or "sets".
+        records: The records. Messages call them ``records.0``, ``records.1``.
+        vector_field: The field with the vectors that records may bring along; None ignores them.
+
+    Returns:
+        The items or the sets, and their vectors as ``read_new_vectors`` gives them. Whether the items of a set exist is
+        not checked.
+
+    Raises:
+        DataError: A field is missing or has another type, an id breaks the rule or occurs twice, a text is empty, or a
+            vector cannot be used.
+    """
+    kind, key, text = (ITEM_FIELDS, "item_id", "text") if pool == "items" else (SET_FIELDS, "set_id", "title")
+    vectors = (vector_field,) if vector_field else ()
+    found = list(given_records(records, replace(kind, vectors=vectors), "records"))
+    places = [place for place, _ in found]
+    new_items = items_of(found)[1] if pool == "items" else ()
+    new_sets = sets_of(found)[1] if pool == "sets" else ()
+    entries = [(item.item_id, item.text) for item in new_items] + [(row.set_id, row.title) for row in new_sets]
+    check_ids(key, [entry for entry, _ in entries], places)
+    check_texts(text, zip((shown for _, shown in entries), places, strict=True))
+    parts = [batch.emb_ND for batch in vector_batches(found, key, vector_field)] if vector_field else []
+    return Catalogue(items=new_items, sets=new_sets), {pool: np.concatenate(parts)} if parts else {}
+
+
 def read_query_texts(path: Path) -> list[str]:
     """Read the queries of a UTF-8 text file, one per line. Surrounding spaces and blank lines are dropped.
 
@@ -112,6 +162,11 @@ def read_query_texts(path: Path) -> list[str]:
         DataError: The file is missing, is not UTF-8, or has no query.
     """
     return _read_lines(path, "queries")
+
+
+def read_ids(path: Path) -> list[str]:
+    """Read the ids of a UTF-8 text file, one per line. Raises as ``read_query_texts``."""
+    return _read_lines(path, "ids")
 
 
 def read_removed_ids(workspace: Workspace, items: Path | None, sets: Path | None) -> RemovedIds:
@@ -142,7 +197,7 @@ def check_no_sets(workspace: Workspace, sets: Path | None) -> None:
 def _read_ids(path: Path | None, known: Collection[str], kind: str) -> frozenset[str]:
     if path is None:
         return frozenset()
-    found = _read_lines(path, "ids")
+    found = read_ids(path)
     unknown = sorted(set(found).difference(known))
     if unknown:
         more = f", and {len(unknown) - 1} more" if unknown[1:] else ""

@@ -5,14 +5,18 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from r4t_ray import pipeline as flow
 from r4t_ray.artifacts import Workspace
 from r4t_ray.cli.group import DEFAULT_WORKSPACE, WORKSPACE_PANEL, WorkspaceOption, app
+from r4t_ray.errors import ConfigError
 from r4t_ray.types import Task
+
+if TYPE_CHECKING:
+    from r4t_ray.live import LivePool
 
 NewItems = Annotated[
     Path | None,
@@ -67,13 +71,61 @@ def status(workspace: WorkspaceOption = DEFAULT_WORKSPACE) -> None:
 
 
 @app.command(rich_help_panel=WORKSPACE_PANEL)
-def add(workspace: WorkspaceOption = DEFAULT_WORKSPACE, items: NewItems = None, sets: NewSets = None) -> None:
-    """Add new items and sets to retrieval without retraining. They replace what an earlier call added."""
+def add(
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    items: NewItems = None,
+    sets: NewSets = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of a running `r4t serve`, which serves the entries at once, beside earlier ones or in the "
+            "place of entries with their ids. Default: write to --workspace."
+        ),
+    ] = None,
+) -> None:
+    """Add new items and sets to retrieval without retraining. Without --url they replace what an earlier call added."""
     logging.basicConfig(level=logging.WARNING)
+    if url is not None:
+        from r4t_ray.cli.sending import send_entries
+        from r4t_ray.retrieval.client import Client
+
+        for pool, path in named_files(items, sets):
+            typer.echo(f"{url}: {send_entries(Client(url), pool, path)} {pool} added or replaced")
+        return
     from r4t_ray.new_entries import add as add_entries
 
     artifact = add_entries(Workspace(workspace), items=items, sets=sets)
     typer.echo(f"{artifact.path}: {artifact.manifest.rows} rows; restart a running `r4t serve` to serve them")
+
+
+@app.command(rich_help_panel=WORKSPACE_PANEL)
+def remove(
+    items: Annotated[
+        Path | None, typer.Option(help="File with the ids of items, one per line. Default: no items.")
+    ] = None,
+    sets: Annotated[
+        Path | None, typer.Option(help="File with the ids of sets, one per line. Default: no sets.")
+    ] = None,
+    url: Annotated[str, typer.Option(help="Address of a running `r4t serve`.")] = "http://127.0.0.1:8000",
+) -> None:
+    """Remove items and sets from a running server. They are gone at once, and after a restart too."""
+    logging.basicConfig(level=logging.WARNING)
+    from r4t_ray.cli.sending import send_deletions
+    from r4t_ray.retrieval.client import Client
+
+    for pool, path in named_files(items, sets):
+        num, unknown = send_deletions(Client(url), pool, path)
+        missing = f"; {len(unknown)} unknown, first {unknown[0]!r}" if unknown else ""
+        typer.echo(f"{url}: {num} {pool} removed{missing}")
+
+
+def named_files(items: Path | None, sets: Path | None) -> list[tuple[LivePool, Path]]:
+    """The pools whose files are named, items first; raises ConfigError if there is none."""
+    pools: tuple[tuple[LivePool, Path | None], ...] = (("items", items), ("sets", sets))
+    named = [(pool, path) for pool, path in pools if path is not None]
+    if not named:
+        raise ConfigError("--items, --sets", "neither", "a file of items, of sets, or both", "name one")
+    return named
 
 
 @app.command(rich_help_panel=WORKSPACE_PANEL)

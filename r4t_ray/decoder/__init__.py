@@ -14,12 +14,13 @@ from r4t_ray.decoder.scores import Decoder, QueryDecoder, item_scores, new_item_
 from r4t_ray.decoder.settings import DecoderConfig
 
 if TYPE_CHECKING:
-    from r4t_ray.decoder.files import PoolDecoder, index_folder, load_pool_decoder, load_query_decoder
+    from r4t_ray.decoder.files import OwnNumbers, PoolDecoder, index_folder, load_pool_decoder, load_query_decoder
     from r4t_ray.decoder.stage import run
 
 __all__ = [
     "Decoder",
     "DecoderConfig",
+    "OwnNumbers",
     "PoolDecoder",
     "QueryDecoder",
     "index_folder",
@@ -31,7 +32,7 @@ __all__ = [
 ]
 
 _MODULES = {"run": "stage"} | dict.fromkeys(
-    ("PoolDecoder", "index_folder", "load_pool_decoder", "load_query_decoder"), "files"
+    ("OwnNumbers", "PoolDecoder", "index_folder", "load_pool_decoder", "load_query_decoder"), "files"
 )
 
 

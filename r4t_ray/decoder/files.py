@@ -14,6 +14,7 @@ from r4t_ray.decoder.scores import Decoder, QueryDecoder
 from r4t_ray.errors import ArtifactError
 from r4t_ray.files import whole_file
 from r4t_ray.index import Shard, load_shards
+from r4t_ray.types import Array
 
 NUMBERS = "wscr/decoder.safetensors"
 INDEX = "wscr/index"
@@ -42,6 +43,25 @@ def load_query_decoder(workspace: Workspace) -> QueryDecoder:
             return QueryDecoder(shared_DD=numbers.get_tensor("shared"), beta=float(numbers.get_tensor("beta")[0]))
     except SafetensorError as error:
         raise ArtifactError(str(path), f"no decoder ({error})", "shared, own, bias and beta", RETRAIN) from error
+
+
+class OwnNumbers:
+    """rho_i u_i and rho_i b_i of items, read from the disk when they are asked for.
+
+    The file stays open, so a decoder that takes its place changes nothing here.
+
+    Args:
+        workspace: A workspace whose decoder was verified.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        numbers = safe_open(workspace.root / "decoder" / NUMBERS, framework="np")
+        self._own, self._bias = numbers.get_slice("own"), numbers.get_slice("bias")
+        self.num = int(self._bias.get_shape()[0])
+
+    def of(self, row: int) -> Array:
+        """[rho_i u_i; rho_i b_i] of one row of the index, shape (D+1,)."""
+        return np.concatenate([self._own[row : row + 1][0], self._bias[row : row + 1]])
 
 
 @dataclass(frozen=True, kw_only=True)

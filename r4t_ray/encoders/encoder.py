@@ -173,6 +173,10 @@ class CachedEncoder:
             del self._known[key]
         return out_ND
 
+    def project_given(self, given_MD: Array, texts: Sequence[str], where: str) -> Array:
+        """As ``Encoder.project_given``."""
+        return self._encoder.project_given(given_MD, texts, where)
+
 
 def save_encoder(
     folder: Path,

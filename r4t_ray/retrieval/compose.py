@@ -108,6 +108,8 @@ def compose(request: RetrieveRequest, opened: OpenTask, found: Found, metrics: S
         ],
         set_metrics=metrics,
         model=opened.model,
+        generation=opened.generation,
+        sequence=opened.sequence,
     )
 
 

@@ -107,19 +107,27 @@ def by_similarity(request: RetrieveRequest, opened: OpenTask, generated: Generat
 
 
 def allowed_rows(request: RetrieveRequest, opened: OpenTask, z_q_D: Array) -> Searching[Mask | None]:
-    """The rows of the pool that pass the request's filter and ``min_relevance``, or None if it has neither."""
-    passing_M = None
+    """The rows of the pool that pass the request's filter and ``min_relevance``. None is all rows.
+
+    Rows that live changes replaced or deleted never pass.
+    """
+    passing_M = opened.alive_M
     if request.filter is not None:
         assert opened.attributes is not None, "generation_request refuses a filter without attributes"
-        passing_M = opened.attributes.passing(request.filter)
+        passing_M = both(passing_M, opened.attributes.passing(request.filter))
     if not request.min_relevance:
         return passing_M
-    size = len(opened.pool.ids)
-    num_left_out = min(math.floor(size * request.min_relevance / 100), size - 1)
-    _, rows_1K = yield opened.task, Search(z_LD=z_q_D[None], num_hits=size - num_left_out)
-    relevant_M = np.zeros(size, dtype=bool)
+    num_left_out = min(math.floor(opened.size * request.min_relevance / 100), opened.size - 1)
+    wanted = Search(z_LD=z_q_D[None], num_hits=opened.size - num_left_out, where=opened.alive_M)
+    _, rows_1K = yield opened.task, wanted
+    relevant_M = np.zeros(len(opened.pool.ids), dtype=bool)
     relevant_M[rows_1K[rows_1K >= 0]] = True
-    return relevant_M if passing_M is None else relevant_M & passing_M
+    return both(passing_M, relevant_M)
+
+
+def both(left_M: Mask | None, right_M: Mask) -> Mask:
+    """The rows that both masks have; None has all rows."""
+    return right_M if left_M is None else left_M & right_M
 
 
 def room_of(request: RetrieveRequest, opened: OpenTask) -> Room | None:

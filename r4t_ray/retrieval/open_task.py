@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from r4t_ray.decoder import QueryDecoder
 from r4t_ray.retrieval.response import ModelInfo
-from r4t_ray.types import Array, Task
+from r4t_ray.types import Array, Mask, Task
 
 if TYPE_CHECKING:
     from r4t_ray.retrieval.filtering.attributes import PoolAttributes
@@ -20,20 +21,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
-    """Ids and texts of what a task retrieves, in the row order of the index; ``row_of`` maps an id to its row."""
+    """Ids and texts of what a task retrieves, in the row order of the index; ``row_of`` maps an id to its row.
+
+    Live changes add rows at the end. Rows of entries that they replaced or deleted stay, and no id leads to them.
+    """
 
     ids: list[str]
     texts: list[str]
     row_of: dict[str, int] = field(init=False, repr=False)
+    known: InitVar[dict[str, int] | None] = None
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "row_of", {identifier: row for row, identifier in enumerate(self.ids)})
+    def __post_init__(self, known: dict[str, int] | None) -> None:
+        rows = {identifier: row for row, identifier in enumerate(self.ids)} if known is None else known
+        object.__setattr__(self, "row_of", rows)
 
     @cached_property
     def text_codes_M(self) -> NDArray[np.int32]:
         """A number for each entry. Entries whose texts differ in case, width or white space alone share it."""
         codes: dict[str, int] = {}
         return np.array([codes.setdefault(normalised(text), len(codes)) for text in self.texts], np.int32)
+
+    def changed(self, ids: Sequence[str], texts: Sequence[str], gone: Collection[str]) -> Pool:
+        """The pool with rows at its end that replace entries with the same ids, and without the entries of ``gone``."""
+        row_of = self.row_of | {name: row for row, name in enumerate(ids, len(self.ids))}
+        for name in gone:
+            row_of.pop(name, None)
+        return Pool(ids=[*self.ids, *ids], texts=[*self.texts, *texts], known=row_of)
 
 
 def normalised(text: str) -> str:
@@ -68,6 +81,9 @@ class OpenTask:
         num_shards: Its shards, without the new entries of `r4t add`.
         mmr_lambda: Weight of relevance of the method mmr.
         attributes: What filters, caps and payloads read. With None every request for them is refused.
+        alive_M: The rows that live changes have neither replaced nor deleted. None is all rows.
+        generation: The generation of the live changes that it has.
+        sequence: Number of the last of them.
     """
 
     task: Task
@@ -80,3 +96,11 @@ class OpenTask:
     num_shards: int = 1
     mmr_lambda: float = 0.6
     attributes: PoolAttributes | None = None
+    alive_M: Mask | None = None
+    generation: int = 0
+    sequence: int = 0
+
+    @property
+    def size(self) -> int:
+        """Entries that may be found."""
+        return len(self.pool.ids) if self.alive_M is None else int(self.alive_M.sum())

@@ -15,6 +15,7 @@ SCORES: dict[Task, str] = {"oar": "cosine", "wscr": "score"}
 """What the number beside an item is, in a printed answer."""
 PRINTED_ITEMS = 3
 """Items per direction that ``print(answer)`` shows."""
+GENERATION = Field(0, description="Generation of the live changes that the answer has. Another number is a swap.")
 
 
 class Message(BaseModel):
@@ -125,6 +126,8 @@ class RetrieveResponse(Message):
         "queues and transport, search is all lookups, rest is everything else, total is the sum.",
     )
     model: ModelInfo = Field(description="The models that answered.")
+    generation: int = GENERATION
+    sequence: int = Field(0, description="Number of the last live change that the answer has.")
 
     def __str__(self) -> str:
         return self.table(PRINTED_ITEMS)
@@ -149,6 +152,16 @@ class RetrieveResponse(Message):
         console.print(f"{len(self.items)} distinct items in {len(self.directions)} directions, task {self.task}")
         assert isinstance(console.file, StringIO)
         return console.file.getvalue().rstrip("\n")
+
+
+class ChangeResponse(Message):
+    """A change that is on the disk. Every request that begins after it sees it."""
+
+    request_id: str
+    changed: int = Field(description="Entries that were added, replaced or deleted.")
+    unknown: list[str] = Field(description="Ids of a deletion that no entry has.")
+    generation: int = GENERATION
+    sequence: int = Field(description="Number of the last change.")
 
 
 class ErrorBody(Message):

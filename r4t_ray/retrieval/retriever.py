@@ -93,7 +93,7 @@ class Retriever:
 
 
 class WorkspaceRetriever:
-    """The tasks of a workspace, loaded into this process; see ``Retriever``.
+    """The tasks of a workspace, loaded into this process with the live changes so far; see ``Retriever``.
 
     Args:
         folder: The workspace.
@@ -107,12 +107,14 @@ class WorkspaceRetriever:
     ) -> None:
         # Imported here because they load torch and FAISS, which a client of a server does not need.
         from r4t_ray.retrieval.backend import DirectionGenerator, InProcess
+        from r4t_ray.retrieval.live import LiveTasks
         from r4t_ray.retrieval.loading import open_tasks
 
         workspace = Workspace(folder)
-        self._tasks, shards = open_tasks(workspace, settings, with_index=True)
-        self._default_task = default_task(tuple(self._tasks), settings)
-        self._backend = InProcess(generator=DirectionGenerator.load(workspace, settings, device, cpus), shards=shards)
+        served = LiveTasks(workspace, *open_tasks(workspace, settings, with_index=True)).served
+        self._tasks, self._default_task = served.tasks, default_task(tuple(served.tasks), settings)
+        generator = DirectionGenerator.load(workspace, settings, device, cpus)
+        self._backend = InProcess(generator=generator, shards=served.shards)
 
     def retrieve(self, request: RetrieveRequest) -> RetrieveResponse:
         """Answer one validated request."""

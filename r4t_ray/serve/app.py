@@ -7,6 +7,7 @@ from pathlib import Path
 from ray import serve
 
 from r4t_ray.artifacts import Workspace
+from r4t_ray.live import Replay
 from r4t_ray.retrieval.loading import served_indexes, served_tasks, shard_rows, verify
 from r4t_ray.retrieval.retriever import default_task
 from r4t_ray.serve.args import AppArgs, Scaling
@@ -14,6 +15,7 @@ from r4t_ray.serve.gateway import Gateway
 from r4t_ray.serve.generator import Generator
 from r4t_ray.serve.keys import load_keys
 from r4t_ray.serve.shard import Shard, shard_name
+from r4t_ray.serve.writer import Writer
 from r4t_ray.types import IndexName
 
 __all__ = ["AppArgs", "build_app"]
@@ -27,18 +29,20 @@ def build_app(args: AppArgs) -> serve.Application:
 
     Raises:
         MissingArtifactError: A stage that serving needs has not run.
-        ArtifactError: Stages made from different inputs.
+        ArtifactError: Stages made from different inputs, or live changes made for other artifacts.
         ConfigError: ``args.default_task`` is not served, or the API keys cannot be read.
     """
     workspace = Workspace(Path(args.workspace))
     args = args.model_copy(update={"workspace": str(workspace.root)})
     verify(workspace)
+    Replay(workspace).update()
     tasks = served_tasks(workspace)
     default_task(tasks, args)  # fails early
     keys = load_keys(args.api_keys_file)
     shards = {name: _shards(workspace, args, name) for name in served_indexes(tasks)}
     generator = scaled(Generator, args.generator).bind(args)
-    return scaled(Gateway, args.gateway).bind(args, generator, shards, keys)
+    writer = scaled(Writer, Scaling(cpus=0.0)).bind(args, generator)
+    return scaled(Gateway, args.gateway).bind(args, generator, writer, shards, keys)
 
 
 def scaled(deployment: object, scaling: Scaling) -> serve.Deployment:

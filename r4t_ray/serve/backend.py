@@ -11,10 +11,11 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 
 from r4t_ray.errors import DataError, RequestError
-from r4t_ray.index import Shard
 from r4t_ray.retrieval.compose import answer, fan_out, items_of
 from r4t_ray.retrieval.filtering.filters import check_attributes
+from r4t_ray.retrieval.finding import both
 from r4t_ray.retrieval.generation import Generated, GenerationRequest, prepare
+from r4t_ray.retrieval.live import LiveTasks, Served
 from r4t_ray.retrieval.open_task import OpenTask
 from r4t_ray.retrieval.picking import Lookup, Searching
 from r4t_ray.retrieval.request import RetrieveRequest
@@ -24,7 +25,7 @@ from r4t_ray.retrieval.timing import Clock, limit_of
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.lookups import Handle, Lookups
 from r4t_ray.serve.messages import SearchRequest
-from r4t_ray.types import Array, IndexName, Search, Task
+from r4t_ray.types import Array, IndexName, Search
 
 T = TypeVar("T")
 
@@ -46,27 +47,30 @@ class ServeBackend:
 
     Args:
         args: The application's arguments.
-        tasks: The tasks that are served.
+        live: The tasks that are served, and the shards that this process searches. Without deployed shards it searches
+            all. With deployed shards it searches only those of the entries of `r4t add` and of live changes.
         generator: Handle of the Generator deployment.
         deployed: Index -> handles of its Shard deployments; empty lists when this process searches the indexes.
         rows: Index -> first pool row of each deployed shard, and the row after its last.
-        shards: Index -> the shards that this process searches. Without deployed shards it searches all. With deployed
-            shards it searches only the shard of the new entries of `r4t add`, if there is one.
     """
 
     def __init__(
         self,
         args: AppArgs,
         *,
-        tasks: Mapping[Task, OpenTask],
+        live: LiveTasks,
         generator: Handle,
         deployed: Mapping[IndexName, list[Handle]],
         rows: Mapping[IndexName, list[tuple[int, int]]],
-        shards: Mapping[IndexName, tuple[Shard, ...]],
     ) -> None:
-        self.tasks, self.default_task = tasks, default_task(tuple(tasks), args)
-        self._args, self._generator, self._shards = args, generator, shards
+        self.tasks = tuple(live.served.tasks)
+        self.default_task = default_task(self.tasks, args)
+        self._args, self._live, self._generator = args, live, generator
         self._deployed, self._rows = deployed, rows
+
+    async def served(self) -> Served:
+        """What a request sees from its start to its end: every live change that was acknowledged before."""
+        return self._live.served if self._live.is_current() else await asyncio.to_thread(self._live.update)
 
     async def retrieve(self, request: RetrieveRequest, request_id: str | None = None) -> RetrieveResponse:
         """Answer a validated request, by the steps of ``retrieval.retriever.retrieve``.
@@ -78,14 +82,14 @@ class ServeBackend:
             BackPressureError: A deployment's queue is full.
             MachineError: No shard answers.
         """
-        job = self._job(request)
+        job = self._job(request, await self.served())
         async with asyncio.timeout(job.clock.left_s):
             generated = await self._generate(job)
             return await self._finish(job, generated, request_id)
 
     async def fan_out(self, request: RetrieveRequest) -> tuple[OpenTask, list[FanoutDirection]]:
         """The task of a request, and its directions without items. Raises as ``retrieve``."""
-        job = self._job(request)
+        job = self._job(request, await self.served())
         async with asyncio.timeout(job.clock.left_s):
             generated = await self._generate(job)
             return job.opened, await self._run(fan_out(request, job.opened, generated), job)
@@ -103,8 +107,10 @@ class ServeBackend:
             Position -> answer, or what ``retrieve`` raises.
         """
 
+        served = await self.served()
+
         async def begin(request: RetrieveRequest) -> tuple[Job, GenerationRequest]:
-            job = self._job(request)
+            job = self._job(request, served)
             async with asyncio.timeout(job.clock.left_s):
                 return job, await self._run(prepare(request, job.opened), job)
 
@@ -135,14 +141,14 @@ class ServeBackend:
             RequestError: A vector of another width or of length 0, or a task or an attribute that is not there.
             TimeoutError, BackPressureError, MachineError: As ``retrieve``.
         """
-        job = self._job(RetrieveRequest(query="-", task=request.task))
+        job = self._job(RetrieveRequest(query="-", task=request.task), await self.served())
         async with asyncio.timeout(job.clock.left_s):
             return job.opened, await self._run(search_vectors(request, job.opened), job)
 
-    def _job(self, request: RetrieveRequest) -> Job:
+    def _job(self, request: RetrieveRequest, served: Served) -> Job:
         clock = Clock(limit_of(request.timeout_ms, self._args.deadline_s))
-        look_up = Lookups(self._deployed, self._rows, self._shards, allow_partial=request.allow_partial, clock=clock)
-        opened = choose_task(self.tasks, request.task or self.default_task)
+        look_up = Lookups(self._deployed, self._rows, served.shards, allow_partial=request.allow_partial, clock=clock)
+        opened = choose_task(served.tasks, request.task or self.default_task)
         return Job(request=request, opened=opened, look_up=look_up, clock=clock)
 
     async def _generate(self, job: Job) -> Generated:
@@ -201,7 +207,9 @@ def search_vectors(request: SearchRequest, opened: OpenTask) -> Searching[list[l
     attributes = opened.attributes
     if request.filter:
         check_attributes(request.filter, None, attributes.items.names if attributes else (), are_items=False)
-    where = attributes.passing(request.filter) if attributes and request.filter else None
+    where = opened.alive_M
+    if attributes and request.filter:
+        where = both(where, attributes.passing(request.filter))
     search = Search(z_LD=unit_rows(request.vectors, opened.dim), num_hits=request.n, where=where)
     scores_LK, rows_LK = yield opened.task, search
     shown = attributes if request.with_payload else None

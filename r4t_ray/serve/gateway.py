@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import HTTPException, Request
@@ -13,11 +15,13 @@ from pydantic import ValidationError
 from ray import serve
 
 from r4t_ray.artifacts import Workspace
+from r4t_ray.live.writer import Written
 from r4t_ray.machine.threads import limit_threads
+from r4t_ray.retrieval.live import LiveTasks
 from r4t_ray.retrieval.loading import open_tasks, shard_rows
 from r4t_ray.retrieval.open_task import OpenTask
 from r4t_ray.retrieval.request import MAX_BODY_BYTES, RetrieveRequest, request_fault
-from r4t_ray.retrieval.response import ErrorResponse, RetrieveResponse
+from r4t_ray.retrieval.response import ChangeResponse, ErrorResponse, RetrieveResponse
 from r4t_ray.retrieval.retriever import choose_task
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.backend import ServeBackend
@@ -25,15 +29,19 @@ from r4t_ray.serve.http import fault_of, make_api
 from r4t_ray.serve.keys import Key
 from r4t_ray.serve.lookups import Handle
 from r4t_ray.serve.messages import (
+    ActivateRequest,
     BatchEntry,
     BatchRequest,
     BatchResponse,
+    DeleteRequest,
     FanoutResponse,
+    GenerationResponse,
     IndexResponse,
     ItemResponse,
     PoolInfo,
     SearchRequest,
     SearchResponse,
+    UpsertRequest,
 )
 from r4t_ray.serve.page import read_page
 from r4t_ray.types import IndexName, Task
@@ -65,19 +73,31 @@ def entry(opened: OpenTask, item_id: str) -> dict[str, Any]:
     """An entry of a task's pool."""
     row = opened.pool.row_of[item_id]
     payload = opened.attributes.payload(row) if opened.attributes else None
-    return {"task": opened.task, "id": item_id, "text": opened.pool.texts[row], "payload": payload}
+    found = {"task": opened.task, "id": item_id, "text": opened.pool.texts[row]}
+    return {**found, "payload": payload, "generation": opened.generation}
 
 
 def pool_info(opened: OpenTask) -> PoolInfo:
     """What a task searches."""
     return PoolInfo(
-        size=len(opened.pool.ids),
+        size=opened.size,
         dim=opened.dim,
         type=opened.index_type,
         shards=opened.num_shards,
         attributes=list(opened.attributes.items.names if opened.attributes else ()),
         entries="items" if opened.attributes is None or opened.attributes.are_items else "sets",
         model=opened.model,
+    )
+
+
+def change_response(written: Written, connection: Request) -> ChangeResponse:
+    """The answer to an upsert or a deletion."""
+    return ChangeResponse(
+        request_id=connection.state.request_id,
+        changed=written.num,
+        unknown=list(written.unknown),
+        generation=written.generation,
+        sequence=written.sequence,
     )
 
 
@@ -89,20 +109,24 @@ class Gateway:
     Args:
         args: The application's arguments, their workspace absolute.
         generator: Handle of the Generator deployment.
+        writer: Handle of the Writer deployment.
         deployed: Index -> handles of its Shard deployments; empty lists when this process searches the indexes.
         keys: API keys. Without one every request passes.
     """
 
     def __init__(
-        self, args: AppArgs, generator: Handle, deployed: dict[IndexName, list[Handle]], keys: tuple[Key, ...] = ()
+        self,
+        args: AppArgs,
+        generator: Handle,
+        writer: Handle,
+        deployed: dict[IndexName, list[Handle]],
+        keys: tuple[Key, ...] = (),
     ) -> None:
-        self.keys = keys
+        self.keys, self._writer, self._deadline_s = keys, writer, args.deadline_s
         workspace = Workspace(args.workspace)
-        tasks, shards = open_tasks(workspace, args, with_index=args.shards == "inline")
+        live = LiveTasks(workspace, *open_tasks(workspace, args, with_index=args.shards == "inline"))
         rows = {name: shard_rows(workspace, name) if handles else [] for name, handles in deployed.items()}
-        self._backend = ServeBackend(
-            args, tasks=tasks, generator=generator, deployed=deployed, rows=rows, shards=shards
-        )
+        self._backend = ServeBackend(args, live=live, generator=generator, deployed=deployed, rows=rows)
         limit_threads(args.gateway.cpus)
 
     @api.get("/", response_class=HTMLResponse, include_in_schema=False)
@@ -122,7 +146,8 @@ class Gateway:
     async def healthz(self) -> JSONResponse:
         """200 if the generator and every shard answer, else 503 or 504."""
         await self._backend.check_ready()
-        models = {task: opened.model.model_dump() for task, opened in self._backend.tasks.items()}
+        served = await self._backend.served()
+        models = {task: opened.model.model_dump() for task, opened in served.tasks.items()}
         return JSONResponse({"status": "ok", "default_task": self._backend.default_task, "tasks": models})
 
     @api.post("/v1/retrieve", responses=ERRORS)
@@ -154,18 +179,22 @@ class Gateway:
             query=request.query,
             directions=directions,
             model=opened.model,
+            generation=opened.generation,
         )
 
     @api.post("/v1/search", responses=ERRORS)
     async def search(self, request: SearchRequest, connection: Request) -> SearchResponse:
         """The nearest items of vectors of the caller, by cosine."""
         opened, results = await self._backend.search_vectors(request)
-        return SearchResponse(request_id=connection.state.request_id, task=opened.task, results=results)
+        return SearchResponse(
+            request_id=connection.state.request_id, task=opened.task, results=results, generation=opened.generation
+        )
 
     @api.get("/v1/items/{item_id:path}", responses=ERRORS)
     async def item(self, item_id: str, connection: Request, task: Task | None = None) -> ItemResponse:
         """An entry of the catalogue with its attributes, of the task's pool or of the first pool that has it."""
-        for opened in [choose_task(self._backend.tasks, task)] if task else self._backend.tasks.values():
+        tasks = (await self._backend.served()).tasks
+        for opened in [choose_task(tasks, task)] if task else tasks.values():
             if item_id in opened.pool.row_of:
                 return ItemResponse(request_id=connection.state.request_id, **entry(opened, item_id))
         raise HTTPException(404, f"no entry {item_id!r:.80}")
@@ -173,8 +202,39 @@ class Gateway:
     @api.get("/v1/index", responses=ERRORS)
     async def index(self, connection: Request) -> IndexResponse:
         """What the server searches: the pools, their indexes and attributes, and the models that answer."""
+        tasks = (await self._backend.served()).tasks
         return IndexResponse(
             request_id=connection.state.request_id,
             default_task=self._backend.default_task,
-            tasks={task: pool_info(opened) for task, opened in self._backend.tasks.items()},
+            tasks={task: pool_info(opened) for task, opened in tasks.items()},
+            generation=tasks[self._backend.default_task].generation,
+            sequence=tasks[self._backend.default_task].sequence,
         )
+
+    @api.post("/v1/admin/upsert", responses=ERRORS)
+    async def upsert(self, request: UpsertRequest, connection: Request) -> ChangeResponse:
+        """Add entries, or replace those with their ids. When the answer comes, they are on the disk and served."""
+        async with asyncio.timeout(self._deadline_s):
+            written = await self._writer.upsert.remote(request.pool, request.records)
+        return change_response(written, connection)
+
+    @api.post("/v1/admin/snapshot", responses=ERRORS)
+    async def snapshot(self, connection: Request) -> GenerationResponse:
+        """Write the live entries as a new generation, from which an empty log begins."""
+        async with asyncio.timeout(self._deadline_s):
+            activated = await self._writer.snapshot.remote()
+        return GenerationResponse(request_id=connection.state.request_id, **asdict(activated))
+
+    @api.post("/v1/admin/activate", responses=ERRORS)
+    async def activate(self, request: ActivateRequest, connection: Request) -> GenerationResponse:
+        """Serve another generation, from the next request on. Changes since the last one are kept as a new one."""
+        async with asyncio.timeout(self._deadline_s):
+            activated = await self._writer.activate.remote(request.generation)
+        return GenerationResponse(request_id=connection.state.request_id, **asdict(activated))
+
+    @api.post("/v1/admin/delete", responses=ERRORS)
+    async def delete(self, request: DeleteRequest, connection: Request) -> ChangeResponse:
+        """Delete entries. When the answer comes, this is on the disk, and no later request finds them."""
+        async with asyncio.timeout(self._deadline_s):
+            written = await self._writer.delete.remote(request.pool, request.ids)
+        return change_response(written, connection)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from ray import serve
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import DataError
+from r4t_ray.new_entries import embed_entries
 from r4t_ray.retrieval.backend import DirectionGenerator
 from r4t_ray.retrieval.generation import Generated, GenerationRequest
 from r4t_ray.serve.args import AppArgs
+from r4t_ray.types import POOLS, Array, Task
 
 
 @serve.deployment
@@ -56,6 +59,16 @@ class Generator:
             if len(requests) == 1:
                 return [error]
             return [outcome for request in requests for outcome in self._outcomes([request])]
+
+    async def embed(self, texts: list[str], given_MD: Array | None, task: Task) -> Array:
+        """Unit embeddings of new entries of a task's pool, from their texts or from the vectors that they bring along.
+
+        Raises:
+            DataError: The encoder gives a text a vector that is zero or not finite, or vectors are of another space.
+        """
+        given = {} if given_MD is None else {POOLS[task]: given_MD}
+        embed = partial(embed_entries, self._directions.encoder, texts, given, task)
+        return await asyncio.get_running_loop().run_in_executor(self._worker, embed)
 
     async def ready(self) -> bool:
         """True. A replica answers calls only after its constructor, which loads the models."""

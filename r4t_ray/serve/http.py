@@ -13,7 +13,7 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from starlette.exceptions import HTTPException
 
-from r4t_ray.errors import DataError, MachineError, RequestError
+from r4t_ray.errors import ArtifactError, DataError, MachineError, RequestError
 from r4t_ray.retrieval.request import EXPECTED_BODY, request_fault
 from r4t_ray.retrieval.response import ErrorBody, ErrorResponse, error_of, error_response
 from r4t_ray.serve.keys import Key, KeyCheck
@@ -113,6 +113,7 @@ HANDLERS: dict[type[Exception], Handler] = {
     BackPressureError: _busy,
     TimeoutError: _late,
     MachineError: _lacking,
+    ArtifactError: _lacking,
     RayActorError: _down,
     DeploymentUnavailableError: _down,
     Exception: _broken,

@@ -6,13 +6,25 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
 
+from r4t_ray.live import LivePool
 from r4t_ray.retrieval.filtering.filters import FilterField
-from r4t_ray.retrieval.request import DEFAULT_N, MAX_ITEMS
-from r4t_ray.retrieval.response import ErrorBody, FanoutDirection, Item, Message, ModelInfo, RetrieveResponse
+from r4t_ray.retrieval.request import DEFAULT_N, MAX_ITEMS, Term
+from r4t_ray.retrieval.response import (
+    GENERATION,
+    ErrorBody,
+    FanoutDirection,
+    Item,
+    Message,
+    ModelInfo,
+    RetrieveResponse,
+)
 from r4t_ray.types import Task
 
 MAX_BATCH = 64
 MAX_VECTORS = 64
+MAX_RECORDS = 256
+MAX_DELETED = 1_000
+POOL = Field(description="items or sets. Without sets OAR searches the items.")
 ONE_REQUEST = WithJsonSchema({"$ref": "#/components/schemas/RetrieveRequest"})
 
 
@@ -47,6 +59,7 @@ class FanoutResponse(Message):
     query: str | None
     directions: list[FanoutDirection]
     model: ModelInfo
+    generation: int = GENERATION
 
 
 class SearchRequest(Message):
@@ -67,6 +80,7 @@ class SearchResponse(Message):
     request_id: str
     task: Task
     results: list[list[Item]]
+    generation: int = GENERATION
 
 
 class ItemResponse(Message):
@@ -77,12 +91,13 @@ class ItemResponse(Message):
     id: str
     text: str
     payload: dict[str, Any] | None = Field(description="The attributes of the item, or the items of the collection.")
+    generation: int = GENERATION
 
 
 class PoolInfo(Message):
     """What one task searches."""
 
-    size: int = Field(description="Entries of the pool, new entries included.")
+    size: int = Field(description="Entries that may be found, those of `r4t add` and of live changes included.")
     dim: int = Field(description="Width of the vectors.")
     type: str = Field(description="Type of the index.")
     shards: int = Field(description="Shards of the index.")
@@ -97,3 +112,40 @@ class IndexResponse(Message):
     request_id: str
     default_task: Task
     tasks: dict[Task, PoolInfo]
+    generation: int = GENERATION
+    sequence: int = Field(0, description="Number of the last live change that this gateway has.")
+
+
+class UpsertRequest(Message):
+    """Entries to add, or to put in the place of those with their ids."""
+
+    pool: LivePool = POOL
+    records: list[dict[str, Any]] = Field(
+        min_length=1,
+        max_length=MAX_RECORDS,
+        description="Records as in the files of the catalogue: item_id, text and attributes of an item; set_id, title, "
+        "description and item_ids of a set; and a vector in all of them or in none.",
+    )
+
+
+class DeleteRequest(Message):
+    """Entries to delete."""
+
+    pool: LivePool = POOL
+    ids: list[Term] = Field(min_length=1, max_length=MAX_DELETED, description="Their ids. Unknown ones are reported.")
+
+
+class ActivateRequest(Message):
+    """The generation to serve."""
+
+    generation: int = Field(ge=0, strict=True, description="Its number. 0 is the workspace without live changes.")
+
+
+class GenerationResponse(Message):
+    """The generation that is served from the next request on."""
+
+    request_id: str
+    generation: int = Field(description="The generation that is served.")
+    sequence: int = Field(description="Number of the last live change.")
+    saved: int | None = Field(description="The generation that was written of the changes so far, or null.")
+    generations: list[int] = Field(description="All generations that can be activated.")

@@ -22,7 +22,7 @@ from r4t_ray.serve.args import AppArgs
 from ..conftest import SEED, build_retrievers, settled
 from .walks import walk
 
-IN_PROCESS, OVER_HTTP = 19, 27
+IN_PROCESS, OVER_HTTP = 19, 28
 SOLVERS = ("top_anchors", "one_step")
 """The solvers of the shipped configurations: for wscr, and for the student that serves oar."""
 
@@ -80,7 +80,7 @@ def test_a_query_over_http(workspace: Workspace, monkeypatch: pytest.MonkeyPatch
                 handles += [
                     LocalHandle(Shard.func_or_class(args, task, number), "search", "vectors") for number in range(2)
                 ]
-        gateway = gateway_class(args, generator, deployed)
+        gateway = gateway_class(args, generator, None, deployed)
         deployment = SimpleNamespace(max_ongoing_requests=args.generator.max_ongoing_requests)
         replica = SimpleNamespace(servable_object=gateway, _deployment_config=deployment)
         monkeypatch.setattr(serve, "get_replica_context", lambda: replica)

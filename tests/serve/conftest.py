@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -115,27 +115,36 @@ async def client_in_process(
     """A client of the gateway of ``args``, which calls ``generator`` and searches the index in this process."""
     from r4t_ray.serve.gateway import api
 
-    place_gateway(generator, args, monkeypatch, keys)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=api), base_url="http://test") as client:
-        yield client
+    with placed_gateway(generator, args, monkeypatch, keys):
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=api), base_url="http://test") as client:
+            yield client
 
 
-def place_gateway(generator: Any, args: AppArgs, monkeypatch: pytest.MonkeyPatch, keys: tuple[Key, ...] = ()) -> Any:
-    """Make the gateway of ``args`` the one that the routes call, and return it; its handle calls ``generator``."""
+@contextmanager
+def placed_gateway(
+    generator: Any, args: AppArgs, monkeypatch: pytest.MonkeyPatch, keys: tuple[Key, ...] = ()
+) -> Iterator[Any]:
+    """The gateway of ``args``, which the routes call; its handles call ``generator`` and a writer in this process."""
     from r4t_ray.serve.gateway import Gateway
+    from r4t_ray.serve.writer import Writer
 
-    def handle(method: str) -> SimpleNamespace:
-        async def remote(*args: Any) -> Any:
-            reply = getattr(generator, method)(*args)
-            return await reply if inspect.isawaitable(reply) else reply
+    def handle(replica: Any, *methods: str) -> SimpleNamespace:
+        def method(name: str) -> SimpleNamespace:
+            async def remote(*args: Any) -> Any:
+                reply = getattr(replica, name)(*args)
+                return await reply if inspect.isawaitable(reply) else reply
 
-        return SimpleNamespace(remote=remote)
+            return SimpleNamespace(remote=remote)
 
-    handles = {name: handle(name) for name in ("generate", "generate_all", "ready")}
+        return SimpleNamespace(**{name: method(name) for name in methods})
+
+    handles = handle(generator, "generate", "generate_all", "embed", "ready")
+    writer = Writer.func_or_class(args, handles)
     deployed: dict[str, list[Any]] = {"oar": [], "wscr": [], "decoder": []}
     gateway_class = Gateway.func_or_class.__mro__[1]  # the class inside Serve's wrapper
-    gateway = gateway_class(args, SimpleNamespace(**handles), deployed, keys)
+    gateway = gateway_class(args, handles, handle(writer, "upsert", "delete", "snapshot", "activate"), deployed, keys)
     deployment = SimpleNamespace(max_ongoing_requests=args.generator.max_ongoing_requests)
     replica = SimpleNamespace(servable_object=gateway, _deployment_config=deployment)
     monkeypatch.setattr(serve, "get_replica_context", lambda: replica)
-    return gateway
+    yield gateway
+    writer.close()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,8 +17,11 @@ from ray.exceptions import RayActorError
 from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import RequestError
 from r4t_ray.index import load_shard
+from r4t_ray.live import Change
+from r4t_ray.live.log import ChangeLog, LogReader
 from r4t_ray.new_entries import find_new_entries
 from r4t_ray.retrieval.backend import DirectionGenerator
+from r4t_ray.retrieval.live import LiveTasks
 from r4t_ray.retrieval.loading import folder_of_index, open_tasks, shard_rows
 from r4t_ray.retrieval.request import parse_request
 from r4t_ray.retrieval.response import RetrieveResponse
@@ -58,10 +64,10 @@ def test_both_topologies_answer_as_the_local_path(
 ) -> None:
     workspace: Workspace = request.getfixturevalue(place)
     deployed, rows = deployed_shards(workspace, shards_per_task)
-    tasks, shards = open_tasks(workspace, ARGS, with_index=not shards_per_task)
+    live = LiveTasks(workspace, *open_tasks(workspace, ARGS, with_index=not shards_per_task))
     generator = handle(generate=lambda one: directions([one])[0])
     args = ARGS.model_copy(update={"deadline_s": 60.0})
-    served = ServeBackend(args, tasks=tasks, generator=generator, deployed=deployed, rows=rows, shards=shards)  # type: ignore[arg-type]
+    served = ServeBackend(args, live=live, generator=generator, deployed=deployed, rows=rows)  # type: ignore[arg-type]
     local = Retriever(workspace.root, ARGS)
     for task, pool, added in zip(("oar", "wscr"), (48, 18), num_new_entries, strict=True):
         for n in (5, 60):
@@ -86,6 +92,46 @@ def test_both_topologies_answer_as_the_local_path(
         assert answer.model.new_entries == (brought.manifest.fingerprint[:12] if brought else None)
 
 
+@pytest.mark.parametrize("shards_per_task", [0, 2])
+def test_both_topologies_have_the_live_changes(
+    grown_workspace: Workspace, tmp_path: Path, directions: DirectionGenerator, shards_per_task: int
+) -> None:
+    shutil.copytree(grown_workspace.root, tmp_path / "workspace")
+    workspace = Workspace(tmp_path / "workspace")
+    deployed, rows = deployed_shards(workspace, shards_per_task)
+    live = LiveTasks(workspace, *open_tasks(workspace, ARGS, with_index=not shards_per_task))
+    generator = handle(generate=lambda one: directions([one])[0])
+    args = ARGS.model_copy(update={"deadline_s": 60.0})
+    served = ServeBackend(args, live=live, generator=generator, deployed=deployed, rows=rows)  # type: ignore[arg-type]
+    emb_MD = directions.encoder.encode(["a light lunch", "quince jelly"], "document")
+    upsert = {"ids": ("i-lunch", "i-lentil"), "texts": ("a light lunch", "jelly"), "filters": ('{"rank": 8}', "{}")}
+    # The items that were there before, of r4t add and of the index, are replaced and deleted.
+    changes = [
+        Change(sequence=1, pool="items", emb_MD=emb_MD, **upsert),
+        Change(sequence=2, pool="items", ids=("i-quince jelly", "i-salt", "i-tomato")),
+        Change(sequence=3, pool="sets", ids=("s-lunch",), texts=("lunch",), filters=(("i-lunch",),), emb_MD=emb_MD[:1]),
+        Change(sequence=4, pool="sets", ids=("s-quince-tart", "s-lentil-soup", "s-bean-bake")),
+    ]
+    log = ChangeLog(workspace, LogReader(workspace))
+    for change in changes:
+        log.append(change)
+    log.close()
+    local = Retriever(workspace.root, ARGS)
+    gone = {"i-quince jelly", "i-salt", "i-tomato", "s-quince-tart", "s-lentil-soup", "s-bean-bake"}
+    for task, size, newest in (("oar", 47, "s-lunch"), ("wscr", 18, "i-lunch")):
+        for fields in ({}, {"filter": {"range": ["rank", {"gte": 8}]}}, {"avoid": [newest]}, {"method": "none"}):
+            asked = parse_request(query="a light lunch", k=3, n=60, seed=2, task=task, **fields)
+            answer = asyncio.run(served.retrieve(asked))
+            assert settled(answer) == settled(local.answer(asked))
+            found = {item.id: item for item in answer.items}
+            assert not found.keys() & gone
+            assert answer.sequence == 4
+            assert (newest in found) == ("avoid" not in fields)
+            if fields.keys() <= {"method"}:
+                assert len(found) == size
+                assert "i-lentil" not in found or found["i-lentil"].text == "jelly"
+
+
 def deployed_shards(workspace: Workspace, per_index: int) -> tuple[dict[Any, list[Any]], dict[Any, Any]]:
     """Handles of the first shards of each index, and the pool rows of each."""
     deployed, rows = {}, {}
@@ -103,8 +149,8 @@ def sizes_of(answer: RetrieveResponse) -> list[int] | int:
 
 
 def backend_of(workspace: Workspace, generator: Any, deployed: dict[Any, list[Any]]) -> ServeBackend:
-    tasks, shards = open_tasks(workspace, ARGS, with_index=False)
-    return ServeBackend(ARGS, tasks=tasks, generator=generator, deployed=deployed, rows={}, shards=shards)
+    live = LiveTasks(workspace, *open_tasks(workspace, ARGS, with_index=False))
+    return ServeBackend(ARGS, live=live, generator=generator, deployed=deployed, rows={})
 
 
 def test_a_request_past_the_deadline_is_a_timeout(tiny_workspace: Workspace) -> None:
@@ -129,7 +175,7 @@ def test_ready_only_when_every_deployment_is(tiny_workspace: Workspace) -> None:
 
 def test_a_task_that_was_not_trained_is_refused(tiny_workspace: Workspace) -> None:
     backend = backend_of(tiny_workspace, handle(), {})
-    backend.tasks = {"oar": backend.tasks["oar"]}
+    backend._live.served = replace(backend._live.served, tasks={"oar": backend._live.served.tasks["oar"]})
     with pytest.raises(RequestError, match="one of oar"):
         asyncio.run(backend.retrieve(parse_request(query="dinner", k=1, task="wscr")))
 
@@ -146,14 +192,14 @@ def test_a_partial_answer_has_the_other_shards(
     deployed, rows = deployed_shards(tiny_workspace, 2)
     for handles in deployed.values():
         handles[1] = SimpleNamespace(search=SimpleNamespace(remote=stall), vectors=SimpleNamespace(remote=stall))
-    tasks, shards = open_tasks(tiny_workspace, ARGS, with_index=False)
+    live = LiveTasks(tiny_workspace, *open_tasks(tiny_workspace, ARGS, with_index=False))
     generator = handle(generate=lambda one: directions([one])[0])
     args = ARGS.model_copy(update={"deadline_s": 60.0 if fault == "down" else 4.0})
-    served = ServeBackend(args, tasks=tasks, generator=generator, deployed=deployed, rows=rows, shards=shards)  # type: ignore[arg-type]
+    served = ServeBackend(args, live=live, generator=generator, deployed=deployed, rows=rows)  # type: ignore[arg-type]
     asked = parse_request(query="a light lunch", k=3, n=60, task=task, allow_partial=True)
     answer = asyncio.run(served.retrieve(asked))
     assert (answer.partial, answer.shards.ok, answer.shards.total) == (True, *((1, 2) if task == "oar" else (2, 4)))
-    first = {tasks[task].pool.ids[row] for row in range(*rows[task][0])}  # type: ignore[index]
+    first = {live.served.tasks[task].pool.ids[row] for row in range(*rows[task][0])}  # type: ignore[index]
     assert {item.id for item in answer.items} == first
     if fault == "down":
         with pytest.raises(RayActorError):

@@ -168,7 +168,7 @@ def test_a_filter_and_a_cap_over_http(url: str, local: Retriever) -> None:
 def test_every_shard_is_a_separate_deployment() -> None:
     deployments = serve.status().applications["r4t"].deployments
     shards = {f"shard_{index}_{number:03d}" for index in ("oar", "wscr", "decoder") for number in range(2)}
-    assert set(deployments) == {"Gateway", "Generator"} | shards
+    assert set(deployments) == {"Gateway", "Generator", "Writer"} | shards
 
 
 def test_one_process_refuses_as_the_server_does(tiny_workspace: Workspace) -> None:

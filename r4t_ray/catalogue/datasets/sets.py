@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -13,6 +13,7 @@ from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, check_catalogu
 from r4t_ray.catalogue.datasets.settings import DatasetSettings
 from r4t_ray.catalogue.records import (
     Fields,
+    Record,
     VectorBatch,
     id_field,
     ids_field,
@@ -82,8 +83,13 @@ class SetsConfig(DatasetSettings):
 
 def read_items(path: Path) -> tuple[Places, tuple[Item, ...]]:
     """Read items: the place of each item in its file, and the items. Raises DataError."""
+    return items_of(read_records(path, ITEM_FIELDS))
+
+
+def items_of(records: Iterable[Record]) -> tuple[Places, tuple[Item, ...]]:
+    """The places and the items of records that were read with ITEM_FIELDS. Raises DataError."""
     places, items = Places(), []
-    for place, fields in read_records(path, ITEM_FIELDS):
+    for place, fields in records:
         places.append(place)
         items.append(
             Item(
@@ -97,8 +103,13 @@ def read_items(path: Path) -> tuple[Places, tuple[Item, ...]]:
 
 def read_sets(path: Path) -> tuple[Places, tuple[ItemSet, ...]]:
     """Read sets: the place of each set in its file, and the sets. Raises DataError."""
+    return sets_of(read_records(path, SET_FIELDS))
+
+
+def sets_of(records: Iterable[Record]) -> tuple[Places, tuple[ItemSet, ...]]:
+    """The places and the sets of records that were read with SET_FIELDS. Raises DataError."""
     places, sets = Places(), []
-    for place, fields in read_records(path, SET_FIELDS):
+    for place, fields in records:
         places.append(place)
         sets.append(
             ItemSet(

@@ -17,10 +17,10 @@ from r4t_ray.catalogue.records.fields import (
     text_field,
 )
 from r4t_ray.catalogue.records.parts import FORMS_IN_WORDS, sha256_of_records
-from r4t_ray.catalogue.records.reader import read_records
+from r4t_ray.catalogue.records.reader import given_records, read_records
 from r4t_ray.catalogue.records.text_files import text_lines
 from r4t_ray.catalogue.records.values import json_value, parse_json
-from r4t_ray.catalogue.records.vectors import VectorBatch, read_vectors
+from r4t_ray.catalogue.records.vectors import VectorBatch, read_vectors, vector_batches
 
 __all__ = [
     "FORMS_IN_WORDS",
@@ -29,6 +29,7 @@ __all__ = [
     "VectorBatch",
     "choice_field",
     "count_records",
+    "given_records",
     "id_field",
     "ids_field",
     "json_value",
@@ -40,4 +41,5 @@ __all__ = [
     "sha256_of_records",
     "text_field",
     "text_lines",
+    "vector_batches",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -52,7 +52,12 @@ def read_vectors(path: Path, id_name: str, name: str) -> Iterator[VectorBatch]:
     """
     if not any(_may_hold(part, name) for part in find_parts(path)):
         return
-    records = read_records(path, Fields(required=(id_name,), vectors=(name,)))
+    yield from vector_batches(read_records(path, Fields(required=(id_name,), vectors=(name,))), id_name, name)
+
+
+def vector_batches(records: Iterable[Record], id_name: str, name: str) -> Iterator[VectorBatch]:
+    """As ``read_vectors``, of records that were read with the field ``name``."""
+    records = iter(records)
     first: int | None = None
     before = 0
     while batch := list(islice(records, BATCH_ROWS)):

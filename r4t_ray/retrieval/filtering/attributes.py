@@ -16,7 +16,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import cached_property, partial, reduce
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -78,6 +78,11 @@ class ItemAttributes:
     def names(self) -> tuple[str, ...]:
         """Every attribute that an item has, sorted."""
         return tuple(sorted({name for name, _ in self.columns}))
+
+    @cached_property
+    def position_of(self) -> dict[str, int]:
+        """Where each item is, by its id."""
+        return {name: position for position, name in enumerate(self.ids.to_pylist())}
 
     def passing(self, wanted: Filter) -> Mask:
         """The items that pass, shape (N,). ``any`` is without effect, because an item is one."""

@@ -16,7 +16,7 @@ from ray import serve
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.generator import Generator
 
-from ..conftest import PRODUCTS, build_shop, place_gateway
+from ..conftest import PRODUCTS, build_shop, placed_gateway
 
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -54,8 +54,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     args = AppArgs(workspace=str(build_shop(tmp_path_factory.mktemp("page"), items, sets).root))
     generator = Generator.func_or_class(args)
     generator._batched = serve.batch(max_batch_size=4)(generator._compute)  # its queue belongs to one event loop
-    with pytest.MonkeyPatch.context() as patch, socket.create_server(("127.0.0.1", 0)) as listening:
-        gateway = place_gateway(generator, args, patch)
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        placed_gateway(generator, args, patch) as gateway,
+    ):
         server = uvicorn.Server(uvicorn.Config(api, lifespan="off", log_level="error"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
