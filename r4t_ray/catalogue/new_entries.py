@@ -12,10 +12,20 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, check_catalogue, check_some, each_item_as_set
 from r4t_ray.catalogue.datasets.sets import EMBEDDING_FIELD, read_items, read_sets, with_categories
 from r4t_ray.catalogue.ingest import has_sets, load_items, load_sets
-from r4t_ray.catalogue.records import read_vectors, text_lines
+from r4t_ray.catalogue.records import (
+    Fields,
+    choice_field,
+    has_records,
+    read_records,
+    read_vectors,
+    text_field,
+    text_lines,
+)
 from r4t_ray.catalogue.records.places import Places
 from r4t_ray.errors import DataError
-from r4t_ray.types import Array
+from r4t_ray.types import TASKS, Array, Task
+
+QUERY_FIELDS = Fields(required=("text",), optional=("task",))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,13 +115,25 @@ def read_new_vectors(workspace: Workspace, items: Path | None, sets: Path | None
     return found
 
 
-def read_query_texts(path: Path) -> list[str]:
-    """Read the queries of a UTF-8 text file, one per line. Surrounding spaces and blank lines are dropped.
+def read_query_texts(path: Path, task: Task) -> list[str]:
+    """Read the queries of one task. A query that names no task counts for every task.
+
+    Args:
+        path: A text file with one query per line, or records with a ``text`` and optionally a ``task``: a file, a
+            folder of parts or a glob. Surrounding spaces and blank lines are dropped.
+        task: The task.
 
     Raises:
-        DataError: The file is missing, is not UTF-8, or has no query.
+        DataError: The file is missing or unreadable, or has no query of any task; a text is empty; a task is unknown.
     """
-    return _read_lines(path, "queries")
+    if not has_records(path.expanduser()):
+        return _read_lines(path, "queries")
+    named = [
+        (choice_field(place, fields, "task", TASKS), text_field(place, fields, "text"))
+        for place, fields in read_records(path, QUERY_FIELDS)
+    ]
+    check_some(str(path), "queries", named)
+    return [text.strip() for name, text in named if name in (None, task)]
 
 
 def read_removed_ids(workspace: Workspace, items: Path | None, sets: Path | None) -> RemovedIds:
