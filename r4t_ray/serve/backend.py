@@ -15,6 +15,7 @@ from r4t_ray.index import Shard
 from r4t_ray.retrieval.compose import answer, fan_out, items_of
 from r4t_ray.retrieval.filtering.filters import check_attributes
 from r4t_ray.retrieval.generation import Generated, GenerationRequest, prepare
+from r4t_ray.retrieval.messages import SearchRequest
 from r4t_ray.retrieval.open_task import OpenTask
 from r4t_ray.retrieval.picking import Lookup, Searching
 from r4t_ray.retrieval.request import RetrieveRequest
@@ -23,7 +24,6 @@ from r4t_ray.retrieval.retriever import choose_task, default_task
 from r4t_ray.retrieval.timing import Clock, limit_of
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.lookups import Handle, Lookups
-from r4t_ray.serve.messages import SearchRequest
 from r4t_ray.serve.observability.metrics import record_answer
 from r4t_ray.types import Array, IndexName, Search, Task
 

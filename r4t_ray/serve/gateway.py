@@ -17,16 +17,7 @@ from starlette.types import Scope
 from r4t_ray.artifacts import Workspace
 from r4t_ray.machine.threads import limit_threads
 from r4t_ray.retrieval.loading import open_tasks, shard_rows
-from r4t_ray.retrieval.open_task import OpenTask
-from r4t_ray.retrieval.request import MAX_BODY_BYTES, RetrieveRequest, request_fault
-from r4t_ray.retrieval.response import ErrorResponse, RetrieveResponse
-from r4t_ray.retrieval.retriever import choose_task
-from r4t_ray.serve.args import AppArgs
-from r4t_ray.serve.backend import ServeBackend
-from r4t_ray.serve.http import fault_of, make_api
-from r4t_ray.serve.keys import Key
-from r4t_ray.serve.lookups import Handle
-from r4t_ray.serve.messages import (
+from r4t_ray.retrieval.messages import (
     BatchEntry,
     BatchRequest,
     BatchResponse,
@@ -37,6 +28,15 @@ from r4t_ray.serve.messages import (
     SearchRequest,
     SearchResponse,
 )
+from r4t_ray.retrieval.open_task import OpenTask
+from r4t_ray.retrieval.request import MAX_BODY_BYTES, RetrieveRequest, request_fault
+from r4t_ray.retrieval.response import ErrorResponse, RetrieveResponse
+from r4t_ray.retrieval.retriever import choose_task
+from r4t_ray.serve.args import AppArgs
+from r4t_ray.serve.backend import ServeBackend
+from r4t_ray.serve.http import fault_of, make_api
+from r4t_ray.serve.keys import Key
+from r4t_ray.serve.lookups import Handle
 from r4t_ray.serve.observability.exposition import CONTENT_TYPE, exposition
 from r4t_ray.serve.observability.metrics import record_request
 from r4t_ray.serve.observability.query_log import QueryLog

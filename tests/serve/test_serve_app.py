@@ -15,8 +15,8 @@ import ray
 from ray import serve
 
 from r4t_ray.artifacts import Workspace
+from r4t_ray.client import Client
 from r4t_ray.errors import RequestError
-from r4t_ray.retrieval.client import Client
 from r4t_ray.retrieval.request import parse_request
 from r4t_ray.retrieval.response import RetrieveResponse
 from r4t_ray.retrieval.retriever import Retriever
@@ -139,6 +139,17 @@ def test_the_client_repeats_what_the_server_said(url: str) -> None:
         Client(url).retrieve(parse_request(query=QUERY, k=NUM_ROWS + 1))
     with pytest.raises(RequestError, match="Not Found"):
         Client(f"{url}/elsewhere/docs").retrieve(parse_request(query=QUERY))
+
+
+def test_the_client_has_the_other_endpoints(url: str) -> None:
+    with Client(url) as client:
+        assert client.index().tasks["oar"].size == 48 + len(ADDED_SETS)
+        assert client.item("i-lentil", task="wscr").text == "lentil"
+        (direction,) = client.fanout(QUERY, k=1, task="oar").directions
+        ((nearest,),) = client.search([direction.vector], n=1, task="oar").results
+        (entry,) = client.retrieve_batch([{"query": QUERY, "k": 1, "n": 1, "task": "oar"}]).answers
+    assert entry.answer is not None
+    assert [item.id for item in entry.answer.items] == [nearest.id]
 
 
 def test_the_client_says_when_there_is_no_server() -> None:
