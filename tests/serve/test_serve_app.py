@@ -231,6 +231,8 @@ def test_every_metric_is_exported(url: str) -> None:
     deadline, found = time.monotonic() + 40, set[str]()
     while time.monotonic() < deadline and not expected <= found:
         reply = httpx.get(f"{url}/metrics", timeout=20)
+        if reply.status_code == 503:  # on a busy machine the node needs more than five seconds
+            continue
         assert reply.headers["content-type"].startswith("text/plain; version=0.0.4")
         found = {line.split(" ")[2] for line in reply.text.splitlines() if line.startswith("# TYPE ")}
         time.sleep(0.5)
