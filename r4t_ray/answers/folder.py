@@ -34,6 +34,7 @@ from r4t_ray.files import (
 )
 from r4t_ray.live.log import LIVE, log_path
 from r4t_ray.pairs.files import missing_files
+from r4t_ray.retrieval.filtering.loading import pool_attributes, read_item_attributes
 from r4t_ray.retrieval.loading import SERVED_STAGES, describe, served_tasks, verify
 from r4t_ray.retrieval.open_task import OpenTask, Pool
 from r4t_ray.retrieval.request import RetrieveRequest
@@ -145,8 +146,14 @@ def open_answers(asked: Asked, out: Path) -> Iterator[AnswersFolder]:
 def served_models(workspace: Workspace) -> dict[Task, OpenTask]:
     """The tasks of a workspace with their models and without their pools, enough to check requests."""
     settings, nothing = RetrievalSettings(), Pool(ids=[], texts=[])
+    items = read_item_attributes(workspace)
     return {
-        task: OpenTask(task=task, pool=nothing, model=describe(workspace, task, settings, num_new_entries=0))
+        task: OpenTask(
+            task=task,
+            pool=nothing,
+            model=describe(workspace, task, settings, num_new_entries=0),
+            attributes=pool_attributes(workspace, task, nothing.ids, items),
+        )
         for task in served_tasks(workspace)
     }
 

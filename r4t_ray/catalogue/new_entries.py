@@ -31,10 +31,22 @@ from r4t_ray.catalogue.datasets.sets import (
     with_categories,
 )
 from r4t_ray.catalogue.ingest import has_sets, load_items, load_sets
-from r4t_ray.catalogue.records import given_records, read_vectors, text_lines, vector_batches
+from r4t_ray.catalogue.records import (
+    Fields,
+    choice_field,
+    given_records,
+    has_records,
+    read_records,
+    read_vectors,
+    text_field,
+    text_lines,
+    vector_batches,
+)
 from r4t_ray.catalogue.records.places import Places
 from r4t_ray.errors import DataError
-from r4t_ray.types import Array
+from r4t_ray.types import TASKS, Array, Task
+
+QUERY_FIELDS = Fields(required=("text",), optional=("task",))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,13 +167,25 @@ def given_entries(
     return Catalogue(items=new_items, sets=new_sets), {pool: np.concatenate(parts)} if parts else {}
 
 
-def read_query_texts(path: Path) -> list[str]:
-    """Read the queries of a UTF-8 text file, one per line. Surrounding spaces and blank lines are dropped.
+def read_query_texts(path: Path, task: Task) -> list[str]:
+    """Read the queries of one task. A query that names no task counts for every task.
+
+    Args:
+        path: A text file with one query per line, or records with a ``text`` and optionally a ``task``: a file, a
+            folder of parts or a glob. Surrounding spaces and blank lines are dropped.
+        task: The task.
 
     Raises:
-        DataError: The file is missing, is not UTF-8, or has no query.
+        DataError: The file is missing or unreadable, or has no query of any task; a text is empty; a task is unknown.
     """
-    return _read_lines(path, "queries")
+    if not has_records(path.expanduser()):
+        return _read_lines(path, "queries")
+    named = [
+        (choice_field(place, fields, "task", TASKS), text_field(place, fields, "text"))
+        for place, fields in read_records(path, QUERY_FIELDS)
+    ]
+    check_some(str(path), "queries", named)
+    return [text.strip() for name, text in named if name in (None, task)]
 
 
 def read_ids(path: Path) -> list[str]:

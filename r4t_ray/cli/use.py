@@ -150,6 +150,8 @@ def retrieve(
     seed: Annotated[int, typer.Option(help="Seed of the generation, the same for every query.")] = 0,
     temperature: Temperature = 1.0,
     guidance: Guidance = None,
+    filter_json: FilterOption = None,
+    max_per: MaxPerOption = None,
     field: FieldOption = None,
     actors: Annotated[int, typer.Option(min=1, help="Actors that answer. Raise it to the number of cores.")] = 1,
     cpus: Annotated[float, typer.Option(min=0, help="CPUs per actor; rounded up, also its torch threads.")] = 1.0,
@@ -160,10 +162,18 @@ def retrieve(
     """Answer a whole log of queries by Ray Data into parquet files. Stop it at any time and run it again."""
     flow.set_up_logging()
     from r4t_ray.config import Resources
+    from r4t_ray.retrieval.filtering.filters import cap_of, filter_of
     from r4t_ray.retrieval.request import LOG_FIELDS, fields_of, parse_request
 
     shared = {"k": k, "n": n, "total": total, "seed": seed, "task": task, "temperature": temperature}
-    template = parse_request(query="any", guidance=guidance, **shared, **fields_of(field or (), LOG_FIELDS))
+    template = parse_request(
+        query="any",
+        guidance=guidance,
+        filter=None if filter_json is None else filter_of(filter_json),
+        max_per=None if max_per is None else cap_of(max_per),
+        **shared,
+        **fields_of(field or (), LOG_FIELDS),
+    )
     from r4t_ray.answers.folder import Asked
 
     asked = Asked(log=queries, template=template, workspace=Workspace(workspace), queries_per_file=queries_per_file)

@@ -37,7 +37,11 @@ RemovedSets = Annotated[
     Path | None, typer.Option(help="File with the ids of removed sets, one per line. Default: no removed sets.")
 ]
 Queries = Annotated[
-    Path | None, typer.Option(help="Text file of new queries, one per line. Default: the held-out queries.")
+    Path | None,
+    typer.Option(
+        help="New queries: a text file with one per line, or records (JSON lines, CSV or parquet; a file, a folder of "
+        "parts or a glob) with text and optionally task. Default: the held-out queries."
+    ),
 ]
 DriftConfigPath = Annotated[
     Path | None,

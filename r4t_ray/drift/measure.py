@@ -84,7 +84,8 @@ def measure_drift(
         sets: File of new sets, in the format of a ``sets`` catalogue.
         removed_items: File of removed item ids, one per line. A changed entry is listed as removed and as new.
         removed_sets: File of removed set ids, one per line.
-        queries: File of new queries, one per line. Without it the held-out queries are used.
+        queries: New queries, as ``read_query_texts`` takes. A task of which it has no query is left out. Without it the
+            held-out queries are used.
         task: The only task to compare; None compares all.
 
     Returns:
@@ -99,16 +100,29 @@ def measure_drift(
     removed = read_removed_ids(workspace, removed_items, removed_sets)
     new = read_new_entries(workspace, items, sets, removed)
     change = CatalogueChange(new=new, removed=removed, vectors=read_new_vectors(workspace, items, sets))
-    texts = read_query_texts(queries) if queries is not None else None
     seed = workspace.artifact("diffusion").manifest.seed
     workspace.check_lineage(STAGES)
-    tasks = trained_tasks(workspace, task)
+    asked = asked_texts(queries, trained_tasks(workspace, task))
     encoder = load_encoder(workspace.root / "encoder" / "model")
     situations = (
         open_situation(config, evaluation, workspace, name, change=change, texts=texts, encoder=encoder, seed=seed)
-        for name in tasks
+        for name, texts in asked.items()
     )
     return [compare(config, evaluation, situation, seed) for situation in situations]
+
+
+def asked_texts(queries: Path | None, tasks: Sequence[Task]) -> dict[Task, list[str] | None]:
+    """The new queries of each task that has some; None for every task without a file of new queries.
+
+    Raises:
+        DataError: The file is unusable, or has no query of these tasks.
+    """
+    if queries is None:
+        return dict.fromkeys(tasks)
+    asked: dict[Task, list[str] | None] = {name: texts for name in tasks if (texts := read_query_texts(queries, name))}
+    if not asked:
+        raise DataError(str(queries), f"no query of {' or '.join(tasks)}", "one or more", "choose another --task")
+    return asked
 
 
 def trained_tasks(workspace: Workspace, task: Task | None) -> list[Task]:

@@ -6,8 +6,6 @@ import logging
 import random
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -19,6 +17,7 @@ from r4t_ray.encoders.each_text import shown
 from r4t_ray.errors import ConfigError, DataError, MachineError, R4TError
 from r4t_ray.machine.library_faults import in_our_words
 from r4t_ray.machine.loopback import is_loopback
+from r4t_ray.machine.retry_after import retry_after_s
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 """Waits before the first retry, and at most, where the server asks for none. Each wait doubles the one before."""
@@ -160,20 +159,6 @@ class EmbeddingsApi:
         """The beginning of an answer, without the key if the server repeats it."""
         hidden = text if not self._key else text.replace(self._key, "***")
         return repr(hidden[:SHOWN_CHARS])
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the header Retry-After asks to wait, given as seconds or as a date; None without a valid one."""
-    value = headers.get("retry-after", "").strip()
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            date = parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        seconds = (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    return max(0.0, seconds) if np.isfinite(seconds) else None
 
 
 def _are_numbers(values: list[Any]) -> bool:

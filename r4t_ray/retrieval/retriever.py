@@ -4,47 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypedDict, Unpack
+from typing import Any, Protocol, Unpack
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import ConfigError, RequestError
-from r4t_ray.retrieval.client import Client
+from r4t_ray.retrieval.client import Client, Fields
 from r4t_ray.retrieval.compose import answer
 from r4t_ray.retrieval.generation import Generated, GenerationRequest, prepare
 from r4t_ray.retrieval.open_task import OpenTask
 from r4t_ray.retrieval.picking import Lookup, run
-from r4t_ray.retrieval.request import Method, RetrieveRequest, parse_request
+from r4t_ray.retrieval.request import RetrieveRequest, parse_request
 from r4t_ray.retrieval.response import RetrieveResponse, Shards
 from r4t_ray.retrieval.settings import RetrievalSettings
 from r4t_ray.retrieval.timing import Clock, limit_of
 from r4t_ray.types import IndexName, Task
-
-
-class Fields(TypedDict, total=False):
-    """The fields of a request beside its query; ``RetrieveRequest`` has their meanings and defaults."""
-
-    k: int
-    n: int | None
-    total: int | None
-    offset: int | None
-    seed: int
-    task: Task | None
-    method: Method
-    mmr_lambda: float | None
-    like: Sequence[str]
-    avoid: Sequence[str]
-    strength: float
-    temperature: float
-    guidance: float | None
-    filter: Mapping[str, Any] | None
-    max_per: Mapping[str, Any] | None
-    min_relevance: float
-    include_query: bool
-    query_weight: float
-    dedupe: bool
-    with_payload: bool
-    timeout_ms: int | None
-    allow_partial: bool
 
 
 class Retriever:

@@ -7,6 +7,7 @@ from pathlib import Path
 from ray import serve
 
 from r4t_ray.artifacts import Workspace
+from r4t_ray.errors import ConfigError
 from r4t_ray.live import Replay
 from r4t_ray.retrieval.loading import served_indexes, served_tasks, shard_rows, verify
 from r4t_ray.retrieval.retriever import default_task
@@ -30,23 +31,37 @@ def build_app(args: AppArgs) -> serve.Application:
     Raises:
         MissingArtifactError: A stage that serving needs has not run.
         ArtifactError: Stages made from different inputs, or live changes made for other artifacts.
-        ConfigError: ``args.default_task`` is not served, or the API keys cannot be read.
+        ConfigError: ``args.default_task`` is not served, the API keys cannot be read, or the folder of the query log is
+            not there.
     """
     workspace = Workspace(Path(args.workspace))
-    args = args.model_copy(update={"workspace": str(workspace.root)})
+    query_log = absolute_log(args.query_log) if args.query_log else None
+    args = args.model_copy(update={"workspace": str(workspace.root), "query_log": query_log})
     verify(workspace)
     Replay(workspace).update()
     tasks = served_tasks(workspace)
     default_task(tasks, args)  # fails early
     keys = load_keys(args.api_keys_file)
     shards = {name: _shards(workspace, args, name) for name in served_indexes(tasks)}
-    generator = scaled(Generator, args.generator).bind(args)
-    writer = scaled(Writer, Scaling(cpus=0.0)).bind(args, generator)
-    return scaled(Gateway, args.gateway).bind(args, generator, writer, shards, keys)
+    generator = scaled(Generator, args.generator, args.json_logs).bind(args)
+    writer = scaled(Writer, Scaling(cpus=0.0), args.json_logs).bind(args, generator)
+    gateway = scaled(Gateway, args.gateway, args.json_logs)
+    if args.json_logs:
+        gateway = gateway.options(logging_config={"encoding": "JSON", "enable_access_log": False})  # it logs requests
+    return gateway.bind(args, generator, writer, shards, keys)
 
 
-def scaled(deployment: object, scaling: Scaling) -> serve.Deployment:
-    """A decorated class with its replicas, queues and resources set."""
+def absolute_log(path: Path) -> Path:
+    """The path of the query log, for replicas that run in another folder; raises ConfigError if it cannot be one."""
+    path = path.expanduser().absolute()
+    if path.suffix != ".jsonl" or path.is_dir() or not path.parent.is_dir():
+        expected = "a file NAME.jsonl in a folder that exists"
+        raise ConfigError("serve.query_log", str(path), expected, f"correct it, or mkdir -p {path.parent}")
+    return path
+
+
+def scaled(deployment: object, scaling: Scaling, json_logs: bool = False) -> serve.Deployment:
+    """A decorated class with its replicas, queues, resources and the form of its logs set."""
     assert isinstance(deployment, serve.Deployment)
     return deployment.options(
         autoscaling_config={
@@ -56,6 +71,7 @@ def scaled(deployment: object, scaling: Scaling) -> serve.Deployment:
         },
         max_ongoing_requests=scaling.max_ongoing_requests,
         max_queued_requests=scaling.max_queued_requests,
+        logging_config={"encoding": "JSON"} if json_logs else None,
         ray_actor_options={"num_cpus": scaling.cpus, "num_gpus": scaling.gpus},
     )
 
@@ -64,6 +80,6 @@ def _shards(workspace: Workspace, args: AppArgs, index: IndexName) -> list[serve
     if args.shards == "inline":
         return []
     return [
-        scaled(Shard, args.shard).options(name=shard_name(index, number)).bind(args, index, number)
+        scaled(Shard, args.shard, args.json_logs).options(name=shard_name(index, number)).bind(args, index, number)
         for number in range(len(shard_rows(workspace, index)))
     ]

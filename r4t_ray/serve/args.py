@@ -53,6 +53,17 @@ class AppArgs(RetrievalSettings):
         description="File with a line `SCOPE SHA256` for each API key (docs/serving.md). Requests then need "
         "a key. The environment variable R4T_API_KEYS adds keys. null and no variable: every request passes.",
     )
+    json_logs: bool = Field(
+        False,
+        description="Whether the deployments write their logs as JSON lines. The gateway then logs one line for each "
+        "request, in place of Serve's access log. false keeps Serve's text logs.",
+    )
+    query_log: Path | None = Field(
+        None,
+        description="File NAME.jsonl to which the gateway appends a JSON line for each answered query, for "
+        "`catalogue.queries` and `r4t drift --queries` (docs/serving.md). Its folder must exist. The file holds what "
+        "people wrote. null: no log.",
+    )
     deadline_s: float = Field(20.0, gt=0, description="Seconds after which a request gets HTTP 504.")
     max_batch_size: int = Field(64, ge=1, description="Most queries in one batch of the generator.")
     batch_wait_s: float = Field(

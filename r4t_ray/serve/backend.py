@@ -16,6 +16,7 @@ from r4t_ray.retrieval.filtering.filters import check_attributes
 from r4t_ray.retrieval.finding import both
 from r4t_ray.retrieval.generation import Generated, GenerationRequest, prepare
 from r4t_ray.retrieval.live import LiveTasks, Served
+from r4t_ray.retrieval.messages import SearchRequest
 from r4t_ray.retrieval.open_task import OpenTask
 from r4t_ray.retrieval.picking import Lookup, Searching
 from r4t_ray.retrieval.request import RetrieveRequest
@@ -24,7 +25,7 @@ from r4t_ray.retrieval.retriever import choose_task, default_task
 from r4t_ray.retrieval.timing import Clock, limit_of
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.lookups import Handle, Lookups
-from r4t_ray.serve.messages import SearchRequest
+from r4t_ray.serve.observability.metrics import record_answer
 from r4t_ray.types import Array, IndexName, Search
 
 T = TypeVar("T")
@@ -160,7 +161,9 @@ class ServeBackend:
 
     async def _finish(self, job: Job, generated: Generated, request_id: str | None) -> RetrieveResponse:
         found = await self._run(answer(job.request, job.opened, generated), job)
-        return job.clock.stamp(found, job.look_up.counts, request_id)
+        stamped = job.clock.stamp(found, job.look_up.counts, request_id)
+        record_answer(job.request, stamped)
+        return stamped
 
     async def _run(self, searching: Searching[T], job: Job) -> T:
         """As ``picking.run``, with lookups that are awaited. The rest runs in a thread, off the event loop."""

@@ -6,29 +6,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import asdict
 from typing import Any
 
 from fastapi import HTTPException, Request
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from pydantic import ValidationError
 from ray import serve
+from starlette.types import Scope
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.live.writer import Written
 from r4t_ray.machine.threads import limit_threads
 from r4t_ray.retrieval.live import LiveTasks
 from r4t_ray.retrieval.loading import open_tasks, shard_rows
-from r4t_ray.retrieval.open_task import OpenTask
-from r4t_ray.retrieval.request import MAX_BODY_BYTES, RetrieveRequest, request_fault
-from r4t_ray.retrieval.response import ChangeResponse, ErrorResponse, RetrieveResponse
-from r4t_ray.retrieval.retriever import choose_task
-from r4t_ray.serve.args import AppArgs
-from r4t_ray.serve.backend import ServeBackend
-from r4t_ray.serve.http import fault_of, make_api
-from r4t_ray.serve.keys import Key
-from r4t_ray.serve.lookups import Handle
-from r4t_ray.serve.messages import (
+from r4t_ray.retrieval.messages import (
     ActivateRequest,
     BatchEntry,
     BatchRequest,
@@ -43,8 +36,23 @@ from r4t_ray.serve.messages import (
     SearchResponse,
     UpsertRequest,
 )
+from r4t_ray.retrieval.open_task import OpenTask
+from r4t_ray.retrieval.request import MAX_BODY_BYTES, RetrieveRequest, request_fault
+from r4t_ray.retrieval.response import ChangeResponse, ErrorResponse, RetrieveResponse
+from r4t_ray.retrieval.retriever import choose_task
+from r4t_ray.serve.args import AppArgs
+from r4t_ray.serve.backend import ServeBackend
+from r4t_ray.serve.http import fault_of, make_api
+from r4t_ray.serve.keys import Key
+from r4t_ray.serve.lookups import Handle
+from r4t_ray.serve.observability.exposition import CONTENT_TYPE, exposition
+from r4t_ray.serve.observability.metrics import record_request
+from r4t_ray.serve.observability.query_log import QueryLog
 from r4t_ray.serve.page import read_page
 from r4t_ray.types import IndexName, Task
+
+_logger = logging.getLogger("ray.serve")
+"""Serve's logger, which writes to the file of the replica."""
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorResponse} for status in (400, 401, 403, 404, 413, 422, 429, 500, 502, 503, 504)
@@ -58,7 +66,21 @@ def keys_of_replica() -> tuple[Key, ...]:
     return keys
 
 
-api = make_api("r4t_ray", MAX_BODY_BYTES, keys_of_replica)
+def note_reply(scope: Scope, status: int, milliseconds: float) -> None:
+    """Count a request under the path of its route, and log it if the server's logs are JSON.
+
+    Paths of no route, and requests without a key, are "other". So the log repeats nothing that a client wrote.
+    """
+    path: str = scope["route"].path if "route" in scope else "other"
+    record_request(path, status)
+    gateway: Any = serve.get_replica_context().servable_object
+    if gateway.has_json_logs:
+        state, about = scope["state"], dict.fromkeys(("task", "method", "partial"))
+        fields = {"request_id": state["request_id"], "path": path, "status": status, "ms": round(milliseconds, 3)}
+        _logger.info("%s %s", scope["method"], path, extra=fields | about | state.get("about", {}))
+
+
+api = make_api("r4t_ray", MAX_BODY_BYTES, keys_of_replica, note_reply)
 
 
 async def entry_of(outcome: Any, connection: Request) -> BatchEntry:
@@ -122,7 +144,9 @@ class Gateway:
         deployed: dict[IndexName, list[Handle]],
         keys: tuple[Key, ...] = (),
     ) -> None:
-        self.keys, self._writer, self._deadline_s = keys, writer, args.deadline_s
+        self.keys, self.has_json_logs = keys, args.json_logs
+        self._writer, self._deadline_s = writer, args.deadline_s
+        self._query_log = QueryLog(args.query_log) if args.query_log else None
         workspace = Workspace(args.workspace)
         live = LiveTasks(workspace, *open_tasks(workspace, args, with_index=args.shards == "inline"))
         rows = {name: shard_rows(workspace, name) if handles else [] for name, handles in deployed.items()}
@@ -150,10 +174,22 @@ class Gateway:
         models = {task: opened.model.model_dump() for task, opened in served.tasks.items()}
         return JSONResponse({"status": "ok", "default_task": self._backend.default_task, "tasks": models})
 
+    @api.get("/metrics", response_class=PlainTextResponse, responses=ERRORS)
+    async def metrics(self) -> PlainTextResponse:
+        """The metrics of all replicas, and of Serve, in the text form of Prometheus."""
+        return PlainTextResponse(await exposition(), media_type=CONTENT_TYPE)
+
     @api.post("/v1/retrieve", responses=ERRORS)
     async def retrieve(self, request: RetrieveRequest, connection: Request) -> RetrieveResponse:
         """Diverse directions for a broad query, each with its nearest items, and the union of the items."""
-        return await self._backend.retrieve(request, connection.state.request_id)
+        answer = await self._backend.retrieve(request, connection.state.request_id)
+        connection.state.about = {"task": answer.task, "method": request.method, "partial": answer.partial}
+        self._log_query(answer)
+        return answer
+
+    def _log_query(self, answer: RetrieveResponse) -> None:
+        if self._query_log:
+            self._query_log.add(answer)
 
     @api.post("/v1/retrieve:batch", responses=ERRORS)
     async def retrieve_batch(self, batch: BatchRequest, connection: Request) -> BatchResponse:
@@ -167,12 +203,17 @@ class Gateway:
         valid = {at: one for at, one in outcomes.items() if isinstance(one, RetrieveRequest)}
         outcomes |= await self._backend.retrieve_all(valid, connection.state.request_id)
         entries = [await entry_of(outcome, connection) for outcome in outcomes.values()]
+        for one in entries:
+            record_request("/v1/retrieve:batch/*", one.status)
+            if one.answer:
+                self._log_query(one.answer)
         return BatchResponse(request_id=connection.state.request_id, answers=entries)
 
     @api.post("/v1/fanout", responses=ERRORS)
     async def fan_out(self, request: RetrieveRequest, connection: Request) -> FanoutResponse:
         """The directions of a request without their items."""
         opened, directions = await self._backend.fan_out(request)
+        connection.state.about = {"task": opened.task, "method": request.method}
         return FanoutResponse(
             request_id=connection.state.request_id,
             task=opened.task,

@@ -14,6 +14,7 @@ from r4t_ray.new_entries import embed_entries
 from r4t_ray.retrieval.backend import DirectionGenerator
 from r4t_ray.retrieval.generation import Generated, GenerationRequest
 from r4t_ray.serve.args import AppArgs
+from r4t_ray.serve.observability.metrics import record_cache
 from r4t_ray.types import POOLS, Array, Task
 
 
@@ -28,6 +29,7 @@ class Generator:
     def __init__(self, args: AppArgs) -> None:
         device = "cuda" if args.generator.gpus else "cpu"
         self._directions = DirectionGenerator.load(Workspace(args.workspace), args, device, cpus=args.generator.cpus)
+        self._hits, self._misses = 0, 0
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="generator")
         # The queue belongs to the instance. In the class body it would hold futures, which Ray cannot serialise.
         in_batches = serve.batch(max_batch_size=args.max_batch_size, batch_wait_timeout_s=args.batch_wait_s)
@@ -49,7 +51,11 @@ class Generator:
         return await self._compute(requests)
 
     async def _compute(self, requests: list[GenerationRequest]) -> list[Generated | DataError]:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, self._outcomes, requests)
+        outcomes = await asyncio.get_running_loop().run_in_executor(self._worker, self._outcomes, requests)
+        hits, misses = self._directions.encoder.hits, self._directions.encoder.misses
+        record_cache(hits - self._hits, misses - self._misses)
+        self._hits, self._misses = hits, misses
+        return outcomes
 
     def _outcomes(self, requests: list[GenerationRequest]) -> list[Generated | DataError]:
         """The outcome of each request. If the batch fails, each is computed alone: only the one at fault fails."""

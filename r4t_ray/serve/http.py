@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse, Response
 from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from r4t_ray.errors import ArtifactError, DataError, MachineError, RequestError
 from r4t_ray.retrieval.request import EXPECTED_BODY, request_fault
@@ -127,18 +128,28 @@ async def fault_of(request: Request, error: Exception) -> tuple[int, ErrorBody]:
     return response.status_code, ErrorResponse.model_validate_json(bytes(response.body)).error
 
 
-def make_api(title: str, max_body_bytes: int, keys: Callable[[], tuple[Key, ...]] = tuple) -> FastAPI:
+def note_nothing(scope: Scope, status: int, milliseconds: float) -> None:
+    """Keep nothing of a reply."""
+
+
+def make_api(
+    title: str,
+    max_body_bytes: int,
+    keys: Callable[[], tuple[Key, ...]] = tuple,
+    note_reply: Callable[[Scope, int, float], None] = note_nothing,
+) -> FastAPI:
     """A FastAPI application with the layers and the error handlers, and no routes yet.
 
     Args:
         title: Its name.
         max_body_bytes: Limit on a body.
         keys: Gives the API keys; no keys let every request pass.
+        note_reply: Is told the scope, the status and the milliseconds of each request at its end.
     """
     api = FastAPI(title=title, redirect_slashes=False)
     api.add_middleware(BodyLimit, limit=max_body_bytes)
     api.add_middleware(KeyCheck, keys=keys)
-    api.add_middleware(PlainRequests)  # the outermost layer
+    api.add_middleware(PlainRequests, note_reply=note_reply)  # the outermost layer
     for kind, handler in HANDLERS.items():
         api.add_exception_handler(kind, handler)
     return api

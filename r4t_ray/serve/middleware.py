@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -13,6 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from r4t_ray.retrieval.response import error_response
 
+CLIENT_LEFT = 499
+"""Status of a request whose client left before the reply, as nginx has it."""
 REQUEST_ID = "X-Request-ID"
 _SAFE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
@@ -36,10 +39,14 @@ class PlainRequests:
     """Gives each request an id, in ``request.state.request_id`` and in the headers of its reply.
 
     A path with a slash at its end is the path without it. HEAD gets the status and the headers of GET.
+
+    Args:
+        app: The layer inside.
+        note_reply: Is told the scope, the status and the milliseconds of each request at its end.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, note_reply: Callable[[Scope, int, float], None]) -> None:
+        self._app, self._note_reply = app, note_reply
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""
@@ -53,14 +60,24 @@ class PlainRequests:
         if is_head:
             scope["method"] = "GET"
 
+        started, status = time.perf_counter(), CLIENT_LEFT
+
         async def send_on(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
+                status = message["status"]
                 MutableHeaders(scope=message)[REQUEST_ID] = request_id
             elif is_head:
                 message = {**message, "body": b""}
             await send(message)
 
-        await self._app(scope, receive, send_on)
+        try:
+            await self._app(scope, receive, send_on)
+        except Exception:
+            status = 500  # the layer outside answers
+            raise
+        finally:
+            self._note_reply(scope, status, 1e3 * (time.perf_counter() - started))
 
 
 class BodyLimit:

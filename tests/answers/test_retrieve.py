@@ -84,6 +84,7 @@ def test_the_command_answers_as_the_retriever_does(
     options = ["-w", tiny_workspace.root, "--queries", log, "--out", out, "-k", 4, "-n", 3, "--seed", 5]
     options += ["--temperature", 1.5, "--actors", 2, "--cpus", 1, "--batch-size", 2, "--queries-per-file", 2]
     options += ["--field", "include_query=true", "--field", "dedupe=true"]
+    options += ["--filter", '{"not": {"eq": ["rank", 0]}}']
 
     def run(*more: object) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["r4t", "retrieve", *map(str, (*options, *more))])
@@ -98,7 +99,7 @@ def test_the_command_answers_as_the_retriever_does(
     assert [row["query_id"] for row in rows] == ["first", None, "third", "4", None]
     retriever = Retriever(tiny_workspace.root)
     for row, query in zip(rows, QUERIES, strict=True):
-        more = {"include_query": True, "dedupe": True}
+        more = {"include_query": True, "dedupe": True, "filter": {"not": {"eq": ["rank", 0]}}}
         assert_equal(row, retriever.retrieve(query["text"], task=query.get("task"), **SHARED, **more))
     manifest = read_manifest(out)
     verify_files(out, manifest)
@@ -114,6 +115,9 @@ def test_the_command_answers_as_the_retriever_does(
     status, said, faults = run("--guidance", 2)
     assert (status, said) == (2, "")
     assert "guidance is 2.0, was null" in faults
+    status, said, faults = run("--max-per", "roles")
+    assert (status, said) == (2, "")
+    assert "--max-per: got 'roles'; expected ATTRIBUTE:N" in faults
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == written
 
 

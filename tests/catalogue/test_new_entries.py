@@ -141,12 +141,27 @@ def test_missing_file(workspace: Workspace, tmp_path: Path) -> None:
 def test_queries_are_lines(tmp_path: Path) -> None:
     path = tmp_path / "queries.txt"
     path.write_text("  a warm soup \n\nsoup\nsoup\n", encoding="utf-8")
-    assert read_query_texts(path) == ["a warm soup", "soup", "soup"]  # repeated queries are kept
+    assert read_query_texts(path, "oar") == ["a warm soup", "soup", "soup"]  # repeated queries are kept
     path.write_text(" \n")
     with pytest.raises(DataError, match=r"queries\.txt: got no queries"):
-        read_query_texts(path)
+        read_query_texts(path, "oar")
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match=r"queries\.txt:1: got bytes that are not UTF-8"):
-        read_query_texts(path)
+        read_query_texts(path, "oar")
     with pytest.raises(DataError, match=r"none\.txt: got no such file"):
-        read_query_texts(tmp_path / "none.txt")
+        read_query_texts(tmp_path / "none.txt", "oar")
+
+
+@pytest.mark.parametrize("name", ["queries.jsonl", "queries-*.jsonl", "folder"])
+def test_queries_are_records_of_their_task(tmp_path: Path, name: str) -> None:
+    records = [{"text": " a warm soup"}, {"text": "tops", "task": "wscr", "time": "2026"}, {"text": "x", "task": "oar"}]
+    path = tmp_path / name.replace("*", "1")
+    if name == "folder":
+        path.mkdir()
+        path /= "part.jsonl"
+    path.write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
+    assert read_query_texts(tmp_path / name, "oar") == ["a warm soup", "x"]
+    assert read_query_texts(tmp_path / name, "wscr") == ["a warm soup", "tops"]
+    path.write_text('{"text": "tops", "task": "shoes"}', encoding="utf-8")
+    with pytest.raises(DataError, match=r":1: got task = 'shoes'"):
+        read_query_texts(tmp_path / name, "oar")

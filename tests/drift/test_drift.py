@@ -15,7 +15,7 @@ from r4t_ray.catalogue import Catalogue, ItemSet, RemovedIds
 from r4t_ray.diffusion import SamplerConfig
 from r4t_ray.drift import DriftConfig, measure
 from r4t_ray.drift.compare import Situation, compare
-from r4t_ray.drift.measure import CatalogueChange, measure_drift
+from r4t_ray.drift.measure import CatalogueChange, asked_texts, measure_drift
 from r4t_ray.drift.report import check_out, drift_lines, write_drifts
 from r4t_ray.drift.verdict import Change, find_changes
 from r4t_ray.errors import ConfigError, DataError, MissingArtifactError, RequestError
@@ -452,3 +452,12 @@ def test_a_task_without_a_retriever_is_refused(files):
     ws, _ = files(retrievers=("wscr",))
     with pytest.raises(ConfigError, match="--task: got oar; expected one of wscr"):
         measure_drift(DriftConfig(), EvaluationConfig(k=3, n=2), ws, task="oar")
+
+
+def test_a_task_without_a_new_query_is_left_out(tmp_path):
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"text": "soup", "task": "oar"}\n', encoding="utf-8")
+    assert asked_texts(log, ["oar", "wscr"]) == {"oar": ["soup"]}
+    assert asked_texts(None, ["oar", "wscr"]) == {"oar": None, "wscr": None}
+    with pytest.raises(DataError, match=r"log\.jsonl: got no query of wscr"):
+        asked_texts(log, ["wscr"])

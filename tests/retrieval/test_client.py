@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from r4t_ray.client import Client
 from r4t_ray.errors import DeadlineError, MachineError, RequestError
-from r4t_ray.retrieval.client import Client
 from r4t_ray.retrieval.request import parse_request
 
 

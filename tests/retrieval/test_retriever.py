@@ -101,7 +101,7 @@ def test_the_command_prints_the_body_of_the_service(
         return capsys.readouterr().out
 
     reply = TestClient(service).post("/v1/retrieve")
-    monkeypatch.setattr("httpx.Client.post", lambda *arguments, **options: reply)
+    monkeypatch.setattr("httpx.Client.request", lambda *arguments, **options: reply)
     local, served = printed("--local", "-w", str(tiny_workspace.root)), printed()
     assert served == reply.text + "\n" == answer.model_dump_json() + "\n"
     assert settled(json.loads(local)) == settled(answer)

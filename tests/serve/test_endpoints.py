@@ -13,6 +13,8 @@ import pytest
 from ray import serve
 
 from r4t_ray.artifacts import Workspace
+from r4t_ray.errors import RequestError
+from r4t_ray.retrieval.request import parse_request
 from r4t_ray.retrieval.retriever import Retriever
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.generator import Generator
@@ -190,3 +192,45 @@ def test_an_answer_with_a_key_is_the_answer_without(ask: Ask) -> None:
     (closed,) = ask(post("/v1/retrieve", body, Authorization=f"Bearer {READ}"), keys=KEYS)
     (free,) = ask(post("/v1/retrieve", body))
     assert settled(closed.json()) == settled(free.json())
+
+
+def test_the_client_has_a_call_for_each_endpoint(
+    shop: Workspace, generator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from r4t_ray.client import AsyncClient
+    from r4t_ray.serve.gateway import api
+
+    generator._batched = serve.batch(max_batch_size=4)(generator._compute)
+    local = Retriever(shop.root).retrieve("a red scarf", k=2, n=3)
+
+    async def ask_all() -> None:
+        args = AppArgs(workspace=str(shop.root))
+        async with (
+            client_in_process(generator, args, monkeypatch, KEYS),
+            AsyncClient("http://test", api_key=READ) as client,
+        ):
+            client._options["transport"] = httpx.ASGITransport(app=api)
+            answer = await client.retrieve("a red scarf", k=2, n=3)
+            assert settled(answer) == settled(local)
+            batch = await client.retrieve_batch([{"query": "a red scarf", "k": 2, "n": 3}, {"query": "x", "k": 99}])
+            assert [entry.status for entry in batch.answers] == [200, 422]
+            assert batch.answers[0].answer is not None
+            assert [item.id for item in batch.answers[0].answer.items] == [item.id for item in local.items]
+            fanned = await client.fanout("a red scarf", k=2)
+            assert [one.label for one in fanned.directions] == [one.label for one in local.directions]
+            found = await client.search([one.vector for one in fanned.directions], n=3, with_payload=True)
+            assert [[item.id for item in row] for row in found.results] == [
+                [item.id for item in one.items] for one in local.directions
+            ]
+            with pytest.raises(RequestError, match=r"vectors: got .*expected vectors of one width"):
+                await client.search([[1.0], [1.0, 2.0]])
+            with pytest.raises(RequestError, match=r"n: got 0"):
+                await client.search([[1.0]], n=0)
+            with pytest.raises(RequestError, match=r"fields: got k; expected none beside a RetrieveRequest"):
+                await client.retrieve(parse_request(query="x"), k=2)
+            assert (await client.item("p3")).text == PRODUCTS["p3"]
+            with pytest.raises(RequestError, match=r"got no entry 'a/b \?c'"):
+                await client.item("a/b ?c", task="oar")
+            assert (await client.index()).tasks["oar"].size == len(PRODUCTS)
+
+    asyncio.run(ask_all())

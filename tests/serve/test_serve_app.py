@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
+import ray
 from ray import serve
 
 from r4t_ray.artifacts import Workspace
+from r4t_ray.client import Client
 from r4t_ray.errors import RequestError
-from r4t_ray.retrieval.client import Client
 from r4t_ray.retrieval.request import parse_request
 from r4t_ray.retrieval.response import RetrieveResponse
 from r4t_ray.retrieval.retriever import Retriever
 from r4t_ray.serve.app import AppArgs, build_app
+from r4t_ray.serve.observability.metrics import SPECS, exported_name
 
 from ..conftest import ADDED_ITEMS, ADDED_SETS, NUM_ROWS
 from .conftest import BAD_BODIES
@@ -25,12 +30,20 @@ QUERY = "warm soup for a cold day"
 
 
 @pytest.fixture(scope="module")
-def url(grown_workspace: Workspace) -> Iterator[str]:
+def query_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("log") / "queries.jsonl"
+
+
+@pytest.fixture(scope="module")
+def url(grown_workspace: Workspace, query_log: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     serve.start(http_options={"host": "127.0.0.1", "port": port})
-    serve.run(build_app(AppArgs(workspace=str(grown_workspace.root), shards="deployed", batch_wait_s=0.02)), name="r4t")
+    args = AppArgs(
+        workspace=str(grown_workspace.root), shards="deployed", batch_wait_s=0.02, json_logs=True, query_log=query_log
+    )
+    serve.run(build_app(args), name="r4t")
     yield f"http://127.0.0.1:{port}"
     serve.shutdown()
 
@@ -128,6 +141,17 @@ def test_the_client_repeats_what_the_server_said(url: str) -> None:
         Client(f"{url}/elsewhere/docs").retrieve(parse_request(query=QUERY))
 
 
+def test_the_client_has_the_other_endpoints(url: str) -> None:
+    with Client(url) as client:
+        assert client.index().tasks["oar"].size == 48 + len(ADDED_SETS)
+        assert client.item("i-lentil", task="wscr").text == "lentil"
+        (direction,) = client.fanout(QUERY, k=1, task="oar").directions
+        ((nearest,),) = client.search([direction.vector], n=1, task="oar").results
+        (entry,) = client.retrieve_batch([{"query": QUERY, "k": 1, "n": 1, "task": "oar"}]).answers
+    assert entry.answer is not None
+    assert [item.id for item in entry.answer.items] == [nearest.id]
+
+
 def test_the_client_says_when_there_is_no_server() -> None:
     with pytest.raises(RequestError, match=r"no connection.*r4t serve"):
         Client("http://127.0.0.1:9", timeout_s=5).retrieve(parse_request(query=QUERY))
@@ -179,3 +203,41 @@ def test_one_process_refuses_as_the_server_does(tiny_workspace: Workspace) -> No
 def test_the_front_door_answers_from_a_server_as_from_a_workspace(url: str, local: Retriever) -> None:
     wanted = {"k": 3, "n": 4, "seed": 5, "like": ["pie"], "temperature": 1.5}
     assert_same(Retriever(url).retrieve(QUERY, **wanted), local.retrieve(QUERY, **wanted))
+
+
+def test_the_request_is_in_the_query_log_and_in_the_log_of_the_gateway(url: str, query_log: Path) -> None:
+    sent = {"X-Request-ID": "abc-log"}
+    reply = httpx.post(f"{url}/v1/retrieve", json={"query": "a logged query", "k": 2}, headers=sent)
+    assert reply.status_code == 200
+    folder = Path(ray._private.worker._global_node.get_logs_dir_path(), "serve")
+    deadline = time.monotonic() + 20
+    asked: list[str] = []
+    lines: list[dict[str, object]] = []
+    while time.monotonic() < deadline and not (asked and lines):
+        asked = [line for line in query_log.read_text(encoding="utf-8").splitlines() if "abc-log" in line]
+        text = "".join(path.read_text(encoding="utf-8") for path in folder.glob("replica_r4t_Gateway_*.log"))
+        lines = [json.loads(line) for line in text.splitlines() if "abc-log" in line]
+    assert [json.loads(line)["text"] for line in asked] == ["a logged query"]
+    names = ("path", "status", "task", "method", "partial", "deployment")
+    assert [tuple(line[name] for name in names) for line in lines] == [
+        ("/v1/retrieve", 200, "oar", "diffusion", False, "r4t_Gateway")
+    ]
+    assert "a logged query" not in text
+
+
+def test_every_metric_is_exported(url: str) -> None:
+    """The last test, because Ray exports its metrics every ten seconds."""
+    expected = {exported_name(name) for name in SPECS if name != "r4t_partial_answers"}
+    deadline, found = time.monotonic() + 40, set[str]()
+    while time.monotonic() < deadline and not expected <= found:
+        reply = httpx.get(f"{url}/metrics", timeout=20)
+        if reply.status_code == 503:  # on a busy machine the node needs more than five seconds
+            continue
+        assert reply.headers["content-type"].startswith("text/plain; version=0.0.4")
+        found = {line.split(" ")[2] for line in reply.text.splitlines() if line.startswith("# TYPE ")}
+        time.sleep(0.5)
+    assert expected <= found
+    assert "ray_serve_num_http_requests_total" in found
+    assert all(name.startswith(("ray_r4t_", "ray_serve_")) for name in found)
+    assert 'path="/v1/retrieve",' in reply.text
+    assert 'deployment="Generator"' in reply.text

@@ -17,8 +17,8 @@ import psutil
 import pytest
 
 from r4t_ray.artifacts import Workspace
+from r4t_ray.client import Client
 from r4t_ray.errors import ConfigError
-from r4t_ray.retrieval.client import Client
 from r4t_ray.retrieval.request import parse_request
 from r4t_ray.retrieval.retriever import Retriever
 from r4t_ray.serve.server import check_address

@@ -16,7 +16,7 @@ from r4t_ray.catalogue.records.fields import (
     optional_ids_field,
     text_field,
 )
-from r4t_ray.catalogue.records.parts import FORMS_IN_WORDS, sha256_of_records
+from r4t_ray.catalogue.records.parts import FORMS_IN_WORDS, has_records, sha256_of_records
 from r4t_ray.catalogue.records.reader import given_records, read_records
 from r4t_ray.catalogue.records.text_files import text_lines
 from r4t_ray.catalogue.records.values import json_value, parse_json
@@ -30,6 +30,7 @@ __all__ = [
     "choice_field",
     "count_records",
     "given_records",
+    "has_records",
     "id_field",
     "ids_field",
     "json_value",

@@ -54,6 +54,12 @@ def find_parts(path: Path) -> list[Part]:
     return [_part(file, base) for file in files]
 
 
+def has_records(path: Path) -> bool:
+    """Whether a path names records by its form: a folder, a glob, or a file of one of the forms."""
+    name = path.name.lower().removesuffix(".gz")
+    return path.is_dir() or bool(_MAGIC & set(str(path))) or Path(name).suffix in (*TEXT_FORMS, ".parquet")
+
+
 def sha256_of_records(path: Path) -> str:
     """The sha256 of a file, or a hash over all parts in their order. It does not depend on where they lie.
 

@@ -1,4 +1,4 @@
-"""Bodies and answers of the endpoints beside /v1/retrieve."""
+"""Bodies and answers of the endpoints beside /v1/retrieve, for the server and its clients."""
 
 from __future__ import annotations
 
