@@ -39,7 +39,7 @@ from r4t_ray.serve.page import PAGE_POLICY, read_page
 from r4t_ray.types import IndexName, Task
 
 ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorResponse} for status in (400, 401, 403, 404, 413, 422, 429, 500, 502, 503, 504)
+    status: {"model": ErrorResponse} for status in (400, 401, 403, 404, 408, 413, 422, 429, 500, 502, 503, 504)
 }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pyarrow.parquet as pq
 import pytest
+from fastapi import FastAPI
 from ray import serve
 
 from r4t_ray import index
@@ -57,6 +58,8 @@ BAD_BODIES: dict[str, tuple[bytes, int, str]] = {
     "a term too long": (json.dumps({"query": "dinner", "like": ["x" * 201]}).encode(), 422, "like.0"),
     "strength negative": (b'{"query": "dinner", "strength": -1}', 422, "strength"),
     "temperature infinite": (b'{"query": "dinner", "temperature": 1e999}', 422, "temperature"),
+    "a number as text": (b'{"query": "dinner", "strength": "1"}', 422, "strength"),
+    "true as a number": (b'{"query": "dinner", "temperature": true}', 422, "temperature"),
     "unknown field": (b'{"query": "dinner", "top_k": 3}', 422, "top_k"),
 }
 """Name -> body of POST /v1/retrieve, the status of its refusal, and where the error points."""
@@ -99,11 +102,8 @@ def embed(workspace: Workspace, folder: Path) -> int:
     return 3
 
 
-@asynccontextmanager
-async def client_in_process(
-    generator: Any, args: AppArgs, monkeypatch: pytest.MonkeyPatch, keys: tuple[Key, ...] = ()
-) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the gateway of ``args``, which calls ``generator`` and searches the index in this process."""
+def open_gateway(generator: Any, args: AppArgs, monkeypatch: pytest.MonkeyPatch, keys: tuple[Key, ...] = ()) -> FastAPI:
+    """The application of the gateway of ``args``, which calls ``generator`` and searches the index in this process."""
     from r4t_ray.serve.gateway import Gateway, api
 
     def handle(method: str) -> SimpleNamespace:
@@ -120,5 +120,14 @@ async def client_in_process(
     deployment = SimpleNamespace(max_ongoing_requests=args.generator.max_ongoing_requests)
     replica = SimpleNamespace(servable_object=gateway, _deployment_config=deployment)
     monkeypatch.setattr(serve, "get_replica_context", lambda: replica)
+    return api
+
+
+@asynccontextmanager
+async def client_in_process(
+    generator: Any, args: AppArgs, monkeypatch: pytest.MonkeyPatch, keys: tuple[Key, ...] = ()
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of ``open_gateway``."""
+    api = open_gateway(generator, args, monkeypatch, keys)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=api), base_url="http://test") as client:
         yield client
