@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from r4t_ray.artifacts.manifest import MANIFEST, read_manifest
@@ -262,7 +263,12 @@ def _read(path: Path) -> tuple[dict[str, Any], EncoderConfig | EndpointConfig, A
             str(path / CONFIG_FILE), f"unreadable ({error})", "an encoder that `r4t embed` wrote", "run `r4t embed`"
         ) from error
     _require_same(path / PROJECTION_FILE, sha256_file(path / PROJECTION_FILE), expected_projection)
-    return stored, config, load_file(path / PROJECTION_FILE)["projection"]
+    try:
+        return stored, config, load_file(path / PROJECTION_FILE)["projection"]
+    except (SafetensorError, KeyError) as error:
+        raise ArtifactError(
+            str(path / PROJECTION_FILE), f"no projection ({error})", "safetensors with a projection", "run `r4t embed`"
+        ) from error
 
 
 def _recorded(stage: Path, stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class FanoutResponse(Message):
 class SearchRequest(Message):
     """A search by vectors of the caller."""
 
-    vectors: list[Annotated[list[float], Field(min_length=1, max_length=8_192)]] = Field(
+    vectors: list[Annotated[list[Annotated[float, Field(strict=True)]], Field(min_length=1, max_length=8_192)]] = Field(
         min_length=1, max_length=MAX_VECTORS, description="Vectors as wide as the index. Their length does not count."
     )
     task: Task | None = Field(None, description="Whose pool is searched. Default: the default task of the server.")

@@ -105,6 +105,7 @@ class RetrieveRequest(Message):
         None,
         ge=0,
         le=1,
+        strict=True,
         description="With method mmr: the weight of relevance, from 0 (novelty alone) to 1 (relevance alone). Default: "
         "serve.mmr_lambda.",
     )
@@ -115,13 +116,13 @@ class RetrieveRequest(Message):
         "Items named by id are left out of the answer.",
     )
     strength: float = Field(
-        0.5, ge=0, le=4, description="Strength of the pull towards `like` and the push from `avoid`."
+        0.5, ge=0, le=4, strict=True, description="Strength of the pull towards `like` and the push from `avoid`."
     )
     temperature: float = Field(
-        1.0, ge=0, le=10, description="Factor of the noise. Above 1, sets for different seeds differ more."
+        1.0, ge=0, le=10, strict=True, description="Factor of the noise. Above 1, sets for different seeds differ more."
     )
     guidance: float | None = Field(
-        None, ge=0, le=20, description="Classifier-free guidance strength. Default: the model's."
+        None, ge=0, le=20, strict=True, description="Classifier-free guidance strength. Default: the model's."
     )
     filter: FilterField | None = Field(
         None,
@@ -137,6 +138,7 @@ class RetrieveRequest(Message):
         0.0,
         ge=0,
         lt=100,
+        strict=True,
         description="Entries below this percentile of the query's cosines to the pool are left out. 90 keeps the tenth "
         "of the pool that is nearest to the query. Default: 0, all entries.",
     )
@@ -145,6 +147,7 @@ class RetrieveRequest(Message):
         1.0,
         gt=0,
         le=4,
+        strict=True,
         description="With `include_query`: factor of the cosines to the query. Above 1 it wins more items.",
     )
     dedupe: bool = Field(

@@ -16,6 +16,8 @@ SCORES: dict[Task, str] = {"oar": "cosine", "wscr": "score"}
 PRINTED_ITEMS = 3
 """Items per direction that ``print(answer)`` shows."""
 GENERATION = Field(0, description="Generation of the live changes that the answer has. Another number is a swap.")
+MAX_ERROR_CHARS = 1_000
+"""Characters of each part of an error over HTTP."""
 
 
 class Message(BaseModel):
@@ -181,9 +183,10 @@ class ErrorResponse(Message):
 
 
 def error_response(where: str, got: str, expected: str, fix: str) -> dict[str, Any]:
-    """The JSON body of an error. It is valid UTF-8 even if the request held lone surrogates."""
+    """The JSON body of an error. Long parts are cut. It is valid UTF-8 even if the request held lone surrogates."""
     fields = {"where": where, "got": got, "expected": expected, "fix": fix}
-    return {"error": {name: text.encode("utf-8", "backslashreplace").decode() for name, text in fields.items()}}
+    parts = {name: text[:MAX_ERROR_CHARS] + "..." * (len(text) > MAX_ERROR_CHARS) for name, text in fields.items()}
+    return {"error": {name: text.encode("utf-8", "backslashreplace").decode() for name, text in parts.items()}}
 
 
 def error_of(error: R4TError) -> dict[str, Any]:

@@ -225,10 +225,11 @@ def search_vectors(request: SearchRequest, opened: OpenTask) -> Searching[list[l
 def unit_rows(vectors: list[list[float]], dim: int) -> Array:
     """The vectors with length 1, shape (L, D); raises RequestError."""
     for position, vector in enumerate(vectors):
-        length = float(np.linalg.norm(np.array(vector, np.float64)))
-        if len(vector) != dim or not 0 < length < float("inf"):
-            got = f"{len(vector)} numbers of length {length:g}"
+        largest = float(np.abs(np.array(vector, np.float64)).max())
+        if len(vector) != dim or not 0 < largest < float("inf"):
+            got = f"{len(vector)} numbers, the largest {largest:g}"
             expected = f"{dim} finite numbers that are not all 0"
             raise RequestError(f"vectors.{position}", got, expected, "GET /v1/index has the width")
     rows = np.array(vectors, np.float64)
+    rows /= np.abs(rows).max(axis=1, keepdims=True)  # so that no square is too large or too small for 64 bits
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)

@@ -55,7 +55,7 @@ _logger = logging.getLogger("ray.serve")
 """Serve's logger, which writes to the file of the replica."""
 
 ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorResponse} for status in (400, 401, 403, 404, 413, 422, 429, 500, 502, 503, 504)
+    status: {"model": ErrorResponse} for status in (400, 401, 403, 404, 408, 413, 422, 429, 500, 502, 503, 504)
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 import uuid
@@ -17,6 +18,8 @@ from r4t_ray.retrieval.response import error_response
 CLIENT_LEFT = 499
 """Status of a request whose client left before the reply, as nginx has it."""
 REQUEST_ID = "X-Request-ID"
+BODY_SECONDS = 20.0
+"""Seconds in which a body has to arrive."""
 _SAFE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
@@ -81,26 +84,29 @@ class PlainRequests:
 
 
 class BodyLimit:
-    """Reads a body of at most ``limit`` bytes and answers 413 to a longer one."""
+    """Reads a body of at most ``limit`` bytes. It answers 413 to a longer one and 408 to one that arrives slowly."""
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self._app, self._limit = app, limit
+    def __init__(self, app: ASGIApp, limit: int, seconds: float = BODY_SECONDS) -> None:
+        self._app, self._limit, self._seconds = app, limit, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its body already read, or refuse it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body, more = b"", True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > self._limit:
-                await self._refuse(scope, receive, send)
-                return
+        try:
+            async with asyncio.timeout(self._seconds):
+                body = await self._body(receive)
+        except TimeoutError:
+            got, expected = f"no end after {self._seconds:g} s", f"the whole body within {self._seconds:g} s"
+            await self._refuse(scope, receive, send, 408, got, expected, "send it in one piece")
+            return
+        if body is None:
+            return
+        if len(body) > self._limit:
+            got, expected = f"more than {self._limit:,} bytes", f"at most {self._limit:,} bytes of JSON"
+            await self._refuse(scope, receive, send, 413, got, expected, "send a shorter query")
+            return
         whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def replay() -> Message:
@@ -108,11 +114,19 @@ class BodyLimit:
 
         await self._app(scope, replay, send)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        content = error_response(
-            f"body of {scope['method']} {scope['path']}",
-            f"more than {self._limit:,} bytes",
-            f"at most {self._limit:,} bytes of JSON",
-            "send a shorter query",
-        )
-        await error_reply(scope["state"]["request_id"], 413, content)(scope, receive, send)
+    async def _body(self, receive: Receive) -> bytes | None:
+        """The body. It is read until it exceeds the limit; None if the client hung up."""
+        body, more = bytearray(), True
+        while more and len(body) <= self._limit:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        return bytes(body)
+
+    async def _refuse(
+        self, scope: Scope, receive: Receive, send: Send, status: int, got: str, expected: str, fix: str
+    ) -> None:
+        content = error_response(f"body of {scope['method']} {scope['path']}", got, expected, fix)
+        await error_reply(scope["state"]["request_id"], status, content)(scope, receive, send)

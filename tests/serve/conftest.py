@@ -58,6 +58,8 @@ BAD_BODIES: dict[str, tuple[bytes, int, str]] = {
     "a term too long": (json.dumps({"query": "dinner", "like": ["x" * 201]}).encode(), 422, "like.0"),
     "strength negative": (b'{"query": "dinner", "strength": -1}', 422, "strength"),
     "temperature infinite": (b'{"query": "dinner", "temperature": 1e999}', 422, "temperature"),
+    "a number as text": (b'{"query": "dinner", "strength": "1"}', 422, "strength"),
+    "true as a number": (b'{"query": "dinner", "temperature": true}', 422, "temperature"),
     "unknown field": (b'{"query": "dinner", "top_k": 3}', 422, "top_k"),
 }
 """Name -> body of POST /v1/retrieve, the status of its refusal, and where the error points."""

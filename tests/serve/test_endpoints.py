@@ -117,6 +117,8 @@ def test_the_directions_alone_find_the_same_items_by_search(shop: Workspace, ask
         ({"vectors": [[1.0] * DIM, [0.0] * DIM]}, "vectors.1"),
         ({"vectors": []}, "vectors"),
         ({"vectors": [[1.0] * DIM] * 65}, "vectors"),
+        ({"vectors": [["1"] * DIM]}, "vectors.0.0"),
+        ({"vectors": [[True] * DIM]}, "vectors.0.0"),
         ({"vectors": [[1.0] * DIM], "n": 0}, "n"),
         ({"vectors": [[1.0] * DIM], "filter": {"exists": "colour"}}, "filter.exists"),
         ({"vectors": [[1.0] * DIM], "task": "wscr"}, "task"),
@@ -125,6 +127,12 @@ def test_the_directions_alone_find_the_same_items_by_search(shop: Workspace, ask
 def test_a_wrong_search_is_refused(ask: Ask, body: dict[str, Any], where: str) -> None:
     (reply,) = ask(post("/v1/search", body))
     assert (reply.status_code, reply.json()["error"]["where"]) == (422, where)
+
+
+def test_the_length_of_a_vector_may_be_any_number(ask: Ask) -> None:
+    found = ask(*(post("/v1/search", {"vectors": [[size] * DIM], "n": 3}) for size in (1.0, 1e308, 1e-320, 5e-324)))
+    assert [reply.status_code for reply in found] == [200] * 4
+    assert all(reply.json()["results"] == found[0].json()["results"] for reply in found)
 
 
 def test_items_the_index_and_the_health_checks(ask: Ask) -> None:

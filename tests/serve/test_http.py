@@ -14,6 +14,7 @@ from r4t_ray.errors import DataError, MachineError, RequestError
 from r4t_ray.retrieval.generation import check_k
 from r4t_ray.retrieval.request import MAX_BODY_BYTES, RetrieveRequest
 from r4t_ray.serve.http import make_api
+from r4t_ray.serve.middleware import BodyLimit, PlainRequests
 
 from ..conftest import NUM_ROWS
 from .conftest import BAD_BODIES
@@ -131,6 +132,28 @@ def test_a_body_without_a_declared_length_is_counted() -> None:
             yield b"x" * (LIMIT // 10)
 
     assert call("POST", "/length", content=chunks(), headers=HEADERS).status_code == 413
+
+
+def test_a_body_that_does_not_end_is_408() -> None:
+    async def slow() -> AsyncIterator[bytes]:
+        yield b'{"text": '
+        await asyncio.sleep(60)
+
+    async def send() -> httpx.Response:
+        layers = PlainRequests(BodyLimit(api, LIMIT, seconds=0.05))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=layers), base_url="http://test") as client:
+            return await client.post("/length", content=slow(), headers=HEADERS)
+
+    reply = asyncio.run(asyncio.wait_for(send(), 10))
+    assert reply.status_code == 408
+    assert assert_form(reply)["where"] == "body of POST /length"
+
+
+def test_an_error_repeats_the_beginning_of_a_long_path() -> None:
+    reply = call("GET", "/" + "x" * 60_000)
+    assert reply.status_code == 404
+    assert assert_form(reply)["where"].startswith("GET /xxx")
+    assert len(reply.content) < 2_000
 
 
 @pytest.mark.parametrize(
