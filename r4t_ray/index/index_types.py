@@ -63,8 +63,7 @@ class IndexConfig(Settings):
     threads: int = Field(
         1,
         ge=1,
-        description="Threads that train the index, and that add the rows of a shard. With more than one thread, the "
-        "HNSW graph differs between runs. Shards of a large pool are added side by side, so it seldom helps.",
+        description="Threads that build the index. With more than one thread, the HNSW graph differs between runs.",
     )
 
 
