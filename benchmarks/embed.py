@@ -120,7 +120,7 @@ def run_stage(threads: int, catalogue: Path, folder: Path) -> ResultRow:
     from r4t_ray.config import Resources
     from r4t_ray.encoders import EncoderConfig
     from r4t_ray.encoders.embed import EmbedBatch, embed_catalogue
-    from r4t_ray.pipeline import connected_to_ray
+    from r4t_ray.machine.ray_sessions import connected_to_ray
 
     notes = folder.with_suffix(".jsonl")
 

@@ -42,7 +42,7 @@ class RetrieveSettings(BenchmarkSettings):
 
 def measure(settings: RetrieveSettings) -> Result:
     """Run the loops and the actor by turns."""
-    from r4t_ray.pipeline import keep_freed_memory
+    from r4t_ray.machine.ray_sessions import keep_freed_memory
 
     keep_freed_memory()  # as for the actor
     result = new_result("retrieve", settings)
@@ -105,7 +105,7 @@ def run_actor(settings: RetrieveSettings, log: Path, out: Path) -> ResultRow:
     from r4t_ray.answers.retrieve import AnswerFile, Work, answer_files
     from r4t_ray.artifacts import Workspace
     from r4t_ray.config import Resources
-    from r4t_ray.pipeline import connected_to_ray
+    from r4t_ray.machine.ray_sessions import connected_to_ray
     from r4t_ray.retrieval.request import parse_request
 
     notes = out.with_suffix(".jsonl")

@@ -41,7 +41,7 @@ def own_type(kind: IndexTypeName, emb_MD: Array) -> Iterator[Engine]:
     import faiss
 
     from r4t_ray.index import Shard
-    from r4t_ray.index.build import build_shards
+    from r4t_ray.index.write import build_shards
 
     (index,) = build_shards(IndexConfig(type=kind, num_shards=1), emb_MD)
     shard = Shard(index=index, type=kind, offset=0)

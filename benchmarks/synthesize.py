@@ -154,8 +154,8 @@ def run_graph(
 ) -> ResultRow:
     """Run the graph of the stage once in a new Ray cluster."""
     from r4t_ray.artifacts import Workspace
+    from r4t_ray.machine.ray_sessions import connected_to_ray
     from r4t_ray.pairs.synthesize import SampleSubQueries, synthesize
-    from r4t_ray.pipeline import connected_to_ray
 
     config, workspace, seed = pairs_config(settings, Resources(num=actors, cpus=0.5)), Workspace(settings.workspace), 2
     source: type[Any] = Replay if replayed else SampleSubQueries

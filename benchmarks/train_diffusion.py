@@ -90,7 +90,7 @@ def turn_of(
     variant: Variant, settings: TrainDiffusionSettings, config: Any, pairs: Path, *, folder: Path, seed: int
 ) -> list[float]:
     """Samples/s of the counted windows of one turn."""
-    from r4t_ray.pipeline import connected_to_ray
+    from r4t_ray.machine.ray_sessions import connected_to_ray
 
     if variant in BARE:
         threads = config.workers.num_threads if variant == "bare loop" else len(os.sched_getaffinity(0))

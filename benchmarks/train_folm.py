@@ -59,7 +59,8 @@ class TrainFolmSettings(BenchmarkSettings):
 
 def measure(settings: TrainFolmSettings) -> Result:
     """Run every variant in turns."""
-    from r4t_ray.pipeline import connected_to_ray, set_up_logging
+    from r4t_ray.machine.ray_sessions import connected_to_ray
+    from r4t_ray.pipeline import set_up_logging
 
     set_up_logging()
     result = new_result("train_folm", settings)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import importlib
 import json
 import logging
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -22,8 +20,7 @@ from r4t_ray.files import write_json
 from r4t_ray.machine.findings import refuse_faults
 from r4t_ray.machine.folders import check_disk, folder_finding
 from r4t_ray.machine.library_faults import causes, fault_of
-from r4t_ray.machine.ray_cluster import ray_address
-from r4t_ray.machine.ray_sessions import local_ray, ray_cluster
+from r4t_ray.machine.ray_sessions import connected_to_ray
 from r4t_ray.machine.submitted_job import say_what_was_left_out
 from r4t_ray.stages import PIPELINE, STAGES, Stage, find_stage, parents_of
 from r4t_ray.start_up import check_needs, check_start, machine_findings
@@ -34,10 +31,6 @@ if TYPE_CHECKING:
     from r4t_ray.experiment import Experiment
 
 TIMINGS = "timings.json"
-
-MALLOC_OPTIONS = {"TRIM_THRESHOLD": (-1, 2**30), "MMAP_THRESHOLD": (-3, 2**25)}
-"""Options of glibc's mallopt: name -> (number, bytes). By default glibc gives a freed tensor of some megabytes back to
-the kernel. The page faults of the next tensor then take a fifth of a small training step on the CPU."""
 
 _logger = logging.getLogger(__name__)
 
@@ -102,34 +95,6 @@ def run_retrieval(asked: Asked, out: Path, actors: Resources, batch_size: int) -
             with connected_to_ray():
                 answer_files(folder, missing, actors, batch_size=batch_size)
         return folder.finish()
-
-
-@contextmanager
-def connected_to_ray() -> Iterator[None]:
-    """Connect to Ray: the caller's connection, the cluster at RAY_ADDRESS, or a local Ray that ends with the block."""
-    import ray.data
-
-    # A fault in a Ray Data worker arrives here as it was raised, so that find_fault recognises it.
-    ray.data.DataContext.get_current().raise_original_map_exception = True
-    if ray.is_initialized():
-        yield
-    elif ray_address():
-        with ray_cluster():
-            yield
-    else:
-        keep_freed_memory()
-        # Ray Train asks the dashboard whether its controller lives. Without a dashboard it warns every second.
-        with local_ray(include_dashboard=True):
-            yield
-
-
-def keep_freed_memory() -> None:
-    """Set ``MALLOC_OPTIONS`` for this process and its children, if the C library is glibc."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    for name, (number, size) in MALLOC_OPTIONS.items():
-        os.environ.setdefault(f"MALLOC_{name}_", str(size))
-        if mallopt is not None:
-            mallopt(number, int(os.environ[f"MALLOC_{name}_"]))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

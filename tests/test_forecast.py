@@ -88,3 +88,21 @@ def test_the_sums_are_the_longest_memory_and_all_disk() -> None:
     one = Forecast(stage="a", work="1 text", seconds=60.0, memory=2 * 2**30, disk=2**30)
     two = Forecast(stage="b", work="1 text", seconds=120.0, memory=2**30, disk=2**30)
     assert in_words([one, two])[3].split() == ["in", "all", "3.0", "to", "6.9", "2.0", "2.00"]
+
+
+@pytest.mark.parametrize(("num_items", "on_ray"), [(100_000, False), (300_000, True)])
+def test_an_index_whose_shards_are_added_on_ray_is_counted_with_its_start(
+    tmp_path: Path, num_items: int, on_ray: bool
+) -> None:
+    (tmp_path / "items.jsonl").write_text('{"item_id": "a"}\n' * num_items)
+    (tmp_path / "sets.jsonl").write_text('{"set_id": "s"}\n' * 1_000)
+    files = {"type": "sets", "items": str(tmp_path / "items.jsonl"), "sets": str(tmp_path / "sets.jsonl")}
+    found = []
+    for num_shards in (1, 2):
+        (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"catalogue": files, "index": {"num_shards": num_shards}}))
+        found.append(of_stage(forecast(load_experiment(tmp_path / "mine.yaml")), "build-index"))
+    one, two = found
+    # 31 s for the start of Ray, its 2.8 GiB, and the rows of 128 float32 numbers that it keeps for its tasks.
+    assert (two.seconds or 0) - (one.seconds or 0) == pytest.approx(31 * on_ray)
+    assert two.memory - one.memory == pytest.approx((2.8 * 2**30 + (num_items + 1_000) * 512) * on_ray)
+    assert (one.work, one.disk) == (two.work, two.disk)

@@ -10,7 +10,8 @@ import pytest
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.config import Settings, parse_settings
 from r4t_ray.errors import ConfigError, DataError, R4TError
-from r4t_ray.pipeline import connected_to_ray, find_fault, load_experiment
+from r4t_ray.machine.ray_sessions import connected_to_ray
+from r4t_ray.pipeline import find_fault, load_experiment
 from r4t_ray.stages import STAGES, Stage, find_stage
 
 CONFIGS = sorted((Path(__file__).parents[1] / "jobs" / "configs").glob("*.yaml"))

@@ -16,6 +16,8 @@ from r4t_ray.diffusion import DiffusionConfig
 from r4t_ray.encoders import EncoderConfig
 from r4t_ray.folm import FolmConfig
 from r4t_ray.forecast import rates
+from r4t_ray.index.index_types import type_of
+from r4t_ray.index.write import is_on_ray
 from r4t_ray.rewards import BackTranslationConfig
 from r4t_ray.stages import STAGES
 
@@ -71,7 +73,8 @@ def forecast(experiment: Experiment) -> list[Forecast]:
     for stage in STAGES:
         parts, (memory, disk) = work[stage.section], needs[stage.section]
         words = ", ".join(f"{num:,} {unit}" for num, unit, _ in parts)
-        seconds = sum(num / rate for num, _, rate in parts) + rates.START_S * stage.on_ray
+        on_ray = stage.on_ray or (stage.section == "index" and _is_indexed_on_ray(experiment, size))
+        seconds = sum(num / rate for num, _, rate in parts) + rates.START_S * on_ray
         known_s, memory = seconds if known.get(stage.section, True) else None, memory + rows * rates.ROW
         forecasts.append(Forecast(stage=stage.name, work=words, seconds=known_s, memory=memory, disk=disk))
     return forecasts
@@ -144,16 +147,25 @@ def _needs(experiment: Experiment, size: Size, rows: int, *, fan_outs: int) -> d
     tasks, dim, folm = experiment.folm.tasks, experiment.encoder.dim, experiment.folm
     workers = experiment.diffusion.workers.num
     index = (size.items + size.sets) * (4 * dim + rates.HNSW)
+    # Ray holds the rows of the tasks, and the tasks hold the shards.
+    building = rates.RAY + (size.items + size.sets) * 4 * dim if _is_indexed_on_ray(experiment, size) else 0
     return {
         "catalogue": (rates.PROCESS, size.num_bytes),
         "encoder": (rates.RAY + rates.MODEL * experiment.encoder.actors.num, 4 * rows * (dim + rates.NATIVE_DIM)),
-        "index": (rates.PROCESS + 2 * index, index),
+        "index": (rates.PROCESS + 2 * index + building, index),
         "folm": (rates.FOLM + rates.ROLLOUT * folm.rollout.num, rates.FOLM_DISK * len(tasks)),
         "pairs": (rates.PAIRS + rates.ENGINE * experiment.pairs.actors.num, rates.PAIR * fan_outs),
         "diffusion": (rates.DIFFUSION + rates.WORKER * workers, rates.DIFFUSION_DISK * len(tasks)),
         "decoder": (rates.MODEL, rates.DECODER_ITEM * size.items * ("wscr" in tasks)),
         "evaluation": (rates.PAIRS + rates.ENGINE, rates.REPORT),
     }
+
+
+def _is_indexed_on_ray(experiment: Experiment, size: Size) -> bool:
+    """Whether build-index adds the shards of a pool in Ray tasks."""
+    config, dim = experiment.index, experiment.encoder.dim
+    pools = (size.items, size.sets)
+    return any(is_on_ray(type_of(config, num, dim), num * dim, config.num_shards) for num in pools)
 
 
 def _known(experiment: Experiment) -> dict[str, bool]:

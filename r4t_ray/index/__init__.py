@@ -1,10 +1,11 @@
 """FAISS indexes over the pools of both tasks: building, shards and search."""
 
-from r4t_ray.index.build import run, write_index
+from r4t_ray.index.build import run
 from r4t_ray.index.index_types import IndexConfig, Point
 from r4t_ray.index.search import ShardedIndex, fetch_vectors, joined_vectors, load_index, search_shards
 from r4t_ray.index.shard import Shard, flat_shard, load_shard, load_shards, merge_topk, read_index_file
 from r4t_ray.index.tuning import Measured, tune
+from r4t_ray.index.write import write_index
 from r4t_ray.types import POOLS
 
 __all__ = [

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-import faiss
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.embedding_table import read_embedding_table
-from r4t_ray.errors import ConfigError
 from r4t_ray.files import write_json
-from r4t_ray.index.index_types import INDEX_TYPES, IndexConfig, type_of
-from r4t_ray.index.shard import INDEX_FILE, load_shards, shard_file
+from r4t_ray.index.index_types import IndexConfig
+from r4t_ray.index.shard import INDEX_FILE, load_shards
 from r4t_ray.index.tuning import RECALL_K, queries_and_nearest, recall_against_flat, tune
-from r4t_ray.progress import track
+from r4t_ray.index.write import write_index
 from r4t_ray.stages import parents_of
 from r4t_ray.types import POOLS, TASKS, Array, Task
 
@@ -28,7 +22,14 @@ NUM_RECALL_QUERIES = 256
 
 
 def run(config: IndexConfig, workspace: Workspace, seed: int) -> Artifact:
-    """Build the indexes of both tasks from ``encoder`` into the stage folder ``index``."""
+    """Build the indexes of both tasks from ``encoder`` into the stage folder ``index``.
+
+    A build that was stopped continues with the missing shards. A large pool needs Ray (``write.is_on_ray``).
+
+    Raises:
+        MissingArtifactError: The stage embed has not run.
+        R4TError: As ``write_index``.
+    """
     encoder = workspace.root / "encoder"
 
     def make(folder: Path) -> int:
@@ -37,80 +38,7 @@ def run(config: IndexConfig, workspace: Workspace, seed: int) -> Artifact:
             _build_task(config, encoder, folder / task, task, queries_BD=queries_BD, seed=seed) for task in TASKS
         )
 
-    return workspace.build("index", config, seed, parents_of("index"), make)
-
-
-def shard_offsets(num_rows: int, num_shards: int) -> list[int]:
-    """The first row of each shard, followed by the number of rows. Sizes of shards differ by at most one.
-
-    Raises:
-        ConfigError: There are more shards than rows.
-
-    >>> shard_offsets(7, 3)
-    [0, 2, 4, 7]
-    """
-    if num_shards > num_rows:
-        raise ConfigError("index.num_shards", str(num_shards), f"at most {num_rows} rows", "lower index.num_shards")
-    return [number * num_rows // num_shards for number in range(num_shards + 1)]
-
-
-def build_shards(config: IndexConfig, emb_MD: Array, num_threads: int = 1) -> Iterator[faiss.Index]:
-    """The index of each shard, in order, at the default operating point.
-
-    The type is trained once, so all shards have the same centroids and codes. A copy of the trained index then gets the
-    rows of each shard.
-
-    Args:
-        config: Type and number of the shards.
-        emb_MD: The rows of the pool.
-        num_threads: Threads of FAISS.
-    """
-    offsets = shard_offsets(len(emb_MD), config.num_shards)
-    kind = INDEX_TYPES[type_of(config, *emb_MD.shape)]
-    with faiss_threads(num_threads):
-        trained = kind.train(emb_MD, max(end - start for start, end in pairwise(offsets)), config)
-    for start, end in pairwise(offsets):
-        with faiss_threads(num_threads):
-            index = faiss.clone_index(trained)
-            index.add(np.ascontiguousarray(emb_MD[start:end]))
-        kind.apply(index, kind.default_point(index, config))
-        yield index
-
-
-@contextmanager
-def faiss_threads(num: int) -> Iterator[None]:
-    """FAISS has ``num`` threads within the block."""
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(num)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
-
-
-def write_index(config: IndexConfig, emb_MD: Array, folder: Path, **facts: Any) -> dict[str, Any]:
-    """Write the shards of an index over the rows of ``emb_MD``, and the settings that ``load_shard`` needs.
-
-    Args:
-        config: Type and number of the shards.
-        emb_MD: The vectors, shape (M, D).
-        folder: Is created.
-        facts: Further entries of index.json.
-
-    Returns:
-        The content of index.json. ``type`` is the type that was built, and ``operating_point`` its search parameters.
-    """
-    size, dim = emb_MD.shape
-    kind, offsets = type_of(config, size, dim), shard_offsets(size, config.num_shards)
-    folder.mkdir(parents=True)
-    built = track(build_shards(config, emb_MD, config.threads), f"build {folder.name}", config.num_shards)
-    for number, index in enumerate(built):
-        faiss.write_index(index, str(folder / shard_file(number)))
-    point = INDEX_TYPES[kind].default_point(index, config)
-    found = {"type": kind, "operating_point": point, "size": size, "dim": dim, "offsets": offsets}
-    settings = {**config.model_dump(mode="json"), **facts, **found}
-    write_json(folder / INDEX_FILE, settings)
-    return settings
+    return workspace.build("index", config, seed, parents_of("index"), make, resumes=True)
 
 
 def _build_task(config: IndexConfig, encoder: Path, folder: Path, task: Task, *, queries_BD: Array, seed: int) -> int:

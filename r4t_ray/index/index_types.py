@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -16,6 +17,9 @@ IndexTypeName = Literal["flat", "hnsw", "ivf_flat", "ivf_rabitq", "ivf_pq"]
 
 MOST_GRAPH_NUMBERS = 2**27
 """Numbers of a pool, rows times width, up to which ``auto`` is hnsw: a million rows of width 134."""
+MINUTE_OF_GRAPHS, MINUTE_OF_LISTS = 2**25, 2**29
+"""Numbers of a pool that one core adds in more than a minute (docs/search.md, "The build"): 262,144 rows of width 128
+to graphs, and 4,194,304 to lists. Two cores then save half a minute, which is the start of Ray with a stage."""
 
 Point = dict[str, int]
 """An operating point: the search parameters of an index type by name, such as ``{"nprobe": 64, "k_factor": 4}``."""
@@ -74,6 +78,7 @@ class IndexType(NamedTuple):
         default_point: The operating point without a target recall, from the index and the settings.
         points: Operating points to try for a target recall, from the cheapest.
         apply: Sets an operating point.
+        most_alone: Numbers of a pool, rows times width, up to which one process adds the shards one after the other.
     """
 
     train: Callable[[Array, int, IndexConfig], faiss.Index]
@@ -83,6 +88,7 @@ class IndexType(NamedTuple):
     default_point: Callable[[Any, IndexConfig], Point]
     points: Callable[[Any], list[Point]]
     apply: Callable[[Any, Point], None]
+    most_alone: float
 
 
 def type_of(config: IndexConfig, size: int, dim: int) -> IndexTypeName:
@@ -101,6 +107,7 @@ def _compressed(train: Callable[[Array, int], faiss.Index]) -> IndexType:
         default_point=lambda index, _: _default_probes(index) | {"k_factor": ivf.DEFAULT_FACTOR},
         points=ivf.compressed_points,
         apply=ivf.set_probes,
+        most_alone=MINUTE_OF_LISTS,
     )
 
 
@@ -117,6 +124,7 @@ INDEX_TYPES: dict[IndexTypeName, IndexType] = {
         default_point=lambda *_: {},
         points=lambda _: [{}],
         apply=lambda *_: None,
+        most_alone=math.inf,
     ),
     "hnsw": IndexType(
         train=lambda emb_MD, _, c: hnsw.new_hnsw(emb_MD.shape[1], c.hnsw_m, c.ef_construction),
@@ -126,6 +134,7 @@ INDEX_TYPES: dict[IndexTypeName, IndexType] = {
         default_point=lambda _, c: {"ef_search": c.ef_search},
         points=hnsw.candidate_points,
         apply=hnsw.set_candidates,
+        most_alone=MINUTE_OF_GRAPHS,
     ),
     "ivf_flat": IndexType(
         train=lambda emb_MD, size, _: ivf_flat.train_ivf_flat(emb_MD, ivf.num_lists(size)),
@@ -135,6 +144,7 @@ INDEX_TYPES: dict[IndexTypeName, IndexType] = {
         default_point=lambda index, _: _default_probes(index),
         points=ivf.probe_points,
         apply=ivf.set_probes,
+        most_alone=MINUTE_OF_LISTS,
     ),
     "ivf_rabitq": _compressed(ivf_rabitq.train_ivf_rabitq),
     "ivf_pq": _compressed(ivf_pq.train_ivf_pq),

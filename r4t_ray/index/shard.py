@@ -199,14 +199,7 @@ def load_shard(folder: Path, shard_number: int, point: Point | None = None) -> S
             str(folder), f"shard {shard_number}", f"0 to {len(offsets) - 2}", "request a shard that exists"
         )
     path = folder / shard_file(shard_number)
-    try:
-        faiss.set_deserialization_vector_byte_limit(path.stat().st_size)
-        index = faiss.read_index(str(path))
-    except (OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ArtifactError(
-            str(path), f"an unreadable index ({reason})", "a FAISS index", "run `r4t build-index`"
-        ) from None
+    index = read_faiss_file(path, "run `r4t build-index`")
     size = offsets[shard_number + 1] - offsets[shard_number]
     if index.ntotal != size or index.d != settings["dim"]:
         raise ArtifactError(
@@ -219,6 +212,20 @@ def load_shard(folder: Path, shard_number: int, point: Point | None = None) -> S
     if point is not None:  # an index.json without one is older, and its point is in the file of the shard
         INDEX_TYPES[settings["type"]].apply(index, point)
     return Shard(index=index, type=settings["type"], offset=offsets[shard_number])
+
+
+def read_faiss_file(path: Path, fix: str, growth: int = 1) -> faiss.Index:
+    """Read an index from a file. One of its vectors may take ``growth`` times the bytes of the file, and no more.
+
+    Raises:
+        ArtifactError: The file is no whole index. The message ends with ``fix``.
+    """
+    try:
+        faiss.set_deserialization_vector_byte_limit(growth * path.stat().st_size)
+        return faiss.read_index(str(path))
+    except (OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ArtifactError(str(path), f"an unreadable index ({reason})", "a FAISS index", fix) from None
 
 
 def load_shards(folder: Path, point: Point | None = None) -> tuple[Shard, ...]:

@@ -10,11 +10,11 @@ import pytest
 
 from r4t_ray.errors import RequestError
 from r4t_ray.index import IndexConfig, Shard, ShardedIndex, hnsw, search_shards
-from r4t_ray.index.build import build_shards, shard_offsets
 from r4t_ray.index.flat import build_flat
 from r4t_ray.index.index_types import INDEX_TYPES, IndexTypeName
 from r4t_ray.index.ivf import num_lists
 from r4t_ray.index.tuning import recall_against_flat, set_point, tune
+from r4t_ray.index.write import build_shards, shard_offsets
 from r4t_ray.types import Array, Rows, Search
 
 TYPES = list(INDEX_TYPES)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from r4t_ray.index import IndexConfig, Shard
-from r4t_ray.index.build import build_shards
 from r4t_ray.index.index_types import INDEX_TYPES, IndexTypeName, type_of
 from r4t_ray.index.ivf import lists_of, num_lists
 from r4t_ray.index.tuning import measure, recall_against_flat, set_point, tune
+from r4t_ray.index.write import build_shards
 from r4t_ray.types import Array, Search
 
 TYPES = list(INDEX_TYPES)

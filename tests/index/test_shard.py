@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from r4t_ray.index import merge_topk
-from r4t_ray.index.build import shard_offsets
+from r4t_ray.index.write import shard_offsets
 
 
 def test_ties_go_to_the_lower_row_across_shards() -> None:

@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import yaml
 from pydantic import ValidationError
 from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
-from ray.serve.schema import ServeDeploySchema
 
 from r4t_ray import index
 from r4t_ray.artifacts import Workspace
@@ -30,17 +28,6 @@ from ..conftest import SEED, NoSettings, build_retrievers
 def copied(grown_workspace: Workspace, tmp_path: Path) -> Workspace:
     shutil.copytree(grown_workspace.root, tmp_path / "workspace")
     return Workspace(tmp_path / "workspace")
-
-
-def test_the_cookbook_config_is_valid_and_its_arguments_are_typed(repository: Path) -> None:
-    raw = yaml.safe_load((repository / "serve_configs" / "cookbook.yaml").read_text(encoding="utf-8"))
-    config = ServeDeploySchema.model_validate(raw)
-    assert config.http_options.host == "127.0.0.1"
-    (application,) = config.applications
-    module, name = application.import_path.split(":")
-    assert (module, name) == (build_app.__module__, build_app.__name__)
-    args = AppArgs.model_validate(application.args)
-    assert args.workspace == "workspace/cookbook"
 
 
 def test_serve_turns_the_args_of_a_config_into_typed_ones(tiny_workspace: Workspace) -> None:

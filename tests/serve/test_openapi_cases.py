@@ -10,10 +10,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.serve.args import AppArgs
+from r4t_ray.serve.gateway import api
 from r4t_ray.serve.generator import Generator
 
 from ..conftest import DIM, NUM_ROWS
-from .conftest import open_gateway
+from .conftest import placed_gateway
 from .test_http import assert_form
 
 NUM_CASES = 5_000
@@ -66,7 +67,6 @@ def test_no_case_of_the_schema_is_a_fault(tiny_workspace: Workspace, monkeypatch
         return (await generator._compute([request]))[0]
 
     generator._batched = alone  # a queue of Serve belongs to one event loop
-    app = open_gateway(generator, args, monkeypatch)
     counts: Counter[tuple[str, str, int]] = Counter()
 
     def try_cases(operation: Any, mode: GenerationMode, client: Any) -> None:
@@ -86,8 +86,8 @@ def test_no_case_of_the_schema_is_a_fault(tiny_workspace: Workspace, monkeypatch
 
         try_case()
 
-    with get_client(app) as client:
-        schema = schemathesis.openapi.from_asgi("/openapi.json", app)
+    with placed_gateway(generator, args, monkeypatch), get_client(api) as client:
+        schema = schemathesis.openapi.from_asgi("/openapi.json", api)
         for operation in (found.ok() for found in schema.get_all_operations()):
             try_cases(operation, GenerationMode.POSITIVE, client)
             if operation.body or operation.query:
