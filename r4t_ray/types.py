@@ -23,6 +23,9 @@ TASKS: tuple[Task, ...] = get_args(Task)
 POOLS: dict[Task, str] = {"oar": "sets", "wscr": "items"}
 """The pool of each task, which is also the name of its file in ``catalogue/`` and in ``encoder/``."""
 
+LivePool = Literal["items", "sets"]
+"""A pool of the catalogue that live changes name."""
+
 IndexName = Literal["oar", "wscr", "decoder"]
 """An index that a query searches. oar and wscr hold the embeddings of the task's pool, and decoder holds the item
 vectors of the WSCR decoder, in the same row order as wscr."""

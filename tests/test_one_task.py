@@ -17,10 +17,10 @@ from r4t_ray.drift.measure import measure_drift
 from r4t_ray.drift.settings import DriftConfig
 from r4t_ray.errors import ConfigError, RequestError
 from r4t_ray.evaluation import EvaluationConfig
+from r4t_ray.evaluation.push import push
 from r4t_ray.experiment import Experiment
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.new_entries import add
-from r4t_ray.push import push
 from r4t_ray.retrieval.live import LiveTasks
 from r4t_ray.retrieval.loading import open_tasks
 from r4t_ray.retrieval.request import parse_request

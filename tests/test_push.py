@@ -20,9 +20,9 @@ from r4t_ray.config import Settings
 from r4t_ray.diffusion import DiffusionConfig, DiffusionRetriever, NetworkConfig, StudentConfig
 from r4t_ray.errors import ArtifactError, ConfigError, MissingArtifactError
 from r4t_ray.evaluation import EvaluationConfig
+from r4t_ray.evaluation.push import push
 from r4t_ray.evaluation.results import MetricRow
 from r4t_ray.files import write_json
-from r4t_ray.push import push
 
 NETWORK = NetworkConfig(
     num_rows=5, dim=8, hidden_size=16, mlp_size=16, num_heads=2, num_layers=1, noise_dim=4, num_anchors=0

@@ -14,7 +14,8 @@ import pytest
 from r4t_ray import cli
 from r4t_ray.cli.sending import MOST_BYTES, MOST_RECORDS
 from r4t_ray.errors import ConfigError, DataError, RequestError
-from r4t_ray.retrieval import client as client_module
+from r4t_ray.retrieval.client import Client
+from r4t_ray.retrieval.client.calls import Call
 from r4t_ray.retrieval.response import ChangeResponse
 
 
@@ -23,8 +24,8 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
     """The requests in place of a server, which refuses the text "bad" and knows no id that begins with x."""
     requests: list[tuple[str, dict[str, Any]]] = []
 
-    def post(self: Any, path: str, body: dict[str, Any], kind: Any) -> ChangeResponse:
-        json.dumps(body)
+    def ask(self: Any, call: Call[ChangeResponse]) -> ChangeResponse:
+        path, body = call.path, json.loads(json.dumps(call.body))
         requests.append((path, body))
         for at, record in enumerate(body.get("records", ())):
             if record.get("text") == "bad":
@@ -33,7 +34,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
         unknown = [name for name in body.get("ids", ()) if name.startswith("x")]
         return ChangeResponse(request_id="r", changed=len(entries) - len(unknown), unknown=unknown, sequence=1)
 
-    monkeypatch.setattr(client_module.Client, "_post", post)
+    monkeypatch.setattr(Client, "_ask", ask)
     return requests
 
 

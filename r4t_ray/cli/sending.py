@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +15,7 @@ from r4t_ray.catalogue.datasets.sets import EMBEDDING_FIELD, ITEM_FIELDS, SET_FI
 from r4t_ray.catalogue.records import Record, read_records
 from r4t_ray.errors import RequestError
 from r4t_ray.retrieval.client import Client
-
-if TYPE_CHECKING:
-    from r4t_ray.live import LivePool
+from r4t_ray.types import LivePool
 
 MOST_RECORDS, MOST_BYTES = 256, 100_000
 """Records in one request, and bytes of their JSON. A longer record goes alone."""

@@ -220,6 +220,6 @@ def push(
     ] = None,
 ) -> None:
     """Push a diffusion retriever to the Hugging Face hub with a model card of its data, settings and results."""
-    from r4t_ray.push import push as push_retriever
+    from r4t_ray.evaluation.push import push as push_retriever
 
     typer.echo(push_retriever(workspace, repo_id, task, student=student, private=private, out=out))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,10 +13,7 @@ from r4t_ray import pipeline as flow
 from r4t_ray.artifacts import Workspace
 from r4t_ray.cli.group import DEFAULT_WORKSPACE, WORKSPACE_PANEL, WorkspaceOption, app
 from r4t_ray.errors import ConfigError
-from r4t_ray.types import Task
-
-if TYPE_CHECKING:
-    from r4t_ray.live import LivePool
+from r4t_ray.types import LivePool, Task
 
 NewItems = Annotated[
     Path | None,

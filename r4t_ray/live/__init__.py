@@ -4,9 +4,9 @@
 each changed id, and ``generations`` are snapshots of it. `retrieval.live` puts the state over the pools.
 """
 
-from r4t_ray.live.changes import Change, LivePool
+from r4t_ray.live.changes import Change
 from r4t_ray.live.replay import Replay
 from r4t_ray.live.state import Entry, LiveState
 from r4t_ray.live.writer import LiveWriter
 
-__all__ = ["Change", "Entry", "LivePool", "LiveState", "LiveWriter", "Replay"]
+__all__ = ["Change", "Entry", "LiveState", "LiveWriter", "Replay"]

@@ -6,15 +6,13 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from r4t_ray.artifacts.inputs import hash_json
 from r4t_ray.errors import ArtifactError
-from r4t_ray.types import Array
-
-LivePool = Literal["items", "sets"]
+from r4t_ray.types import Array, LivePool
 
 CHECKSUM = "sha256"
 

@@ -18,8 +18,8 @@ from r4t_ray.artifacts import MANIFEST
 from r4t_ray.embedding_table import embedding_table, read_embedding_table
 from r4t_ray.errors import ArtifactError
 from r4t_ray.files import flush, sha256_file, whole_folder, write_json
-from r4t_ray.live.changes import LivePool
 from r4t_ray.live.state import Entry, LiveState
+from r4t_ray.types import LivePool
 
 FOLDER = "generation-"
 POOLS: tuple[LivePool, ...] = ("items", "sets")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from r4t_ray.live.changes import Change, LivePool
-from r4t_ray.types import Array
+from r4t_ray.live.changes import Change
+from r4t_ray.types import Array, LivePool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

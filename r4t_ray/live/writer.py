@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Catalogue, has_sets
 from r4t_ray.errors import ArtifactError, RequestError
-from r4t_ray.live.changes import Change, LivePool
+from r4t_ray.live.changes import Change
 from r4t_ray.live.generations import generations, write_generation
 from r4t_ray.live.log import ChangeLog, Start, unwritable
 from r4t_ray.live.replay import Replay
 from r4t_ray.new_entries import entries_of_pool, new_column_of_filters
-from r4t_ray.types import Array, Task
+from r4t_ray.types import Array, LivePool, Task
 
 KEYS: dict[LivePool, tuple[Task, str]] = {"items": ("wscr", "item_id"), "sets": ("oar", "set_id")}
 """Pool -> the task of its new entries, and its column of ids in the catalogue."""

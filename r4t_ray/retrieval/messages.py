@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
 
-from r4t_ray.live import LivePool
 from r4t_ray.retrieval.filtering.filters import FilterField
 from r4t_ray.retrieval.request import DEFAULT_N, MAX_ITEMS, Term
 from r4t_ray.retrieval.response import (
@@ -18,7 +17,7 @@ from r4t_ray.retrieval.response import (
     ModelInfo,
     RetrieveResponse,
 )
-from r4t_ray.types import Task
+from r4t_ray.types import LivePool, Task
 
 MAX_BATCH = 64
 MAX_VECTORS = 64

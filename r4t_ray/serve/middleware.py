@@ -99,13 +99,13 @@ class BodyLimit:
                 body = await self._body(receive)
         except TimeoutError:
             got, expected = f"no end after {self._seconds:g} s", f"the whole body within {self._seconds:g} s"
-            await self._refuse(scope, receive, send, 408, got, expected, "send it in one piece")
+            await refusal(scope, 408, got, expected, "send it in one piece")(scope, receive, send)
             return
         if body is None:
             return
         if len(body) > self._limit:
             got, expected = f"more than {self._limit:,} bytes", f"at most {self._limit:,} bytes of JSON"
-            await self._refuse(scope, receive, send, 413, got, expected, "send a shorter query")
+            await refusal(scope, 413, got, expected, "send a shorter query")(scope, receive, send)
             return
         whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -125,8 +125,8 @@ class BodyLimit:
             more = message.get("more_body", False)
         return bytes(body)
 
-    async def _refuse(
-        self, scope: Scope, receive: Receive, send: Send, status: int, got: str, expected: str, fix: str
-    ) -> None:
-        content = error_response(f"body of {scope['method']} {scope['path']}", got, expected, fix)
-        await error_reply(scope["state"]["request_id"], status, content)(scope, receive, send)
+
+def refusal(scope: Scope, status: int, got: str, expected: str, fix: str) -> JSONResponse:
+    """The reply to a body that is refused."""
+    content = error_response(f"body of {scope['method']} {scope['path']}", got, expected, fix)
+    return error_reply(scope["state"]["request_id"], status, content)

@@ -12,12 +12,12 @@ from ray import serve
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Catalogue, embedding_field, given_entries
 from r4t_ray.errors import ArtifactError, DataError, MachineError, R4TError, RequestError
-from r4t_ray.live import LivePool, LiveWriter
+from r4t_ray.live import LiveWriter
 from r4t_ray.live.writer import KEYS, Activated, Written
 from r4t_ray.new_entries import entries_of_pool
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.lookups import FAULTS, Handle
-from r4t_ray.types import Array
+from r4t_ray.types import Array, LivePool
 
 T = TypeVar("T")
 

@@ -22,7 +22,7 @@ from r4t_ray.serve.args import AppArgs
 from ..conftest import SEED, build_retrievers, settled
 from .walks import walk
 
-IN_PROCESS, OVER_HTTP = 19, 28
+IN_PROCESS, OVER_HTTP = 19, 29
 SOLVERS = ("top_anchors", "one_step")
 """The solvers of the shipped configurations: for wscr, and for the student that serves oar."""
 

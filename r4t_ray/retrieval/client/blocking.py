@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import Any, Self, Unpack
 
 import httpx
 
@@ -28,10 +28,7 @@ from r4t_ray.retrieval.client.connection import LOST, Server, Tries
 from r4t_ray.retrieval.messages import BatchResponse, FanoutResponse, IndexResponse, ItemResponse, SearchResponse
 from r4t_ray.retrieval.request import DEFAULT_N, RetrieveRequest
 from r4t_ray.retrieval.response import ChangeResponse, RetrieveResponse
-from r4t_ray.types import Task
-
-if TYPE_CHECKING:
-    from r4t_ray.live import LivePool
+from r4t_ray.types import LivePool, Task
 
 
 class Client(Server):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar
+from typing import Any, Generic, TypedDict, TypeVar
 from urllib.parse import quote
 
 import numpy as np
@@ -21,10 +21,7 @@ from r4t_ray.retrieval.messages import (
 )
 from r4t_ray.retrieval.request import Method, RetrieveRequest, parse_request, request_fault
 from r4t_ray.retrieval.response import ChangeResponse, Message, RetrieveResponse
-from r4t_ray.types import Array, Task
-
-if TYPE_CHECKING:
-    from r4t_ray.live import LivePool
+from r4t_ray.types import Array, LivePool, Task
 
 Reply = TypeVar("Reply", bound=Message)
 Query = str | RetrieveRequest | None

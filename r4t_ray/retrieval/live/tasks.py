@@ -18,11 +18,11 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.decoder import OwnNumbers, new_item_vectors
 from r4t_ray.errors import ArtifactError
 from r4t_ray.index import Shard, flat_shard
-from r4t_ray.live import Entry, LivePool, LiveState, Replay
+from r4t_ray.live import Entry, LiveState, Replay
 from r4t_ray.retrieval.filtering.attributes import ItemAttributes, PoolAttributes
 from r4t_ray.retrieval.live.attributes import with_entries_of_items, with_items, with_sets
 from r4t_ray.retrieval.open_task import OpenTask
-from r4t_ray.types import Array, IndexName, Task
+from r4t_ray.types import Array, IndexName, LivePool, Task
 
 _logger = logging.getLogger(__name__)
 
