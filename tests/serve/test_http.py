@@ -140,7 +140,7 @@ def test_a_body_that_does_not_end_is_408() -> None:
         await asyncio.sleep(60)
 
     async def send() -> httpx.Response:
-        layers = PlainRequests(BodyLimit(api, LIMIT, seconds=0.05))
+        layers = PlainRequests(BodyLimit(api, LIMIT, seconds=0.05), lambda *_: None)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=layers), base_url="http://test") as client:
             return await client.post("/length", content=slow(), headers=HEADERS)
 

@@ -38,7 +38,7 @@ def args_of(name: str) -> AppArgs:
 
 
 def test_these_are_the_files_and_the_pages_name_them(repository: Path) -> None:
-    assert sorted(path.name for path in FOLDER.iterdir()) == [f"{name}.yaml" for name in NAMES]
+    assert sorted(path.name for path in FOLDER.glob("*.yaml")) == [f"{name}.yaml" for name in NAMES]
     for page in ("serving.md", "cluster.md"):
         text = (repository / "docs" / page).read_text(encoding="utf-8")
         assert [name for name in NAMES if f"serve_configs/{name}.yaml" not in text] == []
