@@ -172,9 +172,11 @@ def _write_on_ray(writer: ShardWriter, emb_MD: Array, offsets: Sequence[int], nu
         try:
             for each in track(tasks, f"build {writer.folder.name}"):
                 ray.get(each)
-        finally:  # after a fault no task writes any more
+        except BaseException:
             for each in tasks:
-                ray.cancel(each, force=True)
+                ray.cancel(each)  # force=True ends this process if the task ends at the same time (Ray 2.60)
+            ray.wait(tasks, num_returns=len(tasks))  # then no task writes any more
+            raise
 
 
 def _write_faiss(index: faiss.Index, path: Path) -> None:

@@ -117,7 +117,7 @@ def test_the_command_answers_as_the_retriever_does(
     assert "guidance is 2.0, was null" in faults
     status, said, faults = run("--max-per", "roles")
     assert (status, said) == (2, "")
-    assert "--max-per: got 'roles'; expected ATTRIBUTE:N" in faults
+    assert "got:      'roles'" in faults
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == written
 
 
