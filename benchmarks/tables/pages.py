@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmarks.harness import Result, Table
-from benchmarks.tables import quality, report, set_rules, speed
+from benchmarks.tables import frontier, quality, report, set_rules, speed
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -65,6 +65,7 @@ TABLES: dict[str, Callable[[], Iterable[Table]]] = {
     "back-translation": lambda: [
         report.whole_table(read("report_back_translation"), "oar", report.BACK_TRANSLATION_COLUMNS)
     ],
+    "frontier": lambda: frontier.frontier_tables(read("frontier_cookbook")),
     "cookbook-validation": lambda: [report.validation_table(read("report_cookbook"))],
     "polyvore-oar": lambda: [report.whole_table(read("report_polyvore"), "oar")],
     "polyvore-wscr": lambda: [report.whole_table(read("report_polyvore"), "wscr")],
