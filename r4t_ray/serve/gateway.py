@@ -252,30 +252,31 @@ class Gateway:
             sequence=tasks[self._backend.default_task].sequence,
         )
 
+    async def _write(self, method: Any, *given: Any) -> Any:
+        """What a method of the writer returns within the deadline."""
+        async with asyncio.timeout(self._deadline_s):
+            return await method.remote(*given)
+
     @api.post("/v1/admin/upsert", responses=ERRORS)
     async def upsert(self, request: UpsertRequest, connection: Request) -> ChangeResponse:
         """Add entries, or replace those with their ids. When the answer comes, they are on the disk and served."""
-        async with asyncio.timeout(self._deadline_s):
-            written = await self._writer.upsert.remote(request.pool, request.records)
+        written = await self._write(self._writer.upsert, request.pool, request.records)
         return change_response(written, connection)
 
     @api.post("/v1/admin/snapshot", responses=ERRORS)
     async def snapshot(self, connection: Request) -> GenerationResponse:
         """Write the live entries as a new generation, from which an empty log begins."""
-        async with asyncio.timeout(self._deadline_s):
-            activated = await self._writer.snapshot.remote()
+        activated = await self._write(self._writer.snapshot)
         return GenerationResponse(request_id=connection.state.request_id, **asdict(activated))
 
     @api.post("/v1/admin/activate", responses=ERRORS)
     async def activate(self, request: ActivateRequest, connection: Request) -> GenerationResponse:
         """Serve another generation, from the next request on. Changes since the last one are kept as a new one."""
-        async with asyncio.timeout(self._deadline_s):
-            activated = await self._writer.activate.remote(request.generation)
+        activated = await self._write(self._writer.activate, request.generation)
         return GenerationResponse(request_id=connection.state.request_id, **asdict(activated))
 
     @api.post("/v1/admin/delete", responses=ERRORS)
     async def delete(self, request: DeleteRequest, connection: Request) -> ChangeResponse:
         """Delete entries. When the answer comes, this is on the disk, and no later request finds them."""
-        async with asyncio.timeout(self._deadline_s):
-            written = await self._writer.delete.remote(request.pool, request.ids)
+        written = await self._write(self._writer.delete, request.pool, request.ids)
         return change_response(written, connection)
