@@ -21,8 +21,8 @@ from r4t_ray.evaluation.push import push
 from r4t_ray.experiment import Experiment
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.new_entries import add
-from r4t_ray.retrieval.live import LiveTasks
-from r4t_ray.retrieval.loading import open_tasks
+from r4t_ray.retrieval.live import Versions
+from r4t_ray.retrieval.live.versions import open_version
 from r4t_ray.retrieval.request import parse_request
 from r4t_ray.retrieval.retriever import Retriever
 from r4t_ray.retrieval.settings import RetrievalSettings
@@ -122,9 +122,9 @@ def test_the_server_takes_the_task_alone_too(made: Made) -> None:
     build_app(args)
     with pytest.raises(ConfigError, match=f"serve.default_task: got {other}"):
         build_app(args.model_copy(update={"default_task": other}))
-    live = LiveTasks(workspace, *open_tasks(workspace, args, with_index=True))
-    served = ServeBackend(args, live=live, generator=None, deployed={}, rows={})  # type: ignore[arg-type]
-    assert served.default_task == task
+    versions = Versions(workspace, lambda one: open_version(one, args, ()))
+    served = ServeBackend(args, versions=versions, generator=None, deployed={})  # type: ignore[arg-type]
+    assert served.default_task(versions.current.live.served) == task
 
 
 @pytest.mark.slow

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Field, WithJsonSchema, model_validator
 
 from r4t_ray.retrieval.filtering.filters import FilterField
 from r4t_ray.retrieval.request import DEFAULT_N, MAX_ITEMS, Term
@@ -109,6 +109,7 @@ class IndexResponse(Message):
     """What the server searches, by task."""
 
     request_id: str
+    workspace: str = Field(description="Name of the folder that is served.")
     default_task: Task
     tasks: dict[Task, PoolInfo]
     generation: int = GENERATION
@@ -135,9 +136,24 @@ class DeleteRequest(Message):
 
 
 class ActivateRequest(Message):
-    """The generation to serve."""
+    """The generation or the workspace to serve, one of the two."""
 
-    generation: int = Field(ge=0, strict=True, description="Its number. 0 is the workspace without live changes.")
+    generation: int | None = Field(
+        None, ge=0, strict=True, description="Number of a generation. 0 is the workspace without live changes."
+    )
+    workspace: str | None = Field(
+        None,
+        min_length=1,
+        max_length=255,
+        pattern=r"^[^/\\\x00]+$",
+        description="Name of a folder beside the workspace with which the server started.",
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.generation is None) == (self.workspace is None):
+            raise ValueError("name either a generation or a workspace")
+        return self
 
 
 class GenerationResponse(Message):

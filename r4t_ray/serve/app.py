@@ -9,6 +9,7 @@ from ray import serve
 from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import ConfigError
 from r4t_ray.live import Replay
+from r4t_ray.retrieval.live.versions import served_workspace
 from r4t_ray.retrieval.loading import served_indexes, served_tasks, shard_rows, verify
 from r4t_ray.retrieval.retriever import default_task
 from r4t_ray.serve.args import AppArgs, Scaling
@@ -23,7 +24,7 @@ __all__ = ["AppArgs", "build_app"]
 
 
 def build_app(args: AppArgs) -> serve.Application:
-    """Join the deployments that serve ``args.workspace``.
+    """Join the deployments that serve ``args.workspace``, or the workspace that was activated in its place.
 
     Every file is verified here, so that a fault is reported before any deployment starts. Replicas verify the files
     that they load.
@@ -37,14 +38,16 @@ def build_app(args: AppArgs) -> serve.Application:
     workspace = Workspace(Path(args.workspace))
     query_log = absolute_log(args.query_log) if args.query_log else None
     args = args.model_copy(update={"workspace": str(workspace.root), "query_log": query_log})
+    workspace = served_workspace(workspace)
     verify(workspace)
     Replay(workspace).update()
     tasks = served_tasks(workspace)
     default_task(tasks, args)  # fails early
     keys = load_keys(args.api_keys_file)
     shards = {name: _shards(workspace, args, name) for name in served_indexes(tasks)}
+    num_shards = {name: len(found) for name, found in shards.items() if found}
     generator = scaled(Generator, args.generator, args.json_logs).bind(args)
-    writer = scaled(Writer, Scaling(cpus=0.0), args.json_logs).bind(args, generator)
+    writer = scaled(Writer, Scaling(cpus=0.0), args.json_logs).bind(args, generator, num_shards)
     gateway = scaled(Gateway, args.gateway, args.json_logs)
     if args.json_logs:
         gateway = gateway.options(logging_config={"encoding": "JSON", "enable_access_log": False})  # it logs requests

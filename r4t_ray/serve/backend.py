@@ -15,7 +15,8 @@ from r4t_ray.retrieval.compose import answer, fan_out, items_of
 from r4t_ray.retrieval.filtering.filters import check_attributes
 from r4t_ray.retrieval.finding import both
 from r4t_ray.retrieval.generation import Generated, GenerationRequest, prepare
-from r4t_ray.retrieval.live import LiveTasks, Served
+from r4t_ray.retrieval.live import Served, Version, Versions
+from r4t_ray.retrieval.live.tasks import signature
 from r4t_ray.retrieval.messages import SearchRequest
 from r4t_ray.retrieval.open_task import OpenTask
 from r4t_ray.retrieval.picking import Lookup, Searching
@@ -24,9 +25,9 @@ from r4t_ray.retrieval.response import FanoutDirection, Item, RetrieveResponse
 from r4t_ray.retrieval.retriever import choose_task, default_task
 from r4t_ray.retrieval.timing import Clock, limit_of
 from r4t_ray.serve.args import AppArgs
-from r4t_ray.serve.lookups import Handle, Lookups
+from r4t_ray.serve.lookups import DeployedShards, Handle, Lookups
 from r4t_ray.serve.observability.metrics import record_answer
-from r4t_ray.types import Array, IndexName, Search
+from r4t_ray.types import Array, IndexName, Search, Task
 
 T = TypeVar("T")
 
@@ -35,9 +36,10 @@ HEALTH_DEADLINE_S = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One request at work: its task, its lookups and its clock."""
+    """One request at work: the folder of its workspace, its task, its lookups and its clock."""
 
     request: RetrieveRequest
+    root: str
     opened: OpenTask
     look_up: Lookups
     clock: Clock
@@ -48,30 +50,33 @@ class ServeBackend:
 
     Args:
         args: The application's arguments.
-        live: The tasks that are served, and the shards that this process searches. Without deployed shards it searches
-            all. With deployed shards it searches only those of the entries of `r4t add` and of live changes.
+        versions: The workspace that is served, with the shards that this process searches. Without deployed shards it
+            searches all. With deployed shards it searches only those of the entries of `r4t add` and of live changes.
         generator: Handle of the Generator deployment.
         deployed: Index -> handles of its Shard deployments; empty lists when this process searches the indexes.
-        rows: Index -> first pool row of each deployed shard, and the row after its last.
     """
 
     def __init__(
         self,
         args: AppArgs,
         *,
-        live: LiveTasks,
+        versions: Versions,
         generator: Handle,
         deployed: Mapping[IndexName, list[Handle]],
-        rows: Mapping[IndexName, list[tuple[int, int]]],
     ) -> None:
-        self.tasks = tuple(live.served.tasks)
-        self.default_task = default_task(self.tasks, args)
-        self._args, self._live, self._generator = args, live, generator
-        self._deployed, self._rows = deployed, rows
+        self._args, self._versions, self._generator, self._deployed = args, versions, generator, deployed
 
-    async def served(self) -> Served:
-        """What a request sees from its start to its end: every live change that was acknowledged before."""
-        return self._live.served if self._live.is_current() else await asyncio.to_thread(self._live.update)
+    async def served(self) -> tuple[Version, Served]:
+        """What a request sees from its start to its end: every change that was acknowledged before."""
+        versions = self._versions
+        is_current = signature(versions.path) == versions.seen
+        version = versions.current if is_current else await asyncio.to_thread(versions.update)
+        live = version.live
+        return version, live.served if live.is_current() else await asyncio.to_thread(live.update)
+
+    def default_task(self, served: Served) -> Task:
+        """The task of a request that names none."""
+        return default_task(tuple(served.tasks), self._args)
 
     async def retrieve(self, request: RetrieveRequest, request_id: str | None = None) -> RetrieveResponse:
         """Answer a validated request, by the steps of ``retrieval.retriever.retrieve``.
@@ -83,14 +88,14 @@ class ServeBackend:
             BackPressureError: A deployment's queue is full.
             MachineError: No shard answers.
         """
-        job = self._job(request, await self.served())
+        job = self._job(request, *await self.served())
         async with asyncio.timeout(job.clock.left_s):
             generated = await self._generate(job)
             return await self._finish(job, generated, request_id)
 
     async def fan_out(self, request: RetrieveRequest) -> tuple[OpenTask, list[FanoutDirection]]:
         """The task of a request, and its directions without items. Raises as ``retrieve``."""
-        job = self._job(request, await self.served())
+        job = self._job(request, *await self.served())
         async with asyncio.timeout(job.clock.left_s):
             generated = await self._generate(job)
             return job.opened, await self._run(fan_out(request, job.opened, generated), job)
@@ -108,10 +113,10 @@ class ServeBackend:
             Position -> answer, or what ``retrieve`` raises.
         """
 
-        served = await self.served()
+        version, served = await self.served()
 
         async def begin(request: RetrieveRequest) -> tuple[Job, GenerationRequest]:
-            job = self._job(request, served)
+            job = self._job(request, version, served)
             async with asyncio.timeout(job.clock.left_s):
                 return job, await self._run(prepare(request, job.opened), job)
 
@@ -127,7 +132,7 @@ class ServeBackend:
         if begun:
             async with asyncio.timeout(self._args.deadline_s):
                 started = time.perf_counter()
-                made = await self._generator.generate_all.remote([generation for _, generation in begun.values()])
+                made = await self._generator.generate_all.remote([one for _, one in begun.values()], version.root)
             for job, _ in begun.values():
                 job.clock.add("wait", 1e3 * (time.perf_counter() - started))
             outcomes |= await settle(
@@ -142,20 +147,21 @@ class ServeBackend:
             RequestError: A vector of another width or of length 0, or a task or an attribute that is not there.
             TimeoutError, BackPressureError, MachineError: As ``retrieve``.
         """
-        job = self._job(RetrieveRequest(query="-", task=request.task), await self.served())
+        job = self._job(RetrieveRequest(query="-", task=request.task), *await self.served())
         async with asyncio.timeout(job.clock.left_s):
             return job.opened, await self._run(search_vectors(request, job.opened), job)
 
-    def _job(self, request: RetrieveRequest, served: Served) -> Job:
+    def _job(self, request: RetrieveRequest, version: Version, served: Served) -> Job:
         clock = Clock(limit_of(request.timeout_ms, self._args.deadline_s))
-        look_up = Lookups(self._deployed, self._rows, served.shards, allow_partial=request.allow_partial, clock=clock)
-        opened = choose_task(served.tasks, request.task or self.default_task)
-        return Job(request=request, opened=opened, look_up=look_up, clock=clock)
+        shards = DeployedShards(self._deployed, version.rows, version.root)
+        look_up = Lookups(shards, served.shards, allow_partial=request.allow_partial, clock=clock)
+        opened = choose_task(served.tasks, request.task or self.default_task(served))
+        return Job(request=request, root=version.root, opened=opened, look_up=look_up, clock=clock)
 
     async def _generate(self, job: Job) -> Generated:
         generation = await self._run(prepare(job.request, job.opened), job)
         with job.clock.stage("wait"):
-            generated: Generated = await self._generator.generate.remote(generation)
+            generated: Generated = await self._generator.generate.remote(generation, job.root)
         job.clock.generated(generated.timings_ms)
         return generated
 

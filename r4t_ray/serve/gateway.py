@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from fastapi import HTTPException, Request
@@ -19,8 +20,8 @@ from starlette.types import Scope
 from r4t_ray.artifacts import Workspace
 from r4t_ray.live.writer import Written
 from r4t_ray.machine.threads import limit_threads
-from r4t_ray.retrieval.live import LiveTasks
-from r4t_ray.retrieval.loading import open_tasks, shard_rows
+from r4t_ray.retrieval.live import Versions
+from r4t_ray.retrieval.live.versions import open_version
 from r4t_ray.retrieval.messages import (
     ActivateRequest,
     BatchEntry,
@@ -53,6 +54,9 @@ from r4t_ray.types import IndexName, Task
 
 _logger = logging.getLogger("ray.serve")
 """Serve's logger, which writes to the file of the replica."""
+
+SWAP_DEADLINE_S = 600.0
+"""Seconds within which every replica has to load another workspace."""
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorResponse} for status in (400, 401, 403, 404, 408, 413, 422, 429, 500, 502, 503, 504)
@@ -147,17 +151,25 @@ class Gateway:
         self.keys, self.has_json_logs = keys, args.json_logs
         self._writer, self._deadline_s = writer, args.deadline_s
         self._query_log = QueryLog(args.query_log) if args.query_log else None
-        workspace = Workspace(args.workspace)
-        live = LiveTasks(workspace, *open_tasks(workspace, args, with_index=args.shards == "inline"))
-        rows = {name: shard_rows(workspace, name) if handles else [] for name, handles in deployed.items()}
-        self._backend = ServeBackend(args, live=live, generator=generator, deployed=deployed, rows=rows)
+        names = [name for name, handles in deployed.items() if handles]
+        self._versions = Versions(Workspace(args.workspace), lambda one: open_version(one, args, names))
+        self._backend = ServeBackend(args, versions=self._versions, generator=generator, deployed=deployed)
         limit_threads(args.gateway.cpus)
+
+    async def prepare(self, root: str) -> None:
+        """Open another workspace beside this one. Raises ArtifactError."""
+        await asyncio.to_thread(self._versions.opened.__getitem__, root)
+
+    async def release(self, root: str) -> None:
+        """Forget other workspaces."""
+        self._versions.opened.keep(root)
 
     @api.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def page(self) -> HTMLResponse:
         """A page with a form for queries. It loads nothing from other servers."""
-        default = self._backend.default_task
-        page = read_page((default, *(task for task in self._backend.tasks if task != default)))
+        _, served = await self._backend.served()
+        default = self._backend.default_task(served)
+        page = read_page((default, *(task for task in served.tasks if task != default)))
         return HTMLResponse(page.html, headers={"Content-Security-Policy": page.policy})
 
     @api.get("/livez")
@@ -170,9 +182,9 @@ class Gateway:
     async def healthz(self) -> JSONResponse:
         """200 if the generator and every shard answer, else 503 or 504."""
         await self._backend.check_ready()
-        served = await self._backend.served()
+        _, served = await self._backend.served()
         models = {task: opened.model.model_dump() for task, opened in served.tasks.items()}
-        return JSONResponse({"status": "ok", "default_task": self._backend.default_task, "tasks": models})
+        return JSONResponse({"status": "ok", "default_task": self._backend.default_task(served), "tasks": models})
 
     @api.get("/metrics", response_class=PlainTextResponse, responses=ERRORS)
     async def metrics(self) -> PlainTextResponse:
@@ -234,7 +246,7 @@ class Gateway:
     @api.get("/v1/items/{item_id:path}", responses=ERRORS)
     async def item(self, item_id: str, connection: Request, task: Task | None = None) -> ItemResponse:
         """An entry of the catalogue with its attributes, of the task's pool or of the first pool that has it."""
-        tasks = (await self._backend.served()).tasks
+        tasks = (await self._backend.served())[1].tasks
         for opened in [choose_task(tasks, task)] if task else tasks.values():
             if item_id in opened.pool.row_of:
                 return ItemResponse(request_id=connection.state.request_id, **entry(opened, item_id))
@@ -243,18 +255,20 @@ class Gateway:
     @api.get("/v1/index", responses=ERRORS)
     async def index(self, connection: Request) -> IndexResponse:
         """What the server searches: the pools, their indexes and attributes, and the models that answer."""
-        tasks = (await self._backend.served()).tasks
+        version, served = await self._backend.served()
+        default = self._backend.default_task(served)
         return IndexResponse(
             request_id=connection.state.request_id,
-            default_task=self._backend.default_task,
-            tasks={task: pool_info(opened) for task, opened in tasks.items()},
-            generation=tasks[self._backend.default_task].generation,
-            sequence=tasks[self._backend.default_task].sequence,
+            workspace=Path(version.root).name,
+            default_task=default,
+            tasks={task: pool_info(opened) for task, opened in served.tasks.items()},
+            generation=served.tasks[default].generation,
+            sequence=served.tasks[default].sequence,
         )
 
-    async def _write(self, method: Any, *given: Any) -> Any:
-        """What a method of the writer returns within the deadline."""
-        async with asyncio.timeout(self._deadline_s):
+    async def _write(self, method: Any, *given: Any, limit_s: float | None = None) -> Any:
+        """What a method of the writer returns within the deadline, or within another limit."""
+        async with asyncio.timeout(limit_s or self._deadline_s):
             return await method.remote(*given)
 
     @api.post("/v1/admin/upsert", responses=ERRORS)
@@ -271,8 +285,11 @@ class Gateway:
 
     @api.post("/v1/admin/activate", responses=ERRORS)
     async def activate(self, request: ActivateRequest, connection: Request) -> GenerationResponse:
-        """Serve another generation, from the next request on. Changes since the last one are kept as a new one."""
-        activated = await self._write(self._writer.activate, request.generation)
+        """Serve another generation or workspace, from the next request on. No change is lost."""
+        if request.workspace is None:
+            activated = await self._write(self._writer.activate, request.generation)
+        else:
+            activated = await self._write(self._writer.serve_from, request.workspace, limit_s=SWAP_DEADLINE_S)
         return GenerationResponse(request_id=connection.state.request_id, **asdict(activated))
 
     @api.post("/v1/admin/delete", responses=ERRORS)

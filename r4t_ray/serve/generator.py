@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import TypeVar
 
 from ray import serve
 
@@ -13,9 +15,22 @@ from r4t_ray.errors import DataError
 from r4t_ray.new_entries import embed_entries
 from r4t_ray.retrieval.backend import DirectionGenerator
 from r4t_ray.retrieval.generation import Generated, GenerationRequest
+from r4t_ray.retrieval.live.versions import Loaded, served_workspace
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.observability.metrics import record_cache
 from r4t_ray.types import POOLS, Array, Task
+
+T = TypeVar("T")
+
+
+def outcomes_of(directions: DirectionGenerator, requests: list[GenerationRequest]) -> list[Generated | DataError]:
+    """The outcome of each request. If the batch fails, each is computed alone: only the one at fault fails."""
+    try:
+        return [*directions(requests)]
+    except DataError as error:
+        if len(requests) == 1:
+            return [error]
+        return [outcome for request in requests for outcome in outcomes_of(directions, [request])]
 
 
 @serve.deployment
@@ -28,53 +43,71 @@ class Generator:
 
     def __init__(self, args: AppArgs) -> None:
         device = "cuda" if args.generator.gpus else "cpu"
-        self._directions = DirectionGenerator.load(Workspace(args.workspace), args, device, cpus=args.generator.cpus)
-        self._hits, self._misses = 0, 0
+        self._loaded = Loaded(
+            lambda workspace: DirectionGenerator.load(workspace, args, device, cpus=args.generator.cpus)
+        )
+        self._loaded[str(served_workspace(Workspace(args.workspace)).root)]
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="generator")
         # The queue belongs to the instance. In the class body it would hold futures, which Ray cannot serialise.
         in_batches = serve.batch(max_batch_size=args.max_batch_size, batch_wait_timeout_s=args.batch_wait_s)
         self._batched = in_batches(self._compute)
 
-    async def generate(self, request: GenerationRequest) -> Generated:
+    async def prepare(self, root: str) -> None:
+        """Load the models of another workspace beside these. Raises ArtifactError."""
+        await asyncio.to_thread(self._loaded.__getitem__, root)
+
+    async def release(self, root: str) -> None:
+        """Forget the models of other workspaces."""
+        self._loaded.keep(root)
+
+    async def generate(self, request: GenerationRequest, root: str) -> Generated:
         """The query's embedding and its directions; other requests may share its batch.
+
+        Args:
+            request: The request.
+            root: The folder of the workspace that it sees.
 
         Raises:
             DataError: The encoder gives a text of this request a vector that is zero or not finite.
         """
-        generated: Generated | DataError = await self._batched(request)
+        generated: Generated | DataError = await self._batched((request, root))
         if isinstance(generated, DataError):
             raise generated
         return generated
 
-    async def generate_all(self, requests: list[GenerationRequest]) -> list[Generated | DataError]:
+    async def generate_all(self, requests: list[GenerationRequest], root: str) -> list[Generated | DataError]:
         """As ``generate`` for several requests in one pass; a request at fault has its error."""
-        return await self._compute(requests)
+        return await self._compute([(request, root) for request in requests])
 
-    async def _compute(self, requests: list[GenerationRequest]) -> list[Generated | DataError]:
-        outcomes = await asyncio.get_running_loop().run_in_executor(self._worker, self._outcomes, requests)
-        hits, misses = self._directions.encoder.hits, self._directions.encoder.misses
-        record_cache(hits - self._hits, misses - self._misses)
-        self._hits, self._misses = hits, misses
-        return outcomes
+    async def _compute(self, asked: list[tuple[GenerationRequest, str]]) -> list[Generated | DataError]:
+        outcomes: dict[int, Generated | DataError] = {}
+        for root in {root: None for _, root in asked}:
+            positions = [at for at, (_, own) in enumerate(asked) if own == root]
+            requests = [asked[at][0] for at in positions]
+            found, hits, misses = await self._in_turn(partial(self._counted, requests, root))
+            record_cache(hits, misses)
+            outcomes |= dict(zip(positions, found, strict=True))
+        return [outcomes[at] for at in range(len(asked))]
 
-    def _outcomes(self, requests: list[GenerationRequest]) -> list[Generated | DataError]:
-        """The outcome of each request. If the batch fails, each is computed alone: only the one at fault fails."""
-        try:
-            return [*self._directions(requests)]
-        except DataError as error:
-            if len(requests) == 1:
-                return [error]
-            return [outcome for request in requests for outcome in self._outcomes([request])]
+    async def _in_turn(self, call: Callable[[], T]) -> T:
+        """What a call returns. One call runs at a time."""
+        return await asyncio.get_running_loop().run_in_executor(self._worker, call)
 
-    async def embed(self, texts: list[str], given_MD: Array | None, task: Task) -> Array:
+    def _counted(self, requests: list[GenerationRequest], root: str) -> tuple[list[Generated | DataError], int, int]:
+        """The outcomes, and how many texts were in the encoder's cache and how many were not."""
+        directions = self._loaded[root]
+        hits, misses = directions.encoder.hits, directions.encoder.misses
+        outcomes = outcomes_of(directions, requests)
+        return outcomes, directions.encoder.hits - hits, directions.encoder.misses - misses
+
+    async def embed(self, texts: list[str], given_MD: Array | None, task: Task, root: str) -> Array:
         """Unit embeddings of new entries of a task's pool, from their texts or from the vectors that they bring along.
 
         Raises:
             DataError: The encoder gives a text a vector that is zero or not finite, or vectors are of another space.
         """
         given = {} if given_MD is None else {POOLS[task]: given_MD}
-        embed = partial(embed_entries, self._directions.encoder, texts, given, task)
-        return await asyncio.get_running_loop().run_in_executor(self._worker, embed)
+        return await self._in_turn(lambda: embed_entries(self._loaded[root].encoder, texts, given, task))
 
     async def ready(self) -> bool:
         """True. A replica answers calls only after its constructor, which loads the models."""

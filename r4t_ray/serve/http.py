@@ -14,10 +14,10 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from r4t_ray.errors import ArtifactError, DataError, MachineError, RequestError
+from r4t_ray.errors import ArtifactError, DataError, MachineError, R4TError, RequestError
 from r4t_ray.retrieval.request import EXPECTED_BODY, request_fault
 from r4t_ray.retrieval.response import ErrorBody, ErrorResponse, error_of, error_response
-from r4t_ray.serve.keys import Key, KeyCheck
+from r4t_ray.serve.keys import ADMIN_PATHS, Key, KeyCheck
 from r4t_ray.serve.middleware import BodyLimit, PlainRequests, error_reply
 
 RETRY_AFTER_S = 1
@@ -91,7 +91,13 @@ async def _down(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _lacking(request: Request, error: Exception) -> JSONResponse:
-    _logger.error("a request failed: %s", getattr(error, "cause", error))  # Ray wraps what a replica raised
+    """The server's machine or files are at fault. Only the scope admin is told how, because it may name paths."""
+    cause = getattr(error, "cause", error)  # Ray wraps what a replica raised
+    _logger.error("a request failed: %s", cause)
+    if isinstance(cause, R4TError) and request.url.path.startswith(ADMIN_PATHS):
+        # Changed files stay so until a person acts, so no client tries again.
+        headers = {} if isinstance(cause, ArtifactError) else {"Retry-After": str(RETRY_AFTER_S)}
+        return reply(request, 503, error_of(cause), headers)
     content = error_response(
         request.url.path,
         "no answer of a service that the server asks",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from ray.exceptions import RayActorError
@@ -27,6 +27,20 @@ FAULTS = (RayActorError, BackPressureError, DeploymentUnavailableError, OSError,
 _logger = logging.getLogger(__name__)
 
 
+class DeployedShards(NamedTuple):
+    """The shard deployments of one workspace.
+
+    Attributes:
+        handles: Index -> handles of its Shard deployments.
+        rows: Index -> first pool row of each of them, and the row after its last.
+        root: The folder of the workspace.
+    """
+
+    handles: Mapping[IndexName, list[Handle]]
+    rows: Mapping[IndexName, list[tuple[int, int]]]
+    root: str
+
+
 class Lookups:
     """Looks things up for one request.
 
@@ -34,8 +48,7 @@ class Lookups:
     again after a fault.
 
     Args:
-        deployed: Index -> handles of its Shard deployments.
-        rows: Index -> first pool row of each deployed shard, and the row after its last.
+        deployed: The shards that other processes search.
         shards: Index -> the shards of this process.
         allow_partial: Whether to go on without a shard that fails.
         clock: Knows the time that is left.
@@ -43,14 +56,13 @@ class Lookups:
 
     def __init__(
         self,
-        deployed: Mapping[IndexName, list[Handle]],
-        rows: Mapping[IndexName, list[tuple[int, int]]],
+        deployed: DeployedShards,
         shards: Mapping[IndexName, tuple[Shard, ...]],
         *,
         allow_partial: bool,
         clock: Clock,
     ) -> None:
-        self._deployed, self._rows, self._shards = deployed, rows, shards
+        self._deployed, self._shards = deployed, shards
         self._allow_partial, self._clock = allow_partial, clock
         self._asked: set[tuple[IndexName, int]] = set()
         self._failed: set[tuple[IndexName, int]] = set()
@@ -78,20 +90,20 @@ class Lookups:
 
     def _open_shards(self, name: IndexName, lookup: Lookup) -> list[int]:
         """The deployed shards without a fault that have something to find."""
-        numbers = [number for number in range(len(self._deployed[name])) if (name, number) not in self._failed]
+        numbers = [number for number in range(len(self._deployed.handles[name])) if (name, number) not in self._failed]
         if isinstance(lookup, Fetch):
             return [number for number in numbers if len(self._own_rows(name, number, lookup))]
         return numbers
 
     def _own_rows(self, name: IndexName, number: int, lookup: Fetch) -> Rows:
-        first, stop = self._rows[name][number]
+        first, stop = self._deployed.rows[name][number]
         return lookup.rows[(lookup.rows >= first) & (lookup.rows < stop)]
 
     async def _call(self, name: IndexName, number: int, lookup: Lookup) -> Any:
-        handle = self._deployed[name][number]
+        handle, root = self._deployed.handles[name][number], self._deployed.root
         if isinstance(lookup, Fetch):
-            return await handle.vectors.remote(self._own_rows(name, number, lookup))
-        return await handle.search.remote(*packed(lookup, *self._rows[name][number]))
+            return await handle.vectors.remote(self._own_rows(name, number, lookup), root)
+        return await handle.search.remote(*packed(lookup, *self._deployed.rows[name][number]), root)
 
     async def _answers(self, name: IndexName, calls: Mapping[int, Awaitable[Any]]) -> list[Any]:
         """The answers of the shards; only of those without a fault if partial answers are allowed."""

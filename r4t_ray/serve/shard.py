@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.index import Shard as LoadedShard
 from r4t_ray.index import load_shard
 from r4t_ray.machine.threads import limit_threads
+from r4t_ray.retrieval.live.versions import Loaded, served_workspace
 from r4t_ray.retrieval.loading import folder_of_index, tuned_point
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.types import Array, Hits, IndexName, Rows, Search
@@ -40,6 +42,11 @@ def shard_name(index: IndexName, number: int) -> str:
     return f"shard_{index}_{number:03d}"
 
 
+def load_shard_of(workspace: Workspace, index: IndexName, number: int) -> LoadedShard:
+    """One shard of a workspace; raises ArtifactError."""
+    return load_shard(folder_of_index(workspace, index), number, tuned_point(workspace, index))
+
+
 @serve.deployment
 class Shard:
     """Searches one shard. Serve runs ``search`` in a thread, off the event loop.
@@ -51,25 +58,34 @@ class Shard:
     """
 
     def __init__(self, args: AppArgs, index: IndexName, number: int) -> None:
-        workspace = Workspace(args.workspace)
-        self._shard = load_shard(folder_of_index(workspace, index), number, tuned_point(workspace, index))
+        self._shards = Loaded(partial(load_shard_of, index=index, number=number))
+        self.prepare(str(served_workspace(Workspace(args.workspace)).root))
         limit_threads(args.shard.cpus)
 
-    def search(self, search: Search, allowed: Bits | None = None) -> Hits:
+    def prepare(self, root: str) -> None:
+        """Load the shard of another workspace beside this one. Raises ArtifactError."""
+        self._shards[root]
+
+    def release(self, root: str) -> None:
+        """Forget the shards of other workspaces."""
+        self._shards.keep(root)
+
+    def search(self, search: Search, allowed: Bits | None, root: str) -> Hits:
         """All directions of a request in one call.
 
         Args:
             search: A search of the pool. A mask of the pool comes as ``allowed``.
             allowed: Which rows of this shard may be found, one bit each, from ``packed``.
+            root: The folder of the workspace that the request sees.
 
         Returns:
             Scores and global pool rows, both L x K with K at most ``search.num_hits``, best first.
         """
-        return search_packed(self._shard, search, allowed)
+        return search_packed(self._shards[root], search, allowed)
 
-    def vectors(self, rows: Rows) -> tuple[Rows, Array]:
-        """The rows that this shard has among the given ones, and their embeddings."""
-        return self._shard.vectors(rows)
+    def vectors(self, rows: Rows, root: str) -> tuple[Rows, Array]:
+        """The rows that this shard has among the given ones, and their embeddings, in the workspace at ``root``."""
+        return self._shards[root].vectors(rows)
 
     def ready(self) -> bool:
         """True. A replica answers calls only after its constructor, which loads the shard."""

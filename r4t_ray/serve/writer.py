@@ -11,15 +11,49 @@ from ray import serve
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Catalogue, embedding_field, given_entries
-from r4t_ray.errors import ArtifactError, DataError, MachineError, R4TError, RequestError
-from r4t_ray.live import LiveWriter
+from r4t_ray.errors import ArtifactError, ConfigError, DataError, MachineError, R4TError, RequestError
+from r4t_ray.live import LiveWriter, Replay
+from r4t_ray.live.generations import generations
+from r4t_ray.live.log import log_path, unwritable
 from r4t_ray.live.writer import KEYS, Activated, Written
 from r4t_ray.new_entries import entries_of_pool
+from r4t_ray.retrieval.live.versions import beside, serve_from, served_workspace, serving_path
+from r4t_ray.retrieval.loading import served_indexes, served_tasks, shard_rows, verify
+from r4t_ray.retrieval.retriever import default_task
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.lookups import FAULTS, Handle
-from r4t_ray.types import Array, LivePool
+from r4t_ray.serve.shard import shard_name
+from r4t_ray.types import Array, IndexName, LivePool
 
 T = TypeVar("T")
+
+
+def given_records(
+    pool: LivePool, records: Sequence[dict[str, Any]], workspace: Workspace
+) -> tuple[Catalogue, dict[str, Array]]:
+    """The records of an upsert, and the vectors that they bring along; raises RequestError with a record's place."""
+    try:
+        return given_entries(pool, records, embedding_field(workspace))
+    except DataError as error:
+        raise RequestError(*error.args) from None
+
+
+def fitting(first: Workspace, name: str, args: AppArgs, num_shards: dict[IndexName, int]) -> Workspace:
+    """The workspace of that name, if this application can serve it; else raises RequestError."""
+    target = beside(first, name)
+    try:
+        verify(target)
+        Replay(target).update()
+        tasks = served_tasks(target)
+        default_task(tasks, args)
+        found = {index: len(shard_rows(target, index)) for index in served_indexes(tasks)} if num_shards else {}
+    except (ArtifactError, ConfigError) as error:
+        raise RequestError("workspace", f"{error.where}: {error.got}"[:1000], error.expected, error.fix) from None
+    for index, number in found.items():
+        if number != num_shards.get(index, 0):
+            got, expected = f"{number} shards of the index {index}", f"{num_shards.get(index, 0)}, which are deployed"
+            raise RequestError("workspace", got, expected, "build the index with as many, or deploy the workspace")
+    return target
 
 
 @serve.deployment
@@ -31,10 +65,14 @@ class Writer:
     Args:
         args: The application's arguments, their workspace absolute.
         generator: Handle of the Generator deployment.
+        num_shards: Index -> number of its Shard deployments; empty if the gateways search the indexes.
     """
 
-    def __init__(self, args: AppArgs, generator: Handle) -> None:
-        self._workspace, self._generator = Workspace(args.workspace), generator
+    def __init__(self, args: AppArgs, generator: Handle, num_shards: dict[IndexName, int]) -> None:
+        self._args, self._generator, self._num_shards = args, generator, num_shards
+        self._first = Workspace(args.workspace)
+        self._workspace = served_workspace(self._first)
+        self._swapping, self._tidying = asyncio.Lock(), set[asyncio.Task[None]]()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
         self._live: LiveWriter | None = None
 
@@ -46,11 +84,12 @@ class Writer:
             DataError: The encoder gives a text a vector that is zero or not finite.
             MachineError, ArtifactError: The log cannot be written.
         """
-        new, given = await asyncio.to_thread(self._checked, pool, records)
+        workspace = self._workspace
+        new, given = await asyncio.to_thread(given_records, pool, records, workspace)
         task, _ = KEYS[pool]
         texts = entries_of_pool(new, task)[1]
         try:
-            emb_MD = await self._generator.embed.remote(texts, given.get(pool), task)
+            emb_MD = await self._generator.embed.remote(texts, given.get(pool), task, str(workspace.root))
         except R4TError as error:
             cause = getattr(error, "cause", error)  # Ray wraps what a replica raised
             if pool in given and isinstance(cause, DataError):
@@ -59,7 +98,7 @@ class Writer:
         except FAULTS as error:
             got = f"no embeddings ({type(error).__name__})"
             raise MachineError("the generator", got, "a replica that answers", "try again") from None
-        return await self._in_turn(lambda live: live.upsert(pool, new, emb_MD))
+        return await self._in_turn(lambda live: live.upsert(pool, new, emb_MD), workspace)
 
     async def delete(self, pool: LivePool, ids: Sequence[str]) -> Written:
         """Delete entries. Raises RequestError, MachineError or ArtifactError."""
@@ -73,22 +112,73 @@ class Writer:
         """Serve another generation. Raises RequestError, MachineError or ArtifactError."""
         return await self._in_turn(lambda live: live.activate(generation))
 
+    async def serve_from(self, name: str) -> Activated:
+        """Serve the workspace of that name, which lies beside the one with which the server started.
+
+        Every replica loads it before the first request sees it. Then the workspace before is forgotten.
+
+        Raises:
+            RequestError: There is no such workspace, its artifacts do not belong together, or it does not fit the
+                deployments. What is served stays.
+            MachineError: A replica cannot load it, or the disk refuses. What is served stays.
+        """
+        async with self._swapping:
+            target = await asyncio.to_thread(fitting, self._first, name, self._args, self._num_shards)
+            try:
+                await self._tell("prepare", target)
+            except BaseException:
+                await self._tell("release", self._workspace)
+                raise
+            activated = await asyncio.get_running_loop().run_in_executor(self._thread, self._switch, target)
+            tidying = asyncio.create_task(self._tidy(target))
+            self._tidying.add(tidying)
+            tidying.add_done_callback(self._tidying.discard)
+            return activated
+
+    async def _tell(self, method: str, target: Workspace) -> None:
+        """Call a method of every replica that holds a workspace. Raises MachineError."""
+        names = [shard_name(index, number) for index, most in self._num_shards.items() for number in range(most)]
+        handles = [self._generator, *map(serve.get_deployment_handle, ("Gateway", *names))]
+        calls = [handle.broadcast(method, str(target.root)).results_async() for handle in handles]
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        faults = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        if faults:
+            got = f"a replica that failed to {method} it: {getattr(faults[0], 'cause', faults[0])}"
+            raise MachineError(f"workspace {target.root.name}", got[:1000], "replicas that answer", "try again")
+
+    async def _tidy(self, target: Workspace) -> None:
+        """Have other workspaces forgotten when the last request that began before has ended."""
+        await asyncio.sleep(self._args.deadline_s)
+        if target.root == self._workspace.root:
+            await self._tell("release", target)
+
+    def _switch(self, target: Workspace) -> Activated:
+        replay = Replay(target)
+        replay.update()
+        self.close()
+        try:
+            serve_from(self._first, target)
+        except OSError as error:
+            raise unwritable(serving_path(self._first), error) from None
+        self._workspace = target
+        known, state = generations(log_path(target).parent), replay.state
+        return Activated(generation=state.generation, sequence=state.sequence, saved=None, generations=tuple(known))
+
     def close(self) -> None:
         """Let another process write."""
         if self._live is not None:
             self._live.close()
         self._live = None
 
-    def _checked(self, pool: LivePool, records: Sequence[dict[str, Any]]) -> tuple[Catalogue, dict[str, Array]]:
-        try:
-            return given_entries(pool, records, embedding_field(self._workspace))
-        except DataError as error:
-            raise RequestError(*error.args) from None
+    async def _in_turn(self, change: Callable[[LiveWriter], T], made_for: Workspace | None = None) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._changed, change, made_for)
 
-    async def _in_turn(self, change: Callable[[LiveWriter], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._changed, change)
-
-    def _changed(self, change: Callable[[LiveWriter], T]) -> T:
+    def _changed(self, change: Callable[[LiveWriter], T], made_for: Workspace | None) -> T:
+        if made_for and made_for.root != self._workspace.root:
+            got = f"embeddings of the workspace {made_for.root.name}"
+            raise MachineError(
+                "records", got, f"those of {self._workspace.root.name}, which is served now", "try again"
+            )
         if self._live is None:
             self._live = LiveWriter(self._workspace)
         try:

@@ -110,6 +110,10 @@ KINDS = {"items": ("item_id", "text"), "sets": ("set_id", "title"), "queries": (
 """Table of the catalogue -> its columns with ids and texts."""
 
 
+CHANGES = ("upsert", "delete", "snapshot", "activate", "serve_from")
+"""Methods of the writer."""
+
+
 @asynccontextmanager
 async def client_in_process(
     generator: Any, args: AppArgs, monkeypatch: pytest.MonkeyPatch, keys: tuple[Key, ...] = ()
@@ -138,15 +142,19 @@ def placed_gateway(
 
             return SimpleNamespace(remote=remote)
 
-        return SimpleNamespace(**{name: method(name) for name in methods})
+        def broadcast(name: str, *args: Any) -> SimpleNamespace:
+            return SimpleNamespace(results_async=lambda: method(name).remote(*args))
+
+        return SimpleNamespace(broadcast=broadcast, **{name: method(name) for name in methods})
 
     handles = handle(generator, "generate", "generate_all", "embed", "ready")
-    writer = Writer.func_or_class(args, handles)
+    writer = Writer.func_or_class(args, handles, {})
     deployed: dict[str, list[Any]] = {"oar": [], "wscr": [], "decoder": []}
     gateway_class = Gateway.func_or_class.__mro__[1]  # the class inside Serve's wrapper
-    gateway = gateway_class(args, handles, handle(writer, "upsert", "delete", "snapshot", "activate"), deployed, keys)
+    gateway = gateway_class(args, handles, handle(writer, *CHANGES), deployed, keys)
     deployment = SimpleNamespace(max_ongoing_requests=args.generator.max_ongoing_requests)
     replica = SimpleNamespace(servable_object=gateway, _deployment_config=deployment)
     monkeypatch.setattr(serve, "get_replica_context", lambda: replica)
+    monkeypatch.setattr(serve, "get_deployment_handle", lambda name: handle(gateway))
     yield gateway
     writer.close()

@@ -6,7 +6,6 @@ import asyncio
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,12 +15,12 @@ from ray.exceptions import RayActorError
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import RequestError
-from r4t_ray.index import load_shard
+from r4t_ray.index import Shard, load_shard
 from r4t_ray.live import Change
 from r4t_ray.live.log import ChangeLog, LogReader
 from r4t_ray.new_entries import find_new_entries
 from r4t_ray.retrieval.backend import DirectionGenerator
-from r4t_ray.retrieval.live import LiveTasks
+from r4t_ray.retrieval.live import LiveTasks, Version, Versions
 from r4t_ray.retrieval.loading import folder_of_index, open_tasks, shard_rows
 from r4t_ray.retrieval.request import parse_request
 from r4t_ray.retrieval.response import RetrieveResponse
@@ -65,9 +64,9 @@ def test_both_topologies_answer_as_the_local_path(
     workspace: Workspace = request.getfixturevalue(place)
     deployed, rows = deployed_shards(workspace, shards_per_task)
     live = LiveTasks(workspace, *open_tasks(workspace, ARGS, with_index=not shards_per_task))
-    generator = handle(generate=lambda one: directions([one])[0])
+    generator = handle(generate=lambda request, _: directions([request])[0])
     args = ARGS.model_copy(update={"deadline_s": 60.0})
-    served = ServeBackend(args, live=live, generator=generator, deployed=deployed, rows=rows)  # type: ignore[arg-type]
+    served = ServeBackend(args, versions=one(workspace, live, rows), generator=generator, deployed=deployed)
     local = Retriever(workspace.root, ARGS)
     for task, pool, added in zip(("oar", "wscr"), (48, 18), num_new_entries, strict=True):
         for n in (5, 60):
@@ -100,9 +99,9 @@ def test_both_topologies_have_the_live_changes(
     workspace = Workspace(tmp_path / "workspace")
     deployed, rows = deployed_shards(workspace, shards_per_task)
     live = LiveTasks(workspace, *open_tasks(workspace, ARGS, with_index=not shards_per_task))
-    generator = handle(generate=lambda one: directions([one])[0])
+    generator = handle(generate=lambda request, _: directions([request])[0])
     args = ARGS.model_copy(update={"deadline_s": 60.0})
-    served = ServeBackend(args, live=live, generator=generator, deployed=deployed, rows=rows)  # type: ignore[arg-type]
+    served = ServeBackend(args, versions=one(workspace, live, rows), generator=generator, deployed=deployed)
     emb_MD = directions.encoder.encode(["a light lunch", "quince jelly"], "document")
     upsert = {"ids": ("i-lunch", "i-lentil"), "texts": ("a light lunch", "jelly"), "filters": ('{"rank": 8}', "{}")}
     # The items that were there before, of r4t add and of the index, are replaced and deleted.
@@ -132,12 +131,24 @@ def test_both_topologies_have_the_live_changes(
                 assert "i-lentil" not in found or found["i-lentil"].text == "jelly"
 
 
+def one(workspace: Workspace, live: LiveTasks, rows: Any) -> Versions:
+    """Versions of which there is one."""
+    return Versions(workspace, lambda opened: Version(root=str(opened.root), live=live, rows=rows))
+
+
+def shard_handle(shard: Shard) -> Any:
+    return handle(
+        search=lambda search, allowed, _: search_packed(shard, search, allowed),
+        vectors=lambda rows, _: shard.vectors(rows),
+    )
+
+
 def deployed_shards(workspace: Workspace, per_index: int) -> tuple[dict[Any, list[Any]], dict[Any, Any]]:
     """Handles of the first shards of each index, and the pool rows of each."""
     deployed, rows = {}, {}
     for name in ("oar", "wscr", "decoder"):
         shards = [load_shard(folder_of_index(workspace, name), number) for number in range(per_index)]  # type: ignore[arg-type]
-        deployed[name] = [handle(search=partial(search_packed, shard), vectors=shard.vectors) for shard in shards]
+        deployed[name] = [shard_handle(shard) for shard in shards]
         rows[name] = shard_rows(workspace, name)[:per_index]  # type: ignore[arg-type]
     return deployed, rows
 
@@ -150,7 +161,7 @@ def sizes_of(answer: RetrieveResponse) -> list[int] | int:
 
 def backend_of(workspace: Workspace, generator: Any, deployed: dict[Any, list[Any]]) -> ServeBackend:
     live = LiveTasks(workspace, *open_tasks(workspace, ARGS, with_index=False))
-    return ServeBackend(ARGS, live=live, generator=generator, deployed=deployed, rows={})
+    return ServeBackend(ARGS, versions=one(workspace, live, {}), generator=generator, deployed=deployed)
 
 
 def test_a_request_past_the_deadline_is_a_timeout(tiny_workspace: Workspace) -> None:
@@ -175,7 +186,8 @@ def test_ready_only_when_every_deployment_is(tiny_workspace: Workspace) -> None:
 
 def test_a_task_that_was_not_trained_is_refused(tiny_workspace: Workspace) -> None:
     backend = backend_of(tiny_workspace, handle(), {})
-    backend._live.served = replace(backend._live.served, tasks={"oar": backend._live.served.tasks["oar"]})
+    live = backend._versions.current.live
+    live.served = replace(live.served, tasks={"oar": live.served.tasks["oar"]})
     with pytest.raises(RequestError, match="one of oar"):
         asyncio.run(backend.retrieve(parse_request(query="dinner", k=1, task="wscr")))
 
@@ -193,9 +205,9 @@ def test_a_partial_answer_has_the_other_shards(
     for handles in deployed.values():
         handles[1] = SimpleNamespace(search=SimpleNamespace(remote=stall), vectors=SimpleNamespace(remote=stall))
     live = LiveTasks(tiny_workspace, *open_tasks(tiny_workspace, ARGS, with_index=False))
-    generator = handle(generate=lambda one: directions([one])[0])
+    generator = handle(generate=lambda request, _: directions([request])[0])
     args = ARGS.model_copy(update={"deadline_s": 60.0 if fault == "down" else 4.0})
-    served = ServeBackend(args, live=live, generator=generator, deployed=deployed, rows=rows)  # type: ignore[arg-type]
+    served = ServeBackend(args, versions=one(tiny_workspace, live, rows), generator=generator, deployed=deployed)
     asked = parse_request(query="a light lunch", k=3, n=60, task=task, allow_partial=True)
     answer = asyncio.run(served.retrieve(asked))
     assert (answer.partial, answer.shards.ok, answer.shards.total) == (True, *((1, 2) if task == "oar" else (2, 4)))

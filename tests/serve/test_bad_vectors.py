@@ -41,7 +41,8 @@ def test_a_bad_vector_fails_one_request_of_a_batch(shop: Workspace, monkeypatch:
 
     async def replies() -> list[httpx.Response]:
         generator = Generator.func_or_class(args)
-        generator._directions.encoder = NoStews(generator._directions.encoder)
+        directions = generator._loaded[str(shop.root)]
+        directions.encoder = NoStews(directions.encoder)
         async with client_in_process(generator, args, monkeypatch) as client:
             bodies = [{"query": query, "k": 2, "n": 3} for query in ("a red shirt", "a cold stew", "a blue scarf")]
             return await asyncio.gather(*(client.post("/v1/retrieve", json=body) for body in bodies))

@@ -183,7 +183,7 @@ BAD: list[tuple[str, Any, int, str]] = [
     ("delete", {"pool": "items", "ids": [""]}, 422, "ids.0"),
     ("delete", {"pool": "items"}, 422, "ids"),
     ("activate", {"generation": -1}, 422, "generation"),
-    ("activate", {}, 422, "generation"),
+    ("activate", {}, 422, "body"),
 ]
 
 
@@ -199,7 +199,7 @@ def test_bad_changes_are_refused_with_their_place(served: Served, workspace: Wor
 
 
 def test_own_vectors_are_taken_as_they_are(served: Served, workspace: Workspace, generator: Any) -> None:
-    encoder = generator._directions.encoder
+    encoder = generator._loaded[str(workspace.root)].encoder
     given = encoder._encoder._model.encode(["a red scarf"], "document")[0]
 
     async def talk(client: httpx.AsyncClient) -> list[str]:

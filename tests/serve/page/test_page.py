@@ -196,7 +196,7 @@ def test_errors_say_what_to_do(visit: Callable[..., Page], site: Site, monkeypat
     assert page.get_by_label("Directions (k)").get_attribute("aria-invalid") == "true"
     full = BackPressureError(num_queued_requests=3, max_queued_requests=2)
 
-    async def busy(_: Any) -> None:
+    async def busy(*_: Any) -> None:
         raise full
 
     page.get_by_label("Directions (k)").fill("2")
