@@ -116,7 +116,7 @@ def remove(
 
     for pool, path in named_files(items, sets):
         num, unknown = send_deletions(Client(url), pool, path)
-        missing = f"; {len(unknown)} unknown, first {unknown[0]!r}" if unknown else ""
+        missing = f"; {len(unknown)} not there (gone before, or unknown), first {unknown[0]!r}" if unknown else ""
         typer.echo(f"{url}: {num} {pool} removed{missing}")
 
 

@@ -33,8 +33,9 @@ def generation_folder(live: Path, generation: int) -> Path:
 
 def generations(live: Path) -> list[int]:
     """The generations that have been written, and 0."""
-    found = live.glob(f"{FOLDER}*/{MANIFEST}")
-    return sorted({0} | {int(path.parent.name.removeprefix(FOLDER)) for path in found})
+    names = [path.parent.name.removeprefix(FOLDER) for path in live.glob(f"{FOLDER}*/{MANIFEST}")]
+    # Folders with other names are unfinished, or copies that a person made.
+    return sorted({0} | {int(name) for name in names if name.isdecimal()})
 
 
 def write_generation(live: Path, state: LiveState, generation: int, parents: Mapping[str, str], dim: int) -> None:
@@ -94,7 +95,7 @@ def load_generation(live: Path, generation: int, parents: Mapping[str, str], dim
         state.pools[pool] = dict.fromkeys(deleted)
         for at, name in enumerate(ids):
             value = filters[at] if isinstance(filters[at], str) else tuple(filters[at])
-            state.pools[pool][name] = Entry(id=name, text=texts[at], filters=value, emb_D=emb_MD[at])
+            state.pools[pool][name] = Entry(id=name, text=texts[at], filters=value, emb_D=emb_MD[at].copy())
     return state
 
 

@@ -6,6 +6,7 @@ was cut off while it was written, so its change was never acknowledged: readers 
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from contextlib import ExitStack
@@ -92,6 +93,10 @@ class LogReader:
         self._lines, self._sequence = lines, sequence
         return Found(start=start, changes=changes)
 
+    def rewind(self) -> None:
+        """Let the next call of ``read`` begin at the first line."""
+        self._position = 0
+
     def first_line(self, start: Start) -> bytes:
         """The first line of a new log that begins there. No two logs have the same."""
         fields = {"generation": start.generation, "sequence": start.sequence, "log": uuid.uuid4().hex}
@@ -164,10 +169,13 @@ class ChangeLog:
         """Write a change and flush it to the disk. After an error the log is closed; open it again.
 
         Raises:
-            MachineError: The change could not be written, and may or may not be kept.
+            MachineError: The change could not be written, and may or may not be kept. Or another file was put in the
+                place of the log, and the change was not written.
         """
         left = memoryview(line_of(change))
         try:
+            if not os.path.samestat(os.fstat(self._file.fileno()), self._path.stat()):
+                raise FileNotFoundError(errno.ENOENT, "another file than the one that was opened")
             while left:
                 left = left[self._file.write(left) :]
             os.fsync(self._file.fileno())
@@ -179,6 +187,7 @@ class ChangeLog:
         """Put a log with one line in the place of this one, on the disk, at once. Raises as ``append``."""
         try:
             begin_log(self._path, first_line)
+            self._file.close()
             self._file = self._held.enter_context(FileIO(self._path, "ab"))
         except OSError as error:
             self.close()

@@ -19,11 +19,15 @@ class Replay:
         self.reader, self.state, self.start = LogReader(workspace), LiveState(), Start()
 
     def update(self) -> bool:
-        """Read the log on; returns whether the state changed. If it raises ArtifactError, the state is as it was."""
+        """Read the log on; returns whether the state changed. If it raises, the next call reads the whole log."""
         found = self.reader.read()
         if found.start is not None:
-            self.start, self.state = found.start, self.load(found.start.generation)
-            self.state.sequence = found.start.sequence
+            try:
+                self.state = self.load(found.start.generation)
+            except BaseException:
+                self.reader.rewind()
+                raise
+            self.start, self.state.sequence = found.start, found.start.sequence
         for change in found.changes:
             self.state.apply(change)
         return found.start is not None or bool(found.changes)

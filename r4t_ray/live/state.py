@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from r4t_ray.live.changes import Change
@@ -39,12 +40,18 @@ class LiveState:
             pool.pop(name, None)
             pool[name] = None
             if change.emb_MD is not None:
-                pool[name] = Entry(id=name, text=change.texts[at], filters=change.filters[at], emb_D=change.emb_MD[at])
+                own_D = change.emb_MD[at].copy()  # a row of the change would keep all its rows in memory
+                pool[name] = Entry(id=name, text=change.texts[at], filters=change.filters[at], emb_D=own_D)
         self.sequence = change.sequence
 
     def entries(self, pool: LivePool) -> list[Entry]:
         """The entries of a pool that are not deleted."""
         return [entry for entry in self.pools[pool].values() if entry is not None]
+
+    def forget_removed(self, pool: LivePool, known: Collection[str]) -> None:
+        """Forget deleted ids that the workspace does not know: without live changes there is no such entry."""
+        for name in self.removed(pool).difference(known):
+            del self.pools[pool][name]
 
     def removed(self, pool: LivePool) -> set[str]:
         """The ids that were deleted."""

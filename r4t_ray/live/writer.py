@@ -109,11 +109,13 @@ class LiveWriter:
         return self._written(len(known), unknown)
 
     def snapshot(self) -> Activated:
-        """Write the live entries as a new generation, from which an empty log begins.
+        """Write the live entries as a new generation, from which an empty log begins; nothing if one has them all.
 
         Raises:
             MachineError: The disk refuses. Then close this writer. The log before stays.
         """
+        if not self._is_changed():
+            return self._activated(None)
         saved = self._save()
         self._begin(saved)
         return self._activated(saved)
@@ -129,7 +131,7 @@ class LiveWriter:
             self._replay.load(generation)
         except ArtifactError as error:
             raise RequestError("generation", f"{generation}: {error.got}", error.expected, error.fix) from None
-        saved = self._save() if self._replay.state.sequence != self._replay.start.sequence else None
+        saved = self._save() if self._is_changed() else None
         self._begin(generation)
         return self._activated(saved)
 
@@ -137,10 +139,16 @@ class LiveWriter:
         """Let another process write."""
         self._log.close()
 
+    def _is_changed(self) -> bool:
+        """Whether the log has changes that no generation has."""
+        return self._replay.state.sequence != self._replay.start.sequence
+
     def _save(self) -> int:
         reader = self._replay.reader
         live = reader.path.parent
         generation = generations(live)[-1] + 1
+        for pool, before in self._before.items():
+            self._replay.state.forget_removed(pool, before)
         try:
             write_generation(live, self._replay.state, generation, reader.parents, reader.dim)
         except OSError as error:

@@ -109,7 +109,7 @@ class IndexResponse(Message):
     """What the server searches, by task."""
 
     request_id: str
-    workspace: str = Field(description="Name of the folder that is served.")
+    workspace: str = Field("", description="Name of the folder that is served.")
     default_task: Task
     tasks: dict[Task, PoolInfo]
     generation: int = GENERATION
@@ -139,7 +139,11 @@ class ActivateRequest(Message):
     """The generation or the workspace to serve, one of the two."""
 
     generation: int | None = Field(
-        None, ge=0, strict=True, description="Number of a generation. 0 is the workspace without live changes."
+        None,
+        ge=0,
+        le=999_999,
+        strict=True,
+        description="Number of a generation. 0 is the workspace without live changes.",
     )
     workspace: str | None = Field(
         None,

@@ -65,14 +65,25 @@ class ServeBackend:
         deployed: Mapping[IndexName, list[Handle]],
     ) -> None:
         self._args, self._versions, self._generator, self._deployed = args, versions, generator, deployed
+        self._updating: asyncio.Task[None] | None = None
 
     async def served(self) -> tuple[Version, Served]:
         """What a request sees from its start to its end: every change that was acknowledged before."""
+        for _ in range(2):  # the first update that is waited for may have begun before this request
+            if self._is_current():
+                break
+            if self._updating is None or self._updating.done():
+                self._updating = asyncio.create_task(asyncio.to_thread(self._update))
+            await asyncio.shield(self._updating)
+        version = self._versions.current
+        return version, version.live.served
+
+    def _is_current(self) -> bool:
         versions = self._versions
-        is_current = signature(versions.path) == versions.seen
-        version = versions.current if is_current else await asyncio.to_thread(versions.update)
-        live = version.live
-        return version, live.served if live.is_current() else await asyncio.to_thread(live.update)
+        return signature(versions.path) == versions.seen and versions.current.live.is_current()
+
+    def _update(self) -> None:
+        self._versions.update().live.update()
 
     def default_task(self, served: Served) -> Task:
         """The task of a request that names none."""
@@ -88,15 +99,17 @@ class ServeBackend:
             BackPressureError: A deployment's queue is full.
             MachineError: No shard answers.
         """
-        job = self._job(request, *await self.served())
-        async with asyncio.timeout(job.clock.left_s):
+        clock = self._clock(request)
+        async with asyncio.timeout(clock.left_s):
+            job = self._job(request, clock, *await self.served())
             generated = await self._generate(job)
             return await self._finish(job, generated, request_id)
 
     async def fan_out(self, request: RetrieveRequest) -> tuple[OpenTask, list[FanoutDirection]]:
         """The task of a request, and its directions without items. Raises as ``retrieve``."""
-        job = self._job(request, *await self.served())
-        async with asyncio.timeout(job.clock.left_s):
+        clock = self._clock(request)
+        async with asyncio.timeout(clock.left_s):
+            job = self._job(request, clock, *await self.served())
             generated = await self._generate(job)
             return job.opened, await self._run(fan_out(request, job.opened, generated), job)
 
@@ -113,10 +126,12 @@ class ServeBackend:
             Position -> answer, or what ``retrieve`` raises.
         """
 
-        version, served = await self.served()
+        whole = Clock(self._args.deadline_s)
+        async with asyncio.timeout(whole.left_s):
+            version, served = await self.served()
 
         async def begin(request: RetrieveRequest) -> tuple[Job, GenerationRequest]:
-            job = self._job(request, version, served)
+            job = self._job(request, self._clock(request), version, served)
             async with asyncio.timeout(job.clock.left_s):
                 return job, await self._run(prepare(request, job.opened), job)
 
@@ -130,7 +145,7 @@ class ServeBackend:
         outcomes: dict[int, Any] = await settle({at: begin(request) for at, request in requests.items()})
         begun = {at: outcome for at, outcome in outcomes.items() if not isinstance(outcome, BaseException)}
         if begun:
-            async with asyncio.timeout(self._args.deadline_s):
+            async with asyncio.timeout(whole.left_s):
                 started = time.perf_counter()
                 made = await self._generator.generate_all.remote([one for _, one in begun.values()], version.root)
             for job, _ in begun.values():
@@ -147,12 +162,16 @@ class ServeBackend:
             RequestError: A vector of another width or of length 0, or a task or an attribute that is not there.
             TimeoutError, BackPressureError, MachineError: As ``retrieve``.
         """
-        job = self._job(RetrieveRequest(query="-", task=request.task), *await self.served())
-        async with asyncio.timeout(job.clock.left_s):
+        asked = RetrieveRequest(query="-", task=request.task)
+        clock = self._clock(asked)
+        async with asyncio.timeout(clock.left_s):
+            job = self._job(asked, clock, *await self.served())
             return job.opened, await self._run(search_vectors(request, job.opened), job)
 
-    def _job(self, request: RetrieveRequest, version: Version, served: Served) -> Job:
-        clock = Clock(limit_of(request.timeout_ms, self._args.deadline_s))
+    def _clock(self, request: RetrieveRequest) -> Clock:
+        return Clock(limit_of(request.timeout_ms, self._args.deadline_s))
+
+    def _job(self, request: RetrieveRequest, clock: Clock, version: Version, served: Served) -> Job:
         shards = DeployedShards(self._deployed, version.rows, version.root)
         look_up = Lookups(shards, served.shards, allow_partial=request.allow_partial, clock=clock)
         opened = choose_task(served.tasks, request.task or self.default_task(served))

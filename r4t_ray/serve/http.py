@@ -21,6 +21,8 @@ from r4t_ray.serve.keys import ADMIN_PATHS, Key, KeyCheck
 from r4t_ray.serve.middleware import BodyLimit, PlainRequests, error_reply
 
 RETRY_AFTER_S = 1
+NO_VECTOR = 502
+"""The status of a request with a text to which the encoder gives no vector."""
 
 _logger = logging.getLogger(__name__)
 
@@ -30,10 +32,12 @@ Handler = Callable[[Request, Exception], Awaitable[Response]]
 def reply(
     request: Request, status: int, content: Mapping[str, Any], headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    """The error of a request. Those of 500 and above are logged with its id."""
+    """The error of a request. Those of 500 and above are logged with its id, without what the client wrote."""
     request_id: str = request.state.request_id
     if status >= 500:
-        asked, got = f"{request.method} {request.url.path}", content["error"]["got"]
+        route = request.scope.get("route")
+        asked = f"{request.method} {getattr(route, 'path', 'other')}"
+        got = "a text without a vector" if status == NO_VECTOR else content["error"]["got"]
         _logger.error("%s: status %d, %s (request_id %s)", asked, status, got, request_id)
     return error_reply(request_id, status, content, headers)
 
@@ -77,11 +81,11 @@ async def _late(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _no_vector(request: Request, error: Exception) -> JSONResponse:
-    """The encoder failed on a text of this request. The path of its model stays in the log."""
+    """The encoder failed on a text of this request. The log has the path of its model, and not the text."""
     assert isinstance(error, DataError)
-    _logger.error("%s: got %s; expected %s", error.where, error.got, error.expected)
+    _logger.error("%s: a text got no vector; expected %s", error.where, error.expected)
     fix = "change or leave out the text; the log of the server names the encoder"
-    return reply(request, 502, error_response(request.url.path, error.got, error.expected, fix))
+    return reply(request, NO_VECTOR, error_response(request.url.path, error.got, error.expected, fix))
 
 
 async def _down(request: Request, error: Exception) -> JSONResponse:

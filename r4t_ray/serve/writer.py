@@ -126,10 +126,10 @@ class Writer:
             target = await asyncio.to_thread(fitting, self._first, name, self._args, self._num_shards)
             try:
                 await self._tell("prepare", target)
+                activated = await asyncio.get_running_loop().run_in_executor(self._thread, self._switch, target)
             except BaseException:
                 await self._tell("release", self._workspace)
                 raise
-            activated = await asyncio.get_running_loop().run_in_executor(self._thread, self._switch, target)
             tidying = asyncio.create_task(self._tidy(target))
             self._tidying.add(tidying)
             tidying.add_done_callback(self._tidying.discard)
@@ -175,14 +175,14 @@ class Writer:
 
     def _changed(self, change: Callable[[LiveWriter], T], made_for: Workspace | None) -> T:
         if made_for and made_for.root != self._workspace.root:
-            got = f"embeddings of the workspace {made_for.root.name}"
-            raise MachineError(
-                "records", got, f"those of {self._workspace.root.name}, which is served now", "try again"
-            )
+            got, now = f"embeddings of the workspace {made_for.root.name}", self._workspace.root.name
+            raise MachineError("records", got, f"those of {now}, which is served now", "try again")
         if self._live is None:
             self._live = LiveWriter(self._workspace)
         try:
             return change(self._live)
-        except (MachineError, ArtifactError):
+        except RequestError:
+            raise
+        except BaseException:  # The log may hold more than the writer knows. The next change reads it again.
             self.close()
             raise

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +53,17 @@ def test_a_generation_has_what_the_log_had(workspace: Workspace, changed: LiveWr
     saved = changed.snapshot()
     assert (saved.generation, saved.sequence, saved.saved, saved.generations) == (1, 4, 1, (0, 1))
     assert log_path(workspace).stat().st_size < size
+    del before["items"]["x"]  # it was there by a live change alone, so nobody has to know that it is gone
     assert follower.update()
     assert (held(follower.state), follower.state.generation, follower.state.sequence) == (before, 1, 4)
+    assert changed.snapshot() == replace(saved, saved=None)
     assert upsert(changed, "items", {"item_id": "i-dill", "text": "dill"}).sequence == 5
     changed.close()
     again = Replay(workspace)
     again.update()
     follower.update()
     assert held(again.state) == held(follower.state) != before
-    assert set(again.state.pools["items"]) == {"i-mint", "i-salt", "x", "i-dill"}
+    assert set(again.state.pools["items"]) == {"i-mint", "i-salt", "i-dill"}
 
 
 def test_one_goes_back_and_forward_and_loses_nothing(workspace: Workspace, changed: LiveWriter) -> None:
@@ -83,6 +87,59 @@ def test_one_goes_back_and_forward_and_loses_nothing(workspace: Workspace, chang
     assert (held(follower.state), follower.state.generation) == (second, 2)
     assert changed.delete("items", ["i-dill"]).sequence == 6
     changed.close()
+
+
+def test_unfinished_generations_and_copies_are_not_generations(workspace: Workspace, changed: LiveWriter) -> None:
+    live = log_path(workspace).parent
+    for name in ("generation-000001.partial", "generation-000007.bak", "generation-x"):
+        (live / name).mkdir()
+        (live / name / "manifest.json").write_text("{}")
+    assert changed.snapshot().generations == (0, 1)
+    Replay(workspace).update()
+    changed.close()
+
+
+def test_snapshots_keep_no_file_open(changed: LiveWriter) -> None:
+    def num_open() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    before = num_open()
+    for number in range(3):
+        upsert(changed, "items", {"item_id": f"i-{number}", "text": "dill"})
+        changed.snapshot()
+    assert num_open() == before
+    changed.close()
+
+
+def test_a_generation_that_cannot_be_read_yet_is_read_later(workspace: Workspace, changed: LiveWriter) -> None:
+    follower = Replay(workspace)
+    follower.update()
+    changed.snapshot()
+    upsert(changed, "items", {"item_id": "i-dill", "text": "dill"})
+    folder = log_path(workspace).parent / "generation-000001"
+    folder.rename(folder.with_name("away"))
+    for _ in range(2):
+        with pytest.raises(ArtifactError, match="no such generation"):
+            follower.update()
+    folder.with_name("away").rename(folder)
+    assert follower.update()
+    assert (follower.state.generation, follower.state.sequence) == (1, 5)
+    assert {"i-mint", "i-dill"} <= set(follower.state.pools["items"])
+    changed.close()
+
+
+def test_a_change_is_not_written_into_a_log_that_was_moved_away(workspace: Workspace, changed: LiveWriter) -> None:
+    live = log_path(workspace).parent
+    size = log_path(workspace).stat().st_size
+    live.rename(live.with_name("moved"))
+    with pytest.raises(MachineError, match="No such file"):
+        upsert(changed, "items", {"item_id": "i-dill", "text": "dill"})
+    assert (live.with_name("moved") / log_path(workspace).name).stat().st_size == size
+    again = LiveWriter(workspace)
+    log_path(workspace).rename(log_path(workspace).with_name("old"))
+    log_path(workspace).write_bytes(log_path(workspace).with_name("old").read_bytes())
+    with pytest.raises(MachineError, match="another file than the one that was opened"):
+        upsert(again, "items", {"item_id": "i-dill", "text": "dill"})
 
 
 def bit(path: Path) -> None:

@@ -185,7 +185,7 @@ def test_other_numbers_of_shards_and_tasks_are_refused(old: Workspace) -> None:
     assert fitting(old, "new", args, {"oar": 2}).root.name == "new"
     with pytest.raises(RequestError, match="2 shards of the index oar; expected 1, which are deployed"):
         fitting(old, "new", args, {"oar": 1})
-    with pytest.raises(RequestError, match="workspace: got serve.default_task: wscr"):
+    with pytest.raises(RequestError, match=r"workspace: got serve\.default_task: wscr"):
         fitting(old, "new", args.model_copy(update={"default_task": "wscr"}), {})
 
 

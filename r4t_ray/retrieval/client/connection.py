@@ -95,7 +95,7 @@ class Server:
         try:
             with in_our_words(endpoint):
                 yield
-        except httpx.TimeoutException:
+        except (httpx.TimeoutException, TimeoutError):
             got = f"no answer in {self._timeout_s:g} s"
             raise DeadlineError(endpoint, got, "an answer in time", "try again, or use --local") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:

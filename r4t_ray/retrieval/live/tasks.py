@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -23,6 +24,9 @@ from r4t_ray.retrieval.filtering.attributes import ItemAttributes, PoolAttribute
 from r4t_ray.retrieval.live.attributes import with_entries_of_items, with_items, with_sets
 from r4t_ray.retrieval.open_task import OpenTask
 from r4t_ray.types import Array, IndexName, LivePool, Task
+
+RETRY_S = 1.0
+"""Seconds between two tries to read a log that cannot be used."""
 
 _logger = logging.getLogger(__name__)
 
@@ -55,27 +59,37 @@ class LiveTasks:
         self.served = self._before
         self._replay, self._guard = Replay(workspace), threading.Lock()
         self._path, self._seen = self._replay.reader.path, signature(self._replay.reader.path)
+        self._is_behind, self._unusable, self._wait_until = False, tuple[int, ...](), 0.0
         self._update()
 
     def is_current(self) -> bool:
-        """Whether ``served`` has every change that was acknowledged before this call."""
-        return signature(self._path) == self._seen
+        """Whether ``served`` has every change that was acknowledged before this call.
+
+        Of a log that cannot be used it says so for a second, and then the log is tried again.
+        """
+        return self._needs_nothing(signature(self._path))
+
+    def _needs_nothing(self, found: tuple[int, ...]) -> bool:
+        return found == self._seen or (found == self._unusable and time.monotonic() < self._wait_until)
 
     def update(self) -> Served:
         """Read the log on. If it cannot be used, the state before stays, and the log of the server says so."""
         with self._guard:
             found = signature(self._path)
-            if found != self._seen:
+            if not self._needs_nothing(found):
                 try:
                     self._update()
-                except ArtifactError as error:
+                    self._seen = found
+                except (ArtifactError, OSError) as error:
+                    self._unusable, self._wait_until = found, time.monotonic() + RETRY_S
                     _logger.error("live changes are not read on: %s", error)
-                self._seen = found
         return self.served
 
     def _update(self) -> None:
-        if self._replay.update():
+        self._is_behind = self._replay.update() or self._is_behind
+        if self._is_behind:
             self.served = with_changes(self._before, self._replay.state, self._own)
+            self._is_behind = False
 
 
 def signature(path: str | os.PathLike[str]) -> tuple[int, ...]:

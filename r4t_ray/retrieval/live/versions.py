@@ -7,7 +7,6 @@ request is answered from one version, from its start to its end.
 from __future__ import annotations
 
 import json
-import logging
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -24,8 +23,6 @@ from r4t_ray.retrieval.settings import RetrievalSettings
 from r4t_ray.types import IndexName
 
 T = TypeVar("T")
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,14 +97,15 @@ class Versions:
         self.current = self.opened[str(served_workspace(first).root)]
 
     def update(self) -> Version:
-        """Read the file. If its workspace cannot be used, the version before stays, and the server's log says so."""
+        """Read the file, and open the workspace that it names if that was not prepared.
+
+        Raises:
+            ArtifactError: The workspace cannot be used. The next request tries again.
+        """
         with self._guard:
             found = signature(self.path)
             if found != self.seen:
-                try:
-                    self.current = self.opened[str(served_workspace(self._first).root)]
-                except ArtifactError as error:
-                    _logger.error("another workspace is not served: %s", error)
+                self.current = self.opened[str(served_workspace(self._first).root)]
                 self.seen = found
         return self.current
 
