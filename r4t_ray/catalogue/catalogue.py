@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -102,11 +102,24 @@ def check_catalogue(
         if missing:
             raise DataError(
                 place,
-                f"set '{row.set_id}' with item '{missing[0]}', which no item has",
+                f"set '{row.set_id}' with item '{missing[0]:.200}', which no item has",
                 "item_ids of items that exist",
-                "add the item or remove it from the set",
+                several_in_one(missing[0], known) or "add the item or remove it from the set",
             )
     return catalogue
+
+
+def several_in_one(name: str, known: Collection[str]) -> str | None:
+    """The fix for a cell that holds several ids of items, or None if it does not.
+
+    >>> several_in_one("a, b", {"a", "b"})
+    'write a JSON list such as ["a", "b"], or put ; between the ids'
+    """
+    for separator in (",", "|", " ", "/"):
+        parts = [part.strip() for part in name.split(separator)]
+        if len(parts) > 1 and all(part in known for part in parts):
+            return f'write a JSON list such as ["{parts[0]}", "{parts[1]}"], or put ; between the ids'
+    return None
 
 
 def check_some(where: str, kind: str, rows: Sequence[object]) -> None:
