@@ -39,7 +39,9 @@ Avoid = Annotated[
         "--avoid", help="Steer the set away from an id of the catalogue or words. May be repeated. Default: none."
     ),
 ]
-Temperature = Annotated[float, typer.Option(help="Factor of the noise. Above 1, sets for different seeds differ more.")]
+Temperature = Annotated[
+    float, typer.Option(help="Diversity. 0: the most likely directions; 1: as trained. Above 1, seeds give other sets.")
+]
 Guidance = Annotated[float | None, typer.Option(help="Classifier-free guidance strength. Default: the model's.")]
 FilterOption = Annotated[
     str | None,

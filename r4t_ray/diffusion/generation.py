@@ -174,7 +174,9 @@ def solve(
         start_BLD = start_BLD[:, :1].expand(-1, num_rows, -1)  # a ranked solver uses only its shape
     if not solver.is_stepwise:
         sigmas_S = torch.tensor([noise.sigma_max, 0.0], dtype=torch.float64)
-        function = partial(top_anchors, diversity=sampler.diversity or 0.0) if solver.is_ranked else solver.function
+        weight = sampler.diversity or 0.0
+        diversity = weight * steering.temperature_B[:, None] if steering else weight
+        function = partial(top_anchors, diversity=diversity) if solver.is_ranked else solver.function
         return function(denoise, noise.sigma_max * start_BLD, sigmas_S, draw)
     sigmas_S = sampling_sigmas(sampler.levels, sampler.num_steps, noise)
     z_BLD = solver.function(denoise, float(sigmas_S[0]) * start_BLD, sigmas_S, draw)

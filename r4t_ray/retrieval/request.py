@@ -119,7 +119,12 @@ class RetrieveRequest(Message):
         0.5, ge=0, le=4, strict=True, description="Strength of the pull towards `like` and the push from `avoid`."
     )
     temperature: float = Field(
-        1.0, ge=0, le=10, strict=True, description="Factor of the noise. Above 1, sets for different seeds differ more."
+        1.0,
+        ge=0,
+        le=10,
+        strict=True,
+        description="Factor of the weight of diversity, for the solver top_anchors: 0 takes the most likely "
+        "directions. For other solvers it is a factor of the noise. Above 1, sets for different seeds differ.",
     )
     guidance: float | None = Field(
         None, ge=0, le=20, strict=True, description="Classifier-free guidance strength. Default: the model's."

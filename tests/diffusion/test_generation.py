@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional
@@ -52,7 +54,8 @@ def test_each_row_equals_its_query_sampled_alone(retriever: DiffusionRetriever, 
     assert (z_BLD[0] - z_BLD[1]).abs().max() > 1e-3, "the seed has no say"
 
 
-def test_the_top_anchors_of_a_batch_equal_the_rows_of_generate() -> None:
+def with_anchors() -> DiffusionRetriever:
+    """A retriever of 4 rows with 40 random anchors."""
     torch.manual_seed(0)
     network = NetworkConfig(num_rows=4, dim=8, hidden_size=16, mlp_size=16, num_heads=2, num_layers=1, num_anchors=40)
     model = DiffusionRetriever(network, NoiseConfig(sigma_max=1.0, sigma_min=1e-4)).eval()
@@ -62,6 +65,34 @@ def test_the_top_anchors_of_a_batch_equal_the_rows_of_generate() -> None:
     assert model.mixture is not None
     torch.nn.init.normal_(model.mixture.query_prior.weight, std=3.0)
     model.mixture.anchors_ND.copy_(functional.normalize(torch.randn(40, 8), dim=-1))
+    return model
+
+
+def test_the_temperature_of_a_query_is_a_factor_of_its_weight_of_diversity() -> None:
+    model = with_anchors()
+    z_q_BD = functional.normalize(torch.randn(4, 8), dim=-1)[:1].expand(4, -1)
+    factors = [0.0, 0.5, 1.0, 1.0]
+    steering = Steering(
+        temperature_B=torch.tensor(factors),
+        strength_B=torch.zeros(4),
+        like_BD=torch.zeros(4, 8),
+        avoid_BJD=torch.zeros(4, 1, 8),
+    )
+
+    def rows(diversity: float, steering: Steering | None = None) -> torch.Tensor:
+        settings = SamplerConfig(solver="top_anchors", diversity=diversity)
+        return generate_each(model, z_q_BD, settings, seeds=SEEDS, steering=steering)
+
+    found_BLD = rows(20.0, steering)
+    for row, factor in enumerate(factors):
+        assert torch.equal(found_BLD[row], rows(20.0 * factor)[row])
+    assert not torch.equal(found_BLD[0], found_BLD[2])
+    wide = replace(steering, temperature_B=torch.full((4,), 9.0))
+    assert not torch.equal(rows(0.5, wide)[0], rows(0.5, wide)[1]), "the seed has no say"
+
+
+def test_the_top_anchors_of_a_batch_equal_the_rows_of_generate() -> None:
+    model = with_anchors()
     z_q_BD = functional.normalize(torch.randn(4, 8), dim=-1)
     settings = SamplerConfig(solver="top_anchors")
     z_BLD = generate_each(model, z_q_BD, settings, seeds=SEEDS)

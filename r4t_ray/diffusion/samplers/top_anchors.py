@@ -30,7 +30,7 @@ def top_anchors(
     sigmas_S: Tensor,
     draw: Callable[[], Tensor] | None = None,
     *,
-    diversity: float = 0.0,
+    diversity: float | Tensor = 0.0,
 ) -> Tensor:
     """Return R anchors by ``diverse_picks`` of their logits, in the order of the picks; all are different.
 
@@ -53,7 +53,7 @@ def top_anchors(
     return denoise.anchors_ND[picks_BR]
 
 
-def diverse_picks(logits_BN: Tensor, anchors_ND: Tensor, num_picks: int, diversity: float) -> Tensor:
+def diverse_picks(logits_BN: Tensor, anchors_ND: Tensor, num_picks: int, diversity: float | Tensor) -> Tensor:
     """Pick anchors one by one; each pick raises sum of logits + diversity * ln det K most.
 
     K holds the cosines between the picks. exp of the objective is, up to a power, the probability of a determinantal
@@ -64,14 +64,14 @@ def diverse_picks(logits_BN: Tensor, anchors_ND: Tensor, num_picks: int, diversi
         logits_BN: Logits of the anchors for each query.
         anchors_ND: Unit rows.
         num_picks: R, at most N.
-        diversity: Nats; 0 takes the highest logits.
+        diversity: Nats, one number or one for each query, (B, 1); 0 takes the highest logits.
 
     Returns:
         Numbers of the anchors in the order of the picks, int64 (B, R).
     """
     import torch  # settings are checked before torch is loaded
 
-    if not diversity:
+    if isinstance(diversity, float) and not diversity:
         return logits_BN.topk(num_picks).indices
     num_candidates = min(max(NUM_CANDIDATES, num_picks), anchors_ND.shape[0])
     logit_BM, number_BM = logits_BN.topk(num_candidates)

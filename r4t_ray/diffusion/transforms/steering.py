@@ -25,7 +25,8 @@ class Steering:
     Attributes:
         temperature_B: Scale of all noise, both the starting noise and the noise that a stochastic solver adds. 1 leaves
             the solver as it is. At 0 every seed gives the same set. For a solver that does not start from noise, the
-            part above 1 scales a perturbation of the anchors' logits.
+            part above 1 scales a perturbation of the anchors' logits. For a ranked solver it is a factor of the weight
+            of diversity: at 0 it takes the most likely anchors.
         strength_B: Strength of the pull towards ``like_BD`` and of the push away from ``avoid_BJD``.
         like_BD: Mean of the unit vectors of the liked texts.
         avoid_BJD: Unit vectors of the avoided texts.

@@ -5,7 +5,7 @@ const form = find("request");
 const AUTO = { guidance: "the model's", mmr_lambda: "the server's" };
 const HINTS = {
   temperature: "How much chance goes into the directions: the higher, the more the sets of different seeds differ.",
-  noiseless: " The model here draws no noise: up to 1 nothing changes, above 1 the seed moves the choice a little.",
+  diversity: "0 keeps to the most likely directions, 1 is as trained, more is more varied. Above 1 the seed matters.",
   guidance: "How closely the directions keep to the query: the higher, the closer and the less varied.",
   unguided: " The model here takes no guidance.",
   items: "Only items that pass all filters are found.",
@@ -76,7 +76,7 @@ function addCondition(condition) {
 function showTask() {
   const { attributes = [], entries = "items", model } = pool() ?? {};
   const lists = (name) => form.dataset[name].split(" ").includes(model?.solver);
-  find("temperature-hint").textContent = HINTS.temperature + (lists("noiseless") ? HINTS.noiseless : "");
+  find("temperature-hint").textContent = lists("noiseless") ? HINTS.diversity : HINTS.temperature;
   find("guidance-hint").textContent = HINTS.guidance + (lists("unguided") ? HINTS.unguided : "");
   find("guidance").disabled = lists("unguided");
   if (model) find("k").max = model.num_rows;
