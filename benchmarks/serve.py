@@ -18,7 +18,7 @@ import urllib.error
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -61,7 +61,7 @@ def measure(settings: ServeSettings) -> Result:
     for turn in range(settings.turns):
         result.rows.append({"place": "in process", "clients": 1, "turn": turn, **in_process(settings, texts)})
         for place in ("inline", "deployed", *(("old",) if settings.old else ())):
-            with server(settings, place) as (url, root):
+            with place_server(settings, place) as (url, root):
                 for clients in settings.clients:
                     row = under_load(settings, texts, url, root, clients)
                     result.rows.append({"place": place, "clients": clients, "turn": turn, **row})
@@ -116,17 +116,29 @@ def under_load(settings: ServeSettings, texts: list[str], url: str, root: int, c
     return {**load.row(), "cpu_ms": {name: 1000.0 * seconds / answered for name, seconds in sorted(spent.items())}}
 
 
+def place_server(settings: ServeSettings, place: str) -> AbstractContextManager[tuple[str, int]]:
+    """The server of one place."""
+    if place != "old":
+        return server(settings.workspace, {"shards": place})
+    assert settings.old is not None
+    assert settings.old_workspace is not None
+    return server(settings.old_workspace, None, settings.old)
+
+
 @contextmanager
-def server(settings: ServeSettings, place: str) -> Iterator[tuple[str, int]]:
-    """A running `r4t serve`: the URL of /v1/retrieve, and the id of its process."""
+def server(
+    workspace: Path, args: dict[str, Any] | None, checkout: Path = Path(__file__).parents[1]
+) -> Iterator[tuple[str, int]]:
+    """A running `r4t serve`: the URL of /v1/retrieve, and the id of its process.
+
+    Args:
+        workspace: The workspace.
+        args: The section `serve` of its configuration. None starts it without one.
+        checkout: The checkout whose code runs.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    is_old = place == "old"
-    folder = settings.old if is_old else Path(__file__).parents[1]
-    workspace = settings.old_workspace if is_old else settings.workspace
-    assert folder is not None
-    assert workspace is not None
     command = [
         sys.executable,
         "-m",
@@ -137,11 +149,11 @@ def server(settings: ServeSettings, place: str) -> Iterator[tuple[str, int]]:
         "--port",
         str(port),
     ]
-    if not is_old:
+    if args is not None:
         config = Path(os.environ.get("TMPDIR", "/tmp")) / f"serve-{port}.yaml"
-        config.write_text(yaml.safe_dump({"catalogue": {"type": "cookbook"}, "serve": {"shards": place}}), "utf-8")
+        config.write_text(yaml.safe_dump({"catalogue": {"type": "cookbook"}, "serve": args}), "utf-8")
         command += ["--config", str(config)]
-    process = subprocess.Popen(command, cwd=folder, env={**os.environ, "PYTHONPATH": str(folder.resolve())})
+    process = subprocess.Popen(command, cwd=checkout, env={**os.environ, "PYTHONPATH": str(checkout.resolve())})
     try:
         wait_until_ready(f"http://127.0.0.1:{port}/healthz", process)
         yield f"http://127.0.0.1:{port}/v1/retrieve", process.pid
@@ -168,7 +180,7 @@ def soak(settings: ServeSettings, texts: list[str]) -> dict[str, Any]:
     """A long load on the inline server: statuses, and each process's bytes at the end over those after two minutes."""
     fields = {"k": settings.k, "n": settings.n, "task": settings.task}
     requests = bodies([f"soak {text}" for text in texts], **fields)
-    with server(settings, "inline") as (url, root):
+    with place_server(settings, "inline") as (url, root):
         first = put_load(url, requests, SOAK_CLIENTS, FIRST_LOOK_S)
         early = resident_bytes(root)
         rest = put_load(url, requests, SOAK_CLIENTS, 60.0 * settings.soak - FIRST_LOOK_S)

@@ -26,7 +26,7 @@ def serve_tables(result: Result) -> Iterator[Table]:
                 str(row["clients"]),
                 *(f"{row[name]:.1f}" if name in row else "-" for name in ("p50", "p95", "p99")),
                 f"{row['requests_per_s']:.1f}",
-                _others(row["statuses"]),
+                others(row["statuses"]),
                 _cpu(row["cpu_ms"]),
             ]
             for row in result.rows
@@ -37,11 +37,12 @@ def serve_tables(result: Result) -> Iterator[Table]:
         yield Table(
             columns=["process", "bytes at the end / after 2 minutes"],
             rows=[[name.rsplit(" ", 1)[0], f"{growth:.3f}"] for name, growth in sorted(soak["growth"].items())],
-            notes=[f"{soak['requests_per_s']:.1f} answers/s; other replies: {_others(soak['statuses'])}"],
+            notes=[f"{soak['requests_per_s']:.1f} answers/s; other replies: {others(soak['statuses'])}"],
         )
 
 
-def _others(statuses: dict[str, int]) -> str:
+def others(statuses: dict[str, int]) -> str:
+    """The replies whose status is not 200."""
     others = {status: num for status, num in statuses.items() if status != "200"}
     return ", ".join(f"{num} x {status}" for status, num in others.items()) or "none"
 

@@ -19,6 +19,8 @@ class Scaling(CopyResources):
     target_ongoing_requests: float = Field(
         4.0, gt=0, description="Requests per replica that the autoscaler aims at. Lower values start replicas earlier."
     )
+    upscale_delay_s: float = Field(30.0, ge=0, description="Seconds of a higher load before replicas are started.")
+    downscale_delay_s: float = Field(600.0, ge=0, description="Seconds of a lower load before replicas are stopped.")
     max_ongoing_requests: int = Field(64, ge=1, description="Requests that one replica works on at a time.")
     max_queued_requests: int = Field(
         256, ge=-1, description="Calls of one caller that may wait. Further calls get HTTP 429. -1 sets no limit."

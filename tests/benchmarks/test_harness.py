@@ -13,19 +13,24 @@ from pydantic import Field, PositiveInt
 from benchmarks.harness import POSITIONAL, Benchmark, BenchmarkSettings, Result, Table, new_result
 
 NAMES = (
+    "autoscale",
     "embed",
     "fanout",
     "first_stages",
+    "frontier",
     "learner",
     "quality",
     "report",
     "retrieve",
     "search",
     "select",
+    "serve",
+    "set_rules",
     "students",
     "synthesize",
     "train_diffusion",
     "train_folm",
+    "wide",
 )
 
 

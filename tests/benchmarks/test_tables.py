@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.harness import Result
+from benchmarks.tables.autoscale import autoscale_tables
 from benchmarks.tables.pages import RESULTS, TABLES, pages, with_tables
 from benchmarks.tables.speed import fanout_tables
 
@@ -53,3 +54,14 @@ def test_a_cell_of_the_fan_out_is_the_fastest_mode() -> None:
     ]
     (table,) = fanout_tables(Result(benchmark="fanout", rows=rows))
     assert [line[1] for line in table.rows] == ["1,000", "8.0 (125), compiled", "not measured"]
+
+
+def test_the_replicas_of_a_phase_are_told_with_their_seconds() -> None:
+    phases = [{"clients": 1, "seconds": 3.0}, {"clients": 8, "seconds": 3.0}]
+    figures = {"requests_per_s": 2.0, "p50": 4.0, "p99": 9.0, "statuses": {"200": 6, "503": 1}}
+    counts = [(1, 1), (1, 1), (1, 1), (1, 2), (1, 2), (3, 2)]
+    rows = [{"second": at + 0.5, "Gateway": one, "Generator": two} for at, (one, two) in enumerate(counts)]
+    result = Result(benchmark="autoscale", rows=rows, facts={"phases": [phase | figures for phase in phases]})
+    (table,) = autoscale_tables(result)
+    assert table.rows[0] == ["1", "3", "1", "1", "2.0", "4", "9", "1 x 503"]
+    assert table.rows[1][2:4] == ["1, 3 at 2 s", "2"]
