@@ -176,7 +176,7 @@ class Writer:
     def _changed(self, change: Callable[[LiveWriter], T], made_for: Workspace | None) -> T:
         if made_for and made_for.root != self._workspace.root:
             got, now = f"embeddings of the workspace {made_for.root.name}", self._workspace.root.name
-            raise MachineError("records", got, f"those of {now}, which is served now", "try again")
+            raise MachineError("records", got, f"embeddings of {now}, which is served now", "try again")
         if self._live is None:
             self._live = LiveWriter(self._workspace)
         try:

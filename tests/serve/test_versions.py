@@ -209,7 +209,7 @@ def test_records_embedded_for_the_workspace_before_are_not_written(old: Workspac
     async def swap_meanwhile() -> None:
         writer = Writer.func_or_class(AppArgs(workspace=str(old.root)), None, {})
         writer._switch(new)
-        with pytest.raises(MachineError, match="embeddings of the workspace old; expected those of new"):
+        with pytest.raises(MachineError, match="embeddings of the workspace old; expected embeddings of new"):
             await writer._in_turn(lambda live: live.delete("items", ["n0"]), old)
 
     asyncio.run(swap_meanwhile())
