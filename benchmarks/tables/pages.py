@@ -31,7 +31,7 @@ QUALITY_ROWS = (
     ("top_anchors", 1),
     ("euler", 1),
 )
-CATALOGUES = ("cookbook", "polyvore")
+CATALOGUES = ("cookbook", "recipes", "polyvore")
 SEEDS = ("report_cookbook", "report_cookbook_seed_1", "report_cookbook_seed_2")
 TRAINING_RUNS = {
     "train_diffusion_h100": "the paper's network (54.1M), batches of 512, one H100",
@@ -67,6 +67,8 @@ TABLES: dict[str, Callable[[], Iterable[Table]]] = {
     ],
     "frontier": lambda: frontier.frontier_tables(read("frontier_cookbook")),
     "cookbook-validation": lambda: [report.validation_table(read("report_cookbook"))],
+    "recipes-oar": lambda: [report.whole_table(read("report_recipes"), "oar")],
+    "recipes-wscr": lambda: [report.whole_table(read("report_recipes"), "wscr")],
     "polyvore-oar": lambda: [report.whole_table(read("report_polyvore"), "oar")],
     "polyvore-wscr": lambda: [report.whole_table(read("report_polyvore"), "wscr")],
     "catalogues": lambda: [report.catalogues_table([(name, read(f"report_{name}")) for name in CATALOGUES])],
