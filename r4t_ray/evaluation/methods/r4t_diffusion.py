@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from r4t_ray.diffusion import SolverName
+from r4t_ray.diffusion import SOLVERS, SolverName
 from r4t_ray.evaluation.bench import Bench, Method, ModelFolder
 from r4t_ray.evaluation.decoding import direction_answers
 from r4t_ray.evaluation.method_answer import NO_ROW, Answer, nearest
@@ -51,6 +51,24 @@ def generate(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: 
     )
 
 
+def is_swept(bench: Bench) -> bool:
+    """Whether the retriever has a weight of diversity."""
+    sampler = bench.retriever(RETRIEVER).sampler
+    return SOLVERS[sampler.solver].is_ranked and bool(sampler.diversity)
+
+
+def answers_at(bench: Bench, query_emb_BD: Array, factor: float) -> list[Answer]:
+    """Answers with a factor of the tuned weight of diversity, which is what ``temperature`` is in a request."""
+    import torch
+
+    from r4t_ray.diffusion.generation import generate as generate_with
+
+    retriever = bench.retriever(RETRIEVER)
+    sampler = retriever.sampler.model_copy(update={"diversity": factor * (retriever.sampler.diversity or 0.0)})
+    z_BLD = generate_with(retriever, torch.as_tensor(query_emb_BD), sampler, num_rows=bench.k).numpy()
+    return direction_answers(bench, query_emb_BD, kept_rows(z_BLD, bench.index, bench.k, sampler.solver))
+
+
 def generate_rows(
     retriever: DiffusionRetriever,
     query_emb_BD: Array,
@@ -90,4 +108,6 @@ def kept_rows(z_BLD: Array, index: ShardedIndex, k: int, solver: SolverName) -> 
 
 
 RETRIEVER: ModelFolder = "diffusion/<task>"
+FACTORS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+"""Factors of the weight of diversity that the precision-diversity plane draws."""
 R4T_DIFFUSION = Method(name="r4t_diffusion", answer=answer, model=RETRIEVER, generate=generate)

@@ -1,7 +1,8 @@
 """The precision-diversity plane of OAR (open-ended abstract retrieval): methods as points, swept settings as curves.
 
-A method can trade theme precision for Vendi, so two methods are compared at equal Vendi. Each setting of MMR and of the
-DPP is one point of a curve. The sweep uses the held-out queries and is drawn only; no method is tuned on it.
+A method can trade theme precision for Vendi, so two methods are compared at equal Vendi. Each setting of MMR, of the
+DPP and of the retriever's weight of diversity is one point of a curve. The sweep uses the held-out queries and is drawn
+only; no method is tuned on it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from r4t_ray.evaluation.method_answer import Answer
-from r4t_ray.evaluation.methods import dpp, mmr
+from r4t_ray.evaluation.methods import dpp, mmr, r4t_diffusion
 from r4t_ray.evaluation.report.plots import colour_of
 from r4t_ray.evaluation.results import Result
 from r4t_ray.files import write_json
@@ -25,12 +26,13 @@ from r4t_ray.measures.bootstrap import Estimate, bootstrap_mean, known, paired_d
 if TYPE_CHECKING:
     from r4t_ray.evaluation.trial import Trial
 
+COMPARED = "r4t_diffusion"
+"""The method that is compared with the curves of the others."""
 SWEPT: dict[str, tuple[Sequence[float], Callable[..., list[Answer]]]] = {
     "mmr": (mmr.LAMBDAS, mmr.answers_at),
     "dpp": (dpp.STRENGTHS, dpp.answers_at),
+    COMPARED: (r4t_diffusion.FACTORS, r4t_diffusion.answers_at),
 }
-COMPARED = "r4t_diffusion"
-"""The method that is compared with the curves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +65,9 @@ class Curve:
 
 def sweep(trial: Trial) -> list[Curve]:
     """The curves of the trial's methods that have a swept setting."""
-    return [sweep_method(trial, name) for name in SWEPT if name in trial.methods]
+    has_dial = COMPARED in trial.methods and r4t_diffusion.is_swept(trial.make_bench())
+    names = [name for name in SWEPT if name in trial.methods and (has_dial or name != COMPARED)]
+    return [sweep_method(trial, name) for name in names]
 
 
 def sweep_method(trial: Trial, method: str) -> Curve:
@@ -96,7 +100,8 @@ def margins(results: Sequence[Result], curves: Sequence[Curve], num_bootstrap: i
     ours = next((one.values for one in results if one.task == "oar" and one.method == COMPARED), None)
     if ours is None:
         return {}
-    theirs = {curve.method: curve.precision_at(float(ours["vendi"].mean())) for curve in curves}
+    others = [curve for curve in curves if curve.method != COMPARED]
+    theirs = {curve.method: curve.precision_at(float(ours["vendi"].mean())) for curve in others}
     return {
         name: paired_difference(ours["theme_precision"], values_B, num_bootstrap, seed)
         for name, values_B in theirs.items()
