@@ -178,6 +178,7 @@ def test_texts_stay_texts_and_ids_whole(visit: Callable[..., Page]) -> None:
     assert odd.locator(".text").inner_text() == ODD_TEXT
     assert page.locator("#results script, #results b").count() == 0
     odd.locator("summary").click()
+    assert "items\ncap" in odd.locator("dl").inner_text()  # an attribute of that name is no item of a set
     (body,) = sent(page, odd.get_by_role("button", name="More like this").click)
     assert body["like"] == [ODD_ID]
     settled(page)
