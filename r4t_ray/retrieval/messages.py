@@ -152,7 +152,7 @@ class ActivateRequest(Message):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if (self.generation is None) == (self.workspace is None):
-            raise ValueError("name either a generation or a workspace")
+            raise ValueError("either a generation or a workspace")
         return self
 
 

@@ -29,6 +29,17 @@ def request_id_of(scope: Scope) -> str:
     return sent if _SAFE_ID.fullmatch(sent) else uuid.uuid4().hex
 
 
+def plain_path(scope: Scope) -> str:
+    """The decoded path without the slashes at its end. Slashes that the client encoded as %2F belong to an id.
+
+    >>> plain_path({"path": "/v1/items/a//", "raw_path": b"/v1/items/a%2F/"}), plain_path({"path": "/docs/"})
+    ('/v1/items/a/', '/docs')
+    """
+    path: str = scope["path"]
+    raw = scope.get("raw_path") or path.encode()
+    return path[: len(path) - (len(raw) - len(raw.rstrip(b"/")))] or "/"
+
+
 def error_reply(
     request_id: str, status: int, content: Mapping[str, Any], headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
@@ -41,7 +52,7 @@ def error_reply(
 class PlainRequests:
     """Gives each request an id, in ``request.state.request_id`` and in the headers of its reply.
 
-    A path with a slash at its end is the path without it. HEAD gets the status and the headers of GET.
+    A path with slashes at its end is the path without them. HEAD gets the status and the headers of GET.
 
     Args:
         app: The layer inside.
@@ -58,7 +69,7 @@ class PlainRequests:
             return
         request_id = request_id_of(scope)
         scope.setdefault("state", {})["request_id"] = request_id
-        scope["path"] = scope["path"].rstrip("/") or "/"
+        scope["path"] = plain_path(scope)
         is_head = scope["method"] == "HEAD"
         if is_head:
             scope["method"] = "GET"

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from r4t_ray.errors import RequestError
 from r4t_ray.ids import MAX_ID_CHARS
-from r4t_ray.retrieval.request import MAX_BODY_BYTES, MAX_QUERY_CHARS, MAX_TERMS, RetrieveRequest, parse_request, shown
+from r4t_ray.retrieval.faults import shown
+from r4t_ray.retrieval.request import MAX_BODY_BYTES, MAX_QUERY_CHARS, MAX_TERMS, RetrieveRequest, parse_request
 from r4t_ray.retrieval.response import error_of
 from r4t_ray.serve.args import AppArgs
 
