@@ -16,11 +16,14 @@ from starlette.types import Scope
 
 from r4t_ray.errors import ArtifactError, DataError, MachineError, R4TError, RequestError
 from r4t_ray.retrieval.faults import expected_body, request_fault
+from r4t_ray.retrieval.messages import MAX_SEARCH_BYTES
 from r4t_ray.retrieval.response import ErrorBody, ErrorResponse, Message, error_of, error_response
 from r4t_ray.serve.keys import ADMIN_PATHS, Key, KeyCheck
 from r4t_ray.serve.middleware import BodyLimit, PlainRequests, error_reply
 
 RETRY_AFTER_S = 1
+OWN_LIMITS = {"/v1/search": MAX_SEARCH_BYTES}
+"""Path -> limit on its bodies, where it is not that of all paths."""
 
 _logger = logging.getLogger(__name__)
 
@@ -158,12 +161,12 @@ def make_api(
 
     Args:
         title: Its name.
-        max_body_bytes: Limit on a body.
+        max_body_bytes: Limit on a body, except for the paths of OWN_LIMITS.
         keys: Gives the API keys; no keys let every request pass.
         note_reply: Is told the scope, the status and the milliseconds of each request at its end.
     """
     api = FastAPI(title=title, redirect_slashes=False)
-    api.add_middleware(BodyLimit, limit=max_body_bytes)
+    api.add_middleware(BodyLimit, limit=max_body_bytes, own_limits=OWN_LIMITS)
     api.add_middleware(KeyCheck, keys=keys)
     api.add_middleware(PlainRequests, note_reply=note_reply)  # the outermost layer
     for kind, handler in HANDLERS.items():

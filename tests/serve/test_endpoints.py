@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -154,6 +155,15 @@ def test_an_error_names_the_fields_of_its_own_endpoint(
     error = reply.json()["error"]
     assert (reply.status_code, error["where"]) == (422, where)
     assert error["expected"].startswith(expected)
+
+
+def test_many_vectors_may_be_longer_than_other_bodies(ask: Ask) -> None:
+    body, headers = json.dumps({"vectors": [[1.0] * DIM] * 64, "n": 1}).encode(), {"Content-Type": "application/json"}
+    padded = [("POST", "/v1/search", {"content": body.ljust(size), "headers": headers}) for size in (2**23, 2**23 + 1)]
+    found, refused = ask(*padded)
+    assert (found.status_code, len(found.json()["results"])) == (200, 64)
+    assert refused.status_code == 413
+    assert refused.json()["error"]["fix"] == "send less in one request"
 
 
 def test_the_length_of_a_vector_may_be_any_number(ask: Ask) -> None:
