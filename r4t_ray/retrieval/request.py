@@ -30,6 +30,8 @@ MAX_QUERY_CHARS = 2_000
 MAX_ITEMS = 1_000
 DEFAULT_N = 10
 """Items per direction of a request that names neither ``n`` nor ``total``."""
+MAX_LISTED = 10 * MAX_ITEMS
+"""Most items that the directions list together, k * n. The time of a request of wscr grows with k * (k * n)."""
 MAX_TERMS = 16
 MAX_TIMEOUT_MS = 600_000
 MAX_BODY_BYTES = 128 * 1024
@@ -67,7 +69,8 @@ class RetrieveRequest(Message):
         ge=1,
         le=MAX_ITEMS,
         strict=True,
-        description=f"Number of items per direction. Default: {DEFAULT_N}, unless `total` is given.",
+        description=f"Number of items per direction. k * n is at most {MAX_LISTED:,}. Default: {DEFAULT_N}, unless "
+        "`total` is given.",
     )
     total: int | None = Field(
         None,
@@ -167,6 +170,13 @@ class RetrieveRequest(Message):
         description="Whether to answer from the other shards if a shard is down or slow. `partial` and `shards` of the "
         "answer tell. It waits for a shard at most half of the time that is left.",
     )
+
+    @field_validator("n")
+    @classmethod
+    def _few_in_all(cls, n: int | None, info: ValidationInfo) -> int | None:
+        if n is not None and n * info.data.get("k", 1) > MAX_LISTED:
+            raise ValueError(f"k * n of at most {MAX_LISTED:,}; `total` lists the best items of any k")
+        return n
 
     @field_validator("total")
     @classmethod

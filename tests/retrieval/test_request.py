@@ -61,6 +61,13 @@ def test_a_bad_field_is_named_with_what_was_got(fields: dict[str, object], where
     assert len(str(caught.value)) < 600
 
 
+def test_the_items_that_all_directions_list_are_limited() -> None:
+    assert parse_request(query="dinner", k=64, n=156).n == 156
+    with pytest.raises(RequestError, match=r"n: got 157; expected k \* n of at most 10,000"):
+        parse_request(query="dinner", k=64, n=157)
+    assert parse_request(query="dinner", k=64, total=1_000).total == 1_000
+
+
 def test_every_wrong_field_is_named() -> None:
     with pytest.raises(RequestError, match="also wrong: n, seed"):
         parse_request(query="dinner", k=0, n=0, seed=-1)
