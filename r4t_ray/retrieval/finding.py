@@ -118,12 +118,15 @@ def by_similarity(request: RetrieveRequest, opened: OpenTask, generated: Generat
 def allowed_rows(request: RetrieveRequest, opened: OpenTask, z_q_D: Array) -> Searching[Mask | None]:
     """The rows of the pool that pass the request's filter and ``min_relevance``. None is all rows.
 
-    Rows that live changes replaced or deleted never pass.
+    Rows that live changes replaced or deleted never pass, nor do sets that hold an item whose id is in ``avoid``.
     """
     passing_M = opened.alive_M
     if request.filter is not None:
         assert opened.attributes is not None, "generation_request refuses a filter without attributes"
         passing_M = both(passing_M, opened.attributes.passing(request.filter))
+    avoided = [term for term in request.avoid if any(term in pool.row_of for pool in opened.others.values())]
+    if avoided and opened.attributes is not None and not opened.attributes.are_items:
+        passing_M = both(passing_M, ~opened.attributes.holding(avoided))
     if not request.min_relevance:
         return passing_M
     num_left_out = min(math.floor(opened.size * request.min_relevance / 100), opened.size - 1)

@@ -44,7 +44,7 @@ class TextValues:
         codes_M: A number for each entry. Entries with the same text have the same number.
     """
 
-    def __init__(self, codes_M: NDArray[np.int32]) -> None:
+    def __init__(self, codes_M: NDArray[np.int64]) -> None:
         self._codes_M = codes_M
 
     def of(self, row: int) -> set[Value]:
