@@ -22,7 +22,7 @@ class R4TRetriever:
 
     Args:
         place: Folder of a workspace, or the address of `r4t serve`.
-        top_k: Items of an answer.
+        top_k: Items of an answer, unless ``fields`` names ``total`` or ``n``.
         filters: A filter in Haystack's form over the attributes of the catalogue. A filter of ``run`` replaces it.
         fields: Further fields of every request, such as ``{"k": 20, "task": "wscr"}``.
 
@@ -45,10 +45,9 @@ class R4TRetriever:
         self, query: str, filters: dict[str, Any] | None = None, top_k: int | None = None
     ) -> dict[str, list[Document]]:
         """Answer a query. Raises RequestError if a filter or a field is wrong."""
-        given = filters or self.filters
-        fields = {
-            "total": top_k or self.top_k, **(self.fields or {}), **({"filter": own_filter(given)} if given else {}),
-        }  # fmt: skip
+        given, own = filters or self.filters, self.fields or {}
+        size = {} if {"total", "n"} & own.keys() else {"total": top_k or self.top_k}
+        fields = {**size, **own, **({"filter": own_filter(given)} if given else {})}
         found = find(self._retriever, query, fields)
         return {"documents": [Document(one.id, one.text, meta=one.metadata, score=one.score) for one in found]}
 

@@ -16,7 +16,7 @@ from r4t_ray.answers.folder import LOG, LOG_COPY, AnswersFolder, fingerprints
 from r4t_ray.answers.table import answers_table
 from r4t_ray.artifacts import Workspace
 from r4t_ray.config import Resources
-from r4t_ray.errors import ArtifactError
+from r4t_ray.errors import ArtifactError, DataError
 from r4t_ray.machine.cluster_size import Need, check_size, cluster_nodes
 from r4t_ray.machine.findings import refuse_faults
 from r4t_ray.pairs.actors import map_on_actors
@@ -91,7 +91,7 @@ class AnswerFile:
         requests = [
             self._work.template.model_copy(update={"query": query["text"], "task": query["task"]}) for query in queries
         ]
-        answers: list[RetrieveResponse] = []
+        answers: list[RetrieveResponse | DataError] = []
         for start in range(0, len(requests), self._work.batch_size):
             answers += self._retriever.retrieve_all(requests[start : start + self._work.batch_size])
         write_file(answers_table(queries, answers), self._work.folder / row["file"])

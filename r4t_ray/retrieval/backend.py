@@ -16,6 +16,7 @@ from r4t_ray.diffusion.generation import generate_each, sampler_with
 from r4t_ray.diffusion.settings import SamplerConfig
 from r4t_ray.diffusion.transforms import Steering
 from r4t_ray.encoders import CachedEncoder, load_encoder, load_serving_encoder
+from r4t_ray.errors import DataError
 from r4t_ray.index import Shard, fetch_vectors, search_shards
 from r4t_ray.machine.threads import limit_threads
 from r4t_ray.retrieval.generation import Generated, GenerationRequest
@@ -113,6 +114,16 @@ class DirectionGenerator:
         z_BLD = generate_each(retriever, z_q_BD, sampler, seeds=seeds, steering=steering, num_rows=max(rows))
         # Each request keeps the rows that it gets alone. A ranked solver puts them first.
         return [z_LD[:own] for z_LD, own in zip(z_BLD.float().cpu().numpy(), rows, strict=True)]
+
+
+def outcomes_of(generator: DirectionGenerator, requests: Sequence[GenerationRequest]) -> list[Generated | DataError]:
+    """The outcome of each request. If the batch fails, each is computed alone: only the one at fault fails."""
+    try:
+        return [*generator(requests)]
+    except DataError as error:
+        if len(requests) == 1:
+            return [error]
+        return [outcome for request in requests for outcome in outcomes_of(generator, [request])]
 
 
 def steering_of(requests: Sequence[GenerationRequest], embs: Sequence[Array], device: torch.device) -> Steering:

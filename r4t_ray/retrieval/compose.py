@@ -119,17 +119,16 @@ def grounded(nearest_cos: float) -> float | None:
 
 
 def direction_names(request: RetrieveRequest, opened: OpenTask, found: Found) -> list[str | None]:
-    """The nearest label of each direction, or the text of its first item if the direction is that item's embedding.
+    """The nearest label of each direction, or the text of its nearest entry if it is that entry's embedding.
 
     None for all generated directions if the task has no labels. The query is called by its text.
     """
     names: list[str | None] = [None] * len(found.z_kD)
     if opened.labels:
         names = [*nearest_labels(opened.labels, found.z_kD)]
-        if opened.decoder is None:  # the scores of a decoder are no cosines
-            for index, (rows, _) in enumerate(found.picked.lists):
-                if len(rows) and found.nearest_cos_k[index] >= SAME_COSINE:
-                    names[index] = opened.pool.texts[rows[0]]
+        if opened.decoder is None:  # a direction of wscr is called by a sub-query, not by an item
+            for index in np.flatnonzero(found.nearest_cos_k >= SAME_COSINE).tolist():
+                names[index] = opened.pool.texts[found.nearest_rows_k[index]]
     if found.has_query:
         names[-1] = request.query
     return names

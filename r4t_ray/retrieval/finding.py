@@ -34,12 +34,14 @@ class Found:
 
     Attributes:
         z_kD: The kept directions, unit rows.
-        nearest_cos_k: The cosine of each to its nearest entry that may be found; -inf if there is none.
+        nearest_rows_k: The pool row of the entry nearest to each that may be found; -1 if there is none.
+        nearest_cos_k: The cosine of each to that entry; -inf if there is none.
         picked: Their items.
         has_query: Whether the last direction is the query.
     """
 
     z_kD: Array
+    nearest_rows_k: Rows
     nearest_cos_k: Array
     picked: Picked
     has_query: bool
@@ -87,7 +89,13 @@ def by_directions(request: RetrieveRequest, opened: OpenTask, generated: Generat
         picked = pick_by_cosine((scores_LK[kept], rows_LK[kept]), request.depth)
     if request.total:
         picked = page_of(picked, request.offset or 0, request.total)
-    return Found(z_kD=z_kD, nearest_cos_k=nearest_cos_k, picked=picked, has_query=request.include_query)
+    return Found(
+        z_kD=z_kD,
+        nearest_rows_k=nearest_rows_L[kept],
+        nearest_cos_k=nearest_cos_k,
+        picked=picked,
+        has_query=request.include_query,
+    )
 
 
 def by_similarity(request: RetrieveRequest, opened: OpenTask, generated: Generated, search: Search) -> Searching[Found]:
@@ -101,20 +109,24 @@ def by_similarity(request: RetrieveRequest, opened: OpenTask, generated: Generat
         picked = yield from marginally_relevant(opened.task, wanted, room, weight)
     else:
         picked = yield from nearest(opened.task, wanted, room)
-    nearest_cos_1 = picked.scores_K.max(keepdims=True, initial=-np.inf)
+    # The first pick is the nearest entry, also by maximal marginal relevance.
+    nearest_rows_1, nearest_cos_1 = np.append(picked.rows_K, -1)[:1], np.append(picked.scores_K, -np.inf)[:1]
     page = page_of(picked, request.offset or 0, total)
-    return Found(z_kD=z_1D, nearest_cos_k=nearest_cos_1, picked=page, has_query=True)
+    return Found(z_kD=z_1D, nearest_rows_k=nearest_rows_1, nearest_cos_k=nearest_cos_1, picked=page, has_query=True)
 
 
 def allowed_rows(request: RetrieveRequest, opened: OpenTask, z_q_D: Array) -> Searching[Mask | None]:
     """The rows of the pool that pass the request's filter and ``min_relevance``. None is all rows.
 
-    Rows that live changes replaced or deleted never pass.
+    Rows that live changes replaced or deleted never pass, nor do sets that hold an item whose id is in ``avoid``.
     """
     passing_M = opened.alive_M
     if request.filter is not None:
         assert opened.attributes is not None, "generation_request refuses a filter without attributes"
         passing_M = both(passing_M, opened.attributes.passing(request.filter))
+    avoided = [term for term in request.avoid if any(term in pool.row_of for pool in opened.others.values())]
+    if avoided and opened.attributes is not None and not opened.attributes.are_items:
+        passing_M = both(passing_M, ~opened.attributes.holding(avoided))
     if not request.min_relevance:
         return passing_M
     num_left_out = min(math.floor(opened.size * request.min_relevance / 100), opened.size - 1)

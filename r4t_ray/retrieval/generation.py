@@ -112,22 +112,31 @@ def generation_request(request: RetrieveRequest, opened: OpenTask) -> Generation
         temperature=request.temperature,
         guidance=request.guidance,
         strength=request.strength,
-        like=in_words(pulling_terms(request, opened.pool), opened.pool),
-        avoid=in_words(request.avoid, opened.pool),
+        like=in_words(pulling_terms(request, opened), opened),
+        avoid=in_words(request.avoid, opened),
         k=num_generated(request, opened.model.num_rows),
     )
 
 
-def pulling_terms(request: RetrieveRequest, pool: Pool) -> tuple[str, ...]:
-    """The terms of ``like`` that pull. Without a query the ids are the query, and words alone pull.
+def pulling_terms(request: RetrieveRequest, opened: OpenTask) -> tuple[str, ...]:
+    """The terms of ``like`` that pull. Without a query the ids of the pool are the query, and the other terms pull.
 
     Raises:
         RequestError: The request has neither a query nor an id of the pool.
     """
     if request.query is not None:
         return request.like
-    words = tuple(term for term in request.like if term not in pool.row_of)
+    words = tuple(term for term in request.like if term not in opened.pool.row_of)
     if len(words) == len(request.like):
+        for term, task in ((term, task) for term in words for task in opened.others):
+            if term in opened.others[task].row_of:
+                expected = f"a query, or ids of entries of task {opened.task} in like"
+                raise RequestError(
+                    "query",
+                    f"nothing, and {term!r} in like is an entry of task {task}",
+                    expected,
+                    f"set task to {task}",
+                )
         got = f"nothing, and no id of the catalogue in like ({', '.join(words)!r:.80})"
         raise RequestError("query", got, "a query, or ids of the catalogue in like", "add a query")
     return words
@@ -146,9 +155,9 @@ def check_k(k: int, num_rows: int) -> None:
         raise RequestError("k", str(k), f"1 to {num_rows}, the most directions this model generates", "ask for fewer")
 
 
-def in_words(terms: Sequence[str], pool: Pool) -> tuple[str, ...]:
-    """The text of each term that is an id of the pool; other terms stay as they are."""
-    return tuple(pool.texts[pool.row_of[term]] if term in pool.row_of else term for term in terms)
+def in_words(terms: Sequence[str], opened: OpenTask) -> tuple[str, ...]:
+    """The text of each term that is an id of a served pool; other terms stay as they are."""
+    return tuple(opened.text_of(term) for term in terms)
 
 
 def named_rows(terms: Sequence[str], pool: Pool) -> tuple[int, ...]:

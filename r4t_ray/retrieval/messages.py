@@ -21,6 +21,8 @@ from r4t_ray.types import LivePool, Task
 
 MAX_BATCH = 64
 MAX_VECTORS = 64
+MAX_SEARCH_BYTES = 8 * 1024 * 1024
+"""Limit on a body of /v1/search. A number of a vector takes 20 bytes."""
 MAX_RECORDS = 256
 MAX_DELETED = 1_000
 POOL = Field(description="items or sets. Without sets OAR searches the items.")
@@ -156,7 +158,7 @@ class ActivateRequest(Message):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if (self.generation is None) == (self.workspace is None):
-            raise ValueError("name either a generation or a workspace")
+            raise ValueError("either a generation or a workspace")
         return self
 
 

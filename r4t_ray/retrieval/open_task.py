@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection, Sequence
-from dataclasses import InitVar, dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import InitVar, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -30,23 +30,31 @@ class Pool:
     texts: list[str]
     row_of: dict[str, int] = field(init=False, repr=False)
     known: InitVar[dict[str, int] | None] = None
+    before: Pool | None = field(default=None, repr=False)
+    """The pool of which this one is the changed form."""
 
     def __post_init__(self, known: dict[str, int] | None) -> None:
         rows = {identifier: row for row, identifier in enumerate(self.ids)} if known is None else known
         object.__setattr__(self, "row_of", rows)
 
     @cached_property
-    def text_codes_M(self) -> NDArray[np.int32]:
-        """A number for each entry. Entries whose texts differ in case, width or white space alone share it."""
-        codes: dict[str, int] = {}
-        return np.array([codes.setdefault(normalised(text), len(codes)) for text in self.texts], np.int32)
+    def text_codes_M(self) -> NDArray[np.int64]:
+        """A number for each entry. Entries whose texts differ in case, width or white space alone share it.
+
+        It is a hash of 64 bits, so a changed pool computes only those of its new rows. Of a million texts two share a
+        number by chance in one process of 40 million.
+        """
+        known = np.zeros(0, np.int64) if self.before is None else self.before.text_codes_M
+        return np.concatenate(
+            [known, np.array([hash(normalised(text)) for text in self.texts[len(known) :]], np.int64)]
+        )
 
     def changed(self, ids: Sequence[str], texts: Sequence[str], gone: Collection[str]) -> Pool:
         """The pool with rows at its end that replace entries with the same ids, and without the entries of ``gone``."""
         row_of = self.row_of | {name: row for row, name in enumerate(ids, len(self.ids))}
         for name in gone:
             row_of.pop(name, None)
-        return Pool(ids=[*self.ids, *ids], texts=[*self.texts, *texts], known=row_of)
+        return Pool(ids=[*self.ids, *ids], texts=[*self.texts, *texts], known=row_of, before=self)
 
 
 def normalised(text: str) -> str:
@@ -84,6 +92,7 @@ class OpenTask:
         alive_M: The rows that live changes have neither replaced nor deleted. None is all rows.
         generation: The generation of the live changes that it has.
         sequence: Number of the last of them.
+        others: The pools of the other tasks that are served.
     """
 
     task: Task
@@ -99,8 +108,23 @@ class OpenTask:
     alive_M: Mask | None = None
     generation: int = 0
     sequence: int = 0
+    others: Mapping[Task, Pool] = field(default_factory=dict, repr=False)
+
+    def text_of(self, term: str) -> str:
+        """The text of the entry with that id, in this pool or in another one. A term that is no id stays as it is."""
+        held = next((pool for pool in (self.pool, *self.others.values()) if term in pool.row_of), None)
+        return term if held is None else held.texts[held.row_of[term]]
 
     @property
     def size(self) -> int:
         """Entries that may be found."""
         return len(self.pool.ids) if self.alive_M is None else int(self.alive_M.sum())
+
+
+def with_other_pools(tasks: Mapping[Task, OpenTask]) -> dict[Task, OpenTask]:
+    """The tasks of one workspace, each with the pools of the others."""
+    pools = {task: opened.pool for task, opened in tasks.items()}
+    return {
+        task: replace(opened, others={other: pool for other, pool in pools.items() if other != task})
+        for task, opened in tasks.items()
+    }

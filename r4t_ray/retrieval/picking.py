@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from r4t_ray.decoder import QueryDecoder
-from r4t_ray.retrieval.filtering.caps import MAX_SEARCHES, Room, num_searched
-from r4t_ray.types import Array, Fetch, Hits, IndexName, Rows, Search
+from r4t_ray.retrieval.filtering.caps import MAX_SEARCHES, Room, num_deeper, num_searched
+from r4t_ray.types import Array, Fetch, Hits, IndexName, Mask, Rows, Search
 
 T = TypeVar("T")
 
@@ -104,7 +104,7 @@ def pick_by_cosine_with_room(wanted: Search, room: Room, total: int | None = Non
             break
         open_M = room.open_rows()
         open_M[list(room.taken)] = True
-        search = replace(search, where=open_M if wanted.where is None else open_M & wanted.where)
+        search = _deeper(search, open_M, wanted)
     rows_kn, scores_kn = np.full((k, n), -1, np.int64), np.full((k, n), -np.inf, np.float32)
     for direction, own in enumerate(lists):
         rows_kn[direction, : len(own)], scores_kn[direction, : len(own)] = list(own), list(own.values())
@@ -166,9 +166,15 @@ def best_with_room(name: IndexName, wanted: Search, room: Room) -> Searching[Bes
             break
         open_M = room.open_rows()
         open_M[list(room.taken)] = False
-        search = replace(search, where=open_M if wanted.where is None else open_M & wanted.where)
+        search = _deeper(search, open_M, wanted)
     rows_K, scores_K, owner_K = (np.concatenate(parts)[: wanted.num_hits] for parts in zip(*found, strict=True))
     return rows_K, scores_K, owner_K
+
+
+def _deeper(search: Search, open_M: Mask, wanted: Search) -> Search:
+    """A search for more hits than the one before, among the open rows that ``wanted`` allows."""
+    where = open_M if wanted.where is None else open_M & wanted.where
+    return replace(search, where=where, num_hits=num_deeper(search.num_hits, len(wanted.z_LD)))
 
 
 def _is_everything(scores_kK: Array, search: Search) -> bool:

@@ -6,7 +6,7 @@ The same class validates requests over HTTP and requests in this process. Both g
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -21,7 +21,8 @@ from pydantic_core import PydanticCustomError
 
 from r4t_ray.errors import RequestError
 from r4t_ray.ids import MAX_ID_CHARS
-from r4t_ray.retrieval.filtering.filters import Bounds, FilterField, MaxPer
+from r4t_ray.retrieval.faults import request_fault, shown
+from r4t_ray.retrieval.filtering.filters import FilterField, MaxPer
 from r4t_ray.retrieval.response import Message
 from r4t_ray.types import Task
 
@@ -29,16 +30,13 @@ MAX_QUERY_CHARS = 2_000
 MAX_ITEMS = 1_000
 DEFAULT_N = 10
 """Items per direction of a request that names neither ``n`` nor ``total``."""
+MAX_LISTED = 10 * MAX_ITEMS
+"""Most items that the directions list together, k * n. The time of a request of wscr grows with k * (k * n)."""
 MAX_TERMS = 16
 MAX_TIMEOUT_MS = 600_000
 MAX_BODY_BYTES = 128 * 1024
 """The longest query and the longest terms have 8,400 characters. If JSON escapes each as a surrogate pair, they take
 100,800 bytes."""
-
-EXPECTED_BODY = 'a JSON object in UTF-8, sent as application/json, such as {"query": "a summer dinner", "k": 10}'
-
-SHOWN_CHARS = 80
-"""Characters of a wrong value that an error repeats."""
 
 QueryText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUERY_CHARS)]
 Term = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_ID_CHARS)]
@@ -71,7 +69,8 @@ class RetrieveRequest(Message):
         ge=1,
         le=MAX_ITEMS,
         strict=True,
-        description=f"Number of items per direction. Default: {DEFAULT_N}, unless `total` is given.",
+        description=f"Number of items per direction. k * n is at most {MAX_LISTED:,}. Default: {DEFAULT_N}, unless "
+        "`total` is given.",
     )
     total: int | None = Field(
         None,
@@ -177,6 +176,13 @@ class RetrieveRequest(Message):
         "answer tell. It waits for a shard at most half of the time that is left.",
     )
 
+    @field_validator("n")
+    @classmethod
+    def _few_in_all(cls, n: int | None, info: ValidationInfo) -> int | None:
+        if n is not None and n * info.data.get("k", 1) > MAX_LISTED:
+            raise ValueError(f"k * n of at most {MAX_LISTED:,}; `total` lists the best items of any k")
+        return n
+
     @field_validator("total")
     @classmethod
     def _not_beside_n(cls, total: int | None, info: ValidationInfo) -> int | None:
@@ -220,33 +226,12 @@ class RetrieveRequest(Message):
         return None if self.total else self.n or DEFAULT_N
 
 
-def shown(value: object) -> str:
-    """``repr`` of a wrong value, shortened to SHOWN_CHARS with its full length."""
-    text = repr(value[: 2 * SHOWN_CHARS] if isinstance(value, str | bytes) else value)
-    if len(text) <= SHOWN_CHARS:
-        return text
-    length = f" ({len(value):,} characters)" if isinstance(value, str | bytes) else ""
-    return f"{text[:SHOWN_CHARS]}...{length}"
-
-
-def request_fault(faults: Sequence[Mapping[str, Any]]) -> RequestError:
-    """One RequestError from pydantic's list of faults. It describes the first fault and names the other fields.
-
-    Args:
-        faults: ``ValidationError.errors()``, or FastAPI's, whose locations begin with ``"body"``.
-    """
-    names = [_place(fault) for fault in faults]
-    also = sorted(set(names[1:]) - {names[0]})
-    fix = f"correct {names[0]}" + (f"; also wrong: {', '.join(also)}" if also else "") + "; see /docs"
-    return RequestError(names[0][:SHOWN_CHARS], _got(faults[0]), _expected(faults[0]), fix[: 4 * SHOWN_CHARS])
-
-
 def parse_request(**fields: Any) -> RetrieveRequest:
     """Validate the fields of a request made in this process; raises RequestError."""
     try:
         return RetrieveRequest.model_validate(fields)
     except ValidationError as error:
-        raise request_fault(error.errors()) from None
+        raise request_fault(error.errors(), RetrieveRequest) from None
 
 
 def fields_of(options: Iterable[str], names: Sequence[str]) -> dict[str, Any]:
@@ -262,35 +247,3 @@ def fields_of(options: Iterable[str], names: Sequence[str]) -> dict[str, Any]:
         except ValueError:
             fields[name] = value
     return fields
-
-
-def _place(fault: Mapping[str, Any]) -> str:
-    inside = [str(part) for part in fault["loc"] if part != "body"]
-    if fault["type"] == "json_invalid":
-        return f"body, character {inside[0]}" if inside else "body"
-    if fault["type"] == "no_query":
-        return "query"
-    return ".".join(inside) or "body"
-
-
-def _got(fault: Mapping[str, Any]) -> str:
-    if fault["type"] in ("missing", "no_query"):
-        return "nothing"
-    if fault["type"] == "json_invalid":
-        return f"invalid JSON ({fault.get('ctx', {}).get('error', 'unreadable')})"
-    return shown(fault.get("input"))
-
-
-def _expected(fault: Mapping[str, Any]) -> str:
-    if fault["type"] in ("json_invalid", "model_attributes_type") or _place(fault) == "body":
-        return EXPECTED_BODY
-    if fault["type"] == "extra_forbidden":
-        return f"one of {', '.join(_model_of(fault).model_fields)}"
-    return str(fault["msg"]).removeprefix("Value error, ")
-
-
-def _model_of(fault: Mapping[str, Any]) -> type[Message]:
-    """The model that refused an unknown field. ``Filter`` refuses in its own words."""
-    *outside, _ = (part for part in fault["loc"] if part != "body")
-    inner: dict[str | int, type[Message]] = {"max_per": MaxPer, "filter": Bounds}
-    return inner.get(outside[0], RetrieveRequest) if outside else RetrieveRequest

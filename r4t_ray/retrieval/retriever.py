@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, Unpack
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.errors import ConfigError, RequestError
+from r4t_ray.errors import ConfigError, DataError, RequestError
 from r4t_ray.retrieval.client import Client, Fields
 from r4t_ray.retrieval.compose import answer
 from r4t_ray.retrieval.generation import Generated, GenerationRequest, prepare
@@ -93,14 +93,19 @@ class WorkspaceRetriever:
         """Answer one validated request."""
         return retrieve(request, self._opened(request), self._backend)
 
-    def retrieve_all(self, requests: Sequence[RetrieveRequest]) -> list[RetrieveResponse]:
-        """Answer validated requests in one pass of the models. Rounding depends on the size of the batch."""
+    def retrieve_all(self, requests: Sequence[RetrieveRequest]) -> list[RetrieveResponse | DataError]:
+        """Answer validated requests in one pass of the models. Rounding depends on the size of the batch.
+
+        A request has its error if the encoder gives one of its texts a vector that is zero or not finite.
+        """
+        from r4t_ray.retrieval.backend import outcomes_of  # it loads torch
+
         each, search = [(request, self._opened(request)) for request in requests], self._backend.search
         prepared = [run(prepare(request, opened), search) for request, opened in each]
-        generated = self._backend.generator(prepared)
+        outcomes = outcomes_of(self._backend.generator, prepared)
         return [
-            finish(request, opened, directions, self._backend, Clock())
-            for (request, opened), directions in zip(each, generated, strict=True)
+            made if isinstance(made, DataError) else finish(request, opened, made, self._backend, Clock())
+            for (request, opened), made in zip(each, outcomes, strict=True)
         ]
 
     def _opened(self, request: RetrieveRequest) -> OpenTask:

@@ -20,6 +20,7 @@ from starlette.types import Scope
 from r4t_ray.artifacts import Workspace
 from r4t_ray.live.writer import Written
 from r4t_ray.machine.threads import limit_threads
+from r4t_ray.retrieval.faults import request_fault
 from r4t_ray.retrieval.live import Versions
 from r4t_ray.retrieval.live.versions import open_version
 from r4t_ray.retrieval.messages import (
@@ -38,7 +39,7 @@ from r4t_ray.retrieval.messages import (
     UpsertRequest,
 )
 from r4t_ray.retrieval.open_task import OpenTask
-from r4t_ray.retrieval.request import MAX_BODY_BYTES, RetrieveRequest, request_fault
+from r4t_ray.retrieval.request import MAX_BODY_BYTES, RetrieveRequest
 from r4t_ray.retrieval.response import ChangeResponse, ErrorResponse, RetrieveResponse
 from r4t_ray.retrieval.retriever import choose_task
 from r4t_ray.serve.args import AppArgs
@@ -211,7 +212,7 @@ class Gateway:
             try:
                 outcomes[position] = RetrieveRequest.model_validate(fields)
             except ValidationError as error:
-                outcomes[position] = request_fault(error.errors())
+                outcomes[position] = request_fault(error.errors(), RetrieveRequest)
         valid = {at: one for at, one in outcomes.items() if isinstance(one, RetrieveRequest)}
         outcomes |= await self._backend.retrieve_all(valid, connection.state.request_id)
         entries = [await entry_of(outcome, connection) for outcome in outcomes.values()]

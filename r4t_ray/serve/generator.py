@@ -13,7 +13,7 @@ from ray import serve
 from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import DataError
 from r4t_ray.new_entries import embed_entries
-from r4t_ray.retrieval.backend import DirectionGenerator
+from r4t_ray.retrieval.backend import DirectionGenerator, outcomes_of
 from r4t_ray.retrieval.generation import Generated, GenerationRequest
 from r4t_ray.retrieval.live.versions import Loaded, served_workspace
 from r4t_ray.serve.args import AppArgs
@@ -21,16 +21,6 @@ from r4t_ray.serve.observability.metrics import record_cache
 from r4t_ray.types import POOLS, Array, Task
 
 T = TypeVar("T")
-
-
-def outcomes_of(directions: DirectionGenerator, requests: list[GenerationRequest]) -> list[Generated | DataError]:
-    """The outcome of each request. If the batch fails, each is computed alone: only the one at fault fails."""
-    try:
-        return [*directions(requests)]
-    except DataError as error:
-        if len(requests) == 1:
-            return [error]
-        return [outcome for request in requests for outcome in outcomes_of(directions, [request])]
 
 
 @serve.deployment

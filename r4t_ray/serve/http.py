@@ -15,14 +15,17 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from r4t_ray.errors import ArtifactError, DataError, MachineError, R4TError, RequestError
-from r4t_ray.retrieval.request import EXPECTED_BODY, request_fault
-from r4t_ray.retrieval.response import ErrorBody, ErrorResponse, error_of, error_response
+from r4t_ray.retrieval.faults import expected_body, request_fault
+from r4t_ray.retrieval.messages import MAX_SEARCH_BYTES
+from r4t_ray.retrieval.response import ErrorBody, ErrorResponse, Message, error_of, error_response
 from r4t_ray.serve.keys import ADMIN_PATHS, Key, KeyCheck
 from r4t_ray.serve.middleware import BodyLimit, PlainRequests, error_reply
 
 RETRY_AFTER_S = 1
 NO_VECTOR = 502
 """The status of a request with a text to which the encoder gives no vector."""
+OWN_LIMITS = {"/v1/search": MAX_SEARCH_BYTES}
+"""Path -> limit on its bodies, where it is not that of all paths."""
 
 _logger = logging.getLogger(__name__)
 
@@ -42,11 +45,18 @@ def reply(
     return error_reply(request_id, status, content, headers)
 
 
+def body_model(request: Request) -> type[Message] | None:
+    """The model of the bodies of the endpoint, or None if it takes none."""
+    route = request.scope.get("route")
+    models = [field.field_info.annotation for field in route.dependant.body_params] if route else []
+    return next((one for one in models if isinstance(one, type) and issubclass(one, Message)), None)
+
+
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     faults = error.errors()
     status = 400 if faults[0]["type"] == "json_invalid" else 422
-    return reply(request, status, error_of(request_fault(faults)))
+    return reply(request, status, error_of(request_fault(faults, body_model(request))))
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:
@@ -55,7 +65,7 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
-    """Errors of the routing: no such path, or another method. OPTIONS on a path that exists gets its methods."""
+    """No such path, another method, or no entry of an id. OPTIONS on a path that exists gets its methods."""
     assert isinstance(error, HTTPException)
     headers = dict(error.headers or {})
     if error.status_code == 405:
@@ -63,8 +73,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
         headers["Allow"] = ", ".join([*methods, "HEAD"] if "GET" in methods and "HEAD" not in methods else methods)
         if request.method == "OPTIONS":
             return Response(status_code=204, headers=headers)
-    expected = {400: EXPECTED_BODY, 405: f"one of {headers.get('Allow')}"}.get(error.status_code, "a path of /docs")
-    content = error_response(f"{request.method} {request.url.path}", str(error.detail), expected, "see /docs")
+    unknown = "the id of an entry" if "route" in request.scope else "a path of /docs"
+    expected = {400: expected_body(body_model(request)), 405: f"one of {headers.get('Allow')}"}
+    content = error_response(
+        f"{request.method} {request.url.path}", str(error.detail), expected.get(error.status_code, unknown), "see /docs"
+    )
     return reply(request, error.status_code, content, headers)
 
 
@@ -152,12 +165,12 @@ def make_api(
 
     Args:
         title: Its name.
-        max_body_bytes: Limit on a body.
+        max_body_bytes: Limit on a body, except for the paths of OWN_LIMITS.
         keys: Gives the API keys; no keys let every request pass.
         note_reply: Is told the scope, the status and the milliseconds of each request at its end.
     """
     api = FastAPI(title=title, redirect_slashes=False)
-    api.add_middleware(BodyLimit, limit=max_body_bytes)
+    api.add_middleware(BodyLimit, limit=max_body_bytes, own_limits=OWN_LIMITS)
     api.add_middleware(KeyCheck, keys=keys)
     api.add_middleware(PlainRequests, note_reply=note_reply)  # the outermost layer
     for kind, handler in HANDLERS.items():

@@ -7,6 +7,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -29,6 +30,17 @@ def request_id_of(scope: Scope) -> str:
     return sent if _SAFE_ID.fullmatch(sent) else uuid.uuid4().hex
 
 
+def plain_path(scope: Scope) -> str:
+    """The decoded path without the slashes at its end. Slashes that the client encoded as %2F belong to an id.
+
+    >>> plain_path({"path": "/v1/items/a//", "raw_path": b"/v1/items/a%2F/"}), plain_path({"path": "/docs/"})
+    ('/v1/items/a/', '/docs')
+    """
+    path: str = scope["path"]
+    raw = scope.get("raw_path") or path.encode()
+    return path[: len(path) - (len(raw) - len(raw.rstrip(b"/")))] or "/"
+
+
 def error_reply(
     request_id: str, status: int, content: Mapping[str, Any], headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
@@ -41,7 +53,7 @@ def error_reply(
 class PlainRequests:
     """Gives each request an id, in ``request.state.request_id`` and in the headers of its reply.
 
-    A path with a slash at its end is the path without it. HEAD gets the status and the headers of GET.
+    A path with slashes at its end is the path without them. HEAD gets the status and the headers of GET.
 
     Args:
         app: The layer inside.
@@ -58,7 +70,7 @@ class PlainRequests:
             return
         request_id = request_id_of(scope)
         scope.setdefault("state", {})["request_id"] = request_id
-        scope["path"] = scope["path"].rstrip("/") or "/"
+        scope["path"] = plain_path(scope)
         is_head = scope["method"] == "HEAD"
         if is_head:
             scope["method"] = "GET"
@@ -84,28 +96,42 @@ class PlainRequests:
 
 
 class BodyLimit:
-    """Reads a body of at most ``limit`` bytes. It answers 413 to a longer one and 408 to one that arrives slowly."""
+    """Reads a body. It answers 413 to one that is too long and 408 to one that arrives slowly.
 
-    def __init__(self, app: ASGIApp, limit: int, seconds: float = BODY_SECONDS) -> None:
-        self._app, self._limit, self._seconds = app, limit, seconds
+    Args:
+        app: The layer inside.
+        limit: Most bytes of a body.
+        own_limits: Path -> limit that it has in place of ``limit``.
+        seconds: Time in which a body has to arrive.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        limit: int,
+        own_limits: Mapping[str, int] = MappingProxyType({}),
+        seconds: float = BODY_SECONDS,
+    ) -> None:
+        self._app, self._limit, self._own_limits, self._seconds = app, limit, own_limits, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its body already read, or refuse it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limit = self._own_limits.get(scope["path"], self._limit)
         try:
             async with asyncio.timeout(self._seconds):
-                body = await self._body(receive)
+                body = await read_body(receive, limit)
         except TimeoutError:
             got, expected = f"no end after {self._seconds:g} s", f"the whole body within {self._seconds:g} s"
             await refusal(scope, 408, got, expected, "send it in one piece")(scope, receive, send)
             return
         if body is None:
             return
-        if len(body) > self._limit:
-            got, expected = f"more than {self._limit:,} bytes", f"at most {self._limit:,} bytes of JSON"
-            await refusal(scope, 413, got, expected, "send a shorter query")(scope, receive, send)
+        if len(body) > limit:
+            got, expected = f"more than {limit:,} bytes", f"at most {limit:,} bytes of JSON"
+            await refusal(scope, 413, got, expected, "send less in one request")(scope, receive, send)
             return
         whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -114,16 +140,17 @@ class BodyLimit:
 
         await self._app(scope, replay, send)
 
-    async def _body(self, receive: Receive) -> bytes | None:
-        """The body. It is read until it exceeds the limit; None if the client hung up."""
-        body, more = bytearray(), True
-        while more and len(body) <= self._limit:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return None
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-        return bytes(body)
+
+async def read_body(receive: Receive, limit: int) -> bytes | None:
+    """The body. It is read until it exceeds the limit; None if the client hung up."""
+    body, more = bytearray(), True
+    while more and len(body) <= limit:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return bytes(body)
 
 
 def refusal(scope: Scope, status: int, got: str, expected: str, fix: str) -> JSONResponse:

@@ -69,6 +69,8 @@ def test_haystack(place: str, expected: RetrieveResponse) -> None:
     check([(one.id, one.content, one.meta) for one in documents], expected)
     assert [one.score for one in documents] == pytest.approx([item.score for item in expected.items])
     assert len(component.run(QUERY, top_k=4)["documents"]) == 4
+    per_direction = haystack.R4TRetriever(place, fields={"task": "wscr", "k": 2, "n": 1})
+    assert len(per_direction.run(QUERY)["documents"]) == 2
 
 
 def test_filters_of_haystack_mean_the_same_here() -> None:

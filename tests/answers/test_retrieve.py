@@ -22,6 +22,8 @@ from r4t_ray.retrieval.request import parse_request
 from r4t_ray.retrieval.response import RetrieveResponse
 from r4t_ray.retrieval.retriever import Retriever
 
+from ..serve.test_bad_vectors import NoStews
+
 QUERIES = [
     {"query_id": "first", "text": "a warm soup"},
     {"text": "lentil  dishes "},
@@ -119,6 +121,36 @@ def test_the_command_answers_as_the_retriever_does(
     assert (status, said) == (2, "")
     assert "got:      'roles'" in faults
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == written
+
+
+def test_a_text_without_a_vector_has_a_row_with_its_error(
+    tiny_workspace: Workspace,
+    log: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "answers"
+    with open_answers(asked_of(tiny_workspace, log), out) as folder:
+        actor = actor_of(folder)
+        generator: Any = actor._retriever._backend.generator
+        generator.encoder = NoStews(generator.encoder)
+        for file in folder.missing():
+            actor(file)
+        folder.finish()
+    rows = rows_of(out)
+    assert [row["error"] is None for row in rows] == [True, True, False, True, True]
+    assert (rows[2]["items"], rows[2]["directions"]) == ([], [])
+    assert "not finite for 'lentil stew'" in rows[2]["error"]
+    retriever = Retriever(tiny_workspace.root)
+    for row in (rows[0], rows[3]):
+        assert_equal(row, retriever.retrieve(row["text"], task=row["task"], **SHARED))
+    options = ["-w", tiny_workspace.root, "--queries", log, "--out", out, "-k", 4, "-n", 3, "--seed", 5]
+    options += ["--temperature", 1.5, "--queries-per-file", 2]
+    monkeypatch.setattr("sys.argv", ["r4t", "retrieve", *map(str, options)])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert capsys.readouterr().out == f"{out}: 5 answers, 1 of them an error\n"
 
 
 def test_a_stopped_run_continues_with_the_missing_files(tiny_workspace: Workspace, log: Path, tmp_path: Path) -> None:

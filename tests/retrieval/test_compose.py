@@ -155,6 +155,18 @@ def test_a_direction_that_is_an_item_is_called_by_its_text() -> None:
     assert response.directions[1].label in labels.texts
 
 
+@pytest.mark.parametrize("fields", [{"total": 2, "offset": 0}, {"total": 2, "offset": 2}])
+def test_the_name_of_a_direction_does_not_depend_on_the_items_that_it_lists(fields: dict[str, Any]) -> None:
+    labels = Labels(texts=["soups", "salads"], emb_ND=np.array([[1, 0.0], [0, 1.0]], np.float32))
+    # Both kept directions are the embedding of an item. The second page lists neither of the two items.
+    scores_LK = np.array([[1.0, 0.3], [1.0, 0.5], [1.0, 0.4], [0.85, 0.75]], np.float32)
+    pool = Pool(ids=POOL.ids, texts=["text 0", "text 1", "text 2", "a stew", "text 4", "a soup"])
+    ranking = MODEL.model_copy(update={"solver": "top_anchors"})
+    opened = replace(OPENED, labels=labels, pool=pool, model=ranking)
+    response = answered(parse_request(query="dinner", k=2, **fields), opened, (scores_LK, ROWS_LK))
+    assert [direction.label for direction in response.directions] == ["a soup", "a stew"]
+
+
 def test_a_printed_answer_is_a_small_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     labels = Labels(texts=["[soups]", "salads"], emb_ND=np.array([[1, 0.0], [0, 1.0]], np.float32))

@@ -17,8 +17,9 @@ from r4t_ray.live import Change
 from r4t_ray.live.log import ChangeLog, LogReader, log_path
 from r4t_ray.retrieval.finding import allowed_rows
 from r4t_ray.retrieval.live import LiveTasks
+from r4t_ray.retrieval.live.tasks import live_labels
 from r4t_ray.retrieval.loading import open_tasks
-from r4t_ray.retrieval.open_task import OpenTask
+from r4t_ray.retrieval.open_task import Labels, OpenTask, Pool
 from r4t_ray.retrieval.picking import run
 from r4t_ray.retrieval.request import parse_request
 from r4t_ray.retrieval.settings import RetrievalSettings
@@ -217,6 +218,16 @@ def test_searches_after_changes_are_those_of_the_final_entries(workspace: Worksp
         check(live, expected)
     log.close()
     check(LiveTasks(workspace, *opened), expected)
+
+
+def test_a_label_that_only_entries_have_that_are_gone_is_not_used() -> None:
+    pool = Pool(ids=["a", "b", "c", "d"], texts=["soup", "soup", "stew", "pie"]).changed(["d"], ["tart"], ["a", "c"])
+    alive_M = np.array([False, True, False, False, True])
+    labels = Labels(texts=["soup", "stew", "a warm meal", "pie", "tart"], emb_ND=np.eye(5, dtype=np.float32))
+    kept = live_labels(labels, pool, alive_M)
+    assert kept is not None
+    assert (kept.texts, kept.emb_ND.argmax(axis=1).tolist()) == (["soup", "a warm meal", "tart"], [0, 2, 4])
+    assert live_labels(Labels(texts=["stew"], emb_ND=labels.emb_ND[:1]), pool, alive_M) is None
 
 
 def test_a_log_that_breaks_leaves_the_state_before(workspace: Workspace, caplog: pytest.LogCaptureFixture) -> None:  # noqa: F811

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from r4t_ray.errors import RequestError
 from r4t_ray.ids import MAX_ID_CHARS
-from r4t_ray.retrieval.request import MAX_BODY_BYTES, MAX_QUERY_CHARS, MAX_TERMS, RetrieveRequest, parse_request, shown
+from r4t_ray.retrieval.faults import shown
+from r4t_ray.retrieval.request import MAX_BODY_BYTES, MAX_QUERY_CHARS, MAX_TERMS, RetrieveRequest, parse_request
 from r4t_ray.retrieval.response import error_of
 from r4t_ray.serve.args import AppArgs
 
@@ -58,6 +59,13 @@ def test_a_bad_field_is_named_with_what_was_got(fields: dict[str, object], where
     assert caught.value.expected
     assert caught.value.fix
     assert len(str(caught.value)) < 600
+
+
+def test_the_items_that_all_directions_list_are_limited() -> None:
+    assert parse_request(query="dinner", k=64, n=156).n == 156
+    with pytest.raises(RequestError, match=r"n: got 157; expected k \* n of at most 10,000"):
+        parse_request(query="dinner", k=64, n=157)
+    assert parse_request(query="dinner", k=64, total=1_000).total == 1_000
 
 
 def test_every_wrong_field_is_named() -> None:

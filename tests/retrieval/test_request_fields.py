@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,16 @@ import pytest
 
 from r4t_ray.errors import DeadlineError, RequestError
 from r4t_ray.index import flat_shard
+from r4t_ray.retrieval import open_task
 from r4t_ray.retrieval.backend import InProcess
 from r4t_ray.retrieval.generation import Generated, GenerationRequest
-from r4t_ray.retrieval.open_task import OpenTask, Pool
+from r4t_ray.retrieval.open_task import OpenTask, Pool, normalised, with_other_pools
 from r4t_ray.retrieval.request import QUERY_FIELDS, fields_of, parse_request
 from r4t_ray.retrieval.response import ModelInfo, RetrieveResponse
 from r4t_ray.retrieval.retriever import retrieve
 from r4t_ray.types import Array
+
+from .filtering.attribute_pools import collections_of
 
 MODEL = ModelInfo(encoder="e", index="i", diffusion="d", num_rows=4, solver="heun", num_steps=8, guidance=0.1)
 
@@ -43,11 +47,15 @@ class Fixed(InProcess):
         return Generated(z_q_D, Z_LD if request.k else Z_LD[:0])
 
 
-def asked(requests: list[GenerationRequest] | None = None, **fields: Any) -> RetrieveResponse:
+def backend_of(requests: list[GenerationRequest] | None = None) -> Fixed:
     backend = Fixed(generator=None, shards={"oar": (flat_shard(ITEMS_MD[:2]), flat_shard(ITEMS_MD[2:], offset=2))})  # type: ignore[arg-type]
     object.__setattr__(backend, "asked", [] if requests is None else requests)
+    return backend
+
+
+def asked(requests: list[GenerationRequest] | None = None, **fields: Any) -> RetrieveResponse:
     opened = OpenTask(task="oar", pool=Pool(ids=[f"i{row}" for row in range(6)], texts=TEXTS), model=MODEL)
-    return retrieve(parse_request(**({"query": "shirt", "k": 2} | fields)), opened, backend)
+    return retrieve(parse_request(**({"query": "shirt", "k": 2} | fields)), opened, backend_of(requests))
 
 
 def ids(answer: RetrieveResponse) -> list[str]:
@@ -131,6 +139,27 @@ def test_without_a_query_the_named_entries_are_completed_and_not_returned() -> N
         asked(query=None)
 
 
+def test_an_id_of_another_pool_steers_by_its_text_and_leaves_out_sets_that_hold_it() -> None:
+    sets = OpenTask(
+        task="oar",
+        pool=Pool(ids=[f"s{row}" for row in range(6)], texts=TEXTS),
+        model=MODEL,
+        attributes=collections_of([{}, {}, {}], [[0], [0, 1], [1], [2, 1], [], [2]]),
+    )
+    items = Pool(ids=["i0", "i1", "i2"], texts=["basil", "salt", "nuts"])
+    opened = with_other_pools({"oar": sets, "wscr": replace(sets, task="wscr", pool=items)})["oar"]
+    requests: list[GenerationRequest] = []
+    fields: dict[str, Any] = {"k": 2, "method": "none", "total": 6}
+    request = parse_request(query="shirt", like=["i1", "linen"], avoid=["i0", "s3", "wool"], **fields)
+    answer = retrieve(request, opened, backend_of(requests))
+    assert (requests[0].like, requests[0].avoid) == (("salt", "linen"), ("basil", "a skirt", "wool"))
+    assert set(ids(answer)) == {"s2", "s4", "s5"}
+    with pytest.raises(
+        RequestError, match=r"query: got nothing, and 'i1' in like is an entry of task wscr; .* to wscr"
+    ):
+        retrieve(parse_request(like=["linen", "i1"], **fields), opened, backend_of())
+
+
 def test_a_request_past_its_deadline_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked(timeout_ms=60_000).timings_ms["total"] > 0
     slow = Fixed.generate
@@ -168,4 +197,15 @@ def test_fields_of_the_command_line() -> None:
 
 
 def test_texts_that_differ_in_case_and_spaces_are_equal() -> None:
-    assert Pool(ids=list("abcdef"), texts=TEXTS).text_codes_M.tolist() == [0, 1, 0, 2, 3, 4]
+    codes = Pool(ids=list("abcdef"), texts=TEXTS).text_codes_M.tolist()
+    assert [codes.index(code) for code in codes] == [0, 1, 0, 3, 4, 5]
+
+
+def test_a_changed_pool_normalises_its_new_texts_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = Pool(ids=list("abcdef"), texts=TEXTS)
+    assert len(pool.text_codes_M) == 6
+    seen: list[str] = []
+    monkeypatch.setattr(open_task, "normalised", lambda text: (seen.append(text), normalised(text))[1])
+    codes = pool.changed(["g", "a"], ["a  SCARF", "new"], ["b"]).text_codes_M.tolist()
+    assert seen == ["a  SCARF", "new"]
+    assert [codes.index(code) for code in codes] == [0, 1, 0, 3, 4, 5, 4, 7]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -129,6 +131,41 @@ def test_a_wrong_search_is_refused(ask: Ask, body: dict[str, Any], where: str) -
     assert (reply.status_code, reply.json()["error"]["where"]) == (422, where)
 
 
+SOME = {"vectors": [[1.0] * DIM]}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "where", "expected"),
+    [
+        ("search", {**SOME, "top": 3}, "top", "one of vectors, task, n, filter, with_payload"),
+        ("search", {**SOME, "filter": {"range": ["a", {"over": 3}]}}, "filter.range.1.over", "one of gte, gt, lte, lt"),
+        ("search", None, "body", "a JSON object in UTF-8, sent as application/json with vectors, task, n, filter, "),
+        ("retrieve", None, "body", "a JSON object in UTF-8, sent as application/json with query, k, n, total, "),
+        ("retrieve:batch", {"requests": [{"query": "red"}], "k": 3}, "k", "one of requests"),
+        ("admin/delete", {"pool": "items", "ids": ["p0"], "id": 1}, "id", "one of pool, ids"),
+        ("admin/upsert", None, "body", "a JSON object in UTF-8, sent as application/json with pool, records"),
+        ("admin/activate", {}, "body", "either a generation or a workspace"),
+        ("admin/activate", {"generation": 0, "workspace": "x"}, "body", "either a generation or a workspace"),
+    ],
+)
+def test_an_error_names_the_fields_of_its_own_endpoint(
+    ask: Ask, path: str, body: Any, where: str, expected: str
+) -> None:
+    (reply,) = ask(("POST", f"/v1/{path}", {} if body is None else {"json": body}))
+    error = reply.json()["error"]
+    assert (reply.status_code, error["where"]) == (422, where)
+    assert error["expected"].startswith(expected)
+
+
+def test_many_vectors_may_be_longer_than_other_bodies(ask: Ask) -> None:
+    body, headers = json.dumps({"vectors": [[1.0] * DIM] * 64, "n": 1}).encode(), {"Content-Type": "application/json"}
+    padded = [("POST", "/v1/search", {"content": body.ljust(size), "headers": headers}) for size in (2**23, 2**23 + 1)]
+    found, refused = ask(*padded)
+    assert (found.status_code, len(found.json()["results"])) == (200, 64)
+    assert refused.status_code == 413
+    assert refused.json()["error"]["fix"] == "send less in one request"
+
+
 def test_the_length_of_a_vector_may_be_any_number(ask: Ask) -> None:
     found = ask(*(post("/v1/search", {"vectors": [[size] * DIM], "n": 3}) for size in (1.0, 1e308, 1e-320, 5e-324)))
     assert [reply.status_code for reply in found] == [200] * 4
@@ -142,6 +179,7 @@ def test_items_the_index_and_the_health_checks(ask: Ask) -> None:
     )  # fmt: skip
     assert item.json().items() >= {"id": "p3", "text": PRODUCTS["p3"], "task": "oar", "payload": {}}.items()
     assert (missing.status_code, missing.json()["error"]["where"]) == (404, "GET /v1/items/p99")
+    assert missing.json()["error"]["expected"] == "the id of an entry"
     assert other.status_code == 422
     pool = index.json()["tasks"]["oar"]
     assert (pool["size"], pool["dim"], pool["type"], pool["shards"]) == (len(PRODUCTS), DIM, "flat", 2)
@@ -237,8 +275,9 @@ def test_the_client_has_a_call_for_each_endpoint(
             with pytest.raises(RequestError, match=r"fields: got k; expected none beside a RetrieveRequest"):
                 await client.retrieve(parse_request(query="x"), k=2)
             assert (await client.item("p3")).text == PRODUCTS["p3"]
-            with pytest.raises(RequestError, match=r"got no entry 'a/b \?c'"):
-                await client.item("a/b ?c", task="oar")
+            for other in ("a/b ?c", "p3/", "p3//", "/"):
+                with pytest.raises(RequestError, match=re.escape(f"got no entry {other!r}")):
+                    await client.item(other, task="oar")
             assert (await client.index()).tasks["oar"].size == len(PRODUCTS)
 
     asyncio.run(ask_all())

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from r4t_ray.errors import RequestError
+from r4t_ray.retrieval.faults import request_fault
 from r4t_ray.retrieval.messages import (
     BatchResponse,
     FanoutResponse,
@@ -19,7 +20,7 @@ from r4t_ray.retrieval.messages import (
     SearchRequest,
     SearchResponse,
 )
-from r4t_ray.retrieval.request import Method, RetrieveRequest, parse_request, request_fault
+from r4t_ray.retrieval.request import Method, RetrieveRequest, parse_request
 from r4t_ray.retrieval.response import ChangeResponse, Message, RetrieveResponse
 from r4t_ray.types import Array, LivePool, Task
 
@@ -87,7 +88,7 @@ def search_call(vectors: Vectors, **fields: Any) -> Call[SearchResponse]:
     try:
         request = SearchRequest(vectors=np.asarray(vectors, np.float64).tolist(), **fields)
     except ValidationError as error:
-        raise request_fault(error.errors()) from None
+        raise request_fault(error.errors(), SearchRequest) from None
     except ValueError as error:
         raise RequestError("vectors", str(error), "vectors of one width", "correct them") from None
     return Call(path="/v1/search", reply=SearchResponse, body=request.model_dump(by_alias=True, exclude_none=True))

@@ -17,7 +17,7 @@ from r4t_ray.machine.library_faults import in_our_words
 from r4t_ray.machine.loopback import is_loopback
 from r4t_ray.machine.retry_after import retry_after_s
 from r4t_ray.retrieval.client.calls import Call, Reply
-from r4t_ray.retrieval.request import shown
+from r4t_ray.retrieval.faults import shown
 from r4t_ray.retrieval.response import ErrorResponse
 
 BUSY = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)

@@ -161,6 +161,12 @@ class PoolAttributes:
         size_M = np.diff(self.offsets_M1)
         return (size_M > 0) & (self._num_passing(wanted) == size_M)
 
+    def holding(self, ids: Iterable[str]) -> Mask:
+        """The entries that hold one of the items, shape (M,). Unknown ids are held by none."""
+        places = [self.items.position_of[name] for name in ids if name in self.items.position_of]
+        held_N1 = np.concatenate([[0], np.cumsum(np.isin(self.members_N, places))])
+        return np.asarray(held_N1[self.offsets_M1[1:]] > held_N1[self.offsets_M1[:-1]], dtype=bool)
+
     def values_of(self, attribute: str) -> EntryValues:
         """The values of an attribute in a pool of items."""
         columns = [self.items.columns[attribute, kind] for kind in COMPARED if (attribute, kind) in self.items.columns]

@@ -1,8 +1,8 @@
 """Room for items under limits: at most so many items of an answer have the same value.
 
 The values are of an attribute (``max_per``) or the texts (``dedupe``). ``picking`` searches for more items than the
-answer has. If they do not suffice, it searches again without the items whose values have no room, at most MAX_SEARCHES
-times. After that an answer may be shorter than it could be.
+answer has. If they do not suffice, it searches deeper, without the items whose values have no room, at most
+MAX_SEARCHES times. After that an answer may be shorter than it could be.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ Value = tuple[int, int]
 MAX_SEARCHES = 8
 EXTRA_SHARE, MAX_EXTRA_HITS = 3, 1_000
 """A search under a cap finds four times as many hits as are wanted, and at most 1,000 more than are wanted."""
+GROWTH, MAX_HITS = 4, 2**20
+"""Each repeat finds four times as many hits as the search before, until all directions together find 2**20."""
 
 
 class Values(Protocol):
@@ -42,7 +44,7 @@ class TextValues:
         codes_M: A number for each entry. Entries with the same text have the same number.
     """
 
-    def __init__(self, codes_M: NDArray[np.int32]) -> None:
+    def __init__(self, codes_M: NDArray[np.int64]) -> None:
         self._codes_M = codes_M
 
     def of(self, row: int) -> set[Value]:
@@ -90,3 +92,12 @@ class Room:
 def num_searched(num: int) -> int:
     """Hits of a search for ``num`` items under a cap."""
     return num + min(EXTRA_SHARE * num, MAX_EXTRA_HITS)
+
+
+def num_deeper(num: int, directions: int) -> int:
+    """Hits of each direction in the search that follows one with ``num``.
+
+    >>> num_deeper(80, directions=1), num_deeper(80, directions=2**14)
+    (320, 80)
+    """
+    return max(num, min(GROWTH * num, MAX_HITS // directions))

@@ -22,8 +22,8 @@ from r4t_ray.index import Shard, flat_shard
 from r4t_ray.live import Entry, LiveState, Replay
 from r4t_ray.retrieval.filtering.attributes import ItemAttributes, PoolAttributes
 from r4t_ray.retrieval.live.attributes import with_entries_of_items, with_items, with_sets
-from r4t_ray.retrieval.open_task import OpenTask
-from r4t_ray.types import Array, IndexName, LivePool, Task
+from r4t_ray.retrieval.open_task import Labels, OpenTask, Pool, with_other_pools
+from r4t_ray.types import Array, IndexName, LivePool, Mask, Task
 
 RETRY_S = 1.0
 """Seconds between two tries to read a log that cannot be used."""
@@ -54,7 +54,7 @@ class LiveTasks:
     def __init__(
         self, workspace: Workspace, tasks: Mapping[Task, OpenTask], shards: Mapping[IndexName, tuple[Shard, ...]]
     ) -> None:
-        self._before = Served(tasks=tasks, shards=shards)
+        self._before = Served(tasks=with_other_pools(tasks), shards=shards)
         self._own = OwnNumbers(workspace) if "decoder" in shards else None
         self.served = self._before
         self._replay, self._guard = Replay(workspace), threading.Lock()
@@ -111,7 +111,7 @@ def with_changes(before: Served, state: LiveState, own: OwnNumbers | None) -> Se
         name: (*shards, *new_shard(before.tasks["wscr" if name == "decoder" else name], state, name, own))
         for name, shards in before.shards.items()
     }
-    return Served(tasks=tasks, shards=shards)
+    return Served(tasks=with_other_pools(tasks), shards=shards)
 
 
 def changed_task(opened: OpenTask, state: LiveState, items: ItemAttributes | None) -> OpenTask:
@@ -128,11 +128,21 @@ def changed_task(opened: OpenTask, state: LiveState, items: ItemAttributes | Non
     return replace(
         opened,
         pool=pool,
+        labels=opened.labels and live_labels(opened.labels, pool, alive_M),
         attributes=attributes,
         alive_M=alive_M if rows else None,
         generation=state.generation,
         sequence=state.sequence,
     )
+
+
+def live_labels(labels: Labels, pool: Pool, alive_M: Mask) -> Labels | None:
+    """The labels without texts that only replaced or deleted entries have; None if none is left."""
+    gone = {pool.texts[row] for row in np.flatnonzero(~alive_M).tolist()}.intersection(labels.texts)
+    if gone:
+        gone -= {pool.texts[row] for row in pool.row_of.values()}
+    kept = [at for at, text in enumerate(labels.texts) if text not in gone]
+    return Labels(texts=[labels.texts[at] for at in kept], emb_ND=labels.emb_ND[kept]) if kept else None
 
 
 def changed_attributes(attributes: PoolAttributes, state: LiveState, items: ItemAttributes) -> PoolAttributes:

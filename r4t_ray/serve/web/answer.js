@@ -9,10 +9,10 @@ const PARTIAL = "A part of the index did not answer: items may be missing.";
 const ONE_DIRECTION = "Its one direction is the query: groundedness and alignment are the query's.";
 
 /** Attributes of an item as [name, text] pairs, or those of the items of a set. */
-function payloadPairs(payload) {
+function payloadPairs(payload, isSet) {
   const text = (value) => [value].flat().map((one) => (typeof one === "object" ? JSON.stringify(one) : one)).join(", ");
   const pairs = (attributes) => Object.entries(attributes).map(([name, value]) => [name, text(value)]);
-  if (!Array.isArray(payload?.items)) return pairs(payload ?? {});
+  if (!isSet) return pairs(payload ?? {});
   const lines = payload.items.map(({ id, attributes }) => {
     const inside = pairs(attributes).map((pair) => pair.join(" ")).join("; ");
     return inside ? `${id} (${inside})` : id;
@@ -22,6 +22,7 @@ function payloadPairs(payload) {
 
 /** An item that opens: its score, id and attributes, and the buttons that steer. */
 function itemRow(item, isShared) {
+  const isSet = pool()?.entries === "sets";
   const steering = [["like", "More like this"], ["avoid", "Avoid this"]];
   const row = make("details", { class: "item" },
     make("summary", {}, make("span", { class: "text", dir: "auto" }, item.text),
@@ -31,7 +32,7 @@ function itemRow(item, isShared) {
     if (row.children.length > 1) return;
     row.append(make("div", { class: "steer" }, steering.map(([name, text]) => make("button",
       { onclick: () => steerBy(name, item), "aria-label": `${text}: ${item.text}` }, text))),
-      definitions([["score", item.score.toFixed(4)], ["id", item.id], ...payloadPairs(item.payload)]));
+      definitions([["score", item.score.toFixed(4)], ["id", item.id], ...payloadPairs(item.payload, isSet)]));
   });
   return make("li", {}, row);
 }

@@ -19,12 +19,15 @@ function oneOf(attribute, texts) {
   return { in: [attribute, values] };
 }
 
-/** Bounds are numbers if all of them read as numbers, else texts. */
+/** Bounds that all read as numbers stand for numbers and for texts that begin with a digit; others for texts. */
 function between(attribute, texts) {
   const stated = Object.entries({ gte: texts[0].trim(), lte: texts[1].trim() }).filter(([, text]) => text);
-  const areNumbers = stated.every(([, text]) => Number.isFinite(Number(text)));
-  const bounds = stated.map(([name, text]) => [name, areNumbers ? Number(text) : text]);
-  return stated.length ? { range: [attribute, Object.fromEntries(bounds)] } : null;
+  if (!stated.length) return null;
+  const bounds = Object.fromEntries(stated);
+  if (!stated.every(([, text]) => Number.isFinite(Number(text)))) return { range: [attribute, bounds] };
+  const numbers = Object.fromEntries(stated.map(([name, text]) => [name, Number(text)]));
+  const digits = { ...(bounds.gte ? {} : { gte: "0" }), ...(bounds.lte ? {} : { lt: ":" }) }; // ":" follows "9"
+  return { or: [{ range: [attribute, numbers] }, { range: [attribute, { ...digits, ...bounds }] }] };
 }
 
 /** The filter of a row, or null if its values are empty. */

@@ -13,10 +13,11 @@ function say(text, isShown = true) {
 }
 
 /** Keeps the texts of ids, and the values of attributes that filters suggest. */
-function learn(items) {
+function learn({ items, task }) {
   for (const { id, text, payload } of items) {
     textOf.set(id, text);
-    for (const attributes of payload?.items?.map((item) => item.attributes) ?? [payload ?? {}]) noteValues(attributes);
+    const held = tasks[task]?.entries === "sets" ? payload.items.map((item) => item.attributes) : [payload ?? {}];
+    held.forEach(noteValues);
   }
 }
 
@@ -24,7 +25,7 @@ async function outcomeOf(state, method, signal) {
   const started = performance.now();
   try {
     const answer = await ask("v1/retrieve", bodyOf(state, method), signal);
-    learn(answer.items);
+    learn(answer);
     return { answer, roundTrip: performance.now() - started };
   } catch (fault) {
     if (!(fault instanceof Fault)) throw fault;

@@ -13,7 +13,7 @@ from r4t_ray.index import flat_shard
 from r4t_ray.retrieval.backend import InProcess
 from r4t_ray.retrieval.compose import answer
 from r4t_ray.retrieval.filtering import caps
-from r4t_ray.retrieval.filtering.caps import Room
+from r4t_ray.retrieval.filtering.caps import Room, TextValues
 from r4t_ray.retrieval.generation import Generated, generation_request
 from r4t_ray.retrieval.open_task import OpenTask, Pool
 from r4t_ray.retrieval.picking import Picked, best_with_room, pick_by_cosine_with_room, run
@@ -105,10 +105,22 @@ def test_the_greedy_choice_over_several_searches(num: int, filtered: bool) -> No
 
 def test_the_number_of_searches_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caps, "EXTRA_SHARE", 0)
+    monkeypatch.setattr(caps, "GROWTH", 1)
     search = Counted(-np.arange(600, dtype=np.float32)[None])
     room = Room((items_of([{"kind": row // 20} for row in range(600)]).values_of("kind"), 1))
     rows_K, _, _ = run(best_with_room("oar", wanted(15, 1), room), search)
     assert (search.num, rows_K.tolist()) == (8, [0, 20, 40, 60, 80, 100, 120, 140])
+
+
+def test_an_answer_is_full_where_every_item_has_sixty_variants() -> None:
+    """200 texts with 60 variants each: the variants of a text follow each other in the ranking."""
+    texts = np.repeat(np.arange(200, dtype=np.int32), 60)
+    scores_kM = -np.arange(12_000, dtype=np.float32)[None]
+    rows_K, _, _ = run(best_with_room("oar", wanted(20, 1), Room((TextValues(texts), 1))), Counted(scores_kM))
+    assert rows_K.tolist() == list(range(0, 1_200, 60))
+    both_kM = np.concatenate([scores_kM, scores_kM[:, ::-1]])
+    picked = run(pick_by_cosine_with_room(wanted(20), Room((TextValues(texts), 1))), Counted(both_kM))
+    assert rows_of(picked) == [list(range(0, 1_200, 60)), list(range(11_999, 10_799, -60))]
 
 
 MODEL = ModelInfo(encoder="e", index="i", diffusion="d", num_rows=4, solver="heun", num_steps=8, guidance=0.1)

@@ -46,7 +46,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     from r4t_ray.serve.gateway import api
 
     items = [product(key, text, price) for price, (key, text) in enumerate(PRODUCTS.items())]
-    items.append({"item_id": ODD_ID, "text": ODD_TEXT, "attributes": {"colour": "red"}})
+    items.append({"item_id": ODD_ID, "text": ODD_TEXT, "attributes": {"colour": "red", "items": ["cap"]}})
     ids = [*PRODUCTS]
     sets = [
         {"set_id": f"s{at}", "title": f"{PRODUCTS[ids[at]]} and more", "item_ids": ids[at : at + 3]} for at in range(14)
