@@ -15,4 +15,10 @@ def computes_in_bf16(setting: bool | None) -> bool:
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(feature, False) for feature in CPU_FEATURES)
+    # oneDNN has the matrix products. It may be kept from these features (ONEDNN_MAX_CPU_ISA).
+    return any(capabilities.get(feature, False) for feature in CPU_FEATURES) and is_enabled_in_onednn()
+
+
+def is_enabled_in_onednn() -> bool:
+    """Whether oneDNN uses the instructions with which it multiplies bfloat16."""
+    return bool(torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
