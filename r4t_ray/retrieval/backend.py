@@ -72,6 +72,8 @@ class DirectionGenerator:
     def __call__(self, requests: Sequence[GenerationRequest]) -> list[Generated]:
         """The query's embedding and the directions of each request: L, or more if its ``k`` is larger; none for 0.
 
+        A request with ``k`` 0 and steering terms has one direction, the steered query.
+
         The noise of a request comes from its seed. So its answer does not depend on the other requests of the batch,
         except for rounding, which depends on the batch size.
         """
@@ -85,6 +87,11 @@ class DirectionGenerator:
             ]
             z_BLD = self._sample([requests[at] for at in positions], [emb_of[at] for at in positions])
             made |= dict(zip(positions, z_BLD, strict=True))
+        made |= {
+            at: steered_query(one, emb_ND)
+            for at, (one, emb_ND) in enumerate(zip(requests, emb_of, strict=True))
+            if not one.k and not one.is_plain
+        }
         timings_ms = {"encode": 1e3 * (encoded - started), "generate": 1e3 * (time.perf_counter() - encoded)}
         return [Generated(emb_ND[0], made[at], timings_ms) for at, emb_ND in enumerate(emb_of)]
 
@@ -124,6 +131,17 @@ def outcomes_of(generator: DirectionGenerator, requests: Sequence[GenerationRequ
         if len(requests) == 1:
             return [error]
         return [outcome for request in requests for outcome in outcomes_of(generator, [request])]
+
+
+def steered_query(request: GenerationRequest, emb_ND: Array) -> Array:
+    """The query moved as ``Steering.rows`` moves a row: a unit row, (1, D). ``emb_ND`` embeds the ``texts``."""
+    z_q_D, like_JD, avoid_JD = np.split(emb_ND, [1, 1 + len(request.like)])
+    move_D = -(np.maximum(avoid_JD @ z_q_D[0], 0) @ avoid_JD)
+    if len(like_JD):
+        move_D += like_JD.mean(axis=0)
+    moved_D = z_q_D[0] + np.float32(request.strength) * move_D
+    length = np.linalg.norm(moved_D)
+    return np.asarray(moved_D / length if length > 1e-6 else z_q_D[0], np.float32)[None]
 
 
 def steering_of(requests: Sequence[GenerationRequest], embs: Sequence[Array], device: torch.device) -> Steering:

@@ -99,8 +99,11 @@ def by_directions(request: RetrieveRequest, opened: OpenTask, generated: Generat
 
 
 def by_similarity(request: RetrieveRequest, opened: OpenTask, generated: Generated, search: Search) -> Searching[Found]:
-    """The entries nearest to the query, or maximal marginal relevance over them, under the query as one direction."""
-    z_1D = generated.z_q_D[None]
+    """The entries nearest to the query, or maximal marginal relevance over them, under the query as one direction.
+
+    Steering terms move the query.
+    """
+    z_1D = generated.z_LD if len(generated.z_LD) else generated.z_q_D[None]
     total = request.total or request.k * (request.n or DEFAULT_N)
     wanted = replace(search, z_LD=z_1D, num_hits=request.depth or total)
     room = room_of(request, opened)
