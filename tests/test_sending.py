@@ -16,6 +16,7 @@ from r4t_ray.cli.sending import MOST_BYTES, MOST_RECORDS
 from r4t_ray.errors import ConfigError, DataError, RequestError
 from r4t_ray.retrieval.client import Client
 from r4t_ray.retrieval.client.calls import Call
+from r4t_ray.retrieval.messages import IndexResponse
 from r4t_ray.retrieval.response import ChangeResponse
 
 
@@ -24,7 +25,9 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
     """The requests in place of a server, which refuses the text "bad" and knows no id that begins with x."""
     requests: list[tuple[str, dict[str, Any]]] = []
 
-    def ask(self: Any, call: Call[ChangeResponse]) -> ChangeResponse:
+    def ask(self: Any, call: Call[Any]) -> Any:
+        if call.path == "/v1/index":
+            return IndexResponse(request_id="r", default_task="oar", tasks={}, embedding_field="vec")
         path, body = call.path, json.loads(json.dumps(call.body))
         requests.append((path, body))
         for at, record in enumerate(body.get("records", ())):
@@ -77,9 +80,9 @@ def test_a_file_is_sent_in_batches_that_a_request_takes(
 
 def test_vectors_of_parquet_are_sent_as_lists(sent: list[Any], tmp_path: Path) -> None:
     emb = pa.FixedSizeListArray.from_arrays(pa.array(np.float32([1, 0, 0, 1])), 2)
-    pq.write_table(pa.table({"item_id": ["a", "b"], "text": ["a", "b"], "embedding": emb}), tmp_path / "i.parquet")
+    pq.write_table(pa.table({"item_id": ["a", "b"], "text": ["a", "b"], "vec": emb}), tmp_path / "i.parquet")
     run("add", "--url", "http://here", "--items", tmp_path / "i.parquet")
-    assert [record["embedding"] for record in sent[0][1]["records"]] == [[1, 0], [0, 1]]
+    assert [record["vec"] for record in sent[0][1]["records"]] == [[1, 0], [0, 1]]
 
 
 def test_the_place_of_a_refused_record_is_that_of_its_file(sent: list[Any], tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from r4t_ray.catalogue import read_ids
-from r4t_ray.catalogue.datasets.sets import EMBEDDING_FIELD, ITEM_FIELDS, SET_FIELDS
+from r4t_ray.catalogue.datasets.sets import ITEM_FIELDS, SET_FIELDS
 from r4t_ray.catalogue.records import Record, read_records
 from r4t_ray.errors import RequestError
 from r4t_ray.retrieval.client import Client
@@ -25,13 +25,14 @@ MOST_IDS = 1_000
 def send_entries(client: Client, pool: LivePool, path: Path) -> int:
     """Upsert the records of a file, a folder of parts or a glob, batch by batch; gives their number.
 
-    Vectors are sent from the field `embedding`.
+    Vectors are sent from the field that the server reads.
 
     Raises:
         DataError: A file cannot be read.
         RequestError: The server refused a batch, with the place of the record in its file. Earlier batches are kept.
     """
-    fields = replace(ITEM_FIELDS if pool == "items" else SET_FIELDS, vectors=(EMBEDDING_FIELD,))
+    field = client.index().embedding_field
+    fields = replace(ITEM_FIELDS if pool == "items" else SET_FIELDS, vectors=(field,) if field else ())
     num = 0
     for batch in batches(read_records(path, fields)):
         try:

@@ -112,6 +112,7 @@ class IndexResponse(Message):
 
     request_id: str
     workspace: str = Field("", description="Name of the folder that is served.")
+    embedding_field: str | None = Field(None, description="Field in which records of an upsert may bring vectors.")
     default_task: Task
     tasks: dict[Task, PoolInfo]
     generation: int = GENERATION

@@ -56,8 +56,7 @@ from r4t_ray.types import IndexName, Task
 _logger = logging.getLogger("ray.serve")
 """Serve's logger, which writes to the file of the replica."""
 
-SWAP_DEADLINE_S = 600.0
-"""Seconds within which every replica has to load another workspace."""
+SWAP_DEADLINE_S = 600.0  # within which every replica has to load another workspace
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorResponse} for status in (400, 401, 403, 404, 408, 413, 422, 429, 500, 502, 503, 504)
@@ -261,6 +260,7 @@ class Gateway:
         return IndexResponse(
             request_id=connection.state.request_id,
             workspace=Path(version.root).name,
+            embedding_field=version.embedding_field,
             default_task=default,
             tasks={task: pool_info(opened) for task, opened in served.tasks.items()},
             generation=served.tasks[default].generation,

@@ -83,7 +83,8 @@ def test_every_answer_is_of_one_workspace(old: Workspace, monkeypatch: pytest.Mo
             swapped = await post(client, "/v1/admin/activate", workspace=name)
             assert (swapped["generation"], swapped["saved"], swapped["generations"]) == (0, None, [0])
             assert parts_of(await ask(client)) == expected[name]
-            assert (await client.get("/v1/index")).json()["workspace"] == name
+            index = (await client.get("/v1/index")).json()
+            assert (index["workspace"], index["embedding_field"]) == (name, "embedding")
         done.set()
         answers = [parts_of(answer) for found in await asyncio.gather(*asking) for answer in found]
         return [next(name for name, whole in expected.items() if answer == whole) for answer in answers]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from r4t_ray.artifacts import Workspace
+from r4t_ray.catalogue import embedding_field
 from r4t_ray.errors import ArtifactError, RequestError
 from r4t_ray.files import flush, write_json
 from r4t_ray.live.log import LIVE
@@ -33,11 +34,13 @@ class Version:
         root: Its folder, an absolute path.
         live: Its tasks.
         rows: Index -> first pool row of each deployed shard, and the row after its last.
+        embedding_field: The field in which records may bring vectors.
     """
 
     root: str
     live: LiveTasks
     rows: Mapping[IndexName, list[tuple[int, int]]]
+    embedding_field: str | None = None
 
 
 def open_version(workspace: Workspace, settings: RetrievalSettings, deployed: Collection[IndexName]) -> Version:
@@ -53,7 +56,8 @@ def open_version(workspace: Workspace, settings: RetrievalSettings, deployed: Co
     """
     tasks, shards = open_tasks(workspace, settings, with_index=not deployed)
     rows = {name: shard_rows(workspace, name) for name in deployed if name in shards}
-    return Version(root=str(workspace.root), live=LiveTasks(workspace, tasks, shards), rows=rows)
+    live = LiveTasks(workspace, tasks, shards)
+    return Version(root=str(workspace.root), live=live, rows=rows, embedding_field=embedding_field(workspace))
 
 
 class Loaded(dict[str, T]):
