@@ -102,6 +102,9 @@ def test_removed_ids_are_read_line_by_line(sent: list[Any], tmp_path: Path, caps
     run("remove", "--items", tmp_path / "ids.txt")
     assert [len(body["ids"]) for _, body in sent] == [1_000, 4]
     assert sent[0][1] == {"pool": "items", "ids": ["a", "b", "x1", "x2", *(f"n{at}" for at in range(996))]}
-    assert capsys.readouterr().out == "http://127.0.0.1:8000: 1002 items removed; 2 unknown, first 'x1'\n"
+    assert (
+        capsys.readouterr().out
+        == "http://127.0.0.1:8000: 1002 items removed; 2 not there (gone before, or unknown), first 'x1'\n"
+    )
     with pytest.raises(ConfigError, match="--items, --sets"):
         run("remove")
