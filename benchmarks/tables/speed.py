@@ -231,6 +231,26 @@ def embed_table(result: Result) -> Table:
     )
 
 
+def runtimes_table(result: Result) -> Table:
+    """Milliseconds of a query, the smallest cosine to torch, and what the answers are worth, by runtime."""
+    measures = {
+        "OAR theme precision: plain search": "oar_no_fanout_items",
+        "OAR: r4t_diffusion": "oar_r4t_diffusion",
+        "WSCR recall@100: plain search": "wscr_no_fanout_items",
+        "WSCR: r4t_diffusion": "wscr_r4t_diffusion_items",
+    }
+    rows = [
+        (
+            row["runtime"],
+            f"{row['ms']:.1f}, {result.rows[0]['ms'] / row['ms']:.1f}x",
+            f"{min(row['cosine_oar'], row['cosine_wscr']):.4f}",
+            *(f"{row[name]:.3f}" for name in measures.values()),
+        )
+        for row in result.rows
+    ]
+    return Table(columns=("runtime", "ms a query, speed", "smallest cosine to torch", *measures), rows=rows)
+
+
 def first_stages_table(result: Result) -> Table:
     """Rows/s, rows per CPU second, peak memory and disk of ingest, embed and build-index at each size."""
     lines = []

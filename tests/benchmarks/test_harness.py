@@ -22,6 +22,7 @@ NAMES = (
     "quality",
     "report",
     "retrieve",
+    "runtimes",
     "search",
     "select",
     "serve",
