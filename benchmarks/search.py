@@ -49,7 +49,7 @@ def measure(settings: SearchSettings) -> Result:
 
     from r4t_ray.artifacts import Workspace
     from r4t_ray.embedding_table import read_embedding_table
-    from r4t_ray.retrieval.operating_points import directions
+    from r4t_ray.evaluation.operating_points import directions
 
     faiss.omp_set_num_threads(1)
     torch.set_num_threads(1)

@@ -80,9 +80,14 @@ def run_ablation(experiment: Experiment, workspace: Workspace) -> Path:
         return ablate(experiment.ablation, experiment.folm, experiment.evaluation, workspace, experiment.seed)
 
 
-def run_retrieval(asked: Asked, out: Path, actors: Resources, batch_size: int) -> Artifact:
-    """Answer a whole log of queries into the folder ``out``, which a stopped run with the same inputs continues."""
-    from r4t_ray.answers.folder import open_answers
+def run_retrieval(asked: Asked, out: Path, actors: Resources, batch_size: int) -> tuple[Artifact, int]:
+    """Answer a whole log of queries into the folder ``out``, which a stopped run with the same inputs continues.
+
+    Returns:
+        The answers, and how many queries have an error in place of an answer.
+    """
+    from r4t_ray.answers.folder import FILES, open_answers
+    from r4t_ray.answers.table import num_errors
 
     refuse_faults([folder_finding("--out", out, "name another --out"), check_disk("the answers", out)])
     refuse_faults(machine_findings())
@@ -94,7 +99,8 @@ def run_retrieval(asked: Asked, out: Path, actors: Resources, batch_size: int) -
             _logger.info("retrieve: %d files to write", len(missing))
             with connected_to_ray():
                 answer_files(folder, missing, actors, batch_size=batch_size)
-        return folder.finish()
+        answers = folder.finish()
+    return answers, num_errors(answers.path / FILES)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -84,7 +84,7 @@ def build_index(
     _command(INDEX.name)(config, workspace)
     if target_recall is None:
         return
-    from r4t_ray.retrieval.operating_points import tune_served
+    from r4t_ray.evaluation.operating_points import tune_served
 
     artifact = tune_served(Workspace(workspace), target_recall, flow.load_experiment(config).seed)
     typer.echo(f"{artifact.path}: {artifact.manifest.rows} rows; restart a running `r4t serve` to use them")

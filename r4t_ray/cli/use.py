@@ -176,12 +176,10 @@ def retrieve(
         **shared,
         **fields_of(field or (), LOG_FIELDS),
     )
-    from r4t_ray.answers.folder import FILES, Asked
-    from r4t_ray.answers.table import num_errors
+    from r4t_ray.answers.folder import Asked
 
     asked = Asked(log=queries, template=template, workspace=Workspace(workspace), queries_per_file=queries_per_file)
-    answers = flow.run_retrieval(asked, out, Resources(num=actors, cpus=cpus, gpus=gpus), batch_size)
-    errors = num_errors(answers.path / FILES)
+    answers, errors = flow.run_retrieval(asked, out, Resources(num=actors, cpus=cpus, gpus=gpus), batch_size)
     typer.echo(f"{answers.path}: {answers.manifest.rows} answers" + (f", {errors} of them an error" if errors else ""))
 
 

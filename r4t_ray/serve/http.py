@@ -47,8 +47,8 @@ def reply(
 
 def body_model(request: Request) -> type[Message] | None:
     """The model of the bodies of the endpoint, or None if it takes none."""
-    route = request.scope.get("route")
-    models = [field.field_info.annotation for field in route.dependant.body_params] if route else []
+    dependant = getattr(request.scope.get("route"), "dependant", None)  # the pages of /docs have none
+    models = [field.field_info.annotation for field in dependant.body_params] if dependant else []
     return next((one for one in models if isinstance(one, type) and issubclass(one, Message)), None)
 
 

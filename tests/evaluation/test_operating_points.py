@@ -12,8 +12,8 @@ import pytest
 from r4t_ray import index
 from r4t_ray.artifacts import OPERATING_POINTS, Workspace
 from r4t_ray.errors import ArtifactError
+from r4t_ray.evaluation.operating_points import NUM_DIRECTIONS, TuningInputs, directions, tune_served
 from r4t_ray.retrieval.loading import load_index_shards, tuned_point
-from r4t_ray.retrieval.operating_points import NUM_DIRECTIONS, TuningInputs, directions, tune_served
 
 
 @pytest.fixture
