@@ -135,11 +135,12 @@ def test_the_workspace_before_is_forgotten(old: Workspace, monkeypatch: pytest.M
     async def talk(client: httpx.AsyncClient, generator: Any) -> None:
         await post(client, "/v1/admin/activate", workspace="new")
         assert {Path(root).name for root in generator._loaded} == {"old", "new"}
-        await asyncio.sleep(0.6)
-        assert {Path(root).name for root in generator._loaded} == {"new"}
+        async with asyncio.timeout(30):
+            while {Path(root).name for root in generator._loaded} != {"new"}:
+                await asyncio.sleep(0.05)
         assert {item["id"] for item in (await ask(client))["items"]} <= set(NEW)
 
-    talk_to(old, monkeypatch, talk, deadline_s=0.4)
+    talk_to(old, monkeypatch, talk, deadline_s=3.0)
 
 
 @pytest.mark.parametrize(
