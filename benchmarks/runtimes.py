@@ -18,19 +18,16 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from benchmarks.harness import POSITIONAL, Benchmark, BenchmarkSettings, Result, ResultRow, new_result
-from benchmarks.retrievers import no_language_model
+from benchmarks.retrievers import trial_of
 from benchmarks.tables.speed import runtimes_table
 from r4t_ray.artifacts import Workspace
 from r4t_ray.encoders import Encoder, load_encoder
 from r4t_ray.encoders.onnx_export import export_encoder
 from r4t_ray.encoders.onnx_model import OnnxModel
 from r4t_ray.evaluation.methods import METHODS
-from r4t_ray.evaluation.settings import EvaluationConfig
-from r4t_ray.evaluation.trial import Trial, open_trial
-from r4t_ray.folm import SharedEngine
+from r4t_ray.evaluation.scores import score_answers
+from r4t_ray.evaluation.trial import Trial
 from r4t_ray.machine.threads import limit_threads
-from r4t_ray.measures import recall, theme_precision
-from r4t_ray.rewards import OARConfig
 from r4t_ray.types import Array, Task
 
 METHODS_OF: dict[Task, tuple[str, ...]] = {
@@ -50,7 +47,7 @@ def measure(settings: RuntimesSettings) -> Result:
     """Each runtime over the same queries."""
     result, workspace = new_result("runtimes", settings), Workspace(settings.workspace)
     limit_threads(settings.threads)
-    trials = {task: trial_of(workspace, task) for task in METHODS_OF}
+    trials = {task: trial_of(settings.workspace, task) for task in METHODS_OF}
     in_torch: dict[Task, Array] = {}
     for name, encoder in encoders(workspace, settings.threads):
         row: ResultRow = {"runtime": name}
@@ -63,12 +60,6 @@ def measure(settings: RuntimesSettings) -> Result:
         result.rows.append(row | {"ms": float(np.median(times_ms))})
         print(result.rows[-1], flush=True)
     return result
-
-
-def trial_of(workspace: Workspace, task: Task) -> Trial:
-    """The held-out queries of a task, without language models."""
-    config = EvaluationConfig(methods=METHODS_OF[task], latency_batches=())
-    return open_trial(config, workspace, task, engine=SharedEngine(no_language_model), reward=OARConfig(), seed=0)
 
 
 def encoders(workspace: Workspace, threads: int) -> Iterator[tuple[str, Any]]:
@@ -99,18 +90,11 @@ def embed_one_by_one(encoder: Any, texts: list[str], times_ms: list[float]) -> A
 def scores_of(trial: Trial) -> ResultRow:
     """Theme precision of OAR or recall of WSCR, of each method."""
     bench, found = trial.make_bench(), ResultRow()
+    measure = "theme_precision" if trial.task == "oar" else f"recall@{bench.k * bench.n}"
     for name in METHODS_OF[trial.task]:
         answers = METHODS[name].answer(bench, trial.queries, trial.query_emb_BD, 0)
-        if trial.task == "oar":
-            pairs = zip(answers, trial.relevant_rows, strict=True)
-            values = [theme_precision(answer.top_rows.tolist(), wanted, bench.k) for answer, wanted in pairs]
-        else:
-            ids = bench.index.ids
-            values = [
-                recall({ids[row] for row in answer.retrieved}, set(query.item_ids))
-                for answer, query in zip(answers, trial.queries, strict=True)
-            ]
-        found[f"{trial.task}_{name}"] = float(np.nanmean(values))
+        scores = score_answers(bench, answers, trial.queries, trial.query_emb_BD, trial.relevant_rows)
+        found[f"{trial.task}_{name}"] = float(np.nanmean(scores[measure]))
     return found
 
 

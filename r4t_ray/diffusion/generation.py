@@ -175,7 +175,7 @@ def solve(
     if not solver.is_stepwise:
         sigmas_S = torch.tensor([noise.sigma_max, 0.0], dtype=torch.float64)
         weight = sampler.diversity or 0.0
-        diversity = weight * steering.temperature_B[:, None] if steering else weight
+        diversity = weight * steering.temperature_B[:, None] if steering and weight else weight
         function = partial(top_anchors, diversity=diversity) if solver.is_ranked else solver.function
         return function(denoise, noise.sigma_max * start_BLD, sigmas_S, draw)
     sigmas_S = sampling_sigmas(sampler.levels, sampler.num_steps, noise)

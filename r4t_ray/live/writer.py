@@ -162,8 +162,7 @@ class LiveWriter:
         self._replay.update()
 
     def _activated(self, saved: int | None) -> Activated:
-        state, known = self._replay.state, generations(self._replay.reader.path.parent)
-        return Activated(generation=state.generation, sequence=state.sequence, saved=saved, generations=tuple(known))
+        return activated(self._replay, saved)
 
     def _write(self, pool: LivePool, ids: Sequence[str], **fields: Any) -> None:
         change = Change(sequence=self._replay.state.sequence + 1, pool=pool, ids=tuple(ids), **fields)
@@ -184,6 +183,12 @@ class LiveWriter:
             raise RequestError(
                 "pool", "sets, in a workspace whose catalogue has only items", "items", "send items in place of sets"
             )
+
+
+def activated(replay: Replay, saved: int | None) -> Activated:
+    """What a log serves, and the generation that was written before."""
+    state, known = replay.state, generations(replay.reader.path.parent)
+    return Activated(generation=state.generation, sequence=state.sequence, saved=saved, generations=tuple(known))
 
 
 def ids_before(workspace: Workspace, pool: LivePool) -> frozenset[str]:

@@ -134,14 +134,11 @@ def outcomes_of(generator: DirectionGenerator, requests: Sequence[GenerationRequ
 
 
 def steered_query(request: GenerationRequest, emb_ND: Array) -> Array:
-    """The query moved as ``Steering.rows`` moves a row: a unit row, (1, D). ``emb_ND`` embeds the ``texts``."""
-    z_q_D, like_JD, avoid_JD = np.split(emb_ND, [1, 1 + len(request.like)])
-    move_D = -(np.maximum(avoid_JD @ z_q_D[0], 0) @ avoid_JD)
-    if len(like_JD):
-        move_D += like_JD.mean(axis=0)
-    moved_D = z_q_D[0] + np.float32(request.strength) * move_D
-    length = np.linalg.norm(moved_D)
-    return np.asarray(moved_D / length if length > 1e-6 else z_q_D[0], np.float32)[None]
+    """The query moved by ``Steering.rows``: a unit row, (1, D). ``emb_ND`` embeds the request's ``texts``."""
+    steering = steering_of([request], [emb_ND], torch.device("cpu"))
+    moved_1D = steering.rows(torch.from_numpy(emb_ND[None, :1]))[0].numpy()
+    length = np.linalg.norm(moved_1D)
+    return np.asarray(moved_1D / length if length > 1e-6 else emb_ND[:1], np.float32)
 
 
 def steering_of(requests: Sequence[GenerationRequest], embs: Sequence[Array], device: torch.device) -> Steering:

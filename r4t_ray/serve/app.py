@@ -8,16 +8,14 @@ from ray import serve
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import ConfigError
-from r4t_ray.live import Replay
 from r4t_ray.retrieval.live.versions import served_workspace
-from r4t_ray.retrieval.loading import served_indexes, served_tasks, shard_rows, verify
-from r4t_ray.retrieval.retriever import default_task
+from r4t_ray.retrieval.loading import served_indexes, shard_rows
 from r4t_ray.serve.args import AppArgs, Scaling
 from r4t_ray.serve.gateway import Gateway
 from r4t_ray.serve.generator import Generator
 from r4t_ray.serve.keys import load_keys
 from r4t_ray.serve.shard import Shard, shard_name
-from r4t_ray.serve.writer import Writer
+from r4t_ray.serve.writer import Writer, servable_tasks
 from r4t_ray.types import IndexName
 
 __all__ = ["AppArgs", "build_app"]
@@ -39,10 +37,7 @@ def build_app(args: AppArgs) -> serve.Application:
     query_log = absolute_log(args.query_log) if args.query_log else None
     args = args.model_copy(update={"workspace": str(workspace.root), "query_log": query_log})
     workspace = served_workspace(workspace)
-    verify(workspace)
-    Replay(workspace).update()
-    tasks = served_tasks(workspace)
-    default_task(tasks, args)  # fails early
+    tasks = servable_tasks(workspace, args)
     keys = load_keys(args.api_keys_file)
     shards = {name: _shards(workspace, args, name) for name in served_indexes(tasks)}
     num_shards = {name: len(found) for name, found in shards.items() if found}

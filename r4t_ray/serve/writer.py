@@ -13,9 +13,8 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Catalogue, embedding_field, given_entries
 from r4t_ray.errors import ArtifactError, ConfigError, DataError, MachineError, R4TError, RequestError
 from r4t_ray.live import LiveWriter, Replay
-from r4t_ray.live.generations import generations
-from r4t_ray.live.log import log_path, unwritable
-from r4t_ray.live.writer import KEYS, Activated, Written
+from r4t_ray.live.log import unwritable
+from r4t_ray.live.writer import KEYS, Activated, Written, activated
 from r4t_ray.new_entries import entries_of_pool
 from r4t_ray.retrieval.live.versions import beside, serve_from, served_workspace, serving_path
 from r4t_ray.retrieval.loading import served_indexes, served_tasks, shard_rows, verify
@@ -23,7 +22,7 @@ from r4t_ray.retrieval.retriever import default_task
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.lookups import FAULTS, Handle
 from r4t_ray.serve.shard import shard_name
-from r4t_ray.types import Array, IndexName, LivePool
+from r4t_ray.types import Array, IndexName, LivePool, Task
 
 T = TypeVar("T")
 
@@ -38,15 +37,21 @@ def given_records(
         raise RequestError(*error.args) from None
 
 
+def servable_tasks(workspace: Workspace, args: AppArgs) -> tuple[Task, ...]:
+    """The tasks of a workspace whose files and live changes are verified. Raises ArtifactError or ConfigError."""
+    verify(workspace)
+    Replay(workspace).update()
+    tasks = served_tasks(workspace)
+    default_task(tasks, args)
+    return tasks
+
+
 def fitting(first: Workspace, name: str, args: AppArgs, num_shards: dict[IndexName, int]) -> Workspace:
     """The workspace of that name, if this application can serve it; else raises RequestError."""
     target = beside(first, name)
     try:
-        verify(target)
-        Replay(target).update()
-        tasks = served_tasks(target)
-        default_task(tasks, args)
-        found = {index: len(shard_rows(target, index)) for index in served_indexes(tasks)} if num_shards else {}
+        indexes = served_indexes(servable_tasks(target, args))
+        found = {index: len(shard_rows(target, index)) for index in indexes} if num_shards else {}
     except (ArtifactError, ConfigError) as error:
         raise RequestError("workspace", f"{error.where}: {error.got}"[:1000], error.expected, error.fix) from None
     for index, number in found.items():
@@ -161,8 +166,7 @@ class Writer:
         except OSError as error:
             raise unwritable(serving_path(self._first), error) from None
         self._workspace = target
-        known, state = generations(log_path(target).parent), replay.state
-        return Activated(generation=state.generation, sequence=state.sequence, saved=None, generations=tuple(known))
+        return activated(replay, None)
 
     def close(self) -> None:
         """Let another process write."""

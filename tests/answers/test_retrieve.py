@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +76,24 @@ def assert_equal(row: dict[str, Any], answer: RetrieveResponse) -> None:
     assert [each["weight"] for each in row["directions"]] == pytest.approx(weights, abs=1e-5)
 
 
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs `r4t retrieve` in this process; gives its status, stdout and stderr."""
+
+    def run(*options: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["r4t", "retrieve", *map(str, options)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        return int(caught.value.code or 0), *capsys.readouterr()
+
+    return run
+
+
 def test_the_command_answers_as_the_retriever_does(
-    tiny_workspace: Workspace,
-    log: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    tiny_workspace: Workspace, log: Path, tmp_path: Path, command: Command
 ) -> None:
     out = tmp_path / "answers"
     options = ["-w", tiny_workspace.root, "--queries", log, "--out", out, "-k", 4, "-n", 3, "--seed", 5]
@@ -88,13 +101,7 @@ def test_the_command_answers_as_the_retriever_does(
     options += ["--field", "include_query=true", "--field", "dedupe=true"]
     options += ["--filter", '{"not": {"eq": ["rank", 0]}}']
 
-    def run(*more: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["r4t", "retrieve", *map(str, (*options, *more))])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        return int(caught.value.code or 0), *capsys.readouterr()
-
-    status, said, faults = run()
+    status, said, faults = command(*options)
     assert (status, said) == (0, f"{out}: 5 answers\n"), faults
     rows = rows_of(out)
     assert [row["row"] for row in rows] == [0, 1, 2, 3, 4]
@@ -113,22 +120,18 @@ def test_the_command_answers_as_the_retriever_does(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["answers", "log.jsonl"]
 
     written = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
-    assert run()[:2] == (0, f"{out}: 5 answers\n")
-    status, said, faults = run("--guidance", 2)
+    assert command(*options)[:2] == (0, f"{out}: 5 answers\n")
+    status, said, faults = command(*options, "--guidance", 2)
     assert (status, said) == (2, "")
     assert "guidance is 2.0, was null" in faults
-    status, said, faults = run("--max-per", "roles")
+    status, said, faults = command(*options, "--max-per", "roles")
     assert (status, said) == (2, "")
     assert "got:      'roles'" in faults
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == written
 
 
 def test_a_text_without_a_vector_has_a_row_with_its_error(
-    tiny_workspace: Workspace,
-    log: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    tiny_workspace: Workspace, log: Path, tmp_path: Path, command: Command
 ) -> None:
     out = tmp_path / "answers"
     with open_answers(asked_of(tiny_workspace, log), out) as folder:
@@ -147,10 +150,7 @@ def test_a_text_without_a_vector_has_a_row_with_its_error(
         assert_equal(row, retriever.retrieve(row["text"], task=row["task"], **SHARED))
     options = ["-w", tiny_workspace.root, "--queries", log, "--out", out, "-k", 4, "-n", 3, "--seed", 5]
     options += ["--temperature", 1.5, "--queries-per-file", 2]
-    monkeypatch.setattr("sys.argv", ["r4t", "retrieve", *map(str, options)])
-    with pytest.raises(SystemExit):
-        cli.main()
-    assert capsys.readouterr().out == f"{out}: 5 answers, 1 of them an error\n"
+    assert command(*options)[1] == f"{out}: 5 answers, 1 of them an error\n"
 
 
 def test_a_stopped_run_continues_with_the_missing_files(tiny_workspace: Workspace, log: Path, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def ask(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ask:
         monkeypatch.setattr(connection, "time", SimpleNamespace(monotonic=lambda: server.now))
         monkeypatch.setattr(connection, "random", SimpleNamespace(uniform=lambda low, high: high))
         monkeypatch.setattr(blocking, "time", SimpleNamespace(sleep=server.sleep))
-        monkeypatch.setattr(awaited, "asyncio", SimpleNamespace(sleep=sleep))
+        monkeypatch.setattr(awaited, "asyncio", SimpleNamespace(sleep=sleep, timeout=asyncio.timeout))
         options = {"transport": httpx.MockTransport(server.reply)}
         if request.param == "blocking":
             with Client("http://server", timeout_s) as client:

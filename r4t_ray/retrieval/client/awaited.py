@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from asyncio import timeout
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Self, Unpack
@@ -55,7 +54,7 @@ class AsyncClient(Server):
         while True:
             with self._faults(call):
                 try:
-                    async with timeout(tries.left_s):  # httpx limits each phase alone
+                    async with asyncio.timeout(tries.left_s):  # httpx limits each phase alone
                         reply = await self._http.request(**self._sent(call, tries.left_s))
                 except LOST:
                     if tries.may_be_lost():

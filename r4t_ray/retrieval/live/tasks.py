@@ -139,8 +139,9 @@ def changed_task(opened: OpenTask, state: LiveState, items: ItemAttributes | Non
 def live_labels(labels: Labels, pool: Pool, alive_M: Mask) -> Labels | None:
     """The labels without texts that only replaced or deleted entries have; None if none is left."""
     gone = {pool.texts[row] for row in np.flatnonzero(~alive_M).tolist()}.intersection(labels.texts)
-    if gone:
-        gone -= {pool.texts[row] for row in pool.row_of.values()}
+    if not gone:
+        return labels
+    gone -= {pool.texts[row] for row in pool.row_of.values()}
     kept = [at for at, text in enumerate(labels.texts) if text not in gone]
     return Labels(texts=[labels.texts[at] for at in kept], emb_ND=labels.emb_ND[kept]) if kept else None
 
