@@ -15,6 +15,8 @@ import numpy as np
 
 from benchmarks.harness import ResultRow
 
+REFUSED_S = 0.1
+"""Seconds that a client waits after a request without a reply."""
 QUANTILES = {"p50": 50, "p95": 95, "p99": 99}
 
 
@@ -22,10 +24,13 @@ QUANTILES = {"p50": 50, "p95": 95, "p99": 99}
 class Load:
     """What the clients saw: milliseconds of each answer with status 200, and the number of replies of each status.
 
-    A request without any reply has the status 0.
+    A request without any reply has the status 0. ``replies`` has the second (``time.perf_counter``) and the status of
+    each reply, in their order. ``partial`` counts the answers that lack a shard.
     """
 
     seconds: float = 0.0
+    partial: int = 0
+    replies: list[tuple[float, int]] = field(default_factory=list)
     ms: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
 
@@ -59,11 +64,14 @@ async def _put_load(url: str, requests: Iterator[bytes], clients: int, seconds: 
             begun = time.perf_counter()
             try:
                 async with session.post(url, data=next(requests)) as reply:
-                    await reply.read()
+                    load.partial += b'"partial":true' in await reply.read()
                     status = reply.status
             except aiohttp.ClientError:
                 status = 0
             load.statuses[status] += 1
+            load.replies.append((time.perf_counter(), status))
+            if status == 0:
+                await asyncio.sleep(REFUSED_S)
             if status == 200:
                 load.ms.append(1000.0 * (time.perf_counter() - begun))
 

@@ -16,6 +16,7 @@ NAMES = (
     "autoscale",
     "embed",
     "fanout",
+    "faults",
     "first_stages",
     "frontier",
     "learner",

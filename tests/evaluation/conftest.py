@@ -253,11 +253,16 @@ def encode_by_hash():
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
     """A function: a workspace with every stage before `evaluate`."""
+    return maker_of(tmp_path, monkeypatch)
+
+
+def maker_of(place, monkeypatch):
+    """The function of the fixture ``workspace``, for a workspace below ``place``."""
     monkeypatch.setattr(trial, "load_encoder", lambda folder: HashEncoder())
     monkeypatch.setattr(FanOutModel, "load", lambda folder, config, resources=None: WordyModel(folder))
 
     def make(num_test=5, tasks=("oar", "wscr"), stages=("folm", "diffusion"), retrievers=("oar", "wscr")):
-        ws, settings = Workspace(tmp_path / "ws"), IndexConfig(type="flat")
+        ws, settings = Workspace(place / "ws"), IndexConfig(type="flat")
         ws.build("catalogue", settings, 0, [], lambda folder: write_ingest(folder, num_test))
         ws.build("encoder", settings, 0, ["catalogue"], lambda folder: write_embed(ws.root / "catalogue", folder))
         build_index(settings, ws, 0)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
+from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import DataError, MissingArtifactError
 from r4t_ray.evaluation import EvaluationConfig, run
 from r4t_ray.evaluation.trial import draw
+
+from .conftest import maker_of
 
 FAST = {"k": 3, "n": 2, "num_bootstrap": 40, "latency_batches": (1, 4), "latency_repeats": 2, "num_candidates": 10}
 CHEAP = ("constant", "no_fanout", "no_fanout_items", "mmr", "mmr_items", "dpp", "greedy_reward")
@@ -27,9 +31,15 @@ def quality(rows):
     return [row for row in rows if not row["measure"].startswith("latency")]
 
 
-def test_every_method_and_measure_has_a_row(workspace):
-    artifact = run(EvaluationConfig(**FAST), workspace(), seed=0)
-    rows = rows_of(artifact)
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    """The evaluation of all methods. A test that changes its workspace takes a copy."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield run(EvaluationConfig(**FAST), maker_of(tmp_path_factory.mktemp("evaluated"), patch)(), seed=0)
+
+
+def test_every_method_and_measure_has_a_row(evaluated):
+    artifact, rows = evaluated, rows_of(evaluated)
     everywhere = ["vendi", "groundedness", "alignment", "oar_reward", "swap", "identification", "jaccard"]
     everywhere.append("catalogue_share")
     themed = ["theme_precision", "theme_precision_all", "theme_recall", "specific_reward", *everywhere]
@@ -59,11 +69,8 @@ def test_every_method_and_measure_has_a_row(workspace):
     assert report.count("| query | r4t_diffusion | ") == 2
 
 
-def test_measures_match_the_scripted_answers(workspace):
-    rows = {
-        (row["task"], row["method"], row["measure"]): row["value"]
-        for row in rows_of(run(EvaluationConfig(**FAST), workspace(), 0))
-    }
+def test_measures_match_the_scripted_answers(evaluated):
+    rows = {(row["task"], row["method"], row["measure"]): row["value"] for row in rows_of(evaluated)}
     # Training sets 5..11 contain items 10..25. Items 12..23 are in two sets each. Ties go to the lower row, so items
     # 12..17 are the most popular. Test sets contain only items 0..11.
     assert rows["wscr", "popular_items", "recall@6"] == 0.0
@@ -95,13 +102,13 @@ def test_answers_are_judged_by_relevance_novelty_and_each_other(workspace):
     assert rows["oar", "no_fanout", "swap"]["value"] == 1.0
 
 
-def test_a_second_run_is_skipped_and_a_run_from_scratch_measures_the_same(workspace):
-    ws, config = workspace(), EvaluationConfig(**FAST)
-    first = run(config, ws, 0)
+def test_a_second_run_is_skipped_and_a_run_from_scratch_measures_the_same(evaluated, tmp_path):
+    shutil.copytree(evaluated.path.parent, tmp_path / "ws")
+    ws, config = Workspace(tmp_path / "ws"), EvaluationConfig(**FAST)
     again = run(config, ws, 0)
-    assert first.manifest == again.manifest
-    rows = quality(rows_of(first))
-    (first.path / "manifest.json").unlink()
+    assert evaluated.manifest == again.manifest
+    rows = quality(rows_of(evaluated))
+    (again.path / "manifest.json").unlink()
     assert quality(rows_of(run(config, ws, 0))) == rows
     assert quality(rows_of(run(config, ws, 1))) != rows
 
