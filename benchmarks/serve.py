@@ -2,8 +2,9 @@
 
 ``python -m benchmarks.serve WORKSPACE`` needs a workspace that can be served. Every request has another query, so no
 cache answers. The clients run on the same machine, in this process: on two cores they take a part of them.
-``--old CHECKOUT`` with ``--old-workspace`` measures the server of another checkout in the same run, on a workspace that
-it made. ``--soak MINUTES`` keeps 32 clients asking, and compares the memory of every process at the end with minute 2.
+``--old CHECKOUT`` with ``--old-workspace`` measures the server of a checkout of version 0.1 in the same run, on a
+workspace that it made. ``--soak MINUTES`` keeps 32 clients asking, and compares the memory of every process at the end
+with minute 2.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ FIRST_LOOK_S = 120.0
 
 
 class ServeSettings(BenchmarkSettings):
-    """The workspace, the load, and the other checkout."""
+    """The workspace, the load, and the old checkout."""
 
     workspace: Annotated[Path, POSITIONAL] = Field(description="Folder of a workspace that can be served.")
     task: Task = Field("oar", description="Task of the queries.")
@@ -49,8 +50,8 @@ class ServeSettings(BenchmarkSettings):
     clients: tuple[int, ...] = Field((1, 8, 32), description="Numbers of clients over HTTP.")
     seconds: PositiveFloat = Field(20.0, description="Seconds of each load.")
     turns: PositiveInt = Field(1, description="Runs of each place; they alternate.")
-    old: Path | None = Field(None, description="Another checkout, whose server is measured too.")
-    old_workspace: Path | None = Field(None, description="A workspace that the other checkout made.")
+    old: Path | None = Field(None, description="A checkout of version 0.1, whose server is measured too.")
+    old_workspace: Path | None = Field(None, description="A workspace that this checkout made.")
     soak: NonNegativeInt = Field(0, description="Minutes of a load that is never interrupted.")
 
 
@@ -65,8 +66,8 @@ def measure(settings: ServeSettings) -> Result:
                 for clients in settings.clients:
                     row = under_load(settings, texts, url, root, clients)
                     result.rows.append({"place": place, "clients": clients, "turn": turn, **row})
+                    result.write(settings.out)
                     print(result.rows[-1], flush=True)
-        result.write(settings.out)
     if settings.soak:
         result.facts = soak(settings, texts)
     return result
@@ -133,22 +134,16 @@ def server(
 
     Args:
         workspace: The workspace.
-        args: The section `serve` of its configuration. None starts it without one.
+        args: The section `serve` of its configuration. None starts a server of version 0.1, which takes the workspace
+            as its argument.
         checkout: The checkout whose code runs.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "r4t_ray.cli",
-        "serve",
-        "--workspace",
-        str(workspace.resolve()),
-        "--port",
-        str(port),
-    ]
+    place = [str(workspace.resolve())]
+    command = [sys.executable, "-m", "r4t_ray.cli", "serve", *(place if args is None else ["--workspace", *place])]
+    command += ["--port", str(port)]
     if args is not None:
         config = Path(os.environ.get("TMPDIR", "/tmp")) / f"serve-{port}.yaml"
         config.write_text(yaml.safe_dump({"catalogue": {"type": "cookbook"}, "serve": args}), "utf-8")

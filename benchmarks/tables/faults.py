@@ -18,7 +18,7 @@ def faults_table(result: Result) -> Table:
                 str(row["partial"]),
                 others(row["statuses"]).replace("x 0", "x no reply"),
                 f"{row['outage_s']:.1f}",
-                f"{row['recovered_s']:.1f}",
+                f"{row['recovered_s']:.1f}" if row["recovered_s"] else "-",
             ]
             for row in result.rows
         ],

@@ -10,7 +10,7 @@ PLACES = {
     "in process": "in process",
     "inline": "Serve, shards inline",
     "deployed": "Serve, shards deployed",
-    "old": "Serve, the other checkout",
+    "old": "Serve, version 0.1",
 }
 LEAST_CPU_MS = 0.05
 """Processes that take less CPU time per answer are left out."""

@@ -12,6 +12,14 @@ import sys
 from r4t_ray.machine.limits import usable_cpus
 
 
+def let_threads_sleep() -> None:
+    """Let the threads of OpenMP sleep while they wait, unless the environment says otherwise.
+
+    It has an effect only before torch and FAISS are loaded, because OpenMP reads the variable then.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def limit_threads(cpus: float | None = None) -> int:
     """Give torch and FAISS, where they are loaded, one thread per CPU of this process, and the tokenizer one thread.
 

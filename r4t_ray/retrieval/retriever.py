@@ -8,6 +8,7 @@ from typing import Any, Protocol, Unpack
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import ConfigError, DataError, RequestError
+from r4t_ray.machine.threads import let_threads_sleep
 from r4t_ray.retrieval.client import Client, Fields
 from r4t_ray.retrieval.compose import answer
 from r4t_ray.retrieval.generation import Generated, GenerationRequest, prepare
@@ -78,6 +79,7 @@ class WorkspaceRetriever:
     def __init__(
         self, folder: Path, settings: RetrievalSettings, device: str = "cpu", cpus: float | None = None
     ) -> None:
+        let_threads_sleep()
         # Imported here because they load torch and FAISS, which a client of a server does not need.
         from r4t_ray.retrieval.backend import DirectionGenerator, InProcess
         from r4t_ray.retrieval.live import LiveTasks

@@ -21,6 +21,10 @@ from r4t_ray.types import IndexName
 __all__ = ["AppArgs", "build_app"]
 
 
+HEALTH_CHECK_S = 2.0
+"""Seconds between two health checks. A replica that was killed is missed, and replaced, at the next one."""
+
+
 def build_app(args: AppArgs) -> serve.Application:
     """Join the deployments that serve ``args.workspace``, or the workspace that was activated in its place.
 
@@ -69,6 +73,7 @@ def scaled(deployment: object, scaling: Scaling, json_logs: bool = False) -> ser
             "upscale_delay_s": scaling.upscale_delay_s,
             "downscale_delay_s": scaling.downscale_delay_s,
         },
+        health_check_period_s=HEALTH_CHECK_S,
         max_ongoing_requests=scaling.max_ongoing_requests,
         max_queued_requests=scaling.max_queued_requests,
         logging_config={"encoding": "JSON"} if json_logs else None,

@@ -25,7 +25,7 @@ from r4t_ray.retrieval.response import FanoutDirection, Item, RetrieveResponse
 from r4t_ray.retrieval.retriever import choose_task, default_task
 from r4t_ray.retrieval.timing import Clock, limit_of
 from r4t_ray.serve.args import AppArgs
-from r4t_ray.serve.lookups import DeployedShards, Handle, Lookups
+from r4t_ray.serve.lookups import DeployedShards, Handle, Lookups, ask
 from r4t_ray.serve.observability.metrics import record_answer
 from r4t_ray.types import Array, IndexName, Search, Task
 
@@ -147,7 +147,8 @@ class ServeBackend:
         if begun:
             async with asyncio.timeout(whole.left_s):
                 started = time.perf_counter()
-                made = await self._generator.generate_all.remote([one for _, one in begun.values()], version.root)
+                asked = [generation for _, generation in begun.values()]
+                made = await ask(self._generator.generate_all, asked, version.root, clock=whole)
             for job, _ in begun.values():
                 job.clock.add("wait", 1e3 * (time.perf_counter() - started))
             outcomes |= await settle(
@@ -180,7 +181,7 @@ class ServeBackend:
     async def _generate(self, job: Job) -> Generated:
         generation = await self._run(prepare(job.request, job.opened), job)
         with job.clock.stage("wait"):
-            generated: Generated = await self._generator.generate.remote(generation, job.root)
+            generated: Generated = await ask(self._generator.generate, generation, job.root, clock=job.clock)
         job.clock.generated(generated.timings_ms)
         return generated
 

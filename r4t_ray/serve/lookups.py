@@ -27,6 +27,30 @@ FAULTS = (RayActorError, BackPressureError, DeploymentUnavailableError, OSError,
 _logger = logging.getLogger(__name__)
 
 
+async def ask(method: Any, *args: Any, clock: Clock) -> Any:
+    """The reply of a replica. If the replica dies meanwhile, another one is asked, for at most half of the time left.
+
+    For reads only: what a replica did before it died is done a second time.
+
+    Args:
+        method: A method of a deployment's handle.
+        *args: Its arguments.
+        clock: Knows the time that is left.
+
+    Raises:
+        RayActorError: The second replica dies too, or does not answer in time.
+    """
+    try:
+        return await method.remote(*args)
+    except RayActorError as error:
+        left_s = clock.left_s
+        try:
+            async with asyncio.timeout(None if left_s is None else left_s / 2):
+                return await method.remote(*args)
+        except TimeoutError:
+            raise error from None
+
+
 class DeployedShards(NamedTuple):
     """The shard deployments of one workspace.
 
@@ -102,8 +126,8 @@ class Lookups:
     async def _call(self, name: IndexName, number: int, lookup: Lookup) -> Any:
         handle, root = self._deployed.handles[name][number], self._deployed.root
         if isinstance(lookup, Fetch):
-            return await handle.vectors.remote(self._own_rows(name, number, lookup), root)
-        return await handle.search.remote(*packed(lookup, *self._deployed.rows[name][number]), root)
+            return await ask(handle.vectors, self._own_rows(name, number, lookup), root, clock=self._clock)
+        return await ask(handle.search, *packed(lookup, *self._deployed.rows[name][number]), root, clock=self._clock)
 
     async def _answers(self, name: IndexName, calls: Mapping[int, Awaitable[Any]]) -> list[Any]:
         """The answers of the shards; only of those without a fault if partial answers are allowed."""

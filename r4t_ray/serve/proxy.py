@@ -1,12 +1,14 @@
-"""A layer of Serve's HTTP proxy that gives the proxy's own errors the JSON form of the gateway's.
+"""A layer of Serve's HTTP proxy. It repeats reads whose gateway died, and gives the proxy's errors the JSON form.
 
-Serve's proxy answers in plain text, or not at all, if no replica of the gateway is there to answer. Serve adds the
+Serve's proxy answers in plain text, or not at all, if the gateway dies or no replica of it is there. Serve adds the
 layer if RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH names ``proxy_layers`` before Ray starts. `r4t serve` sets it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
+from dataclasses import dataclass
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
@@ -17,6 +19,14 @@ from r4t_ray.serve.middleware import REQUEST_ID, error_reply, request_id_of
 
 CALLBACK = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 LAYERS = "r4t_ray.serve.proxy:proxy_layers"
+HEALTH_CHECKS = "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S"
+
+READS = ("/v1/retrieve", "/v1/retrieve:batch", "/v1/fanout", "/v1/search")
+"""Paths whose POST changes nothing."""
+AGAIN_S = 10.0
+"""Most seconds of a second try: half of the default deadline."""
+MOST_KEPT = 1 << 17
+"""Bytes of a body up to which it is kept for a second try."""
 
 STATUS = {404: 404, 408: 504, 429: 429}
 """Status of the proxy -> status of the reply. Any other error of the proxy is a 503."""
@@ -29,12 +39,19 @@ def proxy_layers() -> list[Middleware]:
 
 
 def add_to_proxy() -> None:
-    """Put the layers around the proxy of the Ray that this process starts next, unless the environment names others."""
+    """Settings of the proxy of the Ray that this process starts next. What the environment says already, holds.
+
+    They are the layers, and a health check each second: Serve replaces a proxy that was killed after three of them.
+    """
     os.environ.setdefault(CALLBACK, LAYERS)
+    os.environ.setdefault(HEALTH_CHECKS, "1")
 
 
 class ProxyErrors:
-    """Passes replies of the gateway on. An error that is no JSON, or no reply, becomes an error in the JSON form."""
+    """Passes replies of the gateway on. An error that is no JSON, or no reply, becomes an error in the JSON form.
+
+    A read whose gateway died before its reply began is sent to another replica, once.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -46,23 +63,85 @@ class ProxyErrors:
             return
         request_id = request_id_of(scope)
         MutableHeaders(scope=scope)[REQUEST_ID] = request_id
-        replaced: Message = {}
-        is_started = False
+        kept, sent = KeptBody(receive), Sent()
+        await self._try(dict(scope), kept, send, sent)
+        if sent.is_down and _is_read(scope) and kept.is_whole:
+            try:
+                async with asyncio.timeout(AGAIN_S):
+                    await self._try(dict(scope), kept.again(), send, sent)
+            except TimeoutError:
+                if sent.is_reply:
+                    raise
+        if not sent.is_reply:
+            await _in_json(scope, sent.status, request_id)(scope, receive, send)
+
+    async def _try(self, scope: Scope, receive: Receive, send: Send, sent: Sent) -> None:
+        """Ask once, and note in ``sent`` what became of it."""
+        request_id = request_id_of(scope)
+        sent.status = 503
 
         async def send_on(message: Message) -> None:
-            nonlocal replaced, is_started
             if message["type"] == "http.response.start":
-                if message["status"] >= 400 and not _is_json(message):
-                    replaced = message
-                    return
-                is_started = True
+                sent.is_reply = message["status"] < 400 or _is_json(message)
+                sent.status = STATUS.get(message["status"], 503)
                 MutableHeaders(scope=message)[REQUEST_ID] = request_id
-            if not replaced:
+            if sent.is_reply:
                 await send(message)
 
         await self._app(scope, receive, send_on)
-        if not is_started:
-            await _in_json(scope, replaced, request_id)(scope, receive, send)
+
+
+@dataclass(kw_only=True)
+class Sent:
+    """What the client was sent.
+
+    Attributes:
+        is_reply: Whether a reply of the gateway was sent on, or began.
+        status: Without one: the status of the reply in its place. 503 if the gateway died or none was there.
+    """
+
+    is_reply: bool = False
+    status: int = 503
+
+    @property
+    def is_down(self) -> bool:
+        """Whether no gateway replied."""
+        return not self.is_reply and self.status == 503
+
+
+class KeptBody:
+    """Receives a request, and keeps its messages so that they can be received again.
+
+    Args:
+        receive: Receives the request from the client.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive, self._size = receive, 0
+        self._kept: list[Message] = []
+        self.is_whole = True
+        """Whether the client waits for a reply, and everything that came from it is kept."""
+
+    async def __call__(self) -> Message:
+        """The next message."""
+        message = await self._receive()
+        self._size += len(message.get("body", b""))
+        self.is_whole = self.is_whole and self._size <= MOST_KEPT and message["type"] == "http.request"
+        self._kept = [*self._kept, message] if self.is_whole else []
+        return message
+
+    def again(self) -> Receive:
+        """Receives the kept messages, and then what comes next."""
+        kept = iter(self._kept)
+
+        async def receive() -> Message:
+            return next(kept, None) or await self._receive()
+
+        return receive
+
+
+def _is_read(scope: Scope) -> bool:
+    return scope["method"] in ("GET", "HEAD") or scope["path"].rstrip("/") in READS
 
 
 def _is_json(start: Message) -> bool:
@@ -70,9 +149,8 @@ def _is_json(start: Message) -> bool:
     return Headers(raw=start["headers"]).get("content-type", "").startswith("application/json")
 
 
-def _in_json(scope: Scope, start: Message, request_id: str) -> ASGIApp:
-    """The error in place of a reply of the proxy, whose first message is ``start``. It is empty if there was none."""
-    status = STATUS.get(start.get("status", 503), 503)
+def _in_json(scope: Scope, status: int, request_id: str) -> ASGIApp:
+    """The error in place of a reply of the proxy."""
     content = error_response(
         f"{scope['method']} {scope['path']}",
         GOT.get(status, "no replica of the gateway that answers"),

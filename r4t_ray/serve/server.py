@@ -17,6 +17,7 @@ from r4t_ray.machine.findings import refuse_faults
 from r4t_ray.machine.folders import check_home, check_shared_memory, check_temporary_folder, check_user
 from r4t_ray.machine.loopback import is_loopback
 from r4t_ray.machine.ray_sessions import local_ray
+from r4t_ray.machine.threads import let_threads_sleep
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.keys import load_keys
 from r4t_ray.serve.proxy import add_to_proxy
@@ -49,6 +50,7 @@ def serve_workspace(
         ArtifactError: The workspace cannot be served.
     """
     add_to_proxy()  # Ray reads the environment when it is imported and when it starts
+    let_threads_sleep()
     import ray
     from ray import serve
 

@@ -20,3 +20,5 @@ def test_a_row_tells_replies_that_are_no_answer() -> None:
     row = {"replicas": 1, "killed": "proxy", "statuses": {"0": 7, "200": 90}, "partial": 0}
     table = faults_table(Result(benchmark="faults", rows=[{**row, "outage_s": 6.04, "recovered_s": 5.0}]))
     assert table.rows == [["1", "proxy", "90", "0", "7 x no reply", "6.0", "5.0"]]
+    unseen = {**row, "statuses": {"200": 90}, "outage_s": 0.2, "recovered_s": 0.0}
+    assert faults_table(Result(benchmark="faults", rows=[unseen])).rows[0][-3:] == ["none", "0.2", "-"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -73,12 +74,29 @@ PRODUCTS = {
 }
 
 
+TIES = {f"n{number}": f"{colour} silk tie" for number, colour in enumerate(("red", "blue", "green", "black"))}
+
+
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The products, ingested, embedded and indexed, with a retriever of random weights for OAR."""
     return build_shop(
         tmp_path_factory.mktemp("shop"), [{"item_id": key, "text": text} for key, text in PRODUCTS.items()]
     )
+
+
+@pytest.fixture(scope="session")
+def new_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    items = [{"item_id": key, "text": text} for key, text in TIES.items()]
+    return build_shop(tmp_path_factory.mktemp("new"), items).root
+
+
+@pytest.fixture
+def old(shop: Workspace, new_shop: Path, tmp_path: Path) -> Workspace:
+    """The workspace with which the server starts; `new` lies beside it."""
+    shutil.copytree(shop.root, tmp_path / "old")
+    shutil.copytree(new_shop, tmp_path / "new")
+    return Workspace(tmp_path / "old")
 
 
 def build_shop(root: Path, items: list[dict[str, Any]], sets: list[dict[str, Any]] | None = None) -> Workspace:

@@ -25,8 +25,10 @@ from r4t_ray.retrieval.loading import folder_of_index, open_tasks, shard_rows
 from r4t_ray.retrieval.request import parse_request
 from r4t_ray.retrieval.response import RetrieveResponse
 from r4t_ray.retrieval.retriever import Retriever
+from r4t_ray.retrieval.timing import Clock
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.backend import ServeBackend
+from r4t_ray.serve.lookups import ask
 from r4t_ray.serve.shard import search_packed
 
 from ..conftest import settled
@@ -216,6 +218,57 @@ def test_a_partial_answer_has_the_other_shards(
     if fault == "down":
         with pytest.raises(RayActorError):
             asyncio.run(served.retrieve(asked.model_copy(update={"allow_partial": False})))
+
+
+def dying(method: Any, deaths: int, waits_s: float = 0.0) -> Any:
+    """A method of a handle. The first replicas that it asks die; the next one answers after ``waits_s``."""
+    calls: list[float] = []
+
+    async def remote(*args: Any) -> Any:
+        calls.append(0.0)
+        if len(calls) <= deaths:
+            raise RayActorError
+        await asyncio.sleep(waits_s)
+        return await method.remote(*args)
+
+    return SimpleNamespace(remote=remote, calls=calls)
+
+
+@pytest.mark.parametrize("allow_partial", [False, True])
+def test_a_read_whose_replica_dies_is_asked_once_more(
+    tiny_workspace: Workspace, directions: DirectionGenerator, allow_partial: bool
+) -> None:
+    deployed, rows = deployed_shards(tiny_workspace, 2)
+    for handles in deployed.values():
+        names = {name: dying(getattr(handles[1], name), 1) for name in ("search", "vectors")}
+        handles[1] = SimpleNamespace(**names)
+    living = handle(
+        generate=lambda request, _: directions([request])[0], generate_all=lambda requests, _: directions(requests)
+    )
+    args = ARGS.model_copy(update={"deadline_s": 60.0})
+    live = LiveTasks(tiny_workspace, *open_tasks(tiny_workspace, ARGS, with_index=False))
+    versions = one(tiny_workspace, live, rows)
+    asked = parse_request(query="a light lunch", k=3, n=60, task="wscr", allow_partial=allow_partial)
+
+    def backend(deaths: int) -> ServeBackend:
+        names = {name: dying(getattr(living, name), deaths) for name in ("generate", "generate_all")}
+        return ServeBackend(args, versions=versions, generator=SimpleNamespace(**names), deployed=deployed)
+
+    answer = asyncio.run(backend(1).retrieve(asked))
+    assert settled(answer) == settled(Retriever(tiny_workspace.root, ARGS).answer(asked))
+    assert not answer.partial
+    many = asyncio.run(backend(1).retrieve_all({0: asked}, "batch"))
+    assert [item.id for item in many[0].items] == [item.id for item in answer.items]  # type: ignore[union-attr]
+    with pytest.raises(RayActorError):
+        asyncio.run(backend(2).retrieve(asked))
+
+
+def test_a_second_replica_gets_half_of_the_time_left() -> None:
+    slow = dying(handle(read=lambda: "read").read, 1, waits_s=30.0)
+    with pytest.raises(RayActorError):
+        asyncio.run(asyncio.wait_for(ask(slow, clock=Clock(0.1)), 5.0))
+    assert len(slow.calls) == 2
+    assert asyncio.run(ask(dying(handle(read=lambda: "read").read, 1), clock=Clock(None))) == "read"
 
 
 def test_a_request_may_have_a_shorter_deadline(tiny_workspace: Workspace) -> None:

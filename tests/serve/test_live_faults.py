@@ -33,20 +33,21 @@ import sys
 from r4t_ray.serve.args import AppArgs, Scaling
 from r4t_ray.serve.server import serve_workspace
 gateway = Scaling(min_replicas=2, max_replicas=2, max_ongoing_requests=256)
-serve_workspace(sys.argv[1], port=int(sys.argv[2]), args=AppArgs(gateway=gateway))
+serve_workspace(sys.argv[1], port=int(sys.argv[2]), args=AppArgs(gateway=gateway, shards=sys.argv[3]))
 """
 NUM_CLIENTS = 4
 
 
 @contextmanager
-def server(workspace: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def server(workspace: Path, shards: str = "inline") -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """A server with two gateways, killed at the end with all its processes."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     kept = {"RAY_worker_niceness"}  # where it is set, the machine is busy
     environment = {name: value for name, value in os.environ.items() if name in kept or not name.startswith("RAY_")}
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(workspace), str(port)], env=environment)
+    command = [sys.executable, "-c", PROGRAM, str(workspace), str(port), shards]
+    process = subprocess.Popen(command, env=environment)
     try:
         wait_for(f"http://127.0.0.1:{port}", process, 480)
         yield process, f"http://127.0.0.1:{port}"

@@ -21,25 +21,10 @@ from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.generator import Generator
 from r4t_ray.serve.writer import Writer, fitting
 
-from .conftest import build_shop, client_in_process
+from .conftest import TIES, client_in_process
 
-NEW = {f"n{number}": f"{colour} silk tie" for number, colour in enumerate(("red", "blue", "green", "black"))}
 ASKED: dict[str, Any] = {"query": "a red thing", "k": 3, "n": 4}
 LINEN = {"item_id": "p-linen", "text": "white linen sunhat"}
-
-
-@pytest.fixture(scope="module")
-def new_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    items = [{"item_id": key, "text": text} for key, text in NEW.items()]
-    return build_shop(tmp_path_factory.mktemp("new"), items).root
-
-
-@pytest.fixture
-def old(shop: Workspace, new_shop: Path, tmp_path: Path) -> Workspace:
-    """The workspace with which the server starts; `new` lies beside it."""
-    shutil.copytree(shop.root, tmp_path / "old")
-    shutil.copytree(new_shop, tmp_path / "new")
-    return Workspace(tmp_path / "old")
 
 
 def talk_to(old: Workspace, monkeypatch: pytest.MonkeyPatch, talk: Callable[..., Awaitable[Any]], **args: Any) -> Any:
@@ -109,7 +94,7 @@ def test_it_is_kept_over_a_restart_and_undone(old: Workspace, monkeypatch: pytes
 
     talk_to(old, monkeypatch, swap)
     build_app(AppArgs(workspace=str(old.root)))
-    assert talk_to(old, monkeypatch, back) <= set(NEW)
+    assert talk_to(old, monkeypatch, back) <= set(TIES)
     assert served_workspace(old).root == old.root
 
 
@@ -122,9 +107,9 @@ def test_live_changes_belong_to_their_workspace(old: Workspace, monkeypatch: pyt
         await post(client, "/v1/admin/upsert", pool="items", records=[LINEN])
         assert await sizes() == size + 1
         assert (await post(client, "/v1/admin/activate", workspace="new"))["sequence"] == 0
-        assert await sizes() == len(NEW)
+        assert await sizes() == len(TIES)
         await post(client, "/v1/admin/delete", pool="items", ids=["n0", "n1"])
-        assert await sizes() == len(NEW) - 2
+        assert await sizes() == len(TIES) - 2
         assert (await post(client, "/v1/admin/activate", workspace="old"))["sequence"] == 1
         assert await sizes() == size + 1
 
@@ -138,7 +123,7 @@ def test_the_workspace_before_is_forgotten(old: Workspace, monkeypatch: pytest.M
         async with asyncio.timeout(30):
             while {Path(root).name for root in generator._loaded} != {"new"}:
                 await asyncio.sleep(0.05)
-        assert {item["id"] for item in (await ask(client))["items"]} <= set(NEW)
+        assert {item["id"] for item in (await ask(client))["items"]} <= set(TIES)
 
     talk_to(old, monkeypatch, talk, deadline_s=3.0)
 

@@ -66,6 +66,7 @@ def train_on_examples(
     from transformers import Trainer, TrainingArguments
 
     rows = _tokenize(examples, tokenizer, style, config.max_length)
+    num_steps = -(-len(rows) // config.batch_size)
     with tempfile.TemporaryDirectory() as scratch:
         trainer = Trainer(
             model=model,
@@ -83,7 +84,8 @@ def train_on_examples(
                 bf16=computes_in_bf16(config.bf16),
                 use_cpu=not torch.cuda.is_available(),
                 train_sampling_strategy="group_by_length",
-                logging_steps=min(config.logging_steps, -(-len(rows) // config.batch_size)),
+                logging_first_step=True,
+                logging_steps=min(config.logging_steps, -(-num_steps // 2)),  # so that the last half has a loss too
                 save_strategy="no",
                 report_to=[],
                 disable_tqdm=True,

@@ -53,6 +53,14 @@ def test_the_loss_of_a_padded_batch_is_the_loss_of_its_rows_alone(kind: str) -> 
     assert history[0]["loss"] == pytest.approx(sums / num, abs=1e-4)
 
 
+def test_the_first_step_and_the_last_half_have_a_loss() -> None:
+    tokenizer = chat_tokenizer()
+    config = CONFIG.model_copy(update={"batch_size": 2})
+    model = tiny_model("llama", len(tokenizer))
+    history = train_on_examples(model, tokenizer, [Example("soup", "stew")] * 10, config, 0)
+    assert [entry["step"] for entry in history] == [1, 3]
+
+
 def test_an_example_whose_prompt_fills_the_row_is_left_out() -> None:
     tokenizer = chat_tokenizer()
     short, long = Example("soup", "stew"), Example("word " * 5000, "stew")
