@@ -57,7 +57,7 @@ def train_on_examples(
         style: The style of the prompts.
 
     Returns:
-        The trainer's log: at least one dict with step, loss and learning rate.
+        The trainer's log: dicts with step, loss and learning rate, of the first step and of the last half.
 
     Raises:
         ConfigError: No prompt leaves room for an answer in ``config.max_length``.
@@ -66,7 +66,7 @@ def train_on_examples(
     from transformers import Trainer, TrainingArguments
 
     rows = _tokenize(examples, tokenizer, style, config.max_length)
-    num_steps = -(-len(rows) // config.batch_size)
+    quiet: Any = {"save_strategy": "no", "report_to": [], "disable_tqdm": True}
     with tempfile.TemporaryDirectory() as scratch:
         trainer = Trainer(
             model=model,
@@ -85,10 +85,8 @@ def train_on_examples(
                 use_cpu=not torch.cuda.is_available(),
                 train_sampling_strategy="group_by_length",
                 logging_first_step=True,
-                logging_steps=min(config.logging_steps, -(-num_steps // 2)),  # so that the last half has a loss too
-                save_strategy="no",
-                report_to=[],
-                disable_tqdm=True,
+                logging_steps=min(config.logging_steps, -(-len(rows) // (2 * config.batch_size))),
+                **quiet,
                 dataloader_pin_memory=False,
                 seed=seed,
             ),
