@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmarks.harness import Result, Table
-from benchmarks.tables import faults, frontier, quality, report, set_rules, speed
+from benchmarks.tables import faults, frontier, quality, report, serve, set_rules, speed
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -84,6 +84,7 @@ TABLES: dict[str, Callable[[], Iterable[Table]]] = {
     "select-wscr": lambda: [quality.select_table(read("select_cookbook"))],
     "select-oar": lambda: [quality.select_table(read("select_cookbook_oar"))],
     "set-rules": lambda: set_rules.set_rules_tables(read("set_rules_polyvore")),
+    "serve": lambda: serve.serve_tables(read("serve_cookbook")),
     "faults": lambda: [faults.faults_table(read("faults_cookbook"))],
     "wide": lambda: quality.wide_tables(read("wide_cookbook")),
     "synthesize-live": lambda: [speed.synthesize_live_table(read("synthesize_cpu"))],
