@@ -66,8 +66,8 @@ format: install ## format the code and apply ruff's fixes
 	@$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: install ## run the tests without the slow ones
-	@$(BIN)/pytest -m "not slow"
+test: install ## run the tests without the slow ones, and list those that take longest
+	@$(BIN)/pytest -m "not slow" --durations=25
 
 test-all: install ## run all tests
 	@$(BIN)/pytest
