@@ -127,7 +127,10 @@ class KeptBody:
         message = await self._receive()
         self._size += len(message.get("body", b""))
         self.is_whole = self.is_whole and self._size <= MOST_KEPT and message["type"] == "http.request"
-        self._kept = [*self._kept, message] if self.is_whole else []
+        if self.is_whole:
+            self._kept.append(message)
+        else:
+            self._kept.clear()
         return message
 
     def again(self) -> Receive:
