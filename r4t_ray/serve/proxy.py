@@ -14,19 +14,18 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from r4t_ray.retrieval.request import MAX_BODY_BYTES
 from r4t_ray.retrieval.response import error_response
-from r4t_ray.serve.middleware import REQUEST_ID, error_reply, request_id_of
+from r4t_ray.serve.middleware import REQUEST_ID, error_reply, plain_path, request_id_of
 
 CALLBACK = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 LAYERS = "r4t_ray.serve.proxy:proxy_layers"
 HEALTH_CHECKS = "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S"
 
 READS = ("/v1/retrieve", "/v1/retrieve:batch", "/v1/fanout", "/v1/search")
-"""Paths whose POST changes nothing."""
+"""Paths whose POST changes nothing. The proxy may serve other applications too, so they are listed."""
 AGAIN_S = 10.0
 """Most seconds of a second try: half of the default deadline."""
-MOST_KEPT = 1 << 17
-"""Bytes of a body up to which it is kept for a second try."""
 
 STATUS = {404: 404, 408: 504, 429: 429}
 """Status of the proxy -> status of the reply. Any other error of the proxy is a 503."""
@@ -39,9 +38,9 @@ def proxy_layers() -> list[Middleware]:
 
 
 def add_to_proxy() -> None:
-    """Settings of the proxy of the Ray that this process starts next. What the environment says already, holds.
+    """Set the layers and the health checks of the proxy of the Ray that this process starts next.
 
-    They are the layers, and a health check each second: Serve replaces a proxy that was killed after three of them.
+    What the environment says already is kept. A health check each second: Serve replaces a dead proxy after three.
     """
     os.environ.setdefault(CALLBACK, LAYERS)
     os.environ.setdefault(HEALTH_CHECKS, "1")
@@ -77,14 +76,13 @@ class ProxyErrors:
 
     async def _try(self, scope: Scope, receive: Receive, send: Send, sent: Sent) -> None:
         """Ask once, and note in ``sent`` what became of it."""
-        request_id = request_id_of(scope)
         sent.status = 503
 
         async def send_on(message: Message) -> None:
             if message["type"] == "http.response.start":
                 sent.is_reply = message["status"] < 400 or _is_json(message)
                 sent.status = STATUS.get(message["status"], 503)
-                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+                MutableHeaders(scope=message)[REQUEST_ID] = request_id_of(scope)
             if sent.is_reply:
                 await send(message)
 
@@ -110,7 +108,7 @@ class Sent:
 
 
 class KeptBody:
-    """Receives a request, and keeps its messages so that they can be received again.
+    """Receives a request, and keeps its messages so that they can be received again, up to MAX_BODY_BYTES.
 
     Args:
         receive: Receives the request from the client.
@@ -126,7 +124,7 @@ class KeptBody:
         """The next message."""
         message = await self._receive()
         self._size += len(message.get("body", b""))
-        self.is_whole = self.is_whole and self._size <= MOST_KEPT and message["type"] == "http.request"
+        self.is_whole = self.is_whole and self._size <= MAX_BODY_BYTES and message["type"] == "http.request"
         if self.is_whole:
             self._kept.append(message)
         else:
@@ -144,7 +142,7 @@ class KeptBody:
 
 
 def _is_read(scope: Scope) -> bool:
-    return scope["method"] in ("GET", "HEAD") or scope["path"].rstrip("/") in READS
+    return scope["method"] in ("GET", "HEAD") or plain_path(scope) in READS
 
 
 def _is_json(start: Message) -> bool:
