@@ -6,9 +6,9 @@ sets and queries, a third each, are embedded by turns:
 - loop: the encoder embeds batches of 32 texts, sorted by their number of characters, in a process without Ray;
 - stage: the embed stage with one actor, in a new local Ray.
 
-Both have the same number of torch threads. Time starts when the model is loaded. It ends with the last vector of the
-loop, and with the last written file of the stage. CPU time is the time of the process that holds the model, within the
-calls of the model. It hardly depends on what else runs on the machine.
+Both have the same number of torch threads. Time starts when the model is loaded. It ends with the last vector, and for
+the stage a second time with the last written file: the model is exported for serving meanwhile. CPU time is the time of
+the process that holds the model, within the calls of the model. It hardly depends on what else runs on the machine.
 """
 
 from __future__ import annotations
@@ -109,7 +109,8 @@ def loop_here(threads: int, catalogue: Path, folder: Path, sender: Any) -> None:
     for start in range(0, len(order), LOOP_BATCH):
         rows = order[start : start + LOOP_BATCH]
         emb_ND[rows] = encoder.encode([texts[row] for row in rows], [kinds[row] for row in rows])
-    sender.send({"texts": len(texts), "seconds": time.time() - started, "cpu_s": time.process_time() - cpu})
+    seconds, cpu_s = time.time() - started, time.process_time() - cpu
+    sender.send({"texts": len(texts), "to_last_vector_s": seconds, "seconds": seconds, "cpu_s": cpu_s})
     np.save(folder / "loop.npy", emb_ND)
 
 
@@ -133,7 +134,8 @@ def run_stage(threads: int, catalogue: Path, folder: Path) -> ResultRow:
             before = time.process_time()
             table = super().__call__(batch)
             with notes.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"texts": len(table), "cpu_s": time.process_time() - before}) + "\n")
+                call = {"texts": len(table), "cpu_s": time.process_time() - before, "ended": time.time()}
+                file.write(json.dumps(call) + "\n")
             return table
 
     folder.mkdir()
@@ -145,6 +147,7 @@ def run_stage(threads: int, catalogue: Path, folder: Path) -> ResultRow:
     assert sum(call["texts"] for call in calls) == texts
     return {
         "texts": texts,
+        "to_last_vector_s": calls[-1]["ended"] - ready["ready"],
         "seconds": ended - ready["ready"],
         "cpu_s": sum(call["cpu_s"] for call in calls),
         "calls": len(calls),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmarks.harness import Result, Table
-from benchmarks.tables import faults, frontier, quality, report, serve, set_rules, speed
+from benchmarks.tables import autoscale, faults, frontier, quality, report, search, serve, set_rules, speed
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -73,6 +73,11 @@ TABLES: dict[str, Callable[[], Iterable[Table]]] = {
     "polyvore-wscr": lambda: [report.whole_table(read("report_polyvore"), "wscr")],
     "catalogues": lambda: [report.catalogues_table([(name, read(f"report_{name}")) for name in CATALOGUES])],
     "embed": lambda: [speed.embed_table(read("embed_cpu"))],
+    "first-stages": lambda: [speed.first_stages_table(read("first_stages"))],
+    "runtimes": lambda: [speed.runtimes_table(read("runtimes_cookbook"))],
+    "retrieve": lambda: [speed.retrieve_table(read("retrieve_cookbook"))],
+    "autoscale": lambda: autoscale.autoscale_tables(read("autoscale_cookbook")),
+    "search": lambda: [search.search_table(read("search_cookbook"))],
     "learner": lambda: [speed.learner_table(read("learner_gpu"))],
     "train-diffusion": _training,
     "train-folm": lambda: [speed.train_folm_table(read("train_folm_cpu"))],

@@ -216,7 +216,7 @@ def embed_table(result: Result) -> Table:
     rates = {
         what: [
             statistics.median(row["texts"] / row[time] for row in result.rows if row["what"] == what)
-            for time in ("seconds", "cpu_s")
+            for time in ("to_last_vector_s", "seconds", "cpu_s")
         ]
         for what in ("loop", "stage")
     }
@@ -225,7 +225,7 @@ def embed_table(result: Result) -> Table:
         cells = (f"{rate:,.0f}, {rate / loop:.2f}" for rate, loop in zip(own, rates["loop"], strict=True))
         lines.append((f"{what}, {result.settings['threads']} thread(s)", *cells))
     return Table(
-        columns=("run", "texts/s, ratio", "texts per CPU second, ratio"),
+        columns=("run", "texts/s to the last vector, ratio", "to the last file, ratio", "texts per CPU second, ratio"),
         rows=lines,
         notes=(f"Largest difference of a number of a vector: {result.facts['largest_difference']:.1e}.",),
     )

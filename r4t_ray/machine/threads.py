@@ -1,13 +1,15 @@
 """Threads of a process that answers queries: one place decides, from the CPUs that the process has.
 
-Torch, FAISS, the tokenizer and ONNX Runtime each keep a pool of threads. They take turns on a request. The threads of a
-pool that waits would spin on the cores that the next one needs.
+Torch, FAISS, the BLAS of numpy, the tokenizer and ONNX Runtime each keep a pool of threads. They take turns on a
+request. The threads of a pool that waits would spin on the cores that the next one needs.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+
+from threadpoolctl import threadpool_limits
 
 from r4t_ray.machine.limits import usable_cpus
 
@@ -21,7 +23,7 @@ def let_threads_sleep() -> None:
 
 
 def limit_threads(cpus: float | None = None) -> int:
-    """Give torch and FAISS, where they are loaded, one thread per CPU of this process, and the tokenizer one thread.
+    """Give torch, FAISS and every BLAS that is loaded one thread per CPU of this process, and the tokenizer one thread.
 
     Args:
         cpus: CPUs that are reserved for the process. Default: those that it may use.
@@ -36,4 +38,5 @@ def limit_threads(cpus: float | None = None) -> int:
         sys.modules["torch"].set_num_threads(threads)
     if "faiss" in sys.modules:
         sys.modules["faiss"].omp_set_num_threads(threads)
+    threadpool_limits(threads, user_api="blas")
     return threads

@@ -1,4 +1,4 @@
-"""OpenMP's threads sleep while they wait, in a process that answers queries."""
+"""The threads of a process that answers queries: how many, and that those of OpenMP sleep while they wait."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from r4t_ray.machine.threads import limit_threads
 
 PROGRAM = """
 import os, sys
@@ -36,3 +39,10 @@ def test_the_policy_is_set_before_torch_and_faiss_are_loaded(tmp_path: Path, sai
     policy = said or "PASSIVE"
     assert {f"torch {policy}", f"faiss {policy}", "no workspace"} <= set(lines)
     assert not {line for line in lines if line.endswith("None")}
+
+
+def test_numpys_matrix_products_have_the_threads_of_the_process() -> None:
+    with threadpool_limits(2, user_api="blas"):
+        assert limit_threads(1) == 1
+        counts = {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+        assert counts == {1}
