@@ -74,7 +74,7 @@ class WorkspaceRetriever:
         settings: Default task and sampler.
         device: Torch device of the diffusion retrievers.
         cpus: CPUs that are reserved for this process. The default answers one request fastest: two threads took 1.2
-            times as long on the cookbook. An exhaustive search of many rows gains from more.
+            times as long on the cookbook.
     """
 
     def __init__(self, folder: Path, settings: RetrievalSettings, device: str = "cpu", cpus: float = 1.0) -> None:

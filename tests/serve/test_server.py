@@ -21,6 +21,7 @@ from r4t_ray.errors import ConfigError
 from r4t_ray.retrieval.request import parse_request
 from r4t_ray.retrieval.retriever import Retriever
 from r4t_ray.serve.server import check_address
+from tests.processes import named
 
 PROGRAM = """
 import sys
@@ -60,29 +61,23 @@ def errors_while_the_gateway_dies(process: subprocess.Popen[bytes], url: str) ->
 
     The writer is stopped, so the writes of four clients are under way when the gateway dies.
     """
-    gateway, writer = (the_process(process, name) for name in ("Gateway", "Writer"))
+    (gateway,), (writer,) = (
+        named(psutil.Process(process.pid), f"ray::ServeReplica:default:{name}") for name in ("Gateway", "Writer")
+    )
 
     def delete() -> httpx.Response:
         body = {"pool": "items", "ids": ["an id that no item has"]}
         return httpx.post(f"{url}/v1/admin/delete", json=body, headers={"X-Request-ID": "abc-2"}, timeout=90)
 
-    writer.suspend()
-    try:
-        with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(4) as pool:
+        writer.suspend()
+        try:
             asking = [pool.submit(delete) for _ in range(4)]
             time.sleep(2)
             gateway.kill()
+        finally:
             writer.resume()
-            return [reply for each in asking if (reply := each.result()).status_code != 200]
-    finally:
-        writer.resume()
-
-
-def the_process(server: subprocess.Popen[bytes], name: str) -> psutil.Process:
-    """The one process of a server whose title has a name."""
-    processes = psutil.Process(server.pid).children(recursive=True)
-    (found,) = (one for one in processes if any("ray::" in part and name in part for part in one.cmdline()))
-    return found
+        return [reply for each in asking if (reply := each.result()).status_code != 200]
 
 
 @pytest.mark.slow
