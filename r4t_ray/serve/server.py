@@ -20,7 +20,8 @@ from r4t_ray.machine.ray_sessions import local_ray
 from r4t_ray.machine.threads import let_threads_sleep
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.keys import load_keys
-from r4t_ray.serve.proxy import add_to_proxy
+from r4t_ray.serve.proxy.haproxy import haproxy_settings
+from r4t_ray.serve.proxy.layers import add_to_proxy
 
 _logger = logging.getLogger(__name__)
 
@@ -52,22 +53,31 @@ def serve_workspace(
     add_to_proxy()  # Ray reads the environment when it is imported and when it starts
     let_threads_sleep()
     import ray
-    from ray import serve
-
-    from r4t_ray.serve.app import build_app
 
     args = args or AppArgs()
     require_key(host, args, is_insecure)
     check_address(host, port)
     refuse_faults([check_home(), check_user(), check_temporary_folder(), check_shared_memory()])
-    app = build_app(args.model_copy(update={"workspace": str(workspace)}))
+    with nullcontext(False) if ray.is_initialized() else haproxy_settings(host) as has_haproxy:
+        inside = {"host": "127.0.0.1" if has_haproxy else host, "port": port}
+        _serve(args.model_copy(update={"workspace": str(workspace)}), inside, f"http://{host}:{port}")
+
+
+def _serve(args: AppArgs, http_options: dict[str, Any], url: str) -> None:
+    """Serve from the Ray of this process, or from one that is started for it, until a signal."""
+    import ray
+    from ray import serve
+
+    from r4t_ray.serve.app import build_app
+
+    app = build_app(args)
     options = {"include_dashboard": False, "log_to_driver": False, "_node_ip_address": "127.0.0.1"}
     with nullcontext() if ray.is_initialized() else local_ray(**options):
         try:
             with _stop_signals() as stop:
-                serve.start(http_options={"host": host, "port": port})
+                serve.start(http_options=http_options)
                 serve.run(app)
-                _logger.info("serving %s at http://%s:%d (docs at /docs); Ctrl-C stops", workspace, host, port)
+                _logger.info("serving %s at %s (docs at /docs); Ctrl-C stops", args.workspace, url)
                 stop.wait()
         finally:
             serve.shutdown()

@@ -18,9 +18,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from r4t_ray.serve.proxy import LAYERS, ProxyErrors
+from r4t_ray.serve.proxy.layers import LAYERS, ProxyErrors
 
-AGAIN = "r4t_ray.serve.proxy.AGAIN_S"
+AGAIN = "r4t_ray.serve.proxy.layers.AGAIN_S"
 
 
 def reply_of(
