@@ -148,10 +148,10 @@ MAX_TEXTS = 100_000
 
 
 class CachedEncoder:
-    """An encoder with a cache of its last MAX_TEXTS embeddings. ``hits`` and ``misses`` count texts."""
+    """An encoder with a cache of its last ``max_texts`` embeddings. ``hits`` and ``misses`` count texts."""
 
-    def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder
+    def __init__(self, encoder: Encoder, max_texts: int = MAX_TEXTS) -> None:
+        self._encoder, self._max_texts = encoder, max_texts
         self._known: dict[tuple[TextKind, str], Array] = {}
         self.dim = encoder.dim
         self.hits = 0
@@ -170,7 +170,7 @@ class CachedEncoder:
         out_ND = np.empty((len(texts), self.dim), np.float32)
         for row, key in enumerate(keys):
             out_ND[row] = self._known[key]
-        for key in list(islice(self._known, max(0, len(self._known) - MAX_TEXTS))):
+        for key in list(islice(self._known, max(0, len(self._known) - self._max_texts))):
             del self._known[key]
         return out_ND
 

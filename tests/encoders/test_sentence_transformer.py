@@ -71,5 +71,9 @@ def test_projection_and_cache(model: SentenceEncoder) -> None:
     assert np.array_equal(first[1], again[0])
     cached.encode(["pepper", "salt"], ["document", "query"])  # a document is another text than a query
     assert encoder.seen[3:] == ["pepper"]
+    small = CachedEncoder(encoder, max_texts=2)
+    for texts in (["salt", "pepper", "sugar"], ["salt"], ["sugar"]):
+        small.encode(texts)
+    assert (small.hits, small.misses) == (1, 4)  # the first text has left the cache
     raw = model.encode(["sugar"]) @ rotation[:, :8]
     assert np.abs(again[1] - raw[0] / np.linalg.norm(raw)).max() < 1e-5
