@@ -85,7 +85,7 @@ GPU_SETTINGS: tuple[tuple[str, str, str], ...] = (
     ),
     ("diffusion.compile", "true", "torch.compile makes a step of a large network faster."),
     ("diffusion.optimizer.batch_size", "512", "The batch of all workers together. Larger batches use a GPU better."),
-    ("serve.generator.gpus", "1", "The diffusion generates on a GPU. Fractions let replicas share one."),
+    ("serve.gateway.gpus", "1", "Encoder and diffusion run on a GPU. Fractions let replicas share one."),
 )
 """Setting, its value on a GPU, and the reason."""
 

@@ -2,7 +2,7 @@
 
 from r4t_ray.index.build import run
 from r4t_ray.index.index_types import IndexConfig, Point
-from r4t_ray.index.search import ShardedIndex, fetch_vectors, joined_vectors, load_index, search_shards
+from r4t_ray.index.search import ShardedIndex, fetch_vectors, joined_vectors, load_index, look_up, search_shards
 from r4t_ray.index.shard import Shard, flat_shard, load_shard, load_shards, merge_topk, read_index_file
 from r4t_ray.index.tuning import Measured, tune
 from r4t_ray.index.write import write_index
@@ -21,6 +21,7 @@ __all__ = [
     "load_index",
     "load_shard",
     "load_shards",
+    "look_up",
     "merge_topk",
     "read_index_file",
     "run",

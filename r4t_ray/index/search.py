@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,7 +13,7 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.embedding_table import read_embedding_table
 from r4t_ray.errors import ArtifactError
 from r4t_ray.index.shard import Shard, flat_shard, load_shards, merge_topk, require_queries
-from r4t_ray.types import POOLS, Array, Rows, Search, Task
+from r4t_ray.types import POOLS, Array, Fetch, Rows, Search, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +84,11 @@ def joined_vectors(rows_K: Rows, parts: Sequence[tuple[Rows, Array]]) -> Array:
 def fetch_vectors(shards: Sequence[Shard], rows_K: Rows) -> Array:
     """The embeddings of pool rows over all shards of one pool, (K, D)."""
     return joined_vectors(rows_K, [shard.vectors(rows_K) for shard in shards])
+
+
+def look_up(shards: Sequence[Shard], lookup: Search | Fetch) -> Any:
+    """What a lookup finds over all shards of one pool: scores and rows of a search, or embeddings."""
+    return fetch_vectors(shards, lookup.rows) if isinstance(lookup, Fetch) else search_shards(shards, lookup)
 
 
 def load_index(workspace: Workspace, task: Task) -> ShardedIndex:

@@ -17,13 +17,16 @@ from r4t_ray.diffusion.settings import SamplerConfig
 from r4t_ray.diffusion.transforms import Steering
 from r4t_ray.encoders import CachedEncoder, load_encoder, load_serving_encoder
 from r4t_ray.errors import DataError
-from r4t_ray.index import Shard, fetch_vectors, search_shards
+from r4t_ray.index import Shard, look_up
 from r4t_ray.machine.threads import limit_threads
 from r4t_ray.retrieval.generation import Generated, GenerationRequest
 from r4t_ray.retrieval.loading import retriever_folder, served_sampler, served_tasks
 from r4t_ray.retrieval.picking import Lookup
 from r4t_ray.retrieval.settings import RetrievalSettings
-from r4t_ray.types import Array, Fetch, IndexName, Task
+from r4t_ray.types import Array, IndexName, Task
+
+SERVED_TEXTS = 10_000
+"""Texts whose embeddings a process that serves keeps. They take 10 MB at a width of 128."""
 
 
 class DirectionGenerator:
@@ -67,7 +70,7 @@ class DirectionGenerator:
             for task in served_tasks(workspace)
         }
         samplers = {task: served_sampler(retriever.sampler, settings) for task, retriever in retrievers.items()}
-        return cls(CachedEncoder(encoder), retrievers, samplers)
+        return cls(CachedEncoder(encoder, SERVED_TEXTS), retrievers, samplers)
 
     def __call__(self, requests: Sequence[GenerationRequest]) -> list[Generated]:
         """The query's embedding and the directions of each request: L, or more if its ``k`` is larger; none for 0.
@@ -178,6 +181,4 @@ class InProcess:
 
     def search(self, name: IndexName, lookup: Lookup) -> Any:
         """What a lookup finds: scores and pool rows of each direction's hits, or embeddings."""
-        if isinstance(lookup, Fetch):
-            return fetch_vectors(self.shards[name], lookup.rows)
-        return search_shards(self.shards[name], lookup)
+        return look_up(self.shards[name], lookup)

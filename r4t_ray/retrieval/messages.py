@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, WithJsonSchema, model_validator
 
@@ -18,6 +18,9 @@ from r4t_ray.retrieval.response import (
     RetrieveResponse,
 )
 from r4t_ray.types import LivePool, Task
+
+if TYPE_CHECKING:
+    from r4t_ray.retrieval.open_task import OpenTask
 
 MAX_BATCH = 64
 MAX_VECTORS = 64
@@ -105,6 +108,19 @@ class PoolInfo(Message):
     attributes: list[str] = Field(description="Attributes that a filter may name.")
     entries: Literal["items", "sets"] = Field(description="Whether an entry is an item or a set of items.")
     model: ModelInfo
+
+    @classmethod
+    def of(cls, opened: OpenTask) -> Self:
+        """What a task searches."""
+        return cls(
+            size=opened.size,
+            dim=opened.dim,
+            type=opened.index_type,
+            shards=opened.num_shards,
+            attributes=list(opened.attributes.items.names if opened.attributes else ()),
+            entries="items" if opened.attributes is None or opened.attributes.are_items else "sets",
+            model=opened.model,
+        )
 
 
 class IndexResponse(Message):

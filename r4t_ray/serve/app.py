@@ -1,4 +1,4 @@
-"""The application graph: gateway -> generator, gateway -> shards."""
+"""The application graph: gateway -> generator, gateway -> shards, gateway -> writer."""
 
 # Serve reads the annotation of build_app to type the args of the config. So annotations are not postponed here.
 
@@ -45,7 +45,8 @@ def build_app(args: AppArgs) -> serve.Application:
     keys = load_keys(args.api_keys_file)
     shards = {name: _shards(workspace, args, name) for name in served_indexes(tasks)}
     num_shards = {name: len(found) for name, found in shards.items() if found}
-    generator = scaled(Generator, args.generator, args.json_logs).bind(args)
+    deployed = args.models == "deployed"
+    generator = scaled(Generator, args.generator, args.json_logs).bind(args) if deployed else None
     writer = scaled(Writer, Scaling(cpus=0.0), args.json_logs).bind(args, generator, num_shards)
     gateway = scaled(Gateway, args.gateway, args.json_logs)
     if args.json_logs:
@@ -76,6 +77,7 @@ def scaled(deployment: object, scaling: Scaling, json_logs: bool = False) -> ser
         health_check_period_s=HEALTH_CHECK_S,
         max_ongoing_requests=scaling.max_ongoing_requests,
         max_queued_requests=scaling.max_queued_requests,
+        backpressure_config={"status_code": 429, "retry_after_s": 1.0},
         logging_config={"encoding": "JSON"} if json_logs else None,
         ray_actor_options={"num_cpus": scaling.cpus, "num_gpus": scaling.gpus},
     )

@@ -27,7 +27,7 @@ class Scaling(CopyResources):
     )
     cpus: float = Field(0.1, ge=0, description="CPUs that each replica reserves from Ray.")
     gpus: float = Field(
-        0.0, ge=0, description="GPUs that each replica reserves from Ray. Only the generator uses a GPU."
+        0.0, ge=0, description="GPUs that each replica reserves from Ray. Those that hold the models use them."
     )
 
     @model_validator(mode="after")
@@ -50,6 +50,11 @@ class AppArgs(RetrievalSettings):
         description="inline searches the index inside the gateway, which is faster if the index fits into one process. "
         "deployed makes one deployment per index shard.",
     )
+    models: Literal["inline", "deployed"] = Field(
+        "inline",
+        description="inline runs encoder and diffusion inside the gateway, with its CPUs and GPUs. deployed makes one "
+        "deployment of them, which scales on its own.",
+    )
     api_keys_file: Path | None = Field(
         None,
         description="File with a line `SCOPE SHA256` for each API key (docs/serving.md). Requests then need "
@@ -69,15 +74,26 @@ class AppArgs(RetrievalSettings):
     deadline_s: float = Field(20.0, gt=0, description="Seconds after which a request gets HTTP 504.")
     max_batch_size: int = Field(64, ge=1, description="Most queries in one batch of the generator.")
     batch_wait_s: float = Field(
-        0.002, ge=0, description="Seconds that the generator waits for a batch to fill. 0 does not wait."
+        0.0,
+        ge=0,
+        description="Seconds that the generator waits for a batch to fill. With 0 a batch has the requests that came "
+        "while it computed the last one.",
     )
     gateway: Scaling = Field(
         Scaling(max_ongoing_requests=256),
         description="Scaling of the gateway, which validates requests and composes answers.",
     )
     generator: Scaling = Field(
-        Scaling(max_ongoing_requests=128), description="Scaling of the generator, which holds encoder and diffusion."
+        Scaling(max_ongoing_requests=128),
+        description="Scaling of the generator, which holds encoder and diffusion. It has an effect only with "
+        "`models: deployed`.",
     )
     shard: Scaling = Field(
         Scaling(), description="Scaling of the deployment of each shard. It has an effect only with `shards: deployed`."
     )
+
+    @model_validator(mode="after")
+    def _has_generator(self) -> Self:
+        if self.models == "inline" and self.generator != type(self).model_fields["generator"].default:
+            raise ValueError("generator has an effect only with models: deployed; set that, or the scaling of gateway")
+        return self

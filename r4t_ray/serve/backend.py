@@ -25,7 +25,7 @@ from r4t_ray.retrieval.response import FanoutDirection, Item, RetrieveResponse
 from r4t_ray.retrieval.retriever import choose_task, default_task
 from r4t_ray.retrieval.timing import Clock, limit_of
 from r4t_ray.serve.args import AppArgs
-from r4t_ray.serve.lookups import DeployedShards, Handle, Lookups, ask
+from r4t_ray.serve.lookups import DeployedShards, Handle, Lookups, Models, ask
 from r4t_ray.serve.observability.metrics import record_answer
 from r4t_ray.types import Array, IndexName, Search, Task
 
@@ -52,7 +52,7 @@ class ServeBackend:
         args: The application's arguments.
         versions: The workspace that is served, with the shards that this process searches. Without deployed shards it
             searches all. With deployed shards it searches only those of the entries of `r4t add` and of live changes.
-        generator: Handle of the Generator deployment.
+        generator: The generator.
         deployed: Index -> handles of its Shard deployments; empty lists when this process searches the indexes.
     """
 
@@ -61,7 +61,7 @@ class ServeBackend:
         args: AppArgs,
         *,
         versions: Versions,
-        generator: Handle,
+        generator: Models,
         deployed: Mapping[IndexName, list[Handle]],
     ) -> None:
         self._args, self._versions, self._generator, self._deployed = args, versions, generator, deployed
@@ -192,10 +192,10 @@ class ServeBackend:
         return stamped
 
     async def _run(self, searching: Searching[T], job: Job) -> T:
-        """As ``picking.run``, with lookups that are awaited. The rest runs in a thread, off the event loop."""
+        """As ``picking.run``, with lookups of deployed shards that are awaited. The rest runs in a thread."""
         found: Any = None
         while True:
-            step = await asyncio.to_thread(next_step, searching, found)
+            step = await asyncio.to_thread(next_step, searching, found, job)
             if isinstance(step, Finished):
                 return step.result
             with job.clock.stage("search"):
@@ -219,10 +219,17 @@ class Finished(NamedTuple, Generic[T]):
     result: T
 
 
-def next_step(searching: Searching[T], found: Any) -> tuple[IndexName, Lookup] | Finished[T]:
-    """Send what the last lookup found to a generator of lookups; returns its next lookup, or its end."""
+def next_step(searching: Searching[T], found: Any, job: Job) -> tuple[IndexName, Lookup] | Finished[T]:
+    """Send what the last lookup found to a generator of lookups, and answer those of indexes in this process.
+
+    Returns:
+        The next lookup of deployed shards, or the end.
+    """
     try:
-        return next(searching) if found is None else searching.send(found)
+        name, lookup = next(searching) if found is None else searching.send(found)
+        while job.look_up.is_here(name):
+            name, lookup = searching.send(job.clock.timed("search", job.look_up.here)(name, lookup))
+        return name, lookup
     except StopIteration as finished:
         return Finished(finished.value)
 

@@ -44,9 +44,10 @@ from r4t_ray.retrieval.response import ChangeResponse, ErrorResponse, RetrieveRe
 from r4t_ray.retrieval.retriever import choose_task
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.backend import ServeBackend
+from r4t_ray.serve.generator import embedded, models_of
 from r4t_ray.serve.http import fault_of, make_api
 from r4t_ray.serve.keys import Key
-from r4t_ray.serve.lookups import Handle
+from r4t_ray.serve.lookups import Handle, Here
 from r4t_ray.serve.observability.exposition import CONTENT_TYPE, exposition
 from r4t_ray.serve.observability.metrics import record_request
 from r4t_ray.serve.observability.query_log import QueryLog
@@ -103,19 +104,6 @@ def entry(opened: OpenTask, item_id: str) -> dict[str, Any]:
     return {**found, "payload": payload, "generation": opened.generation}
 
 
-def pool_info(opened: OpenTask) -> PoolInfo:
-    """What a task searches."""
-    return PoolInfo(
-        size=opened.size,
-        dim=opened.dim,
-        type=opened.index_type,
-        shards=opened.num_shards,
-        attributes=list(opened.attributes.items.names if opened.attributes else ()),
-        entries="items" if opened.attributes is None or opened.attributes.are_items else "sets",
-        model=opened.model,
-    )
-
-
 def change_response(written: Written, connection: Request) -> ChangeResponse:
     """The answer to an upsert or a deletion."""
     return ChangeResponse(
@@ -134,7 +122,7 @@ class Gateway:
 
     Args:
         args: The application's arguments, their workspace absolute.
-        generator: Handle of the Generator deployment.
+        generator: Handle of the Generator deployment. None loads the models into this process.
         writer: Handle of the Writer deployment.
         deployed: Index -> handles of its Shard deployments; empty lists when this process searches the indexes.
         keys: API keys. Without one every request passes.
@@ -143,7 +131,7 @@ class Gateway:
     def __init__(
         self,
         args: AppArgs,
-        generator: Handle,
+        generator: Handle | None,
         writer: Handle,
         deployed: dict[IndexName, list[Handle]],
         keys: tuple[Key, ...] = (),
@@ -153,16 +141,22 @@ class Gateway:
         self._query_log = QueryLog(args.query_log) if args.query_log else None
         names = [name for name, handles in deployed.items() if handles]
         self._versions = Versions(Workspace(args.workspace), lambda one: open_version(one, args, names))
-        self._backend = ServeBackend(args, versions=self._versions, generator=generator, deployed=deployed)
+        self._models = None if generator else models_of(args)
+        self._generator = generator or Here(self._models)
+        self._backend = ServeBackend(args, versions=self._versions, generator=self._generator, deployed=deployed)
         limit_threads(args.gateway.cpus)
 
     async def prepare(self, root: str) -> None:
         """Open another workspace beside this one. Raises ArtifactError."""
         await asyncio.to_thread(self._versions.opened.__getitem__, root)
+        if self._models:
+            await self._models.prepare(root)
 
     async def release(self, root: str) -> None:
         """Forget other workspaces."""
         self._versions.opened.keep(root)
+        if self._models:
+            await self._models.release(root)
 
     @api.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def page(self) -> HTMLResponse:
@@ -262,7 +256,7 @@ class Gateway:
             workspace=Path(version.root).name,
             embedding_field=version.embedding_field,
             default_task=default,
-            tasks={task: pool_info(opened) for task, opened in served.tasks.items()},
+            tasks={task: PoolInfo.of(opened) for task, opened in served.tasks.items()},
             generation=served.tasks[default].generation,
             sequence=served.tasks[default].sequence,
         )
@@ -275,7 +269,10 @@ class Gateway:
     @api.post("/v1/admin/upsert", responses=ERRORS)
     async def upsert(self, request: UpsertRequest, connection: Request) -> ChangeResponse:
         """Add entries, or replace those with their ids. When the answer comes, they are on the disk and served."""
-        written = await self._write(self._writer.upsert, request.pool, request.records)
+        async with asyncio.timeout(self._deadline_s):
+            version, _ = await self._backend.served()
+            new, emb_MD = await embedded(request.pool, request.records, version, self._generator)
+            written = await self._writer.upsert.remote(request.pool, new, emb_MD, version.root)
         return change_response(written, connection)
 
     @api.post("/v1/admin/snapshot", responses=ERRORS)

@@ -1,24 +1,28 @@
-"""The generator deployment. It holds encoder and diffusion, so one remote call turns a query into directions."""
+"""The generator: it holds encoder and diffusion, in a deployment of its own or in the process of a gateway."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ray import serve
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.errors import DataError
-from r4t_ray.new_entries import embed_entries
+from r4t_ray.catalogue import Catalogue, given_entries
+from r4t_ray.errors import DataError, MachineError, R4TError, RequestError
+from r4t_ray.live.writer import KEYS
+from r4t_ray.new_entries import embed_entries, entries_of_pool
 from r4t_ray.retrieval.backend import DirectionGenerator, outcomes_of
 from r4t_ray.retrieval.generation import Generated, GenerationRequest
+from r4t_ray.retrieval.live import Version
 from r4t_ray.retrieval.live.versions import Loaded, served_workspace
 from r4t_ray.serve.args import AppArgs
+from r4t_ray.serve.lookups import FAULTS, Models
 from r4t_ray.serve.observability.metrics import record_cache
-from r4t_ray.types import POOLS, Array, Task
+from r4t_ray.types import POOLS, Array, LivePool, Task
 
 T = TypeVar("T")
 
@@ -102,3 +106,38 @@ class Generator:
     async def ready(self) -> bool:
         """True. A replica answers calls only after its constructor, which loads the models."""
         return True
+
+
+def models_of(args: AppArgs) -> Any:
+    """A generator in this process, with the CPUs and GPUs of a gateway."""
+    deployment: Any = Generator
+    return deployment.func_or_class(args.model_copy(update={"generator": args.gateway}))
+
+
+async def embedded(
+    pool: LivePool, records: Sequence[dict[str, Any]], version: Version, generator: Models
+) -> tuple[Catalogue, Array]:
+    """The records of an upsert to a workspace, and their embeddings, in the same order.
+
+    Raises:
+        RequestError: A record cannot be used; ``where`` is its place.
+        DataError: The encoder gives a text a vector that is zero or not finite.
+        MachineError: The generator is down.
+    """
+    try:
+        new, given = await asyncio.to_thread(given_entries, pool, records, version.embedding_field)
+    except DataError as error:
+        raise RequestError(*error.args) from None
+    task, _ = KEYS[pool]
+    try:
+        texts = entries_of_pool(new, task)[1]
+        emb_MD: Array = await generator.embed.remote(texts, given.get(pool), task, version.root)
+    except R4TError as error:
+        cause = getattr(error, "cause", error)  # Ray wraps what a replica raised
+        if pool in given and isinstance(cause, DataError):
+            raise RequestError("records", *cause.args[1:]) from None
+        raise type(cause)(*cause.args) from None
+    except FAULTS as error:
+        got = f"no embeddings ({type(error).__name__})"
+        raise MachineError("the generator", got, "a replica that answers", "try again") from None
+    return new, emb_MD

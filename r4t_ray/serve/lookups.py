@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Mapping
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
 from r4t_ray.errors import MachineError
-from r4t_ray.index import Shard, joined_vectors, merge_topk, search_shards
+from r4t_ray.index import Shard, joined_vectors, look_up, merge_topk, search_shards
 from r4t_ray.retrieval.picking import Lookup
 from r4t_ray.retrieval.response import Shards
 from r4t_ray.retrieval.timing import Clock
@@ -25,6 +26,20 @@ FAULTS = (RayActorError, BackPressureError, DeploymentUnavailableError, OSError,
 """Faults of a shard that a partial answer survives."""
 
 _logger = logging.getLogger(__name__)
+
+
+class Here:
+    """The form of a handle over an object of this process: ``Here(x).name.remote(...)`` awaits ``x.name(...)``."""
+
+    def __init__(self, held: Any) -> None:
+        self._held = held
+
+    def __getattr__(self, name: str) -> Any:
+        return SimpleNamespace(remote=getattr(self._held, name))
+
+
+Models = Handle | Here
+"""The generator, in a deployment or in this process."""
 
 
 async def ask(method: Any, *args: Any, clock: Clock) -> Any:
@@ -112,9 +127,20 @@ class Lookups:
             return joined_vectors(lookup.rows, found)
         return merge_topk([scores_LK for scores_LK, _ in found], [rows_LK for _, rows_LK in found], lookup.num_hits)
 
+    def is_here(self, name: IndexName) -> bool:
+        """Whether this process has all shards of an index."""
+        return not self._deployed.handles.get(name)
+
+    def here(self, name: IndexName, lookup: Lookup) -> Any:
+        """As a call, without waiting, for an index that is here."""
+        self._asked.add((name, -1))
+        return look_up(self._shards[name], lookup)
+
     def _open_shards(self, name: IndexName, lookup: Lookup) -> list[int]:
         """The deployed shards without a fault that have something to find."""
-        numbers = [number for number in range(len(self._deployed.handles[name])) if (name, number) not in self._failed]
+        numbers = [
+            number for number in range(len(self._deployed.handles.get(name, []))) if (name, number) not in self._failed
+        ]
         if isinstance(lookup, Fetch):
             return [number for number in numbers if len(self._own_rows(name, number, lookup))]
         return numbers

@@ -5,36 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TypeVar
 
 from ray import serve
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.catalogue import Catalogue, embedding_field, given_entries
-from r4t_ray.errors import ArtifactError, ConfigError, DataError, MachineError, R4TError, RequestError
+from r4t_ray.catalogue import Catalogue
+from r4t_ray.errors import ArtifactError, ConfigError, MachineError, RequestError
 from r4t_ray.live import LiveWriter, Replay
 from r4t_ray.live.log import unwritable
-from r4t_ray.live.writer import KEYS, Activated, Written, activated
-from r4t_ray.new_entries import entries_of_pool
+from r4t_ray.live.writer import Activated, Written, activated
 from r4t_ray.retrieval.live.versions import beside, serve_from, served_workspace, serving_path
 from r4t_ray.retrieval.loading import served_indexes, served_tasks, shard_rows, verify
 from r4t_ray.retrieval.retriever import default_task
 from r4t_ray.serve.args import AppArgs
-from r4t_ray.serve.lookups import FAULTS, Handle
+from r4t_ray.serve.lookups import Handle
 from r4t_ray.serve.shard import shard_name
 from r4t_ray.types import Array, IndexName, LivePool, Task
 
 T = TypeVar("T")
-
-
-def given_records(
-    pool: LivePool, records: Sequence[dict[str, Any]], workspace: Workspace
-) -> tuple[Catalogue, dict[str, Array]]:
-    """The records of an upsert, and the vectors that they bring along; raises RequestError with a record's place."""
-    try:
-        return given_entries(pool, records, embedding_field(workspace))
-    except DataError as error:
-        raise RequestError(*error.args) from None
 
 
 def servable_tasks(workspace: Workspace, args: AppArgs) -> tuple[Task, ...]:
@@ -63,17 +53,17 @@ def fitting(first: Workspace, name: str, args: AppArgs, num_shards: dict[IndexNa
 
 @serve.deployment
 class Writer:
-    """Checks the records of upserts, has them embedded by the generator, and writes changes in their order.
+    """Writes changes in their order.
 
     The log is opened by the first change, so a workspace that is never changed needs no disk that can be written.
 
     Args:
         args: The application's arguments, their workspace absolute.
-        generator: Handle of the Generator deployment.
+        generator: Handle of the Generator deployment; None if the gateways hold the models.
         num_shards: Index -> number of its Shard deployments; empty if the gateways search the indexes.
     """
 
-    def __init__(self, args: AppArgs, generator: Handle, num_shards: dict[IndexName, int]) -> None:
+    def __init__(self, args: AppArgs, generator: Handle | None, num_shards: dict[IndexName, int]) -> None:
         self._args, self._generator, self._num_shards = args, generator, num_shards
         self._first = Workspace(args.workspace)
         self._workspace = served_workspace(self._first)
@@ -81,29 +71,20 @@ class Writer:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
         self._live: LiveWriter | None = None
 
-    async def upsert(self, pool: LivePool, records: Sequence[dict[str, Any]]) -> Written:
+    async def upsert(self, pool: LivePool, new: Catalogue, emb_MD: Array, root: str) -> Written:
         """Add entries, or replace those with their ids.
 
+        Args:
+            pool: "items" or "sets".
+            new: The entries.
+            emb_MD: Their unit embeddings.
+            root: The folder of the workspace whose encoder made the embeddings.
+
         Raises:
-            RequestError: A record cannot be used; ``where`` is its place.
-            DataError: The encoder gives a text a vector that is zero or not finite.
+            RequestError: An entry cannot be used; ``where`` is its place.
             MachineError, ArtifactError: The log cannot be written.
         """
-        workspace = self._workspace
-        new, given = await asyncio.to_thread(given_records, pool, records, workspace)
-        task, _ = KEYS[pool]
-        texts = entries_of_pool(new, task)[1]
-        try:
-            emb_MD = await self._generator.embed.remote(texts, given.get(pool), task, str(workspace.root))
-        except R4TError as error:
-            cause = getattr(error, "cause", error)  # Ray wraps what a replica raised
-            if pool in given and isinstance(cause, DataError):
-                raise RequestError("records", *cause.args[1:]) from None
-            raise type(cause)(*cause.args) from None
-        except FAULTS as error:
-            got = f"no embeddings ({type(error).__name__})"
-            raise MachineError("the generator", got, "a replica that answers", "try again") from None
-        return await self._in_turn(lambda live: live.upsert(pool, new, emb_MD), workspace)
+        return await self._in_turn(lambda live: live.upsert(pool, new, emb_MD), root)
 
     async def delete(self, pool: LivePool, ids: Sequence[str]) -> Written:
         """Delete entries. Raises RequestError, MachineError or ArtifactError."""
@@ -143,7 +124,9 @@ class Writer:
     async def _tell(self, method: str, target: Workspace) -> None:
         """Call a method of every replica that holds a workspace. Raises MachineError."""
         names = [shard_name(index, number) for index, most in self._num_shards.items() for number in range(most)]
-        handles = [self._generator, *map(serve.get_deployment_handle, ("Gateway", *names))]
+        handles = list(map(serve.get_deployment_handle, ("Gateway", *names)))
+        if self._generator:
+            handles.append(self._generator)
         calls = [handle.broadcast(method, str(target.root)).results_async() for handle in handles]
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         faults = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
@@ -174,12 +157,12 @@ class Writer:
             self._live.close()
         self._live = None
 
-    async def _in_turn(self, change: Callable[[LiveWriter], T], made_for: Workspace | None = None) -> T:
+    async def _in_turn(self, change: Callable[[LiveWriter], T], made_for: str | None = None) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._changed, change, made_for)
 
-    def _changed(self, change: Callable[[LiveWriter], T], made_for: Workspace | None) -> T:
-        if made_for and made_for.root != self._workspace.root:
-            got, now = f"embeddings of the workspace {made_for.root.name}", self._workspace.root.name
+    def _changed(self, change: Callable[[LiveWriter], T], made_for: str | None) -> T:
+        if made_for and Path(made_for) != self._workspace.root:
+            got, now = f"embeddings of the workspace {Path(made_for).name}", self._workspace.root.name
             raise MachineError("records", got, f"embeddings of {now}, which is served now", "try again")
         if self._live is None:
             self._live = LiveWriter(self._workspace)

@@ -72,7 +72,7 @@ def test_the_tables_name_processes_by_their_cost_and_leave_out_idle_ones() -> No
     soak = {"requests_per_s": 20.0, "statuses": {"200": 9}, "growth": {"Gateway 12": 1.021}}
     loads, growth = serve_tables(Result(benchmark="serve", rows=[row], facts={"soak": soak}))
     assert loads.rows == [
-        ["Serve, shards inline", "8", "5.0", "5.0", "5.0", "2.0", "1 x 429", "13.0 (Generator 9.0, Gateway 4.0)"]
+        ["Serve, all inline", "8", "5.0", "5.0", "5.0", "2.0", "1 x 429", "13.0 (Generator 9.0, Gateway 4.0)"]
     ]
     assert growth.rows == [["Gateway", "1.021"]]
     assert "other replies: none" in growth.notes[0]

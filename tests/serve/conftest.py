@@ -148,7 +148,10 @@ async def client_in_process(
 def placed_gateway(
     generator: Any, args: AppArgs, monkeypatch: pytest.MonkeyPatch, keys: tuple[Key, ...] = ()
 ) -> Iterator[Any]:
-    """The gateway of ``args``, which the routes call; its handles call ``generator`` and a writer in this process."""
+    """The gateway of ``args``, which the routes call; its handles call ``generator`` and a writer in this process.
+
+    Without a generator the gateway loads the models itself.
+    """
     from r4t_ray.serve.gateway import Gateway
     from r4t_ray.serve.writer import Writer
 
@@ -165,7 +168,7 @@ def placed_gateway(
 
         return SimpleNamespace(broadcast=broadcast, **{name: method(name) for name in methods})
 
-    handles = handle(generator, "generate", "generate_all", "embed", "ready")
+    handles = generator and handle(generator, "generate", "generate_all", "embed", "ready")
     writer = Writer.func_or_class(args, handles, {})
     deployed: dict[str, list[Any]] = {"oar": [], "wscr": [], "decoder": []}
     gateway_class = Gateway.func_or_class.__mro__[1]  # the class inside Serve's wrapper

@@ -38,6 +38,10 @@ def test_serve_turns_the_args_of_a_config_into_typed_ones(tiny_workspace: Worksp
     assert typed.shards == "deployed"
     with pytest.raises(ValidationError, match="shard_count"):
         call_user_app_builder_with_args_if_necessary(build_app, {**args, "shard_count": 2})
+    gpu = {"generator": {"gpus": 1.0}}
+    assert AppArgs(models="deployed", **gpu).generator.gpus == 1.0
+    with pytest.raises(ValidationError, match="only with models: deployed"):
+        AppArgs(**gpu)
 
 
 def test_every_deployment_scales_by_its_own_settings() -> None:
@@ -47,6 +51,7 @@ def test_every_deployment_scales_by_its_own_settings() -> None:
     assert deployment.max_queued_requests == 7
     assert deployment.ray_actor_options is not None
     assert deployment.ray_actor_options["num_gpus"] == 0.5
+    assert deployment.backpressure_config.status_code == 429
 
 
 def test_a_workspace_without_stages_is_refused(tmp_path: Path) -> None:

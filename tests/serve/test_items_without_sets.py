@@ -8,11 +8,9 @@ import httpx
 import pytest
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.machine import threads
 from r4t_ray.retrieval.request import parse_request
 from r4t_ray.retrieval.retriever import Retriever
 from r4t_ray.serve.app import AppArgs, build_app
-from r4t_ray.serve.generator import Generator
 
 from ..conftest import settled
 from .conftest import PRODUCTS, client_in_process
@@ -21,11 +19,10 @@ from .conftest import PRODUCTS, client_in_process
 def test_the_server_answers_with_items_and_offers_oar_alone(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     args = AppArgs(workspace=str(shop.root))
     build_app(args)
-    monkeypatch.setattr(threads, "usable_cpus", lambda: 1.0)  # rounding depends on the number of threads
     body = {"query": "something red", "k": 3, "n": 4, "like": ["p1"], "avoid": ["p0"]}
 
     async def replies() -> tuple[httpx.Response, ...]:
-        async with client_in_process(Generator.func_or_class(args), args, monkeypatch) as client:
+        async with client_in_process(None, args, monkeypatch) as client:
             asked = [client.post("/v1/retrieve", json=body | {"task": task}) for task in (None, "wscr")]
             return tuple(await asyncio.gather(*asked, client.get("/healthz"), client.get("/")))
 

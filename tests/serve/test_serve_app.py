@@ -41,7 +41,12 @@ def url(grown_workspace: Workspace, query_log: Path) -> Iterator[str]:
         port = probe.getsockname()[1]
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     args = AppArgs(
-        workspace=str(grown_workspace.root), shards="deployed", batch_wait_s=0.02, json_logs=True, query_log=query_log
+        models="deployed",
+        workspace=str(grown_workspace.root),
+        shards="deployed",
+        batch_wait_s=0.02,
+        json_logs=True,
+        query_log=query_log,
     )
     serve.run(build_app(args), name="r4t")
     yield f"http://127.0.0.1:{port}"

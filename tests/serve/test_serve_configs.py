@@ -59,9 +59,10 @@ def test_serve_takes_the_file_and_its_arguments_are_typed(name: str) -> None:
 
 def test_each_file_is_for_another_place() -> None:
     local, one_node, cluster = map(args_of, ("local", "single_node", "cluster"))
-    assert {each.max_replicas for each in (local.gateway, local.generator)} == {1}
-    assert (local.shards, one_node.shards, cluster.shards) == ("inline", "inline", "deployed")
-    scaled = [one_node.gateway, one_node.generator, cluster.gateway, cluster.generator, cluster.shard]
+    assert local.gateway.max_replicas == 1
+    places = [(each.models, each.shards) for each in (local, one_node, cluster)]
+    assert places == [("inline", "inline"), ("inline", "inline"), ("deployed", "deployed")]
+    scaled = [one_node.gateway, cluster.gateway, cluster.generator, cluster.shard]
     assert all(2 <= each.min_replicas < each.max_replicas for each in scaled)
     proxies = [read(name)["proxy_location"] for name in ("local", "single_node", "cluster")]
     assert proxies == ["HeadOnly", "HeadOnly", "EveryNode"]

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from ray import serve
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import ArtifactError, MachineError, RequestError
@@ -32,9 +33,10 @@ def talk_to(old: Workspace, monkeypatch: pytest.MonkeyPatch, talk: Callable[...,
 
     async def talked() -> Any:
         settings = AppArgs(workspace=str(old.root), **args)
-        generator = Generator.func_or_class(settings)
+        generator = Generator.func_or_class(settings) if settings.models == "deployed" else None
         async with client_in_process(generator, settings, monkeypatch) as client:
-            return await talk(client, generator)
+            gateway: Any = serve.get_replica_context().servable_object
+            return await talk(client, generator or gateway._models)
 
     return asyncio.run(talked())
 
@@ -116,7 +118,8 @@ def test_live_changes_belong_to_their_workspace(old: Workspace, monkeypatch: pyt
     talk_to(old, monkeypatch, talk)
 
 
-def test_the_workspace_before_is_forgotten(old: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("models", ["inline", "deployed"])
+def test_the_workspace_before_is_forgotten(old: Workspace, monkeypatch: pytest.MonkeyPatch, models: str) -> None:
     async def talk(client: httpx.AsyncClient, generator: Any) -> None:
         await post(client, "/v1/admin/activate", workspace="new")
         assert {Path(root).name for root in generator._loaded} == {"old", "new"}
@@ -125,7 +128,7 @@ def test_the_workspace_before_is_forgotten(old: Workspace, monkeypatch: pytest.M
                 await asyncio.sleep(0.05)
         assert {item["id"] for item in (await ask(client))["items"]} <= set(TIES)
 
-    talk_to(old, monkeypatch, talk, deadline_s=3.0)
+    talk_to(old, monkeypatch, talk, models=models, deadline_s=3.0)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +187,7 @@ def test_a_replica_that_cannot_load_leaves_what_is_served(old: Workspace, monkey
         generator.prepare = broken
         return await post(client, "/v1/admin/activate", 503, workspace="new")
 
-    error = talk_to(old, monkeypatch, talk)["error"]
+    error = talk_to(old, monkeypatch, talk, models="deployed")["error"]
     assert error["where"] == "workspace new"
     assert "no memory" in error["got"]
     assert served_workspace(old).root == old.root
@@ -197,7 +200,7 @@ def test_records_embedded_for_the_workspace_before_are_not_written(old: Workspac
         writer = Writer.func_or_class(AppArgs(workspace=str(old.root)), None, {})
         writer._switch(new)
         with pytest.raises(MachineError, match="embeddings of the workspace old; expected embeddings of new"):
-            await writer._in_turn(lambda live: live.delete("items", ["n0"]), old)
+            await writer._in_turn(lambda live: live.delete("items", ["n0"]), str(old.root))
 
     asyncio.run(swap_meanwhile())
 
