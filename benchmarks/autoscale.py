@@ -48,7 +48,7 @@ def measure(settings: AutoscaleSettings) -> Result:
         "downscale_delay_s": settings.downscale_delay_s,
     }
     requests = bodies(query_texts(settings.workspace, settings.task, 500), k=10, n=10, task=settings.task)
-    with server(settings.workspace, {"gateway": scaling, "generator": scaling}) as (url, root):
+    with server(settings.workspace, {"models": "deployed", "gateway": scaling, "generator": scaling}) as (url, root):
         done, phase = threading.Event(), [0]
         watcher = threading.Thread(target=watch, args=(root, phase, done, result.rows))
         watcher.start()

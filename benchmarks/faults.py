@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.faults WORKSPACE`` serves a workspace with one replica of each deployment, and then with two.
 While ``--clients`` clients ask, it kills one process with signal 9: a replica of a shard, of the generator or of the
-gateway, Serve's controller, or its HTTP proxy. It counts the replies that are no answer, and looks for the longest time
+gateway, Serve's controller, or HAProxy. It counts the replies that are no answer, and looks for the longest time
 without an answer. The shards are deployments of their own. Clients send nothing again.
 """
 
@@ -30,7 +30,7 @@ VICTIMS = {
     "generator": "Generator",
     "gateway": "Gateway",
     "controller": "ServeController",
-    "proxy": "ProxyActor",
+    "proxy": "haproxy",
 }
 """What is killed, and how the name of its process begins."""
 
@@ -52,7 +52,7 @@ def measure(settings: FaultsSettings) -> Result:
     texts = query_texts(settings.workspace, settings.task, 500)
     for replicas in settings.replicas:
         scaling = {"min_replicas": replicas, "max_replicas": replicas, "max_ongoing_requests": 256}
-        args = {"shards": "deployed", "gateway": scaling, "generator": scaling, "shard": scaling}
+        args = {"models": "deployed", "shards": "deployed", "gateway": scaling, "generator": scaling, "shard": scaling}
         with server(settings.workspace, args) as (url, root):
             for victim in VICTIMS:
                 fields: dict[str, Any] = {"allow_partial": True} if "partial" in victim else {}

@@ -18,9 +18,10 @@ import time
 import urllib.error
 import urllib.request
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import yaml
@@ -32,6 +33,16 @@ from benchmarks.retrieve import query_texts
 from benchmarks.tables.serve import serve_tables
 from r4t_ray.types import Task
 
+PLACES: dict[str, dict[str, Any]] = {
+    "inline": {},
+    "two": {"gateway": {"min_replicas": 2, "max_replicas": 2, "max_ongoing_requests": 256}},
+    "proxy": {},
+    "models": {"models": "deployed"},
+    "deployed": {"models": "deployed", "shards": "deployed"},
+}
+"""Name of a topology -> its settings in the section `serve`."""
+OWN_PROXY = {"RAY_SERVE_ENABLE_HA_PROXY": "0"}
+"""The environment of the topology "proxy"."""
 START_S = 180.0
 WARM_UP_S = 5.0
 SOAK_CLIENTS = 32
@@ -47,6 +58,7 @@ class ServeSettings(BenchmarkSettings):
     k: PositiveInt = Field(10, description="Directions of an answer.")
     n: PositiveInt = Field(10, description="Items of a direction.")
     queries: PositiveInt = Field(500, description="Different queries of the catalogue; a number makes more of them.")
+    places: tuple[str, ...] = Field(tuple(PLACES), description="Topologies of the server.")
     clients: tuple[int, ...] = Field((1, 8, 32), description="Numbers of clients over HTTP.")
     seconds: PositiveFloat = Field(20.0, description="Seconds of each load.")
     turns: PositiveInt = Field(1, description="Runs of each place; they alternate.")
@@ -61,7 +73,7 @@ def measure(settings: ServeSettings) -> Result:
     texts = query_texts(settings.workspace, settings.task, settings.queries)
     for turn in range(settings.turns):
         result.rows.append({"place": "in process", "clients": 1, "turn": turn, **in_process(settings, texts)})
-        for place in ("inline", "deployed", *(("old",) if settings.old else ())):
+        for place in (*settings.places, *(("old",) if settings.old else ())):
             with place_server(settings, place) as (url, root):
                 for clients in settings.clients:
                     row = under_load(settings, texts, url, root, clients)
@@ -120,7 +132,7 @@ def under_load(settings: ServeSettings, texts: list[str], url: str, root: int, c
 def place_server(settings: ServeSettings, place: str) -> AbstractContextManager[tuple[str, int]]:
     """The server of one place."""
     if place != "old":
-        return server(settings.workspace, {"shards": place})
+        return server(settings.workspace, PLACES[place], environment=OWN_PROXY if place == "proxy" else {})
     assert settings.old is not None
     assert settings.old_workspace is not None
     return server(settings.old_workspace, None, settings.old)
@@ -128,7 +140,10 @@ def place_server(settings: ServeSettings, place: str) -> AbstractContextManager[
 
 @contextmanager
 def server(
-    workspace: Path, args: dict[str, Any] | None, checkout: Path = Path(__file__).parents[1]
+    workspace: Path,
+    args: dict[str, Any] | None,
+    checkout: Path = Path(__file__).parents[1],
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[tuple[str, int]]:
     """A running `r4t serve`: the URL of /v1/retrieve, and the id of its process.
 
@@ -137,6 +152,7 @@ def server(
         args: The section `serve` of its configuration. None starts a server of version 0.1, which takes the workspace
             as its argument.
         checkout: The checkout whose code runs.
+        environment: More variables.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -148,7 +164,8 @@ def server(
         config = Path(os.environ.get("TMPDIR", "/tmp")) / f"serve-{port}.yaml"
         config.write_text(yaml.safe_dump({"catalogue": {"type": "cookbook"}, "serve": args}), "utf-8")
         command += ["--config", str(config)]
-    process = subprocess.Popen(command, cwd=checkout, env={**os.environ, "PYTHONPATH": str(checkout.resolve())})
+    variables = {**os.environ, **environment, "PYTHONPATH": str(checkout.resolve())}
+    process = subprocess.Popen(command, cwd=checkout, env=variables)
     try:
         wait_until_ready(f"http://127.0.0.1:{port}/healthz", process)
         yield f"http://127.0.0.1:{port}/v1/retrieve", process.pid

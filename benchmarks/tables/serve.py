@@ -8,8 +8,11 @@ from benchmarks.harness import Result, Table
 
 PLACES = {
     "in process": "in process",
-    "inline": "Serve, shards inline",
-    "deployed": "Serve, shards deployed",
+    "inline": "Serve, all inline",
+    "two": "Serve, all inline, two gateways",
+    "proxy": "Serve, all inline, its own proxy",
+    "models": "Serve, models deployed",
+    "deployed": "Serve, models and shards deployed",
     "old": "Serve, version 0.1",
 }
 LEAST_CPU_MS = 0.05
