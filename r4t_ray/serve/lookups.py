@@ -138,9 +138,7 @@ class Lookups:
 
     def _open_shards(self, name: IndexName, lookup: Lookup) -> list[int]:
         """The deployed shards without a fault that have something to find."""
-        numbers = [
-            number for number in range(len(self._deployed.handles.get(name, []))) if (name, number) not in self._failed
-        ]
+        numbers = [number for number in range(len(self._deployed.handles[name])) if (name, number) not in self._failed]
         if isinstance(lookup, Fetch):
             return [number for number in numbers if len(self._own_rows(name, number, lookup))]
         return numbers

@@ -21,13 +21,13 @@ CLIENT_LEFT = 499
 REQUEST_ID = "X-Request-ID"
 BODY_SECONDS = 20.0
 """Seconds in which a body has to arrive."""
-_SAFE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+SAFE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
 def request_id_of(scope: Scope) -> str:
     """The id that the client sent in X-Request-ID, if it is safe to repeat and to log, else a new one."""
     sent = Headers(scope=scope).get(REQUEST_ID, "")
-    return sent if _SAFE_ID.fullmatch(sent) else uuid.uuid4().hex
+    return sent if SAFE_ID.fullmatch(sent) else uuid.uuid4().hex
 
 
 def plain_path(scope: Scope) -> str:

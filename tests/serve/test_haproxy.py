@@ -32,6 +32,7 @@ from r4t_ray.serve.proxy.haproxy import (
     binary,
     first_port,
     haproxy_settings,
+    ours_at,
     reason_against,
     write_program,
 )
@@ -172,9 +173,9 @@ def test_a_502_of_the_gateway_stays_one(tmp_path: Path) -> None:
 def test_another_form_of_the_configuration_is_refused(tmp_path: Path, spoil: Callable[[str], str]) -> None:
     configured(tmp_path, [], "127.0.0.1")
     config = (tmp_path / "haproxy.cfg").read_text(encoding="utf-8")
-    assert "bind 192.0.2.1:" in adapted(config, "192.0.2.1")
+    assert "bind 192.0.2.1:" in adapted(config, ours_at("192.0.2.1"))
     with pytest.raises(ValueError, match="expected 1"):
-        adapted(spoil(config), "127.0.0.1")
+        adapted(spoil(config), ours_at("127.0.0.1"))
 
 
 def test_it_is_set_for_one_ray(monkeypatch: pytest.MonkeyPatch) -> None:

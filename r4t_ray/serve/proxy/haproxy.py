@@ -7,6 +7,7 @@ configuration before HAProxy reads it.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import secrets
@@ -20,7 +21,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from r4t_ray.errors import MachineError
+from r4t_ray.serve.middleware import BODY_SECONDS, SAFE_ID
 from r4t_ray.serve.proxy import haproxy_config
+from r4t_ray.serve.proxy.layers import READS
 
 _logger = logging.getLogger(__name__)
 
@@ -111,9 +114,14 @@ def binary() -> str | None:
         return None
 
 
+def ours_at(host: str) -> haproxy_config.Ours:
+    """What the configuration of HAProxy has from the gateway, for HAProxy at an address."""
+    return {"host": host, "reads": READS, "id": SAFE_ID.pattern, "seconds": BODY_SECONDS}
+
+
 def write_program(path: Path, host: str, haproxy: str) -> None:
     """Write the program that starts HAProxy at an address."""
-    command = shlex.join([sys.executable, "-I", haproxy_config.__file__, host, haproxy])
+    command = shlex.join([sys.executable, "-I", haproxy_config.__file__, json.dumps(ours_at(host)), haproxy])
     path.write_text(f'#!/bin/sh\nexec {command} "$@"\n', encoding="utf-8")
     path.chmod(stat.S_IRWXU)
 
