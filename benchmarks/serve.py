@@ -111,8 +111,9 @@ def answer_here(settings: ServeSettings, texts: list[str], sender: Any) -> None:
     started, cpu_s = time.perf_counter(), time.process_time()
     while time.perf_counter() - started < settings.seconds:
         begun = time.perf_counter()
-        retriever.retrieve(RetrieveRequest.model_validate_json(next(requests))).model_dump_json()
+        answer = retriever.retrieve(RetrieveRequest.model_validate_json(next(requests))).model_dump_json()
         load.ms.append(1000.0 * (time.perf_counter() - begun))
+        load.add_stages(answer.encode())
     load.seconds, load.statuses[200] = time.perf_counter() - started, len(load.ms)
     cpu_ms = {"process": 1000.0 * (time.process_time() - cpu_s) / len(load.ms)}
     sender.send({**load.row(), "cpu_ms": cpu_ms})

@@ -80,7 +80,7 @@ def compose(request: RetrieveRequest, opened: OpenTask, found: Found, metrics: S
     for direction, (rows, _) in enumerate(picked.lists):
         for row in rows.tolist():
             listed_by[row].append(direction)
-    items = items_of(opened, picked.rows_K, picked.scores_K, attributes)
+    items, weights = items_of(opened, picked.rows_K, picked.scores_K, attributes), picked.weights
     return RetrieveResponse(
         task=opened.task,
         query=request.query,
@@ -89,7 +89,7 @@ def compose(request: RetrieveRequest, opened: OpenTask, found: Found, metrics: S
             Direction(
                 index=index,
                 label=names[index],
-                weight=picked.weights[index],
+                weight=weights[index],
                 groundedness=grounded(found.nearest_cos_k[index]),
                 items=items_of(opened, rows, scores, attributes),
             )
@@ -97,7 +97,10 @@ def compose(request: RetrieveRequest, opened: OpenTask, found: Found, metrics: S
         ],
         items=[
             MergedItem(
-                **dict(item),
+                id=item.id,
+                text=item.text,
+                score=item.score,
+                payload=item.payload,
                 direction=owner if owner in listed_by[row] else listed_by[row][0],
                 directions=listed_by[row],
                 rank=rank,

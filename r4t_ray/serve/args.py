@@ -72,12 +72,8 @@ class AppArgs(RetrievalSettings):
         "people wrote. null: no log.",
     )
     deadline_s: float = Field(20.0, gt=0, description="Seconds after which a request gets HTTP 504.")
-    max_batch_size: int = Field(64, ge=1, description="Most queries in one batch of the generator.")
-    batch_wait_s: float = Field(
-        0.0,
-        ge=0,
-        description="Seconds that the generator waits for a batch to fill. With 0 a batch has the requests that came "
-        "while it computed the last one.",
+    max_batch_size: int = Field(
+        64, ge=1, description="Most queries in a batch of the generator. They came while it computed the last one."
     )
     gateway: Scaling = Field(
         Scaling(max_ongoing_requests=256),

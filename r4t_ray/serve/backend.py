@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -54,6 +55,7 @@ class ServeBackend:
             searches all. With deployed shards it searches only those of the entries of `r4t add` and of live changes.
         generator: The generator.
         deployed: Index -> handles of its Shard deployments; empty lists when this process searches the indexes.
+        threads: Threads that search and compose answers. More of them than CPUs wait for each other.
     """
 
     def __init__(
@@ -63,8 +65,10 @@ class ServeBackend:
         versions: Versions,
         generator: Models,
         deployed: Mapping[IndexName, list[Handle]],
+        threads: int = 1,
     ) -> None:
         self._args, self._versions, self._generator, self._deployed = args, versions, generator, deployed
+        self._workers = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="answers")
         self._updating: asyncio.Task[None] | None = None
 
     async def served(self) -> tuple[Version, Served]:
@@ -133,7 +137,7 @@ class ServeBackend:
         async def begin(request: RetrieveRequest) -> tuple[Job, GenerationRequest]:
             job = self._job(request, self._clock(request), version, served)
             async with asyncio.timeout(job.clock.left_s):
-                return job, await self._run(prepare(request, job.opened), job)
+                return job, await self._prepare(job)
 
         async def end(job: Job, generated: Generated | DataError, own_id: str) -> RetrieveResponse:
             if isinstance(generated, DataError):
@@ -179,7 +183,7 @@ class ServeBackend:
         return Job(request=request, root=version.root, opened=opened, look_up=look_up, clock=clock)
 
     async def _generate(self, job: Job) -> Generated:
-        generation = await self._run(prepare(job.request, job.opened), job)
+        generation = await self._prepare(job)
         with job.clock.stage("wait"):
             generated: Generated = await ask(self._generator.generate, generation, job.root, clock=job.clock)
         job.clock.generated(generated.timings_ms)
@@ -191,11 +195,20 @@ class ServeBackend:
         record_answer(job.request, stamped)
         return stamped
 
-    async def _run(self, searching: Searching[T], job: Job) -> T:
-        """As ``picking.run``, with lookups of deployed shards that are awaited. The rest runs in a thread."""
-        found: Any = None
+    async def _prepare(self, job: Job) -> GenerationRequest:
+        return await self._run(prepare(job.request, job.opened), job, is_brief=True)
+
+    async def _run(self, searching: Searching[T], job: Job, *, is_brief: bool = False) -> T:
+        """As ``picking.run``, with lookups of deployed shards that are awaited.
+
+        The rest runs in a worker, or at once if it is brief: then a change of threads would take longer.
+        """
+        loop, found = asyncio.get_running_loop(), None
         while True:
-            step = await asyncio.to_thread(next_step, searching, found, job)
+            if is_brief:
+                step = next_step(searching, found, job)
+            else:
+                step = await loop.run_in_executor(self._workers, next_step, searching, found, job)
             if isinstance(step, Finished):
                 return step.result
             with job.clock.stage("search"):

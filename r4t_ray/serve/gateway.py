@@ -143,8 +143,10 @@ class Gateway:
         self._versions = Versions(Workspace(args.workspace), lambda one: open_version(one, args, names))
         self._models = None if generator else models_of(args)
         self._generator = generator or Here(self._models)
-        self._backend = ServeBackend(args, versions=self._versions, generator=self._generator, deployed=deployed)
-        limit_threads(args.gateway.cpus)
+        threads = limit_threads(args.gateway.cpus)
+        self._backend = ServeBackend(
+            args, versions=self._versions, generator=self._generator, deployed=deployed, threads=threads
+        )
 
     async def prepare(self, root: str) -> None:
         """Open another workspace beside this one. Raises ArtifactError."""

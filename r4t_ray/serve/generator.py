@@ -20,6 +20,7 @@ from r4t_ray.retrieval.generation import Generated, GenerationRequest
 from r4t_ray.retrieval.live import Version
 from r4t_ray.retrieval.live.versions import Loaded, served_workspace
 from r4t_ray.serve.args import AppArgs
+from r4t_ray.serve.batches import Batches
 from r4t_ray.serve.lookups import FAULTS, Models
 from r4t_ray.serve.observability.metrics import record_cache
 from r4t_ray.types import POOLS, Array, LivePool, Task
@@ -42,9 +43,7 @@ class Generator:
         )
         self._loaded[str(served_workspace(Workspace(args.workspace)).root)]
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="generator")
-        # The queue belongs to the instance. In the class body it would hold futures, which Ray cannot serialise.
-        in_batches = serve.batch(max_batch_size=args.max_batch_size, batch_wait_timeout_s=args.batch_wait_s)
-        self._batched = in_batches(self._compute)
+        self._batches = Batches(self._compute, args.max_batch_size)
 
     async def prepare(self, root: str) -> None:
         """Load the models of another workspace beside these. Raises ArtifactError."""
@@ -64,7 +63,7 @@ class Generator:
         Raises:
             DataError: The encoder gives a text of this request a vector that is zero or not finite.
         """
-        generated: Generated | DataError = await self._batched((request, root))
+        generated: Generated | DataError = await self._batches((request, root))
         if isinstance(generated, DataError):
             raise generated
         return generated

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,17 +38,26 @@ class NoStews:
 
 
 def test_a_bad_vector_fails_one_request_of_a_batch(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    args = AppArgs(workspace=str(shop.root), batch_wait_s=0.2)
+    args, gate = AppArgs(workspace=str(shop.root)), threading.Event()
 
     async def replies() -> list[httpx.Response]:
         generator = Generator.func_or_class(args)
         directions = generator._loaded[str(shop.root)]
         directions.encoder = NoStews(directions.encoder)
+        generator._worker.submit(gate.wait, 30)  # the first request waits, and the others become one batch
         async with client_in_process(generator, args, monkeypatch) as client:
-            bodies = [{"query": query, "k": 2, "n": 3} for query in ("a red shirt", "a cold stew", "a blue scarf")]
-            return await asyncio.gather(*(client.post("/v1/retrieve", json=body) for body in bodies))
+            queries = ("a warm soup", "a red shirt", "a cold stew", "a blue scarf")
+            bodies = [{"query": query, "k": 2, "n": 3} for query in queries]
+            sent = [asyncio.create_task(client.post("/v1/retrieve", json=bodies[0]))]
+            while generator._batches._running is None or generator._batches.num_waiting:
+                await asyncio.sleep(0.01)
+            sent += [asyncio.create_task(client.post("/v1/retrieve", json=body)) for body in bodies[1:]]
+            while generator._batches.num_waiting < 3:
+                await asyncio.sleep(0.01)
+            gate.set()
+            return await asyncio.gather(*sent)
 
-    first, refused, last = asyncio.run(replies())
+    _, first, refused, last = asyncio.run(replies())
     assert refused.status_code == 502
     error = refused.json()["error"]
     assert (error["where"], error["got"]) == ("/v1/retrieve", "a vector that is not finite for 'a cold stew'")

@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from ray import serve
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.errors import RequestError
@@ -38,7 +37,6 @@ def ask(shop: Workspace, generator: Any, monkeypatch: pytest.MonkeyPatch) -> Ask
     """Sends requests to the gateway: (method, path, options) each; gives the replies."""
 
     def send(*requests: tuple[str, str, dict[str, Any]], keys: tuple[Key, ...] = ()) -> list[httpx.Response]:
-        generator._batched = serve.batch(max_batch_size=4)(generator._compute)  # its queue belongs to one event loop
 
         async def replies() -> list[httpx.Response]:
             args = AppArgs(workspace=str(shop.root))
@@ -246,7 +244,6 @@ def test_the_client_has_a_call_for_each_endpoint(
     from r4t_ray.client import AsyncClient
     from r4t_ray.serve.gateway import api
 
-    generator._batched = serve.batch(max_batch_size=4)(generator._compute)
     local = Retriever(shop.root).retrieve("a red scarf", k=2, n=3)
 
     async def ask_all() -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx
 import pytest
-from ray import serve
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.serve.args import AppArgs
@@ -48,7 +47,6 @@ def check(sent: Sent, reply: httpx.Response) -> None:
 def test_a_hostile_request_is_answered(
     tiny_workspace: Workspace, generator: Any, group: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    generator._batched = serve.batch(max_batch_size=4)(generator._compute)  # its queue belongs to one event loop
     args, faults = AppArgs(workspace=str(tiny_workspace.root), deadline_s=SECONDS), []
 
     async def ask_all() -> int:

@@ -9,7 +9,6 @@ import logging
 from typing import Any
 
 import pytest
-from ray import serve
 from ray._common.formatters import JSONFormatter
 
 from r4t_ray.artifacts import Workspace
@@ -47,7 +46,6 @@ def logged(workspace: Workspace, monkeypatch: pytest.MonkeyPatch, *, json_logs: 
     async def send() -> None:
         args = AppArgs(workspace=str(workspace.root), json_logs=json_logs)
         generator = Generator.func_or_class(args)
-        generator._batched = serve.batch(max_batch_size=4)(generator._compute)
         async with client_in_process(generator, args, monkeypatch, KEYS) as client:
             for number, (method, path, options) in enumerate(asked):
                 headers = {"X-Request-ID": f"r{number}", "Authorization": "Bearer the-key"}

@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from ray import serve
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.live.log import log_path
@@ -46,7 +45,6 @@ def served(workspace: Workspace, generator: Any, monkeypatch: pytest.MonkeyPatch
     """Runs a conversation with the gateways of the workspace; gives its result."""
 
     def run(talk: Callable[..., Awaitable[Any]], *, keys: tuple[Key, ...] = ()) -> Any:
-        generator._batched = serve.batch(max_batch_size=4)(generator._compute)  # its queue belongs to one event loop
 
         async def talked() -> Any:
             async with client_in_process(

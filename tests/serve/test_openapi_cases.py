@@ -62,11 +62,6 @@ def test_no_case_of_the_schema_is_a_fault(tiny_workspace: Workspace, monkeypatch
     ]  # fmt: skip
     args = AppArgs(workspace=str(tiny_workspace.root), deadline_s=300)
     generator = Generator.func_or_class(args)
-
-    async def alone(request: Any) -> Any:
-        return (await generator._compute([request]))[0]
-
-    generator._batched = alone  # a queue of Serve belongs to one event loop
     counts: Counter[tuple[str, str, int]] = Counter()
 
     def try_cases(operation: Any, mode: GenerationMode, client: Any) -> None:

@@ -44,7 +44,6 @@ def url(grown_workspace: Workspace, query_log: Path) -> Iterator[str]:
         models="deployed",
         workspace=str(grown_workspace.root),
         shards="deployed",
-        batch_wait_s=0.02,
         json_logs=True,
         query_log=query_log,
     )

@@ -13,7 +13,6 @@ from typing import Any
 
 import httpx
 import pytest
-from ray import serve
 from ray.util.metrics import Metric
 
 from r4t_ray.artifacts import Workspace
@@ -109,7 +108,6 @@ def test_requests_and_answers_of_a_gateway(
 
     async def send() -> list[httpx.Response]:
         generator = Generator.func_or_class(args)
-        generator._batched = serve.batch(max_batch_size=4)(generator._compute)  # its queue belongs to one event loop
         async with client_in_process(generator, args, monkeypatch) as client:
             return [await client.request(method, path, **options) for method, path, options in asked]
 

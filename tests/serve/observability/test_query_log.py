@@ -39,7 +39,6 @@ def served(shop: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     def send(*asked: tuple[str, dict[str, Any], str]) -> Served:
         async def replies() -> Served:
             generator = Generator.func_or_class(args)
-            generator._batched = serve.batch(max_batch_size=4)(generator._compute)
             async with client_in_process(generator, args, monkeypatch) as client:
                 found = [
                     await client.post(path, json=body, headers={"X-Request-ID": request_id})

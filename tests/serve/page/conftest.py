@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import uvicorn
-from ray import serve
 
 from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.generator import Generator
@@ -53,7 +52,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     ]
     args = AppArgs(workspace=str(build_shop(tmp_path_factory.mktemp("page"), items, sets).root))
     generator = Generator.func_or_class(args)
-    generator._batched = serve.batch(max_batch_size=4)(generator._compute)  # its queue belongs to one event loop
     with (
         pytest.MonkeyPatch.context() as patch,
         socket.create_server(("127.0.0.1", 0)) as listening,
