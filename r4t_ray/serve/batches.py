@@ -28,11 +28,6 @@ class Batches(Generic[Given, Result]):
         self._waiting: deque[tuple[Given, asyncio.Future[Result]]] = deque()
         self._running: asyncio.Task[None] | None = None
 
-    @property
-    def num_waiting(self) -> int:
-        """Calls whose batch has not begun."""
-        return len(self._waiting)
-
     async def __call__(self, given: Given) -> Result:
         """The result of one call. A caller that is cancelled before its batch begins is left out of it.
 

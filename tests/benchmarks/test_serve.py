@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from benchmarks.harness import Result
+from benchmarks.harness import Result, ResultRow
 from benchmarks.load import Load, bodies, put_load
 from benchmarks.tables.serve import serve_tables
 
@@ -61,18 +61,49 @@ def test_clients_see_the_replies_of_a_server(address: str) -> None:
     assert 0.2 <= load.seconds < 5
 
 
+def row_of(place: str, ms: list[float], turn: int = 0, seconds: float = 1.0, **cpu_ms: float) -> ResultRow:
+    load = Load(seconds=seconds, ms=ms, statuses=Counter({200: len(ms)}))
+    return {"place": place, "clients": 1, "turn": turn, **load.row(), "cpu_ms": cpu_ms}
+
+
 def test_the_tables_name_processes_by_their_cost_and_leave_out_idle_ones() -> None:
-    row = {
-        "place": "inline",
-        "clients": 8,
-        "turn": 0,
-        **Load(seconds=1.0, ms=[5.0, 5.0], statuses=Counter({200: 2, 429: 1})).row(),
-    }
-    row["cpu_ms"] = {"raylet": 0.01, "Gateway": 4.0, "Generator": 9.0}
+    row = row_of("inline", [5.0, 5.0], raylet=0.01, Gateway=4.0, Generator=9.0)
+    row["statuses"] |= {"429": 1}
     soak = {"requests_per_s": 20.0, "statuses": {"200": 9}, "growth": {"Gateway 12": 1.021}}
     loads, growth = serve_tables(Result(benchmark="serve", rows=[row], facts={"soak": soak}))
     assert loads.rows == [
-        ["Serve, all inline", "8", "5.0", "5.0", "5.0", "2.0", "1 x 429", "13.0 (Generator 9.0, Gateway 4.0)"]
+        ["Serve, all inline", "1", "5.0", "5.0", "5.0", "-", "2.0", "-", "1 x 429", "13.0 (Generator 9.0, Gateway 4.0)"]
     ]
     assert growth.rows == [["Gateway", "1.021"]]
     assert "other replies: none" in growth.notes[0]
+
+
+def test_a_ratio_compares_the_figures_of_one_turn() -> None:
+    """The machine is slower in the second turn."""
+    turns = [(10.0, 20.0, 50, 10), (30.0, 60.0, 20, 4), (10.0, 30.0, 60, 9)]
+    rows = [
+        row
+        for turn, (here, served, rate, old_rate) in enumerate(turns)
+        for row in (
+            row_of("in process", [here], turn),
+            row_of("inline", [served] * rate, turn),
+            row_of("old", [99.0] * old_rate, turn),
+        )
+    ]
+    (loads,) = serve_tables(Result(benchmark="serve", rows=rows))
+    named = {row[0]: dict(zip(loads.columns, row, strict=True)) for row in loads.rows}
+    inline = named["Serve, all inline"]
+    assert (inline["p50 ms"], inline["p50 / in process"]) == ("30.0", "2.00")  # of 20, 60, 30; of 2, 2, 3
+    assert (inline["answers/s"], inline["/ version 0.1"]) == ("50.0", "5.0")  # of 50, 20, 60; of 5, 5, 6.7
+    assert named["in process"]["p50 / in process"] == "1.00"
+
+
+def test_the_stages_of_the_answers_are_their_means() -> None:
+    load = Load(seconds=1.0, ms=[5.0, 5.0], statuses=Counter({200: 2}))
+    load.add_stages(b'{"query":"x","timings_ms":{"wait":1.0,"encode":3.0},"model":{}}')
+    load.add_stages(b'{"timings_ms":{"wait":2.0,"encode":5.0}}')
+    load.add_stages(b"{}")
+    row = row_of("inline", []) | load.row()
+    _, stages = serve_tables(Result(benchmark="serve", rows=[row]))
+    assert stages.columns == ["place", "clients", "wait ms", "encode ms"]
+    assert stages.rows == [["Serve, all inline", "1", "1.5", "4.0"]]

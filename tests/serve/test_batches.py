@@ -35,7 +35,7 @@ class Doubling:
         while not self.seen:
             await asyncio.sleep(0)
         tasks += [asyncio.create_task(self.batches(number)) for number in numbers[1:]]
-        while self.batches.num_waiting < len(numbers) - 1:
+        while len(self.batches._waiting) < len(numbers) - 1:
             await asyncio.sleep(0)
         return tasks
 
