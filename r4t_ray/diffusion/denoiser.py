@@ -88,6 +88,10 @@ class AnchorMixture(nn.Module):
         """Set exp(s) to at most MOST_NEARNESS; called after each update, so that the gradient of s never vanishes."""
         self.log_nearness.clamp_(max=math.log(MOST_NEARNESS))
 
+    def nearness(self, z_q_BD: Tensor) -> Tensor:
+        """exp(s) cos(z_q, a_n), (B, N)."""
+        return self.log_nearness.exp() * (z_q_BD @ self.anchors_ND.T)
+
     def query_logits(self, condition_BD: Tensor, z_q_BD: Tensor, is_dropped_B: Tensor) -> Tensor:
         """The part of the logits that depends on the query alone, (B, N).
 
@@ -230,3 +234,8 @@ class QueryDenoiser:
     def prior_logits(self) -> Tensor:
         """The logits of the expected share of the rows at each anchor, (B, N)."""
         return self.denoiser.prior_logits(self.z_q_BD, self.is_dropped_B)
+
+    def nearness(self) -> Tensor:
+        """The nearness of each anchor to the query, (B, N)."""
+        assert self.denoiser.mixture is not None, "a network without anchors has no nearness"
+        return self.denoiser.mixture.nearness(self.z_q_BD)

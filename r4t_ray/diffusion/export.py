@@ -59,8 +59,9 @@ class TopAnchors(nn.Module):
     def forward(self, z_q_BD: Tensor) -> Tensor:
         """Unit rows z_BLD, the first pick first."""
         start_BLD = z_q_BD[:, None].expand(-1, self.retriever.network.config.num_rows, -1)  # only its shape is used
-        diversity = self.retriever.sampler.diversity or 0.0
-        return top_anchors(QueryDenoiser(self.retriever, z_q_BD), start_BLD, self.sigmas_S, diversity=diversity)
+        sampler, denoise = self.retriever.sampler, QueryDenoiser(self.retriever, z_q_BD)
+        diversity, candidates = sampler.diversity or 0.0, sampler.candidates
+        return top_anchors(denoise, start_BLD, self.sigmas_S, diversity=diversity, candidates=candidates)
 
 
 def export_step(retriever: DiffusionRetriever, path: Path, guidance: float | None = None) -> None:

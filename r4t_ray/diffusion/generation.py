@@ -176,7 +176,11 @@ def solve(
         sigmas_S = torch.tensor([noise.sigma_max, 0.0], dtype=torch.float64)
         weight = sampler.diversity or 0.0
         diversity = weight * steering.temperature_B[:, None] if steering and weight else weight
-        function = partial(top_anchors, diversity=diversity) if solver.is_ranked else solver.function
+        candidates: float | Tensor | None = sampler.candidates
+        if steering and candidates:
+            candidates = candidates * steering.temperature_B[:, None].clamp_min(1)
+        ranked = partial(top_anchors, diversity=diversity, candidates=candidates)
+        function = ranked if solver.is_ranked else solver.function
         return function(denoise, noise.sigma_max * start_BLD, sigmas_S, draw)
     sigmas_S = sampling_sigmas(sampler.levels, sampler.num_steps, noise)
     z_BLD = solver.function(denoise, float(sigmas_S[0]) * start_BLD, sigmas_S, draw)

@@ -143,6 +143,13 @@ class SamplerConfig(Settings):
         description="Only for top_anchors: weight of the rows' diversity beside their logits, in nats. 0 takes the "
         "largest logits. null tunes it on the validation pairs after training: answers become as diverse as targets.",
     )
+    candidates: int | None = Field(
+        None,
+        ge=1,
+        description="Only for top_anchors: rows are picked among so many anchors nearest to the query, and pick number "
+        "i among at least the 2 i nearest. A `temperature` above 1 multiplies it. null picks among the most likely "
+        "anchors, however far they are.",
+    )
 
 
 MOST_RANKED_ROWS = 64
@@ -208,7 +215,7 @@ class DiffusionConfig(Settings):
     optimizer: OptimizerConfig = Field(OptimizerConfig(), description="How the retriever is trained.")
     sampler: PerTask[SamplerConfig] = Field(
         PerTask(
-            oar=SamplerConfig(solver="top_anchors"),
+            oar=SamplerConfig(solver="top_anchors", candidates=20),
             wscr=SamplerConfig(solver="top_anchors", num_steps=256, guidance=0.1, diversity=0.0),
         ),
         description="How each task's retriever samples unless a request says otherwise.",

@@ -102,8 +102,10 @@ def test_a_loop_of_exported_steps_equals_generate(num_anchors: int, guidance: fl
         assert float((sample(step, retriever, -z_q_BD) - expected).abs().max()) > 1e-3
 
 
-def test_exported_top_anchors(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sampler", [{}, {"diversity": 1.5, "candidates": 2}])
+def test_exported_top_anchors(sampler: dict[str, float], tmp_path: Path) -> None:
     retriever = make_retriever(7)
+    retriever = retriever.with_sampler(retriever.sampler.model_copy(update=sampler))
     export.export_top_anchors(retriever, tmp_path / "top_anchors.onnx")
     top_anchors = load(tmp_path / "top_anchors.onnx")
     answers = set()

@@ -18,7 +18,7 @@ from diffusers import EDMDPMSolverMultistepScheduler, EDMEulerScheduler
 from torch import Tensor
 
 from r4t_ray.diffusion import SOLVERS, NoiseConfig, SolverName
-from r4t_ray.diffusion.samplers.top_anchors import diverse_picks
+from r4t_ray.diffusion.samplers.top_anchors import Near, diverse_picks, top_anchors
 from r4t_ray.diffusion.schedule import sampling_sigmas
 
 MEAN, STD = 0.3, 0.5
@@ -70,6 +70,10 @@ class Anchored:
     def prior_logits(self) -> Tensor:
         self.seen.append(NOISE.sigma_max)
         return torch.arange(20.0, dtype=torch.float64).expand(2, 20)
+
+    def nearness(self) -> Tensor:
+        """The lower its number, the nearer the anchor."""
+        return -torch.arange(20.0, dtype=torch.float64).expand(2, 20)
 
 
 def run(solver: str, num_steps: int = 6, start_seed: int = 0, draw_seed: int = 0) -> tuple[Tensor, list[float]]:
@@ -201,6 +205,32 @@ def test_picks_raise_logits_plus_diversity_times_ln_det_of_the_cosines() -> None
         assert found_R == picks
     assert diverse_picks(logits_BN, anchors_ND, 3, 1.5).tolist() == found_BR[:, :3].tolist()
     assert found_BR.tolist() != diverse_picks(logits_BN, anchors_ND, 5, 0.0).tolist()
+
+
+def test_picks_come_from_the_anchors_nearest_to_the_query() -> None:
+    """The logits rise with the number of the anchor, and the nearness falls with it."""
+    denoise = Anchored()
+    start_BLD, sigmas_S = torch.zeros(2, 4, 20, dtype=torch.float64), torch.tensor([1.0, 0.0])
+
+    def picked(candidates: float | Tensor) -> list[list[int]]:
+        rows_BLD = top_anchors(denoise, start_BLD, sigmas_S, candidates=candidates)
+        return [row_LD.argmax(dim=1).tolist() for row_LD in rows_BLD]
+
+    assert picked(6) == [[5, 4, 3, 7]] * 2  # the fourth pick is among the 8 nearest
+    assert picked(1) == [[1, 3, 5, 7]] * 2
+    assert picked(100) == [[19, 18, 17, 16]] * 2
+    assert picked(torch.tensor([[6.0], [20.0]])) == [[5, 4, 3, 7], [19, 18, 17, 16]]
+
+
+def test_the_first_picks_do_not_depend_on_how_many_are_picked() -> None:
+    torch.manual_seed(0)
+    anchors_ND = torch.nn.functional.normalize(torch.randn(600, 6), dim=-1)
+    logits_BN, near = torch.randn(3, 600), Near(torch.randn(3, 600), 20)
+    picks_BR = diverse_picks(logits_BN, anchors_ND, 200, 0.5, near)
+    assert picks_BR.sort(dim=1).values.diff(dim=1).min() > 0
+    assert picks_BR[:, :7].tolist() == diverse_picks(logits_BN, anchors_ND, 7, 0.5, near).tolist()
+    nearest_BN = near.nearness_BN.argsort(dim=1, descending=True).argsort(dim=1)
+    assert nearest_BN.gather(1, picks_BR[:, :10]).max() < 20
 
 
 def test_a_near_duplicate_waits_and_picks_may_outnumber_the_dimensions() -> None:

@@ -32,6 +32,9 @@ class Denoise(Protocol):
     def prior_logits(self) -> Tensor:
         """The logit of each anchor's expected share of the rows, (B, N); only for a network with anchors."""
 
+    def nearness(self) -> Tensor:
+        """How near each anchor is to the query, (B, N), in nats; only for a network with anchors."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Solver:

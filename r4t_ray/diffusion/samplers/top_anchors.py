@@ -2,13 +2,15 @@
 
 Not in arXiv 2603.06397. The logits of the anchors' shares (``Denoiser.prior_logits``) depend on the query alone. They
 say how many rows of an answer the network expects at each anchor. The R largest would often be near-duplicates, so R
-anchors are picked by quality and diversity (``diverse_picks``). The answer is deterministic.
+anchors are picked by quality and diversity (``diverse_picks``). They are picked among the anchors nearest to the query:
+what the logits know beyond nearness was learnt from short queries, and leads far from a long one. The answer is
+deterministic.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from r4t_ray.errors import ConfigError
 
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     from r4t_ray.diffusion.samplers.solver import Denoise
 
 NUM_CANDIDATES = 256
-"""Picks come from this many anchors with the highest logits, or from as many as there are picks."""
+"""Picks come from this many anchors at most, or from twice as many as there are picks if that is more."""
+PER_PICK = 2
+"""Pick number i is among at least so many times i of the nearest anchors."""
 LEAST_GAIN = 1e-4
 """Smallest share of an anchor that other picks do not explain. It keeps the logarithm finite for more picks than the
 embeddings have dimensions, and where an anchor repeats."""
@@ -31,11 +35,12 @@ def top_anchors(
     draw: Callable[[], Tensor] | None = None,
     *,
     diversity: float | Tensor = 0.0,
+    candidates: float | Tensor | None = None,
 ) -> Tensor:
     """Return R anchors by ``diverse_picks`` of their logits, in the order of the picks; all are different.
 
     R, the rows of ``start_BLD``, may differ from the L rows of training. Only the shape of ``start_BLD`` is used.
-    ``sigmas_S`` and ``draw`` are not used.
+    ``sigmas_S`` and ``draw`` are not used. ``candidates`` bounds the picks to the anchors nearest to the query.
 
     Raises:
         ConfigError: The network has fewer anchors than rows.
@@ -49,11 +54,27 @@ def top_anchors(
             f"num_rows = {num_rows} or more",
             "take another solver, or train with diffusion.network.num_anchors set",
         )
-    picks_BR = diverse_picks(denoise.prior_logits(), denoise.anchors_ND, num_rows, diversity)
+    near = None if candidates is None else Near(denoise.nearness(), candidates)
+    picks_BR = diverse_picks(denoise.prior_logits(), denoise.anchors_ND, num_rows, diversity, near)
     return denoise.anchors_ND[picks_BR]
 
 
-def diverse_picks(logits_BN: Tensor, anchors_ND: Tensor, num_picks: int, diversity: float | Tensor) -> Tensor:
+class Near(NamedTuple):
+    """The anchors that may be picked: the ``num`` nearest, one number or one for each query, (B, 1)."""
+
+    nearness_BN: Tensor
+    num: float | Tensor
+
+    def allows(self, number: int, column_M: Tensor) -> Tensor:
+        """Whether pick ``number`` (from 1) may be the nearest anchor, the second nearest, ...; bool (1 or B, M)."""
+        import torch
+
+        return column_M < torch.as_tensor(self.num).clamp_min(PER_PICK * number)
+
+
+def diverse_picks(
+    logits_BN: Tensor, anchors_ND: Tensor, num_picks: int, diversity: float | Tensor, near: Near | None = None
+) -> Tensor:
     """Pick anchors one by one; each pick raises sum of logits + diversity * ln det K most.
 
     K holds the cosines between the picks. exp of the objective is, up to a power, the probability of a determinantal
@@ -65,28 +86,37 @@ def diverse_picks(logits_BN: Tensor, anchors_ND: Tensor, num_picks: int, diversi
         anchors_ND: Unit rows.
         num_picks: R, at most N.
         diversity: Nats, one number or one for each query, (B, 1); 0 takes the highest logits.
+        near: The anchors that may be picked. Default: the NUM_CANDIDATES with the highest logits.
 
     Returns:
         Numbers of the anchors in the order of the picks, int64 (B, R).
     """
     import torch  # settings are checked before torch is loaded
 
-    if isinstance(diversity, float) and not diversity:
+    if near is None and isinstance(diversity, float) and not diversity:
         return logits_BN.topk(num_picks).indices
-    num_candidates = min(max(NUM_CANDIDATES, num_picks), anchors_ND.shape[0])
-    logit_BM, number_BM = logits_BN.topk(num_candidates)
+    num_candidates = min(max(NUM_CANDIDATES, PER_PICK * num_picks), anchors_ND.shape[0])
+    number_BM = (logits_BN if near is None else near.nearness_BN).topk(num_candidates).indices
+    logit_BM = logits_BN.gather(1, number_BM)
+    column_M = torch.arange(num_candidates, device=logits_BN.device)
     candidate_BMD = anchors_ND[number_BM]
     gain_BM = logit_BM.new_ones(logit_BM.shape)  # 1 - the share of a candidate that the picks explain
-    factor_BPM = logit_BM.new_zeros(logit_BM.shape[0], 0, num_candidates)
+    factor_BPM: Tensor | None = None  # ONNX Runtime cannot gather from a factor of no picks
     picks: list[Tensor] = []
-    for _ in range(num_picks):
-        best_B1 = (logit_BM + diversity * gain_BM.clamp_min(LEAST_GAIN).log()).argmax(dim=1, keepdim=True)
+    for number in range(1, num_picks + 1):
+        value_BM = logit_BM + diversity * gain_BM.clamp_min(LEAST_GAIN).log()
+        if near is not None:
+            value_BM = value_BM.masked_fill(~near.allows(number, column_M), -float("inf"))
+        best_B1 = value_BM.argmax(dim=1, keepdim=True)
         picks.append(best_B1)
         pick_BD1 = candidate_BMD.gather(1, best_B1[:, :, None].expand(-1, -1, candidate_BMD.shape[2])).mT
-        explained_BM = (factor_BPM.gather(2, best_B1[:, None].expand(-1, factor_BPM.shape[1], -1)) * factor_BPM).sum(1)
-        scale_B1 = gain_BM.gather(1, best_B1).clamp_min(LEAST_GAIN).sqrt()
-        new_BM = ((candidate_BMD @ pick_BD1)[:, :, 0] - explained_BM) / scale_B1
-        factor_BPM = torch.cat([factor_BPM, new_BM[:, None]], dim=1)
+        left_BM = (candidate_BMD @ pick_BD1)[:, :, 0]
+        if factor_BPM is not None:
+            left_BM = left_BM - (
+                factor_BPM.gather(2, best_B1[:, None].expand(-1, len(picks) - 1, -1)) * factor_BPM
+            ).sum(1)
+        new_BM = left_BM / gain_BM.gather(1, best_B1).clamp_min(LEAST_GAIN).sqrt()
+        factor_BPM = new_BM[:, None] if factor_BPM is None else torch.cat([factor_BPM, new_BM[:, None]], dim=1)
         gain_BM = gain_BM - new_BM**2
         logit_BM = logit_BM.scatter(1, best_B1, -float("inf"))
     return number_BM.gather(1, torch.cat(picks, dim=1))

@@ -33,7 +33,8 @@ def tuned_diversity(retriever: DiffusionRetriever, z_q_BD: Tensor, target_BLD: T
         return float(vendi_scores(np.asarray(rows_BLD.float().cpu().numpy())).mean())
 
     def of_answers(diversity: float) -> float:
-        return vendi(generate(retriever, z_q_BD, SamplerConfig(solver="top_anchors", diversity=diversity)))
+        sampler = SamplerConfig(solver="top_anchors", diversity=diversity, candidates=retriever.sampler.candidates)
+        return vendi(generate(retriever, z_q_BD, sampler))
 
     wanted = vendi(target_BLD)
     if of_answers(0.0) >= wanted:

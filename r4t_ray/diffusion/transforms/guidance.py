@@ -38,3 +38,7 @@ class Guided:
     def prior_logits(self) -> Tensor:
         """The conditional logits of the anchors' shares."""
         return self.denoise.prior_logits()
+
+    def nearness(self) -> Tensor:
+        """The unchanged nearness."""
+        return self.denoise.nearness()

@@ -87,6 +87,10 @@ class Steered:
         """The logits of the anchors' shares with the bias of each anchor."""
         return self.denoise.prior_logits() + self.steering.anchor_bias(self.anchors_ND)
 
+    def nearness(self) -> Tensor:
+        """The nearness with the bias of each anchor."""
+        return self.denoise.nearness() + self.steering.anchor_bias(self.anchors_ND)
+
 
 class Perturbed:
     """A transform of the anchors' logits for a solver that does not start from noise: ``Steering.perturbation``.
@@ -112,3 +116,7 @@ class Perturbed:
     def prior_logits(self) -> Tensor:
         """The perturbed logits of the anchors' shares."""
         return self.denoise.prior_logits() + self.steering.perturbation(self.noise_BLD, self.anchors_ND)
+
+    def nearness(self) -> Tensor:
+        """The perturbed nearness."""
+        return self.denoise.nearness() + self.steering.perturbation(self.noise_BLD, self.anchors_ND)
