@@ -215,7 +215,7 @@ class DiffusionConfig(Settings):
     optimizer: OptimizerConfig = Field(OptimizerConfig(), description="How the retriever is trained.")
     sampler: PerTask[SamplerConfig] = Field(
         PerTask(
-            oar=SamplerConfig(solver="top_anchors", candidates=20),
+            oar=SamplerConfig(solver="top_anchors", candidates=40),
             wscr=SamplerConfig(solver="top_anchors", num_steps=256, guidance=0.1, diversity=0.0),
         ),
         description="How each task's retriever samples unless a request says otherwise.",

@@ -20,7 +20,8 @@ def tuned_diversity(retriever: DiffusionRetriever, z_q_BD: Tensor, target_BLD: T
     """The weight of diversity at which the answers to validation queries are as diverse as their targets.
 
     Diversity is the mean Vendi score of the L rows. It grows with the weight, so bisection finds the weight. The weight
-    is 0 if the most likely anchors alone are as diverse as the targets.
+    is 0 if the most likely anchors alone are as diverse as the targets. The picks are among all anchors: among the
+    sampler's ``candidates`` that diversity may be out of reach.
 
     Args:
         retriever: In evaluation mode, with anchors.
@@ -33,8 +34,7 @@ def tuned_diversity(retriever: DiffusionRetriever, z_q_BD: Tensor, target_BLD: T
         return float(vendi_scores(np.asarray(rows_BLD.float().cpu().numpy())).mean())
 
     def of_answers(diversity: float) -> float:
-        sampler = SamplerConfig(solver="top_anchors", diversity=diversity, candidates=retriever.sampler.candidates)
-        return vendi(generate(retriever, z_q_BD, sampler))
+        return vendi(generate(retriever, z_q_BD, SamplerConfig(solver="top_anchors", diversity=diversity)))
 
     wanted = vendi(target_BLD)
     if of_answers(0.0) >= wanted:
