@@ -12,9 +12,7 @@ from r4t_ray.measures import alignment, groundedness, vendi_score
 from r4t_ray.retrieval.finding import Found, find
 from r4t_ray.retrieval.generation import Generated
 from r4t_ray.retrieval.open_task import Labels, OpenTask
-from r4t_ray.retrieval.picking import (
-    Searching,
-)
+from r4t_ray.retrieval.picking import Picked, Searching
 from r4t_ray.retrieval.request import RetrieveRequest
 from r4t_ray.retrieval.response import Direction, FanoutDirection, Item, MergedItem, RetrieveResponse, SetMetrics
 from r4t_ray.types import Array, Fetch, Rows
@@ -76,11 +74,7 @@ def compose(request: RetrieveRequest, opened: OpenTask, found: Found, metrics: S
     """Write the response, without what is known only at its end: its id, its timings and the shards that answered."""
     picked = found.picked
     names, attributes = direction_names(request, opened, found), opened.attributes if request.with_payload else None
-    listed_by: defaultdict[int, list[int]] = defaultdict(list)
-    for direction, (rows, _) in enumerate(picked.lists):
-        for row in rows.tolist():
-            listed_by[row].append(direction)
-    items, weights = items_of(opened, picked.rows_K, picked.scores_K, attributes), picked.weights
+    weights = picked.weights
     return RetrieveResponse(
         task=opened.task,
         query=request.query,
@@ -95,25 +89,39 @@ def compose(request: RetrieveRequest, opened: OpenTask, found: Found, metrics: S
             )
             for index, (rows, scores) in enumerate(picked.lists)
         ],
-        items=[
-            MergedItem(
-                id=item.id,
-                text=item.text,
-                score=item.score,
-                payload=item.payload,
-                direction=owner if owner in listed_by[row] else listed_by[row][0],
-                directions=listed_by[row],
-                rank=rank,
-            )
-            for rank, (item, row, owner) in enumerate(
-                zip(items, picked.rows_K.tolist(), picked.owner_K.tolist(), strict=True), 1 + (request.offset or 0)
-            )
-        ],
+        items=merged_items(picked, items_of(opened, picked.rows_K, picked.scores_K, attributes), request.offset or 0),
         set_metrics=metrics,
         model=opened.model,
         generation=opened.generation,
         sequence=opened.sequence,
     )
+
+
+def merged_items(picked: Picked, items: list[Item], offset: int) -> list[MergedItem]:
+    """The items of an answer with their ranks, which count ``offset`` items before, and the directions that list them.
+
+    Args:
+        picked: The picks.
+        items: The items of ``picked.rows_K``.
+        offset: Items before the first.
+    """
+    listed_by: defaultdict[int, list[int]] = defaultdict(list)
+    for direction, (rows, _) in enumerate(picked.lists):
+        for row in rows.tolist():
+            listed_by[row].append(direction)
+    rows_and_owners = zip(picked.rows_K.tolist(), picked.owner_K.tolist(), strict=True)
+    return [
+        MergedItem(
+            id=item.id,
+            text=item.text,
+            score=item.score,
+            payload=item.payload,
+            direction=owner if owner in listed_by[row] else listed_by[row][0],
+            directions=listed_by[row],
+            rank=rank,
+        )
+        for rank, (item, (row, owner)) in enumerate(zip(items, rows_and_owners, strict=True), 1 + offset)
+    ]
 
 
 def grounded(nearest_cos: float) -> float | None:

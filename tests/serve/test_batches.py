@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from r4t_ray.serve.batches import Batches
+from r4t_ray.serve.generator import Batches
 
 
 class Doubling:
