@@ -53,11 +53,11 @@ def _loads(cells: Cells) -> Table:
                 PLACES[place],
                 str(clients),
                 *(_median(row.get(name) for row in rows) for name in ("p50", "p95", "p99")),
-                _median(_ratios(rows, "p50", cells.get(("in process", 1), [])), 2),
+                _median(_ratios(rows, "p50", cells.get(("in process", clients), [])), 2),
                 _median(row["requests_per_s"] for row in rows),
                 _median(_ratios(rows, "requests_per_s", cells.get(("old", clients), []))),
                 others(sum((Counter(row["statuses"]) for row in rows), Counter())),
-                _cpu({name: median(row["cpu_ms"].get(name, 0.0) for row in rows) for name in rows[0]["cpu_ms"]}),
+                _cpu([row["cpu_ms"] for row in rows]),
             ]
             for (place, clients), rows in cells.items()
         ],
@@ -93,7 +93,10 @@ def others(statuses: Mapping[str, int]) -> str:
     return ", ".join(f"{num} x {status}" for status, num in others.items()) or "none"
 
 
-def _cpu(cpu_ms: dict[str, float]) -> str:
-    named = sorted(cpu_ms.items(), key=lambda each: -each[1])
+def _cpu(turns: list[dict[str, float]]) -> str:
+    """The median of the sums, and of each process that takes LEAST_CPU_MS or more."""
+    medians = {name: median(turn.get(name, 0.0) for turn in turns) for turn in turns for name in turn}
+    named = sorted(medians.items(), key=lambda each: -each[1])
     parts = [f"{name} {ms:.1f}" for name, ms in named if ms >= LEAST_CPU_MS]
-    return f"{sum(cpu_ms.values()):.1f} ({', '.join(parts)})" if len(parts) > 1 else f"{sum(cpu_ms.values()):.1f}"
+    total = f"{median(sum(turn.values()) for turn in turns):.1f}"
+    return f"{total} ({', '.join(parts)})" if len(parts) > 1 else total

@@ -141,14 +141,16 @@ class SamplerConfig(Settings):
         None,
         ge=0,
         description="Only for top_anchors: weight of the rows' diversity beside their logits, in nats. 0 takes the "
-        "largest logits. null tunes it on the validation pairs after training: answers become as diverse as targets.",
+        "largest logits. null tunes it on the validation pairs after training: answers without a bound of `candidates` "
+        "become as diverse as targets.",
     )
     candidates: int | None = Field(
         None,
         ge=1,
+        le=256,
         description="Only for top_anchors: rows are picked among so many anchors nearest to the query, and pick number "
-        "i among at least the 2 i nearest. A `temperature` above 1 multiplies it. null picks among the most likely "
-        "anchors, however far they are.",
+        "i among at least the 2 i nearest. A `temperature` above 1 multiplies it, up to 256. null picks among the 256 "
+        "most likely anchors, however far they are.",
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -55,7 +56,8 @@ class Batches(Generic[Given, Result]):
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((given, future))
         if self._running is None or self._running.done():
-            self._running = asyncio.create_task(self._run())
+            # A batch belongs to several requests, so it runs in the context of none.
+            self._running = asyncio.create_task(self._run(), context=Context())
         return await future
 
     async def _run(self) -> None:

@@ -115,6 +115,12 @@ def test_exported_top_anchors(sampler: dict[str, float], tmp_path: Path) -> None
         assert float((torch.from_numpy(z_BLD) - retriever.generate(z_q_BD, solver="top_anchors")).abs().max()) < 1e-5
         answers |= {z_LD.tobytes() for z_LD in z_BLD}
     assert len(answers) > 1
+    bounded, free = (
+        retriever.with_sampler(retriever.sampler.model_copy(update={"diversity": 1.5, "candidates": num}))
+        for num in (2, None)
+    )
+    both = [each.generate(make_queries(8), solver="top_anchors") for each in (bounded, free)]
+    assert not torch.equal(*both)
 
 
 @pytest.mark.parametrize("num_anchors", [pytest.param(0, marks=pytest.mark.slow), 7])

@@ -48,14 +48,15 @@ def test_a_bad_vector_fails_one_request_of_a_batch(shop: Workspace, monkeypatch:
         async with client_in_process(generator, args, monkeypatch) as client:
             queries = ("a warm soup", "a red shirt", "a cold stew", "a blue scarf")
             bodies = [{"query": query, "k": 2, "n": 3} for query in queries]
-            sent = [asyncio.create_task(client.post("/v1/retrieve", json=bodies[0]))]
-            while generator._batches._running is None or generator._batches._waiting:
-                await asyncio.sleep(0.01)
-            sent += [asyncio.create_task(client.post("/v1/retrieve", json=body)) for body in bodies[1:]]
-            while len(generator._batches._waiting) < 3:
-                await asyncio.sleep(0.01)
-            gate.set()
-            return await asyncio.gather(*sent)
+            async with asyncio.timeout(60):
+                sent = [asyncio.create_task(client.post("/v1/retrieve", json=bodies[0]))]
+                while generator._batches._running is None or generator._batches._waiting:
+                    await asyncio.sleep(0.01)
+                sent += [asyncio.create_task(client.post("/v1/retrieve", json=body)) for body in bodies[1:]]
+                while len(generator._batches._waiting) < 3:
+                    await asyncio.sleep(0.01)
+                gate.set()
+                return await asyncio.gather(*sent)
 
     _, first, refused, last = asyncio.run(replies())
     assert refused.status_code == 502

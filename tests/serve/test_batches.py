@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 
 import pytest
 
@@ -105,6 +106,19 @@ def test_a_call_that_is_cancelled_while_it_waits_is_left_out() -> None:
         doubling.go.set()
         assert await last == 6
         assert doubling.seen == [[1], [3]]
+
+    run(test)
+
+
+def test_a_batch_runs_in_the_context_of_no_caller() -> None:
+    caller: ContextVar[str] = ContextVar("caller", default="none")
+
+    async def seen(numbers: list[int]) -> list[str]:
+        return [caller.get() for _ in numbers]
+
+    async def test() -> None:
+        caller.set("first")
+        assert await Batches(seen, 4)(1) == "none"
 
     run(test)
 
