@@ -19,14 +19,14 @@ from r4t_ray.diffusion import DiffusionConfig, SamplerConfig, SolverName
 from r4t_ray.diffusion.hub import DiffusionRetriever
 from r4t_ray.diffusion.training.batches import PairCollate, cached_batches, load_pairs
 from r4t_ray.diffusion.training.learner import Learner
-from r4t_ray.diffusion.training.stage import prepare_task
+from r4t_ray.diffusion.training.stage import Pool, prepare_task
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.evaluation.scores import score
 from r4t_ray.evaluation.settings import EvaluationConfig
 from r4t_ray.evaluation.trial import Trial, open_trial
 from r4t_ray.folm import SharedEngine
 from r4t_ray.rewards import OARConfig
-from r4t_ray.types import Array, Task
+from r4t_ray.types import Task
 
 Generate = Callable[[Tensor, torch.Generator], Tensor]
 """(z_q_BD, generator of the noise) -> unit rows z_BLD."""
@@ -38,7 +38,7 @@ OAR is open-ended abstract retrieval, WSCR is weakly supervised compositional re
 """
 
 
-def fit(config: DiffusionConfig, pairs: Path, task: Task, seed: int, pool_MD: Array | None) -> DiffusionRetriever:
+def fit(config: DiffusionConfig, pairs: Path, task: Task, seed: int, pool: Pool | None) -> DiffusionRetriever:
     """Train a retriever on one task's pairs in memory; returns the retriever with averaged weights.
 
     Args:
@@ -46,10 +46,10 @@ def fit(config: DiffusionConfig, pairs: Path, task: Task, seed: int, pool_MD: Ar
         pairs: Folder of the task's pairs.
         task: The task.
         seed: Seed of the weights and the noise.
-        pool_MD: ``pool_of`` the task.
+        pool: ``pool_of`` the task.
     """
-    job = prepare_task(config, pairs, task, pool_MD=pool_MD)
-    known: dict[str, Any] = {"anchors_ND": job.anchors_ND, "hubness_N": job.hubness_N}
+    job = prepare_task(config, pairs, task, pool=pool)
+    known: dict[str, Any] = {"anchors_ND": job.anchors_ND, "hubness_N": job.hubness_N, "known": job.known}
     learner = Learner(job.config, job.shape, task, seed=seed, rank=0, **known)
     loaded = load_pairs(pairs, "train", PairCollate(job.shape, job.mean_weight))
     for batch in islice(cached_batches(loaded, config.optimizer.batch_size, seed), config.optimizer.num_steps):

@@ -77,12 +77,12 @@ def trained(settings: SelectSettings, rule: str, pairs: pa.Table) -> list[Result
     """Train on the pairs once per seed and answer the held-out queries; returns one row per measure."""
     task = settings.task
     config, trial = load_settings(Experiment, settings.config).diffusion, trial_of(settings.workspace, task)
-    solver, pool_MD = config.sampler[task].solver, pool_of(config, Workspace(settings.workspace), task)
+    solver, pool = config.sampler[task].solver, pool_of(config, Workspace(settings.workspace), task)
     found = []
     with tempfile.TemporaryDirectory() as place:
         pq.write_table(pairs, Path(place) / "pairs.parquet")
         for seed in range(settings.seeds):
-            retriever = fit(config, Path(place), task, seed, pool_MD)
+            retriever = fit(config, Path(place), task, seed, pool)
             found.append(scored(trial, sampling(retriever), solver, settings.draws))
     weight_N, reward_N = pairs["weight"].to_numpy(), pairs["reward"].to_numpy()
     reward = float(np.average(reward_N, weights=weight_N))

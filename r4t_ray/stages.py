@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from r4t_ray.errors import ConfigError
 
+REFERENCE = "reference-"
+"""Beginning of the names of files of pairs whose targets come from references: synthesize-pairs writes them, and
+train-diffusion remembers their answers."""
 PIPELINE = "pipeline"
 """Name of the command, and of the job, that runs every stage."""
 

@@ -41,7 +41,12 @@ SMALL: dict[str, Any] = {
     "seed": SEED,
     "encoder": {"dim": DIM, "runtime": "torch"},
     "index": {"type": "flat"},
-    "pairs": {"num_samples": 1, "num_recombined": {"oar": 8, "wscr": 8}, "num_rows": NUM_ROWS, "reference_share": 1},
+    "pairs": {
+        "num_samples": 1,
+        "num_recombined": {"oar": 8, "wscr": 8},
+        "num_rows": NUM_ROWS,
+        "reference_share": {"oar": 1, "wscr": 1},
+    },
     "diffusion": {
         "network": {"hidden_size": 16, "mlp_size": 32, "num_heads": 2, "num_layers": 1, "num_anchors": 16},
         "optimizer": {"num_steps": 3, "warmup_steps": 1, "batch_size": 8},

@@ -12,7 +12,8 @@ network's own estimate, because some rows are not anchors. There are two kinds o
 - linear: a linear map of z_q, and the nearness ``exp(s) cos(z_q, a_n)`` with a learned s.
 - nearness: ``exp(s) (cos(z_q, a_n) - v h_n) + b_n`` with learned s, v and b_n. h_n is the hubness of an anchor: its
   mean nearness to the training queries (``training.anchors.hubness``). Anchors near every query (hubs) lose by it.
-  There is no linear map, because a map to all entries of a pool learns the training queries by heart.
+  There is no linear map, because a map to all entries of a pool learns the training queries by heart. Where training
+  queries have known relevant entries, these are mixed in (``memory``).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from r4t_ray.diffusion.memory import Memory
 from r4t_ray.diffusion.network import SetTransformer
 from r4t_ray.diffusion.settings import NetworkConfig, NoiseConfig
 
@@ -65,6 +67,7 @@ class AnchorMixture(nn.Module):
 
     anchors_ND: Tensor
     hubness_N: Tensor
+    memory: Memory | None
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -82,6 +85,7 @@ class AnchorMixture(nn.Module):
             self.register_buffer("hubness_N", torch.zeros(config.num_anchors))
             self.hub_share = nn.Parameter(torch.tensor(FIRST_HUB_SHARE))
             self.bias_N = nn.Parameter(torch.zeros(config.num_anchors))
+        self.memory = Memory(config) if config.num_keys else None
 
     @torch.no_grad()
     def keep_in_bounds(self) -> None:
@@ -89,8 +93,10 @@ class AnchorMixture(nn.Module):
         self.log_nearness.clamp_(max=math.log(MOST_NEARNESS))
 
     def nearness(self, z_q_BD: Tensor) -> Tensor:
-        """exp(s) cos(z_q, a_n), (B, N)."""
-        return self.log_nearness.exp() * (z_q_BD @ self.anchors_ND.T)
+        """How near each anchor is to the query, (B, N): exp(s) cos(z_q, a_n), with a memory ln p of these logits."""
+        cos_BN = z_q_BD @ self.anchors_ND.T
+        near_BN = self.log_nearness.exp() * cos_BN
+        return near_BN if self.memory is None else self.memory(z_q_BD, cos_BN, near_BN)
 
     def query_logits(self, condition_BD: Tensor, z_q_BD: Tensor, is_dropped_B: Tensor) -> Tensor:
         """The part of the logits that depends on the query alone, (B, N).
@@ -98,14 +104,17 @@ class AnchorMixture(nn.Module):
         Args:
             condition_BD: Query embeddings; the null embedding where a query is dropped.
             z_q_BD: Unit query embeddings.
-            is_dropped_B: bool; where True the nearness, with the hubness, is left out.
+            is_dropped_B: bool; where True the nearness, with the hubness and the memory, is left out.
         """
-        near_BN = z_q_BD @ self.anchors_ND.T
+        near_BN = cos_BN = z_q_BD @ self.anchors_ND.T
         if self.prior == "linear":
             other_BN: Tensor = self.query_prior(condition_BD * condition_BD.shape[1] ** 0.5)
         else:
-            near_BN, other_BN = near_BN - self.hub_share * self.hubness_N, self.bias_N
-        return other_BN + (self.log_nearness.exp() * near_BN).masked_fill(is_dropped_B[:, None], 0)
+            near_BN, other_BN = cos_BN - self.hub_share * self.hubness_N, self.bias_N
+        logits_BN = other_BN + (self.log_nearness.exp() * near_BN).masked_fill(is_dropped_B[:, None], 0)
+        if self.memory is None:
+            return logits_BN
+        return torch.where(is_dropped_B[:, None], logits_BN, self.memory(z_q_BD, cos_BN, logits_BN))
 
     def logits(self, z_BLD: Tensor, sigma_B: Tensor, head_BLE: Tensor, query_BN: Tensor) -> Tensor:
         """Logits of w for every row and anchor, (B, L, N).

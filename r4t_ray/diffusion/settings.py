@@ -68,6 +68,10 @@ class NetworkConfig(NetworkSettings):
         description="What the query adds to an anchor's logit: a linear map and nearness, or nearness without the "
         "anchor's hubness. nearness where the anchors are entries of the pool.",
     )
+    num_keys: int = Field(
+        0, ge=0, description="Training queries with known relevant entries that the network remembers, for nearness."
+    )
+    num_key_entries: int = Field(0, ge=0, description="Most relevant entries of one of them.")
 
 
 class NoiseSettings(Settings):

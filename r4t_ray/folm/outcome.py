@@ -19,7 +19,7 @@ LAST_SHARE = 0.1
 """Share of the steps, the last ones, whose mean reward is compared."""
 TO_TRY: dict[Task, str] = {
     "oar": "set pairs.policy.oar: greedy, which needs no language model, or use a larger folm.base_model",
-    "wscr": "set pairs.reference_share: 1, which needs no language model, or use a larger folm.base_model",
+    "wscr": "set pairs.reference_share.wscr: 1, which needs no language model, or use a larger folm.base_model",
 }
 
 

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from r4t_ray.catalogue import Query
 from r4t_ray.errors import EngineError
 from r4t_ray.files import remove_leftovers, whole_file
+from r4t_ray.stages import REFERENCE
 from r4t_ray.types import Array, Task
 
 PairSource = Literal["folm", "greedy", "reference"]
@@ -66,7 +67,7 @@ def plan_files(
         source: Where their fan-outs come from. It is part of the name of files from references.
         first_sample: Number of the first fan-out of each query.
     """
-    prefix = "reference-" if source == "reference" else ""
+    prefix = REFERENCE if source == "reference" else ""
     files: list[dict[str, Any]] = []
     for num_samples in dict.fromkeys(each.num_samples for each in planned):
         queries = [each.query for each in planned if each.num_samples == num_samples]

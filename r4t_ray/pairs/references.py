@@ -1,48 +1,69 @@
-"""Targets from training references, for WSCR (weakly supervised compositional retrieval).
+"""Targets from the references of training and validation queries.
 
-Each training and validation query has one more pair, whose rows are items of its own reference. The items take the
-place of a fan-out's sub-queries, so no language model is needed. A retriever learns from such pairs about items that
-too few training sets hold for the language model to name them.
+The entries of a reference take the place of a fan-out's sub-queries, so no language model is needed.
+
+- WSCR (weakly supervised compositional retrieval): each query has one pair, whose rows are items that cover its
+  reference. A retriever learns from it about items that too few training sets hold for the language model to name them.
+- OAR (open-ended abstract retrieval): the queries of a log have pairs of random parts of their relevant sets. A
+  retriever learns from them what people meant, which neither the encoder nor a reward of embeddings knows.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.catalogue import Query
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.index import load_index
-from r4t_ray.pairs.files import PlannedQuery
+from r4t_ray.pairs.files import query_seed
 from r4t_ray.pairs.settings import PairsConfig
 from r4t_ray.types import Array, Rows
 
 
 class PickReferences:
-    """A Ray Data actor: at most k items of each query's reference, chosen to cover it."""
+    """A Ray Data actor: at most k entries of each query's reference. WSCR's cover it; OAR's are random."""
 
     def __init__(self, workspace: str, config: PairsConfig, seed: int) -> None:
         opened = Workspace(workspace)
         folm = FolmConfig.model_validate(opened.artifact("folm").manifest.config)
-        self._k, self._num_hits = folm.k, folm.num_hits
-        self._index = load_index(opened, "wscr")
-        self._row_of = {name: row for row, name in enumerate(self._index.ids)}
+        self._k, self._num_hits, self._seed = folm.k, folm.num_hits, seed
+        self._indexes = {task: load_index(opened, task) for task in folm.tasks}
+        self._row_of = {
+            task: {name: row for row, name in enumerate(index.ids)} for task, index in self._indexes.items()
+        }
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Return the row with ``fan_outs``: for each query a JSON list of ``num_samples`` equal lists of item ids."""
-        picked = [self._pick([self._row_of[name] for name in item_ids]) for item_ids in row["item_ids"]]
-        return {**row, "fan_outs": [json.dumps([names] * int(row["num_samples"])) for names in picked]}
+        """Return the row with ``fan_outs``: for each query a JSON list of ``num_samples`` lists of entries' ids.
 
-    def _pick(self, reference: list[int]) -> list[str]:
-        rows = np.unique(reference)
-        if len(rows) > self._k:
-            emb_RD = self._index.emb_MD[rows]
-            rows = rows[covering_rows(rows, emb_RD, self._index.search(emb_RD, self._num_hits)[1], self._k)]
-        return [self._index.ids[row] for row in rows.tolist()]
+        The lists of a WSCR query are equal.
+        """
+        task, row_of = row["task"], self._row_of[row["task"]]
+        fan_outs = []
+        for query_id, names in zip(row["query_id"], row["item_ids"], strict=True):
+            rows_R = np.unique([row_of[name] for name in names])
+            samples = range(int(row["num_samples"]))
+            if task == "wscr":
+                parts = [self._covering(rows_R)] * len(samples)
+            else:
+                parts = [self._part(rows_R, query_id, sample) for sample in samples]
+            fan_outs.append([[self._indexes[task].ids[entry] for entry in part.tolist()] for part in parts])
+        return {**row, "fan_outs": [json.dumps(answer, ensure_ascii=False) for answer in fan_outs]}
+
+    def _covering(self, rows_R: Rows) -> Rows:
+        if len(rows_R) <= self._k:
+            return rows_R
+        index = self._indexes["wscr"]
+        emb_RD = index.emb_MD[rows_R]
+        return rows_R[covering_rows(rows_R, emb_RD, index.search(emb_RD, self._num_hits)[1], self._k)]
+
+    def _part(self, rows_R: Rows, query_id: str, sample: int) -> Rows:
+        """The next k of the rows in a random order, so that few samples name all rows."""
+        order_R = np.random.default_rng(query_seed(query_id, self._seed)).permutation(rows_R)
+        places = sample * self._k + np.arange(min(self._k, len(order_R)))
+        return np.sort(order_R.take(places, mode="wrap"))
 
 
 def covering_rows(rows_R: Rows, emb_RD: Array, hits_RK: Rows, k: int) -> list[int]:
@@ -71,17 +92,3 @@ def covering_rows(rows_R: Rows, emb_RD: Array, hits_RK: Rows, k: int) -> list[in
         left_R &= ~covers_RR[best]
         nearest_R = np.maximum(nearest_R, emb_RD @ emb_RD[best])
     return picked
-
-
-def planned_references(queries: Sequence[Query], num_fan_outs: int, share: float) -> list[PlannedQuery]:
-    """The queries with a pair from their reference; ``num_samples`` is the weight of that pair.
-
-    Args:
-        queries: Training and validation queries of WSCR.
-        num_fan_outs: Fan-outs that the language model samples for training queries.
-        share: ``pairs.reference_share``: 0 gives no pair. With 1 there are no fan-outs, and each pair has weight 1.
-    """
-    with_items = [query for query in queries if query.item_ids and share]
-    num_train = max(1, sum(query.split == "train" for query in with_items))
-    weight = 1 if share == 1 else max(1, round(share / (1 - share) * num_fan_outs / num_train))
-    return [PlannedQuery(query, weight) for query in with_items]

@@ -11,6 +11,7 @@ from r4t_ray.pairs.recompose import RecomposeConfig
 from r4t_ray.pairs.select import SelectAbove, SelectAll, SelectBest
 
 PairPolicy = Literal["folm", "greedy"]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class PairsConfig(Settings):
@@ -24,13 +25,11 @@ class PairsConfig(Settings):
         "specific reward, and `select` chooses among the samples by back-translation. That is expensive: about half a "
         "second for each sample, and `num_random` calls for each query.",
     )
-    reference_share: float = Field(
-        0.5,
-        ge=0.0,
-        le=1.0,
-        description="Share of the training weight of wscr pairs whose targets are items of the query's own reference "
-        "set; the other pairs come from the language model. Raise it if many items are in few training sets. 1 samples "
-        "no language model.",
+    reference_share: PerTask[Share] = Field(
+        PerTask[Share](oar=0.9, wscr=0.5),
+        description="Share of the training weight of pairs whose targets are from the query's own reference: for wscr "
+        "the items of its set, for oar the relevant sets of a query of the log. The other pairs come from the policy. "
+        "Raise it for wscr if many items are in few training sets. 1 makes no other pairs where there are references.",
     )
     num_candidates: PositiveInt = Field(
         60,

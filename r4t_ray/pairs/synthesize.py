@@ -7,7 +7,7 @@ arXiv 2603.06397:
    parsed.
 2. Equal fan-outs of a query become one pair with a weight.
 3. Where training queries are few, recombining them gives additional queries; these have no reference set.
-4. A share of the WSCR pairs has items of the query's own reference as its target (``references``).
+4. A share of the pairs has entries of the query's own reference as its target (``references``).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 import ray
 
 from r4t_ray.artifacts import Artifact, Workspace
-from r4t_ray.catalogue import Query, load_queries, recombined_queries
+from r4t_ray.catalogue import Query
 from r4t_ray.encoders import load_encoder
 from r4t_ray.errors import ArtifactError
 from r4t_ray.folm import FanOutModel, SharedEngine
@@ -34,19 +34,17 @@ from r4t_ray.pairs.actors import map_on_actors
 from r4t_ray.pairs.files import (
     Pairs,
     PairSource,
-    PlannedQuery,
     check_written,
     missing_files,
     pairs_table,
-    plan_files,
     query_seed,
     write_file,
 )
 from r4t_ray.pairs.greedy import PickEntries
 from r4t_ray.pairs.labels import write_labels
-from r4t_ray.pairs.recompose import recomposed_queries
-from r4t_ray.pairs.references import PickReferences, planned_references
-from r4t_ray.pairs.select import SelectRule, count_equal
+from r4t_ray.pairs.plan import planned_files
+from r4t_ray.pairs.references import PickReferences
+from r4t_ray.pairs.select import SelectAll, SelectRule, count_equal
 from r4t_ray.pairs.settings import PairsConfig
 from r4t_ray.pairs.targets import target_rows
 from r4t_ray.progress import track
@@ -101,7 +99,7 @@ class WritePairs:
             self._unasked = open_rubric("oar", opened, folm, self._rewards.indexes["oar"].ids, no_scorer)
         self._config, self._folder = config, Path(folder)
         picked = {task for task in folm.tasks if config.policy[task] == "greedy"}
-        picked |= {"wscr"} if config.reference_share and "wscr" in folm.tasks else set()
+        picked |= {task for task in folm.tasks if config.reference_share[task]}
         indexes = self._rewards.indexes
         self._entries = {task: PoolEntries(opened, task, indexes[task]) for task in picked}
 
@@ -115,7 +113,10 @@ class WritePairs:
         ]
         samples = [json.loads(fan_outs) for fan_outs in row["fan_outs"]]
         entries = None if row["source"] == "folm" else self._entries[row["task"]]
-        pairs, num_parsed = self._pairs(row["task"], queries, samples, entries, int(row["first_sample"]))
+        rule = SelectAll() if row["source"] == "reference" else self._config.select
+        pairs, num_parsed = self._pairs(
+            row["task"], queries, samples, entries, rule=rule, first_sample=int(row["first_sample"])
+        )
         size = write_file(pairs_table(pairs), self._folder / row["file"])
         return {
             "file": row["file"],
@@ -131,17 +132,19 @@ class WritePairs:
         queries: list[Query],
         samples: list[list[list[str] | None]],
         entries: PoolEntries | None = None,
+        *,
+        rule: SelectRule,
         first_sample: int = 0,
     ) -> tuple[Pairs, int]:
         counts = [count_equal(fan_outs) for fan_outs in samples]
         owners = [(q, position) for q, of_query in enumerate(counts) for position in of_query]
         fan_outs = [tuple(samples[q][position] or ()) for q, position in owners]
         # A slow reward is asked only where there is something to choose. The reward of other pairs is NaN.
-        is_choice = self._config.select.type != "all" and any(len(of_query) > 1 for of_query in counts)
+        is_choice = rule.type != "all" and any(len(of_query) > 1 for of_query in counts)
         rubric = None if is_choice or task == "wscr" else self._unasked
         retrieved, output = self._rewards.score(task, [queries[q] for q, _ in owners], fan_outs, entries, rubric)
         index = self._rewards.indexes[task]
-        selected = selected_rows(counts, output.total_B, self._config.select)
+        selected = selected_rows(counts, output.total_B, rule)
         targets = [target_rows(task, retrieved, b, index.emb_MD, self._config.num_rows) for b in selected]
         dim = retrieved.query_emb_BD.shape[1]
         pairs = Pairs(
@@ -221,37 +224,6 @@ def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
         return num_pairs
 
     return workspace.build("pairs", config, seed, parents_of("pairs"), make, resumes=True)
-
-
-def planned_files(
-    task: Task, config: PairsConfig, workspace: Workspace, folder: Path, seed: int
-) -> list[dict[str, Any]]:
-    """The files of a task: those of its policy, and those from the references of WSCR."""
-    share = config.reference_share if task == "wscr" else 0.0
-    planned = [] if share == 1 else planned_queries(task, config, workspace, folder, seed)
-    num_fan_outs = sum(each.num_samples for each in planned if each.query.split == "train")
-    queries = [query for query in load_queries(workspace, task) if query.split != "test"]
-    references = planned_references(queries, num_fan_outs, share)
-    if references:
-        _logger.info("%s: %d pairs from references, weight %d", task, len(references), references[0].num_samples)
-    return [
-        *plan_files(task, planned, config.queries_per_file, source=config.policy[task]),
-        *plan_files(task, references, config.queries_per_file, source="reference", first_sample=config.num_samples),
-    ]
-
-
-def planned_queries(
-    task: Task, config: PairsConfig, workspace: Workspace, folder: Path, seed: int
-) -> list[PlannedQuery]:
-    """The queries of a task that fan-outs are sampled for: train, val, recomposed and recombined queries."""
-    queries = [query for query in load_queries(workspace, task) if query.split != "test"]
-    # Stage 1 recombines queries with seed and seed + 1; seed + 2 gives different queries.
-    new = recombined_queries(workspace, task, config.num_recombined[task], seed + 2)
-    if config.recompose and task == "wscr":
-        queries = [*queries, *recomposed_queries(config.recompose, config.actors, workspace, folder, seed)]
-    num_fan_outs = config.num_samples * len(queries) + len(new)
-    _logger.info("%s: %d fan-outs of %d queries and %d recombined ones", task, num_fan_outs, len(queries), len(new))
-    return [*(PlannedQuery(query, config.num_samples) for query in queries), *(PlannedQuery(query, 1) for query in new)]
 
 
 def synthesize(

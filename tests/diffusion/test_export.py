@@ -26,10 +26,12 @@ NUM_ROWS, DIM, NUM_STEPS = 5, 8, 4
 BATCHES = (1, 3, 8)
 
 
-def make_retriever(num_anchors: int, solver: SolverName = "euler") -> DiffusionRetriever:
+def make_retriever(num_anchors: int, solver: SolverName = "euler", num_keys: int = 0) -> DiffusionRetriever:
     """A retriever with random weights, so that every part of the network acts; Euler with guidance 0.5."""
     torch.manual_seed(0)
     shape = {"hidden_size": 16, "mlp_size": 16, "num_heads": 2, "num_layers": 1, "noise_dim": 4}
+    if num_keys:
+        shape |= {"prior": "nearness", "num_keys": num_keys, "num_key_entries": 2}
     network = NetworkConfig(num_rows=NUM_ROWS, dim=DIM, num_anchors=num_anchors, **shape)
     sampler = SamplerConfig(solver=solver, num_steps=NUM_STEPS, guidance=0.5)
     retriever = DiffusionRetriever(network, NoiseConfig(sigma_data=0.35, sigma_max=2.0, sigma_min=0.1), sampler)
@@ -38,6 +40,9 @@ def make_retriever(num_anchors: int, solver: SolverName = "euler") -> DiffusionR
             parameter.add_(0.3 * torch.randn_like(parameter))
         if retriever.mixture is not None:
             retriever.mixture.anchors_ND.copy_(functional.normalize(torch.randn(num_anchors, DIM), dim=-1))
+            if retriever.mixture.memory is not None:
+                retriever.mixture.memory.keys_TD.copy_(functional.normalize(torch.randn(num_keys, DIM), dim=-1))
+                retriever.mixture.memory.entries_TR.copy_(torch.tensor([[number, -1] for number in range(num_keys)]))
     return retriever.eval()
 
 
@@ -102,9 +107,12 @@ def test_a_loop_of_exported_steps_equals_generate(num_anchors: int, guidance: fl
         assert float((sample(step, retriever, -z_q_BD) - expected).abs().max()) > 1e-3
 
 
-@pytest.mark.parametrize("sampler", [{}, {"diversity": 1.5, "candidates": 2}])
-def test_exported_top_anchors(sampler: dict[str, float], tmp_path: Path) -> None:
-    retriever = make_retriever(7)
+@pytest.mark.parametrize(
+    ("sampler", "num_keys"),
+    [({}, 0), ({"diversity": 1.5, "candidates": 2}, 0), ({"diversity": 1.5, "candidates": 2}, 3)],
+)
+def test_exported_top_anchors(sampler: dict[str, float], num_keys: int, tmp_path: Path) -> None:
+    retriever = make_retriever(7, num_keys=num_keys)
     retriever = retriever.with_sampler(retriever.sampler.model_copy(update=sampler))
     export.export_top_anchors(retriever, tmp_path / "top_anchors.onnx")
     top_anchors = load(tmp_path / "top_anchors.onnx")
@@ -120,7 +128,7 @@ def test_exported_top_anchors(sampler: dict[str, float], tmp_path: Path) -> None
         for num in (2, None)
     )
     both = [each.generate(make_queries(8), solver="top_anchors") for each in (bounded, free)]
-    assert not torch.equal(*both)
+    assert num_keys or not torch.equal(*both)
 
 
 @pytest.mark.parametrize("num_anchors", [pytest.param(0, marks=pytest.mark.slow), 7])

@@ -18,7 +18,7 @@ def test_the_line_names_the_best_yardstick_that_was_not_beaten() -> None:
     assert line.startswith(
         "wscr: train-folm ended at reward 0.300, no better than the nearest entries (no fan-out) (0.300); "
     )
-    assert "pairs.reference_share: 1" in line
+    assert "pairs.reference_share.wscr: 1" in line
     assert "pairs.policy.oar: greedy" in outcome_line("oar", 0.05, yardsticks)
 
 

@@ -30,7 +30,7 @@ FOLM = FolmConfig.model_validate(
 )
 PAIRS = {
     "policy": {"oar": "folm"},
-    "reference_share": 0.0,
+    "reference_share": {"oar": 0.0, "wscr": 0.0},
     "num_samples": 16,
     "num_recombined": {"oar": 0, "wscr": 0},
     "queries_per_file": 1,

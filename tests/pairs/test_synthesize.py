@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +14,22 @@ import pyarrow.dataset as pads
 import pytest
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.catalogue import load_queries
-from r4t_ray.config import Resources
+from r4t_ray.catalogue import Query, load_queries, load_sets
+from r4t_ray.config import PerTask, Resources
 from r4t_ray.encoders import load_embeddings
 from r4t_ray.errors import ArtifactError
 from r4t_ray.folm import FanOutModel
 from r4t_ray.folm.settings import FolmConfig
+from r4t_ray.pairs import plan
 from r4t_ray.pairs import synthesize as stage
 from r4t_ray.pairs.files import query_seed
 from r4t_ray.pairs.greedy import PickEntries
+from r4t_ray.pairs.plan import planned_files, planned_queries
 from r4t_ray.pairs.references import PickReferences
 from r4t_ray.pairs.select import SelectAbove, SelectBest
 from r4t_ray.pairs.settings import PairsConfig
-from r4t_ray.pairs.synthesize import (
-    SampleSubQueries,
-    WritePairs,
-    planned_files,
-    planned_queries,
-    selected_rows,
-    synthesize,
-)
+from r4t_ray.pairs.synthesize import SampleSubQueries, WritePairs, selected_rows, synthesize
+from r4t_ray.types import Split
 
 from .test_survives_kills import assert_same
 
@@ -40,6 +37,10 @@ FOLM = FolmConfig(k=3, num_hits=2, reward={"wscr": {"expected_share": 0.5}})
 CONFIG = PairsConfig(
     policy={"oar": "folm"}, num_samples=4, num_rows=4, queries_per_file=16, num_recombined={"oar": 0, "wscr": 5}
 )
+
+
+def sharing(share: float) -> PairsConfig:
+    return CONFIG.model_copy(update={"reference_share": PerTask(oar=share, wscr=share)})
 
 
 class Echo:
@@ -211,7 +212,7 @@ def test_a_file_of_answers_that_cannot_be_parsed_is_written_empty(workspace: Wor
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.8, 1.0])
 def test_references_have_their_share_of_the_training_weight(workspace: Workspace, share: float) -> None:
-    config = CONFIG.model_copy(update={"reference_share": share})
+    config = sharing(share)
     weight = {"folm": 0, "reference": 0}
     for file in planned_files("wscr", config, workspace, Path(), 0):
         weight[file["source"]] += file["num_samples"] * file["split"].count("train")
@@ -235,3 +236,42 @@ def test_a_pair_from_a_reference_has_its_items_as_rows(workspace: Workspace, tmp
         assert row["components"]["coverage"] == 1.0
         target_LD = np.array(row["Z"], np.float32).reshape(CONFIG.num_rows, -1)
         assert {ids[place] for place in (target_LD @ emb_MD.T).argmax(axis=1)} == set(item_ids)
+
+
+def logged(split: Split, number: int, set_ids: Sequence[str]) -> Query:
+    name = f"oar:log:{split}{number}"
+    return Query(query_id=name, task="oar", text=f"wish {number}", item_ids=tuple(set_ids), split=split)
+
+
+def test_a_logged_query_gives_pairs_of_its_relevant_sets_and_none_of_the_policy(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows of the pairs are relevant sets, random ones, and all of them over the samples. `select` drops none."""
+    names, made = [each.set_id for each in load_sets(workspace)], load_queries(workspace, "oar", "train")
+    wishes = [logged("train", number, names[5 * number : 5 * number + 5]) for number in range(3)]
+    few = logged("val", 3, names[:2])
+    monkeypatch.setattr(plan, "load_queries", lambda workspace, task: [*made, *wishes, few])
+    config = sharing(0.5).model_copy(update={"select": SelectBest(type="best", fraction=0.01)})
+    *policy, file = planned_files("oar", config, workspace, Path(), 0)
+    assert {query_id for each in policy for query_id in each["query_id"]} == {query.query_id for query in made}
+    assert {each["source"] for each in policy} == {"folm"}
+    assert (file["source"], file["query_id"]) == ("reference", [query.query_id for query in (*wishes, few)])
+    # Three queries have half of the weight.
+    assert file["num_samples"] == pytest.approx(len(made) * CONFIG.num_samples / 3, abs=0.5)
+    (tmp_path / "oar").mkdir()
+    file = {**file, "num_samples": 20}
+    picked = PickReferences(str(workspace.root), config, seed=0)(file)
+    assert picked == PickReferences(str(workspace.root), config, seed=0)(file)
+    WritePairs(str(workspace.root), config, str(tmp_path))(picked)
+    rows = pads.dataset(tmp_path / file["file"], format="parquet").to_table().to_pylist()
+    for query in (*wishes, few):
+        own = [row for row in rows if row["query_id"] == query.query_id]
+        assert sum(row["weight"] for row in own) == 20
+        assert len(own) == (1 if query is few else 5)  # the five runs of three in a circle of five
+        assert {len(set(row["item_ids"])) for row in own} == {min(FOLM.k, len(query.item_ids))}
+        assert {name for row in own for name in row["item_ids"]} == set(query.item_ids)
+
+
+def test_without_references_the_policy_makes_all_pairs_of_oar(workspace: Workspace) -> None:
+    config = sharing(1.0)
+    assert {file["source"] for file in planned_files("oar", config, workspace, Path(), 0)} == {"folm"}

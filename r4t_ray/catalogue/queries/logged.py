@@ -4,9 +4,12 @@ Records of a task whose texts are equal except for case and spaces are one query
 its records.
 
 For open-ended abstract retrieval (OAR) the relevant sets of a record are its ``set_ids``; without them, the sets that
-hold all its ``item_ids``. For weakly supervised compositional retrieval (WSCR) the reference is its ``item_ids``;
-without them, the items of its ``set_ids`` except staples. A WSCR query without a reference is left out, because nothing
-can be learnt from it or measured on it. An OAR query needs only its text in training.
+hold all its ``item_ids``. They are the reference of a training or validation query. A test query has no reference, so
+that nothing before the evaluation can read its relevant sets.
+
+For weakly supervised compositional retrieval (WSCR) the reference is its ``item_ids``; without them, the items of its
+``set_ids`` except staples. A WSCR query without a reference is left out, because nothing
+can be learnt from it or measured on it. An OAR query may have its text alone.
 """
 
 from __future__ import annotations
@@ -67,14 +70,14 @@ def logged_queries(lines: Sequence[LogLine], catalogue: Catalogue, staples: Coll
     num_without = 0
     for (task, key), records in _by_query(lines).items():
         query_id = next((f"{task}:log:{line.query_id}" for line in records if line.query_id), f"{task}:text:{key}")
-        reference: tuple[str, ...] = ()
+        text, split = records[0].text, splits[normalise_title(key)]
         if task == "oar":
-            found = {set_id for line in records for set_id in _relevant_sets(line, items_of, holders)}
-            relevant |= {query_id: tuple(sorted(found))} if found else {}
+            found = tuple(sorted({name for line in records for name in _relevant_sets(line, items_of, holders)}))
+            relevant |= {query_id: found} if found else {}
+            reference = found if split != "test" else ()
         else:
             reference = tuple(dict.fromkeys(i for line in records for i in _reference(line, items_of, known, staples)))
         if task == "oar" or reference:
-            text, split = records[0].text, splits[normalise_title(key)]
             queries.append(Query(query_id=query_id, task=task, text=text, item_ids=reference, split=split))
         else:
             num_without += 1

@@ -9,7 +9,11 @@ from r4t_ray.types import Split, Task
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Query:
-    """One query. ``item_ids`` is its reference set, which is empty for oar."""
+    """One query.
+
+    ``item_ids`` is its reference: ids of items for wscr. For oar they are ids of sets, those that a log names as
+    relevant to a training or validation query.
+    """
 
     query_id: str
     task: Task

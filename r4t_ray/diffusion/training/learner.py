@@ -15,6 +15,7 @@ from r4t_ray.diffusion.schedule import training_sigmas
 from r4t_ray.diffusion.settings import DiffusionConfig, NetworkConfig
 from r4t_ray.diffusion.training.batches import permute_rows
 from r4t_ray.diffusion.training.ema import Ema
+from r4t_ray.diffusion.training.known import KnownAnswers
 from r4t_ray.diffusion.training.loss import SetLoss
 from r4t_ray.diffusion.training.matching import match_rows
 from r4t_ray.diffusion.training.optimizer import optimizer_step
@@ -49,6 +50,7 @@ class Learner:
         rank: Rank of this worker; workers sample different noise and dropout.
         anchors_ND: The ``shape.num_anchors`` anchors; None for a network without anchors.
         hubness_N: Their hubness, for ``shape.prior: nearness``.
+        known: The ``shape.num_keys`` queries that it remembers; None without a memory.
         device: Device that it trains on. Default: the CPU.
         wrap: Wraps the loss module so that the workers share its gradients.
     """
@@ -63,6 +65,7 @@ class Learner:
         rank: int,
         anchors_ND: Array | None = None,
         hubness_N: Array | None = None,
+        known: KnownAnswers | None = None,
         device: torch.device | None = None,
         wrap: Callable[[torch.nn.Module], torch.nn.Module] = lambda module: module,
     ) -> None:
@@ -75,6 +78,9 @@ class Learner:
         assert (hubness_N is not None) == (anchors_ND is not None and shape.prior == "nearness")
         if hubness_N is not None:
             retriever.mixture.hubness_N.copy_(torch.tensor(hubness_N))
+        if known is not None:
+            retriever.mixture.memory.keys_TD.copy_(torch.tensor(known.keys_TD))
+            retriever.mixture.memory.entries_TR.copy_(torch.tensor(known.entries_TR))
         self.generator = default_generator(self.device)
         self.retriever, self.step = retriever, 0
         self.ema = Ema(retriever, config.optimizer.ema_decay)

@@ -19,6 +19,7 @@ from r4t_ray.diffusion.samplers import SOLVERS, SolverName
 from r4t_ray.diffusion.settings import DiffusionConfig, NetworkConfig, Prior
 from r4t_ray.diffusion.training.anchors import choose_anchors, hubness
 from r4t_ray.diffusion.training.batches import inspect_pairs, mean_weight
+from r4t_ray.diffusion.training.known import anchor_of_each, known_answers
 from r4t_ray.diffusion.training.metrics import METRICS
 from r4t_ray.diffusion.training.student import training_queries
 from r4t_ray.diffusion.training.worker import TaskJob, TrainJob, train_worker
@@ -28,6 +29,9 @@ from r4t_ray.files import whole_file
 from r4t_ray.machine.ray_train_runs import STAGING, drop_broken_state, own_cluster_asked
 from r4t_ray.stages import parents_of
 from r4t_ray.types import POOLS, TASKS, Array, Task
+
+Pool = tuple[list[str], Array]
+"""Ids of M entries, and their unit embeddings (M, D)."""
 
 _logger = logging.getLogger(__name__)
 
@@ -57,7 +61,7 @@ def _train_all(config: DiffusionConfig, workspace: Workspace, seed: int, folder:
     if not ray.is_initialized():
         ray.init(ignore_reinit_error=True)
     jobs = [
-        prepare_task(config, workspace.root / "pairs" / task, task, pool_MD=pool_of(config, workspace, task))
+        prepare_task(config, workspace.root / "pairs" / task, task, pool=pool_of(config, workspace, task))
         for task in trained_tasks(workspace)
     ]
     metrics = folder / METRICS
@@ -94,21 +98,21 @@ def train_jobs(jobs: list[TaskJob], config: DiffusionConfig, folder: Path, seed:
     return pa.concat_tables([pq.read_table(folder / job.task / METRICS) for job in jobs])
 
 
-def pool_of(config: DiffusionConfig, workspace: Workspace, task: Task) -> Array | None:
-    """Unit rows of a task's pool, (M, D), if the settings make it the anchors; else None."""
+def pool_of(config: DiffusionConfig, workspace: Workspace, task: Task) -> Pool | None:
+    """A task's pool if the settings make it the anchors; else None."""
     if config.anchors[task] != "pool" or not config.network.num_anchors:
         return None
-    return read_embedding_table(workspace.root / "encoder" / f"{POOLS[task]}.parquet")[1]
+    return read_embedding_table(workspace.root / "encoder" / f"{POOLS[task]}.parquet")
 
 
-def prepare_task(config: DiffusionConfig, pairs_folder: Path, task: Task, *, pool_MD: Array | None = None) -> TaskJob:
+def prepare_task(config: DiffusionConfig, pairs_folder: Path, task: Task, *, pool: Pool | None = None) -> TaskJob:
     """Read one task's pairs before a worker starts: their shape, whether they fill a batch, and the anchors.
 
     Args:
         config: Settings of the stage.
         pairs_folder: The task's pairs.
         task: The task.
-        pool_MD: ``pool_of`` the task. Without it the anchors are target rows.
+        pool: ``pool_of`` the task. Without it the anchors are target rows.
 
     Raises:
         MissingArtifactError: There are no pairs.
@@ -123,14 +127,19 @@ def prepare_task(config: DiffusionConfig, pairs_folder: Path, task: Task, *, poo
             f"a batch of {config.optimizer.batch_size} or more",
             "lower diffusion.optimizer.batch_size or synthesize more pairs",
         )
-    prior: Prior = "linear" if pool_MD is None else "nearness"
-    shape, anchors_ND, hubness_N = config.network.for_pairs(pairs.num_rows, pairs.dim, prior), None, None
+    prior: Prior = "linear" if pool is None else "nearness"
+    shape, anchors_ND, hubness_N, known = config.network.for_pairs(pairs.num_rows, pairs.dim, prior), None, None, None
     if shape.num_anchors:
-        anchors_ND = choose_anchors(pairs_folder, shape, pool_MD, config.optimizer.batch_size)
+        anchors_ND = choose_anchors(pairs_folder, shape, pool and pool[1], config.optimizer.batch_size)
         shape = shape.model_copy(update={"num_anchors": len(anchors_ND)})
     check_enough_anchors(config.sampler[task].solver, shape, task)
-    if anchors_ND is not None and prior == "nearness":
+    if anchors_ND is not None and pool is not None:
         hubness_N = hubness(anchors_ND, training_queries(pairs_folder).numpy())
+        known = known_answers(pairs_folder, anchor_of_each(*pool, anchors_ND))
+    if known is not None:
+        num_keys, num_entries = known.entries_TR.shape
+        shape = shape.model_copy(update={"num_keys": num_keys, "num_key_entries": num_entries})
+        _logger.info("train-diffusion %s: %d queries with relevant entries are remembered", task, num_keys)
     _logger.info("train-diffusion %s: %d training pairs, %d validation pairs", task, num_train, pairs.val)
     return TaskJob(
         task=task,
@@ -139,6 +148,7 @@ def prepare_task(config: DiffusionConfig, pairs_folder: Path, task: Task, *, poo
         shape=shape,
         anchors_ND=anchors_ND,
         hubness_N=hubness_N,
+        known=known,
         has_validation=min(pairs.val, config.validation_rows) > 0,
         files=pairs.train,
         mean_weight=mean_weight(pairs_folder),

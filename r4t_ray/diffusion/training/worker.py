@@ -23,6 +23,7 @@ from r4t_ray.diffusion.samplers import SOLVERS
 from r4t_ray.diffusion.settings import DiffusionConfig, NetworkConfig
 from r4t_ray.diffusion.training.batches import PairCollate, cached_batches, load_pairs
 from r4t_ray.diffusion.training.diversity import tuned_diversity
+from r4t_ray.diffusion.training.known import KnownAnswers
 from r4t_ray.diffusion.training.learner import Learner
 from r4t_ray.diffusion.training.metrics import TrainingMetrics, read_metrics, write_metrics
 from r4t_ray.diffusion.training.optimizer import learning_rate
@@ -49,6 +50,7 @@ class TaskJob:
         shape: Shape of the network, which fits these pairs.
         anchors_ND: The ``shape.num_anchors`` anchors; None without anchors.
         hubness_N: Their hubness; None unless ``shape.prior`` is nearness.
+        known: Training queries with known relevant entries; None if there are none.
         has_validation: Whether there are pairs for validation.
         files: Path -> number of training pairs in the file.
         mean_weight: Mean weight of the training pairs.
@@ -60,6 +62,7 @@ class TaskJob:
     shape: NetworkConfig
     anchors_ND: Array | None
     hubness_N: Array | None
+    known: KnownAnswers | None
     has_validation: bool
     files: dict[str, int]
     mean_weight: float
@@ -146,6 +149,7 @@ def _learner(job: TaskJob, seed: int, rank: int) -> Learner:
         rank=rank,
         anchors_ND=job.anchors_ND,
         hubness_N=job.hubness_N,
+        known=job.known,
         device=ray.train.torch.get_device(),
         wrap=ray.train.torch.prepare_model,
     )

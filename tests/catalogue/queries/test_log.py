@@ -72,8 +72,8 @@ def test_relevant_entries_of_both_tasks(tmp_path: Path) -> None:
         tmp_path,
         {"text": "both", "item_ids": ["a", "d"], "set_ids": ["s1"]},
         {"text": "items", "item_ids": ["b", "c"]},
-        {"text": "sets", "set_ids": ["s0", "s1"]},
-        {"text": "staple", "set_ids": ["s3"]},
+        {"text": "sets", "set_ids": ["s0", "s1"], "split": "val"},
+        {"text": "staple", "set_ids": ["s3"], "split": "test"},
         {"text": "none"},
         {"text": "one task", "item_ids": ["a"], "task": "oar"},
     )
@@ -82,7 +82,12 @@ def test_relevant_entries_of_both_tasks(tmp_path: Path) -> None:
     assert [query.text for query in found.queries if query.task == "oar"] == [
         "both", "items", "sets", "staple", "none", "one task",
     ]  # fmt: skip
-    assert all(not query.item_ids for query in found.queries if query.task == "oar")
+    held = {query.text: query.item_ids for query in found.queries if query.task == "oar" and query.split == "test"}
+    assert held["staple"] == ()
+    assert not any(held.values()), "nothing before the evaluation may read the relevant sets of a test query"
+    assert {query.text: query.item_ids for query in found.queries if query.task == "oar" and query.split != "test"} == {
+        "both": ("s1",), "items": ("s1", "s2"), "sets": ("s0", "s1"), "none": (), "one task": ("s0", "s2"),
+    }  # fmt: skip
     assert found.relevant == {
         "oar:text:both": ("s1",),
         "oar:text:items": ("s1", "s2"),

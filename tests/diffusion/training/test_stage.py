@@ -43,6 +43,7 @@ from r4t_ray.diffusion.training.worker import TaskJob
 from r4t_ray.embedding_table import embedding_table
 from r4t_ray.errors import DataError, MissingArtifactError
 from r4t_ray.machine.ray_train_runs import SNAPSHOT, STAGING
+from r4t_ray.stages import REFERENCE
 from r4t_ray.types import POOLS, TASKS
 from tests.processes import kill_driver, last_of, running, wait_for
 
@@ -382,16 +383,26 @@ def test_a_retriever_whose_anchors_are_its_pool(tmp_path: Path) -> None:
     assert stage.pool_of(CONFIG, workspace, "oar") is None
     assert stage.pool_of(config, workspace, "wscr") is None
     job = stage.prepare_task(
-        config, workspace.root / "pairs" / "oar", "oar", pool_MD=stage.pool_of(config, workspace, "oar")
+        config, workspace.root / "pairs" / "oar", "oar", pool=stage.pool_of(config, workspace, "oar")
     )
     pool_MD = queries_and_centers(SEEDS["oar"])[1].reshape(-1, DIM)
     assert job.anchors_ND is not None
     assert np.array_equal(job.anchors_ND, pool_MD)
     assert job.shape.prior == "nearness"
     assert np.allclose(job.hubness_N, hubness(pool_MD, queries_and_centers(SEEDS["oar"])[0]), atol=1e-3)
+    assert (job.known, job.shape.num_keys) == (None, 0)
+    some = next(job.pairs_folder.glob("*.parquet"))
+    known = pq.read_table(some, filters=[("split", "=", "train")]).slice(0, 1)
+    known = known.append_column("item_ids", pa.array([["e1", "e0"]]))
+    pq.write_table(known, some.with_name(f"{REFERENCE}000000.parquet"))
+    remembering = stage.prepare_task(config, some.parent, "oar", pool=stage.pool_of(config, workspace, "oar"))
+    assert remembering.known is not None
+    assert remembering.known.entries_TR.tolist() == [[1, 0]]
+    assert (remembering.shape.num_keys, remembering.shape.num_key_entries) == (1, 2)
+    some.with_name(f"{REFERENCE}000000.parquet").unlink()
     ranked = config.model_copy(update={"sampler": {task: SamplerConfig(solver="top_anchors") for task in TASKS}})
     with pytest.raises(DataError, match=rf"2 anchors.*{NUM_ROWS} or more.*dpmpp_2m"):
-        stage.prepare_task(ranked, job.pairs_folder, "oar", pool_MD=pool_MD[:2])
+        stage.prepare_task(ranked, job.pairs_folder, "oar", pool=(["a", "b"], pool_MD[:2]))
     batch = load_pairs(job.pairs_folder, "train", PairCollate(job.shape, job.mean_weight), 128)
     known = {"anchors_ND": job.anchors_ND, "hubness_N": job.hubness_N}
     learners = [Learner(config, job.shape, "oar", seed=3, rank=0, **known) for _ in range(2)]
