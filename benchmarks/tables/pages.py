@@ -67,6 +67,7 @@ TABLES: dict[str, Callable[[], Iterable[Table]]] = {
     ],
     "frontier": lambda: frontier.frontier_tables(read("frontier_cookbook")),
     "cookbook-validation": lambda: [report.validation_table(read("report_cookbook"))],
+    "wishes-oar": lambda: [report.whole_table(read("report_wishes"), "oar")],
     "recipes-oar": lambda: [report.whole_table(read("report_recipes"), "oar")],
     "recipes-wscr": lambda: [report.whole_table(read("report_recipes"), "wscr")],
     "polyvore-oar": lambda: [report.whole_table(read("report_polyvore"), "oar")],

@@ -141,6 +141,8 @@ class Method:
         answer: The function of the method. The report prints its docstring as the definition of the method.
         format: directions: k directions with n items each. items: one ranked list of k * n items.
         tasks: Tasks in whose tables the method appears.
+        needs_references: Whether it reads the references of training queries. In OAR (open-ended abstract retrieval)
+            only the queries of a log have some.
         model: The model that the method reads; None for a method that reads only the catalogue and its pools.
         generate: The step whose latency is measured; None if the method generates nothing or cannot be deployed.
     """
@@ -149,6 +151,7 @@ class Method:
     answer: AnswerQueries
     format: Literal["directions", "items"] = "directions"
     tasks: tuple[Task, ...] = TASKS
+    needs_references: bool = False
     model: ModelFolder | None = None
     generate: Generate | None = None
 

@@ -157,6 +157,8 @@ def methods_of(config: EvaluationConfig, workspace: Workspace, task: Task) -> tu
     """The chosen methods that exist for the task and whose model, if any, was trained for it."""
 
     def is_ready(method: Method) -> bool:
+        if method.needs_references and not any(query.item_ids for query in load_queries(workspace, task, "train")):
+            return False
         if method.stage == "folm":
             return task in folm_settings(workspace).tasks
         return method.model is None or model_path(workspace, method.model, task).is_dir()

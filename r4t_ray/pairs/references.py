@@ -11,6 +11,7 @@ The entries of a reference take the place of a fan-out's sub-queries, so no lang
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -38,17 +39,17 @@ class PickReferences:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return the row with ``fan_outs``: for each query a JSON list of ``num_samples`` lists of entries' ids.
 
-        The lists of a WSCR query are equal.
+        The lists of a WSCR query are equal. An OAR query has more lists if ``num_samples`` do not name all its entries.
         """
-        task, row_of = row["task"], self._row_of[row["task"]]
+        task, row_of, num_samples = row["task"], self._row_of[row["task"]], int(row["num_samples"])
         fan_outs = []
         for query_id, names in zip(row["query_id"], row["item_ids"], strict=True):
             rows_R = np.unique([row_of[name] for name in names])
-            samples = range(int(row["num_samples"]))
             if task == "wscr":
-                parts = [self._covering(rows_R)] * len(samples)
+                parts = [self._covering(rows_R)] * num_samples
             else:
-                parts = [self._part(rows_R, query_id, sample) for sample in samples]
+                num_parts = max(num_samples, math.ceil(len(rows_R) / self._k))
+                parts = [self._part(rows_R, query_id, number) for number in range(num_parts)]
             fan_outs.append([[self._indexes[task].ids[entry] for entry in part.tolist()] for part in parts])
         return {**row, "fan_outs": [json.dumps(answer, ensure_ascii=False) for answer in fan_outs]}
 

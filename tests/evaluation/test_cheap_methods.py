@@ -152,6 +152,16 @@ def test_a_setting_is_tuned_once_on_validation_queries_by_the_main_measure(bench
     assert tuned(bench(), "some", (0.0, 40.0, 50.0), answers_at) == 40.0  # the middle, without validation queries
 
 
+def test_settings_of_oar_are_tuned_by_the_relevant_sets_of_a_log(bench, toy_query, at):
+    """The query lies at 0 degrees, and its one relevant entry is item 5, far from it. The reward would keep 0."""
+    parts = bench(task="oar", val_queries=[toy_query("v", "", ("item5",)), toy_query("w", "")], val_emb_BD=at(0, 0))
+
+    def answers_at(bench, emb_BD, angle):
+        return NO_FANOUT_ITEMS.answer(bench, [None] * len(emb_BD), at(*[angle] * len(emb_BD)), seed=0)
+
+    assert tuned(parts, "some", (0.0, 50.0, 180.0), answers_at) == 50.0
+
+
 def test_each_pick_of_the_constant_of_oar_has_the_best_mean_reward(bench, toy_query, at, pool):
     index, z_q = pool(0, 40, 80, 120, 160), at(0, 10, 80, 85)
     config = OARConfig(w_ground=0.2, w_div=0.3, w_align=0.5)

@@ -262,6 +262,8 @@ def test_a_logged_query_gives_pairs_of_its_relevant_sets_and_none_of_the_policy(
     file = {**file, "num_samples": 20}
     picked = PickReferences(str(workspace.root), config, seed=0)(file)
     assert picked == PickReferences(str(workspace.root), config, seed=0)(file)
+    once = PickReferences(str(workspace.root), config, seed=0)({**file, "num_samples": 1})["fan_outs"]
+    assert [len(json.loads(answer)) for answer in once] == [2, 2, 2, 1], "as many as name all"
     WritePairs(str(workspace.root), config, str(tmp_path))(picked)
     rows = pads.dataset(tmp_path / file["file"], format="parquet").to_table().to_pylist()
     for query in (*wishes, few):

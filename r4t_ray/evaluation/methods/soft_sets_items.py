@@ -22,7 +22,8 @@ def answer(bench: Bench, queries: Sequence[Query], query_emb_BD: Array, seed: in
     """The k*n items with the most votes, as one list without a search. The votes are the same as in soft_sets.
 
     The temperature is tuned for this format. The items are distributed round-robin over k directions. The directions
-    are the embeddings of the first k items. Items of no training set are left out.
+    are the embeddings of the first k items. Items of no training set are left out. In OAR the training sets are the
+    relevant sets of each training query of the log.
     """
     return answers_at(bench, query_emb_BD, tuned(bench, SOFT_SETS_ITEMS.name, TEMPERATURES, answers_at))
 
@@ -39,4 +40,4 @@ def ranked_answer(bench: Bench, scores_M: NDArray[np.float64]) -> Answer:
     return round_robin_answer(ranked_rows, bench.index.emb_MD, bench.k, bench.n)
 
 
-SOFT_SETS_ITEMS = Method(name="soft_sets_items", answer=answer, format="items", tasks=("wscr",))
+SOFT_SETS_ITEMS = Method(name="soft_sets_items", answer=answer, format="items", needs_references=True)

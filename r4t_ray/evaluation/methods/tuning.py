@@ -1,14 +1,23 @@
-"""The one setting of a method, tuned on validation queries by the main measure of the task. Not a method itself."""
+"""The one setting of a method, tuned on validation queries. Not a method itself.
+
+The measure is the main measure of the task. Where OAR queries (open-ended abstract retrieval) of a log have relevant
+sets, it is their theme precision.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from r4t_ray.evaluation.bench import Bench
 from r4t_ray.evaluation.method_answer import Answer, batches
 from r4t_ray.evaluation.scores import coverage_scores, score
+from r4t_ray.measures import theme_precision
 from r4t_ray.types import Array
+
+if TYPE_CHECKING:
+    from r4t_ray.catalogue import Query
 
 AnswersAt = Callable[[Bench, Array, float], list[Answer]]
 """(bench, query_emb_BD, value of the setting) -> one answer per query."""
@@ -46,14 +55,23 @@ def tuned(bench: Bench, method: str, grid: Sequence[float], answers_at: AnswersA
 
 
 def validation_mean(bench: Bench, answers_at: AnswersAt, value: float) -> float:
-    """Mean of the task's main measure over the answers to the validation queries with one value of the setting."""
+    """Mean of the measure over the answers to the validation queries with one value of the setting."""
     blocks = batches(len(bench.val_queries), QUERIES_A_CALL)
     answers = [answer for block in blocks for answer in answers_at(bench, bench.val_emb_BD[block], value)]
-    measure = bench.main_measure
-    total = 0.0
+    measure, total = bench.main_measure, 0.0
+    is_judged = bench.task == "oar" and any(query.item_ids for query in bench.val_queries)
     for answer, query, z_q_D in zip(answers, bench.val_queries, bench.val_emb_BD, strict=True):
         if bench.task == "wscr":  # recall alone, because the other measures take longer than most answers
             total += coverage_scores(answer, query, bench.index.ids, bench.k * bench.n)[measure]
+        elif is_judged:
+            total += judged(bench, answer, query)
         else:
             total += score(bench, answer, query, z_q_D)[measure]
     return total / len(answers)
+
+
+def judged(bench: Bench, answer: Answer, query: Query) -> float:
+    """theme_precision against the references of a validation query of OAR; 0 without one."""
+    wanted = frozenset(query.item_ids)
+    relevant = {row for row, name in enumerate(bench.index.ids) if name in wanted}
+    return theme_precision(answer.top_rows.tolist(), relevant, bench.k) if relevant else 0.0
