@@ -32,6 +32,8 @@ MIDDLE = 0.6
 """m: a cosine between those of unlike and of like texts."""
 OWN = 0.999
 """Cosine from which a key counts as the query's own; both are rounded to float16."""
+HIDDEN = -2.0
+"""Stands for the cosine to a query's own key in training: below every cosine, so that other keys outvote it."""
 NO_ENTRY = -1
 """Fills the rows of ``entries_TR``."""
 LEAST_SHARE = 1e-9
@@ -66,7 +68,7 @@ class Memory(nn.Module):
         """
         cos_BT = z_q_BD @ self.keys_TD.T
         if self.training:
-            cos_BT = cos_BT.masked_fill(cos_BT > OWN, -1.0)
+            cos_BT = cos_BT.masked_fill(cos_BT > OWN, HIDDEN)
         cos_BK, key_BK = cos_BT.topk(min(NEIGHBOURS, self.keys_TD.shape[0]))
         entry_BKR = self.entries_TR[key_BK].long()
         is_entry_BKR = entry_BKR != NO_ENTRY
@@ -77,4 +79,6 @@ class Memory(nn.Module):
         nearest_B1 = cos_BN.amax(dim=1, keepdim=True)
         trust_B1 = TRUST_SCALE * (first + like_key * (cos_BK[:, :1] - MIDDLE) + like_entry * (nearest_B1 - MIDDLE))
         known_BN = logsigmoid(trust_B1) + share_BN.clamp_min(LEAST_SHARE).log()
-        return torch.logaddexp(known_BN, logsigmoid(-trust_B1) + logits_BN.log_softmax(dim=1))
+        network_BN = logits_BN.log_softmax(dim=1)
+        mixed_BN = torch.logaddexp(known_BN, logsigmoid(-trust_B1) + network_BN)
+        return torch.where(cos_BK[:, :1] > HIDDEN, mixed_BN, network_BN)  # no key but its own: nothing is known

@@ -14,6 +14,9 @@ from r4t_ray.pairs.recompose import recomposed_queries
 from r4t_ray.pairs.settings import PairsConfig
 from r4t_ray.types import Task
 
+MOST_WEIGHT = 50
+"""Most weight of a query with a reference, in multiples of ``pairs.num_samples``, so that a few do not outweigh all."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -31,9 +34,10 @@ def planned_files(
     if task == "oar" and has_references:
         planned = [each for each in planned if not each.query.item_ids]
     num_fan_outs = sum(each.num_samples for each in planned if each.query.split == "train")
-    references = planned_references(queries, num_fan_outs, share)
+    references = planned_references(queries, num_fan_outs, share, config.num_samples)
     if references:
-        _logger.info("%s: %d pairs from references, weight %d", task, len(references), references[0].num_samples)
+        weight = max(each.num_samples for each in references)
+        _logger.info("%s: %d queries give pairs from references, weight %d", task, len(references), weight)
     return [
         *plan_files(task, planned, config.queries_per_file, source=config.policy[task]),
         *plan_files(task, references, config.queries_per_file, source="reference", first_sample=config.num_samples),
@@ -54,15 +58,22 @@ def planned_queries(
     return [*(PlannedQuery(query, config.num_samples) for query in queries), *(PlannedQuery(query, 1) for query in new)]
 
 
-def planned_references(queries: Sequence[Query], num_fan_outs: int, share: float) -> list[PlannedQuery]:
+def planned_references(
+    queries: Sequence[Query], num_fan_outs: int, share: float, num_samples: int
+) -> list[PlannedQuery]:
     """The queries with pairs from their reference; ``num_samples`` is the weight of these pairs.
 
     Args:
         queries: Training and validation queries of a task.
         num_fan_outs: Fan-outs that the policy gives for training queries.
         share: ``pairs.reference_share`` of the task: 0 gives no pair. With 1 there are no fan-outs; the weight is 1.
+        num_samples: ``pairs.num_samples``, the weight of validation queries of OAR.
     """
     with_items = [query for query in queries if query.item_ids and share]
     num_train = max(1, sum(query.split == "train" for query in with_items))
     weight = 1 if share == 1 else max(1, round(share / (1 - share) * num_fan_outs / num_train))
-    return [PlannedQuery(query, weight) for query in with_items]
+    weight = min(weight, MOST_WEIGHT * num_samples)
+    return [
+        PlannedQuery(query, num_samples if query.task == "oar" and query.split == "val" else weight)
+        for query in with_items
+    ]

@@ -113,9 +113,8 @@ class WritePairs:
         ]
         samples = [json.loads(fan_outs) for fan_outs in row["fan_outs"]]
         entries = None if row["source"] == "folm" else self._entries[row["task"]]
-        rule = SelectAll() if row["source"] == "reference" else self._config.select
         pairs, num_parsed = self._pairs(
-            row["task"], queries, samples, entries, rule=rule, first_sample=int(row["first_sample"])
+            row["task"], queries, samples, entries, source=row["source"], first_sample=int(row["first_sample"])
         )
         size = write_file(pairs_table(pairs), self._folder / row["file"])
         return {
@@ -133,9 +132,11 @@ class WritePairs:
         samples: list[list[list[str] | None]],
         entries: PoolEntries | None = None,
         *,
-        rule: SelectRule,
+        source: PairSource,
         first_sample: int = 0,
     ) -> tuple[Pairs, int]:
+        is_reference = source == "reference"
+        rule = SelectAll() if is_reference else self._config.select
         counts = [count_equal(fan_outs) for fan_outs in samples]
         owners = [(q, position) for q, of_query in enumerate(counts) for position in of_query]
         fan_outs = [tuple(samples[q][position] or ()) for q, position in owners]
@@ -145,7 +146,8 @@ class WritePairs:
         retrieved, output = self._rewards.score(task, [queries[q] for q, _ in owners], fan_outs, entries, rubric)
         index = self._rewards.indexes[task]
         selected = selected_rows(counts, output.total_B, rule)
-        targets = [target_rows(task, retrieved, b, index.emb_MD, self._config.num_rows) for b in selected]
+        rows_of = partial(target_rows, task, retrieved, nearest_alone=is_reference)
+        targets = [rows_of(b, index.emb_MD, self._config.num_rows) for b in selected]
         dim = retrieved.query_emb_BD.shape[1]
         pairs = Pairs(
             query_id=[queries[owners[b][0]].query_id for b in selected],

@@ -11,7 +11,9 @@ from r4t_ray.rewards import Retrieved
 from r4t_ray.types import Array, Task
 
 
-def target_rows(task: Task, retrieved: Retrieved, b: int, pool_emb_MD: Array, num_rows: int) -> Array:
+def target_rows(
+    task: Task, retrieved: Retrieved, b: int, pool_emb_MD: Array, num_rows: int, *, nearest_alone: bool = False
+) -> Array:
     """The (L, D) target of answer b, which has at least one sub-query.
 
     For OAR (open-ended abstract retrieval) the rows are content embeddings of the retrieved items: first the nearest
@@ -25,12 +27,13 @@ def target_rows(task: Task, retrieved: Retrieved, b: int, pool_emb_MD: Array, nu
         b: Position of the answer in the batch.
         pool_emb_MD: Content embeddings of the pool.
         num_rows: L.
+        nearest_alone: Leave out the second nearest items and those after them, as for entries of a reference.
     """
     present_k = np.isfinite(retrieved.nearest_cos_Bk[b])
     assert present_k.any()
     if task == "wscr":
         rows_ND = retrieved.sub_emb_BkD[b][present_k]
     else:
-        by_rank = retrieved.hit_rows_BkK[b][present_k].T.ravel().tolist()
+        by_rank = retrieved.hit_rows_BkK[b][present_k].T[: 1 if nearest_alone else None].ravel().tolist()
         rows_ND = pool_emb_MD[list(dict.fromkeys(by_rank))[:num_rows]]
     return np.asarray(rows_ND[np.arange(num_rows) % len(rows_ND)], np.float32)

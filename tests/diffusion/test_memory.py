@@ -59,6 +59,17 @@ def test_in_training_a_query_does_not_see_its_own_key() -> None:
 
 
 @torch.no_grad()
+def test_in_training_a_query_whose_own_key_is_the_only_one_knows_nothing() -> None:
+    memory = Memory(SHAPE.model_copy(update={"num_keys": 1})).eval()
+    memory.keys_TD.copy_(KEYS_TD[:1])
+    memory.entries_TR.copy_(ENTRIES_TR[:1])
+    logits_BN = torch.tensor([[1.0, 2.0, 0.0, -1.0]])
+    parts = KEYS_TD[:1], torch.zeros(1, 4), logits_BN
+    assert memory(*parts).exp()[0, 0] > 0.2
+    assert torch.equal(memory.train()(*parts), logits_BN.log_softmax(dim=1))
+
+
+@torch.no_grad()
 def test_far_keys_have_no_vote() -> None:
     shape = SHAPE.model_copy(update={"num_keys": NEIGHBOURS + 1, "num_key_entries": 1})
     memory = Memory(shape).eval()

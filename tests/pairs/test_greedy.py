@@ -56,7 +56,7 @@ def test_every_direction_is_an_entry_of_the_pool(workspace: Workspace, tmp_path:
     written = WritePairs(str(workspace.root), CONFIG, str(tmp_path))
     samples = [json.loads(answers) for answers in row["fan_outs"]]
     queries = load_queries(workspace, "oar", "train")[:4]
-    pairs, num_parsed = written._pairs("oar", queries, samples, written._entries["oar"], rule=CONFIG.select)
+    pairs, num_parsed = written._pairs("oar", queries, samples, written._entries["oar"], source="greedy")
     assert num_parsed == len(fan_outs)
     assert np.allclose(pairs.components["groundedness"], 1.0, atol=1e-3)
     assert (pairs.reward_N > 0).all()
@@ -87,7 +87,7 @@ def test_back_translation_chooses_among_the_picks_and_is_asked_only_where_it_can
     for num_samples in (6, 1):
         answers = [json.loads(of_query) for of_query in picker(row_of(opened, num_samples))["fan_outs"]]
         asked.clear()
-        pairs, _ = WritePairs(str(root), config, str(tmp_path))._pairs("oar", queries, answers, rule=config.select)
+        pairs, _ = WritePairs(str(root), config, str(tmp_path))._pairs("oar", queries, answers, source="greedy")
         assert len(pairs.sample) == 4
         assert "back_translation_explained" in pairs.components
         assert "back_translation_seconds" not in pairs.components

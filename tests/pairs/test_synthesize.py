@@ -24,7 +24,7 @@ from r4t_ray.pairs import plan
 from r4t_ray.pairs import synthesize as stage
 from r4t_ray.pairs.files import query_seed
 from r4t_ray.pairs.greedy import PickEntries
-from r4t_ray.pairs.plan import planned_files, planned_queries
+from r4t_ray.pairs.plan import planned_files, planned_queries, planned_references
 from r4t_ray.pairs.references import PickReferences
 from r4t_ray.pairs.select import SelectAbove, SelectBest
 from r4t_ray.pairs.settings import PairsConfig
@@ -252,26 +252,39 @@ def test_a_logged_query_gives_pairs_of_its_relevant_sets_and_none_of_the_policy(
     few = logged("val", 3, names[:2])
     monkeypatch.setattr(plan, "load_queries", lambda workspace, task: [*made, *wishes, few])
     config = sharing(0.5).model_copy(update={"select": SelectBest(type="best", fraction=0.01)})
-    *policy, file = planned_files("oar", config, workspace, Path(), 0)
+    *policy, file, of_val = planned_files("oar", config, workspace, Path(), 0)
     assert {query_id for each in policy for query_id in each["query_id"]} == {query.query_id for query in made}
     assert {each["source"] for each in policy} == {"folm"}
-    assert (file["source"], file["query_id"]) == ("reference", [query.query_id for query in (*wishes, few)])
+    assert (file["source"], file["query_id"]) == ("reference", [query.query_id for query in wishes])
+    assert (of_val["source"], of_val["query_id"]) == ("reference", [few.query_id])
+    assert of_val["num_samples"] == CONFIG.num_samples
     # Three queries have half of the weight.
     assert file["num_samples"] == pytest.approx(len(made) * CONFIG.num_samples / 3, abs=0.5)
     (tmp_path / "oar").mkdir()
-    file = {**file, "num_samples": 20}
+    file = {name: file[name] + of_val[name] if isinstance(file[name], list) else file[name] for name in file}
+    file["num_samples"] = 20
     picked = PickReferences(str(workspace.root), config, seed=0)(file)
     assert picked == PickReferences(str(workspace.root), config, seed=0)(file)
     once = PickReferences(str(workspace.root), config, seed=0)({**file, "num_samples": 1})["fan_outs"]
     assert [len(json.loads(answer)) for answer in once] == [2, 2, 2, 1], "as many as name all"
     WritePairs(str(workspace.root), config, str(tmp_path))(picked)
     rows = pads.dataset(tmp_path / file["file"], format="parquet").to_table().to_pylist()
+    ids, emb_MD = load_embeddings(workspace, "sets")
     for query in (*wishes, few):
         own = [row for row in rows if row["query_id"] == query.query_id]
         assert sum(row["weight"] for row in own) == 20
         assert len(own) == (1 if query is few else 5)  # the five runs of three in a circle of five
         assert {len(set(row["item_ids"])) for row in own} == {min(FOLM.k, len(query.item_ids))}
         assert {name for row in own for name in row["item_ids"]} == set(query.item_ids)
+        target_ND = np.concatenate([np.array(row["Z"], np.float32).reshape(CONFIG.num_rows, -1) for row in own])
+        assert {ids[place] for place in (target_ND @ emb_MD.T).argmax(axis=1)} == set(query.item_ids)
+
+
+def test_a_few_logged_queries_do_not_outweigh_all_others() -> None:
+    one, val = logged("train", 0, ["s"]), logged("val", 1, ["s"])
+    assert [each.num_samples for each in planned_references([one, val], 10_000, 0.9, 2)] == [100, 2]
+    assert [each.num_samples for each in planned_references([val], 10_000, 0.9, 2)] == [2]
+    assert planned_references([one, val], 10_000, 0.0, 2) == []
 
 
 def test_without_references_the_policy_makes_all_pairs_of_oar(workspace: Workspace) -> None:

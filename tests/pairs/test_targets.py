@@ -25,6 +25,8 @@ def retrieved(rows: list[list[int]]) -> Retrieved:
 def test_oar_rows_are_the_nearest_items_of_all_directions_then_the_second_nearest() -> None:
     target = target_rows("oar", retrieved([[0, 3], [1, 0]]), 0, POOL, num_rows=3)
     assert target.argmax(axis=1).tolist() == [0, 1, 3]
+    alone = target_rows("oar", retrieved([[0, 3], [1, 0]]), 0, POOL, num_rows=3, nearest_alone=True)
+    assert alone.argmax(axis=1).tolist() == [0, 1, 0]
 
 
 def test_wscr_rows_are_the_sub_queries_repeated_to_fill() -> None:

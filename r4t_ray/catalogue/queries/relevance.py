@@ -6,7 +6,8 @@ are "soup". Where a catalogue is too small for themes, a query is a title and it
 The set with that title is then relevant, and so is every set that holds its words.
 
 The ingest stage computes the list, because only it knows the categories. The list judges answers. So only
-``evaluation/`` and ``drift/`` may read it: no stage before them trains on it or searches by it.
+``evaluation/`` and ``drift/`` may read it: no stage before them trains on it or searches by it. What a log names for
+training and validation queries is also their reference in queries.parquet, which stages train on; see logged.py.
 """
 
 from __future__ import annotations

@@ -94,6 +94,8 @@ def distill(
     if student.mixture is not None:  # one_step uses neither, and DDP waits for every parameter that needs a gradient
         student.network.rows_out.requires_grad_(False)
         student.network.null_query_D.requires_grad_(False)
+        if teacher.mixture is not None and teacher.mixture.memory is not None:
+            teacher.mixture.memory.train()  # as the student's: both learn without the key of the query itself
     settings, shape = config.optimizer, teacher.network.config
     batch_size = settings.batch_size // num_workers
     loss_of, ema = wrap(StudentLoss(student)), Ema(student, settings.ema_decay)
