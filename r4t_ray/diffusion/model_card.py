@@ -26,7 +26,7 @@ z_BLD = retriever.generate(z_q_BD)  # float32 ({{ "B, %d" % dim }}) to unit rows
 ## Data
 
 {{ data }}
-
+{{ remembered }}
 ## Settings
 
 | setting | value |
@@ -41,6 +41,10 @@ z_BLD = retriever.generate(z_q_BD)  # float32 ({{ "B, %d" % dim }}) to unit rows
 """The template. ``weights_facts`` has a value for each placeholder except ``card_data``, which the hub mixin fills."""
 
 NOT_MEASURED = "Not measured."
+REMEMBERED = """
+The weights hold the embeddings of {:,} queries of a log, and which entries fit each. A text can be guessed from its \
+embedding, so share the weights only with people who may read the log.
+"""
 
 
 def setting_rows(section: str, values: Mapping[str, object]) -> str:
@@ -65,6 +69,7 @@ def weights_facts(
         "num_rows": network.num_rows,
         "num_parameters": f"{num_parameters:,}",
         "data": "Not recorded.",
+        "remembered": REMEMBERED.format(network.num_keys) if network.num_keys else "",
         "settings": "\n".join(setting_rows(name, section.model_dump()) for name, section in sections.items()),
         "training": "| optimizer | not recorded |",
         "measured": NOT_MEASURED,

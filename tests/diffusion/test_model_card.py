@@ -36,6 +36,13 @@ def test_facts_replace_the_placeholders(tmp_path: Path) -> None:
     assert "Not " not in card
 
 
+def test_a_card_says_that_the_weights_hold_a_log() -> None:
+    parts = NoiseConfig(sigma_min=1e-4, sigma_max=80.0), SamplerConfig(), 1
+    said = weights_facts(NETWORK.model_copy(update={"num_keys": 1200}), *parts)["remembered"]
+    assert "embeddings of 1,200 queries of a log" in str(said)
+    assert weights_facts(NETWORK, *parts)["remembered"] == ""
+
+
 def test_parameter_counts_have_thousands_separators() -> None:
     facts = weights_facts(NETWORK, NoiseConfig(sigma_min=1e-4, sigma_max=80.0), SamplerConfig(), 1_234_567)
     assert facts["num_parameters"] == "1,234,567"
