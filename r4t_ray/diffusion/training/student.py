@@ -118,9 +118,10 @@ def training_queries(pairs_folder: Path) -> Tensor:
     """The distinct z_q of the training pairs in the files' order, at most MAX_QUERIES; float32 unit rows (N, D)."""
     pairs = pads.dataset(pairs_folder, format="parquet")
     found: dict[bytes, None] = {}
+    dim = pairs.schema.field("z_q").type.list_size  # a file without training pairs gives a batch of no rows
     for batch in pairs.scanner(["z_q"], filter=pads.field("split") == "train", batch_size=4096).to_batches():
         flat = batch.column("z_q").flatten().to_numpy(zero_copy_only=False)
-        found.update(dict.fromkeys(row.tobytes() for row in flat.reshape(len(batch), -1)))
+        found.update(dict.fromkeys(row.tobytes() for row in flat.reshape(-1, dim)))
         if len(found) >= MAX_QUERIES:
             break
     dtype = pairs.schema.field("z_q").type.value_type.to_pandas_dtype()

@@ -140,8 +140,8 @@ def test_a_stochastic_solver_is_refused_for_trajectories() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_training_queries_are_distinct(tmp_path: Path, dtype: type[np.floating]) -> None:
-    z_q = np.array([[3, 4], [0, 5], [3, 4], [5, 0]], dtype) / dtype(5)
-    for number, split in enumerate((["train", "val"], ["train", "train"])):
+    z_q = np.array([[3, 4], [0, 5], [3, 4], [5, 0], [0, 5], [0, 5]], dtype) / dtype(5)
+    for number, split in enumerate((["train", "val"], ["train", "train"], ["val", "val"])):
         rows = z_q[2 * number : 2 * number + 2]
         column = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), 2)
         pq.write_table(pa.table({"split": split, "z_q": column}), tmp_path / f"{number}.parquet")
