@@ -135,8 +135,7 @@ class WritePairs:
         source: PairSource,
         first_sample: int = 0,
     ) -> tuple[Pairs, int]:
-        is_reference = source == "reference"
-        rule = SelectAll() if is_reference else self._config.select
+        rule = SelectAll() if source == "reference" else self._config.select
         counts = [count_equal(fan_outs) for fan_outs in samples]
         owners = [(q, position) for q, of_query in enumerate(counts) for position in of_query]
         fan_outs = [tuple(samples[q][position] or ()) for q, position in owners]
@@ -146,7 +145,7 @@ class WritePairs:
         retrieved, output = self._rewards.score(task, [queries[q] for q, _ in owners], fan_outs, entries, rubric)
         index = self._rewards.indexes[task]
         selected = selected_rows(counts, output.total_B, rule)
-        rows_of = partial(target_rows, task, retrieved, nearest_alone=is_reference)
+        rows_of = partial(target_rows, task, retrieved, nearest_alone=source == "reference")
         targets = [rows_of(b, index.emb_MD, self._config.num_rows) for b in selected]
         dim = retrieved.query_emb_BD.shape[1]
         pairs = Pairs(
