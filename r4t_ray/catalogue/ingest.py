@@ -64,7 +64,7 @@ class IngestInputs(Settings):
 def run(config: CatalogueConfig, workspace: Workspace, seed: int) -> Artifact:
     """Convert the dataset of ``config`` to the stage folder ``catalogue``. Raises DataError."""
     inputs = IngestInputs(catalogue=config, sources=config.sources() | config.log_source())
-    if config.queries is not None:
+    if config.queries is not None:  # a log that was read without references is read again
         inputs = inputs.model_copy(update={"makes": (*inputs.makes, "references of the log")})
 
     def make(folder: Path) -> int:

@@ -59,7 +59,7 @@ class Memory(nn.Module):
         self.trust_3 = nn.Parameter(torch.zeros(3))
 
     def forward(self, z_q_BD: Tensor, cos_BN: Tensor, logits_BN: Tensor) -> Tensor:
-        """Ln p, (B, N).
+        """The logarithm of p(n | z), (B, N).
 
         Args:
             z_q_BD: Unit query embeddings.

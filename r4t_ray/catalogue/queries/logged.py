@@ -8,8 +8,8 @@ hold all its ``item_ids``. They are the reference of a training or validation qu
 that nothing before the evaluation can read its relevant sets.
 
 For weakly supervised compositional retrieval (WSCR) the reference is its ``item_ids``; without them, the items of its
-``set_ids`` except staples. A WSCR query without a reference is left out, because nothing
-can be learnt from it or measured on it. An OAR query may have its text alone.
+``set_ids`` except staples. A WSCR query without a reference is left out, because nothing can be learnt from it or
+measured on it. An OAR query may have its text alone.
 """
 
 from __future__ import annotations

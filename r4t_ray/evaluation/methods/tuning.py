@@ -72,6 +72,6 @@ def validation_mean(bench: Bench, answers_at: AnswersAt, value: float) -> float:
 
 def judged(bench: Bench, answer: Answer, query: Query) -> float:
     """theme_precision against the references of a validation query of OAR; 0 without one."""
-    wanted = frozenset(query.item_ids)
-    relevant = {row for row, name in enumerate(bench.index.ids) if name in wanted}
-    return theme_precision(answer.top_rows.tolist(), relevant, bench.k) if relevant else 0.0
+    top_rows = answer.top_rows.tolist()
+    relevant = {row for row in top_rows if bench.index.ids[row] in query.item_ids}
+    return theme_precision(top_rows, relevant, bench.k) if relevant else 0.0
