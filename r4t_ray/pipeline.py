@@ -145,7 +145,7 @@ def set_up_logging() -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", datefmt="%H:%M:%S"
     )
-    for chatty in ("httpx", "fsspec", "sentence_transformers", "filelock", "faiss"):
+    for chatty in ("httpx", "httpx2", "fsspec", "sentence_transformers", "filelock", "faiss"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

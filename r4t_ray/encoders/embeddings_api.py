@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from r4t_ray.encoders.each_text import shown
+from r4t_ray.endpoints.loopback import is_loopback
+from r4t_ray.endpoints.retry_after import retry_after_s
 from r4t_ray.errors import ConfigError, DataError, MachineError, R4TError
 from r4t_ray.machine.library_faults import in_our_words
-from r4t_ray.machine.loopback import is_loopback
-from r4t_ray.machine.retry_after import retry_after_s
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 """Waits before the first retry, and at most, where the server asks for none. Each wait doubles the one before."""

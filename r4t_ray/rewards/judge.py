@@ -7,9 +7,7 @@ made the set.
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -17,7 +15,7 @@ import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from r4t_ray.config import Operational, Settings
-from r4t_ray.errors import ConfigError, RewardError
+from r4t_ray.endpoints.chat import ChatEndpoint, json_object, key_of
 from r4t_ray.rewards.answers import Answers
 from r4t_ray.types import Array
 
@@ -79,21 +77,24 @@ class JudgeConfig(Settings):
         Raises:
             ConfigError: The environment variable of the key is not set.
         """
-        if self.api_key_env not in os.environ:
-            raise ConfigError(
-                "folm.added_rewards: judge.api_key_env",
-                f"{self.api_key_env!r}, which is not set here",
-                "an environment variable with the endpoint's key (any text if the endpoint needs no key)",
-                "export it, or pass it to the cluster by runtime_env",
-            )
-        return JudgeReward(self, max(1, int(self.max_calls * share)))
+        key = key_of(self.api_key_env, "folm.added_rewards: judge.api_key_env")
+        return JudgeReward(self, key, max(1, int(self.max_calls * share)))
 
 
 class JudgeReward:
     """Grades each set once: all sets of a batch concurrently, with a cache by query and set."""
 
-    def __init__(self, config: JudgeConfig, max_calls: int) -> None:
+    def __init__(self, config: JudgeConfig, key: str, max_calls: int) -> None:
         self._config, self._calls_left = config, max_calls
+        self._endpoint = ChatEndpoint(
+            base_url=config.base_url,
+            model=config.model,
+            key=key,
+            key_from=f"the key of {config.api_key_env}",
+            timeout_s=config.timeout_s,
+            max_retries=config.max_retries,
+            max_concurrency=config.max_concurrency,
+        )
         self._cache: dict[SetKey, float] = {}
 
     def __call__(self, answers: Answers) -> dict[str, Array]:
@@ -107,7 +108,7 @@ class JudgeReward:
             "failed", 1 if the call failed; "unasked", 1 if no call was left.
 
         Raises:
-            RewardError: The endpoint refuses the key or does not know the model.
+            ConfigError: The endpoint refuses the key or does not know the model.
         """
         keys = [(query, tuple(top)) for query, top in zip(answers.queries, answers.top_rows, strict=True)]
         is_known = [key in self._cache for key in keys]
@@ -115,7 +116,7 @@ class JudgeReward:
         asked, unasked = new[: self._calls_left], set(new[self._calls_left :])
         self._calls_left -= len(asked)
         prompts = [self._prompt(query, [answers.pool[row].text for row in top]) for query, top in asked]
-        grades = dict(zip(asked, asyncio.run(self._grade_all(prompts)), strict=True))
+        grades = dict(zip(asked, self._grade_all(prompts), strict=True))
         self._cache.update({key: grade for key, grade in grades.items() if grade is not None})
         first = {key: b for b, key in reversed(list(enumerate(keys)))}
         flags = {
@@ -135,47 +136,11 @@ class JudgeReward:
             example=json.dumps(dict.fromkeys(self._config.criteria, 3)),
         )
 
-    async def _grade_all(self, prompts: Sequence[str]) -> list[float | None]:
-        if not prompts:
-            return []
-        import openai
-
-        config, gate = self._config, asyncio.Semaphore(self._config.max_concurrency)
-        async with openai.AsyncOpenAI(
-            base_url=config.base_url,
-            api_key=os.environ[config.api_key_env],
-            timeout=config.timeout_s,
-            max_retries=config.max_retries,
-        ) as client:
-
-            async def grade(prompt: str) -> float | None:
-                async with gate:
-                    return await self._grade(client, prompt)
-
-            return await asyncio.gather(*map(grade, prompts))
-
-    async def _grade(self, client: Any, prompt: str) -> float | None:
-        import openai
-
+    def _grade_all(self, prompts: Sequence[str]) -> list[float | None]:
         config = self._config
-        try:
-            reply = await client.chat.completions.create(
-                model=config.model,
-                messages=[{"role": "user", "content": prompt}],
-                temperature=0.0,
-                max_tokens=config.max_tokens,
-                **({"response_format": response_format(list(config.criteria))} if config.is_structured else {}),
-            )
-        except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
-            raise RewardError(
-                f"judge at {config.base_url}",
-                f"HTTP {error.status_code}",
-                f"an endpoint that takes the key of {config.api_key_env} and serves {config.model!r}",
-                "check base_url, model and the key",
-            ) from error
-        except openai.APIError:
-            return None
-        return parse_grades(reply.choices[0].message.content or "", list(config.criteria))
+        form = {"response_format": response_format(list(config.criteria))} if config.is_structured else {}
+        replies = self._endpoint.ask(prompts, temperature=0.0, max_tokens=config.max_tokens, **form)
+        return [None if reply.text is None else parse_grades(reply.text, list(config.criteria)) for reply in replies]
 
 
 def response_format(criteria: Sequence[str]) -> dict[str, Any]:
@@ -193,9 +158,8 @@ def parse_grades(text: str, criteria: Sequence[str]) -> float | None:
     >>> parse_grades('{"diversity": 9, "alignment": 3}', ["diversity", "alignment"]) is None
     True
     """
-    start, end = text.find("{"), text.rfind("}")
     try:
-        grades = json.loads(text[start : end + 1])
+        grades = json.loads(json_object(text))
     except ValueError:
         return None
     values = [grades.get(name) for name in criteria]

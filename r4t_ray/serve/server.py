@@ -12,10 +12,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from r4t_ray.endpoints.loopback import is_loopback
 from r4t_ray.errors import ConfigError
 from r4t_ray.machine.findings import refuse_faults
 from r4t_ray.machine.folders import check_home, check_shared_memory, check_temporary_folder, check_user
-from r4t_ray.machine.loopback import is_loopback
 from r4t_ray.machine.ray_sessions import local_ray
 from r4t_ray.machine.threads import let_threads_sleep
 from r4t_ray.serve.args import AppArgs

@@ -19,9 +19,9 @@ from r4t_ray.encoders import EndpointConfig, embeddings_api
 from r4t_ray.encoders.embeddings_api import embeddings_url
 from r4t_ray.encoders.encoder import load_encoder, save_encoder
 from r4t_ray.encoders.kinds import encoder_config
+from r4t_ray.endpoints.retry_after import retry_after_s
 from r4t_ray.errors import ConfigError, DataError, MachineError, R4TError
 from r4t_ray.experiment import Experiment
-from r4t_ray.machine.retry_after import retry_after_s
 from r4t_ray.stages import find_stage
 from r4t_ray.start_up import check_models
 

@@ -2,92 +2,31 @@
 
 from __future__ import annotations
 
-import json
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
 import pytest
 
-from r4t_ray.errors import ConfigError, RewardError
+from r4t_ray.errors import ConfigError
 from r4t_ray.rewards import Answers, PoolEntry
 from r4t_ray.rewards.judge import JudgeConfig, JudgeReward
+from tests.endpoints.chat_server import ChatServer, serving
 from tests.rewards.batches import answers_of_rows
 
 KEY = "R4T_TEST_JUDGE_KEY"
 
 
-class Endpoint(ThreadingHTTPServer):
-    """Grades every set 5, 4, 3. ``plan`` gives the n-th request a status, a delay in seconds or a text instead."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.plan: dict[int, int | float | str] = {}
-        self.seen: list[dict[str, Any]] = []
-        self.most_at_once = self.at_once = 0
-        self.lock = threading.Lock()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/v1"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Endpoint
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        with self.server.lock:
-            act = self.server.plan.get(len(self.server.seen))
-            self.server.seen.append(body | {"key": self.headers["authorization"]})
-            self.server.at_once += 1
-            self.server.most_at_once = max(self.server.most_at_once, self.server.at_once)
-        time.sleep(act if isinstance(act, float) else 0.02)
-        with self.server.lock:
-            self.server.at_once -= 1
-        text = act if isinstance(act, str) else '{"diversity": 5, "alignment": 4, "groundedness": 3}'
-        self._reply(act if isinstance(act, int) else 200, text)
-
-    def _reply(self, status: int, text: str) -> None:
-        reply = {
-            "id": "1",
-            "object": "chat.completion",
-            "created": 1,
-            "model": "judge",
-            "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}],
-        }
-        data = json.dumps(reply if status == 200 else {"error": {"message": "planned"}}).encode()
-        try:
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(data)))
-            self.send_header("retry-after-ms", "1")
-            self.end_headers()
-            self.wfile.write(data)
-        except BrokenPipeError:
-            self.close_connection = True  # the client's deadline has passed
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
 @pytest.fixture
-def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
+    """Grades every set 5, 4, 3."""
     monkeypatch.setenv(KEY, "a-secret")
-    server = Endpoint()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(lambda prompt: '{"diversity": 5, "alignment": 4, "groundedness": 3}') as server:
+        yield server
 
 
-def judge(endpoint: Endpoint, share: float = 1.0, **settings: Any) -> JudgeReward:
+def judge(endpoint: ChatServer, share: float = 1.0, **settings: Any) -> JudgeReward:
     asked = {"type": "judge", "base_url": endpoint.url, "model": "judge", "api_key_env": KEY, "max_retries": 0}
     return JudgeConfig.model_validate(asked | settings).build(share)
 
@@ -100,7 +39,7 @@ def make_answers(*sets: list[int], query: str = "a picnic") -> Answers:
     return replace(answers, queries=[query] * len(sets))
 
 
-def test_a_set_is_graded_once_in_any_order(endpoint: Endpoint) -> None:
+def test_a_set_is_graded_once_in_any_order(endpoint: ChatServer) -> None:
     reward = judge(endpoint)
     parts = reward(make_answers([0, 1], [1, 0], [0, 2]))
     assert parts["reward"].tolist() == [0.75, 0.75, 0.75]  # grades 5, 4, 3: 1, 0.75 and 0.5
@@ -113,7 +52,7 @@ def test_a_set_is_graded_once_in_any_order(endpoint: Endpoint) -> None:
     assert reward(make_answers([0, 1], query="a feast"))["calls"].tolist() == [1]
 
 
-def test_the_judge_gets_the_query_and_the_entries_and_a_response_format(endpoint: Endpoint) -> None:
+def test_the_judge_gets_the_query_and_the_entries_and_a_response_format(endpoint: ChatServer) -> None:
     judge(endpoint)(make_answers([7, 3]))
     (seen,) = endpoint.seen
     text = seen["messages"][0]["content"]
@@ -127,7 +66,7 @@ def test_the_judge_gets_the_query_and_the_entries_and_a_response_format(endpoint
     assert "response_format" not in endpoint.seen[1]
 
 
-def test_an_empty_set_gets_zero_without_a_call(endpoint: Endpoint) -> None:
+def test_an_empty_set_gets_zero_without_a_call(endpoint: ChatServer) -> None:
     parts = judge(endpoint)(make_answers([-1, -1], [0, -1]))
     assert parts["reward"].tolist() == [0.0, 0.75]
     assert len(endpoint.seen) == 1
@@ -135,7 +74,7 @@ def test_an_empty_set_gets_zero_without_a_call(endpoint: Endpoint) -> None:
 
 @pytest.mark.parametrize("fault", [500, 2.0, "no grades here", '{"diversity": 6, "alignment": 4, "groundedness": 3}'])
 def test_a_failed_call_gives_no_grade_is_counted_and_is_repeated_in_the_next_batch(
-    endpoint: Endpoint, fault: int | float | str
+    endpoint: ChatServer, fault: int | float | str
 ) -> None:
     endpoint.plan = {0: fault}
     reward = judge(endpoint, timeout_s=0.5, max_concurrency=1)
@@ -147,13 +86,13 @@ def test_a_failed_call_gives_no_grade_is_counted_and_is_repeated_in_the_next_bat
     assert again["calls"].tolist() == [1, 0]
 
 
-def test_a_call_is_retried(endpoint: Endpoint) -> None:
+def test_a_call_is_retried(endpoint: ChatServer) -> None:
     endpoint.plan = {0: 500, 1: 503}
     assert judge(endpoint, max_retries=2)(make_answers([0, 1]))["reward"].tolist() == [0.75]
     assert len(endpoint.seen) == 3
 
 
-def test_calls_beyond_the_budget_are_counted_but_not_made(endpoint: Endpoint) -> None:
+def test_calls_beyond_the_budget_are_counted_but_not_made(endpoint: ChatServer) -> None:
     reward = judge(endpoint, share=0.5, max_calls=4)
     parts = reward(make_answers([0, 1], [2, 3], [4, 5]))
     assert parts["unasked"].tolist() == [0, 0, 1]
@@ -162,20 +101,20 @@ def test_calls_beyond_the_budget_are_counted_but_not_made(endpoint: Endpoint) ->
     assert len(endpoint.seen) == 2
 
 
-def test_the_number_of_open_calls_stays_within_the_limit(endpoint: Endpoint) -> None:
+def test_the_number_of_open_calls_stays_within_the_limit(endpoint: ChatServer) -> None:
     judge(endpoint, max_concurrency=3)(make_answers(*([row, row + 1] for row in range(12))))
     assert len(endpoint.seen) == 12
     assert 1 < endpoint.most_at_once <= 3
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-def test_a_refusal_raises_an_error_without_the_key_in_its_text(endpoint: Endpoint, status: int) -> None:
+def test_a_refusal_raises_an_error_without_the_key_in_its_text(endpoint: ChatServer, status: int) -> None:
     endpoint.plan = dict.fromkeys(range(9), status)
-    with pytest.raises(RewardError, match=f"HTTP {status}.*check base_url") as error:
+    with pytest.raises(ConfigError, match=f"HTTP {status}.*the key of {KEY}.*check the address") as error:
         judge(endpoint)(make_answers([0, 1]))
     assert "a-secret" not in str(error.value)
 
 
-def test_a_key_that_is_not_set_raises_config_error(endpoint: Endpoint) -> None:
+def test_a_key_that_is_not_set_raises_config_error(endpoint: ChatServer) -> None:
     with pytest.raises(ConfigError, match="R4T_NO_SUCH_KEY"):
         judge(endpoint, api_key_env="R4T_NO_SUCH_KEY")

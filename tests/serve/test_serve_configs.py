@@ -16,7 +16,7 @@ import yaml
 from ray.serve.schema import ServeDeploySchema
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.machine.loopback import is_loopback
+from r4t_ray.endpoints.loopback import is_loopback
 from r4t_ray.serve.app import build_app
 from r4t_ray.serve.args import AppArgs
 from tests.jobs.conftest import Head, ray_head

@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 from pydantic import ValidationError
 
+from r4t_ray.endpoints.loopback import is_loopback
+from r4t_ray.endpoints.retry_after import retry_after_s
 from r4t_ray.errors import DeadlineError, RequestError
 from r4t_ray.machine.library_faults import in_our_words
-from r4t_ray.machine.loopback import is_loopback
-from r4t_ray.machine.retry_after import retry_after_s
 from r4t_ray.retrieval.client.calls import Call, Reply
 from r4t_ray.retrieval.faults import shown
 from r4t_ray.retrieval.response import ErrorResponse

@@ -1,0 +1,123 @@
+"""Calls of a language model behind any OpenAI-compatible endpoint. The key stays in the header: no message has it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from r4t_ray.endpoints.loopback import is_loopback
+from r4t_ray.errors import ConfigError
+from r4t_ray.machine.library_faults import in_our_words
+
+NO_KEY = "none"
+"""What is sent as the key to an endpoint without keys. The client library wants some text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What came of one prompt: the ``text`` of the reply, or None and the ``fault`` of the last try."""
+
+    text: str | None
+    fault: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatEndpoint:
+    """A model at an endpoint.
+
+    Attributes:
+        base_url: Address of the endpoint, with its /v1.
+        model: Name of the model there.
+        key: The key of the endpoint; None if it needs none.
+        key_from: Where the key is from, for messages.
+        timeout_s: Seconds after which a call counts as failed.
+        max_retries: Further tries of a failed call.
+        max_concurrency: Calls that are open at once.
+    """
+
+    base_url: str
+    model: str
+    key: str | None = field(repr=False)
+    key_from: str
+    timeout_s: float
+    max_retries: int
+    max_concurrency: int
+
+    def ask(self, prompts: Sequence[str], **fields: Any) -> list[Reply]:
+        """The reply to each prompt, in their order.
+
+        Args:
+            prompts: Each is one message of a user.
+            fields: Further fields of the requests, such as ``max_tokens``.
+
+        Raises:
+            ConfigError: The endpoint refuses the key or does not know the model.
+            MachineError: The proxy that the environment names cannot be used.
+        """
+        return asyncio.run(self._ask_all(prompts, fields)) if prompts else []
+
+    async def _ask_all(self, prompts: Sequence[str], fields: dict[str, Any]) -> list[Reply]:
+        import openai
+
+        gate = asyncio.Semaphore(self.max_concurrency)
+        with in_our_words(f"endpoint {self.base_url}"):
+            http = openai.DefaultAsyncHttpxClient(trust_env=not is_loopback(self.base_url))
+        async with openai.AsyncOpenAI(
+            base_url=self.base_url,
+            api_key=self.key or NO_KEY,
+            timeout=self.timeout_s,
+            max_retries=self.max_retries,
+            http_client=http,
+        ) as client:
+
+            async def ask_one(prompt: str) -> Reply:
+                async with gate:
+                    return await self._ask(client, prompt, fields)
+
+            return await asyncio.gather(*map(ask_one, prompts))
+
+    async def _ask(self, client: Any, prompt: str, fields: dict[str, Any]) -> Reply:
+        import openai
+
+        messages = [{"role": "user", "content": prompt}]
+        try:
+            reply = await client.chat.completions.create(model=self.model, messages=messages, **fields)
+        except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
+            raise ConfigError(
+                f"endpoint {self.base_url}",
+                f"HTTP {error.status_code}",
+                f"an endpoint that takes {self.key_from} and serves {self.model!r}",
+                "check the address, the model and the key",
+            ) from error
+        except openai.APIError as error:
+            return Reply(text=None, fault=str(error) or type(error).__name__)
+        return Reply(text=(reply.choices[0].message.content or "") if reply.choices else "")
+
+
+def key_of(variable: str, where: str) -> str:
+    """The key in an environment variable.
+
+    Raises:
+        ConfigError: The variable is not set.
+    """
+    if variable not in os.environ:
+        raise ConfigError(
+            where,
+            f"{variable!r}, which is not set here",
+            "an environment variable with the endpoint's key (any text if the endpoint needs no key)",
+            "export it, or pass it to the cluster by runtime_env",
+        )
+    return os.environ[variable]
+
+
+def json_object(text: str) -> str:
+    """The part of a reply that should be its JSON object: from the first brace after any thinking to the last one.
+
+    >>> json_object('<think>{1}</think>Here: {"fits": [2]} Good luck.')
+    '{"fits": [2]}'
+    """
+    said = text.rpartition("</think>")[2]
+    return said[said.find("{") : said.rfind("}") + 1] if "{" in said else ""
