@@ -61,7 +61,7 @@ def write_sample(settings: EmbedSettings, catalogue: Path) -> None:
     import pyarrow.parquet as pq
 
     from r4t_ray.catalogue.ingest import GROUP_ROWS
-    from r4t_ray.encoders.embed import KINDS
+    from r4t_ray.encoders.stream import KINDS
 
     catalogue.mkdir()
     for place, kind in enumerate(KINDS):
@@ -91,7 +91,7 @@ def loop_here(threads: int, catalogue: Path, folder: Path, sender: Any) -> None:
     import torch
 
     from r4t_ray.encoders import EncoderConfig
-    from r4t_ray.encoders.embed import KINDS, catalogue_texts
+    from r4t_ray.encoders.stream import KINDS, catalogue_texts
     from r4t_ray.types import TextKind
 
     torch.set_num_threads(threads)
@@ -120,7 +120,8 @@ def run_stage(threads: int, catalogue: Path, folder: Path) -> ResultRow:
 
     from r4t_ray.config import Resources
     from r4t_ray.encoders import EncoderConfig
-    from r4t_ray.encoders.embed import EmbedBatch, embed_catalogue
+    from r4t_ray.encoders.embed import embed_catalogue
+    from r4t_ray.encoders.stream import EmbedBatch
     from r4t_ray.machine.ray_sessions import connected_to_ray
 
     notes = folder.with_suffix(".jsonl")
@@ -166,7 +167,7 @@ def loops_projected(emb_ND: Array, folder: Path) -> Array:
 def stage_vectors(folder: Path) -> Array:
     """The vectors that the stage wrote, in the order of the loop's."""
     from r4t_ray.embedding_table import read_embedding_table
-    from r4t_ray.encoders.embed import KINDS
+    from r4t_ray.encoders.stream import KINDS
 
     return np.concatenate([read_embedding_table(folder / f"{kind}.parquet")[1] for kind in KINDS])
 

@@ -20,6 +20,11 @@ def given_embeddings(catalogue: Path, kind: str) -> Path:
     return catalogue / f"{kind}_embedding.parquet"
 
 
+def expansions_file(catalogue: Path) -> Path:
+    """The file of the queries that move the vectors of sets, with columns set_id and text. It may be absent."""
+    return catalogue / "expansions.parquet"
+
+
 def embedding_schema(dim: int) -> pa.Schema:
     """Columns of an embedding table of width ``dim``."""
     return pa.schema([("id", pa.string()), ("embedding", pa.list_(pa.float32(), dim))])

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, sample_sets
 from r4t_ray.catalogue.datasets import CatalogueConfig
+from r4t_ray.catalogue.expansions import write_expansions
 from r4t_ray.catalogue.queries.log import about_items, no_sets, read_log
 from r4t_ray.catalogue.queries.logged import Logged, logged_queries, with_log
 from r4t_ray.catalogue.queries.made import oar_queries, oar_themes, wscr_queries
@@ -63,7 +64,7 @@ class IngestInputs(Settings):
 
 def run(config: CatalogueConfig, workspace: Workspace, seed: int) -> Artifact:
     """Convert the dataset of ``config`` to the stage folder ``catalogue``. Raises DataError."""
-    inputs = IngestInputs(catalogue=config, sources=config.sources() | config.log_source())
+    inputs = IngestInputs(catalogue=config, sources=config.sources() | config.added_sources())
     if config.queries is not None:  # a log that was read without references is read again
         inputs = inputs.model_copy(update={"makes": (*inputs.makes, "references of the log")})
 
@@ -84,6 +85,8 @@ def run(config: CatalogueConfig, workspace: Workspace, seed: int) -> Artifact:
         queries = with_log(made, logged, core_of, config.made_queries)
         write_catalogue(folder, catalogue, queries)
         write_vectors(folder, catalogue, config.vectors)
+        if config.expansions is not None:
+            write_expansions(folder, config.expansions, catalogue.sets, has_sets=config.has_sets)
         cores = {query.query_id: core_of[query.query_id] for query in queries if query.query_id in core_of}
         write_relevance(folder, catalogue, cores, logged.relevant)
         _logger.info("%d items, %d sets", len(catalogue.items), len(catalogue.sets) if config.has_sets else 0)

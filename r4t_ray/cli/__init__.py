@@ -8,10 +8,10 @@ from __future__ import annotations
 import sys
 
 from r4t_ray import pipeline
-from r4t_ray.cli import stages, use, workspace
+from r4t_ray.cli import annotate, stages, use, workspace
 from r4t_ray.cli.group import app
 
-__all__ = ["app", "main", "stages", "use", "workspace"]
+__all__ = ["annotate", "app", "main", "stages", "use", "workspace"]
 
 
 def main() -> None:

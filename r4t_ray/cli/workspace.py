@@ -129,50 +129,6 @@ def named_files(items: Path | None, sets: Path | None) -> list[tuple[LivePool, P
     return named
 
 
-@app.command("write-log", rich_help_panel=WORKSPACE_PANEL)
-def write_log(
-    out: Annotated[
-        Path,
-        typer.Option(metavar="FILE", help="The log to write, as JSON lines. If it is there, it is continued."),
-    ],
-    url: Annotated[str, typer.Option(help="Address of an OpenAI-compatible endpoint, with its /v1.")],
-    model: Annotated[str, typer.Option(help="Name of the language model at the endpoint. The larger, the better.")],
-    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    num: Annotated[int, typer.Option(min=1, help="Queries that the file shall have.")] = 400,
-    about: Annotated[
-        str, typer.Option(help='What the catalogue is, such as "dishes for home cooks". Default: the entries say it.')
-    ] = "",
-    seed: Annotated[int, typer.Option(help="Decides which entries the model sees.")] = 0,
-    api_key_env: Annotated[
-        str | None,
-        typer.Option(help="Environment variable that holds the key of the endpoint. Default: no key is sent."),
-    ] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Calls that are open at once.")] = 8,
-    timeout_s: Annotated[float, typer.Option(min=1, help="Seconds after which a call counts as failed.")] = 300.0,
-) -> None:
-    """Have a language model write queries and mark the entries that fit them. It is sent titles of the catalogue."""
-    flow.set_up_logging()
-    from r4t_ray.endpoints.chat import ChatEndpoint, key_of
-    from r4t_ray.log_writer import Order, in_words
-    from r4t_ray.log_writer import write_log as write
-
-    endpoint = ChatEndpoint(
-        base_url=url,
-        model=model,
-        key=None if api_key_env is None else key_of(api_key_env, "--api-key-env"),
-        key_from="no key" if api_key_env is None else f"the key of {api_key_env}",
-        timeout_s=timeout_s,
-        max_retries=2,
-        max_concurrency=concurrency,
-    )
-    written = write(Order(out=out, num=num, about=about, seed=seed), Workspace(workspace), endpoint)
-    each = written.num_relevant / max(1, written.num_queries)
-    typer.echo(
-        f"{out}: {written.num_queries} queries with {each:.1f} entries each; left out: {in_words(written.left_out)}"
-    )
-    typer.echo(f"read a part of it, set catalogue.queries: {out}, and run `r4t pipeline` again")
-
-
 @app.command(rich_help_panel=WORKSPACE_PANEL)
 def drift(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,

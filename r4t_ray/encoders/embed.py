@@ -2,8 +2,8 @@
 
 row group -> text of each row -> model actors -> (second moment -> projection) -> encoder/{items,sets,queries}.parquet.
 Items and sets that brought vectors along skip the model. Where each set is an item, the sets have the vectors of the
-items. The rows keep the order of the catalogue. The projection is fitted on items and sets, and is applied to items,
-sets and queries.
+items. Expansions move the vectors of the sets. The rows keep the order of the catalogue. The projection is fitted on
+items and sets, and is applied to items, sets and queries.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -25,20 +24,26 @@ from numpy.typing import NDArray
 
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.embedding_table import embedding_schema, embedding_table, given_embeddings, read_embedding_table
-from r4t_ray.encoders.encoder import fit_projection, project, save_encoder, second_moment, set_text
+from r4t_ray.encoders.encoder import fit_projection, project, save_encoder, second_moment
 from r4t_ray.encoders.endpoint import EndpointConfig
+from r4t_ray.encoders.expansions import expanded
 from r4t_ray.encoders.same_space import require_same_space, spread_rows
 from r4t_ray.encoders.sentence_transformer import EncoderConfig
+from r4t_ray.encoders.stream import (
+    ID_COLUMNS,
+    KINDS,
+    READ_ROWS,
+    STREAM_ROWS,
+    EmbedBatch,
+    Kind,
+    kinds_of,
+    model_batches,
+    texts_of,
+)
+from r4t_ray.files import whole_file
 from r4t_ray.progress import track
 from r4t_ray.stages import parents_of
 from r4t_ray.types import Array, TextKind
-
-Kind = Literal["items", "sets", "queries"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-ID_COLUMNS: dict[Kind, str] = {"items": "item_id", "sets": "set_id", "queries": "query_id"}
-STREAM_ROWS = 4096
-"""Texts per call of the model. The encoder sorts them by length, so a longer call pads its forward passes less."""
-READ_ROWS = 16_384
 
 _logger = logging.getLogger(__name__)
 
@@ -104,18 +109,21 @@ def embed_catalogue(
     """
     native = folder / "native"
     native.mkdir()
-    counts = {kind: pq.read_metadata(catalogue / f"{kind}.parquet").num_rows for kind in KINDS}
+    kinds = kinds_of(catalogue)
+    counts = {kind: pq.read_metadata(catalogue / f"{kind}.parquet").num_rows for kind in kinds}
     given = [kind for kind in KINDS if given_embeddings(catalogue, kind).exists()]
     if given:
         check_given(config, catalogue, given)
     for kind in given:
         (native / f"{kind}.parquet").symlink_to(given_embeddings(catalogue, kind))
     are_items = "sets" not in given and sets_are_items(catalogue)
-    asked = [kind for kind in KINDS if kind not in given and not (kind == "sets" and are_items)]
-    batches = _model_batches(config, catalogue, asked, actor or EmbedBatch)
+    asked = [kind for kind in kinds if kind not in given and not (kind == "sets" and are_items)]
+    batches = model_batches(config, catalogue, asked, actor or EmbedBatch)
     _write_native(batches, native, sum(counts[kind] for kind in asked))
     if are_items:
         (native / "sets.parquet").symlink_to("items.parquet")
+    if "expansions" in kinds:
+        _expand_sets(native, config.expansion_weight)
     moment_DD = sum(second_moment(part[1]) for kind in ("items", "sets") for part in _parts(native, kind))
     projection_Dd = fit_projection(np.asarray(moment_DD), config.dim)
     for kind in KINDS:
@@ -127,34 +135,6 @@ def embed_catalogue(
     save_encoder(folder / "model", config, projection_Dd, prompts)
     shutil.rmtree(native)
     return sum(counts.values())
-
-
-class EmbedBatch:
-    """Actor of the stream. It holds the model and embeds batches of texts."""
-
-    def __init__(self, config: EncoderConfig | EndpointConfig) -> None:
-        if isinstance(config, EncoderConfig) and not config.actors.gpus:
-            import torch
-
-            torch.set_num_threads(config.actors.num_threads)
-        self._encoder = config.build()
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        """Embed a batch with the columns kind, id and text. Returns the columns id, embedding and kind."""
-        kinds: list[TextKind] = ["query" if kind == "queries" else "document" for kind in batch["kind"].to_pylist()]
-        emb_MD = self._encoder.encode(batch["text"].to_pylist(), kinds)
-        table = embedding_table(batch["id"].to_pylist(), emb_MD)
-        return table.append_column("kind", batch["kind"])
-
-
-def catalogue_texts(row_group: pa.Table, catalogue: Path) -> Iterator[pa.Table]:
-    """Read one row group of a catalogue file, given as (kind, number). Yields tables with kind, id and text."""
-    ((kind, number),) = zip(row_group["kind"].to_pylist(), row_group["number"].to_pylist(), strict=True)
-    with pq.ParquetFile(catalogue / f"{kind}.parquet") as file:
-        for batch in file.iter_batches(row_groups=[number], batch_size=READ_ROWS):
-            texts = texts_of(kind, batch)
-            kinds = pa.array([kind] * batch.num_rows, pa.string())
-            yield pa.table({"kind": kinds, "id": batch[ID_COLUMNS[kind]], "text": texts})
 
 
 def sets_are_items(catalogue: Path) -> bool:
@@ -173,14 +153,6 @@ def sets_are_items(catalogue: Path) -> bool:
             and not pc.any(pc.not_equal(row.column(2), "")).as_py()
             for item, row in pairs
         )
-
-
-def texts_of(kind: Kind, rows: pa.RecordBatch | pa.Table) -> pa.Array | pa.ChunkedArray:
-    """The texts that are embedded, of rows of a catalogue file."""
-    if kind != "sets":
-        return rows["text"]
-    pairs = zip(rows["title"].to_pylist(), rows["description"].to_pylist(), strict=True)
-    return pa.array([set_text(title, description) for title, description in pairs], pa.string())
 
 
 def check_given(config: EncoderConfig | EndpointConfig, catalogue: Path, kinds: Sequence[Kind]) -> None:
@@ -252,34 +224,16 @@ def _write_native(batches: Iterator[pa.Table], native: Path, num_rows: int) -> N
             writer.close()
 
 
-def _model_batches(
-    config: EncoderConfig | EndpointConfig, catalogue: Path, kinds: Sequence[Kind], actor: type[EmbedBatch]
-) -> Iterator[pa.Table]:
-    """Embed all texts of the kinds with the model, in the order of the catalogue."""
-    context = ray.data.DataContext.get_current()
-    context.execution_options.preserve_order = True
-    context.enable_progress_bars = False
-    context.raise_original_map_exception = True  # so that a fault keeps its class and fields on the way to the driver
-    options: dict[str, Any] = {"batch_format": "pyarrow", "batch_size": STREAM_ROWS}
-    row_groups = [
-        {"kind": kind, "number": number}
-        for kind in kinds
-        for number in range(pq.read_metadata(catalogue / f"{kind}.parquet").num_row_groups)
-    ]
-    # read_parquet would start actors for each file, which takes longer than reading it.
-    stream = (
-        ray.data.from_items(row_groups, override_num_blocks=len(row_groups))
-        .map_batches(partial(catalogue_texts, catalogue=catalogue), batch_format="pyarrow", batch_size=1)
-        .map_batches(
-            actor,
-            fn_constructor_args=(config,),
-            compute=ray.data.ActorPoolStrategy(size=config.actors.num),
-            num_cpus=config.actors.cpus,
-            num_gpus=config.actors.gpus,
-            **options,
-        )
-    )
-    return iter(stream.iter_batches(**options))
+def _expand_sets(native: Path, weight: float) -> None:
+    """Put moved vectors in the place of the sets' own; see expansions.py."""
+    moved = expanded(_parts(native, "sets"), _parts(native, "expansions"), weight)
+    with whole_file(native / "sets.parquet") as path:
+        writer: pq.ParquetWriter | None = None
+        for ids, emb_MD in moved:
+            writer = writer or pq.ParquetWriter(path, embedding_schema(emb_MD.shape[1]))
+            writer.write_table(embedding_table(ids, emb_MD))
+        assert writer is not None, "a catalogue has sets"
+        writer.close()
 
 
 def _parts(folder: Path, kind: str) -> Iterator[tuple[list[str], Array]]:

@@ -36,3 +36,10 @@ class EncoderSettings(Settings):
         "are no closer to their own texts than to other texts: another model made them. Turn it off if the texts say "
         "nothing about the entries, such as part numbers beside vectors of pictures.",
     )
+    expansion_weight: float = Field(
+        1.0,
+        ge=0,
+        description="Weight of the queries of `catalogue.expansions` in the vector of their entry, beside 1 for its "
+        "own text. Raise it if people describe what they want and name no entry; lower it if they mostly type words "
+        "of titles. 0 ignores the expansions.",
+    )

@@ -16,7 +16,7 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.config import Resources, Settings
 from r4t_ray.embedding_table import embedding_table
 from r4t_ray.encoders import EncoderConfig, embed, load_embeddings, load_encoder, load_serving_encoder, run, set_text
-from r4t_ray.encoders.embed import EmbedBatch
+from r4t_ray.encoders.stream import EmbedBatch
 from r4t_ray.errors import ArtifactError, MissingArtifactError
 
 # There are more rows than in a call of the model or a row group, and their lengths differ, so a wrong order would show.
@@ -130,7 +130,7 @@ def test_sets_that_are_items_are_not_embedded(tmp_path: Path, monkeypatch: pytes
             made = embedding_table(table.column(0).to_pylist(), emb_MD)
             yield made.append_column("kind", pa.array([kind] * len(table)))
 
-    monkeypatch.setattr(embed, "_model_batches", batches)
+    monkeypatch.setattr(embed, "model_batches", batches)
     assert embed.embed_catalogue(EncoderConfig(dim=4, runtime="torch"), catalogue, folder) == 2 * len(ITEMS) + len(
         QUERIES
     )

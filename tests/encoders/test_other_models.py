@@ -14,8 +14,8 @@ import torch
 from r4t_ray.artifacts import Workspace
 from r4t_ray.config import Settings, parse_settings
 from r4t_ray.encoders import EncoderConfig, load_embeddings, load_encoder, resolve_model, run
-from r4t_ray.encoders.embed import EmbedBatch
 from r4t_ray.encoders.sentence_transformer import SentenceEncoder
+from r4t_ray.encoders.stream import EmbedBatch
 from r4t_ray.errors import ConfigError, DataError
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.new_entries import add

@@ -67,6 +67,13 @@ class DatasetSettings(Settings):
         "every split. none: the log alone. Without a log all made-up queries are used.",
     )
 
+    expansions: Path | None = Field(
+        None,
+        description="Queries that entries answer (document expansion), in the same forms: a record has a text and a "
+        "set_id, without sets an item_id. The vector of the entry is moved towards them (`encoder.expansion_weight`), "
+        "so that people find it by what they want it for. `r4t write-expansions` has a language model write them.",
+    )
+
     @model_validator(mode="after")
     def _has_queries(self) -> Self:
         if self.made_queries == "none" and self.queries is None:
@@ -87,9 +94,10 @@ class DatasetSettings(Settings):
         """Name -> sha256 of every file of the dataset. If one changes, the ingest stage runs again."""
         raise NotImplementedError
 
-    def log_source(self) -> dict[str, str]:
-        """The same for the log of ``queries``; empty without one. Raises DataError if the file is missing."""
-        return {} if self.queries is None else {"queries": sha256_of_records(self.queries)}
+    def added_sources(self) -> dict[str, str]:
+        """The same for the files of ``queries`` and ``expansions``, if named. Raises DataError if one is missing."""
+        named = {"queries": self.queries, "expansions": self.expansions}
+        return {name: sha256_of_records(path) for name, path in named.items() if path is not None}
 
     def vectors(self, kind: str) -> Iterator[VectorBatch]:
         """The vectors of the records of ``kind``, "items" or "sets", in their order; none by default."""

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
+from r4t_ray.annotation.entries import MAX_CHARS, NUM_CANDIDATES, entry_text, open_entries
+from r4t_ray.annotation.log import Order, write_log
+from r4t_ray.annotation.log_prompts import Wish, fits_prompt, read_fits, read_wishes, wishes_prompt
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Catalogue, load_items, load_sets
 from r4t_ray.catalogue.queries.log import read_log
 from r4t_ray.endpoints.chat import ChatEndpoint
 from r4t_ray.errors import ConfigError, DataError, MachineError
-from r4t_ray.log_writer import Order, write_log
-from r4t_ray.log_writer.entries import MAX_CHARS, NUM_CANDIDATES, entry_text, open_entries
-from r4t_ray.log_writer.prompts import Wish, fits_prompt, read_fits, read_wishes, wishes_prompt
 from tests.endpoints.chat_server import ChatServer, serving
 
 WISHES = {
@@ -51,7 +51,7 @@ class Model:
 @pytest.fixture(autouse=True)
 def _narrow_space(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the 16 dimensions of the toy catalogue, texts without a common word have cosines up to 0.9."""
-    monkeypatch.setattr("r4t_ray.log_writer.write.MAX_COSINE", 0.97)
+    monkeypatch.setattr("r4t_ray.annotation.log.MAX_COSINE", 0.97)
 
 
 @pytest.fixture
@@ -85,7 +85,8 @@ def test_the_log_names_what_the_model_marked(indexed_workspace: Workspace, serve
     assert (written.num_queries, written.num_relevant) == (3, sum(len(row["set_ids"]) for row in rows))
     everything = Catalogue(items=tuple(load_items(indexed_workspace)), sets=tuple(load_sets(indexed_workspace)))
     assert [line.tasks for line in read_log(out, everything)] == [("oar",)] * 3
-    assert "a catalogue of dishes for: something warm" in server.seen[1]["messages"][0]["content"]
+    asked = [body["messages"][0]["content"] for body in server.seen]
+    assert any("a catalogue of dishes for: something warm" in prompt for prompt in asked)
     assert [path.name for path in out.parent.iterdir()] == ["log.jsonl"]
 
 
@@ -164,7 +165,7 @@ def test_a_file_of_another_kind_is_refused_before_a_call(
 def test_titles_bring_entries_to_the_shortlist_that_the_wish_does_not(
     indexed_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("r4t_ray.log_writer.entries.NUM_CANDIDATES", 4)
+    monkeypatch.setattr("r4t_ray.annotation.entries.NUM_CANDIDATES", 4)
     entries = open_entries(indexed_workspace)
     (first, other), *_ = [[row.title for row in load_sets(indexed_workspace)][place] for place in (0, 40)], None
     alone, both = (

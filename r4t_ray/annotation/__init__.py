@@ -1,13 +1,11 @@
-"""Writes a log of queries for a catalogue without one: a language model invents wishes and marks what fits each.
+"""What a language model writes for a catalogue that lacks it, by `r4t write-log` and `r4t write-expansions`.
+
+A log (log.py) is made in three steps:
 
 1. The model sees a sample of the catalogue. It writes wishes of people, and for each a few titles that would fit. So a
    fitting entry is found that is far from the wish itself.
 2. The entries nearest to the wish and to its titles are shortlisted.
 3. The model marks the entries of the shortlist that fit.
 
-The file is what ``catalogue.queries`` takes.
+Expansions (expansions.py) are wishes that each entry answers.
 """
-
-from r4t_ray.log_writer.write import Order, Written, in_words, write_log
-
-__all__ = ["Order", "Written", "in_words", "write_log"]

@@ -61,7 +61,7 @@ def wishes_prompt(about: str, entries: Sequence[str], earlier: Sequence[str], nu
         num: The number of wishes.
     """
     return WISHES_PROMPT.format(
-        about=_in_words(about),
+        about=in_words(about),
         entries=_listed(entries),
         num=num,
         titles=TITLES_PER_WISH,
@@ -72,7 +72,7 @@ def wishes_prompt(about: str, entries: Sequence[str], earlier: Sequence[str], nu
 def fits_prompt(about: str, wish: str, entries: Sequence[str]) -> str:
     """Asks which of the entries, numbered from 1, fit a wish."""
     numbered = "\n".join(f"{number}. {entry}" for number, entry in enumerate(entries, 1))
-    return FITS_PROMPT.format(about=_in_words(about), wish=wish, entries=numbered)
+    return FITS_PROMPT.format(about=in_words(about), wish=wish, entries=numbered)
 
 
 def read_wishes(reply: str) -> list[Wish]:
@@ -85,11 +85,11 @@ def read_wishes(reply: str) -> list[Wish]:
     """
     found = []
     for record in _list_in(reply, "requests"):
-        text = _text(record.get("request")) if isinstance(record, dict) else ""
+        text = as_text(record.get("request")) if isinstance(record, dict) else ""
         if not text or len(text.split()) > MAX_WISH_WORDS:
             continue
         titles = record.get("titles")
-        given = [_text(title) for title in titles] if isinstance(titles, list) else []
+        given = [as_text(title) for title in titles] if isinstance(titles, list) else []
         found.append(Wish(text=text, titles=tuple(title for title in given if title)[:TITLES_PER_WISH]))
     return found
 
@@ -111,22 +111,27 @@ def read_fits(reply: str, num_entries: int) -> list[int] | None:
     return sorted({number - 1 for number in fits})
 
 
+def in_words(about: str) -> str:
+    """What the catalogue is, as a part of a prompt.
+
+    >>> in_words("dishes"), in_words("")
+    (' of dishes', '')
+    """
+    return f" of {about}" if about else ""
+
+
+def as_text(value: Any) -> str:
+    """A text with single spaces; empty for another value and for one that UTF-8 cannot write."""
+    text = " ".join(value.split()) if isinstance(value, str) else ""
+    return text.encode("utf-8", "ignore").decode()
+
+
 def _list_in(reply: str, name: str) -> list[Any]:
     try:
         found = json.loads(json_object(reply)).get(name)
     except ValueError:
         return []
     return found if isinstance(found, list) else []
-
-
-def _text(value: Any) -> str:
-    """A text with single spaces; empty for another value and for one that UTF-8 cannot write."""
-    text = " ".join(value.split()) if isinstance(value, str) else ""
-    return text.encode("utf-8", "ignore").decode()
-
-
-def _in_words(about: str) -> str:
-    return f" of {about}" if about else ""
 
 
 def _listed(texts: Sequence[str]) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from r4t_ray.annotation.log_prompts import Wish
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Catalogue, has_sets, load_items, load_sets
+from r4t_ray.catalogue.expansions import id_name
 from r4t_ray.encoders import CachedEncoder, load_encoder
 from r4t_ray.index import ShardedIndex, load_index
-from r4t_ray.log_writer.prompts import Wish
 
 STAGES = ("catalogue", "encoder", "index")
 NUM_CANDIDATES = 80
@@ -26,14 +27,14 @@ class Entries:
 
     Attributes:
         catalogue: Its items and sets.
-        has_sets: Whether people put the sets together. Otherwise each item is a set.
+        id_name: The field of a record that names an entry: set_id, or item_id where each item is a set.
         texts: The text of each entry, in the row order of the index.
         index: Finds the entries near to a vector.
         encoder: Embeds wishes and titles.
     """
 
     catalogue: Catalogue
-    has_sets: bool
+    id_name: str
     texts: list[str]
     index: ShardedIndex
     encoder: CachedEncoder
@@ -50,21 +51,23 @@ class Entries:
 def open_entries(workspace: Workspace) -> Entries:
     """Read a workspace that has its catalogue, encoder and index; raises ArtifactError if it has not."""
     workspace.check_lineage(STAGES)
-    index = load_index(workspace, "oar")
-    catalogue = Catalogue(items=tuple(load_items(workspace)), sets=tuple(load_sets(workspace)))
-    with_items = has_sets(workspace)
-    text_of = {item.item_id: item.text for item in catalogue.items}
-    shown = {
-        row.set_id: entry_text(row.title, [text_of[name] for name in row.item_ids[:ITEMS_SHOWN]] if with_items else [])
-        for row in catalogue.sets
-    }
+    index, text_of = load_index(workspace, "oar"), texts_by_id(workspace)
     return Entries(
-        catalogue=catalogue,
-        has_sets=with_items,
-        texts=[shown[name] for name in index.ids],
+        catalogue=Catalogue(items=tuple(load_items(workspace)), sets=tuple(load_sets(workspace))),
+        id_name=id_name(has_sets(workspace)),
+        texts=[text_of[name] for name in index.ids],
         index=index,
         encoder=CachedEncoder(load_encoder(workspace.root / "encoder" / "model")),
     )
+
+
+def texts_by_id(workspace: Workspace) -> dict[str, str]:
+    """Id of each set -> the text that a prompt shows of it, in the order of the catalogue."""
+    text_of = {item.item_id: item.text for item in load_items(workspace)} if has_sets(workspace) else {}
+    return {
+        row.set_id: entry_text(row.title, [text_of[name] for name in row.item_ids[:ITEMS_SHOWN]] if text_of else [])
+        for row in load_sets(workspace)
+    }
 
 
 def entry_text(title: str, items: Sequence[str]) -> str:
