@@ -34,6 +34,11 @@ def test_the_cookbook_takes_as_long_as_its_measured_run() -> None:
     assert of_stage(forecasts, "embed").disk == 11_021 * 4 * (128 + 384)
 
 
+def test_expansions_are_embedded_too() -> None:
+    demo = forecast(load_experiment(ROOT / "jobs/configs/cookbook.yaml"))
+    assert of_stage(demo, "embed").work == f"{11_021 + 12_516:,} texts"  # 3,129 dishes with four wishes each
+
+
 def test_a_language_model_that_scores_answers_is_counted() -> None:
     forecasts = forecast(load_experiment(ROOT / "jobs/configs/cookbook-back-translation.yaml"))
     # 10 steps of 5 queries, 760 training and validation themes, 84 held-out themes; each has 8 random sets.

@@ -36,7 +36,7 @@ def expanded(entries: Iterable[Part], expansions: Iterable[Part], weight: float)
 
     >>> one = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
     >>> ((ids, rows),) = expanded([(["a", "b"], one)], [(["b"], one[:1])], 1.0)
-    >>> ids, rows.round(2).tolist()
+    >>> ids, rows.astype(float).round(2).tolist()
     (['a', 'b'], [[1.0, 0.0], [0.71, 0.71]])
     """
     means = _mean_of_each(expansions)

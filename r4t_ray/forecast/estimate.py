@@ -38,11 +38,12 @@ class Forecast:
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """Numbers of items and sets, and bytes of their files."""
+    """Numbers of items, sets and expansions, and bytes of the files of items and sets."""
 
     items: int
     sets: int
     num_bytes: int
+    expansions: int = 0
 
     def queries(self, task: str, share: float = 1.0) -> int:
         """About how many queries ingest makes of the sets; ``share`` takes a part."""
@@ -60,7 +61,8 @@ def catalogue_size(config: CatalogueConfig) -> Size:
     else:
         catalogue = config.read()
         items, sets = len(catalogue.items), len(catalogue.sets)
-    return Size(items=items, sets=min(sets, config.max_sets or sets), num_bytes=num_bytes)
+    expansions = 0 if config.expansions is None else count_records(config.expansions)[0]
+    return Size(items=items, sets=min(sets, config.max_sets or sets), num_bytes=num_bytes, expansions=expansions)
 
 
 def forecast(experiment: Experiment) -> list[Forecast]:
@@ -118,7 +120,7 @@ def _work(experiment: Experiment, size: Size, rows: int) -> dict[str, list[tuple
     )
     return {
         "catalogue": [(rows, "records", rates.INGEST_ROWS)],
-        "encoder": [(rows, "texts", rates.EMBED_TEXTS)],
+        "encoder": [(rows + size.expansions, "texts", rates.EMBED_TEXTS)],
         "index": [(size.items + size.sets, "vectors", rates.INDEX_VECTORS)],
         "folm": [(examples, "examples", rates.WARM_START_EXAMPLES), (samples, "samples", rates.ROLLOUTS), *folm_calls],
         "pairs": [(fan_outs, "fan-outs", rates.FAN_OUTS), *pairs_calls],
