@@ -15,7 +15,7 @@ from r4t_ray import cli, pipeline
 from r4t_ray.errors import DataError
 
 STAGES = ("ingest", "embed", "build-index", "train-folm", "synthesize-pairs", "train-diffusion", "evaluate")
-LOOKED_AFTER = ("status", "drift", "add", "remove", "doctor")
+LOOKED_AFTER = ("status", "drift", "add", "remove", "doctor", "write-log", "write-expansions")
 COMMANDS = (*STAGES, "pipeline", "ablate", "serve", "query", "retrieve", "push", *LOOKED_AFTER)
 
 Run = Callable[..., tuple[int, str, str]]

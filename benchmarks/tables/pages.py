@@ -68,6 +68,7 @@ TABLES: dict[str, Callable[[], Iterable[Table]]] = {
     "frontier": lambda: frontier.frontier_tables(read("frontier_cookbook")),
     "cookbook-validation": lambda: [report.validation_table(read("report_cookbook"))],
     "wishes-oar": lambda: [report.whole_table(read("report_wishes"), "oar")],
+    "written-oar": lambda: [report.whole_table(read("report_written"), "oar")],
     "recipes-oar": lambda: [report.whole_table(read("report_recipes"), "oar")],
     "recipes-wscr": lambda: [report.whole_table(read("report_recipes"), "wscr")],
     "polyvore-oar": lambda: [report.whole_table(read("report_polyvore"), "oar")],

@@ -1,4 +1,4 @@
-"""What a language model writes for a catalogue that lacks it, by `r4t write-log` and `r4t write-expansions`.
+"""A language model writes a log of queries (`r4t write-log`) or expansions (`r4t write-expansions`) of a catalogue.
 
 A log (log.py) is made in three steps:
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from r4t_ray.annotation.log_prompts import Wish
 from r4t_ray.artifacts import Workspace
-from r4t_ray.catalogue import Catalogue, has_sets, load_items, load_sets
+from r4t_ray.catalogue import Catalogue, load_items, load_sets
 from r4t_ray.catalogue.expansions import id_name
-from r4t_ray.encoders import CachedEncoder, load_encoder
+from r4t_ray.encoders import CachedEncoder, load_encoder, set_text
 from r4t_ray.index import ShardedIndex, load_index
 
 STAGES = ("catalogue", "encoder", "index")
@@ -39,6 +41,11 @@ class Entries:
     index: ShardedIndex
     encoder: CachedEncoder
 
+    @property
+    def mean_cosine(self) -> float:
+        """The mean cosine of two entries: the squared length of the mean of their unit vectors."""
+        return float(np.square(self.index.emb_MD.mean(axis=0)).sum())
+
     def shortlist(self, wish: Wish) -> list[int]:
         """Rows of up to NUM_CANDIDATES entries: half are nearest to the wish, the others to its titles in turn."""
         q_BD = self.encoder.encode([wish.text, *wish.titles])
@@ -51,22 +58,35 @@ class Entries:
 def open_entries(workspace: Workspace) -> Entries:
     """Read a workspace that has its catalogue, encoder and index; raises ArtifactError if it has not."""
     workspace.check_lineage(STAGES)
-    index, text_of = load_index(workspace, "oar"), texts_by_id(workspace)
+    index, catalogue = load_index(workspace, "oar"), load_catalogue(workspace)
+    text_of = texts_by_id(catalogue)
     return Entries(
-        catalogue=Catalogue(items=tuple(load_items(workspace)), sets=tuple(load_sets(workspace))),
-        id_name=id_name(has_sets(workspace)),
+        catalogue=catalogue,
+        id_name=id_name(not are_items(catalogue)),
         texts=[text_of[name] for name in index.ids],
         index=index,
         encoder=CachedEncoder(load_encoder(workspace.root / "encoder" / "model")),
     )
 
 
-def texts_by_id(workspace: Workspace) -> dict[str, str]:
+def load_catalogue(workspace: Workspace) -> Catalogue:
+    """All items and sets of a workspace."""
+    return Catalogue(items=tuple(load_items(workspace)), sets=tuple(load_sets(workspace)))
+
+
+def are_items(catalogue: Catalogue) -> bool:
+    """Whether each set is an item, as in a catalogue that has only items."""
+    return all(row.item_ids == (row.set_id,) for row in catalogue.sets)
+
+
+def texts_by_id(catalogue: Catalogue) -> dict[str, str]:
     """Id of each set -> the text that a prompt shows of it, in the order of the catalogue."""
-    text_of = {item.item_id: item.text for item in load_items(workspace)} if has_sets(workspace) else {}
+    text_of = {} if are_items(catalogue) else {item.item_id: item.text for item in catalogue.items}
     return {
-        row.set_id: entry_text(row.title, [text_of[name] for name in row.item_ids[:ITEMS_SHOWN]] if text_of else [])
-        for row in load_sets(workspace)
+        row.set_id: entry_text(
+            set_text(row.title, row.description), [text_of[name] for name in row.item_ids[:ITEMS_SHOWN] if text_of]
+        )
+        for row in catalogue.sets
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from r4t_ray.annotation.log_prompts import MAX_WISH_WORDS, as_text, in_words
+from r4t_ray.annotation.log_prompts import as_text, in_words, is_query
 from r4t_ray.endpoints.chat import json_object
 
 WISHES_PER_ENTRY = 4
@@ -41,8 +41,5 @@ def read_expansions(reply: str, num_entries: int) -> dict[int, list[str]]:
         return {}
     wishes = {place: found.get(str(place + 1)) for place in range(num_entries)}
     texts = {place: [as_text(wish) for wish in given] for place, given in wishes.items() if isinstance(given, list)}
-    kept = {
-        place: [text for text in dict.fromkeys(given) if text and len(text.split()) <= MAX_WISH_WORDS]
-        for place, given in texts.items()
-    }
+    kept = {place: [text for text in dict.fromkeys(given) if is_query(text)] for place, given in texts.items()}
     return {place: given for place, given in kept.items() if given}

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from r4t_ray.annotation.asking import nothing_usable, texts_of_replies
-from r4t_ray.annotation.entries import texts_by_id
+from r4t_ray.annotation.asking import Rounds
+from r4t_ray.annotation.entries import are_items, load_catalogue, texts_by_id
 from r4t_ray.annotation.expansion_prompts import expansion_prompt, read_expansions
 from r4t_ray.annotation.lines import LinesFile
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import expansions as stored
-from r4t_ray.catalogue import has_sets
 from r4t_ray.endpoints.chat import ChatEndpoint
 
 ENTRIES_PER_CALL = 20
+MAX_PASSES = 2
 SEED = 0
 """Decides which entries share a prompt. Neighbours in a file are often alike, and the model then repeats itself."""
 
@@ -25,7 +26,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Expanded:
-    """What the file holds: entries with expansions, and the entries of the catalogue."""
+    """The state of the file: entries with expansions, and the entries of the catalogue."""
 
     num_expanded: int
     num_entries: int
@@ -46,29 +47,30 @@ def write_expansions(out: Path, about: str, workspace: Workspace, endpoint: Chat
         DataError: The file is there and has no expansions.
         MachineError: The endpoint does not answer, or its model does not write what it is asked for.
     """
-    file, text_of = LinesFile(out), texts_by_id(workspace)
-    name = stored.id_name(has_sets(workspace))
-    known = set(stored.read_expansions(out, has_sets(workspace))) if file.has_lines() else set()
-    left = [entry for entry in text_of if entry not in known]
-    random.Random(SEED).shuffle(left)
-    calls = [left[start : start + ENTRIES_PER_CALL] for start in range(0, len(left), ENTRIES_PER_CALL)]
-    for start in range(0, len(calls), endpoint.max_concurrency):
-        asked = calls[start : start + endpoint.max_concurrency]
-        prompts = [expansion_prompt(about, [text_of[entry] for entry in part]) for part in asked]
-        replies = texts_of_replies(endpoint, prompts)
-        found = [
-            {name: part[place], "text": wish}
-            for part, reply in zip(asked, replies, strict=True)
-            for place, wishes in read_expansions(reply or "", len(part)).items()
-            for wish in wishes
-        ]
-        if not found:
-            raise nothing_usable(
-                endpoint,
-                f"no wishes in {len(replies)} replies, the first {(replies[0] or '')[:200]!r}",
-                "take a larger model; what was written before stays",
-            )
-        file.add(found)
-        known |= {record[name] for record in found}
-        _logger.info("write-expansions: %d of %d entries", len(known & text_of.keys()), len(text_of))
+    file, catalogue, rounds = LinesFile(out), load_catalogue(workspace), Rounds(endpoint)
+    text_of, with_sets = texts_by_id(catalogue), not are_items(catalogue)
+    known = set(stored.read_expansions(out, with_sets)) if file.has_lines() else set()
+    for _ in range(MAX_PASSES):  # the later ones ask again for what a reply left out
+        left = [entry for entry in text_of if entry not in known]
+        random.Random(SEED).shuffle(left)
+        calls = [left[start : start + ENTRIES_PER_CALL] for start in range(0, len(left), ENTRIES_PER_CALL)]
+        for start in range(0, len(calls), endpoint.max_concurrency):
+            found = _expansions(about, text_of, calls[start : start + endpoint.max_concurrency], rounds)
+            file.add([{stored.id_name(with_sets): entry, "text": wish} for entry in found for wish in found[entry]])
+            known |= found.keys()
+            state = f"{len(known & text_of.keys())} of {len(text_of)} entries"
+            _logger.info("write-expansions: %s", state)
+            rounds.end(len(found), "no wishes", f"the {state} that {out} has")
     return Expanded(num_expanded=len(known & text_of.keys()), num_entries=len(text_of))
+
+
+def _expansions(
+    about: str, text_of: Mapping[str, str], calls: Sequence[Sequence[str]], rounds: Rounds
+) -> dict[str, list[str]]:
+    """Id -> wishes, for the entries of some calls. Entries that a reply leaves out are left out."""
+    replies = rounds.ask([expansion_prompt(about, [text_of[entry] for entry in part]) for part in calls])
+    return {
+        part[place]: wishes
+        for part, reply in zip(calls, replies, strict=True)
+        for place, wishes in read_expansions(reply or "", len(part)).items()
+    }

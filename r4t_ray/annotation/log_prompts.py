@@ -10,7 +10,7 @@ from typing import Any
 from r4t_ray.endpoints.chat import json_object
 
 TITLES_PER_WISH = 8
-MAX_WISH_WORDS = 40
+MAX_WISH_WORDS, MAX_WISH_CHARS = 40, 300
 """A longer text is no query but a reply that went astray."""
 
 WISHES_PROMPT = """A catalogue{about} has entries such as these:
@@ -86,7 +86,7 @@ def read_wishes(reply: str) -> list[Wish]:
     found = []
     for record in _list_in(reply, "requests"):
         text = as_text(record.get("request")) if isinstance(record, dict) else ""
-        if not text or len(text.split()) > MAX_WISH_WORDS:
+        if not is_query(text):
             continue
         titles = record.get("titles")
         given = [as_text(title) for title in titles] if isinstance(titles, list) else []
@@ -118,6 +118,11 @@ def in_words(about: str) -> str:
     (' of dishes', '')
     """
     return f" of {about}" if about else ""
+
+
+def is_query(text: str) -> bool:
+    """Whether a text may be what a person types."""
+    return bool(text) and len(text) <= MAX_WISH_CHARS and len(text.split()) <= MAX_WISH_WORDS
 
 
 def as_text(value: Any) -> str:

@@ -51,31 +51,37 @@ def read_expansions(path: Path, has_sets: bool) -> dict[str, list[str]]:
     return {entry: list(texts) for entry, texts in found.items()}
 
 
-def write_expansions(folder: Path, path: Path, sets: Sequence[ItemSet], *, has_sets: bool) -> None:
-    """Write expansions.parquet, in the order of the sets.
+def write_expansions(
+    folder: Path, path: Path, sets: Sequence[ItemSet], whole: Sequence[ItemSet], *, has_sets: bool
+) -> None:
+    """Write expansions.parquet, in the order of the sets. Without expansions of these sets nothing is written.
 
     Args:
         folder: The folder of the stage.
         path: The file of the expansions. Entries that the catalogue lacks are left out and counted.
         sets: The sets of the workspace.
+        whole: All sets of the catalogue, with the ones that ``catalogue.max_sets`` leaves out.
         has_sets: Whether people put the sets together.
 
     Raises:
         DataError: The file cannot be used, or no record belongs to an entry of the catalogue.
     """
     found = read_expansions(path, has_sets)
-    known = [row.set_id for row in sets if row.set_id in found]
-    if not known:
+    num_unknown = len(found.keys() - {row.set_id for row in whole})
+    if num_unknown == len(found):
         raise DataError(
             str(path),
             f"{len(found)} entries, of which the catalogue has none",
             f"{id_name(has_sets)}s of the catalogue",
             "write the expansions for this catalogue (`r4t write-expansions`)",
         )
+    if num_unknown:
+        _logger.warning("catalogue.expansions: left out, because the catalogue lacks them: %d entries", num_unknown)
+    known = [row.set_id for row in sets if row.set_id in found]
+    if not known:
+        return
     texts = [found[name] for name in known]
     ids = pa.array([name for name, own in zip(known, texts, strict=True) for _ in own], pa.string())
     table = pa.table([ids, pa.array([text for own in texts for text in own], pa.string())], schema=SCHEMA)
     pq.write_table(table, expansions_file(folder), row_group_size=GROUP_ROWS)
     _logger.info("%d of %d entries have expansions, %.1f on average", len(known), len(sets), len(ids) / len(known))
-    if len(found) > len(known):
-        _logger.warning("catalogue.expansions: %d entries are not in the catalogue", len(found) - len(known))

@@ -86,7 +86,7 @@ def run(config: CatalogueConfig, workspace: Workspace, seed: int) -> Artifact:
         write_catalogue(folder, catalogue, queries)
         write_vectors(folder, catalogue, config.vectors)
         if config.expansions is not None:
-            write_expansions(folder, config.expansions, catalogue.sets, has_sets=config.has_sets)
+            write_expansions(folder, config.expansions, catalogue.sets, whole.sets, has_sets=config.has_sets)
         cores = {query.query_id: core_of[query.query_id] for query in queries if query.query_id in core_of}
         write_relevance(folder, catalogue, cores, logged.relevant)
         _logger.info("%d items, %d sets", len(catalogue.items), len(catalogue.sets) if config.has_sets else 0)

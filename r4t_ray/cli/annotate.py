@@ -24,7 +24,7 @@ About = Annotated[
 ]
 ApiKeyEnv = Annotated[
     str | None,
-    typer.Option(help="Environment variable that holds the key of the endpoint. Default: no key is sent."),
+    typer.Option(help="Environment variable that holds the key of the endpoint. Default: an endpoint without keys."),
 ]
 Concurrency = Annotated[int, typer.Option(min=1, help="Calls that are open at once.")]
 TimeoutS = Annotated[float, typer.Option(min=1, help="Seconds after which a call counts as failed.")]
@@ -43,16 +43,16 @@ def write_log(
     concurrency: Concurrency = 8,
     timeout_s: TimeoutS = 300.0,
 ) -> None:
-    """Have a language model write queries and mark the entries that fit them. It is sent titles of the catalogue."""
+    """Have a language model write queries and mark the entries that fit them. It is sent titles and items."""
     flow.set_up_logging()
-    from r4t_ray.annotation.log import Order, in_words
+    from r4t_ray.annotation.log import Order, counted
     from r4t_ray.annotation.log import write_log as write
 
     endpoint = _endpoint(url, model, api_key_env, concurrency, timeout_s)
     written = write(Order(out=out, num=num, about=about, seed=seed), Workspace(workspace), endpoint)
     each = written.num_relevant / max(1, written.num_queries)
     typer.echo(f"{out}: {written.num_queries} queries with {each:.1f} entries each")
-    typer.echo(f"left out in this run: {in_words(written.left_out)}")
+    typer.echo(f"left out in this run: {counted(written.left_out)}")
     typer.echo(f"read a part of it, set catalogue.queries: {out}, and run `r4t pipeline` again")
 
 
@@ -67,13 +67,15 @@ def write_expansions(
     concurrency: Concurrency = 8,
     timeout_s: TimeoutS = 300.0,
 ) -> None:
-    """Have a language model write wishes that each entry answers. It is sent titles and items of the catalogue."""
+    """Have a language model write wishes that each entry answers. It is sent titles and items."""
     flow.set_up_logging()
     from r4t_ray.annotation.expansions import write_expansions as write
 
     endpoint = _endpoint(url, model, api_key_env, concurrency, timeout_s)
     written = write(out, about, Workspace(workspace), endpoint)
-    typer.echo(f"{out}: {written.num_expanded} of {written.num_entries} entries have expansions")
+    left = written.num_entries - written.num_expanded
+    again = f"; the model left out {left}, run the command again for them" if left else ""
+    typer.echo(f"{out}: {written.num_expanded} of {written.num_entries} entries have expansions{again}")
     typer.echo(f"read a part of it, set catalogue.expansions: {out}, and run `r4t pipeline` again")
 
 

@@ -109,7 +109,7 @@ def embed_catalogue(
     """
     native = folder / "native"
     native.mkdir()
-    kinds = kinds_of(catalogue)
+    kinds = kinds_of(catalogue) if config.expansion_weight else KINDS
     counts = {kind: pq.read_metadata(catalogue / f"{kind}.parquet").num_rows for kind in kinds}
     given = [kind for kind in KINDS if given_embeddings(catalogue, kind).exists()]
     if given:

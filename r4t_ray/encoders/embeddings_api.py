@@ -7,13 +7,14 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlunsplit
 
 import httpx
 import numpy as np
 from numpy.typing import NDArray
 
 from r4t_ray.encoders.each_text import shown
+from r4t_ray.endpoints.address import checked_address
 from r4t_ray.endpoints.loopback import is_loopback
 from r4t_ray.endpoints.retry_after import retry_after_s
 from r4t_ray.errors import ConfigError, DataError, MachineError, R4TError
@@ -41,12 +42,7 @@ def embeddings_url(url: str) -> str:
     >>> embeddings_url("http://localhost:8000"), embeddings_url("https://api.openai.com/v1/")
     ('http://localhost:8000/v1/embeddings', 'https://api.openai.com/v1/embeddings')
     """
-    parts = urlsplit(url.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("expected http://HOST:PORT/v1 or https://HOST/v1")
-    _ = parts.port  # a ValueError if it is none
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("a URL with a user or a password is written to files; use api_key_env")
+    parts = checked_address(url)
     path = parts.path.rstrip("/")
     if not path.endswith("/embeddings"):
         path = f"{path or '/v1'}/embeddings"

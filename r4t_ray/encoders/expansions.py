@@ -27,12 +27,11 @@ def expanded(entries: Iterable[Part], expansions: Iterable[Part], weight: float)
 
     Args:
         entries: The entries, with unit rows (M, D).
-        expansions: Their expansions, with unit rows (J, D), in the order of the entries. The ones of an entry follow
-            each other.
+        expansions: Their expansions, with unit rows (J, D), grouped by entry, in the order of the entries.
         weight: w.
 
     Raises:
-        AssertionError: An expansion belongs to no entry after the last one that had some.
+        AssertionError: The expansions have another order.
 
     >>> one = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
     >>> ((ids, rows),) = expanded([(["a", "b"], one)], [(["b"], one[:1])], 1.0)

@@ -39,6 +39,7 @@ class EncoderSettings(Settings):
     expansion_weight: float = Field(
         1.0,
         ge=0,
+        allow_inf_nan=False,
         description="Weight of the queries of `catalogue.expansions` in the vector of their entry, beside 1 for its "
         "own text. Raise it if people describe what they want and name no entry; lower it if they mostly type words "
         "of titles. 0 ignores the expansions.",

@@ -1,1 +1,1 @@
-"""What every call of another server needs: chats with a language model, waits that a server asks for, this machine."""
+"""Calls of other servers: addresses, chats with a language model, and the waits that a server asks for."""

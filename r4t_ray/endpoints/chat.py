@@ -1,4 +1,4 @@
-"""Calls of a language model behind any OpenAI-compatible endpoint. The key stays in the header: no message has it."""
+"""Calls of a language model behind any OpenAI-compatible endpoint. No message and no file has the key."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from r4t_ray.endpoints.address import checked_address
 from r4t_ray.endpoints.loopback import is_loopback
 from r4t_ray.errors import ConfigError
 from r4t_ray.machine.library_faults import in_our_words
 
 NO_KEY = "none"
-"""What is sent as the key to an endpoint without keys. The client library wants some text."""
+"""Is sent as the key to an endpoint without keys, because the client library wants some text."""
+FAULT_CHARS = 300
+"""Characters of a server's own message that ours repeat."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """What came of one prompt: the ``text`` of the reply, or None and the ``fault`` of the last try."""
+    """The outcome of one prompt: the ``text`` of the reply, or None and the ``fault`` of the last try."""
 
     text: str | None
     fault: str = ""
@@ -54,9 +57,13 @@ class ChatEndpoint:
             fields: Further fields of the requests, such as ``max_tokens``.
 
         Raises:
-            ConfigError: The endpoint refuses the key or does not know the model.
+            ConfigError: The address is none, or the endpoint refuses the key or does not know the model.
             MachineError: The proxy that the environment names cannot be used.
         """
+        try:
+            checked_address(self.base_url)
+        except ValueError as error:
+            raise ConfigError("the endpoint's address", "another text", str(error), "correct the address") from error
         return asyncio.run(self._ask_all(prompts, fields)) if prompts else []
 
     async def _ask_all(self, prompts: Sequence[str], fields: dict[str, Any]) -> list[Reply]:
@@ -92,9 +99,16 @@ class ChatEndpoint:
                 f"an endpoint that takes {self.key_from} and serves {self.model!r}",
                 "check the address, the model and the key",
             ) from error
-        except openai.APIError as error:
-            return Reply(text=None, fault=str(error) or type(error).__name__)
-        return Reply(text=(reply.choices[0].message.content or "") if reply.choices else "")
+        except (openai.APIError, ValueError) as error:  # ValueError: JSON that is none
+            return Reply(text=None, fault=self._told(str(error) or type(error).__name__))
+        try:
+            return Reply(text=reply.choices[0].message.content or "")
+        except (AttributeError, IndexError, TypeError):
+            return Reply(text=None, fault=self._told(f"no chat completion but {reply!r}"))
+
+    def _told(self, fault: str) -> str:
+        """The beginning of a fault, without the key if the server repeats it."""
+        return (fault if not self.key else fault.replace(self.key, "***"))[:FAULT_CHARS]
 
 
 def key_of(variable: str, where: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from r4t_ray.annotation.entries import MAX_CHARS, NUM_CANDIDATES, entry_text, open_entries
+from r4t_ray.annotation.entries import MAX_CHARS, entry_text, open_entries
 from r4t_ray.annotation.log import Order, write_log
 from r4t_ray.annotation.log_prompts import Wish, fits_prompt, read_fits, read_wishes, wishes_prompt
 from r4t_ray.artifacts import Workspace
@@ -51,7 +51,7 @@ class Model:
 @pytest.fixture(autouse=True)
 def _narrow_space(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the 16 dimensions of the toy catalogue, texts without a common word have cosines up to 0.9."""
-    monkeypatch.setattr("r4t_ray.annotation.log.MAX_COSINE", 0.97)
+    monkeypatch.setattr("r4t_ray.annotation.log.MAX_LIKENESS", 0.95)
 
 
 @pytest.fixture
@@ -126,6 +126,30 @@ def test_a_failed_call_costs_its_wish_alone(indexed_workspace: Workspace, server
     assert written.left_out["without a usable reply"] == 2
 
 
+def test_a_refused_prompt_after_a_good_one_is_an_empty_round(indexed_workspace: Workspace, tmp_path: Path) -> None:
+    with serving(Model(list(WISHES)[:1], list(WISHES)[1:3])) as server:
+        server.plan = {2: 400}  # the prompt for the wishes of the second round
+        written = write_log(Order(out=tmp_path / "log.jsonl", num=3), indexed_workspace, endpoint(server))
+    assert (written.num_queries, written.left_out) == (3, {"replies without wishes": 1})
+
+
+def test_a_line_that_a_killed_run_left_unfinished_is_removed(
+    indexed_workspace: Workspace, server: ChatServer, tmp_path: Path
+) -> None:
+    out = tmp_path / "log.jsonl"
+    write_log(Order(out=out, num=1), indexed_workspace, endpoint(server))
+    whole = out.read_bytes()
+    out.write_bytes(whole + whole[:20])
+    write_log(Order(out=out, num=1), indexed_workspace, endpoint(server))
+    assert out.read_bytes() == whole
+
+
+def test_likeness_counts_from_the_mean_cosine_of_the_entries(indexed_workspace: Workspace) -> None:
+    entries = open_entries(indexed_workspace)
+    emb_MD = entries.index.emb_MD
+    assert abs(entries.mean_cosine - float((emb_MD @ emb_MD.T).mean())) < 1e-5
+
+
 def test_an_endpoint_that_is_down_leaves_what_was_written(
     indexed_workspace: Workspace, server: ChatServer, tmp_path: Path
 ) -> None:
@@ -133,7 +157,7 @@ def test_an_endpoint_that_is_down_leaves_what_was_written(
     write_log(Order(out=out, num=1), indexed_workspace, endpoint(server))
     before = out.read_bytes()
     server.plan = dict.fromkeys(range(99), 503)
-    with pytest.raises(MachineError, match=r"503.*after 1 tries.*it continues"):
+    with pytest.raises(MachineError, match=r"503.*run the command again"):
         write_log(Order(out=out, num=2), indexed_workspace, endpoint(server))
     assert out.read_bytes() == before
 
@@ -142,11 +166,14 @@ def test_a_model_that_writes_nothing_new_ends_the_run(indexed_workspace: Workspa
     out = tmp_path / "log.jsonl"
     with (
         serving(Model(list(WISHES))) as server,
-        pytest.raises(MachineError, match=r"3 rounds without a new query .*like an earlier one.*the 3 queries"),
+        pytest.raises(MachineError, match=r"3 rounds that brought nothing .*like an earlier one.*the 3 queries"),
     ):
         write_log(Order(out=out, num=9), indexed_workspace, endpoint(server))
     assert len(records(out)) == 3
-    with serving(lambda prompt: "Sorry.") as server, pytest.raises(MachineError, match="3 replies without wishes"):
+    with (
+        serving(lambda prompt: "Sorry.") as server,
+        pytest.raises(MachineError, match=r"without wishes.*Sorry"),
+    ):
         write_log(Order(out=tmp_path / "other.jsonl", num=9), indexed_workspace, endpoint(server))
     assert not (tmp_path / "other.jsonl").exists()
 
@@ -167,7 +194,7 @@ def test_titles_bring_entries_to_the_shortlist_that_the_wish_does_not(
 ) -> None:
     monkeypatch.setattr("r4t_ray.annotation.entries.NUM_CANDIDATES", 4)
     entries = open_entries(indexed_workspace)
-    (first, other), *_ = [[row.title for row in load_sets(indexed_workspace)][place] for place in (0, 40)], None
+    first, other = (load_sets(indexed_workspace)[place].title for place in (0, 40))
     alone, both = (
         [entries.texts[row] for row in entries.shortlist(Wish(text=first, titles=given))] for given in ((), (other,))
     )
@@ -176,7 +203,6 @@ def test_titles_bring_entries_to_the_shortlist_that_the_wish_does_not(
     assert alone[0].startswith(first)
     assert not any(text.startswith(other) for text in alone)
     assert both[2].startswith(other)  # after the half that is nearest to the wish
-    assert NUM_CANDIDATES == 80
 
 
 def test_a_prompt_shows_titles_with_items_in_one_line() -> None:

@@ -13,7 +13,6 @@ from pydantic import TypeAdapter
 
 from r4t_ray import catalogue, encoders
 from r4t_ray.artifacts import Workspace
-from r4t_ray.embedding_table import expansions_file
 from r4t_ray.encoders import load_embeddings, load_encoder
 from r4t_ray.encoders.expansions import expanded
 from r4t_ray.errors import DataError
@@ -60,7 +59,7 @@ def test_an_entry_is_found_by_what_people_want_it_for(
     with caplog.at_level(logging.INFO):
         catalogue.run(settings(tmp_path, rows), workspace, SEED)
     assert "1 of 48 entries have expansions, 1.0 on average" in caplog.text
-    assert "1 entries are not in the catalogue" in caplog.text
+    assert "the catalogue lacks them: 1 entries" in caplog.text
     encoders.run(encoders.EncoderConfig(dim=DIM, runtime="torch", expansion_weight=5.0), workspace, SEED)
     assert load_embeddings(workspace, "sets")[0] == ids
     moved_MD = load_embeddings(workspace, "sets")[1]
@@ -90,7 +89,7 @@ def test_items_without_sets_take_expansions_by_item_id(ray_session: str, tmp_pat
         ([{"set_id": "gone", "text": "x"}], "1 entries, of which the catalogue has none"),
         ([{"set_id": "s-1", "text": " "}], "expansions.jsonl:1: got an empty text"),
         ([{"text": "x"}], "no field 'set_id'"),
-        ([], "expansions.jsonl"),
+        ([], "no expansions|no record|empty"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named_and_leaves_no_stage(
@@ -99,13 +98,29 @@ def test_a_file_that_cannot_be_used_is_named_and_leaves_no_stage(
     workspace = Workspace(tmp_path / "workspace")
     with pytest.raises(DataError, match=says):
         catalogue.run(settings(tmp_path, rows), workspace, SEED)
-    assert not expansions_file(workspace.root / "catalogue").exists()
+    assert not (workspace.root / "catalogue").exists()
+
+
+def test_a_part_of_the_sets_takes_its_own_expansions(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ids = [row["set_id"] for row in map(json.loads, _lines(tmp_path))]
+    with caplog.at_level(logging.INFO):
+        for most in (1, 47):
+            chosen = settings(tmp_path, [{"set_id": name, "text": "x"} for name in ids], max_sets=most)
+            catalogue.run(chosen, Workspace(tmp_path / str(most)), SEED)
+    assert "1 of 1 entries have expansions" in caplog.text
+    assert "47 of 47 entries have expansions" in caplog.text
+    assert "lacks" not in caplog.text
+
+
+def _lines(folder: Path) -> list[str]:
+    write_catalogue(folder)
+    return (folder / "sets.jsonl").read_text("utf-8").splitlines()
 
 
 def test_a_changed_file_makes_the_stage_run_again(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "workspace")
-    chosen = settings(tmp_path, [{"set_id": "s-lentil-soup", "text": "x"}])
-    first = next(row["set_id"] for row in map(json.loads, (tmp_path / "sets.jsonl").read_text("utf-8").splitlines()))
+    first = json.loads(_lines(tmp_path)[0])["set_id"]
+    chosen = settings(tmp_path, [{"set_id": first, "text": "x"}])
     for text in ("one", "two"):
         (tmp_path / "expansions.jsonl").write_text(json.dumps({"set_id": first, "text": text}), encoding="utf-8")
         assert catalogue.run(chosen, workspace, SEED).is_new

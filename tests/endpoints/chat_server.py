@@ -15,12 +15,15 @@ class ChatServer(ThreadingHTTPServer):
     """Replies to each prompt by ``reply``. ``plan`` gives the n-th request a status, a delay in seconds or a text.
 
     ``seen`` has the bodies of all requests, with their key. ``most_at_once`` counts requests that were open together.
+    ``fault`` is the message of a planned status. ``body``, if set, is sent in the place of every reply.
     """
 
     def __init__(self, reply: Callable[[str], str]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.reply = reply
         self.plan: dict[int, int | float | str] = {}
+        self.fault = "planned"
+        self.body: str | None = None
         self.seen: list[dict[str, Any]] = []
         self.most_at_once = self.at_once = 0
         self.lock = threading.Lock()
@@ -54,7 +57,8 @@ class Handler(BaseHTTPRequestHandler):
             "model": "judge",
             "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}],
         }
-        data = json.dumps(reply if status == 200 else {"error": {"message": "planned"}}).encode()
+        data = json.dumps(reply if status == 200 else {"error": {"message": self.server.fault}}).encode()
+        data = data if self.server.body is None else self.server.body.encode()
         try:
             self.send_response(status)
             self.send_header("content-type", "application/json")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from r4t_ray.endpoints.chat import ChatEndpoint, Reply, json_object, key_of
+from r4t_ray.endpoints.chat import FAULT_CHARS, ChatEndpoint, Reply, json_object, key_of
 from r4t_ray.errors import ConfigError
 from tests.endpoints.chat_server import ChatServer, serving
 
@@ -38,6 +40,33 @@ def test_no_key_of_the_environment_is_sent_unasked(monkeypatch: pytest.MonkeyPat
         endpoint(server).ask(["a"])
         assert "a-secret" not in server.seen[0]["key"]
         assert "a-secret" not in repr(endpoint(server, key=key_of("OPENAI_API_KEY", "--api-key-env")))
+
+
+def test_a_key_that_the_server_repeats_is_hidden_and_long_faults_are_cut() -> None:
+    with serving(str) as server:
+        server.plan, server.fault = {0: 400}, f"bad key a-secret {'x' * 1000}"
+        (reply,) = endpoint(server, key="a-secret").ask(["a"])
+    assert reply.text is None
+    assert "bad key ***" in reply.fault
+    assert len(reply.fault) == FAULT_CHARS
+
+
+@pytest.mark.parametrize(
+    "body", ["<html>Sign in</html>", "{}", '{"choices": []}', '{"choices": [{"message": null}]}', "{"]
+)
+def test_a_reply_that_is_no_chat_completion_is_a_fault(body: str) -> None:
+    with serving(str) as server:
+        server.body = body
+        (reply,) = endpoint(server).ask(["a"])
+    assert reply.text is None
+    assert reply.fault
+
+
+@pytest.mark.parametrize("url", ["localhost:1/v1", "ftp://localhost/v1", "http://me:a-secret@localhost/v1"])
+def test_an_address_that_is_none_is_refused_without_its_secret(url: str) -> None:
+    with serving(str) as server, pytest.raises(ConfigError, match="address") as error:
+        replace(endpoint(server), base_url=url).ask(["a"])
+    assert "a-secret" not in str(error.value)
 
 
 def test_a_proxy_is_not_asked_for_a_server_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,9 +69,9 @@ class DatasetSettings(Settings):
 
     expansions: Path | None = Field(
         None,
-        description="Queries that entries answer (document expansion), in the same forms: a record has a text and a "
-        "set_id, without sets an item_id. The vector of the entry is moved towards them (`encoder.expansion_weight`), "
-        "so that people find it by what they want it for. `r4t write-expansions` has a language model write them.",
+        description="Queries that entries answer (document expansion), in the forms of `queries`. A record has a text "
+        "and a set_id, without sets an item_id. They move the vector of the entry (`encoder.expansion_weight`): "
+        "people find it by what they want it for. `r4t write-expansions` has a language model write them.",
     )
 
     @model_validator(mode="after")
