@@ -10,6 +10,7 @@ import numpy as np
 from r4t_ray.annotation.log_prompts import Wish
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import Catalogue, load_items, load_sets
+from r4t_ray.catalogue.catalogue import are_items
 from r4t_ray.catalogue.expansions import id_name
 from r4t_ray.encoders import CachedEncoder, load_encoder, set_text
 from r4t_ray.index import ShardedIndex, load_index
@@ -62,7 +63,7 @@ def open_entries(workspace: Workspace) -> Entries:
     text_of = texts_by_id(catalogue)
     return Entries(
         catalogue=catalogue,
-        id_name=id_name(not are_items(catalogue)),
+        id_name=id_name(not are_items(catalogue.sets)),
         texts=[text_of[name] for name in index.ids],
         index=index,
         encoder=CachedEncoder(load_encoder(workspace.root / "encoder" / "model")),
@@ -74,14 +75,9 @@ def load_catalogue(workspace: Workspace) -> Catalogue:
     return Catalogue(items=tuple(load_items(workspace)), sets=tuple(load_sets(workspace)))
 
 
-def are_items(catalogue: Catalogue) -> bool:
-    """Whether each set is an item, as in a catalogue that has only items."""
-    return all(row.item_ids == (row.set_id,) for row in catalogue.sets)
-
-
 def texts_by_id(catalogue: Catalogue) -> dict[str, str]:
     """Id of each set -> the text that a prompt shows of it, in the order of the catalogue."""
-    text_of = {} if are_items(catalogue) else {item.item_id: item.text for item in catalogue.items}
+    text_of = {} if are_items(catalogue.sets) else {item.item_id: item.text for item in catalogue.items}
     return {
         row.set_id: entry_text(
             set_text(row.title, row.description), [text_of[name] for name in row.item_ids[:ITEMS_SHOWN] if text_of]

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from r4t_ray.annotation.asking import Rounds
-from r4t_ray.annotation.entries import are_items, load_catalogue, texts_by_id
+from r4t_ray.annotation.entries import load_catalogue, texts_by_id
 from r4t_ray.annotation.expansion_prompts import expansion_prompt, read_expansions
 from r4t_ray.annotation.lines import LinesFile
 from r4t_ray.artifacts import Workspace
 from r4t_ray.catalogue import expansions as stored
+from r4t_ray.catalogue.catalogue import are_items
 from r4t_ray.endpoints.chat import ChatEndpoint
 
 ENTRIES_PER_CALL = 20
@@ -48,7 +49,7 @@ def write_expansions(out: Path, about: str, workspace: Workspace, endpoint: Chat
         MachineError: The endpoint does not answer, or its model does not write what it is asked for.
     """
     file, catalogue, rounds = LinesFile(out), load_catalogue(workspace), Rounds(endpoint)
-    text_of, with_sets = texts_by_id(catalogue), not are_items(catalogue)
+    text_of, with_sets = texts_by_id(catalogue), not are_items(catalogue.sets)
     known = set(stored.read_expansions(out, with_sets)) if file.has_lines() else set()
     for _ in range(MAX_PASSES):  # the later ones ask again for what a reply left out
         left = [entry for entry in text_of if entry not in known]

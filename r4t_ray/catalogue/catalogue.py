@@ -58,6 +58,11 @@ def each_item_as_set(items: tuple[Item, ...]) -> tuple[ItemSet, ...]:
     )
 
 
+def are_items(sets: Iterable[ItemSet]) -> bool:
+    """Whether each set is an item, as ``each_item_as_set`` makes them."""
+    return all(row.item_ids == (row.set_id,) for row in sets)
+
+
 def sample_sets(catalogue: Catalogue, count: int | None) -> Catalogue:
     """Reduce a catalogue to at most ``count`` sets and their items, in the same order. None keeps everything.
 

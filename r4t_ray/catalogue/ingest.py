@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from r4t_ray.artifacts import Artifact, Workspace
-from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, sample_sets
+from r4t_ray.catalogue.catalogue import Catalogue, Item, ItemSet, are_items, sample_sets
 from r4t_ray.catalogue.datasets import CatalogueConfig
 from r4t_ray.catalogue.expansions import write_expansions
 from r4t_ray.catalogue.queries.log import about_items, no_sets, read_log
@@ -149,7 +149,7 @@ def load_items(workspace: Workspace) -> list[Item]:
 
 def has_sets(workspace: Workspace) -> bool:
     """Whether the catalogue of the workspace has sets. Without sets each item is stored as a set of its own."""
-    return any(row.item_ids != (row.set_id,) for row in load_sets(workspace))
+    return not are_items(load_sets(workspace))
 
 
 def load_sets(workspace: Workspace) -> list[ItemSet]:
