@@ -51,7 +51,7 @@ def write_log(
     endpoint = _endpoint(url, model, api_key_env, concurrency, timeout_s)
     written = write(Order(out=out, num=num, about=about, seed=seed), Workspace(workspace), endpoint)
     each = written.num_relevant / max(1, written.num_queries)
-    typer.echo(f"{out}: {written.num_queries} queries with {each:.1f} entries each")
+    typer.echo(f"{out}: {written.num_queries} queries, on average with {each:.1f} entries")
     typer.echo(f"left out in this run: {counted(written.left_out)}")
     typer.echo(f"read a part of it, set catalogue.queries: {out}, and run `r4t pipeline` again")
 
