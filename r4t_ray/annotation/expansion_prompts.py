@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
-from r4t_ray.annotation.log_prompts import as_text, in_words, is_query
-from r4t_ray.endpoints.chat import json_object
+from r4t_ray.annotation.log_prompts import as_text, in_words, is_query, numbered
+from r4t_ray.endpoints.chat import json_fields
 
 WISHES_PER_ENTRY = 4
 
@@ -25,8 +24,7 @@ Answer with one JSON object and nothing else, the wishes by the number of the en
 
 def expansion_prompt(about: str, entries: Sequence[str]) -> str:
     """Asks for wishes that each of the entries, numbered from 1, answers."""
-    numbered = "\n".join(f"{number}. {entry}" for number, entry in enumerate(entries, 1))
-    return EXPANSION_PROMPT.format(about=in_words(about), entries=numbered, num=WISHES_PER_ENTRY)
+    return EXPANSION_PROMPT.format(about=in_words(about), entries=numbered(entries), num=WISHES_PER_ENTRY)
 
 
 def read_expansions(reply: str, num_entries: int) -> dict[int, list[str]]:
@@ -35,10 +33,7 @@ def read_expansions(reply: str, num_entries: int) -> dict[int, list[str]]:
     >>> read_expansions('{"1": ["warm up  after sledding", 3], "2": "soup", "9": ["x"]}', 2)
     {0: ['warm up after sledding']}
     """
-    try:
-        found = json.loads(json_object(reply))
-    except ValueError:
-        return {}
+    found = json_fields(reply)
     wishes = {place: found.get(str(place + 1)) for place in range(num_entries)}
     texts = {place: [as_text(wish) for wish in given] for place, given in wishes.items() if isinstance(given, list)}
     kept = {place: [text for text in dict.fromkeys(given) if is_query(text)] for place, given in texts.items()}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from r4t_ray.endpoints.chat import json_object
+from r4t_ray.endpoints.chat import json_fields
 
 TITLES_PER_WISH = 8
 MAX_WISH_WORDS, MAX_WISH_CHARS = 40, 300
@@ -71,8 +70,7 @@ def wishes_prompt(about: str, entries: Sequence[str], earlier: Sequence[str], nu
 
 def fits_prompt(about: str, wish: str, entries: Sequence[str]) -> str:
     """Asks which of the entries, numbered from 1, fit a wish."""
-    numbered = "\n".join(f"{number}. {entry}" for number, entry in enumerate(entries, 1))
-    return FITS_PROMPT.format(about=in_words(about), wish=wish, entries=numbered)
+    return FITS_PROMPT.format(about=in_words(about), wish=wish, entries=numbered(entries))
 
 
 def read_wishes(reply: str) -> list[Wish]:
@@ -84,7 +82,8 @@ def read_wishes(reply: str) -> list[Wish]:
     []
     """
     found = []
-    for record in _list_in(reply, "requests"):
+    requests = json_fields(reply).get("requests")
+    for record in requests if isinstance(requests, list) else []:
         text = as_text(record.get("request")) if isinstance(record, dict) else ""
         if not is_query(text):
             continue
@@ -102,10 +101,7 @@ def read_fits(reply: str, num_entries: int) -> list[int] | None:
     >>> read_fits('{"fits": [4]}', 3) is None
     True
     """
-    try:
-        fits = json.loads(json_object(reply))["fits"]
-    except (ValueError, KeyError):
-        return None
+    fits = json_fields(reply).get("fits")
     if not isinstance(fits, list) or not all(type(number) is int and 1 <= number <= num_entries for number in fits):
         return None
     return sorted({number - 1 for number in fits})
@@ -120,6 +116,11 @@ def in_words(about: str) -> str:
     return f" of {about}" if about else ""
 
 
+def numbered(entries: Sequence[str]) -> str:
+    """The entries, one a line, with their numbers from 1."""
+    return "\n".join(f"{number}. {entry}" for number, entry in enumerate(entries, 1))
+
+
 def is_query(text: str) -> bool:
     """Whether a text may be what a person types."""
     return bool(text) and len(text) <= MAX_WISH_CHARS and len(text.split()) <= MAX_WISH_WORDS
@@ -129,14 +130,6 @@ def as_text(value: Any) -> str:
     """A text with single spaces; empty for another value and for one that UTF-8 cannot write."""
     text = " ".join(value.split()) if isinstance(value, str) else ""
     return text.encode("utf-8", "ignore").decode()
-
-
-def _list_in(reply: str, name: str) -> list[Any]:
-    try:
-        found = json.loads(json_object(reply)).get(name)
-    except ValueError:
-        return []
-    return found if isinstance(found, list) else []
 
 
 def _listed(texts: Sequence[str]) -> str:

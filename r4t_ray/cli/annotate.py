@@ -80,7 +80,8 @@ def write_expansions(
 
 
 def _endpoint(url: str, model: str, api_key_env: str | None, concurrency: int, timeout_s: float) -> ChatEndpoint:
-    from r4t_ray.endpoints.chat import ChatEndpoint, key_of
+    from r4t_ray.endpoints.chat import ChatEndpoint
+    from r4t_ray.endpoints.key import key_of
 
     return ChatEndpoint(
         base_url=url,

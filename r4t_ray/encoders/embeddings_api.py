@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from r4t_ray.encoders.each_text import shown
 from r4t_ray.endpoints.address import checked_address
+from r4t_ray.endpoints.key import without_key
 from r4t_ray.endpoints.loopback import is_loopback
 from r4t_ray.endpoints.retry_after import retry_after_s
 from r4t_ray.errors import ConfigError, DataError, MachineError, R4TError
@@ -153,8 +154,7 @@ class EmbeddingsApi:
 
     def _told(self, text: str) -> str:
         """The beginning of an answer, without the key if the server repeats it."""
-        hidden = text if not self._key else text.replace(self._key, "***")
-        return repr(hidden[:SHOWN_CHARS])
+        return repr(without_key(text, self._key)[:SHOWN_CHARS])
 
 
 def _are_numbers(values: list[Any]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -13,7 +12,8 @@ from r4t_ray.config import Operational, Resources
 from r4t_ray.encoders.each_text import kind_of_each, require_directions, shown
 from r4t_ray.encoders.embeddings_api import EmbeddingsApi, embeddings_url
 from r4t_ray.encoders.settings import EncoderSettings
-from r4t_ray.errors import ConfigError, DataError
+from r4t_ray.endpoints.key import key_of
+from r4t_ray.errors import DataError
 from r4t_ray.types import Array, TextKind
 
 
@@ -75,24 +75,7 @@ class EndpointConfig(EncoderSettings):
 
     def key(self) -> str | None:
         """The key from the environment. Raises ConfigError if the variable is not set."""
-        if self.api_key_env is None:
-            return None
-        if not os.environ.get(self.api_key_env):
-            raise ConfigError(
-                "encoder.api_key_env",
-                f"{self.api_key_env!r}, which is not set here",
-                "an environment variable with the endpoint's key",
-                f"export {self.api_key_env}=KEY before the command or before `ray start`, or pass it by runtime_env",
-            )
-        key = os.environ[self.api_key_env].strip()
-        if not (key.isascii() and key.isprintable()):
-            raise ConfigError(
-                "encoder.api_key_env",
-                f"{self.api_key_env!r} with characters that no header of HTTP takes",
-                "printable ASCII",
-                f"export {self.api_key_env}=KEY again",
-            )
-        return key
+        return None if self.api_key_env is None else key_of(self.api_key_env, "encoder.api_key_env")
 
     def build(self) -> EndpointEncoder:
         """Prepare the connection, without a request. Raises ConfigError if the key is not set."""

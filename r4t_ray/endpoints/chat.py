@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from r4t_ray.endpoints.address import checked_address
+from r4t_ray.endpoints.key import without_key
 from r4t_ray.endpoints.loopback import is_loopback
 from r4t_ray.errors import ConfigError
 from r4t_ray.machine.library_faults import in_our_words
@@ -108,23 +109,7 @@ class ChatEndpoint:
 
     def _told(self, fault: str) -> str:
         """The beginning of a fault, without the key if the server repeats it."""
-        return (fault if not self.key else fault.replace(self.key, "***"))[:FAULT_CHARS]
-
-
-def key_of(variable: str, where: str) -> str:
-    """The key in an environment variable.
-
-    Raises:
-        ConfigError: The variable is not set.
-    """
-    if variable not in os.environ:
-        raise ConfigError(
-            where,
-            f"{variable!r}, which is not set here",
-            "an environment variable with the endpoint's key (any text if the endpoint needs no key)",
-            "export it, or pass it to the cluster by runtime_env",
-        )
-    return os.environ[variable]
+        return without_key(fault, self.key)[:FAULT_CHARS]
 
 
 def json_object(text: str) -> str:
@@ -135,3 +120,15 @@ def json_object(text: str) -> str:
     """
     said = text.rpartition("</think>")[2]
     return said[said.find("{") : said.rfind("}") + 1] if "{" in said else ""
+
+
+def json_fields(text: str) -> dict[str, Any]:
+    """The fields of the JSON object of a reply; empty if the reply has none.
+
+    >>> json_fields('Here: {"fits": [2]}'), json_fields("Sorry.")
+    ({'fits': [2]}, {})
+    """
+    try:
+        return dict(json.loads(json_object(text)))
+    except ValueError:
+        return {}

@@ -15,7 +15,8 @@ import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from r4t_ray.config import Operational, Settings
-from r4t_ray.endpoints.chat import ChatEndpoint, json_object, key_of
+from r4t_ray.endpoints.chat import ChatEndpoint, json_fields
+from r4t_ray.endpoints.key import key_of
 from r4t_ray.rewards.answers import Answers
 from r4t_ray.types import Array
 
@@ -158,11 +159,8 @@ def parse_grades(text: str, criteria: Sequence[str]) -> float | None:
     >>> parse_grades('{"diversity": 9, "alignment": 3}', ["diversity", "alignment"]) is None
     True
     """
-    try:
-        grades = json.loads(json_object(text))
-    except ValueError:
-        return None
-    values = [grades.get(name) for name in criteria]
+    grades = json_fields(text)
+    values: list[Any] = [grades.get(name) for name in criteria]
     if not all(isinstance(value, int) and 1 <= value <= 5 for value in values):
         return None
     return float(np.mean([(value - 1) / 4 for value in values]))

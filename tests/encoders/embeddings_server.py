@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import threading
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
 
 from r4t_ray.types import Array
+from tests.local_server import in_a_thread
 
 WIDTH = 24
 Reply = tuple[int, dict[str, str], Any]
@@ -91,14 +91,6 @@ def always(status: int, content: Any = "", **headers: str) -> Callable[[dict[str
     return lambda body: (status, {name.replace("_", "-"): value for name, value in headers.items()}, content)
 
 
-@contextmanager
-def serving() -> Iterator[Endpoint]:
+def serving() -> AbstractContextManager[Endpoint]:
     """An endpoint that answers in a thread."""
-    with Endpoint() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    return in_a_thread(Endpoint())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+from tests.local_server import in_a_thread
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -73,13 +74,6 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-@contextmanager
-def serving_models(models: Mapping[str, Path]) -> Iterator[Hub]:
+def serving_models(models: Mapping[str, Path]) -> AbstractContextManager[Hub]:
     """A hub for the time of the block."""
-    hub = Hub(models)
-    thread = threading.Thread(target=hub.serve_forever, daemon=True)
-    thread.start()
-    yield hub
-    hub.shutdown()
-    hub.server_close()
-    thread.join()
+    return in_a_thread(Hub(models))

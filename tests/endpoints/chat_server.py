@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.local_server import in_a_thread
 
 
 class ChatServer(ThreadingHTTPServer):
@@ -73,13 +75,6 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-@contextmanager
-def serving(reply: Callable[[str], str]) -> Iterator[ChatServer]:
+def serving(reply: Callable[[str], str]) -> AbstractContextManager[ChatServer]:
     """A server for the time of the block."""
-    server = ChatServer(reply)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    return in_a_thread(ChatServer(reply))

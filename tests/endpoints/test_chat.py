@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from r4t_ray.endpoints.chat import FAULT_CHARS, ChatEndpoint, Reply, json_object, key_of
+from r4t_ray.endpoints.chat import FAULT_CHARS, ChatEndpoint, Reply, json_object
+from r4t_ray.endpoints.key import key_of
 from r4t_ray.errors import ConfigError
 from tests.endpoints.chat_server import ChatServer, serving
 
