@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,16 +100,25 @@ def test_unfinished_generations_and_copies_are_not_generations(workspace: Worksp
     changed.close()
 
 
-def test_snapshots_keep_no_file_open(changed: LiveWriter) -> None:
-    def num_open() -> int:
-        return len(os.listdir("/proc/self/fd"))
+def num_open_under(folder: Path) -> int:
+    """Number of this process's open files under `folder`, the deleted ones too; other threads open files elsewhere."""
+    targets = []
+    for descriptor in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):  # the listing's own descriptor, and those that other threads close
+            targets.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+    return sum(target.startswith(f"{folder.resolve()}/") for target in targets)
 
-    before = num_open()
+
+def test_snapshots_keep_no_file_open(workspace: Workspace, changed: LiveWriter) -> None:
+    live = log_path(workspace).parent
+    before = num_open_under(live)
+    assert before
     for number in range(3):
         upsert(changed, "items", {"item_id": f"i-{number}", "text": "dill"})
         changed.snapshot()
-    assert num_open() == before
+    assert num_open_under(live) == before
     changed.close()
+    assert not num_open_under(live)
 
 
 def test_a_generation_that_cannot_be_read_yet_is_read_later(workspace: Workspace, changed: LiveWriter) -> None:
