@@ -28,7 +28,7 @@ from r4t_ray.machine import wheels
 TEXTS = ["<wscr>lemon poppy seed muffins", "<oar>soup"]
 BASE = resolve_model("package:r4t_ray/folm/base_model")
 PROMPTS = prompt_tokens(TEXTS, "compact", AutoTokenizer.from_pretrained(BASE))
-CONFIG = {"max_model_len": 192, "max_num_seqs": 16}
+CONFIG = {"max_model_len": 192, "max_num_seqs": 64}
 SAMPLING = Sampling(num_samples=2, temperature=0.8, max_tokens=60, seed=3)
 
 
@@ -95,6 +95,15 @@ def largest_gap(engine: Any, model_dir: str) -> float:
     ]
     assert len(gaps) == 4
     return max(gaps)
+
+
+@pytest.mark.timeout(300)
+def test_prompts_that_do_not_fit_into_one_step_are_answered(engine: Any) -> None:
+    num = CONFIG["max_num_seqs"]
+    prompts = [[place, *PROMPTS[0] * 20] for place in range(num)]  # the first token differs, so no prefix is shared
+    assert sum(map(len, prompts)) > 4096  # the tokens of a step of vLLM on a CPU
+    rows = ray.get(engine.generate.remote(prompts, Sampling(temperature=1.0, max_tokens=2, seed=tuple(range(num)))))
+    assert [bool(row[0].token_ids) for row in rows] == [True] * num
 
 
 @pytest.mark.timeout(300)

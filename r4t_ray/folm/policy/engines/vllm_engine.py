@@ -41,6 +41,9 @@ class VLLMEngine:
             max_model_len=config.max_model_len,
             max_num_seqs=config.max_num_seqs,
             enforce_eager=True,
+            # A prompt in two parts ends the engine on a CPU: vLLM then sets back the offset of a seeded generator,
+            # and torch's CPU generator has none.
+            enable_chunked_prefill=bool(resources.gpus),
             enable_prefix_caching=True,
             logprobs_mode="processed_logprobs",
             disable_log_stats=True,
