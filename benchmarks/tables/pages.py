@@ -92,6 +92,7 @@ TABLES: dict[str, Callable[[], Iterable[Table]]] = {
     "select-oar": lambda: [quality.select_table(read("select_cookbook_oar"))],
     "set-rules": lambda: set_rules.set_rules_tables(read("set_rules_polyvore")),
     "serve": lambda: serve.serve_tables(read("serve_cookbook")),
+    "serve-int8": lambda: serve.serve_tables(read("serve_cookbook_int8")),
     "faults": lambda: [faults.faults_table(read("faults_cookbook"))],
     "wide": lambda: quality.wide_tables(read("wide_cookbook")),
     "synthesize-live": lambda: [speed.synthesize_live_table(read("synthesize_cpu"))],

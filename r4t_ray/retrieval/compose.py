@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -61,11 +60,9 @@ def set_metrics(found: Found, z_q_D: Array, top_emb_KD: Array) -> SetMetrics:
 def fan_out(request: RetrieveRequest, opened: OpenTask, generated: Generated) -> Searching[list[FanoutDirection]]:
     """The directions of a request without their items; the query alone for the methods none and mmr."""
     found = yield from find(request, opened, generated)
-    names = direction_names(request, opened, found)
+    names, grounded = direction_names(request, opened, found), grounded_directions(found.nearest_cos_k)
     return [
-        FanoutDirection(
-            index=index, label=names[index], groundedness=grounded(found.nearest_cos_k[index]), vector=z_D.tolist()
-        )
+        FanoutDirection(index=index, label=names[index], groundedness=grounded[index], vector=z_D.tolist())
         for index, z_D in enumerate(found.z_kD)
     ]
 
@@ -74,7 +71,7 @@ def compose(request: RetrieveRequest, opened: OpenTask, found: Found, metrics: S
     """Write the response, without what is known only at its end: its id, its timings and the shards that answered."""
     picked = found.picked
     names, attributes = direction_names(request, opened, found), opened.attributes if request.with_payload else None
-    weights = picked.weights
+    weights, grounded = picked.weights, grounded_directions(found.nearest_cos_k)
     return RetrieveResponse(
         task=opened.task,
         query=request.query,
@@ -84,12 +81,12 @@ def compose(request: RetrieveRequest, opened: OpenTask, found: Found, metrics: S
                 index=index,
                 label=names[index],
                 weight=weights[index],
-                groundedness=grounded(found.nearest_cos_k[index]),
+                groundedness=grounded[index],
                 items=items_of(opened, rows, scores, attributes),
             )
             for index, (rows, scores) in enumerate(picked.lists)
         ],
-        items=merged_items(picked, items_of(opened, picked.rows_K, picked.scores_K, attributes), request.offset or 0),
+        items=merged_items(opened, picked, attributes, request.offset or 0),
         set_metrics=metrics,
         model=opened.model,
         generation=opened.generation,
@@ -97,36 +94,42 @@ def compose(request: RetrieveRequest, opened: OpenTask, found: Found, metrics: S
     )
 
 
-def merged_items(picked: Picked, items: list[Item], offset: int) -> list[MergedItem]:
+def merged_items(opened: OpenTask, picked: Picked, attributes: PoolAttributes | None, offset: int) -> list[MergedItem]:
     """The items of an answer with their ranks, which count ``offset`` items before, and the directions that list them.
 
     Args:
+        opened: The task that answers.
         picked: The picks.
-        items: The items of ``picked.rows_K``.
+        attributes: What each item shows as its payload, or None.
         offset: Items before the first.
     """
     listed_by: defaultdict[int, list[int]] = defaultdict(list)
     for direction, (rows, _) in enumerate(picked.lists):
         for row in rows.tolist():
             listed_by[row].append(direction)
-    rows_and_owners = zip(picked.rows_K.tolist(), picked.owner_K.tolist(), strict=True)
+    pool, picks = (
+        opened.pool,
+        zip(picked.rows_K.tolist(), picked.scores_K.tolist(), picked.owner_K.tolist(), strict=True),
+    )
     return [
         MergedItem(
-            id=item.id,
-            text=item.text,
-            score=item.score,
-            payload=item.payload,
+            id=pool.ids[row],
+            text=pool.texts[row],
+            score=score,
+            payload=attributes and attributes.payload(row),
             direction=owner if owner in listed_by[row] else listed_by[row][0],
             directions=listed_by[row],
             rank=rank,
         )
-        for rank, (item, (row, owner)) in enumerate(zip(items, rows_and_owners, strict=True), 1 + offset)
+        for rank, (row, score, owner) in enumerate(picks, 1 + offset)
     ]
 
 
-def grounded(nearest_cos: float) -> float | None:
-    """The groundedness of one direction, or None if no entry may be found."""
-    return float(groundedness(np.array([[nearest_cos]], np.float32))[0]) if math.isfinite(nearest_cos) else None
+def grounded_directions(nearest_cos_k: Array) -> list[float | None]:
+    """The groundedness of each direction, or None if no entry may be found."""
+    is_near_k = np.isfinite(nearest_cos_k)
+    grounded_k = groundedness(np.where(is_near_k, nearest_cos_k, np.nan)[:, None])
+    return [value if is_near else None for value, is_near in zip(grounded_k.tolist(), is_near_k.tolist(), strict=True)]
 
 
 def direction_names(request: RetrieveRequest, opened: OpenTask, found: Found) -> list[str | None]:
