@@ -30,7 +30,8 @@ class Experiment(Settings):
     preset: Preset = Field(
         "small",
         description="Values that this file starts from. small keeps the defaults, which run in minutes to an hour on "
-        "two CPU cores. paper takes Table 3 of arXiv 2603.06397 and needs a cluster with GPUs.",
+        "two CPU cores. fast is small without a language model (`folm.train: false`). paper takes Table 3 of arXiv "
+        "2603.06397 and needs a cluster with GPUs.",
     )
     catalogue: CatalogueConfig = Field(description="The data: items, and sets of items.")
     encoder: AnyEncoderConfig = Field(EncoderConfig(), description="The text encoder.")
@@ -85,4 +86,17 @@ class Experiment(Settings):
                 "folm.reward.oar of type back_translation; set pairs.select to {type: best, fraction: 0.125} and "
                 "pairs.num_samples to 8 (about half a second a sample), or pairs.policy.oar to folm"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_samples_a_model_that_is_not_trained(self) -> Self:
+        tasks, pairs = self.folm.tasks, self.pairs
+        samples = {
+            "pairs.policy.oar: greedy": "oar" in tasks and pairs.policy.oar == "folm",
+            "pairs.reference_share.wscr: 1": "wscr" in tasks and pairs.reference_share.wscr < 1,
+            "pairs.recompose: null": pairs.recompose is not None,
+        }
+        wanted = [setting for setting, is_sampled in samples.items() if is_sampled]
+        if wanted and not self.folm.train:
+            raise ValueError(f"folm.train: false leaves no language model to sample; set {', '.join(wanted)}")
         return self

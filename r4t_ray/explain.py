@@ -25,7 +25,7 @@ Only `catalogue` is required. Every other key has a default.
 
 ```yaml
 extends: cookbook.yaml     # optional: start from another YAML file, relative to this one
-preset: small              # optional: small (the defaults) or paper
+preset: small              # optional: small (the defaults), fast (no language model) or paper
 catalogue: {{type: sets, items: items.jsonl, sets: sets.jsonl}}
 folm:
   grpo:

@@ -79,6 +79,8 @@ def check_models(stages: Iterable[Stage], experiment: Experiment) -> None:
         del models["encoder"]
         if any(stage.section == "encoder" for stage in stages):
             experiment.encoder.key()
+    if not experiment.folm.train:
+        del models["folm"]
     for section in [stage.section for stage in stages if stage.section in models]:
         if not is_local(resolved := resolve_model(models[section])):
             require_hub_model(resolved, f"{settings[section]} '{models[section]}'")
@@ -91,6 +93,8 @@ def _embed(experiment: Experiment) -> list[Need]:
 
 def _train_folm(experiment: Experiment) -> list[Need]:
     folm = experiment.folm
+    if not folm.train:
+        return []
     return [
         _need("train-folm", "folm.rollout", folm.rollout),
         _need("train-folm", "folm.learner", folm.learner),

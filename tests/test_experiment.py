@@ -40,6 +40,36 @@ def test_paper_is_the_table_of_the_paper() -> None:
     assert (paper.pairs.num_recombined.oar, paper.pairs.num_recombined.wscr) == (0, 0)
 
 
+def test_fast_is_small_without_a_language_model() -> None:
+    fast, small = (
+        parse_settings(Experiment, {"catalogue": CATALOGUE, "preset": preset}, "here") for preset in ("fast", "small")
+    )
+    assert not fast.folm.train
+    folm = fast.folm.model_copy(update={"train": True})
+    pairs = fast.pairs.model_copy(update={"reference_share": small.pairs.reference_share})
+    assert fast.pairs.reference_share.wscr == 1
+    assert fast.model_copy(update={"preset": "small", "folm": folm, "pairs": pairs}) == small
+
+
+@pytest.mark.parametrize(
+    ("changed", "wanted"),
+    [
+        ({"pairs": {"policy": {"oar": "folm"}}}, "set pairs.policy.oar: greedy "),
+        ({"pairs": {"reference_share": {"wscr": 0.5}}}, r"set pairs.reference_share.wscr: 1 "),
+        ({"pairs": {"recompose": {"num_queries": 5}}}, "set pairs.recompose: null "),
+        ({"folm": {"tasks": ["oar"]}, "pairs": {"reference_share": {"wscr": 0.5}}}, None),
+        ({"folm": {"tasks": ["wscr"]}, "pairs": {"policy": {"oar": "folm"}}}, None),
+    ],
+)
+def test_what_is_not_trained_is_not_sampled(changed: dict[str, object], wanted: str | None) -> None:
+    data = {"catalogue": CATALOGUE, "preset": "fast"} | changed
+    if wanted is None:
+        assert not parse_settings(Experiment, data, "here").folm.train
+        return
+    with pytest.raises(ConfigError, match=f"folm.train: false leaves no language model to sample; {wanted}"):
+        parse_settings(Experiment, data, "here")
+
+
 def test_the_measured_settings_are_the_small_preset_and_the_demo_only_trains_and_measures_less() -> None:
     defaults = parse_settings(Experiment, {"catalogue": {"type": "cookbook"}}, "here")
     assert load_settings(Experiment, CONFIGS[0].with_name("cookbook-results.yaml")) == defaults
@@ -65,7 +95,7 @@ def test_null_over_a_preset_is_the_preset() -> None:
 
 
 def test_an_unknown_preset_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"preset: Input should be 'small' or 'paper' \(got 'huge'\)"):
+    with pytest.raises(ConfigError, match=r"preset: Input should be 'small', 'fast' or 'paper' \(got 'huge'\)"):
         parse_settings(Experiment, {"catalogue": CATALOGUE, "preset": "huge"}, "here")
 
 

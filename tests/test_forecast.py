@@ -13,7 +13,9 @@ from typer.testing import CliRunner
 
 from r4t_ray.catalogue.records import count_records
 from r4t_ray.cli.group import app
+from r4t_ray.config import parse_settings
 from r4t_ray.errors import DataError
+from r4t_ray.experiment import Experiment
 from r4t_ray.forecast import Forecast, forecast, in_words
 from r4t_ray.pipeline import load_experiment
 
@@ -37,6 +39,13 @@ def test_the_cookbook_takes_as_long_as_its_measured_run() -> None:
 def test_expansions_are_embedded_too() -> None:
     demo = forecast(load_experiment(ROOT / "jobs/configs/cookbook.yaml"))
     assert of_stage(demo, "embed").work == f"{11_021 + 12_516:,} texts"  # 3,129 dishes with four wishes each
+
+
+def test_without_a_language_model_only_pairs_are_made() -> None:
+    forecasts = forecast(parse_settings(Experiment, {"catalogue": {"type": "cookbook"}, "preset": "fast"}, "here"))
+    assert of_stage(forecasts, "train-folm").work == "0 examples, 0 samples"
+    # 2 samples of 760 themes, 2,000 recombined, and one pair of each of 2,197 dishes of training and validation.
+    assert of_stage(forecasts, "synthesize-pairs").work == f"{2 * 760 + 2000 + 2197:,} fan-outs"
 
 
 def test_a_language_model_that_scores_answers_is_counted() -> None:

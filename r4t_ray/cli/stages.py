@@ -47,6 +47,9 @@ def train_folm(
     from r4t_ray.folm.dry_run import describe, plan
 
     settings = flow.load_experiment(config).folm
+    if not settings.train:
+        typer.echo("folm.train is false: no language model is trained")
+        return
     for task in settings.tasks:
         typer.echo("\n".join(describe(settings, task, plan(settings, task))))
 

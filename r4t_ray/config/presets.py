@@ -1,4 +1,4 @@
-"""Presets: the values that a YAML file starts from. ``small`` keeps the defaults; ``paper`` is a packaged YAML file."""
+"""Presets: the values that a YAML file starts from. ``small`` keeps the defaults; the others are packaged files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from r4t_ray.config.settings import merged
 from r4t_ray.config.yaml_files import read_yaml
 
-Preset = Literal["small", "paper"]
+Preset = Literal["small", "fast", "paper"]
 PRESETS: tuple[Preset, ...] = get_args(Preset)
 
 FOLDER = Path(__file__).parent / "presets"

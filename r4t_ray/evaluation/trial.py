@@ -160,7 +160,7 @@ def methods_of(config: EvaluationConfig, workspace: Workspace, task: Task) -> tu
         if method.needs_references and not any(query.item_ids for query in load_queries(workspace, task, "train")):
             return False
         if method.stage == "folm":
-            return task in folm_settings(workspace).tasks
+            return (folm := folm_settings(workspace)).train and task in folm.tasks
         return method.model is None or model_path(workspace, method.model, task).is_dir()
 
     chosen = [METHODS[name] for name in METHODS if name in config.methods]

@@ -59,6 +59,12 @@ class FolmConfig(Settings):
         "compositional retrieval). With one task alone, the later stages make and serve that task; `evaluate` measures "
         "the methods without a model on both.",
     )
+    train: bool = Field(
+        True,
+        description="Whether language models are trained and sampled. false trains and samples none, which takes a "
+        "fraction of the time: pairs then come from the greedy optimiser (oar) and from the training sets (wscr). It "
+        "needs `pairs.policy.oar: greedy` and `pairs.reference_share.wscr: 1`, as `preset: fast` sets them.",
+    )
     k: PositiveInt = Field(10, description="Largest number of sub-queries in one answer.")
     num_hits: PositiveInt = Field(10, description="Items that the search of one sub-query returns for the reward.")
     max_completion_tokens: PositiveInt = Field(

@@ -17,7 +17,7 @@ from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.catalogue import Query, load_queries, recombined_queries
 from r4t_ray.encoders import resolve_model
 from r4t_ray.errors import DataError
-from r4t_ray.files import whole_folder
+from r4t_ray.files import whole_folder, write_json
 from r4t_ray.folm.learner.job import LearnerJob
 from r4t_ray.folm.learner.loop import FAULT, train_worker
 from r4t_ray.folm.learner.lora import skeleton
@@ -43,18 +43,25 @@ from r4t_ray.types import Task
 
 _logger = logging.getLogger(__name__)
 
+SETTINGS = "settings.json"
+
 
 def run(config: FolmConfig, workspace: Workspace, seed: int) -> Artifact:
     """Train the fan-out language models (FOLM) of a workspace, one for each task.
 
     Writes ``folm/<task>/warm_start`` and ``folm/<task>/model`` (Hugging Face directories), ``folm/metrics.parquet`` and
-    TensorBoard logs. After a stop or a kill, the next call continues from the last checkpoint.
+    TensorBoard logs. With ``config.train: false`` it writes the settings alone. After a stop or a kill, the next call
+    continues from the last checkpoint.
     """
 
     def make(folder: Path) -> int:
-        tell_engine(config.engine)  # fails early if the engine is not installed
         for task in config.tasks:
             training_queries(task, workspace)  # fails early if there is none
+        if not config.train:
+            # Later stages read the settings, so a change of them has to change the files.
+            write_json(folder / SETTINGS, config.model_dump(mode="json"))
+            return 0
+        tell_engine(config.engine)  # fails early if the engine is not installed
         check_lengths(config, workspace)
         for task in config.tasks:
             if not (folder / task / "warm_start").exists():

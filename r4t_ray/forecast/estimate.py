@@ -18,8 +18,10 @@ from r4t_ray.folm import FolmConfig
 from r4t_ray.forecast import rates
 from r4t_ray.index.index_types import type_of
 from r4t_ray.index.write import is_on_ray
+from r4t_ray.pairs import PairsConfig
 from r4t_ray.rewards import BackTranslationConfig
 from r4t_ray.stages import STAGES
+from r4t_ray.types import Task
 
 if TYPE_CHECKING:
     from r4t_ray.experiment import Experiment
@@ -113,7 +115,9 @@ def _work(experiment: Experiment, size: Size, rows: int) -> dict[str, list[tuple
     examples = sum(warm.num_passes[task] * size.queries(task, 0.8) + warm.num_recombined[task] for task in tasks)
     grpo = [folm.grpo[task] for task in tasks]
     samples = sum(each.num_steps * each.queries_per_step * each.num_generations for each in grpo)
-    fan_outs = sum(pairs.num_samples * size.queries(task, 0.9) + pairs.num_recombined[task] for task in tasks)
+    if not folm.train:
+        examples = samples = 0
+    fan_outs = sum(_fan_outs(task, pairs, size) for task in tasks)
     answers = sum(size.queries(task, 0.1) for task in tasks) * len(experiment.evaluation.methods)
     folm_calls, pairs_calls, evaluation_calls = (
         [(num, "model calls", rates.MODEL_CALLS)] * bool(num) for num in _calls(experiment, size)
@@ -128,6 +132,14 @@ def _work(experiment: Experiment, size: Size, rows: int) -> dict[str, list[tuple
         "decoder": [(size.queries("wscr", 0.8) * ("wscr" in tasks), "sets", rates.DECODER_SETS)],
         "evaluation": [(answers, "answers", rates.EVALUATED_ANSWERS), *evaluation_calls],
     }
+
+
+def _fan_outs(task: Task, pairs: PairsConfig, size: Size) -> int:
+    """Fan-outs of a task that become pairs; WSCR has one for each query if all come from references."""
+    num = size.queries(task, 0.9)
+    if task == "wscr" and pairs.reference_share.wscr == 1:
+        return num
+    return pairs.num_samples * num + pairs.num_recombined[task]
 
 
 def _calls(experiment: Experiment, size: Size) -> tuple[int, int, int]:
@@ -155,7 +167,11 @@ def _needs(experiment: Experiment, size: Size, rows: int, *, fan_outs: int) -> d
         "catalogue": (rates.PROCESS, size.num_bytes),
         "encoder": (rates.RAY + rates.MODEL * experiment.encoder.actors.num, 4 * rows * (dim + rates.NATIVE_DIM)),
         "index": (rates.PROCESS + 2 * index + building, index),
-        "folm": (rates.FOLM + rates.ROLLOUT * folm.rollout.num, rates.FOLM_DISK * len(tasks)),
+        "folm": (
+            (rates.FOLM + rates.ROLLOUT * folm.rollout.num, rates.FOLM_DISK * len(tasks))
+            if folm.train
+            else (rates.PROCESS, 0)
+        ),
         "pairs": (rates.PAIRS + rates.ENGINE * experiment.pairs.actors.num, rates.PAIR * fan_outs),
         "diffusion": (rates.DIFFUSION + rates.WORKER * workers, rates.DIFFUSION_DISK * len(tasks)),
         "decoder": (rates.MODEL, rates.DECODER_ITEM * size.items * ("wscr" in tasks)),
@@ -173,7 +189,7 @@ def _is_indexed_on_ray(experiment: Experiment, size: Size) -> bool:
 def _known(experiment: Experiment) -> dict[str, bool]:
     """Section of a stage -> whether a rate of its model and device is measured."""
     encoder, folm, pairs, diffusion = experiment.encoder, experiment.folm, experiment.pairs, experiment.diffusion
-    is_shipped = folm.base_model == FolmConfig().base_model and not folm.rollout.gpus
+    is_shipped = not folm.train or (folm.base_model == FolmConfig().base_model and not folm.rollout.gpus)
     return {
         "encoder": encoder.model == EncoderConfig().model and not encoder.actors.gpus,
         "folm": is_shipped and not folm.learner.gpus,

@@ -25,7 +25,7 @@ import ray
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.catalogue import Query
 from r4t_ray.encoders import load_encoder
-from r4t_ray.errors import ArtifactError
+from r4t_ray.errors import ArtifactError, DataError
 from r4t_ray.folm import FanOutModel, SharedEngine
 from r4t_ray.folm.rollout.pool_entries import PoolEntries
 from r4t_ray.folm.rollout.task_rewards import TaskRewards, no_scorer, open_rubric
@@ -202,8 +202,16 @@ def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
     """
 
     def make(folder: Path) -> int:
-        tasks = FolmConfig.model_validate(workspace.artifact("folm").manifest.config).tasks
+        folm = FolmConfig.model_validate(workspace.artifact("folm").manifest.config)
+        tasks = folm.tasks
         files = [file for task in tasks for file in planned_files(task, config, workspace, folder, seed)]
+        if not folm.train and any(file["source"] == "folm" for file in files):
+            raise DataError(
+                "catalogue/queries.parquet",
+                "no wscr query with relevant items, and no language model to sample (folm.train: false)",
+                "wscr training queries with relevant items",
+                "add sets, set folm.tasks to [oar], or set folm.train to true",
+            )
         arguments = (str(workspace.root), config, seed)
         for name, source in SOURCES.items():
             chosen = [file for file in files if file["source"] == name]
