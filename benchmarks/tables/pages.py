@@ -31,7 +31,7 @@ QUALITY_ROWS = (
     ("top_anchors", 1),
     ("euler", 1),
 )
-CATALOGUES = ("cookbook", "recipes", "polyvore")
+CATALOGUES = ("cookbook", "recipes", "polyvore", "software")
 SEEDS = ("report_cookbook", "report_cookbook_seed_1", "report_cookbook_seed_2")
 TRAINING_RUNS = {
     "train_diffusion_h100": "the paper's network (54.1M), batches of 512, one H100",
@@ -73,6 +73,8 @@ TABLES: dict[str, Callable[[], Iterable[Table]]] = {
     "recipes-wscr": lambda: [report.whole_table(read("report_recipes"), "wscr")],
     "polyvore-oar": lambda: [report.whole_table(read("report_polyvore"), "oar")],
     "polyvore-wscr": lambda: [report.whole_table(read("report_polyvore"), "wscr")],
+    "software-oar": lambda: [report.whole_table(read("report_software"), "oar")],
+    "software-wscr": lambda: [report.whole_table(read("report_software"), "wscr")],
     "catalogues": lambda: [report.catalogues_table([(name, read(f"report_{name}")) for name in CATALOGUES])],
     "embed": lambda: [speed.embed_table(read("embed_cpu"))],
     "first-stages": lambda: [speed.first_stages_table(read("first_stages"))],

@@ -17,9 +17,10 @@ from r4t_ray.types import TASKS, Task
 MOST_QUERIES = 64
 LAST_SHARE = 0.1
 """Share of the steps, the last ones, whose mean reward is compared."""
+OTHERWISE = "or preset: fast, which trains no language model, or a larger folm.base_model"
 TO_TRY: dict[Task, str] = {
-    "oar": "set pairs.policy.oar: greedy, which needs no language model, or use a larger folm.base_model",
-    "wscr": "set pairs.reference_share.wscr: 1, which needs no language model, or use a larger folm.base_model",
+    "oar": f"try pairs.policy.oar: greedy, {OTHERWISE}",
+    "wscr": f"try pairs.reference_share.wscr: 1, {OTHERWISE}",
 }
 
 
