@@ -95,6 +95,7 @@ class Experiment(Settings):
             "pairs.policy.oar: greedy": "oar" in tasks and pairs.policy.oar == "folm",
             "pairs.reference_share.wscr: 1": "wscr" in tasks and pairs.reference_share.wscr < 1,
             "pairs.recompose: null": pairs.recompose is not None,
+            "folm.added_rewards: null": any(self.folm.added_rewards[task] for task in tasks),
         }
         wanted = [setting for setting, is_sampled in samples.items() if is_sampled]
         if wanted and not self.folm.train:

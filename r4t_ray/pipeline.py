@@ -68,9 +68,14 @@ def run_pipeline(experiment: Experiment, workspace: Workspace) -> dict[str, Arti
 
 
 def run_ablation(experiment: Experiment, workspace: Workspace) -> Path:
-    """Run the stages that the variants of ``ablation`` share, then train and compare these; returns the report."""
+    """Run the stages that the variants of ``ablation`` share, then train and compare these; returns the report.
+
+    An ablation trains language models with ``folm.train: false`` too.
+    """
     from r4t_ray.evaluation.ablation import ablate
 
+    folm = experiment.folm.model_copy(update={"train": True})
+    experiment = experiment.model_copy(update={"folm": folm})
     stages = [stage for stage in STAGES if stage.section in (*parents_of("folm"), "folm")]
     check_start(stages, experiment, workspace.root)
     with workspace.locked(), connected_to_ray():

@@ -103,10 +103,8 @@ def _train_folm(experiment: Experiment) -> list[Need]:
 
 def _synthesize_pairs(experiment: Experiment) -> list[Need]:
     pairs = experiment.pairs
-    return [
-        _need("synthesize-pairs", "pairs.actors", pairs.actors),
-        _need("synthesize-pairs", "pairs.writers", pairs.writers),
-    ]
+    writers = _need("synthesize-pairs", "pairs.writers", pairs.writers)
+    return [_need("synthesize-pairs", "pairs.actors", pairs.actors), writers] if experiment.folm.train else [writers]
 
 
 def _train_diffusion(experiment: Experiment) -> list[Need]:

@@ -57,6 +57,7 @@ def test_fast_is_small_without_a_language_model() -> None:
         ({"pairs": {"policy": {"oar": "folm"}}}, "set pairs.policy.oar: greedy "),
         ({"pairs": {"reference_share": {"wscr": 0.5}}}, r"set pairs.reference_share.wscr: 1 "),
         ({"pairs": {"recompose": {"num_queries": 5}}}, "set pairs.recompose: null "),
+        ({"folm": {"added_rewards": {"oar": [{"type": "format"}]}}}, "set folm.added_rewards: null "),
         ({"folm": {"tasks": ["oar"]}, "pairs": {"reference_share": {"wscr": 0.5}}}, None),
         ({"folm": {"tasks": ["wscr"]}, "pairs": {"policy": {"oar": "folm"}}}, None),
     ],

@@ -167,7 +167,7 @@ def test_student_pushes_the_student(workspace: Workspace, tmp_path: Path) -> Non
 
 def test_a_report_is_in_the_card_and_a_stale_one_is_refused(workspace: Workspace, tmp_path: Path) -> None:
     workspace.build("evaluation", EvaluationConfig(), 0, ["diffusion"], figures)
-    assert "| vendi | 0.500 [0.250, 0.750] | not measured |" in push(workspace.root, "a/b", "wscr", out=tmp_path / "1")
+    assert push(workspace.root, "a/b", "wscr", out=tmp_path / "1").endswith("| vendi | 0.500 [0.250, 0.750] |")
     workspace.build("diffusion", DiffusionConfig(network=NETWORK, prior_weight=0.0), 1, ["pairs"], retriever)
     with pytest.raises(ArtifactError, match="r4t evaluate"):
         push(workspace.root, "a/b", "wscr", out=tmp_path / "2")

@@ -62,8 +62,7 @@ def ablate(
 
     Args:
         config: The variants.
-        folm: Training settings of each fan-out language model (FOLM). ``train``, ``tasks`` and ``reward.oar`` are
-            replaced.
+        folm: Training settings of each fan-out language model (FOLM). ``tasks`` and ``reward.oar`` are replaced.
         evaluation: Settings of the measurement on the held-out themes.
         workspace: Holds the finished catalogue, encoder and index stages. Variants are stored in ``ablation/<name>``.
             An unchanged variant is not trained again.
@@ -74,9 +73,7 @@ def ablate(
     """
     folder = workspace.root / FOLDER
     trained = {
-        name: folm.model_copy(
-            update={"train": True, "tasks": ("oar",), "reward": folm.reward.model_copy(update={"oar": weights})}
-        )
+        name: folm.model_copy(update={"tasks": ("oar",), "reward": folm.reward.model_copy(update={"oar": weights})})
         for name, weights in config.variants.items()
     }
     # All training comes before the first measurement, because the engine of the measurement stays in this process.

@@ -65,9 +65,19 @@ def encoder_name(config: Mapping[str, Any]) -> str:
     return "local files"
 
 
+def pairs_made(task: Task, config: Mapping[str, Any]) -> str:
+    """How the pairs of a task were made, from the recorded settings; those of older versions name no policy."""
+    if task == "wscr" and config.get("reference_share", {}).get(task) == 1:
+        return "one pair of each query, from the query's own set"
+    num, recombined = config["num_samples"], f"1 for each of {config['num_recombined'][task]:,} recombined queries"
+    if config.get("policy", {}).get(task) == "greedy":
+        return f"{num} answers of the greedy optimiser for each query, {recombined}"
+    sampled = f"{num} fan-outs a query at temperature {config['temperature']:g}"
+    return f"{sampled}, {recombined}; selected: {config['select']['type']}"
+
+
 def _data(task: Task, ingest: Manifest, embed: Manifest, pairs: Manifest) -> str:
-    sha256, recombined = embed.config.get("model_sha256"), pairs.config["num_recombined"][task]
-    made = f"{pairs.config['num_samples']} fan-outs a query at temperature {pairs.config['temperature']:g}"
+    sha256 = embed.config.get("model_sha256")
     told = {
         "catalogue": (ingest, "items, sets and queries", f"catalogue of type {ingest.config['catalogue']['type']}"),
         "embeddings": (
@@ -79,7 +89,7 @@ def _data(task: Task, ingest: Manifest, embed: Manifest, pairs: Manifest) -> str
         "pairs": (
             pairs,
             "pairs of all tasks",
-            f"{made}, 1 for each of {recombined:,} recombined queries; selected: {pairs.config['select']['type']}",
+            pairs_made(task, pairs.config),
         ),
     }
     lines = [
@@ -91,7 +101,8 @@ def _data(task: Task, ingest: Manifest, embed: Manifest, pairs: Manifest) -> str
 
 def _measured(task: Task, own: str, report: Manifest, rows: Sequence[MetricRow]) -> str:
     config = EvaluationConfig.model_validate(report.config)
-    compared = (own, "r4t_folm")
+    is_sampled = any((row["task"], row["method"]) == (task, "r4t_folm") for row in rows)
+    compared = (own, "r4t_folm") if is_sampled else (own,)
     cells = {(row["method"], row["measure"]): row for row in rows if row["task"] == task and row["method"] in compared}
     measures = [measure for method, measure in cells if method == own]
     if not measures:
@@ -101,13 +112,14 @@ def _measured(task: Task, own: str, report: Manifest, rows: Sequence[MetricRow])
         row = [cells.get((method, measure)) for method in compared]
         lines.append(" | ".join([f"| {measure}", *(figure(cell) if cell else "not measured" for cell in row)]) + " |")
     num_queries = max(row["n"] for row in cells.values() if not row["measure"].startswith("latency_ms"))
+    language_model = "r4t_folm is the fan-out language model of the same workspace. " if is_sampled else ""
     note = f"{sampler_note(config)} " if own == "r4t_diffusion" else ""  # the student takes one step
     return "\n".join(
         [
             f"Measured by `r4t evaluate` on {num_queries} held-out queries with {config.k} directions x {config.n} "
-            "items per direction. Brackets hold bootstrap 95% intervals. r4t_folm is the fan-out language model that "
-            f"generated the training pairs. {note}latency_ms_b* is the time of one fan-out in milliseconds on the "
-            "machine of the evaluation, without embedding and search. The number after b is the batch size in queries.",
+            f"items per direction. Brackets hold bootstrap 95% intervals. {language_model}{note}latency_ms_b* is the "
+            "time of one fan-out in milliseconds on the machine of the evaluation, without embedding and search. The "
+            "number after b is the batch size in queries.",
             "",
             f"| measure | {' | '.join(compared)} |",
             "|---|" + "---|" * len(compared),

@@ -17,10 +17,9 @@ from r4t_ray.types import TASKS, Task
 MOST_QUERIES = 64
 LAST_SHARE = 0.1
 """Share of the steps, the last ones, whose mean reward is compared."""
-OTHERWISE = "or preset: fast, which trains no language model, or a larger folm.base_model"
 TO_TRY: dict[Task, str] = {
-    "oar": f"try pairs.policy.oar: greedy, {OTHERWISE}",
-    "wscr": f"try pairs.reference_share.wscr: 1, {OTHERWISE}",
+    "oar": "keep pairs.policy.oar: greedy, which does not use it, or train a larger folm.base_model",
+    "wscr": "set pairs.reference_share.wscr: 1, which does not use it, or train a larger folm.base_model",
 }
 
 

@@ -63,7 +63,8 @@ class FolmConfig(Settings):
         True,
         description="Whether language models are trained and sampled. false trains and samples none, which takes a "
         "fraction of the time: pairs then come from the greedy optimiser (oar) and from the training sets (wscr). It "
-        "needs `pairs.policy.oar: greedy` and `pairs.reference_share.wscr: 1`, as `preset: fast` sets them.",
+        "needs `pairs.policy.oar: greedy` and `pairs.reference_share.wscr: 1`, as `preset: fast` sets them. `r4t "
+        "ablate` trains all the same.",
     )
     k: PositiveInt = Field(10, description="Largest number of sub-queries in one answer.")
     num_hits: PositiveInt = Field(10, description="Items that the search of one sub-query returns for the reward.")

@@ -23,7 +23,7 @@ from r4t_ray.folm.learner.loop import FAULT, train_worker
 from r4t_ray.folm.learner.lora import skeleton
 from r4t_ray.folm.learner.metrics import METRICS, StepMetrics, read_metrics, write_metrics
 from r4t_ray.folm.learner.optimizer import match_rates
-from r4t_ray.folm.learner.status import OUTCOME, STATUS
+from r4t_ray.folm.learner.status import OUTCOME, SETTINGS, STATUS
 from r4t_ray.folm.outcome import outcome_lines
 from r4t_ray.folm.policy.engines.factory import tell_engine
 from r4t_ray.folm.policy.loading import load_trainable, model_source
@@ -42,8 +42,6 @@ from r4t_ray.stages import parents_of
 from r4t_ray.types import Task
 
 _logger = logging.getLogger(__name__)
-
-SETTINGS = "settings.json"
 
 
 def run(config: FolmConfig, workspace: Workspace, seed: int) -> Artifact:

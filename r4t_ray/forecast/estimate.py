@@ -14,6 +14,7 @@ from r4t_ray.catalogue.datasets import CatalogueConfig, CookbookConfig, SetsConf
 from r4t_ray.catalogue.records import count_records
 from r4t_ray.diffusion import DiffusionConfig
 from r4t_ray.encoders import EncoderConfig
+from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.folm import FolmConfig
 from r4t_ray.forecast import rates
 from r4t_ray.index.index_types import type_of
@@ -77,7 +78,8 @@ def forecast(experiment: Experiment) -> list[Forecast]:
     for stage in STAGES:
         parts, (memory, disk) = work[stage.section], needs[stage.section]
         words = ", ".join(f"{num:,} {unit}" for num, unit, _ in parts)
-        on_ray = stage.on_ray or (stage.section == "index" and _is_indexed_on_ray(experiment, size))
+        is_idle = stage.section == "folm" and not experiment.folm.train
+        on_ray = not is_idle and (stage.on_ray or (stage.section == "index" and _is_indexed_on_ray(experiment, size)))
         seconds = sum(num / rate for num, _, rate in parts) + rates.START_S * on_ray
         known_s, memory = seconds if known.get(stage.section, True) else None, memory + rows * rates.ROW
         forecasts.append(Forecast(stage=stage.name, work=words, seconds=known_s, memory=memory, disk=disk))
@@ -118,7 +120,7 @@ def _work(experiment: Experiment, size: Size, rows: int) -> dict[str, list[tuple
     if not folm.train:
         examples = samples = 0
     fan_outs = sum(_fan_outs(task, pairs, size) for task in tasks)
-    answers = sum(size.queries(task, 0.1) for task in tasks) * len(experiment.evaluation.methods)
+    answers = sum(size.queries(task, 0.1) for task in tasks) * len(_methods(experiment))
     folm_calls, pairs_calls, evaluation_calls = (
         [(num, "model calls", rates.MODEL_CALLS)] * bool(num) for num in _calls(experiment, size)
     )
@@ -132,6 +134,11 @@ def _work(experiment: Experiment, size: Size, rows: int) -> dict[str, list[tuple
         "decoder": [(size.queries("wscr", 0.8) * ("wscr" in tasks), "sets", rates.DECODER_SETS)],
         "evaluation": [(answers, "answers", rates.EVALUATED_ANSWERS), *evaluation_calls],
     }
+
+
+def _methods(experiment: Experiment) -> list[str]:
+    """The methods that ``evaluate`` measures: without a language model those that ask none."""
+    return [name for name in experiment.evaluation.methods if experiment.folm.train or METHODS[name].stage != "folm"]
 
 
 def _fan_outs(task: Task, pairs: PairsConfig, size: Size) -> int:
@@ -149,10 +156,10 @@ def _calls(experiment: Experiment, size: Size) -> tuple[int, int, int]:
     if "oar" not in folm.tasks or not isinstance(reward, BackTranslationConfig):
         return 0, 0, 0
     per_query = reward.num_random
-    trained = grpo.num_steps * grpo.queries_per_step * (grpo.num_generations + per_query)
+    trained = grpo.num_steps * grpo.queries_per_step * (grpo.num_generations + per_query) * folm.train
     is_choice = pairs.select.type != "all" and pairs.num_samples > 1
     sampled = size.queries("oar", 0.9) * (pairs.num_samples + per_query) * is_choice
-    evaluated = size.queries("oar", 0.1) * (len(experiment.evaluation.methods) + per_query)
+    evaluated = size.queries("oar", 0.1) * (len(_methods(experiment)) + per_query)
     return trained, sampled, evaluated
 
 

@@ -71,8 +71,8 @@ class PairsConfig(Settings):
     )
     num_labels: NonNegativeInt = Field(
         2000,
-        description="Number of labels of directions: the most frequent sub-queries of a task, or entries under "
-        "`policy: greedy`. 0 writes no labels.",
+        description="Number of labels of directions: the most frequent sub-queries of a task, or entries where "
+        "no language model is sampled. 0 writes no labels.",
     )
     actors: Resources = Field(
         Resources(cpus=0.5),

@@ -207,10 +207,11 @@ def run(config: PairsConfig, workspace: Workspace, seed: int) -> Artifact:
         files = [file for task in tasks for file in planned_files(task, config, workspace, folder, seed)]
         if not folm.train and any(file["source"] == "folm" for file in files):
             raise DataError(
-                "catalogue/queries.parquet",
-                "no wscr query with relevant items, and no language model to sample (folm.train: false)",
-                "wscr training queries with relevant items",
-                "add sets, set folm.tasks to [oar], or set folm.train to true",
+                "folm/",
+                "no language model to sample (folm.train: false)",
+                "a trained one, or pairs from the greedy optimiser (oar) and from references (wscr) alone",
+                "run `r4t train-folm` with folm.train: true, or set pairs.policy.oar: greedy and "
+                "pairs.reference_share.wscr: 1 and give wscr queries with relevant items",
             )
         arguments = (str(workspace.root), config, seed)
         for name, source in SOURCES.items():

@@ -140,7 +140,7 @@ def direction_names(request: RetrieveRequest, opened: OpenTask, found: Found) ->
     names: list[str | None] = [None] * len(found.z_kD)
     if opened.labels:
         names = [*nearest_labels(opened.labels, found.z_kD)]
-        if opened.decoder is None:  # a direction of wscr is called by a sub-query, not by an item
+        if opened.decoder is None:  # a direction of wscr is called by a label, not by an item
             for index in np.flatnonzero(found.nearest_cos_k >= SAME_COSINE).tolist():
                 names[index] = opened.pool.texts[found.nearest_rows_k[index]]
     if found.has_query:

@@ -12,6 +12,7 @@ from r4t_ray.diffusion import DiffusionConfig, OptimizerConfig, SamplerConfig, S
 from r4t_ray.evaluation import EvaluationConfig
 from r4t_ray.evaluation.model_card import workspace_facts
 from r4t_ray.evaluation.results import MetricRow
+from r4t_ray.types import Task
 
 HIDDEN = "/private/place"
 
@@ -84,10 +85,10 @@ def test_missing_measurements_are_named() -> None:
     others = [one for one in ROWS if one["method"] != "r4t_diffusion"]
     assert workspace_facts("wscr", "a/b", MANIFESTS, others)["measured"] == "Not measured."
     alone = [one for one in ROWS if one["method"] == "r4t_diffusion"]
-    assert (
-        "| recall@24 | 0.250 [0.125, 0.375] | not measured |"
-        in workspace_facts("wscr", "a/b", MANIFESTS, alone)["measured"]
-    )
+    measured = workspace_facts("wscr", "a/b", MANIFESTS, alone)["measured"]
+    assert "| measure | r4t_diffusion |\n" in measured
+    assert "| recall@24 | 0.250 [0.125, 0.375] |\n" in measured
+    assert "r4t_folm" not in measured
 
 
 def test_the_card_of_a_student_shows_its_measures_and_training() -> None:
@@ -127,6 +128,21 @@ def test_data_and_training() -> None:
     assert "| optimizer.num_steps | 500 |" in facts["training"].splitlines()
     assert "| training.seed | 3 |" in facts["training"].splitlines()
     assert "each of 0 recombined" in workspace_facts("oar", "a/b", MANIFESTS, ROWS)["data"]
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        ("oar", "| 2 answers of the greedy optimiser for each query, 1 for each of 0 recombined queries |"),
+        ("wscr", "| one pair of each query, from the query's own set |"),
+    ],
+)
+def test_pairs_without_a_language_model_are_no_fan_outs(task: Task, expected: str) -> None:
+    made = MANIFESTS["pairs"].config | {"policy": {"oar": "greedy"}, "reference_share": {"oar": 0.9, "wscr": 1.0}}
+    manifests = MANIFESTS | {"pairs": manifest("pairs", 15_667, made)}
+    data = workspace_facts(task, "a/b", manifests, ROWS)["data"]
+    assert expected in data
+    assert "temperature" not in data
 
 
 def test_the_card_holds_no_path() -> None:

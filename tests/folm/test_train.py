@@ -14,6 +14,7 @@ from r4t_ray.errors import DataError
 from r4t_ray.evaluation import EvaluationConfig
 from r4t_ray.evaluation.trial import methods_of
 from r4t_ray.folm import train
+from r4t_ray.folm.learner.status import read_outcome
 from r4t_ray.folm.settings import FolmConfig
 from r4t_ray.pairs import synthesize
 from r4t_ray.pairs.settings import PairsConfig
@@ -34,6 +35,7 @@ def test_without_training_the_stage_holds_its_settings_alone(workspace: Workspac
     assert json.loads(made.file("settings.json").read_text()) == UNTRAINED.model_dump(mode="json")
     changed = train.run(UNTRAINED.model_copy(update={"k": 7}), workspace, 0)
     assert changed.manifest.fingerprint != made.manifest.fingerprint  # so that pairs are made again
+    assert read_outcome(workspace.root) == "no language model was trained (folm.train: false)\n"
 
 
 def test_no_method_asks_a_model_that_is_not_trained(workspace: Workspace) -> None:

@@ -41,6 +41,13 @@ def test_stages_are_counted_alone_and_gpus_too() -> None:
     assert "folm.rollout.{num,gpus}" in fault.fix
 
 
+def test_without_a_language_model_nothing_is_reserved_for_one() -> None:
+    data = {"catalogue": {"type": "cookbook"}, "preset": "fast", "pairs": {"actors": {"gpus": 1}}}
+    experiment = Experiment.model_validate(data)
+    assert NEEDS["folm"](experiment) == []
+    assert [need.setting for need in NEEDS["pairs"](experiment)] == ["pairs.writers"]
+
+
 def test_the_defaults_fit_two_cpus() -> None:
     experiment = Experiment.model_validate({"catalogue": {"type": "cookbook"}})
     needs = [need for need_of in NEEDS.values() for need in need_of(experiment)]

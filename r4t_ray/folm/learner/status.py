@@ -16,6 +16,8 @@ from r4t_ray.types import TASKS
 STATUS = "status.json"
 OUTCOME = "outcome.txt"
 """File in ``folm/`` with a line for each task that ended no better than plain search or chance."""
+SETTINGS = "settings.json"
+"""The only file in ``folm/`` of a workspace without a language model."""
 PARTIAL = partial_folder(Path("folm")).name
 
 
@@ -91,5 +93,7 @@ def read_status(workspace: Path) -> list[Status]:
 
 def read_outcome(workspace: Path) -> str:
     """The lines of ``outcome.txt`` of a finished train-folm; "" if every task ended better than plain search."""
+    if (workspace / "folm" / SETTINGS).is_file():
+        return "no language model was trained (folm.train: false)\n"
     file = workspace / "folm" / OUTCOME
     return file.read_text(encoding="utf-8") if file.is_file() else ""

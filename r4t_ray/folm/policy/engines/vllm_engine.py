@@ -43,7 +43,7 @@ class VLLMEngine:
             enforce_eager=True,
             # A prompt in two parts ends the engine on a CPU: vLLM then sets back the offset of a seeded generator,
             # and torch's CPU generator has none.
-            enable_chunked_prefill=bool(resources.gpus),
+            enable_chunked_prefill=None if resources.gpus else False,
             enable_prefix_caching=True,
             logprobs_mode="processed_logprobs",
             disable_log_stats=True,
