@@ -24,6 +24,9 @@ Lookup = Search | Fetch
 Searching = Generator[tuple[IndexName, Lookup], Any, T]
 """Yields an index and a lookup in it, is sent what was found, and returns a T."""
 
+ROUNDING = 1e-6
+"""Largest rounding error of a cosine in float32."""
+
 Best = tuple[Rows, Array, Rows]
 """Pool rows (K,), the best score of each over the directions, and the direction that gave it, best first."""
 
@@ -70,7 +73,7 @@ def pick_by_cosine(hits: Hits, total: int | None = None) -> Picked:
         hits: Cosines and pool rows of each direction's nearest items.
         total: Items of the answer, each listed by the direction nearest to it. With None each direction lists its hits.
     """
-    scores_kK, rows_kK = hits
+    scores_kK, rows_kK = without_noise(hits)
     best = best_rows(hits)
     if total is not None:
         return _owned(best, total, len(rows_kK))
@@ -139,14 +142,22 @@ def pick_by_score(
     return _listed(rows_K, scores_K, owner_K, listed)
 
 
+def without_noise(hits: Hits) -> Hits:
+    """The hits with scores of exactly 1 where only rounding differs: the cosines of directions that are entries."""
+    return np.where(np.abs(hits[0] - 1) < ROUNDING, np.float32(1), hits[0]), hits[1]
+
+
 def best_rows(hits: Hits) -> Best:
-    """Every row that a direction found, its best score and the direction that gave it, best first; ties go by row."""
-    scores_kK, rows_kK = hits
+    """Every row that a direction found, its best score and the direction that gave it, best first.
+
+    Ties go by direction, then by row. Under a solver that ranks its rows, the first direction is the most likely one.
+    """
+    scores_kK, rows_kK = without_noise(hits)
     directions, places = np.nonzero(rows_kK >= 0)
     rows, scores = rows_kK[directions, places], scores_kK[directions, places]
     order = np.lexsort((directions, -scores, rows))
     first = order[np.unique(rows[order], return_index=True)[1]]
-    best = first[np.lexsort((rows[first], -scores[first]))]
+    best = first[np.lexsort((rows[first], directions[first], -scores[first]))]
     return rows[best], scores[best], directions[best]
 
 
@@ -155,7 +166,7 @@ def best_with_room(name: IndexName, wanted: Search, room: Room) -> Searching[Bes
     found: list[Best] = []
     search = replace(wanted, num_hits=num_searched(wanted.num_hits))
     for _ in range(MAX_SEARCHES):
-        hits = yield name, search
+        hits = without_noise((yield name, search))
         rows_K, scores_K, owner_K = best_rows(hits)
         is_all = _is_everything(hits[0], search)
         # A row that no direction found scores at most the highest of their last hits. The rows above it are in order.
