@@ -44,10 +44,10 @@ def test_expansions_are_embedded_too() -> None:
 def test_without_a_language_model_only_pairs_are_made() -> None:
     forecasts = forecast(parse_settings(Experiment, {"catalogue": {"type": "cookbook"}, "preset": "fast"}, "here"))
     assert of_stage(forecasts, "train-folm").work == "0 examples, 0 samples"
-    # 2 samples of 760 themes, 2,000 recombined, and one pair of each of 2,197 dishes of training and validation.
     assert (of_stage(forecasts, "train-folm").seconds, of_stage(forecasts, "train-folm").disk) == (0, 0)
     small = forecast(parse_settings(Experiment, {"catalogue": {"type": "cookbook"}}, "here"))
     assert (of_stage(forecasts, "evaluate").seconds or 0) < (of_stage(small, "evaluate").seconds or 0)
+    # 2 samples of 760 themes, 2,000 recombined, and one pair of each of 2,197 dishes of training and validation.
     assert of_stage(forecasts, "synthesize-pairs").work == f"{2 * 760 + 2000 + 2197:,} fan-outs"
 
 

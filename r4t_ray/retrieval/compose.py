@@ -107,10 +107,8 @@ def merged_items(opened: OpenTask, picked: Picked, attributes: PoolAttributes | 
     for direction, (rows, _) in enumerate(picked.lists):
         for row in rows.tolist():
             listed_by[row].append(direction)
-    pool, picks = (
-        opened.pool,
-        zip(picked.rows_K.tolist(), picked.scores_K.tolist(), picked.owner_K.tolist(), strict=True),
-    )
+    pool = opened.pool
+    picks = zip(picked.rows_K.tolist(), picked.scores_K.tolist(), picked.owner_K.tolist(), strict=True)
     return [
         MergedItem(
             id=pool.ids[row],

@@ -73,7 +73,7 @@ def pick_by_cosine(hits: Hits, total: int | None = None) -> Picked:
         hits: Cosines and pool rows of each direction's nearest items.
         total: Items of the answer, each listed by the direction nearest to it. With None each direction lists its hits.
     """
-    scores_kK, rows_kK = without_noise(hits)
+    scores_kK, rows_kK = hits = without_noise(hits)
     best = best_rows(hits)
     if total is not None:
         return _owned(best, total, len(rows_kK))
@@ -129,7 +129,11 @@ def pick_by_score(
     z_kD = wanted.z_LD
     # An item's score is its largest inner product with a query vector, so that query vector has it among its hits.
     search = replace(wanted, z_LD=decoder.query_vectors(z_q_D, z_kD))
-    best = (yield from best_with_room("decoder", search, room)) if room else best_rows((yield "decoder", search))
+    best = (
+        (yield from best_with_room("decoder", search, room))
+        if room
+        else best_rows(without_noise((yield "decoder", search)))
+    )
     rows_K, scores_K = best[0][: wanted.num_hits], best[1][: wanted.num_hits]
     cos_kK = np.zeros((len(z_kD), 0), np.float32)
     if len(rows_K):
@@ -152,7 +156,7 @@ def best_rows(hits: Hits) -> Best:
 
     Ties go by direction, then by row. Under a solver that ranks its rows, the first direction is the most likely one.
     """
-    scores_kK, rows_kK = without_noise(hits)
+    scores_kK, rows_kK = hits
     directions, places = np.nonzero(rows_kK >= 0)
     rows, scores = rows_kK[directions, places], scores_kK[directions, places]
     order = np.lexsort((directions, -scores, rows))

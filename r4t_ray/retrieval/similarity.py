@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from r4t_ray.retrieval.filtering.caps import Room
-from r4t_ray.retrieval.picking import Picked, Searching, best_rows, best_with_room
+from r4t_ray.retrieval.picking import Picked, Searching, best_rows, best_with_room, without_noise
 from r4t_ray.types import Array, Fetch, Rows, Search, Task
 
 NUM_CANDIDATES = 200
@@ -19,7 +19,7 @@ NUM_CANDIDATES = 200
 
 def nearest(task: Task, wanted: Search, room: Room | None) -> Searching[Picked]:
     """The ``wanted.num_hits`` nearest entries of the query, ``wanted.z_LD[0]``, under one direction."""
-    best = (yield from best_with_room(task, wanted, room)) if room else best_rows((yield task, wanted))
+    best = (yield from best_with_room(task, wanted, room)) if room else best_rows(without_noise((yield task, wanted)))
     rows_K, scores_K = best[0][: wanted.num_hits], best[1][: wanted.num_hits]
     return _under_the_query(rows_K, scores_K)
 
