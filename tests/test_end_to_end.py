@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,8 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
 
-from r4t_ray import cli
+from r4t_ray import Retriever, cli
 from r4t_ray.evaluation.methods import METHODS
+from r4t_ray.retrieval.settings import RetrievalSettings
 from r4t_ray.stages import STAGES
 from tests.processes import last_of
 
@@ -118,11 +120,24 @@ def test_a_second_run_skips_every_stage_and_a_tampered_one_is_made_again(reposit
 
 
 @pytest.mark.timeout(180)
-def test_a_query_is_answered_in_process(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_pipeline_ends_with_a_command_that_answers_a_query(
+    workspace: Path, smoke_run: SmokeRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["r4t", "query", "--local", "--workspace", str(workspace), "a summer dinner"])
+    report, ask = smoke_run.log.read_text(encoding="utf-8").splitlines()[-2:]
+    assert report == f"report: {workspace}/evaluation/report.md"
+    assert (workspace / "evaluation" / "report.md").is_file()
+    monkeypatch.setattr("sys.argv", shlex.split(ask.removeprefix("ask:").replace("YOUR QUERY", "a summer dinner")))
     with pytest.raises(SystemExit) as left:
         cli.main()
     assert not left.value.code
     assert len(capsys.readouterr().out.splitlines()) > 10
+
+
+def test_what_a_request_avoids_is_no_direction_either(workspace: Path) -> None:
+    retriever = Retriever(workspace, RetrievalSettings(solver="top_anchors"))
+    first = retriever.retrieve("easy soup", k=6, n=1)
+    left_out = [direction.items[0].id for direction in first.directions[:3]]
+    answer = retriever.retrieve("easy soup", k=6, n=1, avoid=left_out, strength=0)
+    assert not {item.id for item in answer.items} & set(left_out)
+    # A direction that is an entry has a groundedness of 1, up to rounding.
+    assert min(direction.groundedness or 0 for direction in answer.directions) > 0.99

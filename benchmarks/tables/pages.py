@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmarks.harness import Result, Table
-from benchmarks.tables import autoscale, faults, frontier, quality, report, search, serve, set_rules, speed
+from benchmarks.tables import autoscale, faults, filters, frontier, quality, report, search, serve, set_rules, speed
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -92,6 +92,7 @@ TABLES: dict[str, Callable[[], Iterable[Table]]] = {
     "fanout-paper": lambda: speed.fanout_tables(read("fanout_paper_h100"), 100.0, "graph"),
     "select-wscr": lambda: [quality.select_table(read("select_cookbook"))],
     "select-oar": lambda: [quality.select_table(read("select_cookbook_oar"))],
+    "filters": lambda: filters.filter_tables(read("filters_cookbook")),
     "set-rules": lambda: set_rules.set_rules_tables(read("set_rules_polyvore")),
     "serve": lambda: serve.serve_tables(read("serve_cookbook")),
     "serve-int8": lambda: serve.serve_tables(read("serve_cookbook_int8")),

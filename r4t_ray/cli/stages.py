@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -61,9 +62,11 @@ def pipeline(
         bool, typer.Option("--dry-run", help="Print minutes, memory and disk of every stage, and write nothing.")
     ] = False,
 ) -> None:
-    """Run all stages, or print what they need."""
+    """Run all stages and say where the report is and how to ask, or print what the stages need."""
     if not dry_run:
         _run(PIPELINE, config, workspace)
+        typer.echo(f"report: {workspace}/evaluation/report.md")
+        typer.echo(f'ask:    r4t query --local --workspace {shlex.quote(str(workspace))} "YOUR QUERY"')
         return
     from r4t_ray.forecast import forecast, in_words
 

@@ -14,7 +14,7 @@ from r4t_ray.diffusion.denoiser import Denoiser, QueryDenoiser
 from r4t_ray.diffusion.samplers import SOLVERS, Denoise, SolverName, top_anchors
 from r4t_ray.diffusion.schedule import sampling_sigmas
 from r4t_ray.diffusion.settings import SamplerConfig
-from r4t_ray.diffusion.transforms import Guided, Perturbed, Steered, Steering
+from r4t_ray.diffusion.transforms import Allowed, Guided, Perturbed, Steered, Steering
 from r4t_ray.errors import ConfigError, RequestError
 
 
@@ -91,6 +91,7 @@ def generate_each(
     seeds: Sequence[int],
     steering: Steering | None = None,
     num_rows: int = 0,
+    allowed_BN: Tensor | None = None,
 ) -> Tensor:
     """Sample L directions for each query, each query with its own seed.
 
@@ -105,6 +106,7 @@ def generate_each(
         seeds: One seed per query.
         steering: How each query's set is steered. Default: no steering.
         num_rows: As for ``generate``.
+        allowed_BN: bool; the anchors of each query that a ranked solver takes before the others. Default: all.
 
     Returns:
         z_BLD, unit rows.
@@ -119,7 +121,7 @@ def generate_each(
     rows_LD = (shape.num_rows, shape.dim)
     noise_BLD = torch.stack([torch.randn(rows_LD, generator=one, device=z_q_BD.device) for one in generators])
     if not SOLVERS[sampler.solver].is_stochastic:
-        return solve(denoiser, noise_BLD, z_q_BD, sampler, steering=steering, num_rows=num_rows)
+        return solve(denoiser, noise_BLD, z_q_BD, sampler, steering=steering, num_rows=num_rows, allowed_BN=allowed_BN)
     alone = []
     for row, generator in enumerate(generators):
         only = slice(row, row + 1)
@@ -139,6 +141,7 @@ def solve(
     generator: torch.Generator | None = None,
     steering: Steering | None = None,
     num_rows: int = 0,
+    allowed_BN: Tensor | None = None,
 ) -> Tensor:
     """Run the solver from given noise.
 
@@ -150,6 +153,7 @@ def solve(
         generator: Source of the noise that a stochastic solver adds at each step.
         steering: How each query's set is steered. Default: no steering.
         num_rows: As for ``generate``.
+        allowed_BN: As for ``generate_each``.
 
     Returns:
         z_BLD, unit rows.
@@ -164,6 +168,8 @@ def solve(
         denoise = Steered(denoise, steering)
         if not solver.starts_from_noise:
             denoise = Perturbed(denoise, steering, noise_BLD)
+    if allowed_BN is not None:
+        denoise = Allowed(denoise, allowed_BN)
 
     def draw() -> Tensor:
         fresh_BLD = torch.randn(noise_BLD.shape, generator=generator, device=noise_BLD.device, dtype=noise_BLD.dtype)

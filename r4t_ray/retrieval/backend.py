@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -12,9 +13,11 @@ import torch
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.diffusion import DiffusionRetriever
+from r4t_ray.diffusion.entries import anchors_of_entries
 from r4t_ray.diffusion.generation import generate_each, sampler_with
 from r4t_ray.diffusion.settings import SamplerConfig
 from r4t_ray.diffusion.transforms import Steering
+from r4t_ray.embedding_table import read_embedding_table
 from r4t_ray.encoders import CachedEncoder, load_encoder, load_serving_encoder
 from r4t_ray.errors import DataError
 from r4t_ray.index import Shard, look_up
@@ -23,7 +26,7 @@ from r4t_ray.retrieval.generation import Generated, GenerationRequest
 from r4t_ray.retrieval.loading import retriever_folder, served_sampler, served_tasks
 from r4t_ray.retrieval.picking import Lookup
 from r4t_ray.retrieval.settings import RetrievalSettings
-from r4t_ray.types import Array, IndexName, Task
+from r4t_ray.types import POOLS, Array, IndexName, Rows, Task
 
 SERVED_TEXTS = 10_000
 """Texts whose embeddings a process that serves keeps. They take 10 MB at a width of 128."""
@@ -36,6 +39,8 @@ class DirectionGenerator:
         encoder: Text -> unit rows, with a cache of the last texts.
         retrievers: Task -> trained retriever, in evaluation mode.
         samplers: Task -> sampler settings. The guidance of a request replaces theirs.
+        anchors: Task -> the number of the anchor that is each entry of its pool; see ``anchors_of_entries``. A task
+            that is left out ignores which directions a request allows.
     """
 
     def __init__(
@@ -43,8 +48,9 @@ class DirectionGenerator:
         encoder: CachedEncoder,
         retrievers: Mapping[Task, DiffusionRetriever],
         samplers: Mapping[Task, SamplerConfig],
+        anchors: Mapping[Task, Rows] = MappingProxyType({}),
     ) -> None:
-        self.encoder, self.retrievers, self.samplers = encoder, retrievers, samplers
+        self.encoder, self.retrievers, self.samplers, self.anchors = encoder, retrievers, samplers, anchors
 
     @classmethod
     def load(
@@ -70,7 +76,10 @@ class DirectionGenerator:
             for task in served_tasks(workspace)
         }
         samplers = {task: served_sampler(retriever.sampler, settings) for task, retriever in retrievers.items()}
-        return cls(CachedEncoder(encoder, SERVED_TEXTS), retrievers, samplers)
+        anchors: dict[Task, Rows] = {}
+        if "oar" in retrievers:  # the directions of wscr are no entries
+            anchors["oar"] = numbers_of_anchors(workspace, "oar", retrievers["oar"])
+        return cls(CachedEncoder(encoder, SERVED_TEXTS), retrievers, samplers, anchors)
 
     def __call__(self, requests: Sequence[GenerationRequest]) -> list[Generated]:
         """The query's embedding and the directions of each request: L, or more if its ``k`` is larger; none for 0.
@@ -121,7 +130,10 @@ class DirectionGenerator:
         steering = None if all(one.is_plain for one in requests) else steering_of(requests, embs, device)
         rows = [max(one.k, retriever.network.config.num_rows) for one in requests]
         seeds = [one.seed for one in requests]
-        z_BLD = generate_each(retriever, z_q_BD, sampler, seeds=seeds, steering=steering, num_rows=max(rows))
+        allowed_BN = allowed_anchors(requests, self.anchors.get(task), retriever)
+        z_BLD = generate_each(
+            retriever, z_q_BD, sampler, seeds=seeds, steering=steering, num_rows=max(rows), allowed_BN=allowed_BN
+        )
         # Each request keeps the rows that it gets alone. A ranked solver puts them first.
         return [z_LD[:own] for z_LD, own in zip(z_BLD.float().cpu().numpy(), rows, strict=True)]
 
@@ -134,6 +146,41 @@ def outcomes_of(generator: DirectionGenerator, requests: Sequence[GenerationRequ
         if len(requests) == 1:
             return [error]
         return [outcome for request in requests for outcome in outcomes_of(generator, [request])]
+
+
+def numbers_of_anchors(workspace: Workspace, task: Task, retriever: DiffusionRetriever) -> Rows:
+    """The number of the anchor that is each entry of a task's pool, (M,); see ``anchors_of_entries``."""
+    _, pool_MD = read_embedding_table(workspace.artifact("encoder").file(f"{POOLS[task]}.parquet"))
+    return anchors_of_entries(pool_MD, anchors_of(retriever))
+
+
+def anchors_of(retriever: DiffusionRetriever) -> Array:
+    """The anchors of a retriever, (N, D); N is 0 if it has none."""
+    mixture = retriever.mixture
+    return (
+        np.zeros((0, retriever.network.config.dim), np.float32) if mixture is None else mixture.anchors_ND.cpu().numpy()
+    )
+
+
+def allowed_anchors(
+    requests: Sequence[GenerationRequest], numbers_M: Rows | None, retriever: DiffusionRetriever
+) -> torch.Tensor | None:
+    """The anchors that each request allows, bool (B, N). None if all are allowed, or if no entry is an anchor.
+
+    Args:
+        requests: Requests of one task.
+        numbers_M: ``numbers_of_anchors`` of the task. Rows of new entries come after them and are no anchors.
+        retriever: The retriever of the task.
+    """
+    if numbers_M is None or all(one.allowed_M is None for one in requests) or not (numbers_M >= 0).any():
+        return None
+    allowed_BN = np.ones((len(requests), retriever.network.config.num_anchors), dtype=bool)
+    for allowed_N, one in zip(allowed_BN, requests, strict=True):
+        if one.allowed_M is not None:
+            numbers = numbers_M[one.allowed_M[: len(numbers_M)]]
+            allowed_N[:] = False
+            allowed_N[numbers[numbers >= 0]] = True
+    return torch.from_numpy(allowed_BN).to(next(retriever.parameters()).device)
 
 
 def steered_query(request: GenerationRequest, emb_ND: Array) -> Array:

@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from r4t_ray.diffusion import SOLVERS, SolverName
 from r4t_ray.errors import RequestError
+from r4t_ray.retrieval.allowed import allowed_rows, excluded_rows
 from r4t_ray.retrieval.filtering.caps import Room, TextValues, Values
-from r4t_ray.retrieval.generation import Generated, named_rows
+from r4t_ray.retrieval.generation import Generated
 from r4t_ray.retrieval.open_task import OpenTask
 from r4t_ray.retrieval.picking import (
     Picked,
@@ -25,7 +25,7 @@ from r4t_ray.retrieval.picking import (
 )
 from r4t_ray.retrieval.request import DEFAULT_N, RetrieveRequest
 from r4t_ray.retrieval.similarity import marginally_relevant, nearest
-from r4t_ray.types import Array, Mask, Rows, Search
+from r4t_ray.types import Array, Rows, Search
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +49,10 @@ class Found:
 
 def find(request: RetrieveRequest, opened: OpenTask, generated: Generated) -> Searching[Found]:
     """The directions of a request and their items, by its method."""
-    completed = request.like if request.query is None else ()
     search = Search(
         z_LD=generated.z_LD,
         num_hits=1,
-        exclude=named_rows((*request.avoid, *completed), opened.pool),
+        exclude=excluded_rows(request, opened.pool),
         where=(yield from allowed_rows(request, opened, generated.z_q_D)),
     )
     by_method = by_directions if request.method == "diffusion" else by_similarity
@@ -116,33 +115,6 @@ def by_similarity(request: RetrieveRequest, opened: OpenTask, generated: Generat
     nearest_rows_1, nearest_cos_1 = np.append(picked.rows_K, -1)[:1], np.append(picked.scores_K, -np.inf)[:1]
     page = page_of(picked, request.offset or 0, total)
     return Found(z_kD=z_1D, nearest_rows_k=nearest_rows_1, nearest_cos_k=nearest_cos_1, picked=page, has_query=True)
-
-
-def allowed_rows(request: RetrieveRequest, opened: OpenTask, z_q_D: Array) -> Searching[Mask | None]:
-    """The rows of the pool that pass the request's filter and ``min_relevance``. None is all rows.
-
-    Rows that live changes replaced or deleted never pass, nor do sets that hold an item whose id is in ``avoid``.
-    """
-    passing_M = opened.alive_M
-    if request.filter is not None:
-        assert opened.attributes is not None, "generation_request refuses a filter without attributes"
-        passing_M = both(passing_M, opened.attributes.passing(request.filter))
-    avoided = [term for term in request.avoid if any(term in pool.row_of for pool in opened.others.values())]
-    if avoided and opened.attributes is not None and not opened.attributes.are_items:
-        passing_M = both(passing_M, ~opened.attributes.holding(avoided))
-    if not request.min_relevance:
-        return passing_M
-    num_left_out = min(math.floor(opened.size * request.min_relevance / 100), opened.size - 1)
-    wanted = Search(z_LD=z_q_D[None], num_hits=opened.size - num_left_out, where=opened.alive_M)
-    _, rows_1K = yield opened.task, wanted
-    relevant_M = np.zeros(len(opened.pool.ids), dtype=bool)
-    relevant_M[rows_1K[rows_1K >= 0]] = True
-    return both(passing_M, relevant_M)
-
-
-def both(left_M: Mask | None, right_M: Mask) -> Mask:
-    """The rows that both masks have; None has all rows."""
-    return right_M if left_M is None else left_M & right_M
 
 
 def room_of(request: RetrieveRequest, opened: OpenTask) -> Room | None:

@@ -11,11 +11,12 @@ import numpy as np
 
 from r4t_ray.diffusion import SOLVERS
 from r4t_ray.errors import MachineError, RequestError
+from r4t_ray.retrieval.allowed import excluded_rows, named_rows, passing_rows
 from r4t_ray.retrieval.filtering.filters import check_attributes
-from r4t_ray.retrieval.open_task import OpenTask, Pool
+from r4t_ray.retrieval.open_task import OpenTask
 from r4t_ray.retrieval.picking import Searching
 from r4t_ray.retrieval.request import RetrieveRequest
-from r4t_ray.types import Array, Fetch, Task, TextKind
+from r4t_ray.types import Array, Fetch, Mask, Task, TextKind
 
 
 class Generated(NamedTuple):
@@ -34,7 +35,8 @@ class GenerationRequest:
     """The part of a request that the generator needs. The steering terms ``like`` and ``avoid`` are texts, not ids.
 
     The generator makes ``k`` directions or more, or none if ``k`` is 0. A request without a query has its unit vector
-    ``z_q_D`` instead.
+    ``z_q_D`` instead. Directions that are entries are entries of ``allowed_M``, the rows of the pool that may be found,
+    while there are any; None allows all.
     """
 
     task: Task
@@ -47,6 +49,7 @@ class GenerationRequest:
     avoid: tuple[str, ...] = ()
     k: int = 1
     z_q_D: Array | None = field(default=None, compare=False)
+    allowed_M: Mask | None = field(default=None, compare=False)
 
     @property
     def texts(self) -> list[str]:
@@ -115,6 +118,7 @@ def generation_request(request: RetrieveRequest, opened: OpenTask) -> Generation
         like=in_words(pulling_terms(request, opened), opened),
         avoid=in_words(request.avoid, opened),
         k=num_generated(request, opened.model.num_rows),
+        allowed_M=allowed_directions(request, opened),
     )
 
 
@@ -142,6 +146,17 @@ def pulling_terms(request: RetrieveRequest, opened: OpenTask) -> tuple[str, ...]
     return words
 
 
+def allowed_directions(request: RetrieveRequest, opened: OpenTask) -> Mask | None:
+    """The rows of the pool that directions may be, (M,). None allows all, as where directions are no entries."""
+    if request.method != "diffusion" or opened.decoder is not None or not SOLVERS[opened.model.solver].is_ranked:
+        return None
+    allowed_M, excluded = passing_rows(request, opened), excluded_rows(request, opened.pool)
+    if excluded:
+        allowed_M = np.ones(len(opened.pool.ids), dtype=bool) if allowed_M is None else allowed_M.copy()
+        allowed_M[list(excluded)] = False
+    return allowed_M
+
+
 def num_generated(request: RetrieveRequest, num_rows: int) -> int:
     """Directions to generate. If few entries may be found, several directions lead to the same one, so all are made."""
     if request.method != "diffusion":
@@ -158,8 +173,3 @@ def check_k(k: int, num_rows: int) -> None:
 def in_words(terms: Sequence[str], opened: OpenTask) -> tuple[str, ...]:
     """The text of each term that is an id of a served pool; other terms stay as they are."""
     return tuple(opened.text_of(term) for term in terms)
-
-
-def named_rows(terms: Sequence[str], pool: Pool) -> tuple[int, ...]:
-    """The pool row of each term that is an id of the pool."""
-    return tuple(pool.row_of[term] for term in terms if term in pool.row_of)

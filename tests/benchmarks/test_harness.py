@@ -17,6 +17,7 @@ NAMES = (
     "embed",
     "fanout",
     "faults",
+    "filters",
     "first_stages",
     "frontier",
     "learner",

@@ -13,7 +13,7 @@ from r4t_ray.errors import DeadlineError, RequestError
 from r4t_ray.index import flat_shard
 from r4t_ray.retrieval import open_task
 from r4t_ray.retrieval.backend import InProcess, steered_query
-from r4t_ray.retrieval.generation import Generated, GenerationRequest
+from r4t_ray.retrieval.generation import Generated, GenerationRequest, generation_request
 from r4t_ray.retrieval.open_task import OpenTask, Pool, normalised, with_other_pools
 from r4t_ray.retrieval.request import QUERY_FIELDS, fields_of, parse_request
 from r4t_ray.retrieval.response import ModelInfo, RetrieveResponse
@@ -158,6 +158,27 @@ def test_an_id_of_another_pool_steers_by_its_text_and_leaves_out_sets_that_hold_
         RequestError, match=r"query: got nothing, and 'i1' in like is an entry of task wscr; .* to wscr"
     ):
         retrieve(parse_request(like=["linen", "i1"], **fields), opened, backend_of())
+
+
+def test_a_direction_is_no_entry_that_may_not_be_found() -> None:
+    ranked = OpenTask(
+        task="oar",
+        pool=Pool(ids=[f"s{row}" for row in range(6)], texts=TEXTS),
+        model=MODEL.model_copy(update={"solver": "top_anchors"}),
+        attributes=collections_of([{"a": 1}, {"a": 2}], [[0], [0, 1], [1], [0], [], [0]]),
+        alive_M=np.array([True, True, True, True, True, False]),
+    )
+
+    def allowed(opened: OpenTask, **fields: Any) -> list[int] | None:
+        allowed_M = generation_request(parse_request(k=2, **fields), opened).allowed_M
+        return None if allowed_M is None else np.flatnonzero(allowed_M).tolist()
+
+    assert allowed(ranked, query="shirt") == [0, 1, 2, 3, 4]
+    assert allowed(ranked, query="shirt", avoid=["s2", "wool"], filter={"any": {"eq": ["a", 1]}}) == [0, 1, 3]
+    assert allowed(ranked, like=["s0", "s3"]) == [1, 2, 4]
+    assert allowed(replace(ranked, alive_M=None), query="shirt") is None
+    assert allowed(ranked, query="shirt", method="none") is None
+    assert allowed(replace(ranked, model=MODEL), query="shirt") is None, "its directions are no entries"
 
 
 def test_a_request_past_its_deadline_fails(monkeypatch: pytest.MonkeyPatch) -> None:

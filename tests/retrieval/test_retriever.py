@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -216,6 +217,13 @@ def test_one_pass_gives_each_request_the_directions_that_it_asks_for() -> None:
         assert z_q_D.tolist() == np.eye(8)[3].tolist()
         assert np.array_equal(generate([request])[0].z_LD, z_LD)
         assert np.array_equal(z_LD, together[1].z_LD[: len(z_LD)])
+    # Entry r is anchor 39 - r, and the last of 41 is new. Every second may be found.
+    allowed_M = np.arange(41) % 2 == 0
+    entries = DirectionGenerator(encoder, generate.retrievers, generate.samplers, {"oar": np.arange(40)[::-1]})  # type: ignore[arg-type]
+    own, other = entries([replace(few, k=20, allowed_M=allowed_M), many])
+    anchors_ND = retriever.mixture.anchors_ND.numpy()
+    assert {39 - int((anchors_ND @ z_D).argmax()) for z_D in own.z_LD} == set(np.flatnonzero(allowed_M[:40]).tolist())
+    assert np.array_equal(other.z_LD, together[1].z_LD)
 
 
 def test_a_new_entry_with_an_old_text_has_the_same_cosine(grown_workspace: Workspace) -> None:

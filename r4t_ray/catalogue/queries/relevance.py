@@ -21,7 +21,7 @@ from functools import lru_cache
 import numpy as np
 
 from r4t_ray.catalogue.catalogue import ItemSet
-from r4t_ray.catalogue.queries.themes import STOP_WORDS
+from r4t_ray.catalogue.queries.function_words import STOP_WORDS
 from r4t_ray.catalogue.queries.unspaced import is_unspaced, runs
 from r4t_ray.catalogue.queries.words import folded, only_words
 from r4t_ray.types import Rows

@@ -14,14 +14,12 @@ from collections.abc import Collection, Container, Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
+from r4t_ray.catalogue.queries.function_words import STOP_WORDS
 from r4t_ray.catalogue.queries.splits import normalise_title, split_of, written_title
 from r4t_ray.catalogue.queries.unspaced import PARTICLES, frequent_parts, is_unspaced
 from r4t_ray.catalogue.queries.words import folded, script_of
 from r4t_ray.types import Split
 
-STOP_WORDS = frozenset(
-    "a an and the of with in for from on to style la le de du al el et con alla i ii".split()  # noqa: SIM905 - shorter
-)
 MIN_TYPE, MIN_MODIFIER, MIN_PAIR = 8, 8, 3
 
 

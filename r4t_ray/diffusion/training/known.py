@@ -59,10 +59,3 @@ def known_answers(pairs_folder: Path, number_of: Mapping[str, int]) -> KnownAnsw
         row_R[: len(own)] = own
     keys_TD = np.stack([keys[name] for name in kept])
     return KnownAnswers(keys_TD / np.linalg.norm(keys_TD, axis=1, keepdims=True), entries_TR)
-
-
-def anchor_of_each(ids: list[str], pool_MD: Array, anchors_ND: Array) -> dict[str, int]:
-    """Id of an entry -> the number of the anchor that is its embedding; entries that are no anchor are left out."""
-    number_of = {row.tobytes(): number for number, row in enumerate(anchors_ND)}
-    found = ((name, number_of.get(row.tobytes())) for name, row in zip(ids, pool_MD, strict=True))
-    return {name: number for name, number in found if number is not None}

@@ -14,12 +14,14 @@ import ray.train
 from ray.train.torch import TorchTrainer
 
 from r4t_ray.artifacts import Artifact, Workspace
+from r4t_ray.diffusion.entries import anchors_of_entries
 from r4t_ray.diffusion.folders import LABELS
+from r4t_ray.diffusion.memory import NO_ENTRY
 from r4t_ray.diffusion.samplers import SOLVERS, SolverName
 from r4t_ray.diffusion.settings import DiffusionConfig, NetworkConfig, Prior
 from r4t_ray.diffusion.training.anchors import choose_anchors, hubness
 from r4t_ray.diffusion.training.batches import inspect_pairs, mean_weight
-from r4t_ray.diffusion.training.known import anchor_of_each, known_answers
+from r4t_ray.diffusion.training.known import known_answers
 from r4t_ray.diffusion.training.metrics import METRICS
 from r4t_ray.diffusion.training.student import training_queries
 from r4t_ray.diffusion.training.worker import TaskJob, TrainJob, train_worker
@@ -135,7 +137,10 @@ def prepare_task(config: DiffusionConfig, pairs_folder: Path, task: Task, *, poo
     check_enough_anchors(config.sampler[task].solver, shape, task)
     if anchors_ND is not None and pool is not None:
         hubness_N = hubness(anchors_ND, training_queries(pairs_folder).numpy())
-        known = known_answers(pairs_folder, anchor_of_each(*pool, anchors_ND))
+        numbers = anchors_of_entries(pool[1], anchors_ND).tolist()
+        known = known_answers(
+            pairs_folder, {name: number for name, number in zip(pool[0], numbers, strict=True) if number != NO_ENTRY}
+        )
     if known is not None:
         num_keys, num_entries = known.entries_TR.shape
         shape = shape.model_copy(update={"num_keys": num_keys, "num_key_entries": num_entries})

@@ -52,3 +52,11 @@ def test_templates_belong_to_a_dataset_and_settings_replace_them() -> None:
 def test_a_template_without_exactly_one_gap_is_refused(template: str) -> None:
     with pytest.raises(ValidationError, match="needs exactly one"):
         SetsConfig(items="i.jsonl", sets="s.jsonl", templates=["{}", template])
+
+
+def test_words_that_say_nothing_make_no_theme() -> None:
+    titles = [f"a game that you play with your {word}" for word in ("red", "blue", "small", "old") * 4]
+    assert texts_of(titles, templates=Templates(("{}",), ("with {}",))) == [
+        "game blue", "game old", "game red", "game small", "play blue", "play old", "play red", "play small",
+        "with game", "with play",
+    ]  # fmt: skip

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from r4t_ray.diffusion.training import known
-from r4t_ray.diffusion.training.known import anchor_of_each, known_answers
+from r4t_ray.diffusion.training.known import known_answers
 
 NUMBERS = {"a": 0, "b": 1, "c": 2, "d": 3}
 
@@ -51,8 +51,3 @@ def test_what_is_too_much_is_left_out_and_said(
     assert found is not None
     assert found.entries_TR.tolist() == [[0, 1]]
     assert "1 of 2 queries with relevant entries are remembered" in caplog.text
-
-
-def test_entries_with_equal_embeddings_share_an_anchor_and_others_have_none() -> None:
-    pool_MD = np.array([[1, 0], [0, 1], [1, 0], [0, -1]], np.float32)
-    assert anchor_of_each(["a", "b", "c", "d"], pool_MD, pool_MD[[1, 0]]) == {"a": 1, "b": 0, "c": 1}
