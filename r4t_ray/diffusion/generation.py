@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -166,8 +166,8 @@ def solve(
     denoise: Denoise = Guided(queries, sampler.guidance) if sampler.guidance and solver.is_guided else queries
     if steering:
         denoise = Steered(denoise, steering)
-        if not solver.starts_from_noise:
-            denoise = Perturbed(denoise, steering, noise_BLD)
+    if steering and not solver.starts_from_noise:
+        denoise = Perturbed(denoise, steering, noise_BLD)
     if allowed_BN is not None:
         denoise = Allowed(denoise, allowed_BN)
 
@@ -180,17 +180,21 @@ def solve(
         start_BLD = start_BLD[:, :1].expand(-1, num_rows, -1)  # a ranked solver uses only its shape
     if not solver.is_stepwise:
         sigmas_S = torch.tensor([noise.sigma_max, 0.0], dtype=torch.float64)
-        weight = sampler.diversity or 0.0
-        diversity = weight * steering.temperature_B[:, None] if steering and weight else weight
-        candidates: float | Tensor | None = sampler.candidates
-        if steering and candidates:
-            candidates = candidates * steering.temperature_B[:, None].clamp_min(1)
-        ranked = partial(top_anchors, diversity=diversity, candidates=candidates)
-        function = ranked if solver.is_ranked else solver.function
+        function = ranked(sampler, steering) if solver.is_ranked else solver.function
         return function(denoise, noise.sigma_max * start_BLD, sigmas_S, draw)
     sigmas_S = sampling_sigmas(sampler.levels, sampler.num_steps, noise)
     z_BLD = solver.function(denoise, float(sigmas_S[0]) * start_BLD, sigmas_S, draw)
     return functional.normalize(z_BLD, dim=-1)
+
+
+def ranked(sampler: SamplerConfig, steering: Steering | None) -> Callable[..., Tensor]:
+    """The solver ``top_anchors`` with the sampler's settings at the queries' temperatures."""
+    weight = sampler.diversity or 0.0
+    diversity = weight * steering.temperature_B[:, None] if steering and weight else weight
+    candidates: float | Tensor | None = sampler.candidates
+    if steering and candidates:
+        candidates = candidates * steering.temperature_B[:, None].clamp_min(1)
+    return partial(top_anchors, diversity=diversity, candidates=candidates)
 
 
 def _check_width(z_q_BD: Tensor, dim: int) -> None:

@@ -11,9 +11,8 @@ import numpy as np
 
 from r4t_ray.diffusion import SOLVERS, SolverName
 from r4t_ray.errors import RequestError
-from r4t_ray.retrieval.allowed import allowed_rows, excluded_rows
 from r4t_ray.retrieval.filtering.caps import Room, TextValues, Values
-from r4t_ray.retrieval.generation import Generated
+from r4t_ray.retrieval.generation import Generated, allowed_rows, excluded_rows
 from r4t_ray.retrieval.open_task import OpenTask
 from r4t_ray.retrieval.picking import (
     Picked,

@@ -12,10 +12,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 
 from r4t_ray.errors import DataError, RequestError
-from r4t_ray.retrieval.allowed import both
 from r4t_ray.retrieval.compose import answer, fan_out, items_of
 from r4t_ray.retrieval.filtering.filters import check_attributes
-from r4t_ray.retrieval.generation import Generated, GenerationRequest, prepare
+from r4t_ray.retrieval.generation import Generated, GenerationRequest, both, prepare
 from r4t_ray.retrieval.live import Served, Version, Versions
 from r4t_ray.retrieval.live.tasks import signature
 from r4t_ray.retrieval.messages import SearchRequest

@@ -15,7 +15,7 @@ from r4t_ray.decoder import new_item_vectors
 from r4t_ray.index import fetch_vectors, search_shards
 from r4t_ray.live import Change
 from r4t_ray.live.log import ChangeLog, LogReader, log_path
-from r4t_ray.retrieval.allowed import allowed_rows
+from r4t_ray.retrieval.generation import allowed_rows
 from r4t_ray.retrieval.live import LiveTasks
 from r4t_ray.retrieval.live.tasks import live_labels
 from r4t_ray.retrieval.loading import open_tasks
