@@ -39,8 +39,8 @@ def test_settings_are_frozen() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("name: a\noven: {degree: 220}", r"oven\.degree: Extra inputs are not permitted \(got 220\)"),
-        ("name: a\nooven: {}", r"ooven: Extra inputs"),
+        ("name: a\noven: {degree: 220}", r"oven\.degree: no such setting; did you mean degrees\? \(got 220\)"),
+        ("name: a\nooven: {}", r"ooven: no such setting; did you mean oven"),
         ("oven: {}", r"name: Field required"),
         ("name: a\noven: {degrees: -1}", r"oven\.degrees: Input should be greater than or equal to 0 \(got -1\)"),
         ("name: a\noven: {degrees: hot}", r"oven\.degrees: .*\(got 'hot'\)"),
