@@ -117,6 +117,9 @@ def generate_each(
     """
     shape = denoiser.network.config
     _check_width(z_q_BD, shape.dim)
+    if not (SOLVERS[sampler.solver].starts_from_noise or steering):
+        unused_BLD = z_q_BD.new_zeros(len(z_q_BD), shape.num_rows, shape.dim)
+        return solve(denoiser, unused_BLD, z_q_BD, sampler, num_rows=num_rows, allowed_BN=allowed_BN)
     generators = [torch.Generator(device=z_q_BD.device).manual_seed(seed) for seed in seeds]
     rows_LD = (shape.num_rows, shape.dim)
     noise_BLD = torch.stack([torch.randn(rows_LD, generator=one, device=z_q_BD.device) for one in generators])

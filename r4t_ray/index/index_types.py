@@ -15,6 +15,9 @@ from r4t_ray.types import Array, Rows
 
 IndexTypeName = Literal["flat", "hnsw", "ivf_flat", "ivf_rabitq", "ivf_pq"]
 
+MOST_FLAT_NUMBERS = 2**19
+"""Numbers of a pool, rows times width, up to which ``auto`` is flat: 4,096 rows of width 128. A search of twelve
+directions then takes less time than in a graph, and it is exact."""
 MOST_GRAPH_NUMBERS = 2**27
 """Numbers of a pool, rows times width, up to which ``auto`` is hnsw: a million rows of width 134."""
 MINUTE_OF_GRAPHS, MINUTE_OF_LISTS = 2**25, 2**29
@@ -30,10 +33,11 @@ class IndexConfig(Settings):
 
     type: Literal["auto", IndexTypeName] = Field(
         "auto",
-        description="auto is hnsw for a pool of up to 134 million numbers (rows times width, so a million rows of "
-        "width 128) and ivf_pq above; index.json has the type that was chosen. flat is an exhaustive search and "
-        "exact. hnsw searches a graph. The ivf types search lists of similar rows: ivf_flat has the rows in them, "
-        "ivf_rabitq and ivf_pq have short codes, and re-rank with the rows. They are built faster than hnsw.",
+        description="auto is flat for a pool of up to 524,288 numbers (rows times width, so 4,096 rows of width 128), "
+        "hnsw up to 134 million (a million rows of width 128) and ivf_pq above; index.json has the type that was "
+        "chosen. flat is an exhaustive search and exact. hnsw searches a graph. The ivf types search lists of similar "
+        "rows: ivf_flat has the rows in them, ivf_rabitq and ivf_pq have short codes, and re-rank with the rows. They "
+        "are built faster than hnsw.",
     )
     num_shards: int = Field(
         2,
@@ -95,6 +99,8 @@ def type_of(config: IndexConfig, size: int, dim: int) -> IndexTypeName:
     """The type of the index over ``size`` rows of width ``dim``."""
     if config.type != "auto":
         return config.type
+    if size * dim <= MOST_FLAT_NUMBERS:
+        return "flat"
     return "hnsw" if size * dim <= MOST_GRAPH_NUMBERS else "ivf_pq"
 
 

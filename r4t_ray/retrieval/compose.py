@@ -137,10 +137,13 @@ def direction_names(request: RetrieveRequest, opened: OpenTask, found: Found) ->
     """
     names: list[str | None] = [None] * len(found.z_kD)
     if opened.labels:
-        names = [*nearest_labels(opened.labels, found.z_kD)]
-        if opened.decoder is None:  # a direction of wscr is called by a label, not by an item
-            for index in np.flatnonzero(found.nearest_cos_k >= SAME_COSINE).tolist():
-                names[index] = opened.pool.texts[found.nearest_rows_k[index]]
+        # A direction of wscr is called by a label, not by an item.
+        is_entry_k = (found.nearest_cos_k >= SAME_COSINE) & (opened.decoder is None)
+        for index in np.flatnonzero(is_entry_k).tolist():
+            names[index] = opened.pool.texts[found.nearest_rows_k[index]]
+        others = np.flatnonzero(~is_entry_k)
+        for index, label in zip(others.tolist(), nearest_labels(opened.labels, found.z_kD[others]), strict=True):
+            names[index] = label
     if found.has_query:
         names[-1] = request.query
     return names

@@ -39,7 +39,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def test_both_pools_are_built_and_found(workspace: Workspace) -> None:
-    artifact = run(IndexConfig(num_shards=3), workspace, seed=0)
+    artifact = run(IndexConfig(type="hnsw", num_shards=3), workspace, seed=0)
     assert artifact.manifest.rows == 560
     oar, wscr = load_index(workspace, "oar"), load_index(workspace, "wscr")
     assert (oar.size, wscr.size, len(wscr.shards)) == (60, 500, 3)

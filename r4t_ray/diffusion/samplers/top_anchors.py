@@ -9,6 +9,7 @@ deterministic.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from r4t_ray.diffusion.samplers.solver import Denoise
 
 NUM_CANDIDATES = 256
-"""Picks come from this many anchors at most, or from twice as many as there are picks if that is more."""
+"""Picks without a bound of their own come from this many anchors, or from twice as many as there are picks if that is
+more."""
 PER_PICK = 2
 """Pick number i is among at least so many times i of the nearest anchors."""
 LEAST_GAIN = 1e-4
@@ -95,11 +97,12 @@ def diverse_picks(
 
     if near is None and isinstance(diversity, float) and not diversity:
         return logits_BN.topk(num_picks).indices
-    num_candidates = min(max(NUM_CANDIDATES, PER_PICK * num_picks), anchors_ND.shape[0])
+    num_candidates = min(max(_most_candidates(near), PER_PICK * num_picks), anchors_ND.shape[0])
     number_BM = (logits_BN if near is None else near.nearness_BN).topk(num_candidates).indices
     logit_BM = logits_BN.gather(1, number_BM)
     column_M = torch.arange(num_candidates, device=logits_BN.device)
     candidate_BMD = anchors_ND[number_BM]
+    cos_BMM = candidate_BMD @ candidate_BMD.mT
     gain_BM = logit_BM.new_ones(logit_BM.shape)  # 1 - the share of a candidate that the picks explain
     factor_BPM: Tensor | None = None  # ONNX Runtime cannot gather from a factor of no picks
     picks: list[Tensor] = []
@@ -109,14 +112,19 @@ def diverse_picks(
             value_BM = value_BM.masked_fill(~near.allows(number, column_M), -float("inf"))
         best_B1 = value_BM.argmax(dim=1, keepdim=True)
         picks.append(best_B1)
-        pick_BD1 = candidate_BMD.gather(1, best_B1[:, :, None].expand(-1, -1, candidate_BMD.shape[2])).mT
-        left_BM = (candidate_BMD @ pick_BD1)[:, :, 0]
+        if number == num_picks:
+            break
+        left_B1M = cos_BMM.gather(1, best_B1[:, :, None].expand(-1, -1, num_candidates))
         if factor_BPM is not None:
-            left_BM = left_BM - (
-                factor_BPM.gather(2, best_B1[:, None].expand(-1, len(picks) - 1, -1)) * factor_BPM
-            ).sum(1)
-        new_BM = left_BM / gain_BM.gather(1, best_B1).clamp_min(LEAST_GAIN).sqrt()
-        factor_BPM = new_BM[:, None] if factor_BPM is None else torch.cat([factor_BPM, new_BM[:, None]], dim=1)
-        gain_BM = gain_BM - new_BM**2
+            at_BP1 = factor_BPM.gather(2, best_B1[:, None].expand(-1, number - 1, -1))
+            left_B1M = left_B1M - at_BP1.mT @ factor_BPM
+        new_B1M = left_B1M / gain_BM.gather(1, best_B1).clamp_min(LEAST_GAIN).sqrt()[:, None]
+        factor_BPM = new_B1M if factor_BPM is None else torch.cat([factor_BPM, new_B1M], dim=1)
+        gain_BM = gain_BM - new_B1M[:, 0] ** 2
         logit_BM = logit_BM.scatter(1, best_B1, -float("inf"))
     return number_BM.gather(1, torch.cat(picks, dim=1))
+
+
+def _most_candidates(near: Near | None) -> int:
+    """Candidates of a batch, for few picks. Bounds that differ by query are not read, so that they stay on the GPU."""
+    return math.ceil(near.num) if near is not None and isinstance(near.num, int | float) else NUM_CANDIDATES
