@@ -76,7 +76,8 @@ def _said(fault: ErrorDetails, kind: type[Settings]) -> str:
     for part in outside:  # a part that is no field names the member of a union, or an entry
         inside = [one for each in kinds if part in each.model_fields for one in _classes(each.model_fields[str(part)])]
         kinds = inside or kinds
-    near = get_close_matches(str(name), {field for each in kinds for field in each.model_fields}, n=1)
+    names = {field for each in kinds for field in each.model_fields} - {str(name)}
+    near = get_close_matches(str(name), names, n=1)
     return f"no such setting; did you mean {near[0]}?" if near else "no such setting"
 
 

@@ -28,6 +28,8 @@ from r4t_ray.retrieval.picking import Lookup
 from r4t_ray.retrieval.settings import RetrievalSettings
 from r4t_ray.types import POOLS, Array, IndexName, Rows, Task
 
+LEAST_SHARE = 0.5
+"""Share of the entries that a request allows that has to be anchors, so that its directions are picked among them."""
 SERVED_TEXTS = 10_000
 """Texts whose embeddings a process that serves keeps. They take 10 MB at a width of 128."""
 
@@ -167,6 +169,8 @@ def allowed_anchors(
 ) -> torch.Tensor | None:
     """The anchors that each request allows, bool (B, N). None if all are allowed, or if no entry is an anchor.
 
+    A request of whose entries fewer than LEAST_SHARE are anchors allows all: its few anchors are far from the query.
+
     Args:
         requests: Requests of one task.
         numbers_M: ``numbers_of_anchors`` of the task. Rows of new entries come after them and are no anchors.
@@ -177,9 +181,11 @@ def allowed_anchors(
     allowed_BN = np.ones((len(requests), retriever.network.config.num_anchors), dtype=bool)
     for allowed_N, one in zip(allowed_BN, requests, strict=True):
         if one.allowed_M is not None:
-            numbers = numbers_M[one.allowed_M[: len(numbers_M)]]
-            allowed_N[:] = False
-            allowed_N[numbers[numbers >= 0]] = True
+            numbers = numbers_M[np.flatnonzero(one.allowed_M[: len(numbers_M)])]
+            known = numbers[numbers >= 0]
+            if len(known) >= LEAST_SHARE * one.allowed_M.sum():
+                allowed_N[:] = False
+                allowed_N[known] = True
     return torch.from_numpy(allowed_BN).to(next(retriever.parameters()).device)
 
 

@@ -35,8 +35,7 @@ class GenerationRequest:
     """The part of a request that the generator needs. The steering terms ``like`` and ``avoid`` are texts, not ids.
 
     The generator makes ``k`` directions or more, or none if ``k`` is 0. A request without a query has its unit vector
-    ``z_q_D`` instead. Directions that are entries are entries of ``allowed_M``, the rows of the pool that may be found,
-    while there are any; None allows all.
+    ``z_q_D`` instead. ``allowed_M`` has the rows of the pool that a ranked solver picks first; None is all rows.
     """
 
     task: Task
@@ -147,10 +146,14 @@ def pulling_terms(request: RetrieveRequest, opened: OpenTask) -> tuple[str, ...]
 
 
 def allowed_directions(request: RetrieveRequest, opened: OpenTask) -> Mask | None:
-    """The rows of the pool that directions may be, (M,). None allows all, as where directions are no entries."""
+    """The rows of the pool that directions may be, (M,). None if all may, or if no direction of the solver is an entry.
+
+    Live changes leave no row out: the row that an upsert replaced still leads to the entry that took its place.
+    """
     if request.method != "diffusion" or opened.decoder is not None or not SOLVERS[opened.model.solver].is_ranked:
         return None
-    allowed_M, excluded = passing_rows(request, opened), excluded_rows(request, opened.pool)
+    allowed_M = passing_rows(request, replace(opened, alive_M=None))
+    excluded = excluded_rows(request, opened.pool)
     if excluded:
         allowed_M = np.ones(len(opened.pool.ids), dtype=bool) if allowed_M is None else allowed_M.copy()
         allowed_M[list(excluded)] = False

@@ -195,7 +195,8 @@ class ServeBackend:
         return stamped
 
     async def _prepare(self, job: Job) -> GenerationRequest:
-        return await self._run(prepare(job.request, job.opened), job, is_brief=True)
+        is_brief = job.request.filter is None and not job.request.avoid
+        return await self._run(prepare(job.request, job.opened), job, is_brief=is_brief)
 
     async def _run(self, searching: Searching[T], job: Job, *, is_brief: bool = False) -> T:
         """As ``picking.run``, with lookups of deployed shards that are awaited.

@@ -224,6 +224,12 @@ def test_one_pass_gives_each_request_the_directions_that_it_asks_for() -> None:
     anchors_ND = retriever.mixture.anchors_ND.numpy()
     assert {39 - int((anchors_ND @ z_D).argmax()) for z_D in own.z_LD} == set(np.flatnonzero(allowed_M[:40]).tolist())
     assert np.array_equal(other.z_LD, together[1].z_LD)
+    # Of two that may be found one is new. Of three two are, so the one that is an anchor is not picked before others.
+    few_M, fewer_M = np.zeros(42, dtype=bool), np.zeros(42, dtype=bool)
+    few_M[[39, 40]] = fewer_M[[39, 40, 41]] = True
+    first, all_alike = entries([replace(few, allowed_M=few_M), replace(few, allowed_M=fewer_M)])
+    assert int((anchors_ND @ first.z_LD[0]).argmax()) == 0
+    assert np.array_equal(all_alike.z_LD, together[0].z_LD)
 
 
 def test_a_new_entry_with_an_old_text_has_the_same_cosine(grown_workspace: Workspace) -> None:

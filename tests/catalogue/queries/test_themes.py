@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from r4t_ray.catalogue import CookbookConfig, PolyvoreConfig, SetsConfig
-from r4t_ray.catalogue.queries.themes import NEUTRAL_TEMPLATES, Templates, make_themes
+from r4t_ray.catalogue.queries.themes import NEUTRAL_TEMPLATES, Templates, make_themes, title_words
 
 TITLES = [f"{word} soup" for word in ("easy",) * 4 + ("leek", "fish", "bean", "corn")]
 FOOD = Templates(("{}", "easy {}", "{} for dinner"), ("{}", "{} dishes"))
@@ -60,3 +60,8 @@ def test_words_that_say_nothing_make_no_theme() -> None:
         "game blue", "game old", "game red", "game small", "play blue", "play old", "play red", "play small",
         "with game", "with play",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("title", ["faux fur", "moong dal", "trash can"])
+def test_a_word_that_names_a_thing_in_one_language_is_kept(title: str) -> None:
+    assert " ".join(title_words(title)) == title
