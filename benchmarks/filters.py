@@ -1,8 +1,8 @@
 """The quality of open-ended answers (OAR) whose filter passes a part of the entries.
 
 ``python -m benchmarks.filters WORKSPACE`` needs a workspace that can be served. A filter is a random part of the pool,
-drawn ``--draws`` times for each share. Held-out themes with a relevant entry that passes are asked. The row ``all
-entries`` takes its directions from the whole pool and filters their items alone.
+drawn ``--draws`` times for each share. Held-out themes with a relevant entry that passes are asked. The method
+``r4t_diffusion, all entries`` takes its directions from the whole pool and filters their items alone.
 """
 
 from __future__ import annotations

@@ -5,16 +5,11 @@ A ``Settings`` subclass sits in the file of the class that it configures; ``r4t_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
-
-from r4t_ray.config.renamed import renamed_hint
-from r4t_ray.errors import ConfigError
 
 
 class Settings(BaseModel):
@@ -35,70 +30,6 @@ class Settings(BaseModel):
 
 S = TypeVar("S", bound=Settings)
 Fields = Mapping[str, FieldInfo]
-Loc = tuple[int | str, ...]
-"""Path of a key, as pydantic names it in an error."""
-
-
-def parse_settings(
-    kind: type[S], data: dict[str, Any], where: str, origin: Callable[[Loc], str | None] = lambda loc: None
-) -> S:
-    """Validate ``data`` as ``kind``.
-
-    Args:
-        kind: The settings class.
-        data: Its values by key.
-        where: The file that they come from.
-        origin: Gives the file of a key from the path of the key, or None if that file is ``where``.
-
-    Raises:
-        ConfigError: A key is wrong. The message names each wrong key.
-    """
-    try:
-        return kind.model_validate(data)
-    except ValidationError as error:
-        keys = [".".join(map(str, _as_written(fault["loc"], data))) for fault in error.errors()]
-        faults = "; ".join(
-            f"{key or 'top level'}: {_said(fault, kind)} (got {fault['input']!r:.80})"
-            + (f" in {file}" if (file := origin(fault["loc"])) else "")
-            for key, fault in zip(keys, error.errors(), strict=True)
-        )
-        hint = renamed_hint(keys)
-        fix = hint or "correct or remove the keys named"
-        raise ConfigError(where, faults, "settings and values as in docs/settings.md", fix) from None
-
-
-def _said(fault: ErrorDetails, kind: type[Settings]) -> str:
-    """What is wrong with a key, in our words for an unknown one, with the name that it resembles."""
-    if fault["type"] != "extra_forbidden":
-        return fault["msg"]
-    *outside, name = fault["loc"]
-    kinds = [kind]
-    for part in outside:  # a part that is no field names the member of a union, or an entry
-        inside = [one for each in kinds if part in each.model_fields for one in _classes(each.model_fields[str(part)])]
-        kinds = inside or kinds
-    names = {field for each in kinds for field in each.model_fields} - {str(name)}
-    near = get_close_matches(str(name), names, n=1)
-    return f"no such setting; did you mean {near[0]}?" if near else "no such setting"
-
-
-def _classes(declared: Any) -> list[type[Settings]]:
-    """The settings classes inside the type of a field."""
-    annotation = declared.annotation if isinstance(declared, FieldInfo) else declared
-    if isinstance(annotation, type) and issubclass(annotation, Settings):
-        return [annotation]
-    return [one for argument in get_args(annotation) for one in _classes(argument)]
-
-
-def _as_written(loc: Loc, data: Any) -> Loc:
-    """The path of a key in ``data``: pydantic's path without its names for the members of unions."""
-    written: list[int | str] = []
-    for place, part in enumerate(loc):
-        if isinstance(data, dict) and (part == data.get("type") or (part not in data and place < len(loc) - 1)):
-            continue
-        written.append(part)
-        is_entry = isinstance(data, list) and isinstance(part, int) and part < len(data)
-        data = data.get(part) if isinstance(data, dict) else data[part] if is_entry else None
-    return tuple(written)
 
 
 def merged(below: Any, above: Any) -> Any:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from r4t_ray.config.settings import S, merged, parse_settings
+from r4t_ray.config.parsing import parse_settings
+from r4t_ray.config.settings import S, merged
 from r4t_ray.errors import ConfigError
 
 EXTENDS = "extends"

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.diffusion import DiffusionRetriever
+from r4t_ray.diffusion import SOLVERS, DiffusionRetriever
 from r4t_ray.diffusion.entries import anchors_of_entries
 from r4t_ray.diffusion.generation import generate_each, sampler_with
 from r4t_ray.diffusion.settings import SamplerConfig
@@ -79,8 +79,10 @@ class DirectionGenerator:
         }
         samplers = {task: served_sampler(retriever.sampler, settings) for task, retriever in retrievers.items()}
         anchors: dict[Task, Rows] = {}
-        if "oar" in retrievers:  # the directions of wscr are no entries
-            anchors["oar"] = numbers_of_anchors(workspace, "oar", retrievers["oar"])
+        # The directions of wscr are no entries, nor are those of a solver that does not rank anchors.
+        mixture = retrievers["oar"].mixture if "oar" in retrievers else None
+        if mixture is not None and SOLVERS[samplers["oar"].solver].is_ranked:
+            anchors["oar"] = numbers_of_anchors(workspace, "oar", mixture.anchors_ND.cpu().numpy())
         return cls(CachedEncoder(encoder, SERVED_TEXTS), retrievers, samplers, anchors)
 
     def __call__(self, requests: Sequence[GenerationRequest]) -> list[Generated]:
@@ -150,24 +152,16 @@ def outcomes_of(generator: DirectionGenerator, requests: Sequence[GenerationRequ
         return [outcome for request in requests for outcome in outcomes_of(generator, [request])]
 
 
-def numbers_of_anchors(workspace: Workspace, task: Task, retriever: DiffusionRetriever) -> Rows:
+def numbers_of_anchors(workspace: Workspace, task: Task, anchors_ND: Array) -> Rows:
     """The number of the anchor that is each entry of a task's pool, (M,); see ``anchors_of_entries``."""
     _, pool_MD = read_embedding_table(workspace.artifact("encoder").file(f"{POOLS[task]}.parquet"))
-    return anchors_of_entries(pool_MD, anchors_of(retriever))
-
-
-def anchors_of(retriever: DiffusionRetriever) -> Array:
-    """The anchors of a retriever, (N, D); N is 0 if it has none."""
-    mixture = retriever.mixture
-    return (
-        np.zeros((0, retriever.network.config.dim), np.float32) if mixture is None else mixture.anchors_ND.cpu().numpy()
-    )
+    return anchors_of_entries(pool_MD, anchors_ND)
 
 
 def allowed_anchors(
     requests: Sequence[GenerationRequest], numbers_M: Rows | None, retriever: DiffusionRetriever
 ) -> torch.Tensor | None:
-    """The anchors that each request allows, bool (B, N). None if all are allowed, or if no entry is an anchor.
+    """The anchors that each request allows, bool (B, N). None if no request of the batch leaves any out.
 
     A request of whose entries fewer than LEAST_SHARE are anchors allows all: its few anchors are far from the query.
 
@@ -176,7 +170,7 @@ def allowed_anchors(
         numbers_M: ``numbers_of_anchors`` of the task. Rows of new entries come after them and are no anchors.
         retriever: The retriever of the task.
     """
-    if numbers_M is None or all(one.allowed_M is None for one in requests) or not (numbers_M >= 0).any():
+    if numbers_M is None or all(one.allowed_M is None for one in requests):
         return None
     allowed_BN = np.ones((len(requests), retriever.network.config.num_anchors), dtype=bool)
     for allowed_N, one in zip(allowed_BN, requests, strict=True):

@@ -152,7 +152,7 @@ def allowed_directions(request: RetrieveRequest, opened: OpenTask) -> Mask | Non
     """
     if request.method != "diffusion" or opened.decoder is not None or not SOLVERS[opened.model.solver].is_ranked:
         return None
-    allowed_M = passing_rows(request, replace(opened, alive_M=None))
+    allowed_M = passing_rows(request, opened)
     excluded = excluded_rows(request, opened.pool)
     if excluded:
         allowed_M = np.ones(len(opened.pool.ids), dtype=bool) if allowed_M is None else allowed_M.copy()
@@ -184,6 +184,8 @@ def allowed_rows(request: RetrieveRequest, opened: OpenTask, z_q_D: Array) -> Se
     Rows that live changes replaced or deleted never pass, nor do sets that hold an item whose id is in ``avoid``.
     """
     passing_M = passing_rows(request, opened)
+    if opened.alive_M is not None:
+        passing_M = both(passing_M, opened.alive_M)
     if not request.min_relevance:
         return passing_M
     num_left_out = min(math.floor(opened.size * request.min_relevance / 100), opened.size - 1)
@@ -195,8 +197,8 @@ def allowed_rows(request: RetrieveRequest, opened: OpenTask, z_q_D: Array) -> Se
 
 
 def passing_rows(request: RetrieveRequest, opened: OpenTask) -> Mask | None:
-    """As ``allowed_rows``, without ``min_relevance``, for which the query's vector is needed."""
-    passing_M = opened.alive_M
+    """The rows of the pool that pass the filter and hold no item of ``avoid``, dead rows too, (M,). None is all."""
+    passing_M: Mask | None = None
     if request.filter is not None:
         assert opened.attributes is not None, "generation_request refuses a filter without attributes"
         passing_M = both(passing_M, opened.attributes.passing(request.filter))

@@ -56,6 +56,14 @@ def test_fault_names_the_file_and_the_key(tmp_path: Path, text: str, expected: s
     assert caught.value.fix
 
 
+def test_a_name_is_suggested_only_where_it_is_a_setting() -> None:
+    from r4t_ray.experiment import Experiment
+
+    wrong = {"catalogue": {"type": "cookbook", "items": "x"}, "encoder": {"batchsize": 3}}
+    with pytest.raises(ConfigError, match=r"catalogue\.items: no such setting \(.*batch_size\? \(got 3\)"):
+        parse_settings(Experiment, wrong, "here")
+
+
 def test_every_fault_is_named_at_once() -> None:
     with pytest.raises(ConfigError, match=r"name: .*; .*oven\.degrees: ") as caught:
         parse_settings(Kitchen, {"oven": {"degrees": "x"}}, "here")

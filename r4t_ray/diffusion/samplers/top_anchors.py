@@ -126,5 +126,5 @@ def diverse_picks(
 
 
 def _most_candidates(near: Near | None) -> int:
-    """Candidates of a batch, for few picks. Bounds that differ by query are not read, so that they stay on the GPU."""
+    """Candidates of a batch where the picks are few. Bounds in a tensor are not read: reading would wait for a GPU."""
     return math.ceil(near.num) if near is not None and isinstance(near.num, int | float) else NUM_CANDIDATES
