@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from ray import serve
 from safetensors.numpy import load_file
 
 from r4t_ray import Retriever, cli
+from r4t_ray.client import Client
 from r4t_ray.evaluation.methods import METHODS
 from r4t_ray.retrieval.settings import RetrievalSettings
+from r4t_ray.serve.app import build_app
+from r4t_ray.serve.args import AppArgs, Scaling
 from r4t_ray.stages import STAGES
 from tests.processes import last_of
 
@@ -131,6 +137,27 @@ def test_the_pipeline_ends_with_a_command_that_answers_a_query(
         cli.main()
     assert not left.value.code
     assert len(capsys.readouterr().out.splitlines()) > 10
+
+
+@pytest.mark.slow
+def test_a_server_answers_by_the_language_model_of_the_run(workspace: Path, ray_session: str) -> None:
+    """With vLLM on a machine that has it, in a deployment of its own."""
+    args = AppArgs(workspace=str(workspace), language_model=Scaling(cpus=0.5), gateway=Scaling(cpus=0.5))
+    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        port = probe.getsockname()[1]
+    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    try:
+        serve.run(build_app(args), name="r4t")
+        client = Client(f"http://127.0.0.1:{port}")
+        first, again = (client.retrieve("easy soup", method="folm", k=5, n=2, seed=seed) for seed in (1, 1))
+        assert [direction.label for direction in first.directions] == [
+            direction.label for direction in again.directions
+        ]
+        assert 1 <= len(first.directions) <= 5
+        assert first.timings_ms["generate"] > 0
+        assert "LanguageModel" in serve.status().applications["r4t"].deployments
+    finally:
+        serve.shutdown()
 
 
 def test_what_a_request_avoids_is_no_direction_either(workspace: Path) -> None:

@@ -32,6 +32,7 @@ from r4t_ray.files import sha256_file
 from r4t_ray.retrieval.generation import generation_request
 from r4t_ray.retrieval.open_task import OpenTask
 from r4t_ray.retrieval.request import RetrieveRequest, parse_request
+from r4t_ray.retrieval.retriever import no_language_model
 from r4t_ray.types import Task
 
 LOG_FIELDS = Fields(required=("text",), optional=("query_id", "task"))
@@ -64,7 +65,8 @@ def copy_log(
     Raises:
         DataError: The log cannot be read or has no query; a text is empty or too long; a task is not served; or an id
             breaks the rule or occurs twice. The message names the file and the line or row.
-        RequestError: The model of a task that is used cannot serve the ``k`` or the ``guidance`` of the template.
+        RequestError: The model of a task that is used cannot serve the ``k`` or the ``guidance`` of the template, or
+            the template has the method folm.
     """
     hashes = array("Q")
     rows = _checked(path, template, tasks, hashes)
@@ -84,6 +86,8 @@ def _checked(
     path: Path, template: RetrieveRequest, tasks: Mapping[Task, OpenTask], hashes: array[int]
 ) -> Iterator[dict[str, str | None]]:
     """The id, text and task of each query; adds the hashes of the ids to ``hashes``."""
+    if template.method == "folm":
+        raise no_language_model("this process")
     shared = {name: value for name, value in template if name not in ("query", "task")}
     for place, fields in _records(path):
         query_id = _id_of(place, fields)

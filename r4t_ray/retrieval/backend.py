@@ -88,7 +88,8 @@ class DirectionGenerator:
     def __call__(self, requests: Sequence[GenerationRequest]) -> list[Generated]:
         """The query's embedding and the directions of each request: L, or more if its ``k`` is larger; none for 0.
 
-        A request with ``k`` 0 and steering terms has one direction, the steered query.
+        The directions of a request with ``sub_queries`` are their embeddings. Another request with ``k`` 0 and steering
+        terms has one direction, the query. Steering moves both.
 
         The noise of a request comes from its seed. So its answer does not depend on the other requests of the batch,
         except for rounding, which depends on the batch size.
@@ -104,15 +105,18 @@ class DirectionGenerator:
             z_BLD = self._sample([requests[at] for at in positions], [emb_of[at] for at in positions])
             made |= dict(zip(positions, z_BLD, strict=True))
         made |= {
-            at: steered_query(one, emb_ND)
+            at: moved_texts(one, emb_ND)
             for at, (one, emb_ND) in enumerate(zip(requests, emb_of, strict=True))
-            if not one.k and not one.is_plain
+            if not one.k and (one.sub_queries or not one.is_plain)
         }
         timings_ms = {"encode": 1e3 * (encoded - started), "generate": 1e3 * (time.perf_counter() - encoded)}
-        return [Generated(emb_ND[0], made[at], timings_ms) for at, emb_ND in enumerate(emb_of)]
+        return [
+            Generated(emb_ND[0], made[at], timings_ms, one.sub_queries)
+            for at, (one, emb_ND) in enumerate(zip(requests, emb_of, strict=True))
+        ]
 
     def _embed(self, requests: Sequence[GenerationRequest]) -> list[Array]:
-        """For each request its query vector, and the embeddings of its terms."""
+        """For each request its query vector, and the embeddings of its terms and sub-queries."""
         texts = [text for request in requests for text in request.texts]
         if not texts:
             return [request.z_q_D[None] for request in requests if request.z_q_D is not None]
@@ -183,12 +187,15 @@ def allowed_anchors(
     return torch.from_numpy(allowed_BN).to(next(retriever.parameters()).device)
 
 
-def steered_query(request: GenerationRequest, emb_ND: Array) -> Array:
-    """The query moved by ``Steering.rows``: a unit row, (1, D). ``emb_ND`` embeds the request's ``texts``."""
+def moved_texts(request: GenerationRequest, emb_ND: Array) -> Array:
+    """The sub-queries, or else the query, moved by ``Steering.rows``: unit rows. ``emb_ND`` embeds ``texts``."""
+    rows_LD = emb_ND[-len(request.sub_queries) :] if request.sub_queries else emb_ND[:1]
+    if request.is_plain:
+        return rows_LD
     steering = steering_of([request], [emb_ND], torch.device("cpu"))
-    moved_1D = steering.rows(torch.from_numpy(emb_ND[None, :1]))[0].numpy()
-    length = np.linalg.norm(moved_1D)
-    return np.asarray(moved_1D / length if length > 1e-6 else emb_ND[:1], np.float32)
+    moved_LD = steering.rows(torch.from_numpy(rows_LD[None]))[0].numpy()
+    length_L1 = np.linalg.norm(moved_LD, axis=1, keepdims=True)
+    return np.where(length_L1 > 1e-6, moved_LD / np.maximum(length_L1, 1e-6), rows_LD).astype(np.float32)
 
 
 def steering_of(requests: Sequence[GenerationRequest], embs: Sequence[Array], device: torch.device) -> Steering:
@@ -198,7 +205,7 @@ def steering_of(requests: Sequence[GenerationRequest], embs: Sequence[Array], de
     for b, (one, emb_ND) in enumerate(zip(requests, embs, strict=True)):
         if one.like:
             like_BD[b] = emb_ND[1 : 1 + len(one.like)].mean(axis=0)
-        avoid_BJD[b, : len(one.avoid)] = emb_ND[1 + len(one.like) :]
+        avoid_BJD[b, : len(one.avoid)] = emb_ND[1 + len(one.like) :][: len(one.avoid)]
     numbers = [[one.temperature for one in requests], [one.strength for one in requests]]
     temperature_B, strength_B = torch.tensor(numbers, dtype=torch.float32, device=device)
     return Steering(

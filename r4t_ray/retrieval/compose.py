@@ -35,7 +35,7 @@ def answer(request: RetrieveRequest, opened: OpenTask, generated: Generated) -> 
     """
     found = yield from find(request, opened, generated)
     tops = [rows[0] for rows, _ in found.picked.lists if len(rows)]
-    if request.method != "diffusion":
+    if not request.has_fan_out:
         tops = found.picked.rows_K[: request.k].tolist()
     top_emb_KD = (yield opened.task, Fetch(rows=np.array(tops))) if tops else generated.z_LD[:0]
     return compose(request, opened, found, set_metrics(found, generated.z_q_D, top_emb_KD))
@@ -133,10 +133,12 @@ def grounded_directions(nearest_cos_k: Array) -> list[float | None]:
 def direction_names(request: RetrieveRequest, opened: OpenTask, found: Found) -> list[str | None]:
     """The nearest label of each direction, or the text of its nearest entry if it is that entry's embedding.
 
-    None for all generated directions if the task has no labels. The query is called by its text.
+    None for all generated directions if the task has no labels. The query and sub-queries are called by their texts.
     """
     names: list[str | None] = [None] * len(found.z_kD)
-    if opened.labels:
+    if found.sub_queries:
+        names[: len(found.sub_queries)] = found.sub_queries
+    elif opened.labels:
         # A direction of wscr is called by a label, not by an item.
         is_entry_k = (found.nearest_cos_k >= SAME_COSINE) & (opened.decoder is None)
         for index in np.flatnonzero(is_entry_k).tolist():

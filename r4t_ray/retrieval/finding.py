@@ -37,6 +37,7 @@ class Found:
         nearest_cos_k: The cosine of each to that entry; -inf if there is none.
         picked: Their items.
         has_query: Whether the last direction is the query.
+        sub_queries: The texts of the other directions, if a language model wrote them.
     """
 
     z_kD: Array
@@ -44,6 +45,7 @@ class Found:
     nearest_cos_k: Array
     picked: Picked
     has_query: bool
+    sub_queries: tuple[str, ...] = ()
 
 
 def find(request: RetrieveRequest, opened: OpenTask, generated: Generated) -> Searching[Found]:
@@ -54,12 +56,15 @@ def find(request: RetrieveRequest, opened: OpenTask, generated: Generated) -> Se
         exclude=excluded_rows(request, opened.pool),
         where=(yield from allowed_rows(request, opened, generated.z_q_D)),
     )
-    by_method = by_directions if request.method == "diffusion" else by_similarity
+    by_method = by_directions if request.has_fan_out else by_similarity
     return (yield from by_method(request, opened, generated, search))
 
 
 def by_directions(request: RetrieveRequest, opened: OpenTask, generated: Generated, search: Search) -> Searching[Found]:
-    """K of the generated directions, with the query as one more if the request includes it, and their items."""
+    """K of the generated directions, with the query as one more if the request includes it, and their items.
+
+    All sub-queries of a language model are kept.
+    """
     n, room = request.items_per_direction, room_of(request, opened)
     num_made, z_LD = len(generated.z_LD), generated.z_LD
     if request.include_query:
@@ -69,9 +74,10 @@ def by_directions(request: RetrieveRequest, opened: OpenTask, generated: Generat
     search = replace(search, z_LD=z_LD, num_hits=num_hits)
     scores_LK, rows_LK = yield opened.task, search
     nearest_cos_L, nearest_rows_L = (np.ascontiguousarray(each[:, 0]) for each in (scores_LK, rows_LK))
-    kept = select_directions(
-        generated.z_LD, nearest_rows_L[:num_made], nearest_cos_L[:num_made], request.k, opened.model.solver
-    )
+    kept = [*range(num_made)]
+    if not generated.sub_queries:
+        made = generated.z_LD, nearest_rows_L[:num_made], nearest_cos_L[:num_made]
+        kept = select_directions(*made, request.k, opened.model.solver)
     z_kD, nearest_cos_k = z_LD[kept], nearest_cos_L[kept]
     if request.include_query:
         kept.append(num_made)
@@ -93,6 +99,7 @@ def by_directions(request: RetrieveRequest, opened: OpenTask, generated: Generat
         nearest_cos_k=nearest_cos_k,
         picked=picked,
         has_query=request.include_query,
+        sub_queries=generated.sub_queries,
     )
 
 

@@ -22,12 +22,14 @@ from r4t_ray.types import Array, Fetch, Mask, Search, Task, TextKind
 class Generated(NamedTuple):
     """What the generator makes of one request: the query's unit embedding (D,) and the directions z_LD, unit rows.
 
-    ``timings_ms`` are the milliseconds of its batch by stage.
+    ``timings_ms`` are the milliseconds of its batch by stage. ``sub_queries`` are the L texts of the directions, if a
+    language model wrote them.
     """
 
     z_q_D: Array
     z_LD: Array
     timings_ms: Mapping[str, float] = MappingProxyType({})
+    sub_queries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,7 @@ class GenerationRequest:
 
     The generator makes ``k`` directions or more, or none if ``k`` is 0. A request without a query has its unit vector
     ``z_q_D`` instead. ``allowed_M`` has the rows of the pool that a ranked solver picks first; None is all rows.
+    The directions of a request with ``sub_queries`` are their embeddings, and none is generated.
     """
 
     task: Task
@@ -49,16 +52,18 @@ class GenerationRequest:
     k: int = 1
     z_q_D: Array | None = field(default=None, compare=False)
     allowed_M: Mask | None = field(default=None, compare=False)
+    sub_queries: tuple[str, ...] = ()
 
     @property
     def texts(self) -> list[str]:
-        """The texts to encode: the query if there is one, then ``like``, then ``avoid``."""
-        return [*(() if self.query is None else (self.query,)), *self.like, *self.avoid]
+        """The texts to encode: the query if there is one, then ``like``, ``avoid`` and ``sub_queries``."""
+        return [*(() if self.query is None else (self.query,)), *self.like, *self.avoid, *self.sub_queries]
 
     @property
     def kinds(self) -> list[TextKind]:
         """The kinds of ``texts``. Terms are embedded as the entries of the pool are."""
         terms: list[TextKind] = ["document"] * (len(self.like) + len(self.avoid))
+        terms += ["query"] * len(self.sub_queries)
         return terms if self.query is None else ["query", *terms]
 
     @property

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field, WithJsonSchema, model_validator
 
 from r4t_ray.retrieval.filtering.filters import FilterField
-from r4t_ray.retrieval.request import DEFAULT_N, MAX_ITEMS, Term
+from r4t_ray.retrieval.request import DEFAULT_N, MAX_ITEMS, METHODS, Method, Term
 from r4t_ray.retrieval.response import (
     GENERATION,
     ErrorBody,
@@ -97,6 +97,19 @@ class ItemResponse(Message):
     payload: dict[str, Any] | None = Field(description="The attributes of the item, or the items of the collection.")
     generation: int = GENERATION
 
+    @classmethod
+    def of(cls, opened: OpenTask, item_id: str, request_id: str) -> Self:
+        """An entry of a task's pool."""
+        row = opened.pool.row_of[item_id]
+        return cls(
+            request_id=request_id,
+            task=opened.task,
+            id=item_id,
+            text=opened.pool.texts[row],
+            payload=opened.attributes.payload(row) if opened.attributes else None,
+            generation=opened.generation,
+        )
+
 
 class PoolInfo(Message):
     """What one task searches."""
@@ -130,6 +143,7 @@ class IndexResponse(Message):
     workspace: str = Field("", description="Name of the folder that is served.")
     embedding_field: str | None = Field(None, description="Field in which records of an upsert may bring vectors.")
     default_task: Task
+    methods: list[Method] = Field(list(METHODS), description="Methods that a request may name.")
     tasks: dict[Task, PoolInfo]
     generation: int = GENERATION
     sequence: int = Field(0, description="Number of the last live change that this gateway has.")

@@ -40,7 +40,9 @@ MAX_BODY_BYTES = 128 * 1024
 
 QueryText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUERY_CHARS)]
 Term = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_ID_CHARS)]
-Method = Literal["diffusion", "none", "mmr"]
+Method = Literal["diffusion", "none", "mmr", "folm"]
+METHODS: tuple[Method, ...] = ("diffusion", "mmr", "none")
+"""The methods that need no language model."""
 Terms = Annotated[tuple[Term, ...], Field(max_length=MAX_TERMS)]
 
 
@@ -98,7 +100,8 @@ class RetrieveRequest(Message):
         "diffusion",
         description="Where the items come from. diffusion: the generated directions. none: the nearest entries of the "
         "query. mmr: maximal marginal relevance over the nearest entries. none and mmr have one direction, the query, "
-        "and score an item by its cosine to the query.",
+        "and score an item by its cosine to the query. folm: the sub-queries that the language model writes, at most "
+        "k, where the server deploys one; a temperature above 1 varies them more.",
     )
     mmr_lambda: float | None = Field(
         None,
@@ -210,7 +213,14 @@ class RetrieveRequest(Message):
     def _has_a_query(self) -> Self:
         if self.query is None and not self.like:
             raise PydanticCustomError("no_query", "a query, or ids of the catalogue in `like`")
+        if self.query is None and self.method == "folm":
+            raise PydanticCustomError("no_query", "a query, because method folm rewrites it")
         return self
+
+    @property
+    def has_fan_out(self) -> bool:
+        """Whether the answer has several directions; else its one direction is the query."""
+        return self.method in ("diffusion", "folm")
 
     @property
     def depth(self) -> int | None:

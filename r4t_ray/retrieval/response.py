@@ -46,7 +46,8 @@ class Direction(Message):
 
     index: int = Field(description="Position among the kept directions, 0 to k-1.")
     label: str | None = Field(
-        None, description="The language model's sub-query nearest to the direction, or null if none were kept."
+        None,
+        description="Its text, or the frequent sub-query or entry nearest to it. Null if the pairs kept none.",
     )
     groundedness: float | None = Field(
         description="1 minus the Euclidean distance to the nearest entry that the request allows: 1 if the direction "

@@ -52,7 +52,8 @@ class Retriever:
                 - ``task``: oar retrieves collections (items if the catalogue has no sets), wscr the items of one set.
                 - ``like``, ``avoid``, ``strength``, ``temperature``, ``guidance``, ``seed``: steering.
                 - ``filter``, ``max_per``, ``dedupe``, ``min_relevance``: which items are found.
-                - ``method``: diffusion, none (plain search) or mmr; ``include_query``: the query as one more direction.
+                - ``method``: diffusion, none (plain search), mmr, or folm (a language model that a server deploys);
+                  ``include_query``: the query as one more direction.
 
         Raises:
             RequestError: A value is out of range, or the workspace or the server cannot serve it.
@@ -110,6 +111,8 @@ class WorkspaceRetriever:
         ]
 
     def _opened(self, request: RetrieveRequest) -> OpenTask:
+        if request.method == "folm":
+            raise no_language_model("this process")
         return choose_task(self._tasks, request.task or self._default_task)
 
 
@@ -163,6 +166,12 @@ def default_task(served: Sequence[Task], settings: RetrievalSettings) -> Task:
             "leave serve.default_task out",
         )
     return settings.default_task or served[0]
+
+
+def no_language_model(place: str) -> RequestError:
+    """The error for the method folm where no language model is deployed."""
+    fix = "set serve.language_model, and start `r4t serve`"
+    return RequestError("method", "folm", f"diffusion, none or mmr, because {place} deploys no language model", fix)
 
 
 def choose_task(tasks: Mapping[Task, OpenTask], task: Task) -> OpenTask:

@@ -1,4 +1,4 @@
-"""The application graph: gateway -> generator, gateway -> shards, gateway -> writer."""
+"""The application graph: gateway -> generator, language model, shards and writer."""
 
 # Serve reads the annotation of build_app to type the args of the config. So annotations are not postponed here.
 
@@ -14,6 +14,7 @@ from r4t_ray.serve.args import AppArgs, Scaling
 from r4t_ray.serve.gateway import Gateway
 from r4t_ray.serve.generator import Generator
 from r4t_ray.serve.keys import load_keys
+from r4t_ray.serve.language_model import LanguageModel, trained_models
 from r4t_ray.serve.shard import Shard, shard_name
 from r4t_ray.serve.writer import Writer, servable_tasks
 from r4t_ray.types import IndexName
@@ -34,8 +35,8 @@ def build_app(args: AppArgs) -> serve.Application:
     Raises:
         MissingArtifactError: A stage that serving needs has not run.
         ArtifactError: Stages made from different inputs, or live changes made for other artifacts.
-        ConfigError: ``args.default_task`` is not served, the API keys cannot be read, or the folder of the query log is
-            not there.
+        ConfigError: ``args.default_task`` is not served, the API keys cannot be read, the folder of the query log is
+            not there, or the workspace has no language model to deploy.
     """
     workspace = Workspace(Path(args.workspace))
     query_log = absolute_log(args.query_log) if args.query_log else None
@@ -47,11 +48,16 @@ def build_app(args: AppArgs) -> serve.Application:
     num_shards = {name: len(found) for name, found in shards.items() if found}
     deployed = args.models == "deployed"
     generator = scaled(Generator, args.generator, args.json_logs).bind(args) if deployed else None
-    writer = scaled(Writer, Scaling(cpus=0.0), args.json_logs).bind(args, generator, num_shards)
+    language_model = None
+    if args.language_model:
+        trained_models(workspace)
+        language_model = scaled(LanguageModel, args.language_model, args.json_logs).bind(args)
+    models = [held for held in (generator, language_model) if held]
+    writer = scaled(Writer, Scaling(cpus=0.0), args.json_logs).bind(args, models, num_shards)
     gateway = scaled(Gateway, args.gateway, args.json_logs)
     if args.json_logs:
         gateway = gateway.options(logging_config={"encoding": "JSON", "enable_access_log": False})  # it logs requests
-    return gateway.bind(args, generator, writer, shards, keys)
+    return gateway.bind(args, generator, writer, shards, keys, language_model)
 
 
 def absolute_log(path: Path) -> Path:

@@ -84,6 +84,12 @@ class AppArgs(RetrievalSettings):
         description="Scaling of the generator, which holds encoder and diffusion. It has an effect only with "
         "`models: deployed`.",
     )
+    language_model: Scaling | None = Field(
+        None,
+        description="Scaling of the deployment of the fan-out language models, for requests with `method: folm`. Give "
+        "it a CPU or a GPU: `{cpus: 1}`. It needs a workspace whose `folm.train` is true. null: none is deployed, and "
+        "such requests are refused.",
+    )
     shard: Scaling = Field(
         Scaling(), description="Scaling of the deployment of each shard. It has an effect only with `shards: deployed`."
     )

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -22,9 +22,10 @@ from r4t_ray.retrieval.open_task import OpenTask
 from r4t_ray.retrieval.picking import Lookup, Searching
 from r4t_ray.retrieval.request import RetrieveRequest
 from r4t_ray.retrieval.response import FanoutDirection, Item, RetrieveResponse
-from r4t_ray.retrieval.retriever import choose_task, default_task
+from r4t_ray.retrieval.retriever import choose_task, default_task, no_language_model
 from r4t_ray.retrieval.timing import Clock, limit_of
 from r4t_ray.serve.args import AppArgs
+from r4t_ray.serve.language_model import Wish
 from r4t_ray.serve.lookups import DeployedShards, Handle, Lookups, Models, ask
 from r4t_ray.serve.observability.metrics import record_answer
 from r4t_ray.types import Array, IndexName, Search, Task
@@ -53,6 +54,7 @@ class ServeBackend:
         versions: The workspace that is served, with the shards that this process searches. Without deployed shards it
             searches all. With deployed shards it searches only those of the entries of `r4t add` and of live changes.
         generator: The generator.
+        language_model: Handle of the LanguageModel deployment. None refuses the method folm.
         deployed: Index -> handles of its Shard deployments; empty lists when this process searches the indexes.
         threads: Threads that search and compose answers. More of them than CPUs wait for each other.
     """
@@ -64,9 +66,11 @@ class ServeBackend:
         versions: Versions,
         generator: Models,
         deployed: Mapping[IndexName, list[Handle]],
+        language_model: Handle | None = None,
         threads: int = 1,
     ) -> None:
         self._args, self._versions, self._generator, self._deployed = args, versions, generator, deployed
+        self._language_model = language_model
         self._workers = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="answers")
         self._updating: asyncio.Task[None] | None = None
 
@@ -195,8 +199,18 @@ class ServeBackend:
         return stamped
 
     async def _prepare(self, job: Job) -> GenerationRequest:
-        is_brief = job.request.filter is None and not job.request.avoid
-        return await self._run(prepare(job.request, job.opened), job, is_brief=is_brief)
+        request = job.request
+        is_brief = request.filter is None and not request.avoid
+        prepared = await self._run(prepare(request, job.opened), job, is_brief=is_brief)
+        if request.method != "folm":
+            return prepared
+        if self._language_model is None:
+            raise no_language_model("this server")
+        assert request.query is not None, "RetrieveRequest refuses the method folm without a query"
+        wish = Wish(job.opened.task, request.query, request.k, request.seed, request.temperature, job.root)
+        with job.clock.stage("generate"):
+            written = await ask(self._language_model.write, wish, clock=job.clock)
+        return replace(prepared, sub_queries=written)
 
     async def _run(self, searching: Searching[T], job: Job, *, is_brief: bool = False) -> T:
         """As ``picking.run``, with lookups of deployed shards that are awaited.
@@ -217,6 +231,7 @@ class ServeBackend:
     async def check_ready(self) -> None:
         """Return when the generator and every shard have answered; raises TimeoutError or the error of a deployment."""
         handles = [self._generator, *(handle for handles in self._deployed.values() for handle in handles)]
+        handles += [self._language_model] if self._language_model else []
         async with asyncio.timeout(HEALTH_DEADLINE_S):
             await asyncio.gather(*(handle.ready.remote() for handle in handles))
 

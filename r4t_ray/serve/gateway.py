@@ -38,8 +38,7 @@ from r4t_ray.retrieval.messages import (
     SearchResponse,
     UpsertRequest,
 )
-from r4t_ray.retrieval.open_task import OpenTask
-from r4t_ray.retrieval.request import MAX_BODY_BYTES, RetrieveRequest
+from r4t_ray.retrieval.request import MAX_BODY_BYTES, METHODS, Method, RetrieveRequest
 from r4t_ray.retrieval.response import ChangeResponse, ErrorResponse, RetrieveResponse
 from r4t_ray.retrieval.retriever import choose_task
 from r4t_ray.serve.args import AppArgs
@@ -96,14 +95,6 @@ async def entry_of(outcome: Any, connection: Request) -> BatchEntry:
     return BatchEntry(status=status, error=error)
 
 
-def entry(opened: OpenTask, item_id: str) -> dict[str, Any]:
-    """An entry of a task's pool."""
-    row = opened.pool.row_of[item_id]
-    payload = opened.attributes.payload(row) if opened.attributes else None
-    found = {"task": opened.task, "id": item_id, "text": opened.pool.texts[row]}
-    return {**found, "payload": payload, "generation": opened.generation}
-
-
 def change_response(written: Written, connection: Request) -> ChangeResponse:
     """The answer to an upsert or a deletion."""
     return ChangeResponse(
@@ -126,6 +117,7 @@ class Gateway:
         writer: Handle of the Writer deployment.
         deployed: Index -> handles of its Shard deployments; empty lists when this process searches the indexes.
         keys: API keys. Without one every request passes.
+        language_model: Handle of the LanguageModel deployment, if there is one.
     """
 
     def __init__(
@@ -135,7 +127,9 @@ class Gateway:
         writer: Handle,
         deployed: dict[IndexName, list[Handle]],
         keys: tuple[Key, ...] = (),
+        language_model: Handle | None = None,
     ) -> None:
+        self._methods: tuple[Method, ...] = (*METHODS, *(("folm",) if language_model else ()))
         self.keys, self.has_json_logs = keys, args.json_logs
         self._writer, self._deadline_s = writer, args.deadline_s
         self._query_log = QueryLog(args.query_log) if args.query_log else None
@@ -143,9 +137,13 @@ class Gateway:
         self._versions = Versions(Workspace(args.workspace), lambda one: open_version(one, args, names))
         self._models = None if generator else models_of(args)
         self._generator = generator or Here(self._models)
-        threads = limit_threads(args.gateway.cpus)
         self._backend = ServeBackend(
-            args, versions=self._versions, generator=self._generator, deployed=deployed, threads=threads
+            args,
+            versions=self._versions,
+            generator=self._generator,
+            deployed=deployed,
+            language_model=language_model,
+            threads=limit_threads(args.gateway.cpus),
         )
 
     async def prepare(self, root: str) -> None:
@@ -165,7 +163,7 @@ class Gateway:
         """A page with a form for queries. It loads nothing from other servers."""
         _, served = await self._backend.served()
         default = self._backend.default_task(served)
-        page = read_page((default, *(task for task in served.tasks if task != default)))
+        page = read_page((default, *(task for task in served.tasks if task != default)), self._methods)
         return HTMLResponse(page.html, headers={"Content-Security-Policy": page.policy})
 
     @api.get("/livez")
@@ -245,7 +243,7 @@ class Gateway:
         tasks = (await self._backend.served())[1].tasks
         for opened in [choose_task(tasks, task)] if task else tasks.values():
             if item_id in opened.pool.row_of:
-                return ItemResponse(request_id=connection.state.request_id, **entry(opened, item_id))
+                return ItemResponse.of(opened, item_id, connection.state.request_id)
         raise HTTPException(404, f"no entry {item_id!r:.80}")
 
     @api.get("/v1/index", responses=ERRORS)
@@ -258,6 +256,7 @@ class Gateway:
             workspace=Path(version.root).name,
             embedding_field=version.embedding_field,
             default_task=default,
+            methods=list(self._methods),
             tasks={task: PoolInfo.of(opened) for task, opened in served.tasks.items()},
             generation=served.tasks[default].generation,
             sequence=served.tasks[default].sequence,

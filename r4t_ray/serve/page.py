@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
 from importlib import resources
 from typing import NamedTuple
 
 from r4t_ray.diffusion.samplers import SOLVERS
+from r4t_ray.retrieval.request import METHODS, Method
 from r4t_ray.types import TASKS, Task
 
 SCRIPTS = ("elements", "server", "state", "filters", "form", "answer", "main")
 """The files of JavaScript in the order in which they are joined."""
 
+METHOD_NAMES: dict[Method, str] = {
+    "diffusion": "Diffusion",
+    "mmr": "MMR",
+    "none": "Plain search",
+    "folm": "Language model",
+}
 CHOICES: dict[Task, str] = {"oar": "open-ended (OAR)", "wscr": "items of one set (WSCR)"}
 """How the form names the tasks."""
 
@@ -26,11 +34,12 @@ class Page(NamedTuple):
 
 
 @cache
-def read_page(tasks: tuple[Task, ...] = TASKS) -> Page:
-    """The page, whose form offers the ``tasks`` that are served, the first as its default. The files are read once."""
+def read_page(tasks: tuple[Task, ...] = TASKS, methods: tuple[Method, ...] = METHODS) -> Page:
+    """The page, whose form offers the tasks and methods that are served, the first as defaults. Files are read once."""
     style, script = read("page.css"), "".join(read(f"{name}.js") for name in SCRIPTS)
     parts = {
-        "tasks": "".join(f'<option value="{task}">{CHOICES[task]}</option>' for task in tasks),
+        "tasks": options({task: CHOICES[task] for task in tasks}),
+        "methods": options({method: METHOD_NAMES[method] for method in methods}),
         "unguided": " ".join(name for name, solver in SOLVERS.items() if not solver.is_guided),
         "noiseless": " ".join(name for name, solver in SOLVERS.items() if not solver.starts_from_noise),
         "style": style,
@@ -50,6 +59,11 @@ def read_page(tasks: tuple[Task, ...] = TASKS) -> Page:
         "frame-ancestors": "'none'",
     }
     return Page(html, "; ".join(f"{name} {value}" for name, value in allowed.items()))
+
+
+def options(names: Mapping[str, str]) -> str:
+    """The choices of a form's field: value -> name."""
+    return "".join(f'<option value="{value}">{name}</option>' for value, name in names.items())
 
 
 def read(name: str) -> str:

@@ -20,6 +20,7 @@ from r4t_ray.retrieval.live.versions import beside, serve_from, served_workspace
 from r4t_ray.retrieval.loading import served_indexes, served_tasks, shard_rows, verify
 from r4t_ray.retrieval.retriever import default_task
 from r4t_ray.serve.args import AppArgs
+from r4t_ray.serve.language_model import trained_models
 from r4t_ray.serve.lookups import Handle
 from r4t_ray.serve.shard import shard_name
 from r4t_ray.types import Array, IndexName, LivePool, Task
@@ -41,6 +42,8 @@ def fitting(first: Workspace, name: str, args: AppArgs, num_shards: dict[IndexNa
     target = beside(first, name)
     try:
         indexes = served_indexes(servable_tasks(target, args))
+        if args.language_model:
+            trained_models(target)
         found = {index: len(shard_rows(target, index)) for index in indexes} if num_shards else {}
     except (ArtifactError, ConfigError) as error:
         raise RequestError("workspace", f"{error.where}: {error.got}"[:1000], error.expected, error.fix) from None
@@ -59,12 +62,12 @@ class Writer:
 
     Args:
         args: The application's arguments, their workspace absolute.
-        generator: Handle of the Generator deployment; None if the gateways hold the models.
+        models: Handles of the deployments of models, which hold a workspace too.
         num_shards: Index -> number of its Shard deployments; empty if the gateways search the indexes.
     """
 
-    def __init__(self, args: AppArgs, generator: Handle | None, num_shards: dict[IndexName, int]) -> None:
-        self._args, self._generator, self._num_shards = args, generator, num_shards
+    def __init__(self, args: AppArgs, models: list[Handle], num_shards: dict[IndexName, int]) -> None:
+        self._args, self._models, self._num_shards = args, models, num_shards
         self._first = Workspace(args.workspace)
         self._workspace = served_workspace(self._first)
         self._swapping, self._tidying = asyncio.Lock(), set[asyncio.Task[None]]()
@@ -124,9 +127,7 @@ class Writer:
     async def _tell(self, method: str, target: Workspace) -> None:
         """Call a method of every replica that holds a workspace. Raises MachineError."""
         names = [shard_name(index, number) for index, most in self._num_shards.items() for number in range(most)]
-        handles = list(map(serve.get_deployment_handle, ("Gateway", *names)))
-        if self._generator:
-            handles.append(self._generator)
+        handles = [*map(serve.get_deployment_handle, ("Gateway", *names)), *self._models]
         calls = [handle.broadcast(method, str(target.root)).results_async() for handle in handles]
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         faults = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]

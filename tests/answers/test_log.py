@@ -111,6 +111,7 @@ def test_a_text_file_has_a_query_per_line(tmp_path: Path, suffix: str) -> None:
         (['{"text": "tea"'], {}, r"log\.jsonl:1: got invalid JSON"),
         (["", ""], {}, r"log\.jsonl: got no queries"),
         (['{"text": "tea"}'], {"k": 7}, r"k: got 7; expected 1 to 6"),
+        (['{"text": "tea"}'], {"method": "folm"}, r"method: got folm; .*this process deploys no language model"),
         (['{"text": "tea", "task": "wscr"}'], {"guidance": 2.0}, r"guidance: got 2.0"),
     ],
 )

@@ -150,9 +150,10 @@ def placed_gateway(
 ) -> Iterator[Any]:
     """The gateway of ``args``, which the routes call; its handles call ``generator`` and a writer in this process.
 
-    Without a generator the gateway loads the models itself.
+    Without a generator the gateway loads the models itself. A language model is loaded if ``args`` deploy one.
     """
     from r4t_ray.serve.gateway import Gateway
+    from r4t_ray.serve.language_model import LanguageModel
     from r4t_ray.serve.writer import Writer
 
     def handle(replica: Any, *methods: str) -> SimpleNamespace:
@@ -169,10 +170,11 @@ def placed_gateway(
         return SimpleNamespace(broadcast=broadcast, **{name: method(name) for name in methods})
 
     handles = generator and handle(generator, "generate", "generate_all", "embed", "ready")
-    writer = Writer.func_or_class(args, handles, {})
+    written = handle(LanguageModel.func_or_class(args), "write", "ready") if args.language_model else None
+    writer = Writer.func_or_class(args, [held for held in (handles, written) if held], {})
     deployed: dict[str, list[Any]] = {"oar": [], "wscr": [], "decoder": []}
     gateway_class = Gateway.func_or_class.__mro__[1]  # the class inside Serve's wrapper
-    gateway = gateway_class(args, handles, handle(writer, *CHANGES), deployed, keys)
+    gateway = gateway_class(args, handles, handle(writer, *CHANGES), deployed, keys, written)
     deployment = SimpleNamespace(max_ongoing_requests=args.generator.max_ongoing_requests)
     replica = SimpleNamespace(servable_object=gateway, _deployment_config=deployment)
     monkeypatch.setattr(serve, "get_replica_context", lambda: replica)

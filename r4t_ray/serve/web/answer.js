@@ -4,7 +4,7 @@
 /** A number with two decimals; rounding gives no negative zero. */
 const rounded = (value) => (Math.round(100 * value) / 100 || 0).toFixed(2);
 
-const METHODS = { diffusion: "Diffusion", mmr: "MMR", none: "Plain search" };
+const METHODS = Object.fromEntries([...find("method").options].map(({ value, text }) => [value, text]));
 const PARTIAL = "A part of the index did not answer: items may be missing.";
 const ONE_DIRECTION = "Its one direction is the query: groundedness and alignment are the query's.";
 
@@ -87,7 +87,7 @@ function answerPanel(method, { answer, roundTrip, fault }, shared) {
   panel.append(make("p", { class: "facts" }, timingText(answer.timings_ms, roundTrip)));
   if (answer.partial) panel.append(make("p", { class: "warning" }, PARTIAL));
   if (!items.length) panel.append(nothingFound());
-  else if (method !== "diffusion") {
+  else if (["mmr", "none"].includes(method)) {
     panel.append(make("p", { class: "facts" }, ONE_DIRECTION), make("div", { class: "list" }, itemList(items, shared)));
   } else {
     panel.append(make("div", { class: "directions" },
