@@ -12,7 +12,7 @@ import pytest
 from r4t_ray.errors import DeadlineError, RequestError
 from r4t_ray.index import flat_shard
 from r4t_ray.retrieval import open_task
-from r4t_ray.retrieval.backend import InProcess, steered_query
+from r4t_ray.retrieval.backend import InProcess, moved_texts
 from r4t_ray.retrieval.generation import Generated, GenerationRequest, generation_request
 from r4t_ray.retrieval.open_task import OpenTask, Pool, normalised, with_other_pools
 from r4t_ray.retrieval.request import QUERY_FIELDS, fields_of, parse_request
@@ -236,10 +236,10 @@ def test_steering_moves_the_query_of_plain_search() -> None:
     """q = x, like = y, avoid = (x + y) / sqrt 2: at strength 0.5 the query becomes x + 0.5 (y - 0.5 (x + y))."""
     like, avoid = unit((0, 1, 0), (1, 1, 0))
     request = GenerationRequest(task="oar", query="shirt", seed=0, k=0, strength=0.5, like=("y",), avoid=("xy",))
-    (moved_D,) = steered_query(request, np.stack([QUERY_D, like, avoid]))
+    (moved_D,) = moved_texts(request, np.stack([QUERY_D, like, avoid]))
     assert np.allclose(moved_D, unit((0.75, 0.25, 0)), atol=1e-6)
     liked = replace(request, avoid=(), strength=4.0)
-    (moved_D,) = steered_query(liked, np.stack([QUERY_D, like]))
+    (moved_D,) = moved_texts(liked, np.stack([QUERY_D, like]))
     moved = Generated(QUERY_D, moved_D[None])
     backend = backend_of()
     object.__setattr__(backend, "generate", lambda _: moved)
