@@ -1,4 +1,4 @@
-"""Writes a torch module as an ONNX file, which is a protocol buffer: every runtime reads it as data.
+"""Writes a torch module as an ONNX file, a protocol buffer that every runtime reads as data, and opens such a file.
 
 torch.export traces the module, but its ``.pt2`` format is not written, because a ``.pt2`` file can run code:
 ``torch.export.load`` unpickles parts of it and evaluates its expressions as Python.
@@ -9,19 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from r4t_ray.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-EXPORTERS = ("onnx", "onnxscript")
+RUNTIME = "onnxruntime"
+EXPORTERS = ("onnx", "onnxscript", RUNTIME)
+"""An export is compared with torch, so it needs the runtime too."""
 
 
 def missing_exporters() -> list[str]:
     """The packages of ``EXPORTERS`` that are not installed."""
     return [name for name in EXPORTERS if find_spec(name) is None]
+
+
+def has_runtime() -> bool:
+    """Whether the package that runs ONNX files is installed."""
+    return find_spec(RUNTIME) is not None
 
 
 def write_onnx(
@@ -61,3 +68,17 @@ def write_onnx(
         names = {"input_names": list(inputs), "output_names": [output]}
         program = torch.onnx.export(traced, **names, dynamo=True, verbose=False)
     program.save(path)
+
+
+def open_session(path: Path, threads: int) -> Any:
+    """An ``onnxruntime.InferenceSession`` on the CPU, whose threads sleep while they wait.
+
+    Raises:
+        RuntimeError: The file is no ONNX model. The caller checks its sha256 before.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -58,6 +58,12 @@ def test_every_stage_left_a_whole_artifact(workspace: Path) -> None:
     assert not list(workspace.glob("*.partial"))
 
 
+def test_the_retrievers_are_served_in_onnx(workspace: Path) -> None:
+    files = json.loads((workspace / "diffusion" / "manifest.json").read_text())["files"]
+    exported = {name for name in files if name.endswith(".onnx")}
+    assert exported == {"wscr/top_anchors.onnx"}  # oar has another solver
+
+
 def test_every_method_has_every_measure_on_each_of_its_tasks(workspace: Path) -> None:
     rows = json.loads((workspace / "evaluation" / "metrics.json").read_text())
     got = {(row["task"], row["method"], row["measure"]) for row in rows}

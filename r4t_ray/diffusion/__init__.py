@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from r4t_ray.diffusion.folders import LABELS, STUDENT, serving_folder
+from r4t_ray.diffusion.folders import LABELS, PROGRAM, STUDENT, serving_folder
 from r4t_ray.diffusion.samplers import SOLVERS, Solver, SolverName
 from r4t_ray.diffusion.settings import (
     DiffusionConfig,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LABELS",
+    "PROGRAM",
     "SOLVERS",
     "STUDENT",
     "DiffusionConfig",

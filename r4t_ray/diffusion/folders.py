@@ -12,6 +12,8 @@ STUDENT: Final = "student"
 """Folder of the one-step student."""
 LABELS = "labels.parquet"
 """File with the texts and embeddings that name directions."""
+PROGRAM = "top_anchors.onnx"
+"""File with the solver and the retriever in ONNX, if the solver is ``top_anchors``."""
 
 
 def serving_folder(folder: Path, solver: SolverName | None, num_steps: int | None, guidance: float | None) -> Path:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from r4t_ray.encoders.sentence_transformer import EncoderConfig
 from r4t_ray.encoders.settings import TextModel
 from r4t_ray.errors import ArtifactError, ConfigError
 from r4t_ray.files import sha256_file, write_json
+from r4t_ray.onnx_export import RUNTIME, has_runtime
 from r4t_ray.types import Array, TextKind
 
 CONFIG_FILE = "config.json"
@@ -235,8 +235,8 @@ def load_serving_encoder(path: Path, threads: int) -> Encoder:
     onnx = stored.get("onnx")
     if onnx is None:
         return _with_own_model(stored, config, projection_Dd)
-    if find_spec("onnxruntime") is None:
-        _logger.warning("the package onnxruntime is not installed, so the encoder runs in torch, which is slower")
+    if not has_runtime():
+        _logger.warning("the package %s is not installed, so the encoder runs in torch, which is slower", RUNTIME)
         return _with_own_model(stored, config, projection_Dd)
     for name, expected in onnx["sha256"].items():
         _require_same(path / name, sha256_file(path / name), expected)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from r4t_ray.encoders.each_text import kind_of_each, require_directions
+from r4t_ray.onnx_export import open_session
 from r4t_ray.types import Array, TextKind
 
 MODEL_FILE, TOKENIZER_FILE = "model.onnx", "tokenizer.json"
@@ -32,15 +33,11 @@ class OnnxModel:
     """
 
     def __init__(self, folder: Path, name: str, prompts: Mapping[TextKind, str], threads: int) -> None:
-        import onnxruntime
         from tokenizers import Tokenizer
 
         self.name, self._prompts = name, prompts
         self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(folder / MODEL_FILE, options, providers=["CPUExecutionProvider"])
+        self._session = open_session(folder / MODEL_FILE, threads)
         self.native_dim = int(self._session.get_outputs()[0].shape[1])
 
     def encode(self, texts: Sequence[str], kinds: TextKind | Sequence[TextKind] = "query") -> Array:

@@ -11,8 +11,9 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from r4t_ray.artifacts import Workspace
-from r4t_ray.diffusion import SOLVERS, DiffusionRetriever
+from r4t_ray.artifacts import Artifact, Workspace
+from r4t_ray.diffusion import PROGRAM, SOLVERS, DiffusionRetriever
+from r4t_ray.diffusion.anchor_program import AnchorProgram
 from r4t_ray.diffusion.entries import anchors_of_entries
 from r4t_ray.diffusion.generation import generate_each, sampler_with
 from r4t_ray.diffusion.settings import SamplerConfig
@@ -22,6 +23,7 @@ from r4t_ray.encoders import CachedEncoder, load_encoder, load_serving_encoder
 from r4t_ray.errors import DataError
 from r4t_ray.index import Shard, look_up
 from r4t_ray.machine.threads import limit_threads
+from r4t_ray.onnx_export import has_runtime
 from r4t_ray.retrieval.generation import Generated, GenerationRequest
 from r4t_ray.retrieval.loading import retriever_folder, served_sampler, served_tasks
 from r4t_ray.retrieval.picking import Lookup
@@ -41,6 +43,7 @@ class DirectionGenerator:
         encoder: Text -> unit rows, with a cache of the last texts.
         retrievers: Task -> trained retriever, in evaluation mode.
         samplers: Task -> sampler settings. The guidance of a request replaces theirs.
+        programs: Task -> its retriever in ONNX, with the same sampler. It answers the queries that it can.
         anchors: Task -> the number of the anchor that is each entry of its pool; see ``anchors_of_entries``. A task
             that is left out ignores which directions a request allows.
     """
@@ -51,8 +54,10 @@ class DirectionGenerator:
         retrievers: Mapping[Task, DiffusionRetriever],
         samplers: Mapping[Task, SamplerConfig],
         anchors: Mapping[Task, Rows] = MappingProxyType({}),
+        programs: Mapping[Task, AnchorProgram] = MappingProxyType({}),
     ) -> None:
         self.encoder, self.retrievers, self.samplers, self.anchors = encoder, retrievers, samplers, anchors
+        self.programs = programs
 
     @classmethod
     def load(
@@ -63,7 +68,8 @@ class DirectionGenerator:
         Args:
             workspace: The workspace.
             settings: The sampler.
-            device: Torch device of the retrievers. On "cpu" the encoder runs in ONNX Runtime if it was exported.
+            device: Torch device of the retrievers. On "cpu" ONNX Runtime runs the encoder and the retrievers that were
+                exported.
             cpus: CPUs that are reserved for this process. Default: those that it may use.
 
         Raises:
@@ -72,18 +78,20 @@ class DirectionGenerator:
         threads = limit_threads(cpus)
         path = workspace.artifact("encoder").path / "model"
         encoder = load_serving_encoder(path, threads) if device == "cpu" else load_encoder(path)
-        workspace.artifact("diffusion")
+        diffusion = workspace.artifact("diffusion")
         retrievers = {
             task: DiffusionRetriever.from_pretrained(retriever_folder(workspace, task, settings)).to(device).eval()
             for task in served_tasks(workspace)
         }
         samplers = {task: served_sampler(retriever.sampler, settings) for task, retriever in retrievers.items()}
+        unchanged = [task for task, retriever in retrievers.items() if samplers[task] == retriever.sampler]
+        programs = exported_programs(diffusion, unchanged, threads) if device == "cpu" else {}
         anchors: dict[Task, Rows] = {}
         # The directions of wscr are no entries, nor are those of a solver that does not rank anchors.
         mixture = retrievers["oar"].mixture if "oar" in retrievers else None
         if mixture is not None and SOLVERS[samplers["oar"].solver].is_ranked:
             anchors["oar"] = numbers_of_anchors(workspace, "oar", mixture.anchors_ND.cpu().numpy())
-        return cls(CachedEncoder(encoder, SERVED_TEXTS), retrievers, samplers, anchors)
+        return cls(CachedEncoder(encoder, SERVED_TEXTS), retrievers, samplers, anchors, programs)
 
     def __call__(self, requests: Sequence[GenerationRequest]) -> list[Generated]:
         """The query's embedding and the directions of each request: L, or more if its ``k`` is larger; none for 0.
@@ -134,13 +142,21 @@ class DirectionGenerator:
         if guidance is not None:
             sampler = sampler_with(sampler, guidance=guidance)
         device = next(retriever.parameters()).device
-        z_q_BD = torch.from_numpy(np.stack([emb_ND[0] for emb_ND in embs])).to(device)
+        z_q_BD = np.stack([emb_ND[0] for emb_ND in embs])
         steering = None if all(one.is_plain for one in requests) else steering_of(requests, embs, device)
         rows = [max(one.k, retriever.network.config.num_rows) for one in requests]
-        seeds = [one.seed for one in requests]
         allowed_BN = allowed_anchors(requests, self.anchors.get(task), retriever)
+        program = self.programs.get(task)
+        if program and steering is None and allowed_BN is None and max(rows) <= program.num_rows:
+            return [*program(z_q_BD)]
         z_BLD = generate_each(
-            retriever, z_q_BD, sampler, seeds=seeds, steering=steering, num_rows=max(rows), allowed_BN=allowed_BN
+            retriever,
+            torch.from_numpy(z_q_BD).to(device),
+            sampler,
+            seeds=[one.seed for one in requests],
+            steering=steering,
+            num_rows=max(rows),
+            allowed_BN=allowed_BN,
         )
         # Each request keeps the rows that it gets alone. A ranked solver puts them first.
         return [z_LD[:own] for z_LD, own in zip(z_BLD.float().cpu().numpy(), rows, strict=True)]
@@ -154,6 +170,13 @@ def outcomes_of(generator: DirectionGenerator, requests: Sequence[GenerationRequ
         if len(requests) == 1:
             return [error]
         return [outcome for request in requests for outcome in outcomes_of(generator, [request])]
+
+
+def exported_programs(diffusion: Artifact, tasks: Sequence[Task], threads: int) -> dict[Task, AnchorProgram]:
+    """Those of the tasks' retrievers that the stage `train-diffusion` wrote in ONNX, if this machine can run them."""
+    paths = {task: f"{task}/{PROGRAM}" for task in tasks if has_runtime()}
+    held = {task: name for task, name in paths.items() if name in diffusion.manifest.files}
+    return {task: AnchorProgram(diffusion.file(name), threads) for task, name in held.items()}
 
 
 def numbers_of_anchors(workspace: Workspace, task: Task, anchors_ND: Array) -> Rows:

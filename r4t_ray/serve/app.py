@@ -57,7 +57,7 @@ def build_app(args: AppArgs) -> serve.Application:
     gateway = scaled(Gateway, args.gateway, args.json_logs)
     if args.json_logs:
         gateway = gateway.options(logging_config={"encoding": "JSON", "enable_access_log": False})  # it logs requests
-    return gateway.bind(args, generator, writer, shards, keys, language_model)
+    return gateway.bind(args, generator, writer, shards, keys, language_model=language_model)
 
 
 def absolute_log(path: Path) -> Path:

@@ -206,8 +206,7 @@ class ServeBackend:
             return prepared
         if self._language_model is None:
             raise no_language_model("this server")
-        assert request.query is not None, "RetrieveRequest refuses the method folm without a query"
-        wish = Wish(job.opened.task, request.query, request.k, request.seed, request.temperature, job.root)
+        wish = Wish.of(request, job.opened.task, job.root)
         with job.clock.stage("generate"):
             written = await ask(self._language_model.write, wish, clock=job.clock)
         return replace(prepared, sub_queries=written)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from ray import serve
 
@@ -15,6 +15,7 @@ from r4t_ray.artifacts import Workspace
 from r4t_ray.config import Resources
 from r4t_ray.errors import ConfigError, RequestError
 from r4t_ray.retrieval.live.versions import Loaded, served_workspace
+from r4t_ray.retrieval.request import RetrieveRequest
 from r4t_ray.serve.args import AppArgs, Scaling
 from r4t_ray.serve.generator import Batches
 from r4t_ray.types import TASKS, Task
@@ -34,6 +35,13 @@ class Wish(NamedTuple):
     seed: int
     temperature: float
     root: str
+
+    @classmethod
+    def of(cls, request: RetrieveRequest, task: Task, root: str) -> Self:
+        """The wish of a request for a task."""
+        assert request.query is not None, "RetrieveRequest refuses the method folm without a query"
+        terms = {name: getattr(request, name) for name in ("query", "k", "seed", "temperature")}
+        return cls(task=task, root=root, **terms)
 
 
 def trained_models(workspace: Workspace) -> dict[Task, Path]:

@@ -213,7 +213,7 @@ def test_one_pass_gives_each_request_the_directions_that_it_asks_for() -> None:
     few, many, none = (GenerationRequest(task="oar", query="pie", seed=0, k=k) for k in (5, 20, 1))
     together = generate([few, many, none])
     assert [len(one.z_LD) for one in together] == [5, 20, 3]
-    for request, (z_q_D, z_LD, _) in zip((few, many, none), together, strict=True):
+    for request, (z_q_D, z_LD, *_) in zip((few, many, none), together, strict=True):
         assert z_q_D.tolist() == np.eye(8)[3].tolist()
         assert np.array_equal(generate([request])[0].z_LD, z_LD)
         assert np.array_equal(z_LD, together[1].z_LD[: len(z_LD)])

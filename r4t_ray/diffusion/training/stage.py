@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,8 +15,9 @@ import ray.train
 from ray.train.torch import TorchTrainer
 
 from r4t_ray.artifacts import Artifact, Workspace
+from r4t_ray.diffusion.anchor_program import write_program
 from r4t_ray.diffusion.entries import anchors_of_entries
-from r4t_ray.diffusion.folders import LABELS
+from r4t_ray.diffusion.folders import LABELS, STUDENT
 from r4t_ray.diffusion.memory import NO_ENTRY
 from r4t_ray.diffusion.samplers import SOLVERS, SolverName
 from r4t_ray.diffusion.settings import DiffusionConfig, NetworkConfig, Prior
@@ -35,6 +37,9 @@ from r4t_ray.types import POOLS, TASKS, Array, Task
 Pool = tuple[list[str], Array]
 """Ids of M entries, and their unit embeddings (M, D)."""
 
+PROGRAM_QUERIES = 64
+"""Training queries by which a program in ONNX is compared with torch."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -45,7 +50,8 @@ def run(config: DiffusionConfig, workspace: Workspace, seed: int) -> Artifact:
 
     Reads ``pairs/<task>/*.parquet``, and ``encoder/`` for a task whose anchors are its pool. Writes into
     ``diffusion/<task>/``: ``model.safetensors`` (the averaged weights), ``config.json``, the pairs' ``labels.parquet``,
-    and ``student/`` with the same two model files if the task has a student. Writes
+    ``top_anchors.onnx`` if that solver answers, and ``student/`` with the same two model files if the task has a
+    student. Writes
     ``diffusion/metrics.parquet`` (task, step, loss, val_loss, learning_rate, samples_per_s).
 
     A run that lost a worker, or that was stopped and started again, ends with the weights and losses of an
@@ -78,7 +84,21 @@ def _train_all(config: DiffusionConfig, workspace: Workspace, seed: int, folder:
         labels = workspace.root / "pairs" / "labels" / f"{job.task}.parquet"
         if labels.exists():
             shutil.copyfile(labels, folder / job.task / LABELS)
+    write_programs(jobs, folder)
     return int(pq.read_metadata(metrics).num_rows)
+
+
+def write_programs(jobs: Sequence[TaskJob], folder: Path) -> None:
+    """Write the retrievers that ``top_anchors`` serves in ONNX, each on a worker; see ``anchor_program``."""
+    served = [
+        job for job in jobs
+        if SOLVERS[job.config.sampler[job.task].solver].is_ranked and not (folder / job.task / STUDENT).is_dir()
+    ]  # fmt: skip
+    task = ray.remote(write_program).options(num_cpus=1)
+    calls = [task.remote(folder / job.task, training_queries(job.pairs_folder)[:PROGRAM_QUERIES]) for job in served]
+    for job, reason in zip(served, ray.get(calls), strict=True):
+        if reason is not None:
+            _logger.warning("train-diffusion %s: torch answers, which is slower, because %s", job.task, reason)
 
 
 def trained_tasks(workspace: Workspace) -> list[Task]:
