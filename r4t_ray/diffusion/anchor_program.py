@@ -14,7 +14,6 @@ from torch import Tensor
 from r4t_ray.diffusion.export import export_top_anchors
 from r4t_ray.diffusion.folders import PROGRAM
 from r4t_ray.diffusion.hub import DiffusionRetriever
-from r4t_ray.files import whole_file
 from r4t_ray.onnx_export import missing_exporters, open_session
 from r4t_ray.types import Array
 
@@ -54,12 +53,25 @@ def write_program(folder: Path, z_q_BD: Tensor) -> str | None:
     missing = missing_exporters()
     if missing:
         return f"the packages {' and '.join(missing)} are not installed"
-    retriever = DiffusionRetriever.from_pretrained(folder).eval()
-    with whole_file(folder / PROGRAM) as path:
+    retriever, path = DiffusionRetriever.from_pretrained(folder).eval(), folder / PROGRAM
+    reason = _export(retriever, path) or _difference(retriever, path, z_q_BD)
+    if reason:
+        path.unlink(missing_ok=True)
+    return reason
+
+
+def _export(retriever: DiffusionRetriever, path: Path) -> str | None:
+    try:
         export_top_anchors(retriever, path)
-        program = AnchorProgram(path, torch.get_num_threads())
-        difference = float((torch.from_numpy(program(z_q_BD.numpy())) - retriever.generate(z_q_BD)).abs().max())
+    except Exception as error:  # whatever another version of torch makes of the solver: torch serves it then
+        lines = str(error).strip().splitlines() or [""]
+        return f"torch.onnx cannot export it ({type(error).__name__}: {lines[0]})"
+    return None
+
+
+def _difference(retriever: DiffusionRetriever, path: Path, z_q_BD: Tensor) -> str | None:
+    rows_BLD = AnchorProgram(path, torch.get_num_threads())(z_q_BD.numpy())
+    difference = float((torch.from_numpy(rows_BLD) - retriever.generate(z_q_BD)).abs().max())
     if not difference <= MOST_DIFFERENCE:
-        (folder / PROGRAM).unlink()
         return f"its rows in ONNX Runtime differ by {difference:.1g} from the rows in torch"
     return None
