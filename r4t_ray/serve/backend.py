@@ -9,18 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
-import numpy as np
-
-from r4t_ray.errors import DataError, RequestError
-from r4t_ray.retrieval.compose import answer, fan_out, items_of
-from r4t_ray.retrieval.filtering.filters import check_attributes
-from r4t_ray.retrieval.generation import Generated, GenerationRequest, both, prepare
+from r4t_ray.errors import DataError
+from r4t_ray.retrieval.compose import answer, fan_out
+from r4t_ray.retrieval.generation import Generated, GenerationRequest, prepare
 from r4t_ray.retrieval.live import Served, Version, Versions
 from r4t_ray.retrieval.live.tasks import signature
 from r4t_ray.retrieval.messages import SearchRequest
 from r4t_ray.retrieval.open_task import OpenTask
 from r4t_ray.retrieval.picking import Lookup, Searching
-from r4t_ray.retrieval.request import RetrieveRequest
+from r4t_ray.retrieval.request import DEFAULT_N, RetrieveRequest
 from r4t_ray.retrieval.response import FanoutDirection, Item, RetrieveResponse
 from r4t_ray.retrieval.retriever import choose_task, default_task, no_language_model
 from r4t_ray.retrieval.timing import Clock, limit_of
@@ -28,11 +25,15 @@ from r4t_ray.serve.args import AppArgs
 from r4t_ray.serve.language_model import Wish
 from r4t_ray.serve.lookups import DeployedShards, Handle, Lookups, Models, ask
 from r4t_ray.serve.observability.metrics import record_answer
-from r4t_ray.types import Array, IndexName, Search, Task
+from r4t_ray.serve.vectors import search_vectors
+from r4t_ray.types import IndexName, Task
 
 T = TypeVar("T")
 
 HEALTH_DEADLINE_S = 5.0
+BRIEF_ITEMS, BRIEF_ROWS = 128, 16_384
+"""Most items, and most rows of the pool, of an answer that is brief. 100 items of 3,129 rows take 3 ms; at 32 clients a
+gateway gives 1.2 times the answers if they are not handed to a worker."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +119,8 @@ class ServeBackend:
         async with asyncio.timeout(clock.left_s):
             job = self._job(request, clock, *await self.served())
             generated = await self._generate(job)
-            return job.opened, await self._run(fan_out(request, job.opened, generated), job)
+            searching = fan_out(request, job.opened, generated)
+            return job.opened, await self._run(searching, job, at_once=is_brief(request, job.opened))
 
     async def retrieve_all(
         self, requests: Mapping[int, RetrieveRequest], request_id: str
@@ -174,7 +176,7 @@ class ServeBackend:
         clock = self._clock(asked)
         async with asyncio.timeout(clock.left_s):
             job = self._job(asked, clock, *await self.served())
-            return job.opened, await self._run(search_vectors(request, job.opened), job)
+            return job.opened, await self._run(search_vectors(request, job.opened), job, at_once=False)
 
     def _clock(self, request: RetrieveRequest) -> Clock:
         return Clock(limit_of(request.timeout_ms, self._args.deadline_s))
@@ -193,15 +195,15 @@ class ServeBackend:
         return generated
 
     async def _finish(self, job: Job, generated: Generated, request_id: str | None) -> RetrieveResponse:
-        found = await self._run(answer(job.request, job.opened, generated), job)
+        searching = answer(job.request, job.opened, generated)
+        found = await self._run(searching, job, at_once=is_brief(job.request, job.opened))
         stamped = job.clock.stamp(found, job.look_up.counts, request_id)
         record_answer(job.request, stamped)
         return stamped
 
     async def _prepare(self, job: Job) -> GenerationRequest:
         request = job.request
-        is_brief = request.filter is None and not request.avoid
-        prepared = await self._run(prepare(request, job.opened), job, is_brief=is_brief)
+        prepared = await self._run(prepare(request, job.opened), job, at_once=is_brief(request, job.opened))
         if request.method != "folm":
             return prepared
         if self._language_model is None:
@@ -211,14 +213,14 @@ class ServeBackend:
             written = await ask(self._language_model.write, wish, clock=job.clock)
         return replace(prepared, sub_queries=written)
 
-    async def _run(self, searching: Searching[T], job: Job, *, is_brief: bool = False) -> T:
+    async def _run(self, searching: Searching[T], job: Job, *, at_once: bool) -> T:
         """As ``picking.run``, with lookups of deployed shards that are awaited.
 
-        The rest runs in a worker, or at once if it is brief: then a change of threads would take longer.
+        The rest runs in a worker, or ``at_once`` if it is brief: then a change of threads would take longer.
         """
         loop, found = asyncio.get_running_loop(), None
         while True:
-            if is_brief:
+            if at_once:
                 step = next_step(searching, found, job)
             else:
                 step = await loop.run_in_executor(self._workers, next_step, searching, found, job)
@@ -233,6 +235,13 @@ class ServeBackend:
         handles += [self._language_model] if self._language_model else []
         async with asyncio.timeout(HEALTH_DEADLINE_S):
             await asyncio.gather(*(handle.ready.remote() for handle in handles))
+
+
+def is_brief(request: RetrieveRequest, opened: OpenTask) -> bool:
+    """Whether the steps of an answer take a few milliseconds: few items, no rule about them, and a small pool."""
+    has_rules = request.filter or request.avoid or request.min_relevance or request.max_per or request.dedupe
+    num_items = request.depth or request.k * (request.n or DEFAULT_N)
+    return not has_rules and num_items <= BRIEF_ITEMS and len(opened.pool.ids) <= BRIEF_ROWS
 
 
 async def settle(calls: Mapping[int, Awaitable[Any]]) -> dict[int, Any]:
@@ -259,37 +268,3 @@ def next_step(searching: Searching[T], found: Any, job: Job) -> tuple[IndexName,
         return name, lookup
     except StopIteration as finished:
         return Finished(finished.value)
-
-
-def search_vectors(request: SearchRequest, opened: OpenTask) -> Searching[list[list[Item]]]:
-    """The ``n`` nearest items of each vector, best first.
-
-    Raises:
-        RequestError: A vector of another width or of length 0, or an attribute that is not there.
-    """
-    attributes = opened.attributes
-    if request.filter:
-        check_attributes(request.filter, None, attributes.items.names if attributes else (), are_items=False)
-    where = opened.alive_M
-    if attributes and request.filter:
-        where = both(where, attributes.passing(request.filter))
-    search = Search(z_LD=unit_rows(request.vectors, opened.dim), num_hits=request.n, where=where)
-    scores_LK, rows_LK = yield opened.task, search
-    shown = attributes if request.with_payload else None
-    return [
-        items_of(opened, rows[rows >= 0], scores[rows >= 0], shown)
-        for scores, rows in zip(scores_LK, rows_LK, strict=True)
-    ]
-
-
-def unit_rows(vectors: list[list[float]], dim: int) -> Array:
-    """The vectors with length 1, shape (L, D); raises RequestError."""
-    for position, vector in enumerate(vectors):
-        largest = float(np.abs(np.array(vector, np.float64)).max())
-        if len(vector) != dim or not 0 < largest < float("inf"):
-            got = f"{len(vector)} numbers, the largest {largest:g}"
-            expected = f"{dim} finite numbers that are not all 0"
-            raise RequestError(f"vectors.{position}", got, expected, "GET /v1/index has the width")
-    rows = np.array(vectors, np.float64)
-    rows /= np.abs(rows).max(axis=1, keepdims=True)  # so that no square is too large or too small for 64 bits
-    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)

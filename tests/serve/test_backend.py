@@ -22,12 +22,13 @@ from r4t_ray.new_entries import find_new_entries
 from r4t_ray.retrieval.backend import DirectionGenerator
 from r4t_ray.retrieval.live import LiveTasks, Version, Versions
 from r4t_ray.retrieval.loading import folder_of_index, open_tasks, shard_rows
+from r4t_ray.retrieval.open_task import Pool
 from r4t_ray.retrieval.request import parse_request
 from r4t_ray.retrieval.response import RetrieveResponse
 from r4t_ray.retrieval.retriever import Retriever
 from r4t_ray.retrieval.timing import Clock
 from r4t_ray.serve.args import AppArgs
-from r4t_ray.serve.backend import ServeBackend
+from r4t_ray.serve.backend import BRIEF_ROWS, ServeBackend, is_brief
 from r4t_ray.serve.lookups import ask
 from r4t_ray.serve.shard import search_packed
 
@@ -278,3 +279,28 @@ def test_a_request_may_have_a_shorter_deadline(tiny_workspace: Workspace) -> Non
     backend = backend_of(tiny_workspace, SimpleNamespace(generate=SimpleNamespace(remote=stall)), {})
     with pytest.raises(TimeoutError):
         asyncio.run(asyncio.wait_for(backend.retrieve(parse_request(query="dinner", k=1, timeout_ms=20)), 0.25))
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, True),
+        ({"k": 3, "n": 60}, False),
+        ({"total": 128}, True),
+        ({"total": 10, "offset": 0}, False),  # pages are cut from a thousand items
+        ({"filter": {"exists": "rank"}}, False),
+        ({"avoid": ["soup"]}, False),
+        ({"min_relevance": 5.0}, False),
+        ({"max_per": {"attribute": "rank", "n": 1}}, False),
+        ({"dedupe": True}, False),
+    ],
+)
+def test_only_what_takes_long_goes_to_a_worker(
+    tiny_workspace: Workspace, fields: dict[str, Any], expected: bool
+) -> None:
+    opened = open_tasks(tiny_workspace, ARGS, with_index=False)[0]["oar"]
+    assert is_brief(parse_request(query="a light lunch", **fields), opened) == expected
+    large = replace(
+        opened, pool=Pool(ids=[str(row) for row in range(BRIEF_ROWS + 1)], texts=["soup"] * (BRIEF_ROWS + 1))
+    )
+    assert not is_brief(parse_request(query="a light lunch", **fields), large)
