@@ -67,6 +67,10 @@ def write_onnx(
         traced = torch.export.export(module, (), dict(inputs), dynamic_shapes=shapes)
         names = {"input_names": list(inputs), "output_names": [output]}
         program = torch.onnx.export(traced, **names, dynamo=True, verbose=False)
+    for function in (program.model.graph, *program.model.functions.values()):
+        for node in function.all_nodes():
+            for described in (node, *node.outputs):
+                described.metadata_props.clear()  # paths and lines of this machine's files
     program.save(path)
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from r4t_ray.errors import DataError
+from r4t_ray.errors import DataError, RequestError
 from r4t_ray.retrieval.compose import answer, fan_out
 from r4t_ray.retrieval.generation import Generated, GenerationRequest, prepare
 from r4t_ray.retrieval.live import Served, Version, Versions
@@ -125,7 +125,7 @@ class ServeBackend:
     async def retrieve_all(
         self, requests: Mapping[int, RetrieveRequest], request_id: str
     ) -> dict[int, RetrieveResponse | BaseException]:
-        """Answer validated requests in one pass of the models.
+        """Answer validated requests in one pass of the models. Those of the language model take their own time.
 
         Args:
             requests: Position in the batch -> request.
@@ -134,7 +134,17 @@ class ServeBackend:
         Returns:
             Position -> answer, or what ``retrieve`` raises.
         """
+        slow = {at: request for at, request in requests.items() if request.method == "folm"}
+        together, alone = await asyncio.gather(
+            self._retrieve_together({at: one for at, one in requests.items() if at not in slow}, request_id),
+            settle({at: self.retrieve(request, f"{request_id}/{at}") for at, request in slow.items()}),
+        )
+        outcomes: dict[int, RetrieveResponse | BaseException] = together | alone
+        return {at: outcomes[at] for at in requests}
 
+    async def _retrieve_together(
+        self, requests: Mapping[int, RetrieveRequest], request_id: str
+    ) -> dict[int, RetrieveResponse | BaseException]:
         whole = Clock(self._args.deadline_s)
         async with asyncio.timeout(whole.left_s):
             version, served = await self.served()
@@ -211,6 +221,10 @@ class ServeBackend:
         wish = Wish.of(request, job.opened.task, job.root)
         with job.clock.stage("generate"):
             written = await ask(self._language_model.write, wish, clock=job.clock)
+        if not written:
+            raise RequestError(
+                "method", "an answer of the language model without sub-queries", "a list of them", "try another seed"
+            )
         return replace(prepared, sub_queries=written)
 
     async def _run(self, searching: Searching[T], job: Job, *, at_once: bool) -> T:
@@ -232,7 +246,6 @@ class ServeBackend:
     async def check_ready(self) -> None:
         """Return when the generator and every shard have answered; raises TimeoutError or the error of a deployment."""
         handles = [self._generator, *(handle for handles in self._deployed.values() for handle in handles)]
-        handles += [self._language_model] if self._language_model else []
         async with asyncio.timeout(HEALTH_DEADLINE_S):
             await asyncio.gather(*(handle.ready.remote() for handle in handles))
 

@@ -22,8 +22,14 @@ from r4t_ray.types import TASKS, Task
 
 TEMPERATURE = 0.9
 """Sampling temperature of a request with temperature 1, as `synthesize-pairs` and `evaluate` sample by default."""
+LEAST_TEMPERATURE, MOST_TEMPERATURE = 0.01, 2.0
+"""Bounds of a temperature above 0. vLLM refuses more than 2."""
 MOST_SEEDS = 2**31
 """Seeds that an engine takes."""
+MOST_WISHES = 8
+"""Most wishes of a batch. The engine transformers answers one after the other, and all within a request's deadline."""
+Written = tuple[str, ...] | Exception
+"""What the model wrote for a wish, or the error of the engine."""
 
 
 class Wish(NamedTuple):
@@ -35,6 +41,11 @@ class Wish(NamedTuple):
     seed: int
     temperature: float
     root: str
+
+    @property
+    def group(self) -> tuple[Task, int, float]:
+        """What the wishes that an engine answers together share."""
+        return self.task, self.k, self.temperature
 
     @classmethod
     def of(cls, request: RetrieveRequest, task: Task, root: str) -> Self:
@@ -86,27 +97,53 @@ class Writers:
         self._engine = SharedEngine(partial(FanOutModel.load, config=config, resources=resources))
         self._engine.at(next(iter(self._folders.values())))
 
-    def write(self, wishes: Sequence[Wish]) -> list[tuple[str, ...]]:
-        """The sub-queries of each wish, at most its ``k``; none if the answer of the model cannot be parsed."""
-        written: dict[int, tuple[str, ...]] = {}
-        for alike in dict.fromkeys((one.task, one.k, one.temperature) for one in wishes):
-            task, k, temperature = alike
-            places = [at for at, one in enumerate(wishes) if (one.task, one.k, one.temperature) == alike]
-            outputs = self._engine.at(self._folders[task]).fan_out(
-                task,
-                [wishes[at].query for at in places],
-                k,
-                temperature=TEMPERATURE * temperature,
-                seed=[wishes[at].seed % MOST_SEEDS for at in places],
-            )
-            written |= {at: output or () for at, (output,) in zip(places, outputs, strict=True)}
+    def write(self, wishes: Sequence[Wish]) -> list[Written]:
+        """The sub-queries of each wish, at most its ``k``, or the error of the engine.
+
+        There are none if the answer of the model cannot be parsed. Wishes of one task, ``k`` and temperature are
+        answered together, and an error is that of their group alone.
+        """
+        written: dict[int, Written] = {}
+        for alike in sorted({one.group for one in wishes}):  # by task, because another task needs other weights
+            places = [at for at, one in enumerate(wishes) if one.group == alike]
+            outcomes: Sequence[Written]
+            try:
+                outcomes = self._write_alike([wishes[at] for at in places])
+            except Exception as error:  # raised to the callers of this group
+                outcomes = [error] * len(places)
+            written |= dict(zip(places, outcomes, strict=True))
         return [written[at] for at in range(len(wishes))]
+
+    def _write_alike(self, wishes: Sequence[Wish]) -> list[tuple[str, ...]]:
+        task, k, temperature = wishes[0].group
+        outputs = self._engine.at(self._folders[task]).fan_out(
+            task,
+            [wish.query for wish in wishes],
+            k,
+            temperature=sampling_temperature(temperature),
+            seed=[wish.seed % MOST_SEEDS for wish in wishes],
+        )
+        return [tuple(filter(is_text, dict.fromkeys(output or ()))) for (output,) in outputs]
 
     def require(self, task: Task) -> None:
         """Raise RequestError if the task has no model."""
         if task not in self._folders:
             fix = "name another task, or ask with the method diffusion"
             raise RequestError("method", f"folm for task {task}", f"a task of {', '.join(self._folders)}", fix)
+
+
+def sampling_temperature(temperature: float) -> float:
+    """The temperature of the engine for the temperature of a request. 0 stays 0: the most likely tokens."""
+    return temperature and min(max(TEMPERATURE * temperature, LEAST_TEMPERATURE), MOST_TEMPERATURE)
+
+
+def is_text(sub_query: str) -> bool:
+    """Whether UTF-8 can write it. An escape in the model's JSON may be half of a surrogate pair."""
+    try:
+        sub_query.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @serve.deployment
@@ -119,42 +156,40 @@ class LanguageModel:
 
     def __init__(self, args: AppArgs) -> None:
         assert args.language_model is not None, "build_app deploys none without its scaling"
-        scaling = args.language_model
+        scaling, first = args.language_model, Workspace(args.workspace)
         self._loaded = Loaded(lambda workspace: Writers(workspace, scaling))
-        self._loaded[str(served_workspace(Workspace(args.workspace)).root)]
+        self._loaded[str(served_workspace(first).root)]
+        self._loaded.keep(str(served_workspace(first).root))  # another one may be served by now
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="language-model")
-        self._batches = Batches(self._compute, args.max_batch_size)
+        self._batches = Batches(self._compute, MOST_WISHES)
 
     async def prepare(self, root: str) -> None:
         """Load the models of another workspace beside these. Raises as ``Writers``."""
-        await asyncio.get_running_loop().run_in_executor(self._worker, self._loaded.__getitem__, root)
+        await asyncio.to_thread(self._loaded.__getitem__, root)
 
     async def release(self, root: str) -> None:
         """Forget the models of other workspaces."""
         self._loaded.keep(root)
 
     async def write(self, wish: Wish) -> tuple[str, ...]:
-        """The sub-queries of a wish; other wishes may share its batch.
+        """The sub-queries of a wish; other wishes may share its batch. None if the model wrote no list of them.
 
         Raises:
-            RequestError: The task has no model, or the model wrote no list of sub-queries.
+            RequestError: The task has no model.
+            Exception: What the engine raises for the wishes of its group.
         """
-        self._loaded[wish.root].require(wish.task)
-        written: tuple[str, ...] = await self._batches(wish)
-        if not written:
-            got, fix = f"an answer of the language model to {wish.query!r:.80} without sub-queries", "try another seed"
-            raise RequestError("method", got, "a list of sub-queries", fix)
+        writers = await asyncio.to_thread(self._loaded.__getitem__, wish.root)
+        writers.require(wish.task)
+        written: Written = await self._batches((writers, wish))
+        if isinstance(written, Exception):
+            raise written
         return written
 
-    async def _compute(self, wishes: list[Wish]) -> list[tuple[str, ...]]:
-        written: dict[int, tuple[str, ...]] = {}
-        for root in dict.fromkeys(wish.root for wish in wishes):
-            places = [at for at, wish in enumerate(wishes) if wish.root == root]
-            call = partial(self._loaded[root].write, [wishes[at] for at in places])
+    async def _compute(self, asked: list[tuple[Writers, Wish]]) -> list[Written]:
+        written: dict[int, Written] = {}
+        for writers in {writers: None for writers, _ in asked}:
+            places = [at for at, (own, _) in enumerate(asked) if own is writers]
+            call = partial(writers.write, [asked[at][1] for at in places])
             found = await asyncio.get_running_loop().run_in_executor(self._worker, call)
             written |= dict(zip(places, found, strict=True))
-        return [written[at] for at in range(len(wishes))]
-
-    async def ready(self) -> bool:
-        """True. A replica answers calls only after its constructor, which loads the models."""
-        return True
+        return [written[at] for at in range(len(asked))]

@@ -44,6 +44,13 @@ def fitting(first: Workspace, name: str, args: AppArgs, num_shards: dict[IndexNa
         indexes = served_indexes(servable_tasks(target, args))
         if args.language_model:
             trained_models(target)
+            if args.language_model.gpus:
+                raise ConfigError(
+                    "serve.language_model",
+                    f"gpus: {args.language_model.gpus:g}, so that the engines of two workspaces do not fit",
+                    "a language model on CPUs, or none",
+                    "start another server",
+                )
         found = {index: len(shard_rows(target, index)) for index in indexes} if num_shards else {}
     except (ArtifactError, ConfigError) as error:
         raise RequestError("workspace", f"{error.where}: {error.got}"[:1000], error.expected, error.fix) from None

@@ -67,7 +67,7 @@ def test_a_program_with_other_rows_is_not_written(
     monkeypatch.setattr(anchor_program, "export_top_anchors", lambda _, path: shutil.copyfile(folder / PROGRAM, path))
     assert "differ by" in str(write_program(tmp_path, queries(64)))
     monkeypatch.setattr(anchor_program, "export_top_anchors", refuse)
-    assert write_program(tmp_path, queries(64)) == "torch.onnx cannot export it (RuntimeError: no such operator)"
+    assert write_program(tmp_path, queries(64)) == "ONNX cannot hold it (RuntimeError: no such operator)"
     monkeypatch.setattr(onnx_export, "EXPORTERS", ("onnx", "no_such_exporter"))
     assert write_program(tmp_path, queries(64)) == "the packages no_such_exporter are not installed"
     assert sorted(tmp_path.iterdir()) == before

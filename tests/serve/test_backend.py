@@ -304,3 +304,23 @@ def test_only_what_takes_long_goes_to_a_worker(
         opened, pool=Pool(ids=[str(row) for row in range(BRIEF_ROWS + 1)], texts=["soup"] * (BRIEF_ROWS + 1))
     )
     assert not is_brief(parse_request(query="a light lunch", **fields), large)
+
+
+def test_a_slow_language_model_delays_no_other_request_of_a_batch(
+    tiny_workspace: Workspace, directions: DirectionGenerator
+) -> None:
+    async def stall(*_: Any) -> None:
+        await asyncio.sleep(30)
+
+    live = LiveTasks(tiny_workspace, *open_tasks(tiny_workspace, ARGS, with_index=True))
+    backend = ServeBackend(
+        ARGS.model_copy(update={"deadline_s": 1.5}),
+        versions=one(tiny_workspace, live, {}),
+        generator=handle(generate_all=lambda requests, _: directions(requests)),
+        deployed={"oar": [], "wscr": [], "decoder": []},
+        language_model=SimpleNamespace(write=SimpleNamespace(remote=stall)),  # type: ignore[arg-type]
+    )
+    slow, plain = (parse_request(query="a light lunch", k=3, method=method) for method in ("folm", "diffusion"))
+    outcomes = asyncio.run(backend.retrieve_all({0: slow, 1: plain}, "batch"))
+    assert isinstance(outcomes[0], TimeoutError)
+    assert settled(outcomes[1]) == settled(Retriever(tiny_workspace.root, ARGS).answer(plain))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.encoders import resolve_model
 from r4t_ray.errors import ArtifactError, ConfigError, RequestError
-from r4t_ray.folm import EngineConfig, FolmConfig
+from r4t_ray.folm import EngineConfig, FanOutModel, FolmConfig
 from r4t_ray.retrieval.retriever import Retriever
 from r4t_ray.serve.app import build_app
 from r4t_ray.serve.args import AppArgs, Scaling
@@ -149,3 +150,31 @@ def test_the_method_is_refused_where_no_language_model_is_deployed(
         Retriever(workspace.root).retrieve(QUERY, method="folm")
     with pytest.raises(RequestError, match=r"query: got nothing; expected a query, because method folm rewrites it"):
         Retriever(workspace.root).retrieve(like=["p0"], method="folm")
+
+
+def test_an_error_of_the_engine_is_that_of_its_group_alone(
+    workspace: Workspace, writers: Writers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampled: list[float] = []
+    fan_out = FanOutModel.fan_out
+
+    def refusing(self: FanOutModel, *given: Any, temperature: float, **others: Any) -> Any:
+        sampled.append(temperature)
+        if temperature > 1.5:
+            raise ValueError("too hot")
+        return fan_out(self, *given, temperature=temperature, **others)
+
+    expected = writers.write([wish(workspace)])
+    monkeypatch.setattr(FanOutModel, "fan_out", refusing)
+    hot, warm, cold, least = writers.write([wish(workspace, temperature=one) for one in (10.0, 1.0, 0.0, 1e-40)])
+    assert (str(hot), [warm]) == ("too hot", expected)
+    assert cold
+    assert least
+    assert sampled == [0.0, 0.01, 0.9, 2.0]
+
+
+def test_sub_queries_are_texts_and_differ(
+    workspace: Workspace, writers: Writers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FanOutModel, "fan_out", lambda *_, **__: [[("pie", "\ud800 pie", "pie", "tart")]])
+    assert writers.write([wish(workspace)]) == [("pie", "tart")]

@@ -12,12 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
 import ray.train
+from ray.exceptions import RayError
 from ray.train.torch import TorchTrainer
 
 from r4t_ray.artifacts import Artifact, Workspace
 from r4t_ray.diffusion.anchor_program import write_program
 from r4t_ray.diffusion.entries import anchors_of_entries
-from r4t_ray.diffusion.folders import LABELS, STUDENT
+from r4t_ray.diffusion.folders import LABELS, PROGRAM, STUDENT
 from r4t_ray.diffusion.memory import NO_ENTRY
 from r4t_ray.diffusion.samplers import SOLVERS, SolverName
 from r4t_ray.diffusion.settings import DiffusionConfig, NetworkConfig, Prior
@@ -51,8 +52,7 @@ def run(config: DiffusionConfig, workspace: Workspace, seed: int) -> Artifact:
     Reads ``pairs/<task>/*.parquet``, and ``encoder/`` for a task whose anchors are its pool. Writes into
     ``diffusion/<task>/``: ``model.safetensors`` (the averaged weights), ``config.json``, the pairs' ``labels.parquet``,
     ``top_anchors.onnx`` if that solver answers, and ``student/`` with the same two model files if the task has a
-    student. Writes
-    ``diffusion/metrics.parquet`` (task, step, loss, val_loss, learning_rate, samples_per_s).
+    student. Writes ``diffusion/metrics.parquet`` (task, step, loss, val_loss, learning_rate, samples_per_s).
 
     A run that lost a worker, or that was stopped and started again, ends with the weights and losses of an
     uninterrupted run.
@@ -94,11 +94,17 @@ def write_programs(jobs: Sequence[TaskJob], folder: Path) -> None:
         job for job in jobs
         if SOLVERS[job.config.sampler[job.task].solver].is_ranked and not (folder / job.task / STUDENT).is_dir()
     ]  # fmt: skip
-    task = ray.remote(write_program).options(num_cpus=1)
+    task = ray.remote(write_program).options(num_cpus=1, max_retries=0)
     calls = [task.remote(folder / job.task, training_queries(job.pairs_folder)[:PROGRAM_QUERIES]) for job in served]
-    for job, reason in zip(served, ray.get(calls), strict=True):
+    for job, call in zip(served, calls, strict=True):
+        try:
+            reason = ray.get(call)
+        except RayError as error:  # the worker died, for want of memory for one
+            reason = f"its export failed ({type(error).__name__})"
+            (folder / job.task / PROGRAM).unlink(missing_ok=True)
         if reason is not None:
             _logger.warning("train-diffusion %s: torch answers, which is slower, because %s", job.task, reason)
+            _logger.warning("to export it: mend that, remove the folder diffusion, and run the stage again")
 
 
 def trained_tasks(workspace: Workspace) -> list[Task]:
