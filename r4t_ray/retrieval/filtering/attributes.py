@@ -44,6 +44,8 @@ TESTS: dict[str, Callable[[pa.Array, Scalar], pa.Array]] = {
     "lt": pc.less,
 }
 Ints = NDArray[np.int32]
+MOST_FILTERS = 16
+"""Filters whose entries a pool knows. Each takes a byte for an entry."""
 
 
 class Column(NamedTuple):
@@ -148,16 +150,32 @@ class PoolAttributes:
     members_N: Ints
     are_items: bool
 
+    @cached_property
+    def _last(self) -> dict[str, Mask]:
+        return {}
+
     def passing(self, wanted: Filter) -> Mask:
-        """The entries that pass, shape (M,). A collection without items passes only where no item is asked for.
+        """The entries that pass, shape (M,), read-only. A collection without items passes only where none is asked for.
 
         A filter without ``any`` is tested on each item, and all items of the collection have to pass. ``and``, ``or``
-        and ``not`` with an ``any`` inside combine what their parts say about the collection.
+        and ``not`` with an ``any`` inside combine what their parts say about the collection. The last MOST_FILTERS
+        filters are known: a request tests its filter twice, and many requests have the same one.
         """
+        key = repr(wanted)  # unlike the filter it tells 1 from true
+        passing_M = self._last.get(key)
+        if passing_M is None:
+            passing_M = self._tested(wanted)
+            passing_M.flags.writeable = False
+            self._last[key] = passing_M
+            for oldest in [*self._last][:-MOST_FILTERS]:
+                self._last.pop(oldest, None)
+        return passing_M
+
+    def _tested(self, wanted: Filter) -> Mask:
         if wanted.some is not None:
             return self._num_passing(wanted.some) > 0
         if wanted.asks_for_one:
-            return combined(wanted, (self.passing(part) for _, part in wanted.parts))
+            return combined(wanted, (self._tested(part) for _, part in wanted.parts))
         size_M = np.diff(self.offsets_M1)
         return (size_M > 0) & (self._num_passing(wanted) == size_M)
 

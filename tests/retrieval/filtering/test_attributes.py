@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from r4t_ray.retrieval.filtering.attributes import MOST_FILTERS
 from r4t_ray.retrieval.filtering.filters import Filter
 
 from .attribute_pools import collections_of, items_of
@@ -185,3 +186,21 @@ def test_any_filter_agrees_with_plain_python(
     assert collections_of(items, members).passing(parsed).tolist() == [
         collection_passes(wanted, [items[number] for number in each]) for each in members
     ]
+
+
+def test_a_pool_knows_its_last_filters() -> None:
+    pool = items_of(ITEMS)
+    one, true = (Filter.model_validate({"eq": ["sold", value]}) for value in (1, True))
+    assert one == true
+    assert (np.flatnonzero(pool.passing(one)).tolist(), np.flatnonzero(pool.passing(true)).tolist()) == ([4], [0])
+    assert pool.passing(one) is pool.passing(one)
+    with pytest.raises(ValueError, match="read-only"):
+        pool.passing(one)[0] = True
+    others = [Filter.model_validate({"eq": ["price", price]}) for price in range(MOST_FILTERS)]
+    masks = [pool.passing(other) for other in others]
+    assert [mask.sum() for mask in masks[:4]] == [0, 1, 0, 1]
+    assert all(pool.passing(other) is mask for other, mask in zip(others, masks, strict=True))
+    known = pool.passing(others[0])
+    pool.passing(one)
+    assert pool.passing(others[1]) is masks[1]
+    assert pool.passing(others[0]) is not known
