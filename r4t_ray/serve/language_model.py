@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 from ray import serve
 
 from r4t_ray.artifacts import Workspace
-from r4t_ray.config import Resources
+from r4t_ray.config import Resources, recorded_settings
 from r4t_ray.errors import ConfigError, RequestError
 from r4t_ray.retrieval.live.versions import Loaded, served_workspace
 from r4t_ray.retrieval.request import RetrieveRequest
@@ -92,7 +92,7 @@ class Writers:
         from r4t_ray.folm import FanOutModel, FolmConfig, SharedEngine
 
         self._folders = trained_models(workspace)
-        config = FolmConfig.model_validate(workspace.artifact("folm").manifest.config)
+        config = recorded_settings(FolmConfig, workspace.artifact("folm").manifest.config)
         resources = Resources(cpus=scaling.cpus, gpus=scaling.gpus)
         self._engine = SharedEngine(partial(FanOutModel.load, config=config, resources=resources))
         self._engine.at(next(iter(self._folders.values())))
