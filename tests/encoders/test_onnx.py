@@ -12,7 +12,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 from transformers import AutoTokenizer, BertConfig, BertModel
 
 from r4t_ray import onnx_export as exporters
-from r4t_ray.encoders import EncoderConfig, encoder, load_encoder, load_serving_encoder, onnx_export, resolve_model
+from r4t_ray.encoders import EncoderConfig, load_encoder, load_serving_encoder, onnx_export, resolve_model
 from r4t_ray.encoders.encoder import save_encoder
 from r4t_ray.encoders.onnx_export import SAMPLES, export_encoder
 from r4t_ray.encoders.onnx_model import MODEL_FILE, TOKENIZER_FILE, OnnxModel
@@ -91,7 +91,7 @@ def test_torch_serves_without_the_runtime_or_the_export(
 ) -> None:
     save_encoder(tmp_path / "model", config, np.eye(WIDTH, dtype=np.float32))
     assert isinstance(load_serving_encoder(tmp_path / "model", threads=1)._model, SentenceEncoder)
-    monkeypatch.setattr(encoder, "find_spec", lambda name: None)
+    monkeypatch.setattr(exporters, "find_spec", lambda name: None)
     with caplog.at_level(logging.WARNING):
         assert isinstance(load_serving_encoder(exported, threads=1)._model, SentenceEncoder)
     assert "onnxruntime is not installed" in caplog.text
