@@ -16,7 +16,7 @@ from r4t_ray.types import Array, Rows, Search
 HITS = 10
 M, EF_CONSTRUCTION = 32, 80
 """Graph settings of every engine with a graph: the defaults of ``IndexConfig``."""
-EF = tuple({"ef_search": size} for size in (16, 32, 48, 64, 96, 128, 192, 256, 384, 512))
+EF = tuple({"ef_search": size} for size in (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512))
 UPSERTED = 10_000
 
 

@@ -20,8 +20,8 @@ def build_flat(emb_MD: Array) -> faiss.IndexFlat:
     return index
 
 
-def flat_parameters(index: faiss.IndexFlat, rows: Rows, num_hits: int) -> None:
-    """No parameters: a search among some rows is exhaustive."""
+def flat_parameters(index: faiss.IndexFlat, rows: Rows | None, num_hits: int) -> None:
+    """No parameters: the search is exhaustive."""
 
 
 def flat_storage(index: faiss.IndexFlat) -> faiss.IndexFlat:

@@ -49,7 +49,10 @@ class IndexConfig(Settings):
         32, ge=2, description="Neighbours of a node in the HNSW graph. A larger number raises recall and memory."
     )
     ef_search: int = Field(
-        64, ge=1, description="Candidates of an HNSW search. A larger number raises recall and latency."
+        64,
+        ge=1,
+        description="Candidates of an HNSW search. A larger number raises recall and latency. A search for more hits has "
+        "as many candidates as hits.",
     )
     ef_construction: int = Field(
         80,
@@ -62,7 +65,7 @@ class IndexConfig(Settings):
         le=1,
         description="Recall of the ten nearest rows that a search should reach, such as 0.99. The cheapest search "
         "parameters that reach it are chosen, on queries of the catalogue and their nearest rows; `ef_search` then "
-        "has no effect. null keeps the defaults of the type.",
+        "has no effect. A search for more than ten hits raises them. null keeps the defaults of the type.",
     )
     threads: int = Field(
         1,
@@ -78,8 +81,11 @@ class IndexType(NamedTuple):
         train: From the rows of the pool, the number of rows of a shard and the settings, an index without rows.
         storage: Gives the index with its uncompressed rows, whose search is exhaustive.
         among: Parameters of an exhaustive search of the storage among some rows.
-        parameters: Parameters of a search of so many hits among some rows. None asks for an exhaustive search.
+        parameters: Parameters of a search of so many hits among some rows, or among all if they are None. It returns
+            None for an exhaustive search.
         default_point: The operating point without a target recall, from the index and the settings.
+        candidates: Rows that a search keeps for a direction; hits beyond them are worse. None stands for every row that
+            it scores.
         points: Operating points to try for a target recall, from the cheapest.
         apply: Sets an operating point.
         most_alone: Numbers of a pool, rows times width, up to which one process adds the shards one after the other.
@@ -88,8 +94,9 @@ class IndexType(NamedTuple):
     train: Callable[[Array, int, IndexConfig], faiss.Index]
     storage: Callable[[Any], faiss.Index]
     among: Callable[[Any, Rows], faiss.SearchParameters]
-    parameters: Callable[[Any, Rows, int], faiss.SearchParameters | None]
+    parameters: Callable[[Any, Rows | None, int], faiss.SearchParameters | None]
     default_point: Callable[[Any, IndexConfig], Point]
+    candidates: Callable[[Any], int] | None
     points: Callable[[Any], list[Point]]
     apply: Callable[[Any, Point], None]
     most_alone: float
@@ -111,6 +118,7 @@ def _compressed(train: Callable[[Array, int], faiss.Index]) -> IndexType:
         among=flat.flat_among,
         parameters=ivf.compressed_parameters,
         default_point=lambda index, _: _default_probes(index) | {"k_factor": ivf.DEFAULT_FACTOR},
+        candidates=None,
         points=ivf.compressed_points,
         apply=ivf.set_probes,
         most_alone=MINUTE_OF_LISTS,
@@ -128,6 +136,7 @@ INDEX_TYPES: dict[IndexTypeName, IndexType] = {
         among=flat.flat_among,
         parameters=flat.flat_parameters,
         default_point=lambda *_: {},
+        candidates=None,
         points=lambda _: [{}],
         apply=lambda *_: None,
         most_alone=math.inf,
@@ -138,6 +147,7 @@ INDEX_TYPES: dict[IndexTypeName, IndexType] = {
         among=flat.flat_among,
         parameters=hnsw.hnsw_parameters,
         default_point=lambda _, c: {"ef_search": c.ef_search},
+        candidates=hnsw.num_candidates,
         points=hnsw.candidate_points,
         apply=hnsw.set_candidates,
         most_alone=MINUTE_OF_GRAPHS,
@@ -148,6 +158,7 @@ INDEX_TYPES: dict[IndexTypeName, IndexType] = {
         among=ivf_flat.ivf_flat_among,
         parameters=ivf_flat.ivf_flat_parameters,
         default_point=lambda index, _: _default_probes(index),
+        candidates=None,
         points=ivf.probe_points,
         apply=ivf.set_probes,
         most_alone=MINUTE_OF_LISTS,

@@ -10,6 +10,8 @@ The numbers follow from the rows M of a shard, by FAISS's guideline for up to so
 - training: 64 rows for each list, evenly spaced over the pool, so that all shards have the same centroids;
 - probes: 2 sqrt(lists), unless a target recall chose others;
 - candidates: 4 times the hits, unless a target recall chose others.
+
+An operating point is chosen for ten hits. A search for more probes proportionally more lists, up to the default number.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ LEAST_TRAINING_ROWS = 16
 DEFAULT_FACTOR = 4
 FACTORS = (1, 2, 4, 8, 16, 32)
 """Values of ``k_factor`` that are tried for a target recall."""
+TUNED_HITS = 10
+"""Hits of the recall for which an operating point is chosen."""
 RERANKED = 32
 """Rows that a search for ten hits re-ranks at ``k_factor`` 1, about."""
 ROTATION_SEED = 1234
@@ -112,25 +116,31 @@ def compressed_points(index: faiss.IndexRefineFlat) -> list[dict[str, int]]:
     )
 
 
-def lists_among(index: faiss.Index, rows: Rows) -> Any:
-    """Parameters of the lists for a search among some rows.
+def lists_among(index: faiss.Index, rows: Rows | None, num_hits: int) -> Any:
+    """Parameters of the lists for a search of so many hits among some rows, or among all if they are None.
 
     If a share p of the rows is allowed, 1/p times as many lists hold as many allowed rows, so the same number of rows
     is scored.
     """
     ivf = lists_of(index)
-    probes = math.ceil(ivf.nprobe * index.ntotal / max(1, len(rows)))
+    more = min(math.ceil(ivf.nprobe * num_hits / TUNED_HITS), default_probes(ivf.nlist))
+    probes = max(ivf.nprobe, more)
+    if rows is None:
+        return typed.SearchParametersIVF(nprobe=probes)
+    probes = math.ceil(probes * index.ntotal / max(1, len(rows)))
     return typed.SearchParametersIVF(nprobe=min(probes, ivf.nlist), sel=selector(rows, index.ntotal))
 
 
-def compressed_parameters(index: faiss.IndexRefineFlat, rows: Rows, num_hits: int) -> faiss.SearchParameters | None:
-    """Parameters of a search among some rows, or None if the lists to score would be all lists.
+def compressed_parameters(
+    index: faiss.IndexRefineFlat, rows: Rows | None, num_hits: int
+) -> faiss.SearchParameters | None:
+    """Parameters of a search among some rows or all, or None if some are allowed and the lists to score are all lists.
 
     Scoring the float rows one by one is then cheaper, and exact. With 2 sqrt(lists) probes that is so up to a share of
     2 / sqrt(lists): 3% of a million rows.
     """
-    lists = lists_among(index, rows)
-    if lists.nprobe == lists_of(index).nlist:
+    lists = lists_among(index, rows, num_hits)
+    if rows is not None and lists.nprobe == lists_of(index).nlist:
         return None
     inside = typed.SearchParametersPreTransform(index_params=lists)
     parameters: faiss.SearchParameters = typed.IndexRefineSearchParameters(

@@ -17,9 +17,9 @@ def train_ivf_flat(emb_MD: Array, lists: int) -> faiss.IndexIVFFlat:
     return index
 
 
-def ivf_flat_parameters(index: faiss.IndexIVFFlat, rows: Rows, num_hits: int) -> faiss.SearchParameters:
-    """Parameters of a search among some rows. Where few are allowed it scores all lists, and so is exhaustive."""
-    parameters: faiss.SearchParameters = lists_among(index, rows)
+def ivf_flat_parameters(index: faiss.IndexIVFFlat, rows: Rows | None, num_hits: int) -> faiss.SearchParameters:
+    """Parameters of a search among some rows or all. Where few are allowed, it scores all lists and is exhaustive."""
+    parameters: faiss.SearchParameters = lists_among(index, rows, num_hits)
     return parameters
 
 

@@ -67,6 +67,8 @@ class ShardedIndex:
 
 def search_shards(shards: Sequence[Shard], search: Search) -> tuple[Array, Rows]:
     """The nearest rows over all shards of one pool; see ``Shard.search``."""
+    if len(shards) == 1:
+        return shards[0].search(search)
     scores, rows = zip(*(shard.search(search) for shard in shards), strict=True)
     return merge_topk(scores, rows, search.num_hits)
 

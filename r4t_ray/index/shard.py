@@ -1,8 +1,8 @@
 """One shard: contiguous rows of a pool in one FAISS index. A search returns exact scores and row numbers of the pool.
 
-FAISS finds the candidates. Their cosines are then computed from the stored rows, with one sum of products per pair of
-direction and row. A score therefore depends only on the direction and the row. It does not depend on the batch or the
-number of shards. Ties are ordered by row.
+FAISS finds the candidates. Their cosines are then computed from the stored rows, one pair of direction and row at a
+time. A score therefore depends only on the direction and the row. It does not depend on the batch or the number of
+shards. Ties are ordered by row.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import faiss
 import numpy as np
 
 from r4t_ray.errors import ArtifactError, RequestError
-from r4t_ray.index.flat import build_flat
+from r4t_ray.index.flat import build_flat, typed
 from r4t_ray.index.index_types import INDEX_TYPES, IndexTypeName, Point
 from r4t_ray.types import Array, Mask, Rows, Search
 
@@ -60,18 +60,19 @@ class Shard:
         Returns:
             ``scores_LK`` in descending order and ``rows_LK`` (rows of the pool), both of shape (L, K). K is
             ``num_hits``, or the size of the shard if that is smaller. Row -1 with score -inf is padding if too few
-            rows may be found. Of equal scores the lower row comes first. This order is guaranteed if at most
-            TIE_MARGIN rows beyond the last hit tie with it.
+            rows may be found. Of equal scores the lower row comes first. This order is guaranteed for an exhaustive
+            search if at most TIE_MARGIN rows beyond the last hit tie with it.
 
         Raises:
             RequestError: ``num_hits`` is below 1, the width is wrong, or a value is not finite.
         """
         z_LD = require_queries(search.z_LD, search.num_hits, int(self.index.d))
         num_hits = search.num_hits + len(search.exclude)
-        rows_LK = self._candidates(z_LD, min(num_hits + TIE_MARGIN, self.size), search.where)
-        is_found_LK = rows_LK >= 0
-        scores_LK = np.where(is_found_LK, exact_scores(z_LD, self.storage, rows_LK), np.float32(-np.inf))
-        scores_LK, rows_LK = merge_topk([scores_LK], [np.where(is_found_LK, rows_LK + self.offset, -1)], num_hits)
+        rows_LK = self._candidates(z_LD, num_hits, search.where)
+        scores_LK = exact_scores(z_LD, self.storage, rows_LK)
+        if self.offset:
+            rows_LK = np.where(rows_LK < 0, -1, rows_LK + self.offset)
+        scores_LK, rows_LK = best_first(scores_LK, rows_LK, num_hits)
         if not search.exclude:
             return scores_LK, rows_LK
         return leave_out(scores_LK, rows_LK, search.exclude, search.num_hits)
@@ -81,24 +82,30 @@ class Shard:
         own_N = rows_K[(rows_K >= self.offset) & (rows_K < self.offset + self.size)]
         return own_N, self.storage.reconstruct_batch(own_N - self.offset)
 
-    def _candidates(self, z_LD: Array, num: int, where: Rows | Mask | None) -> Rows:
-        """Rows of this shard near each direction, (L, num). -1 pads if ``where`` allows fewer rows."""
-        if where is None:
-            rows_LK: Rows = self.index.search(z_LD, num)[1]
-            short_L = (rows_LK < 0).any(axis=1)
-            if short_L.any():
-                rows_LK[short_L] = self.storage.search(z_LD[short_L], num)[1]
-            return rows_LK
-        allowed = self._own_rows(where)
+    def _candidates(self, z_LD: Array, num_hits: int, where: Rows | Mask | None) -> Rows:
+        """Rows of this shard near each direction, (L, ``num_hits`` or more). -1 pads if ``where`` allows fewer rows."""
+        allowed = None if where is None else self._own_rows(where)
+        num = min(self._with_margin(num_hits), self.size)
         rows_LK = np.full((len(z_LD), num), -1, np.int64)
-        parameters = INDEX_TYPES[self.type].parameters(self.index, allowed, num)
+        parameters = INDEX_TYPES[self.type].parameters(self.index, allowed, num_hits)
         if parameters is not None:
             rows_LK = self.index.search(z_LD, num, params=parameters)[1]
-        short_L = (rows_LK >= 0).sum(axis=1) < min(num, len(allowed))
-        if short_L.any():
-            one_by_one = INDEX_TYPES[self.type].among(self.storage, allowed)
-            rows_LK[short_L] = self.storage.search(z_LD[short_L], num, params=one_by_one)[1]
+        if rows_LK.min(initial=0) < 0:
+            self._fill(rows_LK, z_LD, allowed)
         return rows_LK
+
+    def _with_margin(self, num_hits: int) -> int:
+        """The hits to ask FAISS for: TIE_MARGIN more, as far as the search keeps them anyway."""
+        candidates, wanted = INDEX_TYPES[self.type].candidates, num_hits + TIE_MARGIN
+        return wanted if candidates is None else max(num_hits, min(wanted, candidates(self.index)))
+
+    def _fill(self, rows_LK: Rows, z_LD: Array, allowed: Rows | None) -> None:
+        """Search exhaustively for the directions that lack rows, in place."""
+        num_allowed = self.size if allowed is None else len(allowed)
+        short_L = (rows_LK >= 0).sum(axis=1) < min(rows_LK.shape[1], num_allowed)
+        if short_L.any():
+            one_by_one = None if allowed is None else INDEX_TYPES[self.type].among(self.storage, allowed)
+            rows_LK[short_L] = self.storage.search(z_LD[short_L], rows_LK.shape[1], params=one_by_one)[1]
 
     def _own_rows(self, where: Rows | Mask) -> Rows:
         """The rows of this shard that ``where`` allows, numbered from its first row, ascending."""
@@ -109,19 +116,31 @@ class Shard:
 
 
 def exact_scores(q_BD: Array, storage: faiss.Index, rows_BK: Rows) -> Array:
-    """Inner products of each query with its K candidate rows, shape (B, K), computed in parts of bounded memory.
+    """Inner products of each query with its K candidate rows, shape (B, K). The product with row -1 is -inf.
 
-    The product with row -1, which is padding, means nothing.
+    Rows of another storage than an IndexFlat are copied into one, in parts of RESCORED_FLOATS.
     """
+    if isinstance(storage, faiss.IndexFlat):
+        return _inner_products(q_BD, storage, rows_BK)
     scores_BK = np.empty(rows_BK.shape, np.float32)
-    rows_BK = np.maximum(rows_BK, 0)
     step = max(1, RESCORED_FLOATS // max(1, rows_BK.shape[1] * q_BD.shape[1]))
     width = max(1, RESCORED_FLOATS // q_BD.shape[1])
     for start in range(0, len(q_BD), step):
         for left in range(0, rows_BK.shape[1], width):
             part = slice(start, start + step), slice(left, left + width)
-            emb_ND = storage.reconstruct_batch(rows_BK[part].ravel())
-            scores_BK[part] = np.einsum("bd,bkd->bk", q_BD[part[0]], emb_ND.reshape(*rows_BK[part].shape, -1))
+            rows_bk = rows_BK[part]
+            copied = build_flat(storage.reconstruct_batch(np.maximum(rows_bk, 0).ravel()))
+            places_bk = np.where(rows_bk < 0, -1, np.arange(rows_bk.size).reshape(rows_bk.shape))
+            scores_BK[part] = _inner_products(q_BD[part[0]], copied, places_bk)
+    return scores_BK
+
+
+def _inner_products(q_BD: Array, flat: Any, rows_BK: Rows) -> Array:
+    """``exact_scores`` of rows in an IndexFlat."""
+    q_BD, rows_BK = np.ascontiguousarray(q_BD, np.float32), np.ascontiguousarray(rows_BK, np.int64)
+    scores_BK = np.empty(rows_BK.shape, np.float32)
+    queries, scores, rows = (typed.swig_ptr(array) for array in (q_BD, scores_BK, rows_BK))
+    flat.compute_distance_subset(len(q_BD), queries, rows_BK.shape[1], scores, rows)
     return scores_BK
 
 
@@ -147,9 +166,14 @@ def merge_topk(scores: Sequence[Array], rows: Sequence[Rows], k: int) -> tuple[A
     >>> merge_topk([np.float32([[0.5]]), np.float32([[0.9, 0.5]])], [np.int64([[7]]), np.int64([[8, 3]])], 2)
     (array([[0.9, 0.5]], dtype=float32), array([[8, 3]]))
     """
-    scores_BK, rows_BK = np.concatenate(scores, axis=1), np.concatenate(rows, axis=1)
-    order_BK = np.lexsort((rows_BK, -scores_BK), axis=1)[:, :k]
-    return np.take_along_axis(scores_BK, order_BK, axis=1), np.take_along_axis(rows_BK, order_BK, axis=1)
+    return best_first(np.concatenate(scores, axis=1), np.concatenate(rows, axis=1), k)
+
+
+def best_first(scores_BK: Array, rows_BK: Rows, k: int) -> tuple[Array, Rows]:
+    """The k best hits in descending order of score. Of equal scores the lower row comes first."""
+    order_Bk = np.lexsort((rows_BK, -scores_BK), axis=1)[:, :k]
+    query_B1 = np.arange(len(order_Bk))[:, None]
+    return scores_BK[query_B1, order_Bk], rows_BK[query_B1, order_Bk]
 
 
 def require_queries(q_BD: Array, k: int, dim: int) -> Array:

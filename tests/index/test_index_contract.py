@@ -186,7 +186,8 @@ class HalfReached(Shard):
 
 def test_recall_is_the_share_of_true_neighbours_found() -> None:
     emb_MD, queries_BD = unit_rows(10, 400), unit_rows(11, 50)
-    half = HalfReached(index=build_flat(emb_MD[:200]), type="flat", offset=0)
+    (graph,) = build_shards(IndexConfig(type="hnsw", num_shards=1, ef_search=200), emb_MD[:200])
+    half = HalfReached(index=graph, type="hnsw", offset=0)
     reachable = (brute_force(queries_BD, emb_MD, 10) < 200).mean()
     assert recall_against_flat([half], queries_BD, 10) == pytest.approx(reachable)
     assert recall_against_flat(make_index("flat", emb_MD, 2).shards, queries_BD, 10) == 1.0

@@ -67,6 +67,15 @@ def test_auto_is_exhaustive_for_a_small_pool_and_a_graph_until_the_pool_is_large
     assert type_of(IndexConfig(type="flat"), 2**30, 128) == "flat"
 
 
+@pytest.mark.parametrize("kind", ["hnsw", "ivf_flat", "ivf_pq"])
+def test_the_recall_of_a_hundred_hits_is_near_the_recall_of_ten_for_which_the_point_was_chosen(
+    kind: IndexTypeName,
+) -> None:
+    shard, z_LD = one_shard(kind, unit_rows(7, 6_000)), unit_rows(8, 40)
+    tune([shard], z_LD, 0.5)
+    assert recall_against_flat([shard], z_LD, 100) >= recall_against_flat([shard], z_LD, 10) - 0.1
+
+
 @pytest.mark.parametrize("kind", ["hnsw", *LISTS])
 def test_the_cheapest_point_that_reaches_the_target_is_set(kind: IndexTypeName) -> None:
     shard, z_LD = one_shard(kind, unit_rows(5, 1_500)), unit_rows(6, 40)
