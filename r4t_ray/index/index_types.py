@@ -15,8 +15,8 @@ from r4t_ray.types import Array, Rows
 
 IndexTypeName = Literal["flat", "hnsw", "ivf_flat", "ivf_rabitq", "ivf_pq"]
 
-MOST_FLAT_NUMBERS = 2**19
-"""Numbers of a pool, rows times width, up to which ``auto`` is flat: 4,096 rows of width 128. A search of twelve
+MOST_FLAT_NUMBERS = 2**20
+"""Numbers of a pool, rows times width, up to which ``auto`` is flat: 8,192 rows of width 128. A search of twelve
 directions then takes less time than in a graph, and it is exact."""
 MOST_GRAPH_NUMBERS = 2**27
 """Numbers of a pool, rows times width, up to which ``auto`` is hnsw: a million rows of width 134."""
@@ -33,7 +33,7 @@ class IndexConfig(Settings):
 
     type: Literal["auto", IndexTypeName] = Field(
         "auto",
-        description="auto is flat for a pool of up to 524,288 numbers (rows times width, so 4,096 rows of width 128), "
+        description="auto is flat for a pool of up to 1,048,576 numbers (rows times width: 8,192 rows of width 128), "
         "hnsw up to 134 million (a million rows of width 128) and ivf_pq above; index.json has the type that was "
         "chosen. flat is an exhaustive search and exact. hnsw searches a graph. The ivf types search lists of similar "
         "rows: ivf_flat has the rows in them, ivf_rabitq and ivf_pq have short codes, and re-rank with the rows. They "
@@ -51,8 +51,8 @@ class IndexConfig(Settings):
     ef_search: int = Field(
         64,
         ge=1,
-        description="Candidates of an HNSW search. A larger number raises recall and latency. A search for more hits has "
-        "as many candidates as hits.",
+        description="Candidates of an HNSW search. A larger number raises recall and latency. A search for more hits "
+        "has as many candidates as hits.",
     )
     ef_construction: int = Field(
         80,

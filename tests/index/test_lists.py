@@ -62,7 +62,7 @@ def test_shards_have_the_same_centroids_and_the_same_bytes_in_every_build(kind: 
 
 def test_auto_is_exhaustive_for_a_small_pool_and_a_graph_until_the_pool_is_large() -> None:
     auto = IndexConfig()
-    sizes = [(4_096, 128), (4_097, 128), (1_000_000, 128), (2**20, 128), (2**20 + 1, 128), (200_000, 768)]
+    sizes = [(8_192, 128), (8_193, 128), (1_000_000, 128), (2**20, 128), (2**20 + 1, 128), (200_000, 768)]
     assert [type_of(auto, *size) for size in sizes] == ["flat", "hnsw", "hnsw", "hnsw", "ivf_pq", "ivf_pq"]
     assert type_of(IndexConfig(type="flat"), 2**30, 128) == "flat"
 
