@@ -50,7 +50,7 @@ def candidate_points(index: faiss.IndexHNSWFlat) -> list[dict[str, int]]:
 
 
 def hnsw_parameters(index: faiss.IndexHNSWFlat, rows: Rows | None, num_hits: int) -> faiss.SearchParameters | None:
-    """Parameters of a search among some rows or all, or None if scoring these rows one by one is cheaper.
+    """Parameters of a search among some rows or all, or None if scoring them one by one is cheaper.
 
     A search has at least as many candidates as hits. FAISS walks the whole graph, and keeps what the selector allows.
     If a share p of the rows is allowed, the search needs 1/p times as many candidates for the same recall, so it scores
@@ -63,13 +63,12 @@ def hnsw_parameters(index: faiss.IndexHNSWFlat, rows: Rows | None, num_hits: int
         num_hits: Hits of each direction.
     """
     size, num_candidates = index.ntotal, max(index.hnsw.efSearch, num_hits)
-    if rows is None:
-        every_row: faiss.SearchParameters = typed.SearchParametersHNSW(efSearch=num_candidates)
-        return every_row
-    if len(rows) ** 2 <= SCORED_PER_CANDIDATE * num_candidates * size:
+    num_allowed = size if rows is None else len(rows)
+    if num_allowed**2 <= SCORED_PER_CANDIDATE * num_candidates * size:
         return None
+    allowed = {} if rows is None else {"sel": selector(rows, size)}
     parameters: faiss.SearchParameters = typed.SearchParametersHNSW(
-        efSearch=math.ceil(num_candidates * size / len(rows)), sel=selector(rows, size)
+        efSearch=math.ceil(num_candidates * size / num_allowed), **allowed
     )
     return parameters
 

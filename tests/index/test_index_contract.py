@@ -177,18 +177,18 @@ def test_bad_queries_are_refused(kind: IndexTypeName) -> None:
 
 
 class HalfReached(Shard):
-    """A shard whose search reaches the first half of 400 rows."""
+    """A shard whose search reaches the first half of 8,000 rows."""
 
     @property
     def storage(self) -> faiss.IndexFlat:
-        return build_flat(unit_rows(10, 400))
+        return build_flat(unit_rows(10, 8_000))
 
 
 def test_recall_is_the_share_of_true_neighbours_found() -> None:
-    emb_MD, queries_BD = unit_rows(10, 400), unit_rows(11, 50)
-    (graph,) = build_shards(IndexConfig(type="hnsw", num_shards=1, ef_search=200), emb_MD[:200])
+    emb_MD, queries_BD = unit_rows(10, 8_000), unit_rows(11, 50)
+    (graph,) = build_shards(IndexConfig(type="hnsw", num_shards=1, ef_search=200), emb_MD[:4_000])
     half = HalfReached(index=graph, type="hnsw", offset=0)
-    reachable = (brute_force(queries_BD, emb_MD, 10) < 200).mean()
+    reachable = (brute_force(queries_BD, emb_MD, 10) < 4_000).mean()
     assert recall_against_flat([half], queries_BD, 10) == pytest.approx(reachable)
     assert recall_against_flat(make_index("flat", emb_MD, 2).shards, queries_BD, 10) == 1.0
 

@@ -94,7 +94,7 @@ def test_the_cheapest_point_that_reaches_the_target_is_set(kind: IndexTypeName) 
 
 def test_a_target_out_of_reach_leaves_the_best_point_and_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     config = IndexConfig(type="hnsw", num_shards=1, hnsw_m=2, ef_construction=1)
-    emb_MD = unit_rows(7, 600)
+    emb_MD = unit_rows(7, 20_000)
     (index,) = build_shards(config, emb_MD)
     shard = Shard(index=index, type="hnsw", offset=0)
     tried = tune([shard], unit_rows(8, 40), 0.999)
