@@ -95,6 +95,7 @@ TABLES: dict[str, Callable[[], Iterable[Table]]] = {
     "filters": lambda: filters.filter_tables(read("filters_cookbook")),
     "set-rules": lambda: set_rules.set_rules_tables(read("set_rules_polyvore")),
     "serve": lambda: serve.serve_tables(read("serve_cookbook")),
+    "serve-places": lambda: serve.serve_tables(read("serve_places_cookbook")),
     "serve-int8": lambda: serve.serve_tables(read("serve_cookbook_int8")),
     "faults": lambda: [faults.faults_table(read("faults_cookbook"))],
     "wide": lambda: quality.wide_tables(read("wide_cookbook")),

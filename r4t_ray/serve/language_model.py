@@ -13,7 +13,7 @@ from ray import serve
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.config import Resources, recorded_settings
-from r4t_ray.errors import ConfigError, RequestError
+from r4t_ray.errors import ConfigError, EngineError, RequestError
 from r4t_ray.retrieval.live.versions import Loaded, served_workspace
 from r4t_ray.retrieval.request import RetrieveRequest
 from r4t_ray.serve.args import AppArgs, Scaling
@@ -28,6 +28,8 @@ MOST_SEEDS = 2**31
 """Seeds that an engine takes."""
 MOST_WISHES = 8
 """Most wishes of a batch. The engine transformers answers one after the other, and all within a request's deadline."""
+MOST_FAILURES = 3
+"""Wishes that an engine fails one after the other, after which its replica is no longer healthy."""
 Written = tuple[str, ...] | Exception
 """What the model wrote for a wish, or the error of the engine."""
 
@@ -162,6 +164,17 @@ class LanguageModel:
         self._loaded.keep(str(served_workspace(first).root))  # another one may be served by now
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="language-model")
         self._batches = Batches(self._compute, MOST_WISHES)
+        self._failures = 0
+
+    async def check_health(self) -> None:
+        """Serve asks this, and starts another replica in place of one that raises three times in a row.
+
+        Raises:
+            EngineError: The engine failed the last MOST_FAILURES wishes or more, as one does whose process has died.
+        """
+        if self._failures >= MOST_FAILURES:
+            got = f"no answer to the last {self._failures} requests"
+            raise EngineError("the language model", got, "sub-queries", "Serve starts another replica")
 
     async def prepare(self, root: str) -> None:
         """Load the models of another workspace beside these. Raises as ``Writers``."""
@@ -182,7 +195,9 @@ class LanguageModel:
         writers.require(wish.task)
         written: Written = await self._batches((writers, wish))
         if isinstance(written, Exception):
+            self._failures += 1
             raise written
+        self._failures = 0
         return written
 
     async def _compute(self, asked: list[tuple[Writers, Wish]]) -> list[Written]:

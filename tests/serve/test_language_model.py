@@ -11,12 +11,12 @@ import pytest
 
 from r4t_ray.artifacts import Workspace
 from r4t_ray.encoders import resolve_model
-from r4t_ray.errors import ArtifactError, ConfigError, RequestError
+from r4t_ray.errors import ArtifactError, ConfigError, EngineError, RequestError
 from r4t_ray.folm import EngineConfig, FanOutModel, FolmConfig
 from r4t_ray.retrieval.retriever import Retriever
 from r4t_ray.serve.app import build_app
 from r4t_ray.serve.args import AppArgs, Scaling
-from r4t_ray.serve.language_model import Wish, Writers, trained_models
+from r4t_ray.serve.language_model import LanguageModel, Wish, Writers, trained_models
 from r4t_ray.stages import parents_of
 
 from ..conftest import SEED, NoSettings
@@ -133,6 +133,24 @@ def test_an_answer_without_sub_queries_is_a_bad_request(workspace: Workspace, mo
             assert (reply.status_code, reply.json()["error"]["fix"]) == (422, "try another seed")
 
     asyncio.run(error())
+
+
+def test_a_replica_whose_engine_fails_each_time_is_not_healthy(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes: list[Any] = [OSError("dead"), OSError("dead"), ("red dress",), *[OSError("dead")] * 3]
+    monkeypatch.setattr(Writers, "write", lambda self, wishes: [outcomes.pop(0)])
+    args = AppArgs(workspace=str(workspace.root), language_model=Scaling(cpus=1.0))
+
+    async def healthy() -> list[bool]:
+        replica, seen = LanguageModel.func_or_class(args), []
+        while outcomes:
+            await asyncio.gather(replica.write(wish(workspace)), return_exceptions=True)
+            health = await asyncio.gather(replica.check_health(), return_exceptions=True)
+            seen.append(not isinstance(health[0], EngineError))
+        return seen
+
+    assert asyncio.run(healthy()) == [True] * 5 + [False]
 
 
 def test_the_method_is_refused_where_no_language_model_is_deployed(
