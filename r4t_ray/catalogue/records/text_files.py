@@ -17,6 +17,10 @@ from r4t_ray.errors import DataError
 MAX_CELL_CHARS = 2**24
 """Longest cell of a CSV file. A quote that is never closed ends there at the latest."""
 
+OWN_LINES = "write each object on its own line; for one list of them: jq -c '.[]' items.json > items.jsonl"
+"""What to do with JSON that is spread over lines, or that is one list."""
+_OTHER_SEPARATORS = re.compile(r"[;\t|]")
+
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 """What ``errors="surrogateescape"`` makes of a byte that is not UTF-8."""
 
@@ -55,11 +59,10 @@ def json_records(part: Part, fields: Fields) -> Iterator[Record]:
         try:
             record = parse_json(line)
         except ValueError as error:
-            raise DataError(place, f"invalid JSON ({error})", "one JSON object a line", "correct the line") from None
+            fix = "correct the line" if number > 1 else OWN_LINES
+            raise DataError(place, f"invalid JSON ({error})", "one JSON object a line", fix) from None
         if not isinstance(record, dict):
-            raise DataError(
-                place, f"a JSON {type(record).__name__}", "one JSON object a line", "write each object on its own line"
-            )
+            raise DataError(place, f"a JSON {type(record).__name__}", "one JSON object a line", OWN_LINES)
         record = {**part.fields, **record}
         fields.check(place, record)
         yield place, record
@@ -77,6 +80,7 @@ def csv_records(part: Part, fields: Fields) -> Iterator[Record]:
         place = f"{part.path}:{number}"
         if names is None:
             names = [cell.strip() for cell in cells]
+            _check_commas(place, names)
             fields.check(place, [*part.fields, *names])
             _check_once(place, names, fields)
         elif len(cells) != len(names):
@@ -103,6 +107,13 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             number = rows.line_num + 1
     except csv.Error as error:
         raise DataError(f"{path}:{number}", f"invalid CSV ({error})", "CSV", "close or double the quotes") from None
+
+
+def _check_commas(place: str, names: list[str]) -> None:
+    """Raise DataError if the first line is one name with another separator in it."""
+    if len(names) == 1 and (found := _OTHER_SEPARATORS.search(names[0])):
+        got = f"names separated by {found[0]!r}"
+        raise DataError(place, got, "cells separated by commas", "write the file with commas")
 
 
 def _check_once(place: str, names: list[str], fields: Fields) -> None:
