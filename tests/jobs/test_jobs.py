@@ -163,7 +163,7 @@ def test_a_submitted_job_that_fails_says_what_to_do(
     shutil.copytree(ingested.root, workspace)
     failed = submit(repository, ray_head, "train-diffusion", ingested.config, workspace)
     assert failed.returncode != 0
-    assert "r4t synthesize-pairs" in failed.stdout + failed.stderr
+    assert "run `r4t embed CONFIG --workspace DIR`" in failed.stdout + failed.stderr
 
 
 def run_job(
