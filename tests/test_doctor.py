@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from r4t_ray import doctor
+from r4t_ray.start_up import machine_findings
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:
@@ -69,6 +71,15 @@ def test_this_environment_is_ready() -> None:
     assert diagnosis.healthy
     names = [finding.name for finding in diagnosis.findings]
     assert {"python", "ray", "torch", "engine", "CPUs", "GPUs", "memory", "HOME", "TMPDIR"} <= set(names)
+    assert {finding.name for finding in machine_findings()} <= set(names)
+
+
+def test_a_fault_of_the_machine_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "gone"))
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / "gone"))
+    diagnosis = doctor.diagnose()
+    assert not diagnosis.healthy
+    assert [finding.name for finding in diagnosis.findings if finding.required and finding.fix] == ["RAY_TMPDIR"]
 
 
 @pytest.mark.parametrize(("is_made_for_it", "expected"), [(True, "bfloat16"), (False, "float32: bfloat16 would be")])

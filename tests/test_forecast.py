@@ -17,6 +17,7 @@ from r4t_ray.config import parse_settings
 from r4t_ray.errors import DataError
 from r4t_ray.experiment import Experiment
 from r4t_ray.forecast import Forecast, forecast, in_words
+from r4t_ray.forecast.estimate import Size
 from r4t_ray.pipeline import load_experiment
 
 ROOT = Path(__file__).parents[1]
@@ -93,6 +94,18 @@ def test_it_prints_every_stage_and_writes_nothing(tmp_path: Path, monkeypatch: p
     assert float(ingest[3]) == pytest.approx(1_410_000 / 20_000 / 60, abs=0.05)
     assert embed[3:5] == ["not", "known"]
     assert "No rate is measured for the model or device of embed" in lines[-1]
+
+
+def test_the_texts_of_a_catalogue_of_items_are_embedded_once(tmp_path: Path) -> None:
+    (tmp_path / "items.jsonl").write_text('{"item_id": "a"}\n' * 1_000)
+    config = {"catalogue": {"type": "sets", "items": str(tmp_path / "items.jsonl")}, "folm": {"tasks": ["oar"]}}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config))
+    ingest, embed, build = forecast(load_experiment(tmp_path / "mine.yaml"))[:3]
+    num_queries = Size(items=1_000, sets=1_000, num_bytes=0).queries("oar")
+    assert num_queries > 0
+    assert [each.work.split()[0] for each in (ingest, embed, build)] == [
+        f"{num:,}" for num in (2_000 + num_queries, 1_000 + num_queries, 2_000)
+    ]
 
 
 def test_without_a_dry_run_a_workspace_is_required() -> None:

@@ -41,12 +41,16 @@ class Forecast:
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """Numbers of items, sets and expansions, and bytes of the files of items and sets."""
+    """Numbers of items, sets and expansions, and bytes of the files of items and sets.
+
+    ``sets_are_items`` tells a catalogue of items only, in which each item is also a set.
+    """
 
     items: int
     sets: int
     num_bytes: int
     expansions: int = 0
+    sets_are_items: bool = False
 
     def queries(self, task: str, share: float = 1.0) -> int:
         """About how many queries ingest makes of the sets; ``share`` takes a part."""
@@ -65,7 +69,13 @@ def catalogue_size(config: CatalogueConfig) -> Size:
         catalogue = config.read()
         items, sets = len(catalogue.items), len(catalogue.sets)
     expansions = 0 if config.expansions is None else count_records(config.expansions)[0]
-    return Size(items=items, sets=min(sets, config.max_sets or sets), num_bytes=num_bytes, expansions=expansions)
+    return Size(
+        items=items,
+        sets=min(sets, config.max_sets or sets),
+        num_bytes=num_bytes,
+        expansions=expansions,
+        sets_are_items=isinstance(config, SetsConfig) and not config.has_sets,
+    )
 
 
 def forecast(experiment: Experiment) -> list[Forecast]:
@@ -124,9 +134,10 @@ def _work(experiment: Experiment, size: Size, rows: int) -> dict[str, list[tuple
     folm_calls, pairs_calls, evaluation_calls = (
         [(num, "model calls", rates.MODEL_CALLS)] * bool(num) for num in _calls(experiment, size)
     )
+    texts = rows + size.expansions - size.sets * size.sets_are_items
     return {
         "catalogue": [(rows, "records", rates.INGEST_ROWS)],
-        "encoder": [(rows + size.expansions, "texts", rates.EMBED_TEXTS)],
+        "encoder": [(texts, "texts", rates.EMBED_TEXTS)],
         "index": [(size.items + size.sets, "vectors", rates.INDEX_VECTORS)],
         "folm": [(examples, "examples", rates.WARM_START_EXAMPLES), (samples, "samples", rates.ROLLOUTS), *folm_calls],
         "pairs": [(fan_outs, "fan-outs", rates.FAN_OUTS), *pairs_calls],

@@ -18,6 +18,7 @@ from functools import cache
 from typing import Any
 
 from r4t_ray.machine.findings import refuse_faults
+from r4t_ray.machine.folders import check_home, check_shared_memory, check_temporary_folder, check_user
 from r4t_ray.machine.ray_cluster import NO_PROBE, ask, auth_token, check_ray_address, ray_address
 
 MODE, TOKEN = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"
@@ -56,9 +57,14 @@ def keep_freed_memory() -> None:
 
 @contextmanager
 def local_ray(**options: Any) -> Iterator[None]:
-    """A Ray of this machine that ends with the block; ``options`` go to ray.init."""
+    """A Ray of this machine that ends with the block; ``options`` go to ray.init.
+
+    Raises:
+        MachineError: Ray cannot start on this machine.
+    """
     import ray
 
+    refuse_faults([check_home(), check_user(), check_temporary_folder(), check_shared_memory()])
     with _kept_environment():
         if MODE not in os.environ and auth_token() is None:
             os.environ[TOKEN] = _own_token()

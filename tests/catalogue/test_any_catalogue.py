@@ -35,7 +35,7 @@ ODD_VALUES = st.one_of(
     st.dictionaries(st.text(max_size=2), st.floats() | st.none() | st.lists(st.booleans(), max_size=2), max_size=2),
     st.sampled_from([date(2024, 1, 2), datetime(1, 1, 1, tzinfo=UTC), timedelta(1), Decimal("9.90"), b"\xff", b"text"]),
 )
-SIZES = st.sampled_from([1, 1, 2, 2, 3, 3, 5, 8, 13, 30]) | st.integers(1, 100)
+SIZES = st.sampled_from([1, 1, 2, 2, 3, 3, 5, 8, 13, 30]) | st.integers(1, 100) | st.integers(1, 500)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,9 @@ CHANGES = st.builds(
     table=st.sampled_from(["items", "sets", "queries"]),
     kind=st.sampled_from(["value", "value", "value", "no field", "repeat", "cut bytes", "other bytes"]),
     at=st.floats(0, 1, exclude_max=True),
-    name=st.sampled_from(["item_id", "text", "attributes", "set_id", "title", "item_ids", "split", "task", "query_id"]),
+    name=st.sampled_from(
+        ["item_id", "text", "attributes", "embedding", "set_id", "title", "description", "item_ids", "split", "task"]
+    ),
     value=ODD_VALUES,
 )
 
@@ -131,10 +133,18 @@ def check_artifacts(workspace: Workspace) -> tuple[int, int]:
     seed=st.integers(0, 2**32),
     forms=st.fixed_dictionaries({name: st.sampled_from(sorted(FORMS)) for name in ("items", "sets", "queries")}),
     has_log=st.booleans(),
+    has_sets=st.booleans(),
+    staple_share=st.sampled_from([0.03, 1.0]),
     changes=st.lists(CHANGES, max_size=2),
 )
 def test_ingest_makes_artifacts_or_names_the_fault(
-    size: int, seed: int, forms: dict[str, str], has_log: bool, changes: list[Change]
+    size: int,
+    seed: int,
+    forms: dict[str, str],
+    has_log: bool,
+    has_sets: bool,
+    staple_share: float,
+    changes: list[Change],
 ) -> None:
     tables = good_tables(size, seed)
     num_items = len(tables["items"])
@@ -150,7 +160,10 @@ def test_ingest_makes_artifacts_or_names_the_fault(
                 if change.kind.endswith("bytes"):
                     damage(change, paths[table])
         config = SetsConfig(
-            items=paths["items"], sets=paths["sets"], queries=paths["queries"] if has_log else None, staple_share=1.0
+            items=paths["items"],
+            sets=paths["sets"] if has_sets else None,
+            queries=paths["queries"] if has_log and has_sets else None,
+            staple_share=staple_share,
         )
         workspace = Workspace(Path(name) / "workspace")
         fault: DataError | None = None
@@ -160,7 +173,7 @@ def test_ingest_makes_artifacts_or_names_the_fault(
             fault = error
         if fault is None:
             found = check_artifacts(workspace)
-            assert changes or found == (num_items, size)
+            assert changes or found == (num_items, size if has_sets else num_items)
         else:
             assert changes, f"a good catalogue is refused: {fault}"
             assert fault.where.startswith(str(folder))

@@ -22,6 +22,7 @@ from r4t_ray.machine.folders import (
     check_user,
     check_workspace,
 )
+from r4t_ray.machine.ray_sessions import local_ray
 
 Usage = namedtuple("Usage", "total used free")
 NO_FOLDER = "/proc/none/at/all"
@@ -74,6 +75,8 @@ def test_a_long_folder_for_temporary_files(monkeypatch: pytest.MonkeyPatch, tmp_
     assert is_refused(finding)
     assert "a path of 90 bytes, which makes Ray's sockets too long" in finding.value
     assert f"{variable}=/tmp (at most " in finding.fix
+    with pytest.raises(MachineError, match="makes Ray's sockets too long"), local_ray():
+        pytest.fail("a local Ray has started")
     most = int(finding.fix.split("at most ")[1].split()[0])
     assert len(str(Path("/" + "y" * (most - 1)) / SESSION.format(pid=folders.os.getpid()))) == LONGEST_SOCKET
 

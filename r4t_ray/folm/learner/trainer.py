@@ -36,13 +36,13 @@ CHECKED_COLUMNS = ("prompt_ids", "prompt_mask", "completion_ids", "completion_ma
 
 
 def check_gaps(gap_N: Tensor, most: float, engine_dtype: str, step: int) -> None:
-    """Raise EngineError if too many of N compared tokens differ by more than ``most`` nats, or by NaN.
+    """Raise EngineError if too many of N compared tokens differ by more than ``most`` nats, or one by NaN.
 
     In float32 no token may. In bfloat16 TOLERATED_SHARE of the tokens may, rounded up.
     """
     share = TOLERATED_SHARE[engine_dtype]
     num_beyond, num_tolerated = int((~(gap_N <= most)).sum()), math.ceil(share * len(gap_N))
-    if num_beyond > num_tolerated:
+    if num_beyond > num_tolerated or gap_N.isnan().any():
         raise EngineError(
             f"rollout at step {step}",
             f"log-probabilities up to {float(gap_N.max()):.4g} away from the learner's, {num_beyond} of {len(gap_N)} "

@@ -160,6 +160,17 @@ def test_ingest_writes_the_vectors_beside_the_records(
     assert not given_embeddings(folder, "items").exists()
 
 
+def test_sets_may_have_vectors(tmp_path: Path) -> None:
+    rows = [row | {"embedding": item["embedding"]} for row, item in zip(sets(12), items(12, seed=1), strict=True)]
+    plain = [{name: row[name] for name in ("item_id", "text")} for row in items(12)]
+    files = {"items": write_lines(tmp_path / "i.jsonl", plain), "sets": write_parquet(tmp_path / "s.parquet", rows)}
+    folder = ingest(tmp_path, **files).artifact("catalogue").path
+    ids, emb_MD = read_embedding_table(given_embeddings(folder, "sets"))
+    assert ids == [row["set_id"] for row in rows]
+    assert np.abs(emb_MD - units(rows)).max() < 1e-7
+    assert not given_embeddings(folder, "items").exists()
+
+
 def test_items_without_sets_are_sets_with_their_vectors(tmp_path: Path) -> None:
     rows = [{"vector" if name == "embedding" else name: value for name, value in row.items()} for row in items(12)]
     path = write_parquet(tmp_path / "i.parquet", rows)

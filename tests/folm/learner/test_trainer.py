@@ -168,8 +168,9 @@ def test_in_float32_one_token_ends_the_run_and_in_bfloat16_one_percent_does_not(
         check_gaps(gaps(1000, 11), 0.5, "bfloat16", 7)
     with pytest.raises(EngineError, match="2 of 30 tokens"):
         check_gaps(gaps(30, 2), 0.5, "bfloat16", 7)
-    with pytest.raises(EngineError, match="up to nan"):
-        check_gaps(gaps(1000, 1, math.nan), 0.001, "float32", 7)
+    for dtype in ("float32", "bfloat16"):
+        with pytest.raises(EngineError, match="up to nan"):
+            check_gaps(gaps(1000, 1, math.nan), 0.5, dtype, 7)
 
 
 def test_the_precision_of_an_engine_that_follows_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
