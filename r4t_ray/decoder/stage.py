@@ -32,8 +32,9 @@ MOST_EXHAUSTIVE = 100_000
 """Items up to which the index over the item vectors is exhaustive, so that an answer holds exactly the largest scores.
 Above it the index has the type that ``index.type`` names. With hnsw, FAISS finds candidates in its graph, and their
 scores are then computed exactly."""
-MAX_VAL_QUERIES = 1000
-"""Validation queries that are used. More would take longer and change little."""
+MAX_VAL_QUERIES, MAX_VAL_SCORES = 1000, 2**27
+"""Most validation queries that are used, and most of their scores. Every item has a score for each query. 2^27 scores
+take 0.5 GiB, and a few such arrays are in memory."""
 
 _logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ def _make(config: DecoderConfig, workspace: Workspace, seed: int, folder: Path) 
         return 0
     ids, emb_MD = read_embedding_table(workspace.root / "encoder" / "items.parquet")
     train, val = (load_examples(workspace, split, ids) for split in ("train", "val"))
-    val = val.part(np.arange(min(len(val.z_q_SD), MAX_VAL_QUERIES)))
+    val = val.part(np.arange(num_val_queries(len(val.z_q_SD), len(ids))))
     trained = train_weights(train, val, emb_MD, config, seed)
     without_rows = Decoder(
         shared_DD=trained.shared_DD,
@@ -79,6 +80,11 @@ def _make(config: DecoderConfig, workspace: Workspace, seed: int, folder: Path) 
     write_losses(trained, folder / "wscr" / "losses.parquet")
     write_index(index_settings(workspace, len(ids)), decoder.item_vectors(emb_MD), folder / INDEX)
     return len(ids)
+
+
+def num_val_queries(num_queries: int, num_items: int) -> int:
+    """The validation queries that are used, of ``num_queries``."""
+    return min(num_queries, MAX_VAL_QUERIES, max(1, MAX_VAL_SCORES // max(1, num_items)))
 
 
 def load_examples(workspace: Workspace, split: Split, pool_ids: list[str]) -> Examples:

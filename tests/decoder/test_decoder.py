@@ -11,6 +11,7 @@ import torch
 from r4t_ray.decoder import Decoder, DecoderConfig, item_scores, new_item_vectors
 from r4t_ray.decoder.choice import choose, loss_at_best_bias
 from r4t_ray.decoder.examples import examples_of
+from r4t_ray.decoder.stage import num_val_queries
 from r4t_ray.decoder.start import FIRST_SHARED, first_bias, first_own
 from r4t_ray.decoder.training import Weights, set_loss, train_weights
 from r4t_ray.index import IndexConfig, load_shards, search_shards, write_index
@@ -135,3 +136,11 @@ def test_training_lowers_the_loss_of_new_queries_of_the_same_kind():
     scores_BM = val.z_q_SD @ trained.own_MD.T + trained.bias_M
     top_B2 = np.sort(np.argsort(-scores_BM, axis=1)[:, :2], axis=1)
     assert (top_B2 == val.rows_N.reshape(-1, 2)).all()
+
+
+def test_the_scores_of_the_validation_queries_fit_into_memory() -> None:
+    assert num_val_queries(5_000, 4_606) == 1_000
+    assert num_val_queries(247, 4_606) == 247
+    assert num_val_queries(5_000, 1_000_000) == 134
+    assert num_val_queries(5_000, 10**9) == 1
+    assert num_val_queries(0, 0) == 0
